@@ -1,0 +1,96 @@
+//! One file per action: `probes → verdict → effect`, all as data.
+//!
+//! An action is a pure value: it says which facts it needs, judges them, and says what to do; the engine does the asking
+//! and the doing through [`crate::connect`]. So every verdict is unit-tested without a host. Knows `connect` and the
+//! vocabulary; never the engine.
+
+mod files;
+mod registry;
+
+pub use files::{PlainFile, TemplateFile};
+pub use registry::{Registry, Spec};
+
+use std::sync::Arc;
+
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::Diff;
+use crate::event::{Outputs, Problem};
+
+/// A step's action with its parameters rendered.
+pub trait Action: Send + Sync {
+    /// The facts that it needs.
+    fn probes(&self) -> Vec<Probe>;
+
+    /// Judges the facts; one for each probe, in their order. Pure.
+    fn verdict(&self, facts: &[Fact]) -> Verdict;
+
+    /// What to do next, given what has been done so far: `None` when all is done. Called only after
+    /// [`Verdict::Change`]; first with `done` empty, then again with each result added. Pure.
+    ///
+    /// # Errors
+    /// When a result shows that the change did not work out (for example a command's exit status).
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem>;
+
+    /// Values for later steps; called when the step ended well, with the last facts.
+    fn outputs(&self, _facts: &[Fact], _done: &[Done]) -> Outputs {
+        Outputs::new()
+    }
+
+    /// What later steps may find missing until this one has run: kinds, namespaces ... Used by the preview.
+    fn provides(&self, _facts: &[Fact]) -> Vec<Thing> {
+        Vec::new()
+    }
+
+    /// Text that the step printed, for people; called when the step ended, well or not.
+    fn printed(&self, _done: &[Done]) -> String {
+        String::new()
+    }
+}
+
+/// What an action says of the facts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// All is as asked; `seen` says so in one line (may be empty).
+    Same {
+        /// For example `istiod 1.27.0, revision 3`.
+        seen: String,
+    },
+    /// This must change.
+    Change(Diff),
+    /// Not so yet, but time may bring it: probed again until the step's deadline.
+    Wait {
+        /// What is seen now, one line.
+        seen: String,
+    },
+    /// It cannot be done, and waiting does not help.
+    Blocked(Problem),
+    /// It cannot be judged until something exists that is not there.
+    Missing(Thing),
+}
+
+/// Something in a cluster that steps make and other steps need.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Thing {
+    /// A kind of object, served by the API: `networking.istio.io` and `Gateway`.
+    Kind {
+        /// API group; empty for the core group.
+        group: String,
+        /// Kind.
+        kind: String,
+    },
+    /// A namespace.
+    Namespace(String),
+}
+
+impl std::fmt::Display for Thing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Kind { group, kind } if group.is_empty() => write!(f, "kind {kind}"),
+            Self::Kind { group, kind } => write!(f, "kind {kind}.{group}"),
+            Self::Namespace(name) => write!(f, "namespace {name}"),
+        }
+    }
+}
+
+/// An action ready to run.
+pub type Boxed = Arc<dyn Action>;

@@ -1,0 +1,110 @@
+//! From an action's name to its code and documentation.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Action, Boxed};
+use crate::plan::{Catalog, Kind, Output, ParamError, Place, Role};
+
+/// An action's type: its parameters are its fields, its documentation their doc comments.
+pub trait Spec: Action + DeserializeOwned + JsonSchema + Sized + 'static {
+    /// Name in plans.
+    const NAME: &'static str;
+    /// One line of documentation.
+    const SUMMARY: &'static str;
+    /// Where it runs.
+    const PLACE: Place;
+    /// Whether it can change anything.
+    const ROLE: Role;
+    /// What later steps may use.
+    const OUTPUTS: &'static [Output] = &[];
+    /// A step as one would write it.
+    const EXAMPLE: &'static str;
+
+    /// Rules that types can't say, such as parameters that exclude each other.
+    ///
+    /// # Errors
+    /// The parameter that breaks a rule.
+    fn rules(&self) -> Result<(), ParamError> {
+        Ok(())
+    }
+}
+
+/// All actions.
+pub struct Registry {
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    kind: Kind,
+    build: fn(&Value) -> Result<Boxed, ParamError>,
+}
+
+impl Registry {
+    /// The actions of this version.
+    pub fn standard() -> Self {
+        let mut registry = Self { entries: Vec::new() };
+        registry.entries.sort_by_key(|e| e.kind.name);
+        registry
+    }
+
+    /// Adds an action.
+    pub fn add<T: Spec>(&mut self) {
+        self.entries.push(Entry {
+            kind: Kind {
+                name: T::NAME,
+                summary: T::SUMMARY,
+                place: T::PLACE,
+                role: T::ROLE,
+                outputs: T::OUTPUTS,
+                example: T::EXAMPLE,
+                schema: || schemars::schema_for!(T).to_value(),
+                validate: |params| parse::<T>(params).map(drop),
+            },
+            build: |params| Ok(Arc::new(parse::<T>(params)?)),
+        });
+    }
+
+    /// The action of a step, from its rendered parameters.
+    ///
+    /// # Errors
+    /// The parameter that the action refuses; unknown names too.
+    pub fn build(&self, name: &str, params: &Value) -> Result<Boxed, ParamError> {
+        let entry = self.entries.iter().find(|e| e.kind.name == name);
+        let entry = entry
+            .ok_or_else(|| ParamError { pointer: String::new(), message: format!("no action is named {name}") })?;
+        (entry.build)(params)
+    }
+}
+
+impl Catalog for Registry {
+    fn kind(&self, name: &str) -> Option<&Kind> {
+        self.entries.iter().map(|e| &e.kind).find(|k| k.name == name)
+    }
+
+    fn kinds(&self) -> Vec<&Kind> {
+        self.entries.iter().map(|e| &e.kind).collect()
+    }
+}
+
+fn parse<T: Spec>(params: &Value) -> Result<T, ParamError> {
+    let action: T = serde_path_to_error::deserialize(params)
+        .map_err(|error| ParamError { pointer: pointer(error.path()), message: error.inner().to_string() })?;
+    action.rules()?;
+    Ok(action)
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .map(|segment| match segment {
+            Segment::Seq { index } => format!("/{index}"),
+            Segment::Map { key } => format!("/{key}"),
+            Segment::Enum { variant } => format!("/{variant}"),
+            Segment::Unknown => "/?".to_owned(),
+        })
+        .collect()
+}

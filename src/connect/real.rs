@@ -1,0 +1,74 @@
+//! The real world: sends each probe and effect to the backend it is for.
+
+use async_trait::async_trait;
+use futures::future::try_join_all;
+
+use super::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, helm, host, http, kube, vault};
+use crate::inventory::Inventory;
+
+/// Everything an inventory leads to.
+pub struct Real {
+    hosts: host::Backend,
+    kube: kube::Backend,
+    helm: helm::Backend,
+    vault: vault::Backend,
+    http: http::Backend,
+}
+
+impl Real {
+    /// Nothing is connected before it is asked of.
+    pub fn new(inventory: &Inventory) -> Self {
+        Self {
+            hosts: host::Backend::new(inventory),
+            kube: kube::Backend::new(inventory),
+            helm: helm::Backend::new(inventory),
+            vault: vault::Backend::new(inventory),
+            http: http::Backend::new(inventory),
+        }
+    }
+
+    /// Ends all connections.
+    pub async fn close(&self) {
+        self.hosts.close().await;
+    }
+
+    async fn probe_one(&self, probe: &Probe, call: &Call) -> Result<Option<Fact>, ConnectError> {
+        Ok(Some(match probe {
+            Probe::Host(_) => return Ok(None),
+            Probe::Kube(p) => Fact::Kube(self.kube.probe(p, call).await?),
+            Probe::Helm(p) => Fact::Helm(self.helm.probe(p, call).await?),
+            Probe::Vault(p) => Fact::Vault(self.vault.probe(p, call).await?),
+            Probe::Http(p) => Fact::Http(self.http.probe(p, call).await?),
+        }))
+    }
+}
+
+#[async_trait]
+impl World for Real {
+    async fn probe(&self, target: &Target, probes: &[Probe], call: &Call) -> Result<Vec<Fact>, ConnectError> {
+        let of_host: Vec<host::Probe> =
+            probes.iter().filter_map(|p| if let Probe::Host(p) = p { Some(p.clone()) } else { None }).collect();
+        let host_facts =
+            async { if of_host.is_empty() { Ok(Vec::new()) } else { self.hosts.probe(target, &of_host, call).await } };
+        let others = try_join_all(probes.iter().map(|p| self.probe_one(p, call)));
+        let (host_facts, others) = futures::try_join!(host_facts, others)?;
+        let mut host_facts = host_facts.into_iter();
+        let missing = || ConnectError::failed("the host answered fewer questions than were asked");
+        others
+            .into_iter()
+            .map(|fact| match fact {
+                Some(fact) => Ok(fact),
+                None => host_facts.next().map(Fact::Host).ok_or_else(missing),
+            })
+            .collect()
+    }
+
+    async fn perform(&self, target: &Target, effect: &Effect, call: &Call) -> Result<Done, ConnectError> {
+        Ok(match effect {
+            Effect::Host(e) => Done::Host(self.hosts.perform(target, e, call).await?),
+            Effect::Kube(e) => Done::Kube(self.kube.perform(e, call).await?),
+            Effect::Helm(e) => Done::Helm(self.helm.perform(e, call).await?),
+            Effect::Vault(e) => Done::Vault(self.vault.perform(e, call).await?),
+        })
+    }
+}

@@ -1,0 +1,171 @@
+//! What a step would change or has changed, as data. Readers (terminal, JSON, journal) render it.
+
+use serde::{Deserialize, Serialize};
+use similar::TextDiff;
+
+use crate::secret::{MASK, redact};
+
+/// The changes of one step, in the order in which they are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diff(pub Vec<Delta>);
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Delta {
+    /// A single value: `path` names it (`mode`, `Deployment app/web spec.replicas`); `None` means absent.
+    Field {
+        /// What changes.
+        path: String,
+        /// The value that is there.
+        before: Option<String>,
+        /// The value that is wanted.
+        after: Option<String>,
+        /// Who else claims the field: the field manager of a Kubernetes conflict.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
+    },
+    /// A text of several lines, shown as a unified diff.
+    Text {
+        /// What changes: a path or an object's name.
+        label: String,
+        /// The text that is there; empty when absent.
+        before: String,
+        /// The text that is wanted; empty when it goes.
+        after: String,
+    },
+    /// Something done that leaves no comparable state, such as a command.
+    Act {
+        /// In the imperative: `run systemctl restart x`.
+        what: String,
+    },
+}
+
+impl Diff {
+    /// A diff of one field.
+    pub fn field(path: impl Into<String>, before: Option<String>, after: Option<String>) -> Self {
+        Self(vec![Delta::Field { path: path.into(), before, after, owner: None }])
+    }
+
+    /// A diff of one text.
+    pub fn text(label: impl Into<String>, before: impl Into<String>, after: impl Into<String>) -> Self {
+        Self(vec![Delta::Text { label: label.into(), before: before.into(), after: after.into() }])
+    }
+
+    /// A diff of one act.
+    pub fn act(what: impl Into<String>) -> Self {
+        Self(vec![Delta::Act { what: what.into() }])
+    }
+
+    /// Adds the change of one field unless both sides are equal.
+    pub fn push_field(&mut self, path: impl Into<String>, before: Option<String>, after: Option<String>) {
+        if before != after {
+            self.0.push(Delta::Field { path: path.into(), before, after, owner: None });
+        }
+    }
+
+    /// Whether there is nothing to change.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The same diff with every registered secret masked.
+    #[must_use]
+    pub fn redacted(&self) -> Self {
+        let one = |s: &String| redact(s).into_owned();
+        let opt = |s: &Option<String>| s.as_ref().map(one);
+        Self(
+            self.0
+                .iter()
+                .map(|delta| match delta {
+                    Delta::Field { path, before, after, owner } => {
+                        Delta::Field { path: one(path), before: opt(before), after: opt(after), owner: owner.clone() }
+                    }
+                    Delta::Text { label, before, after } => {
+                        Delta::Text { label: one(label), before: one(before), after: one(after) }
+                    }
+                    Delta::Act { what } => Delta::Act { what: one(what) },
+                })
+                .collect(),
+        )
+    }
+
+    /// The same diff with every value masked: for steps marked `sensitive`.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let opt = |s: &Option<String>| s.as_ref().map(|_| MASK.to_owned());
+        let text = |s: &String| if s.is_empty() { String::new() } else { MASK.to_owned() };
+        Self(
+            self.0
+                .iter()
+                .map(|delta| match delta {
+                    Delta::Field { path, before, after, owner } => Delta::Field {
+                        path: path.clone(),
+                        before: opt(before),
+                        after: opt(after),
+                        owner: owner.clone(),
+                    },
+                    Delta::Text { label, before, after } => {
+                        Delta::Text { label: label.clone(), before: text(before), after: text(after) }
+                    }
+                    Delta::Act { .. } => Delta::Act { what: MASK.to_owned() },
+                })
+                .collect(),
+        )
+    }
+}
+
+impl Delta {
+    /// The change as lines without colour, each starting with `+`, `-`, `~`, `!` or a space.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Field { path, before, after, owner } => {
+                let owner = owner.as_ref().map(|o| format!("   (owned by {o})")).unwrap_or_default();
+                vec![match (before, after) {
+                    (None, Some(a)) => format!("+ {path}: {a}{owner}"),
+                    (Some(b), None) => format!("- {path}: {b}{owner}"),
+                    (Some(b), Some(a)) => format!("~ {path}: {b} → {a}{owner}"),
+                    (None, None) => format!("~ {path}{owner}"),
+                }]
+            }
+            Self::Text { label, before, after } => {
+                let diff = TextDiff::from_lines(before.as_str(), after.as_str());
+                let mut lines = vec![format!("~ {label}")];
+                let unified = diff.unified_diff().context_radius(2).to_string();
+                lines.extend(unified.lines().map(str::to_owned));
+                lines
+            }
+            Self::Act { what } => vec![format!("! {what}")],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_show_before_and_after() {
+        let diff = Diff::field("mode", Some("0644".into()), Some("0600".into()));
+        assert_eq!(diff.0[0].lines(), ["~ mode: 0644 → 0600"]);
+    }
+
+    #[test]
+    fn equal_fields_are_no_change() {
+        let mut diff = Diff::default();
+        diff.push_field("mode", Some("0644".into()), Some("0644".into()));
+        assert!(diff.is_empty());
+    }
+
+    #[test]
+    fn texts_are_unified() {
+        let diff = Diff::text("/etc/motd", "a\nb\n", "a\nc\n");
+        assert_eq!(diff.0[0].lines(), ["~ /etc/motd", "@@ -1,2 +1,2 @@", " a", "-b", "+c"]);
+    }
+
+    #[test]
+    fn masked_shows_that_but_not_what() {
+        let diff = Diff::text("key", "", "hidden");
+        assert_eq!(diff.masked().0[0].lines(), ["~ key", "@@ -0,0 +1 @@", "+‹secret›", "\\ No newline at end of file"]);
+    }
+}

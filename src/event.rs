@@ -1,0 +1,252 @@
+//! The run's events: one versioned stream that terminal, JSON, journal and page all read.
+//!
+//! Step events always arrive; [`Kind::Progress`] may be dropped. Everything in an event is already redacted.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::diff::Diff;
+
+/// The version of the event format; raised when a reader of an older version would misread an event.
+pub const VERSION: u32 = 1;
+
+/// One thing that happened in a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Format version, see [`VERSION`].
+    pub v: u32,
+    /// Position in the run's stream, from 0.
+    pub seq: u64,
+    /// Wall-clock time; for people, never for decisions.
+    pub at: jiff::Timestamp,
+    /// What happened.
+    pub kind: Kind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Kind {
+    /// The run begins.
+    RunStarted {
+        /// The run's id.
+        run: String,
+        /// The plan's name.
+        plan: String,
+        /// Whether anything may be changed.
+        mode: Mode,
+        /// Units in the graph.
+        units: usize,
+        /// The run that this one goes on from.
+        resumed_from: Option<String>,
+    },
+    /// A unit begins; durable before anything of it is sent out.
+    UnitStarted {
+        /// The unit.
+        unit: UnitRef,
+        /// Hash of its rendered definition.
+        definition: String,
+        /// From 1.
+        attempt: u32,
+    },
+    /// What a unit sees or does right now, e.g. what a wait last saw. May be dropped.
+    Progress {
+        /// The unit.
+        unit: UnitRef,
+        /// One line.
+        message: String,
+    },
+    /// An attempt failed and the next one follows after a delay.
+    UnitRetried {
+        /// The unit.
+        unit: UnitRef,
+        /// The attempt that failed, from 1.
+        attempt: u32,
+        /// Why it failed.
+        message: String,
+        /// Pause before the next attempt, seconds.
+        delay: f64,
+    },
+    /// A unit ended.
+    UnitFinished {
+        /// The unit.
+        unit: UnitRef,
+        /// How it ended.
+        outcome: Outcome,
+        /// Hash of its rendered definition; absent when it never came to be rendered.
+        definition: Option<String>,
+        /// What changed, or would change.
+        diff: Diff,
+        /// Values for later steps.
+        outputs: Outputs,
+        /// Last lines of what it printed.
+        output: String,
+        /// Seconds since it started.
+        elapsed: f64,
+    },
+    /// The run ended.
+    RunFinished {
+        /// The counts.
+        summary: Summary,
+        /// Whether every unit ended well.
+        ok: bool,
+        /// Whether a signal ended it.
+        interrupted: bool,
+        /// Seconds since it started.
+        elapsed: f64,
+    },
+    /// An event of a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Whether a run may change anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Probes and verdicts only.
+    Preview,
+    /// Effects too.
+    Run,
+}
+
+/// Values that a step hands to later ones, by name.
+pub type Outputs = serde_json::Map<String, serde_json::Value>;
+
+/// Which unit: a step, on a host when it fans out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct UnitRef {
+    /// Phase name.
+    pub phase: String,
+    /// Step id.
+    pub step: String,
+    /// Host name, for steps with `hosts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+}
+
+impl std::fmt::Display for UnitRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.phase, self.step)?;
+        self.host.as_ref().map_or(Ok(()), |host| write!(f, "@{host}"))
+    }
+}
+
+/// How a unit ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// All was as asked.
+    Same {
+        /// What was seen, one line; may be empty.
+        seen: String,
+    },
+    /// It was changed (run) or would be changed (preview).
+    Changed,
+    /// Done by the run that this one resumes; its definition is the same.
+    Kept,
+    /// `when` was false, or the phase was left out.
+    Skipped {
+        /// Why.
+        why: String,
+    },
+    /// It waits for something that is not so yet (preview only).
+    Waits {
+        /// What is seen now.
+        seen: String,
+    },
+    /// Not knowable before an earlier step has run (preview only).
+    Pending {
+        /// The step or thing it needs.
+        needs: String,
+    },
+    /// It failed and the state of the world is known.
+    Failed(Problem),
+    /// It was cut off in the middle: whether it took effect is not known.
+    Unknown(Problem),
+    /// Not started, since something it needs did not end well.
+    Cancelled {
+        /// What it needed.
+        needs: String,
+    },
+}
+
+impl Outcome {
+    /// Whether units that need this one may start.
+    pub fn lets_dependents_start(&self) -> bool {
+        !matches!(self, Self::Failed(_) | Self::Unknown(_) | Self::Cancelled { .. })
+    }
+}
+
+/// Why something failed, for a person.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What happened and what was seen: a lower-case fragment.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Whether the other side could not be reached at all (exit code 4).
+    #[serde(default)]
+    pub unreachable: bool,
+}
+
+impl Problem {
+    /// A problem without a hint.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..Self::default() }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with every registered secret masked.
+    #[must_use]
+    pub fn redacted(mut self) -> Self {
+        self.message = crate::secret::redact(&self.message).into_owned();
+        self.hint = self.hint.map(|h| crate::secret::redact(&h).into_owned());
+        self
+    }
+}
+
+/// How many units ended how, by outcome name (`same`, `changed`, `failed` ...).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary(pub BTreeMap<String, usize>);
+
+impl Summary {
+    /// Counts one more.
+    pub fn count(&mut self, outcome: &Outcome) {
+        *self.0.entry(name(outcome).to_owned()).or_default() += 1;
+    }
+
+    /// The count of one outcome by name.
+    pub fn get(&self, name: &str) -> usize {
+        self.0.get(name).copied().unwrap_or_default()
+    }
+}
+
+/// The outcome's name as in JSON.
+pub fn name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Same { .. } => "same",
+        Outcome::Changed => "changed",
+        Outcome::Kept => "kept",
+        Outcome::Skipped { .. } => "skipped",
+        Outcome::Waits { .. } => "waits",
+        Outcome::Pending { .. } => "pending",
+        Outcome::Failed(_) => "failed",
+        Outcome::Unknown(_) => "unknown",
+        Outcome::Cancelled { .. } => "cancelled",
+    }
+}
+
+/// Seconds as in events.
+pub fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,86 @@
+//! The inventory as data.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::secret::Secret;
+
+/// An inventory file.
+#[derive(Clone, Default)]
+pub struct Inventory {
+    /// The file; `None` for the built-in inventory that has only `localhost`.
+    pub path: Option<PathBuf>,
+    /// `[hosts.*]`, in file order, ranges expanded.
+    pub hosts: Vec<Arc<Host>>,
+    /// `[groups.*]`: name and member hosts, children expanded.
+    pub groups: Vec<(String, Vec<String>)>,
+    /// `[vars]`: override the plan's.
+    pub vars: Map<String, Value>,
+    /// `[ssh]`.
+    pub ssh: Ssh,
+    /// `[kube]`.
+    pub kube: Kube,
+    /// `[vault]`.
+    pub vault: Vault,
+    /// `[helm] binary`: the helm program; default `helm` in PATH.
+    pub helm: Option<PathBuf>,
+}
+
+/// A host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Host {
+    /// Name in patterns, outputs and messages.
+    pub name: String,
+    /// Name or address that ssh is given; default the name (so that `~/.ssh/config` can say the rest).
+    pub address: String,
+    /// How it is reached.
+    pub connection: Connection,
+    /// User to log in as; default what ssh decides.
+    pub user: Option<String>,
+    /// Port; default what ssh decides.
+    pub port: Option<u16>,
+    /// The host's own variables, with its groups' below them.
+    pub vars: Map<String, Value>,
+}
+
+/// How a host is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    /// By the ssh program.
+    Ssh,
+    /// It is this machine.
+    Local,
+}
+
+/// `[ssh]`: how ssh connects.
+#[derive(Clone, Default)]
+pub struct Ssh {
+    /// `config`: an ssh_config file in the place of `~/.ssh/config`.
+    pub config: Option<PathBuf>,
+    /// `connect_timeout`; default 10 s.
+    pub connect_timeout: Option<std::time::Duration>,
+}
+
+/// `[kube]`: which cluster.
+#[derive(Clone, Default)]
+pub struct Kube {
+    /// `kubeconfig`; default `$KUBECONFIG`, then `~/.kube/config`, then the pod's service account.
+    pub kubeconfig: Option<PathBuf>,
+    /// `context`; default the file's current one.
+    pub context: Option<String>,
+}
+
+/// `[vault]`: which Vault or OpenBao.
+#[derive(Clone, Default)]
+pub struct Vault {
+    /// `addresses`: the API of each node, `https://host:8200`; the first healthy active one is used.
+    pub addresses: Vec<String>,
+    /// `ca_cert`: PEM file of the CA that signed the API's certificate; default the system's.
+    pub ca_cert: Option<PathBuf>,
+    /// The token, from `token_file` or the environment variable named by `token_env`.
+    pub token: Option<Secret>,
+    /// Where the token was looked for, for messages.
+    pub token_source: String,
+}

@@ -1,0 +1,12 @@
+//! `rollout` rolls systems out: a flat TOML plan, run as a graph over SSH, Kubernetes, Helm and Vault.
+//!
+//! Arrows point down this list only: [`actions`] → [`connect`] → [`plan`] → [`inventory`] → [`event`], [`diff`],
+//! [`secret`].
+
+pub mod actions;
+pub mod connect;
+pub mod diff;
+pub mod event;
+pub mod inventory;
+pub mod plan;
+pub mod secret;

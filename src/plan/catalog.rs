@@ -1,0 +1,69 @@
+//! What the static checks must know of an action, without knowing the action.
+
+use serde_json::Value;
+
+/// The actions that a plan may name.
+pub trait Catalog: Send + Sync {
+    /// The action of that name.
+    fn kind(&self, name: &str) -> Option<&Kind>;
+    /// All actions, by name.
+    fn kinds(&self) -> Vec<&Kind>;
+}
+
+/// One action, as its documentation and the static checks see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    /// Name in plans, such as `node.file`.
+    pub name: &'static str,
+    /// One line of documentation.
+    pub summary: &'static str,
+    /// Where it runs.
+    pub place: Place,
+    /// Whether it can change anything.
+    pub role: Role,
+    /// What later steps may use.
+    pub outputs: &'static [Output],
+    /// A step as one would write it in a plan.
+    pub example: &'static str,
+    /// JSON Schema of the parameters. String properties with `"format": "template"` name a template file whose rendered
+    /// text the action gets; `"format": "file"` a file that is taken as it is.
+    pub schema: fn() -> Value,
+    /// Checks rendered parameters: types, required ones, values that exclude each other.
+    pub validate: fn(&Value) -> Result<(), ParamError>,
+}
+
+/// Where an action runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On each host of the step's `hosts`.
+    Host,
+    /// Once, from the machine that runs the tool.
+    Controller,
+}
+
+/// Whether an action can change anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It only looks; a resumed run looks again.
+    Check,
+    /// It brings about a state; a resumed run keeps it when nothing it depends on has changed.
+    Change,
+}
+
+/// A value that a step hands on.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// Name in templates.
+    pub name: &'static str,
+    /// What it is, with its unit.
+    pub about: &'static str,
+}
+
+/// A parameter that an action refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParamError {
+    /// JSON pointer to the parameter (`/values/0`); empty for the step as a whole.
+    pub pointer: String,
+    /// What is wrong with it.
+    pub message: String,
+}

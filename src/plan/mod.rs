@@ -1,0 +1,12 @@
+//! The plan file: what it says, with the place where it says it.
+//!
+//! Knows the inventory and the shared vocabulary; never opens a connection and knows no action by name: what actions
+//! there are comes in as a [`Catalog`].
+
+mod catalog;
+mod source;
+mod types;
+
+pub use catalog::{Catalog, Kind, Output, ParamError, Place, Role};
+pub use source::{Source, Span, Spanned};
+pub use types::{Phase, Plan, Retry, Step, template_name};

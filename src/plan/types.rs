@@ -1,0 +1,118 @@
+//! The plan as data.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::{Source, Span, Spanned};
+
+/// A plan file.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The file.
+    pub source: Arc<Source>,
+    /// Folder that relative paths in the plan start from: the plan's own, or its parent where the plan lies in `plans/`.
+    pub root: PathBuf,
+    /// `[plan] name`.
+    pub name: Spanned<String>,
+    /// `[plan] description`.
+    pub description: Option<String>,
+    /// `[vars]`, in file order; values may be templates of other variables.
+    pub vars: Vec<(Spanned<String>, Spanned<Value>)>,
+    /// `[phase.*]`, in file order.
+    pub phases: Vec<Phase>,
+}
+
+/// A named group of steps; a node of the graph that a person draws.
+#[derive(Debug, Clone)]
+pub struct Phase {
+    /// The table's name.
+    pub name: Spanned<String>,
+    /// One line for people.
+    pub description: Option<String>,
+    /// Phases that must end well first.
+    pub needs: Vec<Spanned<String>>,
+    /// Expression; the phase is skipped when it is false.
+    pub when: Option<Spanned<String>>,
+    /// In file order.
+    pub steps: Vec<Step>,
+}
+
+/// One typed step: the keys that every step may have, and the action's own parameters.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Unique in the plan; its outputs are `steps.<id with dashes as underscores>.<output>`.
+    pub id: Spanned<String>,
+    /// Name of the action, such as `node.file`.
+    pub action: Spanned<String>,
+    /// Host pattern: the step runs once on each of these hosts.
+    pub hosts: Option<Spanned<String>>,
+    /// Steps (of the same phase) that must end well first. `None`: the step before this one.
+    pub needs: Option<Vec<Spanned<String>>>,
+    /// Expression; the step is skipped when it is false.
+    pub when: Option<Spanned<String>>,
+    /// Whether it runs as root on the host.
+    pub r#become: bool,
+    /// How often a failed attempt is repeated.
+    pub retry: Retry,
+    /// Deadline of one attempt, and of a wait. `None`: the action's default.
+    pub timeout: Option<Duration>,
+    /// Whether its diff, outputs and output are masked.
+    pub sensitive: bool,
+    /// Labels for `--tags`.
+    pub tags: Vec<Spanned<String>>,
+    /// The action's own parameters, templates not yet rendered.
+    pub params: Map<String, Value>,
+    /// Where each parameter's value stands, by JSON pointer (`/values/0`); `""` is the step itself.
+    pub spans: Vec<(String, Span)>,
+    /// Where each parameter's key stands, by JSON pointer.
+    pub key_spans: Vec<(String, Span)>,
+}
+
+/// How a failed attempt is repeated: after `delay`, doubled each time, never more than a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts after the first.
+    pub times: u32,
+    /// Pause before the second attempt.
+    pub delay: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { times: 0, delay: Duration::from_secs(1) }
+    }
+}
+
+impl Retry {
+    /// The pause after a failed attempt (from 1).
+    pub fn pause(&self, attempt: u32) -> Duration {
+        self.delay.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(Duration::from_secs(60))
+    }
+}
+
+impl Step {
+    /// The name under which templates find the step's outputs.
+    pub fn template_name(&self) -> String {
+        template_name(&self.id.value)
+    }
+}
+
+/// An id as a template identifier: dashes and dots become underscores.
+pub fn template_name(id: &str) -> String {
+    id.replace(['-', '.'], "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_minute() {
+        let retry = Retry { times: 9, delay: Duration::from_secs(2) };
+        let pauses: Vec<u64> = (1..=7).map(|n| retry.pause(n).as_secs()).collect();
+        assert_eq!(pauses, [2, 4, 8, 16, 32, 60, 60]);
+    }
+}
