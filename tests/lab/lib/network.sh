@@ -1,0 +1,68 @@
+# shellcheck shell=bash
+# The LAN: a bridge in the laptop's network namespace, and one namespace a host.
+# No namespace has a way out of the machine.
+
+LAPTOP=$(netns laptop)
+
+has_netns() { [[ -e /run/netns/$(netns "$1") ]]; }
+
+on_laptop() { ip netns exec "$LAPTOP" "$@"; }
+
+hosts_file() {
+    local name
+    echo '127.0.0.1 localhost'
+    for name in "${!ADDRESS[@]}"; do echo "${ADDRESS[$name]} $name"; done | sort -V
+}
+
+network_up() {
+    if ! has_netns laptop; then
+        ip netns add "$LAPTOP"
+        ip -n "$LAPTOP" link set lo up
+        ip -n "$LAPTOP" link add lan type bridge
+        ip -n "$LAPTOP" addr add "${ADDRESS[laptop]}/24" dev lan
+        ip -n "$LAPTOP" link set lan up
+    fi
+    mkdir -p "$NETNS_FILES"
+    hosts_file >"$NETNS_FILES/hosts"
+    # The machine's own resolver cannot be reached from here; an empty file fails at once instead of after 5 s.
+    : >"$NETNS_FILES/resolv.conf"
+}
+
+# plug_in HOST: a fresh network namespace on the LAN.
+plug_in() {
+    local host=$1 space pi
+    space=$(netns "$host")
+    ip netns add "$space"
+    ip link add "v-$host" netns "$LAPTOP" type veth peer name eth0 netns "$space"
+    ip -n "$LAPTOP" link set "v-$host" master lan up
+    ip -n "$space" link set lo up
+    ip -n "$space" addr add "${ADDRESS[$host]}/24" dev eth0
+    ip -n "$space" link set eth0 up
+    # Without a default route the kubelet finds no address and kube-proxy no way to a Service.
+    ip -n "$space" route add default via "${ADDRESS[laptop]}"
+    for pi in "${PIS[@]}"; do
+        [[ $pi == "$host" ]] || ip -n "$space" route add "${POD_RANGE[$pi]}" via "${ADDRESS[$pi]}"
+    done
+    if is_pi "$host"; then
+        ip -n "$LAPTOP" route replace "${POD_RANGE[$host]}" via "${ADDRESS[$host]}" dev lan
+    fi
+}
+
+unplug() {
+    ! has_netns "$1" || ip netns del "$(netns "$1")"
+}
+
+# The namespace lives on until the kernel has torn its devices down: a new one of the same name must wait.
+unplugged() { ! ip -n "$LAPTOP" link show "v-$1" >/dev/null 2>&1; }
+
+network_cut() { ip -n "$LAPTOP" link set "v-$1" down; }
+network_mend() { ip -n "$LAPTOP" link set "v-$1" up; }
+network_is_cut() { [[ $(ip -n "$LAPTOP" -br link show "v-$1" 2>/dev/null) != *,UP* ]]; }
+
+network_down() {
+    local name
+    for name in "${PIS[@]}" "${VAULTS[@]}" laptop; do unplug "$name"; done
+    rm -rf "$NETNS_FILES"
+    # Left alone if anyone else keeps files there.
+    rmdir /etc/netns 2>/dev/null || true
+}
