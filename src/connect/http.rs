@@ -1,26 +1,247 @@
-//! (skeleton, to be written)
+//! What a URL answers: plain HTTP(S) requests, for checks from the outside.
+//!
+//! Knows [`super::tls`] and the shared vocabulary. That nobody answers is a fact here, not an error: whether it is good or
+//! bad is for the action to say. Asking never follows a redirect unless told to.
 
-use super::{Call, ConnectError};
+use std::error::Error as _;
+use std::time::{Duration, Instant};
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, Url, redirect};
+
+use super::{Call, ConnectError, tls};
 use crate::inventory::Inventory;
 
-/// A question.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Probe {}
-/// An answer.
-#[derive(Debug, Clone)]
-pub enum Fact {}
+/// Bytes of a body that are kept.
+const BODY: usize = 64 * 1024;
 
-/// The real thing; connects when first asked.
+/// One request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Probe {
+    /// `http://` or `https://`.
+    pub url: String,
+    /// `GET`, `HEAD`, `POST` ...
+    pub method: String,
+    /// Names and values; `Host` in the place of the URL's.
+    pub headers: Vec<(String, String)>,
+    /// What is sent.
+    pub body: Option<String>,
+    /// Whether redirects (at most 10) are followed.
+    pub follow_redirects: bool,
+    /// PEM of the only CAs that are trusted; `None`: the system's.
+    pub ca_cert: Option<String>,
+    /// Whether any certificate is taken.
+    pub insecure: bool,
+    /// `host:port` to connect to in the place of what the URL's host resolves to; TLS still asks for the URL's host.
+    pub connect_to: Option<String>,
+    /// How long one attempt may take; never longer than the call.
+    pub timeout: Duration,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// An HTTP response.
+    Answer(Answer),
+    /// None.
+    Nothing {
+        /// At which point it ended.
+        kind: Nothing,
+        /// In words: `connection refused`.
+        why: String,
+    },
+}
+
+/// An HTTP response.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// Names (in lower case) and values.
+    pub headers: Vec<(String, String)>,
+    /// The first 64 KiB; other bytes than UTF-8 are replaced.
+    pub body: String,
+    /// From the request to the last byte that was read.
+    pub elapsed: Duration,
+}
+
+/// Why there is no response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nothing {
+    /// The other side refused the connection.
+    Refused,
+    /// The other side closed the connection before it answered.
+    Closed,
+    /// Nothing came back in time.
+    Timeout,
+    /// The name is not known.
+    Name,
+    /// The two sides did not agree on TLS, or the certificate is not trusted.
+    Tls,
+    /// Something else.
+    Other,
+}
+
+/// Sends requests.
 pub struct Backend {}
 
 impl Backend {
-    /// For the endpoints of an inventory.
+    /// An inventory has no say in this.
     pub fn new(_inventory: &Inventory) -> Self {
         Self {}
     }
 
-    /// Asks one question.
-    pub async fn probe(&self, _probe: &Probe, _call: &Call) -> Result<Fact, ConnectError> {
-        Err(ConnectError::failed("not here yet"))
+    /// Sends one request.
+    ///
+    /// # Errors
+    /// When the request itself makes no sense: a bad URL, header or CA.
+    pub async fn probe(&self, probe: &Probe, call: &Call) -> Result<Fact, ConnectError> {
+        let (client, url) = client(probe, call).await?;
+        let method = Method::from_bytes(probe.method.as_bytes())
+            .map_err(|_| ConnectError::failed(format!("{} is no HTTP method", probe.method)))?;
+        let mut request = client.request(method, url).headers(headers(&probe.headers)?);
+        if let Some(body) = &probe.body {
+            request = request.body(body.clone());
+        }
+        let start = Instant::now();
+        let answer = async {
+            let response = request.send().await?;
+            let status = response.status().as_u16();
+            let headers = response
+                .headers()
+                .iter()
+                .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+                .collect();
+            Ok(Answer { status, headers, body: bounded_body(response).await?, elapsed: start.elapsed() })
+        };
+        Ok(match answer.await {
+            Ok(answer) => Fact::Answer(answer),
+            Err(error) => Fact::Nothing { kind: kind(&error), why: why(&error) },
+        })
+    }
+}
+
+async fn client(probe: &Probe, call: &Call) -> Result<(Client, Url), ConnectError> {
+    tls::install();
+    let bad = |why: String| ConnectError::failed(format!("cannot ask {}: {why}", probe.url));
+    let mut url = Url::parse(&probe.url).map_err(|e| bad(e.to_string()).hint("write it as http://host:port/path"))?;
+    let mut builder = Client::builder()
+        .timeout(probe.timeout.min(call.left()))
+        .redirect(if probe.follow_redirects { redirect::Policy::limited(10) } else { redirect::Policy::none() })
+        .tls_danger_accept_invalid_certs(probe.insecure);
+    if let Some(pem) = &probe.ca_cert {
+        builder = builder.tls_certs_only(certificates(pem).map_err(bad)?);
+    }
+    if is_loopback(&url) {
+        builder = builder.no_proxy();
+    }
+    if let Some(address) = &probe.connect_to {
+        let found = tokio::time::timeout(call.left(), tokio::net::lookup_host(address.as_str())).await;
+        let addresses: Vec<_> = match found {
+            Ok(Ok(addresses)) => addresses.collect(),
+            Ok(Err(error)) => return Err(bad(format!("connect_to = {address}: {error}"))),
+            Err(_) => return Err(bad(format!("connect_to = {address}: the name is not resolved in time"))),
+        };
+        let host = url.host_str().unwrap_or_default().to_owned();
+        if let Some(first) = addresses.first() {
+            // A port in the URL would win over the address's.
+            let port = first.port();
+            url.set_port(Some(port)).map_err(|()| bad("this URL cannot have a port".into()))?;
+        }
+        builder = builder.resolve_to_addrs(&host, &addresses).no_proxy();
+    }
+    Ok((builder.build().map_err(|e| bad(why(&e)))?, url))
+}
+
+fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, ConnectError> {
+    let mut map = HeaderMap::new();
+    for (name, value) in pairs {
+        let bad =
+            || ConnectError::failed(format!("header {name} cannot be sent: its name or value is not allowed in HTTP"));
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
+        map.append(name, HeaderValue::from_str(value).map_err(|_| bad())?);
+    }
+    Ok(map)
+}
+
+async fn bounded_body(mut response: reqwest::Response) -> Result<String, reqwest::Error> {
+    let mut body = Vec::new();
+    while body.len() < BODY
+        && let Some(chunk) = response.chunk().await?
+    {
+        body.extend_from_slice(&chunk);
+    }
+    body.truncate(BODY);
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+/// The certificates of a PEM text.
+pub(super) fn certificates(pem: &str) -> Result<Vec<reqwest::Certificate>, String> {
+    match reqwest::Certificate::from_pem_bundle(pem.as_bytes()) {
+        Ok(certificates) if certificates.is_empty() => Err("there is no PEM certificate in the CA".to_owned()),
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(format!("the CA cannot be read: {}", why(&error))),
+    }
+}
+
+/// Whether the URL's host is this machine, which no proxy can reach.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
+}
+
+/// An error in words: the innermost cause, without the URL that every layer repeats.
+pub(super) fn why(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return if error.is_connect() { "connecting timed out".into() } else { "no answer in time".into() };
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+        match io.kind() {
+            std::io::ErrorKind::ConnectionRefused => return "connection refused".into(),
+            std::io::ErrorKind::ConnectionReset => return "connection reset".into(),
+            _ => {}
+        }
+    }
+    match cause.to_string() {
+        text if text.contains("IncompleteMessage") || text.contains("before message completed") => {
+            "the connection was closed before an answer came".into()
+        }
+        text => text,
+    }
+}
+
+fn kind(error: &reqwest::Error) -> Nothing {
+    if error.is_timeout() {
+        return Nothing::Timeout;
+    }
+    let mut cause = error.source();
+    let mut text = String::new();
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            match io.kind() {
+                std::io::ErrorKind::ConnectionRefused => return Nothing::Refused,
+                std::io::ErrorKind::ConnectionReset
+                | std::io::ErrorKind::ConnectionAborted
+                | std::io::ErrorKind::BrokenPipe
+                | std::io::ErrorKind::UnexpectedEof => return Nothing::Closed,
+                _ if io.get_ref().is_some_and(|e| e.is::<rustls::Error>()) => return Nothing::Tls,
+                _ => {}
+            }
+        }
+        text = inner.to_string();
+        cause = inner.source();
+    }
+    if error.is_dns() {
+        Nothing::Name
+    } else if text.contains("before message completed") || text.contains("IncompleteMessage") {
+        Nothing::Closed
+    } else {
+        Nothing::Other
     }
 }

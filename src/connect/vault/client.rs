@@ -1,0 +1,219 @@
+//! Requests to the active node: the token, retries that cannot repeat a change, and errors in Vault's own words.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::{Client, StatusCode, Url, redirect};
+use serde_json::{Map, Value};
+
+use super::{Backend, Data, Fact};
+use crate::connect::http::{certificates, is_loopback, why};
+use crate::connect::{Call, ConnectError, tls};
+use crate::secret::Secret;
+
+/// Between two attempts of a request.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Vault's words for "there is nothing there" where it does not say 404.
+const NOTHING_THERE: [&str; 3] =
+    ["no default issuer currently configured", "no secret engine mount at", "unable to find pki issuer"];
+
+struct Answer {
+    status: StatusCode,
+    body: Value,
+}
+
+impl Backend {
+    pub(super) fn client(&self) -> Result<&Client, ConnectError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = self.build_client()?;
+        // A second caller may have been faster; both clients serve.
+        drop(self.client.set(client));
+        self.client.get().ok_or_else(|| ConnectError::failed("the Vault client is not there"))
+    }
+
+    fn build_client(&self) -> Result<Client, ConnectError> {
+        tls::install();
+        let addresses = &self.vault.addresses;
+        if addresses.is_empty() {
+            let none = ConnectError::failed("no Vault is configured");
+            return Err(none.hint("add to the inventory: [vault] addresses = [\"https://host:8200\"]"));
+        }
+        let mut urls = Vec::new();
+        for address in addresses {
+            let bad = |e| ConnectError::failed(format!("[vault] addresses: {address} is no URL: {e}"));
+            urls.push(Url::parse(address).map_err(bad)?);
+        }
+        let mut builder = Client::builder();
+        if urls.iter().any(is_loopback) {
+            builder = builder.no_proxy();
+        }
+        // The token goes along with every hop, so only to nodes that the user has named.
+        let origins: Vec<_> = urls.iter().map(Url::origin).collect();
+        builder = builder.redirect(redirect::Policy::custom(move |attempt| {
+            if attempt.previous().len() < 5 && origins.contains(&attempt.url().origin()) {
+                attempt.follow()
+            } else {
+                attempt.stop()
+            }
+        }));
+        if let Some(path) = &self.vault.ca_cert {
+            let bad = |why: String| {
+                ConnectError::failed(format!("[vault] ca_cert = {}: {why}", path.display()))
+                    .hint("it is the PEM file of the CA that signed the API's certificate")
+            };
+            let pem = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
+            builder = builder.tls_certs_only(certificates(&pem).map_err(bad)?);
+        }
+        builder.build().map_err(|e| ConnectError::failed(format!("cannot set up TLS for Vault: {}", why(&e))))
+    }
+
+    fn token(&self) -> Result<&Secret, ConnectError> {
+        self.vault.token.as_ref().ok_or_else(|| {
+            ConnectError::failed(format!("there is no Vault token: looked at {}", self.vault.token_source))
+                .hint("name a file or a variable that holds one: [vault] token_file or token_env in the inventory")
+        })
+    }
+
+    pub(super) async fn read(&self, path: &str, call: &Call) -> Result<Fact, ConnectError> {
+        let answer = self.request(reqwest::Method::GET, path, None, call).await?;
+        if answer.status.is_success() {
+            return Ok(Fact::Found { data: data(answer.body), at: Timestamp::now() });
+        }
+        let said = errors(&answer.body);
+        let lower = said.to_lowercase();
+        if answer.status == StatusCode::NOT_FOUND || NOTHING_THERE.iter().any(|words| lower.contains(words)) {
+            let why = if said.is_empty() { "nothing lies at this path".to_owned() } else { said };
+            return Ok(Fact::Absent { why });
+        }
+        Err(self.refusal("read", path, &answer))
+    }
+
+    pub(super) async fn write(&self, path: &str, body: &Data, call: &Call) -> Result<Data, ConnectError> {
+        let answer = self.request(reqwest::Method::POST, path, Some(&body.0), call).await?;
+        if answer.status.is_success() {
+            Ok(data(answer.body))
+        } else {
+            Err(self.refusal("create and update", path, &answer))
+        }
+    }
+
+    /// Repeats only what was certainly not carried out: never a write that may have reached a node.
+    async fn request(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Map<String, Value>>,
+        call: &Call,
+    ) -> Result<Answer, ConnectError> {
+        let token = self.token()?;
+        let client = self.client()?;
+        loop {
+            let node = self.active(call).await?;
+            let url = format!("{}/v1/{}", node.trim_end_matches('/'), path.trim_matches('/'));
+            let mut request = client
+                .request(method.clone(), url)
+                .timeout(call.left())
+                .header("X-Vault-Token", token.expose())
+                .header("X-Vault-Request", "true");
+            if let Some(body) = body {
+                request =
+                    request.header("Content-Type", "application/json").body(Value::Object(body.clone()).to_string());
+            }
+            let sent = async {
+                let response = request.send().await?;
+                let status = response.status();
+                let text = response.text().await?;
+                Ok::<_, reqwest::Error>(Answer { status, body: serde_json::from_str(&text).unwrap_or_default() })
+            };
+            let seen = match sent.await {
+                Ok(answer) if not_active(&answer) => {
+                    format!("it is no longer active (HTTP {})", answer.status.as_u16())
+                }
+                Ok(answer) => return Ok(answer),
+                Err(error) if error.is_connect() || method == reqwest::Method::GET => why(&error),
+                Err(error) => {
+                    self.forget(&node).await;
+                    let message =
+                        format!("the connection to Vault at {node} broke during {method} {path}: {}", why(&error));
+                    return Err(ConnectError::lost(message));
+                }
+            };
+            self.forget(&node).await;
+            if call.left() < PAUSE {
+                let message = format!("no answer to {method} {path} from Vault in time; last seen of {node}: {seen}");
+                return Err(ConnectError::unreachable(message));
+            }
+            (call.progress)(format!("asking again: {node}: {seen}"));
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn refusal(&self, capability: &str, path: &str, answer: &Answer) -> ConnectError {
+        let status = answer.status.as_u16();
+        let said = errors(&answer.body);
+        let message = if said.is_empty() {
+            format!("Vault answers {path} with HTTP {status}")
+        } else {
+            format!("Vault answers {path} with HTTP {status}: {said}")
+        };
+        let error = ConnectError::failed(message);
+        match status {
+            403 => error.hint(format!(
+                "the token from {} is not valid or its policy lacks {capability} on {path}; \
+                 look with: vault token lookup, vault token capabilities {path}",
+                self.vault.token_source
+            )),
+            _ => error,
+        }
+    }
+}
+
+/// Whether the node turned the request away unread because it is not (or no longer) the active one.
+fn not_active(answer: &Answer) -> bool {
+    let status = answer.status.as_u16();
+    let said = || errors(&answer.body);
+    matches!(status, 429 | 472 | 473 | 503) || status == 500 && said().contains("local node not active")
+}
+
+fn data(mut body: Value) -> Data {
+    match body.get_mut("data").map(Value::take) {
+        Some(Value::Object(map)) => Data(map),
+        _ => Data::default(),
+    }
+}
+
+/// Vault's `errors`, on one line.
+fn errors(body: &Value) -> String {
+    let list = body["errors"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let lines = list.flat_map(str::lines).map(|line| line.trim().trim_start_matches("* "));
+    lines.filter(|l| !l.is_empty() && !l.ends_with("error occurred:")).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn errors_are_one_line_without_the_counting() {
+        let body = json!({ "errors": ["1 error occurred:\n\t* permission denied\n\n", "other"] });
+        assert_eq!(errors(&body), "permission denied; other");
+        assert_eq!(errors(&json!({})), "");
+    }
+
+    #[test]
+    fn only_an_inactive_node_is_asked_again() {
+        let answer = |status: u16, error: &str| Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            body: json!({ "errors": [error] }),
+        };
+        assert!(not_active(&answer(503, "Vault is sealed")));
+        assert!(not_active(&answer(500, "local node not active but active cluster node not found")));
+        assert!(!not_active(&answer(500, "1 error occurred")));
+        assert!(!not_active(&answer(400, "bad")));
+    }
+}
