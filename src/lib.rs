@@ -1,7 +1,7 @@
 //! `rollout` rolls systems out: a flat TOML plan, run as a graph over SSH, Kubernetes, Helm and Vault.
 //!
 //! Arrows point down this list only: [`actions`] → [`connect`] → [`plan`] → [`inventory`] → [`event`], [`diff`],
-//! [`secret`].
+//! [`secret`], [`template`].
 
 pub mod actions;
 pub mod connect;
@@ -10,3 +10,4 @@ pub mod event;
 pub mod inventory;
 pub mod plan;
 pub mod secret;
+pub mod template;

@@ -1,0 +1,68 @@
+//! What templates see.
+
+use std::collections::BTreeMap;
+
+use minijinja::value::{Serde, merge_maps};
+use serde_json::{Map, Value};
+
+/// Names at the top level that are ours and that no variable may have.
+pub const RESERVED: [&str; 5] = ["host", "hosts", "groups", "steps", "plan"];
+
+/// The values that templates see; cheap to clone and to layer. Cannot be printed, since values may be secret.
+#[derive(Clone, Default)]
+pub struct Context(pub(super) minijinja::Value);
+
+impl Context {
+    /// The values at the top level.
+    pub fn new(values: &Map<String, Value>) -> Self {
+        Self(minijinja::Value::from(Serde(values)))
+    }
+
+    /// The same with one more value, which hides one of that name.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &Value) -> Self {
+        let one = BTreeMap::from([(name, minijinja::Value::from(Serde(value)))]);
+        Self(merge_maps([self.0.clone(), one.into()]))
+    }
+
+    /// The same with more values, which hide those of the same names.
+    #[must_use]
+    pub fn with_all(&self, values: &Map<String, Value>) -> Self {
+        Self(merge_maps([self.0.clone(), minijinja::Value::from(Serde(values))]))
+    }
+
+    /// Whether a dotted path leads to something.
+    pub fn has(&self, path: &str) -> bool {
+        let mut value = self.0.clone();
+        for part in path.split('.') {
+            match value.get_attr(part) {
+                Ok(next) if !next.is_undefined() => value = next,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// The names that stand directly below a dotted path (empty: the top level); for "did you mean".
+    pub fn names_at(&self, path: &str) -> Vec<String> {
+        let mut value = self.0.clone();
+        for part in path.split('.').filter(|p| !p.is_empty()) {
+            value = value.get_attr(part).unwrap_or_default();
+        }
+        value.try_iter().map(|keys| keys.map(|k| k.to_string()).collect()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_hide_what_lies_below() {
+        let base = Context::new(&Map::from_iter([("a".into(), 1.into()), ("b".into(), 2.into())]));
+        let top = base.with("a", &serde_json::json!({ "deep": 3 }));
+        assert!(top.has("a.deep") && top.has("b") && !top.has("a.other"));
+        assert!(base.has("a") && !base.has("a.deep"));
+        assert_eq!(top.names_at("a"), ["deep"]);
+    }
+}

@@ -1,0 +1,15 @@
+//! Templates: `{{ … }}` in strings and files, and expressions such as `when`.
+//!
+//! Strict: what is not defined is an error that names it and its line. Knows the shared vocabulary only; reads template
+//! files below the plan's root and nothing else. The language is Jinja's, with the filters of [`filters`] added.
+
+mod context;
+mod error;
+mod filters;
+mod names;
+mod render;
+
+pub use context::{Context, RESERVED};
+pub use error::TemplateError;
+pub use names::{Names, OutputRef};
+pub use render::{Templates, is_template};

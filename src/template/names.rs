@@ -1,0 +1,223 @@
+//! Which names a template uses, without rendering it.
+
+use std::collections::BTreeSet;
+
+use minijinja::{Environment, Expression};
+use serde_json::Value;
+
+use super::{TemplateError, Templates, is_template};
+
+/// The dotted names that a template uses and does not define itself, such as `host.address`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    all: BTreeSet<String>,
+    guarded: BTreeSet<String>,
+    /// Paths of the templates that it includes, imports or extends.
+    pub files: BTreeSet<String>,
+}
+
+/// A use of a step's output: `steps.ID.OUTPUT`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OutputRef {
+    /// The step, by its name in templates (`-` and `.` are `_`).
+    pub step: String,
+    /// The output; `None` for the step as a whole, or for its outputs of all hosts (`steps.ID.hosts`).
+    pub output: Option<String>,
+}
+
+impl Names {
+    pub(super) fn in_expression(compiled: &Expression<'_, '_>, source: &str) -> Self {
+        Self::sort(compiled.undeclared_variables(true), source)
+    }
+
+    fn sort(found: impl IntoIterator<Item = String>, source: &str) -> Self {
+        let all: BTreeSet<String> = found.into_iter().filter(|n| !is_function(n)).collect();
+        let guarded = all.iter().filter(|n| is_guarded(n, source)).cloned().collect();
+        Self { all, guarded, files: included(source) }
+    }
+
+    /// All names.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(String::as_str)
+    }
+
+    /// The names that must be defined: all but those that stand with `is defined` or `default`.
+    pub fn unguarded(&self) -> impl Iterator<Item = &str> {
+        self.all.difference(&self.guarded).map(String::as_str)
+    }
+
+    /// Takes in the names of another template.
+    pub fn extend(&mut self, other: Self) {
+        self.all.extend(other.all);
+        self.guarded.extend(other.guarded);
+        self.files.extend(other.files);
+    }
+
+    /// The steps' outputs among them.
+    pub fn outputs(&self) -> BTreeSet<OutputRef> {
+        let refs = self.all.iter().filter_map(|name| {
+            let mut parts = name.split('.');
+            if parts.next() != Some("steps") {
+                return None;
+            }
+            let step = parts.next()?.to_owned();
+            Some(OutputRef { step, output: parts.next().filter(|o| *o != "hosts").map(str::to_owned) })
+        });
+        refs.collect()
+    }
+}
+
+impl Templates {
+    /// The names in a template; `name` as for [`Templates::render`]. Included files are not entered, see
+    /// [`Names::files`].
+    ///
+    /// # Errors
+    /// When it does not parse.
+    pub fn names(&self, name: &str, source: &str) -> Result<Names, TemplateError> {
+        let env: &Environment<'_> = self.env();
+        let template =
+            env.template_from_named_str(name, source).map_err(|e| TemplateError::from_engine(&e, name, source))?;
+        Ok(Names::sort(template.undeclared_variables(true), source))
+    }
+
+    /// The names in an expression such as a `when`.
+    ///
+    /// # Errors
+    /// When it does not parse.
+    pub fn names_in_expression(&self, expression: &str) -> Result<Names, TemplateError> {
+        let bare = self.single_expression(expression).unwrap_or(expression);
+        let compiled =
+            self.env().compile_expression(bare).map_err(|e| TemplateError::from_engine(&e, "", expression))?;
+        Ok(Names::in_expression(&compiled, bare))
+    }
+
+    /// The names in all strings of a value; those that don't parse are passed over.
+    pub fn names_in_value(&self, value: &Value) -> Names {
+        let mut names = Names::default();
+        match value {
+            Value::String(text) if is_template(text) => names = self.names("", text).unwrap_or_default(),
+            Value::Array(items) => items.iter().for_each(|v| names.extend(self.names_in_value(v))),
+            Value::Object(map) => map.values().for_each(|v| names.extend(self.names_in_value(v))),
+            _ => {}
+        }
+        names
+    }
+
+    /// The text of a file below the root.
+    ///
+    /// # Errors
+    /// When it is not there, cannot be read, is not text or lies outside the root.
+    pub fn read(&self, path: &str) -> Result<String, TemplateError> {
+        let inside = std::path::Path::new(path).components().all(|c| matches!(c, std::path::Component::Normal(_)));
+        if !inside {
+            return Err(TemplateError::new(path, format!("`{path}` is not a path below {}", self.root().display())));
+        }
+        let full = self.root().join(path);
+        std::fs::read_to_string(&full)
+            .map_err(|e| TemplateError::new(path, format!("cannot read {}: {e}", full.display())))
+    }
+
+    /// The names in a template file and in all that it includes.
+    ///
+    /// # Errors
+    /// The first file that is not there or does not parse.
+    pub fn names_in_file(&self, path: &str) -> Result<Names, TemplateError> {
+        let mut names = Names::default();
+        let mut todo = vec![path.to_owned()];
+        let mut seen = BTreeSet::new();
+        while let Some(path) = todo.pop() {
+            if seen.insert(path.clone()) {
+                let found = self.names(&path, &self.read(&path)?)?;
+                todo.extend(found.files.iter().cloned());
+                names.extend(found);
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// The language's own functions, which it reports like variables.
+fn is_function(name: &str) -> bool {
+    let head = name.split('.').next().unwrap_or_default();
+    matches!(head, "range" | "dict" | "namespace" | "debug" | "loop" | "self" | "caller" | "super" | "true" | "false")
+}
+
+/// Whether the template itself says what happens when `name` is not defined.
+fn is_guarded(name: &str, source: &str) -> bool {
+    source.match_indices(name).any(|(at, _)| {
+        let whole = !source[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '.'));
+        let rest = source[at + name.len()..].trim_start();
+        let filter = rest.strip_prefix('|').map(str::trim_start);
+        let filtered = filter.is_some_and(|f| f.starts_with("default") || f.starts_with("d("));
+        let test = rest.strip_prefix("is").map(str::trim_start).filter(|t| t.len() < rest.len() - 2);
+        let tested = test.is_some_and(|t| {
+            t.starts_with("defined")
+                || t.starts_with("undefined")
+                || t.trim_start_matches("not").trim_start().starts_with("defined")
+        });
+        whole && (filtered || tested)
+    })
+}
+
+/// String literals after `include`, `import`, `extends` and `from`.
+fn included(source: &str) -> BTreeSet<String> {
+    let mut files = BTreeSet::new();
+    for block in source.split("{%").skip(1) {
+        let block = block.split("%}").next().unwrap_or_default().trim_start_matches(['-', '+']).trim_start();
+        let Some((word, rest)) = block.split_once(char::is_whitespace) else { continue };
+        let rest = rest.trim_start();
+        if let ("include" | "import" | "extends" | "from", Some(quote @ ('"' | '\''))) = (word, rest.chars().next())
+            && let Some((path, tail)) = rest[1..].split_once(quote)
+            && !tail.contains("ignore missing")
+        {
+            files.insert(path.to_owned());
+        }
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn names(source: &str) -> Names {
+        Templates::new("/nowhere").names("", source).unwrap()
+    }
+
+    #[test]
+    fn only_what_must_come_from_outside_is_listed() {
+        let found = names("{% set a = b.c %}{{ a }}{% for x in range(n) %}{{ x.y }}{{ loop.index }}{% endfor %}");
+        assert_eq!(found.iter().collect::<Vec<_>>(), ["b.c", "n"]);
+    }
+
+    #[test]
+    fn names_with_a_default_need_not_be_defined() {
+        let found =
+            names("{{ a | default('x') }}{{ b is defined }}{{ c is not defined }}{{ d|d(1) }}{{ e }}{{ isle }}");
+        assert_eq!(found.unguarded().collect::<Vec<_>>(), ["e", "isle"]);
+        assert_eq!(found.iter().count(), 6);
+    }
+
+    #[test]
+    fn outputs_are_found_in_values_and_expressions() {
+        let value =
+            json!({ "a": ["{{ steps.token.value }}"], "b": "{{ steps.init.hosts['pi-1'].ip }}", "c": "steps.x.y" });
+        let found = Templates::new("/nowhere").names_in_value(&value).outputs();
+        let output = |step: &str, output: Option<&str>| OutputRef { step: step.into(), output: output.map(Into::into) };
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [output("init", None), output("token", Some("value"))]);
+    }
+
+    #[test]
+    fn included_files_are_entered_once() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a"), "{{ x }}{% include \"b\" %}{% include 'no' ignore missing %}").unwrap();
+        std::fs::write(dir.path().join("b"), "{{ y.z }}{%- include 'a' -%}").unwrap();
+        let found = Templates::new(dir.path()).names_in_file("a").unwrap();
+        assert_eq!(found.iter().collect::<Vec<_>>(), ["x", "y.z"]);
+        std::fs::write(dir.path().join("b"), "\n{{ y. }}").unwrap();
+        let error = Templates::new(dir.path()).names_in_file("a").unwrap_err();
+        assert_eq!((error.name.as_str(), error.line), ("b", Some(2)));
+    }
+}

@@ -1,0 +1,185 @@
+//! Rendering of strings, files and whole parameter tables.
+
+use std::path::{Path, PathBuf};
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use serde_json::Value;
+
+use super::error::ANONYMOUS;
+use super::{Context, Names, TemplateError, filters};
+
+/// The template engine of one plan. Included files are read once; make a new one to see newer ones.
+pub struct Templates {
+    root: PathBuf,
+    env: Environment<'static>,
+}
+
+/// Whether a string has anything to render.
+pub fn is_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%") || text.contains("{#")
+}
+
+impl Templates {
+    /// For a plan whose relative paths start from `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        let root = root.into();
+        let mut env = Environment::new();
+        env.set_undefined_behavior(UndefinedBehavior::Strict);
+        // The engine would else write JSON into YAML templates, by their file name.
+        env.set_auto_escape_callback(|_| AutoEscape::None);
+        if let Ok(syntax) =
+            SyntaxConfig::builder().keep_trailing_newline(true).trim_blocks(true).lstrip_blocks(true).build()
+        {
+            env.set_syntax(syntax);
+        }
+        // Gives errors their place; values that the engine collects with it never reach a message.
+        env.set_debug(true);
+        env.set_loader(minijinja::path_loader(root.clone()));
+        filters::add(&mut env);
+        Self { root, env }
+    }
+
+    /// The folder that template files lie below.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Renders a template; `name` is its path below the root, or empty for a string of the plan.
+    ///
+    /// # Errors
+    /// When it does not parse, something is not defined or a filter refuses its input.
+    pub fn render(&self, name: &str, source: &str, context: &Context) -> Result<String, TemplateError> {
+        let called = if name.is_empty() { ANONYMOUS } else { name };
+        self.env
+            .render_named_str(called, source, context.0.clone())
+            .map_err(|e| TemplateError::from_engine(&e, name, source))
+    }
+
+    /// Renders every string in a value. A string that is one `{{ expression }}` becomes that expression's value, with its
+    /// type; strings without templates stay as they are.
+    ///
+    /// # Errors
+    /// As [`Self::render`].
+    pub fn render_value(&self, value: &Value, context: &Context) -> Result<Value, TemplateError> {
+        Ok(match value {
+            Value::String(text) if is_template(text) => match self.single_expression(text) {
+                Some(expression) => self.evaluate(expression, context)?,
+                None => Value::String(self.render("", text, context)?),
+            },
+            Value::Array(items) => {
+                Value::Array(items.iter().map(|v| self.render_value(v, context)).collect::<Result<_, _>>()?)
+            }
+            Value::Object(map) => Value::Object(
+                map.iter()
+                    .map(|(k, v)| Ok((k.clone(), self.render_value(v, context)?)))
+                    .collect::<Result<_, TemplateError>>()?,
+            ),
+            other => other.clone(),
+        })
+    }
+
+    /// The value of an expression.
+    ///
+    /// # Errors
+    /// As [`Self::render`]; also when the value itself is not defined.
+    pub fn evaluate(&self, expression: &str, context: &Context) -> Result<Value, TemplateError> {
+        let value = self.value_of(expression, context)?;
+        serde_json::to_value(&value).map_err(|e| TemplateError::new("", format!("value has no plain form: {e}")))
+    }
+
+    /// Whether an expression such as a `when` holds; it may stand in `{{ }}`.
+    ///
+    /// # Errors
+    /// As [`Self::evaluate`].
+    pub fn is_true(&self, expression: &str, context: &Context) -> Result<bool, TemplateError> {
+        let bare = self.single_expression(expression).unwrap_or(expression);
+        Ok(self.value_of(bare, context)?.is_true())
+    }
+
+    fn value_of(&self, expression: &str, context: &Context) -> Result<minijinja::Value, TemplateError> {
+        let place = |e: &minijinja::Error| TemplateError::from_engine(e, "", expression);
+        let compiled = self.env.compile_expression(expression).map_err(|e| place(&e))?;
+        // A comparison with something undefined is simply false to the engine; to us it is a mistyped name.
+        if let Some(name) = Names::in_expression(&compiled, expression).unguarded().find(|n| !context.has(n)) {
+            return Err(TemplateError::undefined("", name));
+        }
+        let value = compiled.eval(context.0.clone()).map_err(|e| place(&e))?;
+        if value.is_undefined() { Err(TemplateError::undefined("", expression.trim())) } else { Ok(value) }
+    }
+
+    /// The expression, when the text is exactly one `{{ expression }}`.
+    pub(super) fn single_expression<'a>(&self, text: &'a str) -> Option<&'a str> {
+        let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+        let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
+        let inner = inner.strip_suffix(['-', '+']).unwrap_or(inner);
+        // `{{ a }} {{ b }}` leaves `a }} {{ b`, which is no expression.
+        self.env.compile_expression(inner).is_ok().then_some(inner)
+    }
+
+    pub(super) fn env(&self) -> &Environment<'static> {
+        &self.env
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn context() -> Context {
+        let values = json!({ "port": 80, "list": [1, 2], "app": { "name": "web" }, "off": false });
+        Context::new(values.as_object().unwrap())
+    }
+
+    fn templates() -> Templates {
+        Templates::new("/nowhere")
+    }
+
+    #[test]
+    fn a_lone_expression_keeps_its_type() {
+        let source = json!({
+            "number": "{{ port }}", "text": "p={{ port }}", "two": "{{ port }}{{ port }}", "list": ["{{ list }}"],
+            "table": " {{- app -}} ", "plain": "{ port }", "flag": true, "map": "{{ {'a': {'b': port}} }}",
+        });
+        let wanted = json!({
+            "number": 80, "text": "p=80", "two": "8080", "list": [[1, 2]],
+            "table": { "name": "web" }, "plain": "{ port }", "flag": true, "map": { "a": { "b": 80 } },
+        });
+        assert_eq!(templates().render_value(&source, &context()).unwrap(), wanted);
+    }
+
+    #[test]
+    fn what_is_not_defined_is_named_with_its_line() {
+        let error = templates().render("t.j2", "a\nb {{ app.nmae }}\n", &context()).unwrap_err();
+        assert_eq!(error.undefined.as_deref(), Some("app.nmae"));
+        assert_eq!(error.to_string(), "`app.nmae` is not defined (t.j2, line 2)");
+        let error = templates().render_value(&json!("{{ prot }}"), &context()).unwrap_err();
+        assert_eq!(error.to_string(), "`prot` is not defined");
+        let error = templates().render("", "{% for x in nothing %}{% endfor %}", &context()).unwrap_err();
+        assert_eq!(error.undefined.as_deref(), Some("nothing"));
+    }
+
+    #[test]
+    fn expressions_hold_or_not_and_never_guess() {
+        let is_true = |e: &str| templates().is_true(e, &context());
+        assert!(is_true("port == 80 and app.name in ['web']").unwrap());
+        assert!(!is_true("{{ off }}").unwrap());
+        assert!(!is_true("extra is defined").unwrap());
+        assert!(is_true("extra | default(true)").unwrap());
+        assert_eq!(is_true("prot == 80").unwrap_err().undefined.as_deref(), Some("prot"));
+        assert!(is_true("port ==").unwrap_err().message.starts_with("template does not parse"));
+    }
+
+    #[test]
+    fn files_include_others_below_the_root_and_keep_their_last_line_break() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("part.j2"), "part {{ port }}\n").unwrap();
+        let templates = Templates::new(dir.path());
+        let text = templates.render("a.yaml.j2", "x: {{ app.name }}\n{% include 'part.j2' %}\n", &context()).unwrap();
+        assert_eq!(text, "x: web\npart 80\n");
+        assert!(templates.render("a", "{% include '../etc/passwd' %}", &context()).is_err());
+        assert!(templates.read("../x").is_err());
+    }
+}
