@@ -4,9 +4,11 @@
 //! there are comes in as a [`Catalog`].
 
 mod catalog;
+mod scope;
 mod source;
 mod types;
 
 pub use catalog::{Catalog, Kind, Output, ParamError, Place, Role};
+pub use scope::{Scope, ScopeError};
 pub use source::{Source, Span, Spanned};
 pub use types::{Phase, Plan, Retry, Step, template_name};

@@ -8,8 +8,10 @@ mod error;
 mod filters;
 mod names;
 mod render;
+mod variables;
 
 pub use context::{Context, RESERVED};
 pub use error::TemplateError;
 pub use names::{Names, OutputRef};
 pub use render::{Templates, is_template};
+pub use variables::{Resolution, VariableError, resolve};

@@ -1,0 +1,95 @@
+//! What the templates of a plan see: its own variables, the inventory's, and each host's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::Plan;
+use crate::inventory::{Host, Inventory};
+use crate::template::{Context, Resolution, Templates, VariableError, resolve};
+
+/// The values of a plan's templates, all but `steps`, which the run adds.
+///
+/// Precedence, highest first: `--var`, host's, groups', inventory's `[vars]`, plan's `[vars]`.
+pub struct Scope {
+    controller: Context,
+    hosts: BTreeMap<String, Context>,
+    per_host: BTreeSet<String>,
+}
+
+/// A variable that cannot be resolved, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeError {
+    /// The host whose variables these are; `None` when it is so without a host.
+    pub host: Option<String>,
+    /// What is wrong.
+    pub error: VariableError,
+}
+
+impl Scope {
+    /// Resolves all variables. What can be resolved is in the scope, whatever else is wrong.
+    pub fn new(
+        plan: &Plan,
+        inventory: &Inventory,
+        overrides: &Map<String, Value>,
+        templates: &Templates,
+    ) -> (Self, Vec<ScopeError>) {
+        let vars: Map<String, Value> =
+            plan.vars.iter().map(|(name, value)| (name.value.clone(), value.value.clone())).collect();
+        let groups: Map<String, Value> =
+            inventory.groups.iter().map(|(name, members)| (name.clone(), json!(members))).collect();
+        let base =
+            Context::default().with("plan", &json!({ "name": plan.name.value })).with("groups", &Value::Object(groups));
+        let mut errors = Vec::new();
+        let mut take = |host: Option<&Host>, resolution: &Resolution| {
+            let host = host.map(|h| h.name.clone());
+            let new = resolution.errors.iter().map(|e| ScopeError { host: host.clone(), error: e.clone() });
+            // What is wrong everywhere is said once.
+            let new: Vec<_> = new.filter(|n| !errors.iter().any(|o: &ScopeError| o.error == n.error)).collect();
+            errors.extend(new);
+        };
+
+        let shared = resolve(templates, &[&vars, &inventory.vars, overrides], &base);
+        take(None, &shared);
+        let mut facts = Map::new();
+        let mut own = Vec::new();
+        for host in &inventory.hosts {
+            let plain = json!({ "name": host.name, "address": host.address });
+            let here = base.with("host", &plain);
+            let resolved = resolve(templates, &[&vars, &inventory.vars, &host.vars, overrides], &here);
+            take(Some(host), &resolved);
+            let about = about(host, &resolved.values);
+            facts.insert(host.name.clone(), about.clone());
+            own.push((host.name.clone(), about, resolved.values));
+        }
+        let base = base.with("hosts", &Value::Object(facts));
+        let hosts = own.into_iter().map(|(name, about, vars)| (name, base.with_all(&vars).with("host", &about)));
+        let scope =
+            Self { controller: base.with_all(&shared.values), hosts: hosts.collect(), per_host: shared.per_host };
+        (scope, errors)
+    }
+
+    /// For a step without hosts.
+    pub fn controller(&self) -> &Context {
+        &self.controller
+    }
+
+    /// For a step on that host; of one that the inventory does not have, the controller's.
+    pub fn host(&self, name: &str) -> &Context {
+        self.hosts.get(name).unwrap_or(&self.controller)
+    }
+
+    /// Whether a variable exists in the steps of hosts only, since it uses `host`.
+    pub fn is_per_host(&self, variable: &str) -> bool {
+        self.per_host.contains(variable)
+    }
+}
+
+/// `host`: name, address, and its own variables, rendered.
+fn about(host: &Host, resolved: &Map<String, Value>) -> Value {
+    let mut about: Map<String, Value> =
+        host.vars.keys().filter_map(|k| Some((k.clone(), resolved.get(k)?.clone()))).collect();
+    about.insert("name".into(), host.name.clone().into());
+    about.insert("address".into(), host.address.clone().into());
+    Value::Object(about)
+}
