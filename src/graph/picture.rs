@@ -1,0 +1,124 @@
+//! The plan's graph as text that others draw: Mermaid and Graphviz.
+
+use std::fmt::Write;
+
+use crate::plan::{Phase, Plan};
+
+/// A Mermaid flowchart: phases as boxes, their steps inside.
+pub fn mermaid(plan: &Plan) -> String {
+    let mut out = String::from("flowchart TD\n");
+    for (p, phase) in plan.phases.iter().enumerate() {
+        let _ = writeln!(out, "  subgraph p{p}[\"{}\"]", escape(&phase.name.value));
+        for (s, step) in phase.steps.iter().enumerate() {
+            let hosts = step.hosts.as_ref().map(|h| format!("<br/>on {}", h.value)).unwrap_or_default();
+            let label = format!("{}<br/><i>{}</i>{hosts}", step.id.value, step.action.value);
+            let _ = writeln!(out, "    p{p}s{s}[\"{}\"]", escape(&label));
+        }
+        for (from, to) in step_edges(phase) {
+            let _ = writeln!(out, "    p{p}s{from} --> p{p}s{to}");
+        }
+        let _ = writeln!(out, "  end");
+    }
+    for (from, to) in phase_edges(plan) {
+        let _ = writeln!(out, "  p{from} --> p{to}");
+    }
+    out
+}
+
+/// A Graphviz digraph: phases as clusters, their steps inside.
+pub fn dot(plan: &Plan) -> String {
+    let mut out = format!("digraph \"{}\" {{\n  compound=true;\n  node [shape=box];\n", escape(&plan.name.value));
+    for (p, phase) in plan.phases.iter().enumerate() {
+        let _ = writeln!(out, "  subgraph cluster_{p} {{\n    label=\"{}\";", escape(&phase.name.value));
+        for (s, step) in phase.steps.iter().enumerate() {
+            let hosts = step.hosts.as_ref().map(|h| format!("\\non {}", escape(&h.value))).unwrap_or_default();
+            let label = format!("{}\\n{}{hosts}", escape(&step.id.value), escape(&step.action.value));
+            let _ = writeln!(out, "    p{p}s{s} [label=\"{label}\"];");
+        }
+        for (from, to) in step_edges(phase) {
+            let _ = writeln!(out, "    p{p}s{from} -> p{p}s{to};");
+        }
+        out.push_str("  }\n");
+    }
+    for (from, to) in phase_edges(plan) {
+        // Clusters have no edges of their own: the arrow runs between their outer steps and is cut at the frames.
+        let last = plan.phases[from].steps.len().saturating_sub(1);
+        let _ = writeln!(out, "  p{from}s{last} -> p{to}s0 [ltail=cluster_{from}, lhead=cluster_{to}];");
+    }
+    out.push_str("}\n");
+    out
+}
+
+fn phase_edges(plan: &Plan) -> Vec<(usize, usize)> {
+    let position = |name: &str| plan.phases.iter().position(|p| p.name.value == name);
+    let edges = |(to, phase): (usize, &Phase)| {
+        phase.needs.iter().filter_map(|n| Some((position(&n.value)?, to))).collect::<Vec<_>>()
+    };
+    plan.phases.iter().enumerate().flat_map(edges).collect()
+}
+
+fn step_edges(phase: &Phase) -> Vec<(usize, usize)> {
+    let position = |name: &str| phase.steps.iter().position(|s| s.id.value == name);
+    let mut edges = Vec::new();
+    for (to, step) in phase.steps.iter().enumerate() {
+        match &step.needs {
+            None => edges.extend(to.checked_sub(1).map(|from| (from, to))),
+            Some(needs) => edges.extend(needs.iter().filter_map(|n| Some((position(&n.value)?, to)))),
+        }
+    }
+    edges
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{plan, step};
+    use super::*;
+
+    fn two_phases() -> Plan {
+        plan(vec![
+            ("a", &[], vec![step("one", Some("pis"), None), step("two", None, None)]),
+            ("b", &["a"], vec![step("three", None, None)]),
+        ])
+    }
+
+    #[test]
+    fn mermaid_has_phases_steps_and_edges() {
+        insta::assert_snapshot!(mermaid(&two_phases()), @r#"
+        flowchart TD
+          subgraph p0["a"]
+            p0s0["one<br/><i>node.command</i><br/>on pis"]
+            p0s1["two<br/><i>node.command</i>"]
+            p0s0 --> p0s1
+          end
+          subgraph p1["b"]
+            p1s0["three<br/><i>node.command</i>"]
+          end
+          p0 --> p1
+        "#);
+    }
+
+    #[test]
+    fn dot_draws_phases_as_clusters() {
+        insta::assert_snapshot!(dot(&two_phases()), @r#"
+        digraph "test" {
+          compound=true;
+          node [shape=box];
+          subgraph cluster_0 {
+            label="a";
+            p0s0 [label="one\nnode.command\non pis"];
+            p0s1 [label="two\nnode.command"];
+            p0s0 -> p0s1;
+          }
+          subgraph cluster_1 {
+            label="b";
+            p1s0 [label="three\nnode.command"];
+          }
+          p0s1 -> p1s0 [ltail=cluster_0, lhead=cluster_1];
+        }
+        "#);
+    }
+}

@@ -1,0 +1,139 @@
+use super::*;
+use crate::inventory::Connection;
+use crate::plan::{Phase, Retry, Source, Spanned, Step};
+
+fn at<T>(value: T) -> Spanned<T> {
+    Spanned::new(value, 0..0)
+}
+
+pub fn step(id: &str, hosts: Option<&str>, needs: Option<&[&str]>) -> Step {
+    Step {
+        id: at(id.to_owned()),
+        action: at("node.command".to_owned()),
+        hosts: hosts.map(|h| at(h.to_owned())),
+        needs: needs.map(|n| n.iter().map(|n| at((*n).to_owned())).collect()),
+        when: None,
+        r#become: false,
+        retry: Retry::default(),
+        timeout: None,
+        sensitive: false,
+        tags: Vec::new(),
+        params: serde_json::Map::new(),
+        spans: Vec::new(),
+        key_spans: Vec::new(),
+    }
+}
+
+pub fn plan(phases: Vec<(&str, &[&str], Vec<Step>)>) -> Plan {
+    Plan {
+        source: Arc::new(Source { path: "plan.toml".into(), text: String::new() }),
+        root: ".".into(),
+        name: at("test".to_owned()),
+        description: None,
+        vars: Vec::new(),
+        phases: phases
+            .into_iter()
+            .map(|(name, needs, steps)| Phase {
+                name: at(name.to_owned()),
+                description: None,
+                needs: needs.iter().map(|n| at((*n).to_owned())).collect(),
+                when: None,
+                steps,
+            })
+            .collect(),
+    }
+}
+
+fn hosts(pattern: &str) -> Vec<Arc<Host>> {
+    let host = |name: &str| {
+        Arc::new(Host {
+            name: name.to_owned(),
+            address: name.to_owned(),
+            connection: Connection::Local,
+            user: None,
+            port: None,
+            vars: serde_json::Map::new(),
+        })
+    };
+    pattern.split(',').filter(|n| !n.is_empty()).map(host).collect()
+}
+
+/// For each unit, the units that must have ended before it.
+fn order(plan: &Plan) -> Vec<(String, Vec<String>)> {
+    let graph = Graph::new(plan, hosts).unwrap();
+    let name = |i: NodeIndex| match graph.node(i) {
+        Node::Unit(unit) => Some(unit.reference(plan).to_string()),
+        _ => None,
+    };
+    let reversed = petgraph::visit::Reversed(&graph.dag);
+    let mut all: Vec<(String, Vec<String>)> = graph
+        .nodes()
+        .filter_map(|(i, _)| {
+            let me = name(i)?;
+            let mut walk = petgraph::visit::Dfs::new(reversed, i);
+            let mut before = Vec::new();
+            while let Some(seen) = walk.next(reversed) {
+                before.extend(name(seen).filter(|n| *n != me));
+            }
+            before.sort();
+            Some((me, before))
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+fn needs_of(plan: &Plan, unit: &str) -> Vec<String> {
+    order(plan).into_iter().find(|(name, _)| name == unit).map(|(_, before)| before).unwrap()
+}
+
+#[test]
+fn steps_of_a_phase_run_in_order_and_phases_by_their_needs() {
+    let plan = plan(vec![
+        ("a", &[], vec![step("one", None, None), step("two", None, None)]),
+        ("b", &["a"], vec![step("three", None, None)]),
+        ("c", &[], vec![step("four", None, None)]),
+    ]);
+    assert_eq!(needs_of(&plan, "a/two"), ["a/one"]);
+    assert_eq!(needs_of(&plan, "b/three"), ["a/one", "a/two"]);
+    assert!(needs_of(&plan, "c/four").is_empty());
+}
+
+#[test]
+fn empty_needs_start_at_once() {
+    let plan = plan(vec![("a", &[], vec![step("one", None, None), step("two", None, Some(&[]))])]);
+    assert!(needs_of(&plan, "a/two").is_empty());
+}
+
+#[test]
+fn a_host_waits_only_for_itself() {
+    let plan = plan(vec![("a", &[], vec![step("one", Some("x,y"), None), step("two", Some("x,y"), None)])]);
+    assert_eq!(needs_of(&plan, "a/two@x"), ["a/one@x"]);
+}
+
+#[test]
+fn a_host_that_the_step_before_did_not_run_on_waits_for_all_of_it() {
+    let plan = plan(vec![("a", &[], vec![step("init", Some("x,y"), None), step("join", Some("z"), None)])]);
+    assert_eq!(needs_of(&plan, "a/join@z"), ["a/init@x", "a/init@y"]);
+}
+
+#[test]
+fn a_step_that_reads_other_hosts_outputs_waits_for_all_of_them() {
+    let mut second = step("two", Some("x,y"), None);
+    second.params.insert("content".into(), "{{ steps.one.hosts['y'].stdout }}".into());
+    let plan = plan(vec![("a", &[], vec![step("one", Some("x,y"), None), second])]);
+    assert_eq!(needs_of(&plan, "a/two@x"), ["a/one@x", "a/one@y"]);
+}
+
+#[test]
+fn a_step_without_a_matching_host_still_keeps_the_order() {
+    let plan =
+        plan(vec![("a", &[], vec![step("one", None, None), step("none", Some(""), None), step("three", None, None)])]);
+    assert_eq!(needs_of(&plan, "a/three"), ["a/one"]);
+}
+
+#[test]
+fn circles_are_refused() {
+    let plan = plan(vec![("a", &["b"], vec![step("one", None, None)]), ("b", &["a"], vec![step("two", None, None)])]);
+    assert!(matches!(Graph::new(&plan, hosts), Err(GraphError::Cycle)));
+}
