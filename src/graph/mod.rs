@@ -112,12 +112,16 @@ impl Graph {
                         .collect::<Result<Vec<_>, _>>()?,
                 };
                 if needs.is_empty() {
-                    steps[number].iter().for_each(|unit| drop(dag.add_edge(begin, *unit, ())));
+                    for unit in &steps[number] {
+                        dag.add_edge(begin, *unit, ());
+                    }
                 }
                 for before in needs {
                     connect(&mut dag, &steps[before], &steps[number], looks_across_hosts(plan, index, before, number));
                 }
-                steps[number].iter().for_each(|unit| drop(dag.add_edge(*unit, end, ())));
+                for unit in &steps[number] {
+                    dag.add_edge(*unit, end, ());
+                }
             }
             if phase.steps.is_empty() {
                 dag.add_edge(begin, end, ());
@@ -178,7 +182,9 @@ fn connect(dag: &mut DiGraph<Node, ()>, before: &[NodeIndex], after: &[NodeIndex
             [only] => *only,
             many => *join.get_or_insert_with(|| {
                 let node = dag.add_node(Node::Join);
-                many.iter().for_each(|b| drop(dag.add_edge(*b, node, ())));
+                for unit in many {
+                    dag.add_edge(*unit, node, ());
+                }
                 node
             }),
         });

@@ -1,0 +1,218 @@
+//! Runs one unit: probes, verdict, effects, retries, deadline. Owns nothing that others see.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::actions::{Boxed, Thing, Verdict};
+use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World};
+use crate::diff::Diff;
+use crate::event::{Mode, Outputs, Problem};
+use crate::plan::Retry;
+
+/// Everything that one unit needs to run.
+pub struct Job {
+    pub action: Boxed,
+    pub target: Target,
+    pub mode: Mode,
+    pub timeout: Duration,
+    pub retry: Retry,
+    pub world: Arc<dyn World>,
+    /// Takes notes for people.
+    pub notes: Arc<dyn Fn(Note) + Send + Sync>,
+    /// True while an effect is under way, so that who cancels the job knows what is known.
+    pub in_effect: Arc<AtomicBool>,
+}
+
+/// What a running job tells meanwhile.
+pub enum Note {
+    /// What is seen or done right now.
+    Progress(String),
+    /// An attempt failed; the next follows after the pause.
+    Retried { attempt: u32, message: String, delay: Duration },
+}
+
+/// How a job ended.
+pub struct Ended {
+    pub result: Ending,
+    pub diff: Diff,
+    pub outputs: Outputs,
+    pub printed: String,
+    /// What would exist after it (preview).
+    pub provides: Vec<Thing>,
+}
+
+/// The kinds of end.
+#[derive(Debug)]
+pub enum Ending {
+    Same { seen: String },
+    Changed,
+    /// Preview: not so yet.
+    Waits { seen: String },
+    /// Preview: this must exist first.
+    Missing(Thing),
+    Failed(Problem),
+    Unknown(Problem),
+}
+
+impl Job {
+    /// Runs it to its end.
+    pub async fn run(self) -> Ended {
+        let mut attempt = 1;
+        loop {
+            let ended = self.attempt().await;
+            let Ending::Failed(problem) = &ended.result else { return ended };
+            if attempt > self.retry.times || self.mode == Mode::Preview {
+                return ended;
+            }
+            let delay = self.retry.pause(attempt);
+            (self.notes)(Note::Retried { attempt, message: problem.message.clone(), delay });
+            tokio::time::sleep(delay).await;
+            attempt += 1;
+        }
+    }
+
+    async fn attempt(&self) -> Ended {
+        let notes = Arc::clone(&self.notes);
+        let call = Call {
+            deadline: Instant::now() + self.timeout,
+            progress: Arc::new(move |text| notes(Note::Progress(text))),
+        };
+        let mut run = Attempt { job: self, call, diff: Diff::default(), facts: Vec::new(), done: Vec::new() };
+        let result = run.go().await;
+        let ended_well = matches!(result, Ending::Same { .. } | Ending::Changed);
+        let known = ended_well && !(self.mode == Mode::Preview && matches!(result, Ending::Changed));
+        let outputs = if known { self.action.outputs(&run.facts, &run.done) } else { Outputs::new() };
+        let previewed = self.mode == Mode::Preview && matches!(result, Ending::Changed);
+        let provides = if previewed { self.action.provides(&run.facts) } else { Vec::new() };
+        Ended { printed: self.action.printed(&run.done), diff: run.diff, outputs, provides, result }
+    }
+}
+
+struct Attempt<'a> {
+    job: &'a Job,
+    call: Call,
+    diff: Diff,
+    facts: Vec<Fact>,
+    done: Vec<Done>,
+}
+
+impl Attempt<'_> {
+    async fn go(&mut self) -> Ending {
+        let probes = self.job.action.probes();
+        match self.judge(&probes).await {
+            Err(error) => Ending::Failed(error.problem()),
+            Ok(Verdict::Same { seen }) => Ending::Same { seen },
+            Ok(Verdict::Blocked(problem)) => Ending::Failed(problem),
+            Ok(Verdict::Wait { seen }) if self.job.mode == Mode::Preview => Ending::Waits { seen },
+            Ok(Verdict::Missing(thing)) if self.job.mode == Mode::Preview => Ending::Missing(thing),
+            Ok(Verdict::Wait { seen }) => Ending::Failed(self.timed_out(&seen)),
+            Ok(Verdict::Missing(thing)) => Ending::Failed(self.timed_out(&format!("{thing} does not exist"))),
+            Ok(Verdict::Change(diff)) => {
+                self.diff = diff;
+                match self.job.mode {
+                    Mode::Preview => Ending::Changed,
+                    Mode::Run => self.change(&probes).await,
+                }
+            }
+        }
+    }
+
+    /// Probes until the verdict is more than "not yet", or time is up.
+    async fn judge(&mut self, probes: &[Probe]) -> Result<Verdict, ConnectError> {
+        let mut pause = Duration::from_millis(200);
+        loop {
+            if !probes.is_empty() {
+                self.facts = self.within(self.job.world.probe(&self.job.target, probes, &self.call)).await?;
+            }
+            let verdict = self.job.action.verdict(&self.facts);
+            let seen = match &verdict {
+                Verdict::Wait { seen } => seen.clone(),
+                Verdict::Missing(thing) => format!("{thing} does not exist yet"),
+                _ => return Ok(verdict),
+            };
+            if self.job.mode == Mode::Preview || self.call.left() <= pause {
+                return Ok(verdict);
+            }
+            (self.call.progress)(seen);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    async fn change(&mut self, probes: &[Probe]) -> Ending {
+        loop {
+            let effect = match self.job.action.next(&self.facts, &self.done) {
+                Ok(Some(effect)) => effect,
+                Ok(None) => return Ending::Changed,
+                Err(problem) => return Ending::Failed(self.after_partial(problem)),
+            };
+            self.job.in_effect.store(true, Ordering::SeqCst);
+            let done = self.perform(&effect).await;
+            self.job.in_effect.store(false, Ordering::SeqCst);
+            match done {
+                Ok(done) => self.done.push(done),
+                Err(error @ ConnectError::Lost { .. }) => return self.recover(probes, error).await,
+                Err(error) => return Ending::Failed(self.after_partial(error.problem())),
+            }
+        }
+    }
+
+    async fn perform(&self, effect: &Effect) -> Result<Done, ConnectError> {
+        let call = self.job.world.perform(&self.job.target, effect, &self.call);
+        match tokio::time::timeout(self.call.left() + GRACE, call).await {
+            Ok(done) => done,
+            Err(_) => Err(ConnectError::lost(format!("no answer within {}", human(self.job.timeout)))),
+        }
+    }
+
+    /// The connection broke while an effect was under way: looks whether it took place.
+    async fn recover(&mut self, probes: &[Probe], error: ConnectError) -> Ending {
+        let problem = error.problem();
+        (self.call.progress)(format!("{}; looking whether it took effect", problem.message));
+        self.call.deadline = Instant::now() + self.job.timeout.min(Duration::from_secs(30));
+        match self.within(self.job.world.probe(&self.job.target, probes, &self.call)).await {
+            Ok(facts) if !probes.is_empty() => {
+                self.facts = facts;
+                match self.job.action.verdict(&self.facts) {
+                    Verdict::Same { .. } => Ending::Changed,
+                    _ => Ending::Unknown(problem),
+                }
+            }
+            _ => Ending::Unknown(problem),
+        }
+    }
+
+    async fn within<T>(&self, call: impl Future<Output = Result<T, ConnectError>>) -> Result<T, ConnectError> {
+        match tokio::time::timeout(self.call.left() + GRACE, call).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ConnectError::failed(format!("no answer within {}", human(self.job.timeout)))),
+        }
+    }
+
+    fn after_partial(&self, mut problem: Problem) -> Problem {
+        if !self.done.is_empty() {
+            problem.message = format!("{} (after {} of its changes were made)", problem.message, self.done.len());
+        }
+        problem
+    }
+
+    fn timed_out(&self, seen: &str) -> Problem {
+        Problem::new(format!("not so after {}: {seen}", human(self.job.timeout)))
+            .hint("if it only needs longer, give the step a longer `timeout`")
+    }
+}
+
+/// Implementations keep the deadline themselves and say what they saw; this is the net below them.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A duration for people: `90s`, `5m`.
+pub fn human(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match (seconds / 60, seconds % 60) {
+        (0, 0) => format!("{}ms", duration.as_millis()),
+        (0, s) => format!("{s}s"),
+        (m, 0) => format!("{m}m"),
+        (m, s) => format!("{m}m{s}s"),
+    }
+}

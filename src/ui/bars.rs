@@ -1,0 +1,67 @@
+//! Live progress on a terminal: a bar for the run and a line for each unit under way, below the lines of what ended.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::{Reader, Text, lines};
+use crate::event::{Event, Kind, UnitRef};
+
+/// Bars on stderr, lines on stdout.
+pub struct Bars {
+    text: Text,
+    all: MultiProgress,
+    run: ProgressBar,
+    units: HashMap<UnitRef, ProgressBar>,
+}
+
+impl Bars {
+    /// Bars with lines in that form.
+    pub fn new(text: Text) -> Self {
+        let all = MultiProgress::new();
+        let run = all.add(ProgressBar::new(0));
+        run.set_style(style("{bar:24.cyan/dim} {pos}/{len} steps  {elapsed}"));
+        Self { text, all, run, units: HashMap::new() }
+    }
+}
+
+impl Reader for Bars {
+    fn read(&mut self, event: &Event) {
+        match &event.kind {
+            Kind::RunStarted { units, .. } => {
+                self.run.set_length(*units as u64);
+                self.run.enable_steady_tick(TICK);
+            }
+            Kind::UnitStarted { unit, .. } => {
+                let bar = self.all.insert_before(&self.run, ProgressBar::new_spinner());
+                bar.set_style(style("{spinner:.cyan} {prefix}  {wide_msg:.dim}"));
+                bar.set_prefix(unit.to_string());
+                bar.enable_steady_tick(TICK);
+                self.units.insert(unit.clone(), bar);
+            }
+            Kind::Progress { unit, message } => {
+                if let Some(bar) = self.units.get(unit) {
+                    bar.set_message(message.clone());
+                }
+            }
+            Kind::UnitFinished { unit, .. } => {
+                if let Some(bar) = self.units.remove(unit) {
+                    self.all.remove(&bar);
+                }
+                self.run.inc(1);
+            }
+            Kind::RunFinished { .. } => self.run.finish_and_clear(),
+            _ => {}
+        }
+        if let Some(block) = self.text.block(event) {
+            self.all.suspend(|| lines::print(&block));
+        }
+    }
+}
+
+const TICK: Duration = Duration::from_millis(100);
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}

@@ -1,0 +1,18 @@
+//! Events as JSON lines.
+
+use std::io::Write;
+
+use super::Reader;
+use crate::event::Event;
+
+/// Writes each event as one line of JSON, at once.
+pub struct Json;
+
+impl Reader for Json {
+    fn read(&mut self, event: &Event) {
+        let Ok(line) = serde_json::to_string(event) else { return };
+        let mut out = std::io::stdout().lock();
+        // A closed pipe must not stop the run.
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    }
+}

@@ -1,0 +1,48 @@
+//! Readers of the event stream: bars, plain lines, JSON lines.
+//!
+//! They know events and nothing of the engine; what they print goes to stdout, but for the live bars on stderr.
+
+mod bars;
+mod json;
+mod lines;
+mod text;
+
+pub use lines::finished;
+pub use text::{DiffStyle, Text};
+
+use tokio::sync::mpsc;
+
+use crate::event::Event;
+
+/// Something that shows events.
+pub trait Reader: Send {
+    /// Shows one event.
+    fn read(&mut self, event: &Event);
+}
+
+/// How a run is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Live bars below the lines; for a terminal.
+    Bars,
+    /// A line a step.
+    Lines,
+    /// A JSON object a line.
+    Json,
+}
+
+/// The reader for a style.
+pub fn reader(style: Style, text: Text) -> Box<dyn Reader> {
+    match style {
+        Style::Bars => Box::new(bars::Bars::new(text)),
+        Style::Lines => Box::new(lines::Lines::new(text)),
+        Style::Json => Box::new(json::Json),
+    }
+}
+
+/// Shows all events until the stream ends.
+pub async fn show(mut events: mpsc::UnboundedReceiver<Event>, mut reader: Box<dyn Reader>) {
+    while let Some(event) = events.recv().await {
+        reader.read(&event);
+    }
+}

@@ -1,0 +1,298 @@
+//! Events as text for people: pure, so that it is tested by snapshots. Every meaning stands in words as well as in
+//! colour.
+
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style};
+
+use crate::diff::{Delta, Diff};
+use crate::event::{Event, Kind, Mode, Outcome, Problem, Summary, UnitRef};
+
+/// How much of a step's changes is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DiffStyle {
+    /// Every line.
+    Full,
+    /// What changes, without the texts.
+    Summary,
+    /// Nothing.
+    None,
+}
+
+/// The form of the text, and what it must remember between events.
+#[derive(Debug, Clone)]
+pub struct Text {
+    /// How much of the changes is shown.
+    pub diff: DiffStyle,
+    /// The command that goes on after a failure.
+    pub again: String,
+    mode: Mode,
+}
+
+const GOOD: Style = AnsiColor::Green.on_default();
+const CHANGE: Style = AnsiColor::Yellow.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+const HINT: Style = AnsiColor::Cyan.on_default();
+const QUIET: Style = Style::new().dimmed();
+
+impl Text {
+    /// `again` is the command that goes on after a failure.
+    pub fn new(diff: DiffStyle, again: String) -> Self {
+        Self { diff, again, mode: Mode::Run }
+    }
+
+    /// The lines that an event leaves behind, each ended; most leave none.
+    pub fn block(&mut self, event: &Event) -> Option<String> {
+        match &event.kind {
+            Kind::RunStarted { run, plan, mode, units, resumed_from } => {
+                self.mode = *mode;
+                Some(started(run, plan, *mode, *units, resumed_from.as_deref()))
+            }
+            Kind::UnitRetried { unit, attempt, message, delay } => {
+                Some(format!("{CHANGE}↻ retry    {CHANGE:#} {unit}  attempt {attempt} failed: {message}; again in {delay} s\n"))
+            }
+            Kind::UnitFinished { unit, outcome, diff, output, elapsed, .. } => {
+                Some(self.unit(unit, outcome, diff, output, *elapsed))
+            }
+            Kind::RunFinished { summary, ok, interrupted, elapsed } => {
+                Some(self.end(summary, *ok, *interrupted, *elapsed))
+            }
+            _ => None,
+        }
+    }
+
+    fn unit(&self, unit: &UnitRef, outcome: &Outcome, diff: &Diff, output: &str, elapsed: f64) -> String {
+        let (style, sign, word) = face(outcome, self.mode);
+        let mut out = format!("{style}{sign} {word:<9}{style:#} {unit}");
+        match outcome {
+            Outcome::Same { seen } if !seen.is_empty() => push(&mut out, seen),
+            Outcome::Skipped { why } => push(&mut out, why),
+            Outcome::Waits { seen } => push(&mut out, &format!("now: {seen}")),
+            Outcome::Pending { needs } => push(&mut out, &format!("needs {needs}")),
+            Outcome::Cancelled { needs } => push(&mut out, &format!("needs {needs}")),
+            _ => {}
+        }
+        if elapsed >= 0.1 {
+            let _ = write!(out, "  {QUIET}{elapsed:.1} s{QUIET:#}");
+        }
+        out.push('\n');
+        if let Outcome::Failed(problem) | Outcome::Unknown(problem) = outcome {
+            out.push_str(&trouble(problem));
+            for line in output.lines() {
+                let _ = writeln!(out, "    {QUIET}│ {line}{QUIET:#}");
+            }
+        }
+        self.changes(&mut out, diff);
+        out
+    }
+
+    fn changes(&self, out: &mut String, diff: &Diff) {
+        for delta in &diff.0 {
+            let lines = delta.lines();
+            let shown = match (self.diff, delta) {
+                (DiffStyle::None, _) => 0,
+                (DiffStyle::Summary, Delta::Text { .. }) => 1,
+                _ => lines.len(),
+            };
+            for line in &lines[..shown] {
+                let style = match line.chars().next() {
+                    Some('+') => GOOD,
+                    Some('-') => BAD,
+                    Some('~' | '!') => CHANGE,
+                    _ => QUIET,
+                };
+                let _ = writeln!(out, "    {style}{line}{style:#}");
+            }
+        }
+    }
+
+    fn end(&self, summary: &Summary, ok: bool, interrupted: bool, elapsed: f64) -> String {
+        let changed = summary.get("changed");
+        let counts = counts(summary, self.mode);
+        let (style, head) = match (self.mode, ok, interrupted) {
+            (_, _, true) => (CHANGE, "interrupted"),
+            (_, false, _) => (BAD, "failed"),
+            (Mode::Preview, ..) if changed + summary.get("pending") == 0 => (GOOD, "no changes"),
+            (Mode::Preview, ..) => (CHANGE, "preview, nothing was changed"),
+            (Mode::Run, ..) if changed == 0 => (GOOD, "no changes"),
+            (Mode::Run, ..) => (GOOD, "done"),
+        };
+        let mut out = format!("\n{style}{head}{style:#}: {counts}, in {elapsed:.1} s\n");
+        if !ok && self.mode == Mode::Run {
+            let _ = writeln!(out, "{HINT}hint{HINT:#}: `{}` goes on from here", self.again);
+        }
+        out
+    }
+}
+
+fn started(run: &str, plan: &str, mode: Mode, units: usize, resumed_from: Option<&str>) -> String {
+    let what = match mode {
+        Mode::Preview => "preview of",
+        Mode::Run => "run",
+    };
+    let mut out = match mode {
+        Mode::Preview => format!("{what} {plan}: {units} steps\n"),
+        Mode::Run => format!("{what} {run} of {plan}: {units} steps\n"),
+    };
+    if let Some(earlier) = resumed_from {
+        let _ = writeln!(out, "going on from run {earlier}; --fresh starts anew");
+    }
+    out.push('\n');
+    out
+}
+
+fn face(outcome: &Outcome, mode: Mode) -> (Style, char, &'static str) {
+    match outcome {
+        Outcome::Same { .. } => (GOOD, '✓', "same"),
+        Outcome::Changed if mode == Mode::Preview => (CHANGE, '±', "would do"),
+        Outcome::Changed => (CHANGE, '±', "changed"),
+        Outcome::Kept => (QUIET, '✓', "kept"),
+        Outcome::Skipped { .. } => (QUIET, '↷', "skipped"),
+        Outcome::Waits { .. } => (HINT, '…', "waits"),
+        Outcome::Pending { .. } => (HINT, '…', "unknown"),
+        Outcome::Failed(_) => (BAD, '✗', "failed"),
+        Outcome::Unknown(_) => (BAD, '?', "unclear"),
+        Outcome::Cancelled { .. } => (QUIET, '⊘', "not run"),
+    }
+}
+
+fn counts(summary: &Summary, mode: Mode) -> String {
+    let names = [
+        ("failed", "failed"),
+        ("unknown", "unclear"),
+        ("changed", if mode == Mode::Preview { "would change" } else { "changed" }),
+        ("pending", "unknown before others have run"),
+        ("waits", "waiting"),
+        ("kept", "kept"),
+        ("same", "same"),
+        ("skipped", "skipped"),
+        ("cancelled", "not run"),
+    ];
+    let parts: Vec<String> = names
+        .iter()
+        .filter(|(key, _)| summary.get(key) > 0)
+        .map(|(key, word)| format!("{} {word}", summary.get(key)))
+        .collect();
+    if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") }
+}
+
+fn trouble(problem: &Problem) -> String {
+    let mut out = String::new();
+    for line in problem.message.lines() {
+        let _ = writeln!(out, "    {BAD}{line}{BAD:#}");
+    }
+    if let Some(hint) = &problem.hint {
+        for (number, line) in hint.lines().enumerate() {
+            let head = if number == 0 { "hint: " } else { "      " };
+            let _ = writeln!(out, "    {HINT}{head}{HINT:#}{line}");
+        }
+    }
+    out
+}
+
+fn push(out: &mut String, detail: &str) {
+    let _ = write!(out, "  {QUIET}{detail}{QUIET:#}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::VERSION;
+
+    fn show(diff: DiffStyle, kinds: Vec<Kind>) -> String {
+        let mut text = Text::new(diff, "rollout run plan.toml".into());
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let events: Vec<Event> = kinds.into_iter().map(|kind| Event { v: VERSION, seq: 0, at, kind }).collect();
+        anstream::adapter::strip_str(&super::super::finished(&events, &mut text)).to_string()
+    }
+
+    fn ended(step: &str, outcome: Outcome, diff: Diff, elapsed: f64) -> Kind {
+        let unit = UnitRef { phase: "mesh".into(), step: step.into(), host: None };
+        Kind::UnitFinished {
+            unit,
+            outcome,
+            definition: None,
+            diff,
+            outputs: serde_json::Map::new(),
+            output: "last words".into(),
+            elapsed,
+        }
+    }
+
+    fn run(mode: Mode, ok: bool, outcomes: Vec<Kind>) -> Vec<Kind> {
+        let mut summary = Summary::default();
+        for kind in &outcomes {
+            if let Kind::UnitFinished { outcome, .. } = kind {
+                summary.count(outcome);
+            }
+        }
+        let mut kinds = vec![Kind::RunStarted {
+            run: "r1".into(),
+            plan: "istio".into(),
+            mode,
+            units: outcomes.len(),
+            resumed_from: None,
+        }];
+        kinds.extend(outcomes);
+        kinds.push(Kind::RunFinished { summary, ok, interrupted: false, elapsed: 1.25 });
+        kinds
+    }
+
+    #[test]
+    fn a_failed_run_says_what_why_and_how_to_go_on() {
+        let problem = Problem::new("vault-1 is sealed").hint("unseal it: bao operator unseal");
+        let kinds = vec![
+            ended("same", Outcome::Same { seen: "3 nodes Ready".into() }, Diff::default(), 0.2),
+            ended("health", Outcome::Failed(problem), Diff::default(), 0.0),
+            ended("istiod", Outcome::Cancelled { needs: "mesh/health".into() }, Diff::default(), 0.0),
+        ];
+        insta::assert_snapshot!(show(DiffStyle::Full, run(Mode::Run, false, kinds)), @r"
+        run r1 of istio: 3 steps
+
+        ✓ same      mesh/same  3 nodes Ready  0.2 s
+        ✗ failed    mesh/health
+            vault-1 is sealed
+            hint: unseal it: bao operator unseal
+            │ last words
+        ⊘ not run   mesh/istiod  needs mesh/health
+
+        failed: 1 failed, 1 same, 1 not run, in 1.2 s
+        hint: `rollout run plan.toml` goes on from here
+        ");
+    }
+
+    #[test]
+    fn a_preview_shows_changes_and_what_is_not_known() {
+        let diff = Diff::text("/etc/motd", "a\n", "b\n");
+        let kinds = vec![
+            ended("motd", Outcome::Changed, diff, 0.0),
+            ended("gateway", Outcome::Pending { needs: "step base".into() }, Diff::default(), 0.0),
+        ];
+        insta::assert_snapshot!(show(DiffStyle::Full, run(Mode::Preview, true, kinds)), @r"
+        preview of istio: 2 steps
+
+        ± would do  mesh/motd
+            ~ /etc/motd
+            @@ -1 +1 @@
+            -a
+            +b
+        … unknown   mesh/gateway  needs step base
+
+        preview, nothing was changed: 1 would change, 1 unknown before others have run, in 1.2 s
+        ");
+    }
+
+    #[test]
+    fn a_summary_leaves_texts_out() {
+        let kinds = vec![ended("motd", Outcome::Changed, Diff::text("/etc/motd", "a\n", "b\n"), 0.0)];
+        assert!(!show(DiffStyle::Summary, run(Mode::Run, true, kinds.clone())).contains("+b"));
+        assert!(show(DiffStyle::Summary, run(Mode::Run, true, kinds.clone())).contains("/etc/motd"));
+        assert!(!show(DiffStyle::None, run(Mode::Run, true, kinds)).contains("/etc/motd"));
+    }
+
+    #[test]
+    fn nothing_changed_is_said_first() {
+        let kinds = vec![ended("same", Outcome::Same { seen: String::new() }, Diff::default(), 0.0)];
+        assert!(show(DiffStyle::Full, run(Mode::Run, true, kinds)).contains("no changes: 1 same, in 1.2 s"));
+    }
+}
