@@ -6,6 +6,7 @@
 pub mod actions;
 pub mod connect;
 pub mod diff;
+pub mod engine;
 pub mod event;
 pub mod graph;
 pub mod inventory;
@@ -13,3 +14,4 @@ pub mod journal;
 pub mod plan;
 pub mod secret;
 pub mod template;
+pub mod ui;

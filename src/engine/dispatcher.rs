@@ -273,7 +273,8 @@ impl State {
     fn begin(&mut self, node: NodeIndex, index: usize) {
         let phase = &self.plan.phases[index];
         let name = &phase.name.value;
-        let left_out = !self.options.only.is_empty() && !self.options.only.contains(name) || self.options.skip.contains(name);
+        let left_out =
+            !self.options.only.is_empty() && !self.options.only.contains(name) || self.options.skip.contains(name);
         if left_out {
             self.skipped_phases.insert(index, "left out".to_owned());
         } else if let Some(when) = &phase.when {
@@ -438,7 +439,9 @@ impl State {
         if outcome.lets_dependents_start() {
             // A check that changed nothing, and a change that was not needed, leave what follows as it was.
             mark.changed |= *outcome == Outcome::Changed && role == Role::Change;
-            if matches!(outcome, Outcome::Changed | Outcome::Pending { .. } | Outcome::Waits { .. }) && self.mode == Mode::Preview {
+            if matches!(outcome, Outcome::Changed | Outcome::Pending { .. } | Outcome::Waits { .. })
+                && self.mode == Mode::Preview
+            {
                 mark.pending = Some(reference.step.clone());
                 self.unknown_outputs.insert(step.template_name());
             } else {

@@ -45,10 +45,14 @@ pub struct Ended {
 /// The kinds of end.
 #[derive(Debug)]
 pub enum Ending {
-    Same { seen: String },
+    Same {
+        seen: String,
+    },
     Changed,
     /// Preview: not so yet.
-    Waits { seen: String },
+    Waits {
+        seen: String,
+    },
     /// Preview: this must exist first.
     Missing(Thing),
     Failed(Problem),

@@ -11,6 +11,3 @@ mod scope;
 
 pub use dispatcher::{Engine, EngineError, Options, Report};
 pub use scope::Scope;
-
-#[cfg(test)]
-mod tests;

@@ -37,7 +37,8 @@ impl Scope {
         let vars_of = |host: &Host| of_hosts.get(&host.name).unwrap_or(globals);
         let hosts: Map<String, Value> =
             inventory.hosts.iter().map(|h| (h.name.clone(), host_value(h, &h.vars))).collect();
-        let groups: Map<String, Value> = inventory.groups.iter().map(|(name, hosts)| (name.clone(), json!(hosts))).collect();
+        let groups: Map<String, Value> =
+            inventory.groups.iter().map(|(name, hosts)| (name.clone(), json!(hosts))).collect();
         let common: Map<String, Value> = [
             ("hosts".to_owned(), Value::Object(hosts)),
             ("groups".to_owned(), Value::Object(groups)),

@@ -48,9 +48,9 @@ impl Text {
                 self.mode = *mode;
                 Some(started(run, plan, *mode, *units, resumed_from.as_deref()))
             }
-            Kind::UnitRetried { unit, attempt, message, delay } => {
-                Some(format!("{CHANGE}↻ retry    {CHANGE:#} {unit}  attempt {attempt} failed: {message}; again in {delay} s\n"))
-            }
+            Kind::UnitRetried { unit, attempt, message, delay } => Some(format!(
+                "{CHANGE}↻ retry    {CHANGE:#} {unit}  attempt {attempt} failed: {message}; again in {delay} s\n"
+            )),
             Kind::UnitFinished { unit, outcome, diff, output, elapsed, .. } => {
                 Some(self.unit(unit, outcome, diff, output, *elapsed))
             }
