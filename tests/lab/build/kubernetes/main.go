@@ -24,46 +24,38 @@ import (
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
+// Constructors, since a component registers global state when it is made: only once, and only one.
+var components = map[string]func() *cobra.Command{
+	"kube-apiserver":          apiserver.NewAPIServerCommand,
+	"kube-controller-manager": controllers.NewControllerManagerCommand,
+	"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
+	"kube-proxy":              kubeproxy.NewProxyCommand,
+	// cli.Run installs the signal handler; a context with a second one panics.
+	"kubelet": func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
+	"kubectl": kubectl.NewDefaultKubectlCommand,
+}
+
 func main() {
 	name := filepath.Base(os.Args[0])
 	if !known(name) && len(os.Args) > 1 {
 		os.Args = os.Args[1:]
 		name = os.Args[0]
 	}
-	switch name {
-	case "etcd":
+	switch {
+	case !known(name):
+		fmt.Fprintf(os.Stderr, "no component is called %q\n", name)
+		os.Exit(2)
+	case name == "etcd":
 		etcdmain.Main(os.Args)
-	case "kubectl":
-		if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
+	case name == "kubectl":
+		if err := cli.RunNoErrOutput(components[name]()); err != nil {
 			kubectlutil.CheckErr(err)
 		}
 	default:
-		command := component(name)
-		if command == nil {
-			fmt.Fprintf(os.Stderr, "no component is called %q\n", name)
-			os.Exit(2)
-		}
-		os.Exit(cli.Run(command))
+		os.Exit(cli.Run(components[name]()))
 	}
 }
 
 func known(name string) bool {
-	return name == "etcd" || name == "kubectl" || component(name) != nil
-}
-
-func component(name string) *cobra.Command {
-	switch name {
-	case "kube-apiserver":
-		return apiserver.NewAPIServerCommand()
-	case "kube-controller-manager":
-		return controllers.NewControllerManagerCommand()
-	case "kube-scheduler":
-		return scheduler.NewSchedulerCommand()
-	case "kube-proxy":
-		return kubeproxy.NewProxyCommand()
-	case "kubelet":
-		// cli.Run installs the signal handler; a context with a second one panics.
-		return kubelet.NewKubeletCommand(context.Background())
-	}
-	return nil
+	return name == "etcd" || components[name] != nil
 }

@@ -1,0 +1,3 @@
+module rollout.test/lab/delay
+
+go 1.24

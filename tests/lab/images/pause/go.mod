@@ -1,0 +1,3 @@
+module rollout.test/lab/pause
+
+go 1.24

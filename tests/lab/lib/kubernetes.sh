@@ -1,0 +1,82 @@
+# shellcheck shell=bash
+# The cluster: what each Pi needs to start its share of it, and whether it is well.
+
+kube() { on_laptop "$STATE/bin/kubectl" --kubeconfig "$KUBECONFIG_FILE" --request-timeout 30s "$@"; }
+
+# Puts everything into a Pi's reach, and at last the folder for which its PID 1 waits.
+kubernetes_hand_out() {
+    local pi=$1 node=$STATE/pis/$1/node/kubernetes
+    [[ ! -d $node ]] || return 0
+    rm -rf "$node.new"
+    mkdir -p "$node.new/pki"
+    ln "$(kubernetes_folder)/kubernetes" "$node.new/kubernetes" 2>/dev/null ||
+        cp "$(kubernetes_folder)/kubernetes" "$node.new/kubernetes"
+    echo "$PAUSE_VERSION" >"$node.new/pause-version"
+    cp "$CLUSTER_PKI/ca.crt" "$CLUSTER_PKI/$pi".{crt,key} "$node.new/pki/"
+    kubeconfig "$pi" >"$node.new/kubelet.conf"
+    kubeconfig kube-proxy >"$node.new/kube-proxy.conf"
+    if [[ $pi == control-pi ]]; then
+        cp "$CLUSTER_PKI"/{ca.key,sa.key,sa.pub} "$CLUSTER_PKI"/{apiserver,apiserver-kubelet,front-proxy}.{crt,key} "$node.new/pki/"
+        kubeconfig kube-controller-manager >"$node.new/kube-controller-manager.conf"
+        kubeconfig kube-scheduler >"$node.new/kube-scheduler.conf"
+        kubeconfig admin >"$node.new/admin.conf"
+    fi
+    chmod 600 "$node.new"/*.conf
+    image_store_copy "$pi"
+    mv -T "$node.new" "$node"
+}
+
+kubernetes_release() {
+    local pi
+    kubernetes_certificates
+    for pi in "${PIS[@]}"; do kubernetes_hand_out "$pi"; done
+}
+
+api_ready() { kube get --raw /readyz; }
+
+kubernetes_wait_api() {
+    wait_until 60 api_ready ||
+        die "the Kubernetes API does not become ready" "$LAST_SEEN" "etcd or kube-apiserver does not start" \
+            "tail $STATE/pis/control-pi/disk/var/log/{etcd,kube-apiserver}.log"
+}
+
+# What has settled: every node has reported since its boot, and every pod of the lab's own
+# runs in a container started since then. Anything older is what was true before a power loss.
+cluster_settled() {
+    local boots problems pi
+    boots=$(for pi in "${PIS[@]}"; do
+        jq -n --arg pi "$pi" --argjson boot "$(stat -c %Y "$STATE/pis/$pi/power")" '{($pi): $boot}'
+    done | jq -s add)
+    problems=$(kube get nodes,leases,pods,deployments,statefulsets -A -o json |
+        jq -r --argjson boots "$boots" -f "$HERE/lib/cluster_problems.jq")
+    echo "$problems"
+    [[ -z $problems ]]
+}
+
+cluster_wait() {
+    wait_until 90 cluster_settled ||
+        die "the cluster does not settle" "$LAST_SEEN" "a kubelet or containerd fails" \
+            "tail $STATE/pis/*/disk/var/log/kubelet.log"
+}
+
+cluster_furnish() {
+    kube label node control-pi node-role.kubernetes.io/control-plane= --overwrite >/dev/null
+    kube apply -f "$HERE/manifests/coredns.yaml" >/dev/null
+    argocd_up
+}
+
+nodes_joined() {
+    local pi
+    for pi in "${PIS[@]}"; do kube get node "$pi"; done
+}
+
+kubernetes_up() {
+    kubernetes_release
+    kubernetes_wait_api
+    say "the Kubernetes API is ready"
+    wait_until 60 nodes_joined ||
+        die "not every Pi has joined the cluster" "$LAST_SEEN" "its kubelet fails" "tail $STATE/pis/*/disk/var/log/kubelet.log"
+    cluster_furnish
+    cluster_wait
+    say "nodes and pods are Ready"
+}
