@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::emitter::Emitter;
 use super::executor::{Ended, Ending, Job, Note};
 use super::marks::Mark;
-use super::scope::{self, Scope};
+use super::values::{self, Values};
 use crate::actions::{Registry, Thing};
 use crate::connect::{Target, World};
 use crate::diff::Diff;
@@ -31,7 +31,7 @@ pub struct Engine {
     /// The code of its actions.
     pub registry: Arc<Registry>,
     /// What templates see.
-    pub scope: Scope,
+    pub values: Values,
     /// Where probes and effects go.
     pub world: Arc<dyn World>,
     /// Preview or run.
@@ -116,7 +116,7 @@ struct State {
     plan: Arc<Plan>,
     graph: Graph,
     registry: Arc<Registry>,
-    scope: Scope,
+    values: Values,
     world: Arc<dyn World>,
     mode: Mode,
     memory: Memory,
@@ -151,7 +151,7 @@ impl Engine {
             plan: self.plan,
             graph: self.graph,
             registry: self.registry,
-            scope: self.scope,
+            values: self.values,
             world: self.world,
             mode: self.mode,
             memory: self.memory,
@@ -205,6 +205,13 @@ impl State {
             }
             tokio::select! {
                 biased;
+                Ok(()) = interrupts.changed(), if stop < 2 => {
+                    stop = *interrupts.borrow_and_update();
+                    if stop >= 2 {
+                        tasks.shutdown().await;
+                        self.cancel_running()?;
+                    }
+                }
                 Some(told) = told.recv() => self.note(told)?,
                 Some(joined) = tasks.join_next() => {
                     // A task that panicked is a defect of ours: let it be seen as what it is.
@@ -213,13 +220,6 @@ impl State {
                         self.note(told)?;
                     }
                     self.end(node, ended)?;
-                }
-                Ok(()) = interrupts.changed(), if stop < 2 => {
-                    stop = *interrupts.borrow_and_update();
-                    if stop >= 2 {
-                        tasks.shutdown().await;
-                        self.cancel_running()?;
-                    }
                 }
             }
         }
@@ -278,7 +278,7 @@ impl State {
         if left_out {
             self.skipped_phases.insert(index, "left out".to_owned());
         } else if let Some(when) = &phase.when {
-            match self.scope.holds(&when.value, None) {
+            match self.values.holds(&when.value, None) {
                 Ok(true) => {}
                 Ok(false) => drop(self.skipped_phases.insert(index, format!("when: {}", when.value))),
                 Err(problem) => {
@@ -305,21 +305,21 @@ impl State {
         let Some(kind) = self.registry.kind(&step.action.value).copied() else {
             return ends(Outcome::Failed(Problem::new(format!("no action is named {}", step.action.value))));
         };
-        if let Some(needs) = self.scope.reads(&step, &kind).iter().find(|s| self.unknown_outputs.contains(*s)) {
+        if let Some(needs) = self.values.reads(&step, &kind).iter().find(|s| self.unknown_outputs.contains(*s)) {
             return ends(Outcome::Pending { needs: format!("outputs of step {needs}") });
         }
         if let Some(when) = &step.when {
-            match self.scope.holds(&when.value, host) {
+            match self.values.holds(&when.value, host) {
                 Ok(true) => {}
                 Ok(false) => return ends(Outcome::Skipped { why: format!("when: {}", when.value) }),
                 Err(problem) => return ends(Outcome::Failed(prefixed("when", problem))),
             }
         }
-        let params = match self.scope.resolve(&step, &kind, host) {
+        let params = match self.values.resolve(&step, &kind, host) {
             Ok(params) => params,
             Err(problem) => return ends(Outcome::Failed(problem)),
         };
-        let definition = scope::definition(&step, &params, host);
+        let definition = values::definition(&step, &params, host);
         if self.mode == Mode::Run {
             let recorded = self.memory.get(reference);
             if decide(recorded, &definition, mark.changed, kind.role) == Decision::Keep {
@@ -445,7 +445,7 @@ impl State {
                 mark.pending = Some(reference.step.clone());
                 self.unknown_outputs.insert(step.template_name());
             } else {
-                self.scope.remember(&reference.step, reference.host.as_deref(), finished.outputs.clone());
+                self.values.remember(&reference.step, reference.host.as_deref(), finished.outputs.clone());
             }
         } else {
             self.report.ok = false;

@@ -7,7 +7,10 @@ mod dispatcher;
 mod emitter;
 mod executor;
 mod marks;
-mod scope;
+mod values;
 
 pub use dispatcher::{Engine, EngineError, Options, Report};
-pub use scope::Scope;
+pub use values::Values;
+
+#[cfg(test)]
+mod tests;

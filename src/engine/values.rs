@@ -1,21 +1,19 @@
 //! What templates see, and a step's parameters rendered with it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::event::{Outputs, Problem};
-use crate::inventory::{Host, Inventory};
-use crate::plan::{Kind, Plan, Step, template_name};
+use crate::inventory::Host;
+use crate::plan::{Kind, Scope, Step, template_name};
 use crate::template::{Context, Names, TemplateError, Templates};
 
-/// Variables, hosts and the outputs of finished steps.
-pub struct Scope {
+/// Variables, and the outputs of finished steps.
+pub struct Values {
     templates: Templates,
-    base: Context,
-    of_hosts: HashMap<String, Context>,
+    scope: Scope,
     /// By the step's template name.
     outputs: HashMap<String, StepOutputs>,
 }
@@ -26,38 +24,10 @@ struct StepOutputs {
     by_host: HashMap<String, Outputs>,
 }
 
-impl Scope {
-    /// `globals` are the variables of steps without a host, `of_hosts` those of each host by name.
-    pub fn new(
-        plan: &Plan,
-        inventory: &Inventory,
-        globals: &Map<String, Value>,
-        of_hosts: &HashMap<String, Map<String, Value>>,
-    ) -> Self {
-        let vars_of = |host: &Host| of_hosts.get(&host.name).unwrap_or(globals);
-        let hosts: Map<String, Value> =
-            inventory.hosts.iter().map(|h| (h.name.clone(), host_value(h, &h.vars))).collect();
-        let groups: Map<String, Value> =
-            inventory.groups.iter().map(|(name, hosts)| (name.clone(), json!(hosts))).collect();
-        let common: Map<String, Value> = [
-            ("hosts".to_owned(), Value::Object(hosts)),
-            ("groups".to_owned(), Value::Object(groups)),
-            ("plan".to_owned(), json!({ "name": plan.name.value })),
-            ("steps".to_owned(), json!({})),
-        ]
-        .into_iter()
-        .collect();
-        let base = Context::new(globals).with_all(&common);
-        let of_host = |h: &Arc<Host>| {
-            let vars = vars_of(h);
-            (h.name.clone(), base.with_all(vars).with("host", &host_value(h, vars)))
-        };
-        Self {
-            of_hosts: inventory.hosts.iter().map(of_host).collect(),
-            templates: Templates::new(&plan.root),
-            base,
-            outputs: HashMap::new(),
-        }
+impl Values {
+    /// The values of a plan before its first step.
+    pub fn new(templates: Templates, scope: Scope) -> Self {
+        Self { templates, scope, outputs: HashMap::new() }
     }
 
     /// Remembers the outputs of a step that ended well.
@@ -134,10 +104,7 @@ impl Scope {
 
     /// Only the outputs that are read go in: with many steps on many hosts, all of them would cost more than the step.
     fn context(&self, host: Option<&Host>, reads: &BTreeSet<String>) -> Context {
-        let base = host.and_then(|h| self.of_hosts.get(&h.name)).unwrap_or(&self.base);
-        if reads.is_empty() {
-            return base.clone();
-        }
+        let base = host.map_or(self.scope.controller(), |h| self.scope.host(&h.name));
         let steps: Map<String, Value> =
             reads.iter().filter_map(|name| Some((name.clone(), self.outputs.get(name)?.value(host)))).collect();
         base.with("steps", &Value::Object(steps))
@@ -169,13 +136,6 @@ pub fn definition(step: &Step, params: &Value, host: Option<&Host>) -> String {
     })
     .to_string();
     Sha256::digest(text.as_bytes()).iter().take(16).map(|b| format!("{b:02x}")).collect()
-}
-
-fn host_value(host: &Host, vars: &Map<String, Value>) -> Value {
-    let mut value = vars.clone();
-    value.insert("name".to_owned(), json!(host.name));
-    value.insert("address".to_owned(), json!(host.address));
-    Value::Object(value)
 }
 
 fn step_names(names: &Names) -> BTreeSet<String> {

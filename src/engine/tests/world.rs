@@ -1,0 +1,277 @@
+//! A world that is a map from path to text, with faults, and actions that live in it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::actions::{Action, Registry, Spec, Thing, Verdict};
+use crate::connect::vault::{self, Data};
+use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World};
+use crate::diff::Diff;
+use crate::event::{Kind, Outputs, Problem};
+use crate::journal::read;
+use crate::plan::{Output, Place, Role};
+
+#[derive(Clone, Default)]
+pub struct FakeWorld(Arc<Mutex<State>>);
+
+impl From<FakeWorld> for Arc<dyn World> {
+    fn from(world: FakeWorld) -> Self {
+        Arc::new(world)
+    }
+}
+
+type Hook = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct State {
+    values: HashMap<String, String>,
+    writes: usize,
+    refuses: HashMap<String, usize>,
+    loses: HashMap<String, bool>,
+    hangs: Vec<String>,
+    appears: HashMap<String, (String, usize)>,
+    hooks: HashMap<String, Hook>,
+    journal: Option<PathBuf>,
+    seen: Vec<String>,
+}
+
+impl FakeWorld {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+    pub fn get(&self, path: &str) -> Option<String> {
+        self.state().values.get(path).cloned()
+    }
+    pub fn remove(&self, path: &str) {
+        self.state().values.remove(path);
+    }
+    pub fn writes(&self) -> usize {
+        self.state().writes
+    }
+    pub fn refuse(&self, path: &str) {
+        self.refuse_times(path, usize::MAX);
+    }
+    pub fn refuse_times(&self, path: &str, times: usize) {
+        self.state().refuses.insert(path.into(), times);
+    }
+    pub fn allow(&self, path: &str) {
+        self.state().refuses.remove(path);
+    }
+    /// The connection breaks at the next write, after or before it took effect.
+    pub fn lose(&self, path: &str, takes_effect: bool) {
+        self.state().loses.insert(path.into(), takes_effect);
+    }
+    pub fn hang(&self, path: &str) {
+        self.state().hangs.push(path.into());
+    }
+    pub fn appears_after(&self, path: &str, value: &str, looks: usize) {
+        self.state().appears.insert(path.into(), (value.into(), looks));
+    }
+    pub fn on_write(&self, path: &str, hook: impl FnOnce() + Send + 'static) {
+        self.state().hooks.insert(path.into(), Box::new(hook));
+    }
+    pub fn watch_journal(&self, path: &Path) {
+        self.state().journal = Some(path.to_owned());
+    }
+    pub fn seen_in_journal(&self) -> Vec<String> {
+        self.state().seen.clone()
+    }
+
+    fn look(&self, path: &str) -> vault::Fact {
+        let mut state = self.state();
+        if let Some((value, looks)) = state.appears.get_mut(path) {
+            *looks -= 1;
+            if *looks == 0 {
+                let value = value.clone();
+                state.values.insert(path.into(), value);
+                state.appears.remove(path);
+            }
+        }
+        match state.values.get(path) {
+            Some(value) => {
+                let data = Data([("value".to_owned(), json!(value))].into_iter().collect());
+                vault::Fact::Found { data, at: jiff::Timestamp::UNIX_EPOCH }
+            }
+            None => vault::Fact::Absent { why: "nothing there".into() },
+        }
+    }
+
+    fn write(&self, path: &str, value: &str) -> Result<Done, ConnectError> {
+        let mut state = self.state();
+        if let Some(journal) = &state.journal {
+            let started = read(journal).unwrap().into_iter().filter_map(|e| match e.kind {
+                Kind::UnitStarted { unit, .. } => Some(format!("{unit} started")),
+                _ => None,
+            });
+            state.seen = started.collect();
+        }
+        if let Some(times) = state.refuses.get_mut(path).filter(|t| **t > 0) {
+            *times -= 1;
+            return Err(ConnectError::failed("refused"));
+        }
+        let lost = state.loses.remove(path);
+        if lost != Some(false) {
+            state.values.insert(path.into(), value.into());
+            state.writes += 1;
+        }
+        match lost {
+            Some(_) => Err(ConnectError::lost("the connection broke")),
+            None => Ok(Done::Vault(vault::Done::Written(Data::default()))),
+        }
+    }
+}
+
+#[async_trait]
+impl World for FakeWorld {
+    async fn probe(&self, _: &Target, probes: &[Probe], _: &Call) -> Result<Vec<Fact>, ConnectError> {
+        let answer = |probe: &Probe| match probe {
+            Probe::Vault(vault::Probe::Read { path }) => Fact::Vault(self.look(path)),
+            other => panic!("this world knows no {other:?}"),
+        };
+        Ok(probes.iter().map(answer).collect())
+    }
+
+    async fn perform(&self, _: &Target, effect: &Effect, _: &Call) -> Result<Done, ConnectError> {
+        let Effect::Vault(vault::Effect::Write { path, body }) = effect else { panic!("unknown effect") };
+        let (hook, hangs) = {
+            let mut state = self.state();
+            (state.hooks.remove(path), state.hangs.contains(path))
+        };
+        if let Some(hook) = hook {
+            hook();
+        }
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        self.write(path, body.text("value").unwrap_or_default())
+    }
+}
+
+pub fn registry() -> Registry {
+    let mut registry = Registry::standard();
+    registry.add::<Set>();
+    registry.add::<Wait>();
+    registry.add::<NeedsThing>();
+    registry
+}
+
+fn seen<'a>(facts: &'a [Fact], path: &str) -> Option<&'a str> {
+    match &facts[0] {
+        Fact::Vault(vault::Fact::Found { data, .. }) => data.text("value"),
+        Fact::Vault(_) => None,
+        _ => panic!("no fact about {path}"),
+    }
+}
+
+fn reads(path: &str) -> Vec<Probe> {
+    vec![Probe::Vault(vault::Probe::Read { path: path.to_owned() })]
+}
+
+/// Sets a path to a value.
+#[derive(Deserialize, JsonSchema)]
+struct Set {
+    path: String,
+    value: String,
+    #[serde(default)]
+    brings: Option<String>,
+}
+
+fn kind(kind: &str) -> Thing {
+    Thing::Kind { group: "example".into(), kind: kind.into() }
+}
+
+impl Action for Set {
+    fn probes(&self) -> Vec<Probe> {
+        reads(&self.path)
+    }
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        let before = seen(facts, &self.path);
+        if before == Some(&self.value) {
+            return Verdict::Same { seen: String::new() };
+        }
+        Verdict::Change(Diff::field(&self.path, before.map(str::to_owned), Some(self.value.clone())))
+    }
+    fn next(&self, _: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        let body = Data([("value".to_owned(), json!(self.value))].into_iter().collect());
+        let write = Effect::Vault(vault::Effect::Write { path: self.path.clone(), body });
+        Ok(done.is_empty().then_some(write))
+    }
+    fn outputs(&self, _: &[Fact], _: &[Done]) -> Outputs {
+        [("value".to_owned(), json!(self.value))].into_iter().collect()
+    }
+    fn provides(&self, _: &[Fact]) -> Vec<Thing> {
+        self.brings.iter().map(|k| kind(k)).collect()
+    }
+}
+
+impl Spec for Set {
+    const NAME: &'static str = "test.set";
+    const SUMMARY: &'static str = "sets a path";
+    const PLACE: Place = Place::Controller;
+    const ROLE: Role = Role::Change;
+    const OUTPUTS: &'static [Output] = &[Output { name: "value", about: "what was set" }];
+    const EXAMPLE: &'static str = "";
+}
+
+/// Waits until a path has a value.
+#[derive(Deserialize, JsonSchema)]
+struct Wait {
+    path: String,
+    value: String,
+}
+
+impl Action for Wait {
+    fn probes(&self) -> Vec<Probe> {
+        reads(&self.path)
+    }
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        match seen(facts, &self.path) {
+            Some(value) if value == self.value => Verdict::Same { seen: String::new() },
+            Some(value) => Verdict::Wait { seen: format!("{} is {value}", self.path) },
+            None => Verdict::Wait { seen: format!("{} is absent", self.path) },
+        }
+    }
+    fn next(&self, _: &[Fact], _: &[Done]) -> Result<Option<Effect>, Problem> {
+        Ok(None)
+    }
+}
+
+impl Spec for Wait {
+    const NAME: &'static str = "test.wait";
+    const SUMMARY: &'static str = "waits for a value";
+    const PLACE: Place = Place::Controller;
+    const ROLE: Role = Role::Check;
+    const EXAMPLE: &'static str = "";
+}
+
+/// Needs a kind to exist.
+#[derive(Deserialize, JsonSchema)]
+struct NeedsThing {
+    kind: String,
+}
+
+impl Action for NeedsThing {
+    fn probes(&self) -> Vec<Probe> {
+        Vec::new()
+    }
+    fn verdict(&self, _: &[Fact]) -> Verdict {
+        Verdict::Missing(kind(&self.kind))
+    }
+    fn next(&self, _: &[Fact], _: &[Done]) -> Result<Option<Effect>, Problem> {
+        Ok(None)
+    }
+}
+
+impl Spec for NeedsThing {
+    const NAME: &'static str = "test.thing";
+    const SUMMARY: &'static str = "needs a kind";
+    const PLACE: Place = Place::Controller;
+    const ROLE: Role = Role::Change;
+    const EXAMPLE: &'static str = "";
+}
