@@ -4,8 +4,11 @@
 //! and the doing through [`crate::connect`]. So every verdict is unit-tested without a host. Knows `connect` and the
 //! vocabulary; never the engine.
 
+mod certificate;
 mod files;
+mod lifetime;
 mod registry;
+pub mod vault;
 
 pub use files::{PlainFile, TemplateFile};
 pub use registry::{Registry, Spec};
@@ -68,7 +71,7 @@ pub enum Verdict {
     Missing(Thing),
 }
 
-/// Something in a cluster that steps make and other steps need.
+/// Something that steps make and other steps need.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Thing {
     /// A kind of object, served by the API: `networking.istio.io` and `Gateway`.
@@ -80,6 +83,8 @@ pub enum Thing {
     },
     /// A namespace.
     Namespace(String),
+    /// A CA in a PKI mount of Vault.
+    Issuer(String),
 }
 
 impl std::fmt::Display for Thing {
@@ -88,6 +93,7 @@ impl std::fmt::Display for Thing {
             Self::Kind { group, kind } if group.is_empty() => write!(f, "kind {kind}"),
             Self::Kind { group, kind } => write!(f, "kind {kind}.{group}"),
             Self::Namespace(name) => write!(f, "namespace {name}"),
+            Self::Issuer(mount) => write!(f, "a CA in Vault's {mount}"),
         }
     }
 }

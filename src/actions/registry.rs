@@ -47,6 +47,7 @@ impl Registry {
     /// The actions of this version.
     pub fn standard() -> Self {
         let mut registry = Self { entries: Vec::new() };
+        super::vault::register(&mut registry);
         registry.entries.sort_by_key(|e| e.kind.name);
         registry
     }

@@ -1,0 +1,101 @@
+//! The CA behind a PKI mount: its default issuer and the way from there to the root. Shared by the actions that need one.
+
+use jiff::Timestamp;
+
+use crate::actions::certificate::{Certificate, chain_to_root};
+use crate::actions::{Thing, Verdict};
+use crate::connect::{Fact, Probe, vault};
+use crate::event::Problem;
+
+/// A PKI mount's default issuer.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// From the issuer up to the root; both included.
+    pub chain: Vec<Certificate>,
+    /// PEM of the same certificates.
+    pub pems: Vec<String>,
+    /// When it was asked.
+    pub at: Timestamp,
+}
+
+impl Issuer {
+    /// Asks for the default issuer of `mount`.
+    pub fn probe(mount: &str) -> Probe {
+        Probe::Vault(vault::Probe::Read { path: format!("{mount}/issuer/default/json") })
+    }
+
+    /// The issuer that a fact tells of. `above` is a fact of the mount that holds the root, for mounts whose own chain
+    /// does not reach it.
+    ///
+    /// # Errors
+    /// The verdict to give: there is no issuer, or its chain leads nowhere.
+    pub fn of(mount: &str, fact: &Fact, above: Option<&Fact>) -> Result<Self, Verdict> {
+        let (mut pems, at) = found(fact).ok_or_else(|| Verdict::Missing(Thing::Issuer(mount.to_owned())))?;
+        if let Some((more, _)) = above.and_then(found) {
+            pems.extend(more);
+        }
+        let blocked = |message: String| {
+            Verdict::Blocked(Problem::new(message).hint(format!(
+                "give the mount its issuer's certificate as well: vault write {mount}/issuers/import/cert pem_bundle=@root.pem"
+            )))
+        };
+        let mut pool = Vec::new();
+        for pem in &pems {
+            let certificate = Certificate::parse(pem)
+                .map_err(|e| blocked(format!("the CA of Vault's {mount} cannot be read: {e}")))?;
+            pool.push(certificate);
+        }
+        let chain = chain_to_root(&pool[0], &pool)
+            .map_err(|e| blocked(format!("the CA of Vault's {mount} leads to no root: {e}")))?;
+        let position = |c: &Certificate| pool.iter().position(|p| p == c);
+        let pems = chain.iter().filter_map(|c| Some(pems[position(c)?].trim().to_owned() + "\n")).collect();
+        Ok(Self { chain, pems, at })
+    }
+
+    /// The issuer itself.
+    pub fn certificate(&self) -> &Certificate {
+        &self.chain[0]
+    }
+
+    /// The root above it; itself when it is one.
+    pub fn root(&self) -> &Certificate {
+        &self.chain[self.chain.len() - 1]
+    }
+
+    /// PEM of the root.
+    pub fn root_pem(&self) -> &str {
+        &self.pems[self.pems.len() - 1]
+    }
+}
+
+/// The certificates of a mount, its issuer first; never empty.
+fn found(fact: &Fact) -> Option<(Vec<String>, Timestamp)> {
+    let Fact::Vault(vault::Fact::Found { data, at }) = fact else { return None };
+    let mut pems = vec![data.text("certificate")?.to_owned()];
+    pems.extend(data.texts("ca_chain").into_iter().map(str::to_owned));
+    Some((pems, *at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::certificate::testing::{absent_fact, below, issuer_fact, root};
+
+    #[test]
+    fn the_chain_of_another_mount_completes_one() {
+        let r = root("root");
+        let i = below(&r, "intermediate", "2030-01-01", None);
+        let alone = issuer_fact(&[&i]);
+        let Err(Verdict::Blocked(problem)) = Issuer::of("pki_int", &alone, None) else { panic!("no root is known") };
+        assert!(problem.message.contains("its issuer is CN=root"), "{}", problem.message);
+        let issuer = Issuer::of("pki_int", &alone, Some(&issuer_fact(&[&r]))).unwrap();
+        assert_eq!(issuer.root().common_name, "root");
+        assert_eq!(issuer.pems, [i.pem(), r.pem()].map(|p| p.replace("\r\n", "\n")));
+    }
+
+    #[test]
+    fn nothing_there_is_missing() {
+        let missing = Issuer::of("pki", &absent_fact(), None).unwrap_err();
+        assert_eq!(missing, Verdict::Missing(Thing::Issuer("pki".into())));
+    }
+}

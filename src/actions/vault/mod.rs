@@ -1,0 +1,23 @@
+//! Vault (or OpenBao): its nodes, its engines, its certificate authorities.
+
+mod ca;
+mod health;
+mod intermediate;
+mod issuer;
+mod secrets_engine;
+
+pub use ca::Ca;
+pub use health::Health;
+pub use intermediate::Intermediate;
+pub use issuer::Issuer;
+pub use secrets_engine::SecretsEngine;
+
+use super::Registry;
+
+/// Adds the actions of this folder.
+pub fn register(registry: &mut Registry) {
+    registry.add::<Ca>();
+    registry.add::<Health>();
+    registry.add::<Intermediate>();
+    registry.add::<SecretsEngine>();
+}
