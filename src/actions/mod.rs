@@ -6,6 +6,7 @@
 
 mod certificate;
 mod files;
+pub mod http;
 mod lifetime;
 mod registry;
 pub mod vault;

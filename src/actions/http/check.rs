@@ -1,0 +1,282 @@
+//! `http.check`: a URL answers as it should, or is refused as it should.
+
+use std::collections::BTreeMap;
+
+use regex::Regex;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::actions::lifetime::Lifetime;
+use crate::actions::{Action, PlainFile, Spec, Verdict};
+use crate::connect::http::{Answer, Nothing};
+use crate::connect::{Done, Effect, Fact, Probe, http};
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, ParamError, Place, Role};
+
+/// A URL answers with this status and text. Asked again until it does or the step's timeout ends.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// What is asked: `http://` or `https://`.
+    pub url: String,
+    /// `Host` header, where it differs from the URL's host: an ingress routes by it.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// Method.
+    #[serde(default = "get")]
+    pub method: String,
+    /// Further headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// What is sent.
+    #[serde(default)]
+    pub body: Option<String>,
+    /// Statuses that are right. Default: 200, and none with `expect_failure`.
+    #[serde(default)]
+    pub status: Option<Vec<u16>>,
+    /// Text that the answer's first 64 KiB must contain.
+    #[serde(default)]
+    pub contains: Option<String>,
+    /// Regular expression that the answer's first 64 KiB must match.
+    #[serde(default)]
+    pub matches: Option<String>,
+    /// Whether it must be refused: the connection is refused, closed or dropped, or the answer has one of `status`. A name
+    /// that is not known or a certificate that is not trusted is not a refusal.
+    #[serde(default)]
+    pub expect_failure: bool,
+    /// Whether redirects are followed.
+    #[serde(default)]
+    pub follow_redirects: bool,
+    /// PEM file of the CA that signed the server's certificate. Default: the system's CAs.
+    #[serde(default)]
+    pub ca_cert: PlainFile,
+    /// Whether any certificate is taken.
+    #[serde(default)]
+    pub insecure: bool,
+    /// `host:port` to connect to in the place of the URL's; TLS still asks for the URL's host.
+    #[serde(default)]
+    pub connect_to: Option<String>,
+    /// How long one request may take; the step's timeout bounds all of them.
+    #[serde(default = "ten_seconds")]
+    pub request_timeout: Lifetime,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+fn ten_seconds() -> Lifetime {
+    Lifetime::seconds(10)
+}
+
+impl Spec for Check {
+    const NAME: &'static str = "http.check";
+    const SUMMARY: &'static str = "a URL answers, or is refused, as it should";
+    const PLACE: Place = Place::Controller;
+    const ROLE: Role = Role::Check;
+    const OUTPUTS: &'static [Output] = &[
+        Output { name: "status", about: "HTTP status; absent when there was no answer" },
+        Output { name: "body", about: "the answer's first 64 KiB" },
+        Output { name: "elapsed", about: "time from request to answer, seconds" },
+    ];
+    const EXAMPLE: &'static str = r#"
+[[phase.verify.step]]
+id = "ingress"
+action = "http.check"
+url = "http://control-pi:30080/healthz"
+host = "trading.home"
+status = [200]
+contains = "ok"
+timeout = "1m"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        let bad = |pointer: &str, message: String| Err(ParamError { pointer: pointer.to_owned(), message });
+        if let Some(Err(error)) = self.matches.as_deref().map(Regex::new) {
+            return bad("/matches", format!("this is no regular expression: {error}"));
+        }
+        if self.expect_failure && (self.contains.is_some() || self.matches.is_some()) && self.status.is_none() {
+            return bad("/expect_failure", "a refusal has no text; give the status that is right, too".to_owned());
+        }
+        if self.status.as_ref().is_some_and(Vec::is_empty) {
+            return bad("/status", "it cannot be empty".to_owned());
+        }
+        if !self.url.starts_with("http://") && !self.url.starts_with("https://") {
+            return bad("/url", "it must start with http:// or https://".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl Check {
+    fn statuses(&self) -> &[u16] {
+        match &self.status {
+            Some(list) => list,
+            None if self.expect_failure => &[],
+            None => &[200],
+        }
+    }
+
+    /// What is wrong with an answer.
+    fn wrong(&self, answer: &Answer) -> Option<String> {
+        let seen = || format!("HTTP {} from {}{}", answer.status, self.url, excerpt(&answer.body));
+        if !self.statuses().contains(&answer.status) {
+            let wanted = if self.expect_failure && self.status.is_none() {
+                "no answer".to_owned()
+            } else {
+                format!("HTTP {}", self.statuses().iter().map(u16::to_string).collect::<Vec<_>>().join(" or "))
+            };
+            return Some(format!("{}; {wanted} is right", seen()));
+        }
+        if let Some(text) = self.contains.as_ref().filter(|text| !answer.body.contains(*text)) {
+            return Some(format!("{}; it does not contain \"{text}\"", seen()));
+        }
+        let pattern = self.matches.as_ref()?;
+        let matched = Regex::new(pattern).is_ok_and(|regex| regex.is_match(&answer.body));
+        (!matched).then(|| format!("{}; it does not match {pattern}", seen()))
+    }
+}
+
+impl Action for Check {
+    fn probes(&self) -> Vec<Probe> {
+        let mut headers: Vec<(String, String)> = self.headers.clone().into_iter().collect();
+        if let Some(host) = &self.host {
+            headers.push(("Host".into(), host.clone()));
+        }
+        vec![Probe::Http(http::Probe {
+            url: self.url.clone(),
+            method: self.method.clone(),
+            headers,
+            body: self.body.clone(),
+            follow_redirects: self.follow_redirects,
+            ca_cert: (!self.ca_cert.path.is_empty()).then(|| self.ca_cert.content.clone()),
+            insecure: self.insecure,
+            connect_to: self.connect_to.clone(),
+            timeout: self.request_timeout.0,
+        })]
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        match facts {
+            [Fact::Http(http::Fact::Answer(answer))] => match self.wrong(answer) {
+                Some(seen) => Verdict::Wait { seen },
+                None => Verdict::Same { seen: format!("HTTP {} in {} ms", answer.status, answer.elapsed.as_millis()) },
+            },
+            [Fact::Http(http::Fact::Nothing { kind, why })] => {
+                let refused = matches!(kind, Nothing::Refused | Nothing::Closed | Nothing::Timeout);
+                if self.expect_failure && refused {
+                    return Verdict::Same { seen: format!("refused, as it should be: {why}") };
+                }
+                Verdict::Wait { seen: format!("no answer from {}: {why}", self.url) }
+            }
+            _ => Verdict::Blocked(Problem::new("there is no answer from the HTTP client")),
+        }
+    }
+
+    fn next(&self, _: &[Fact], _: &[Done]) -> Result<Option<Effect>, Problem> {
+        Ok(None)
+    }
+
+    fn outputs(&self, facts: &[Fact], _: &[Done]) -> Outputs {
+        let [Fact::Http(http::Fact::Answer(answer))] = facts else { return Outputs::new() };
+        Outputs::from_iter([
+            ("status".to_owned(), json!(answer.status)),
+            ("body".to_owned(), json!(answer.body)),
+            ("elapsed".to_owned(), json!(crate::event::seconds(answer.elapsed))),
+        ])
+    }
+}
+
+/// The start of a body, on one line.
+fn excerpt(body: &str) -> String {
+    let line = body.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(120) {
+        _ if line.is_empty() => String::new(),
+        Some((end, _)) => format!(": {}…", &line[..end]),
+        None => format!(": {line}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn check(toml: &str) -> Check {
+        let check: Check = toml::from_str(&format!("url = 'http://pi:30080/'\n{toml}")).unwrap();
+        check.rules().unwrap();
+        check
+    }
+
+    fn answer(status: u16, body: &str) -> [Fact; 1] {
+        let elapsed = Duration::from_millis(12);
+        [Fact::Http(http::Fact::Answer(Answer { status, headers: Vec::new(), body: body.into(), elapsed }))]
+    }
+
+    fn nothing(kind: Nothing) -> [Fact; 1] {
+        [Fact::Http(http::Fact::Nothing { kind, why: "connection refused".into() })]
+    }
+
+    fn waits(verdict: Verdict) -> String {
+        let Verdict::Wait { seen } = verdict else { panic!("{verdict:?} does not wait") };
+        seen
+    }
+
+    #[test]
+    fn the_right_answer_passes() {
+        let check = check("contains = 'ok'\nmatches = '^o.$'");
+        assert_eq!(check.verdict(&answer(200, "ok")), Verdict::Same { seen: "HTTP 200 in 12 ms".into() });
+        assert_eq!(check.outputs(&answer(200, "ok"), &[])["elapsed"], 0.012);
+    }
+
+    #[test]
+    fn a_wrong_answer_is_waited_on_and_shown() {
+        assert_eq!(
+            waits(check("").verdict(&answer(503, "no  healthy\nupstream"))),
+            "HTTP 503 from http://pi:30080/: no healthy upstream; HTTP 200 is right"
+        );
+        assert_eq!(
+            waits(check("contains = 'ok'").verdict(&answer(200, ""))),
+            "HTTP 200 from http://pi:30080/; it does not contain \"ok\""
+        );
+        assert!(waits(check("matches = '^o$'").verdict(&answer(200, "x"))).ends_with("it does not match ^o$"));
+        assert!(waits(check("status = [200, 204]").verdict(&answer(404, ""))).ends_with("HTTP 200 or 204 is right"));
+    }
+
+    #[test]
+    fn no_answer_is_waited_on() {
+        let seen = waits(check("").verdict(&nothing(Nothing::Refused)));
+        assert_eq!(seen, "no answer from http://pi:30080/: connection refused");
+    }
+
+    #[test]
+    fn a_refusal_can_be_what_is_right() {
+        let check = check("expect_failure = true");
+        for kind in [Nothing::Refused, Nothing::Closed, Nothing::Timeout] {
+            assert!(matches!(check.verdict(&nothing(kind)), Verdict::Same { .. }), "{kind:?}");
+        }
+        // A typing mistake in the name must not pass for a refusal.
+        for kind in [Nothing::Name, Nothing::Tls, Nothing::Other] {
+            assert!(matches!(check.verdict(&nothing(kind)), Verdict::Wait { .. }), "{kind:?}");
+        }
+        assert_eq!(waits(check.verdict(&answer(200, ""))), "HTTP 200 from http://pi:30080/; no answer is right");
+    }
+
+    #[test]
+    fn a_status_can_be_a_refusal_too() {
+        let check = check("expect_failure = true\nstatus = [403]");
+        assert!(matches!(check.verdict(&answer(403, "")), Verdict::Same { .. }));
+        assert!(matches!(check.verdict(&answer(200, "")), Verdict::Wait { .. }));
+    }
+
+    #[test]
+    fn rules_name_the_parameter() {
+        let pointer = |toml: &str| toml::from_str::<Check>(toml).unwrap().rules().unwrap_err().pointer;
+        assert_eq!(pointer("url = 'pi:80'"), "/url");
+        assert_eq!(pointer("url = 'http://pi'\nmatches = '('"), "/matches");
+        assert_eq!(pointer("url = 'http://pi'\nstatus = []"), "/status");
+        assert_eq!(pointer("url = 'http://pi'\nexpect_failure = true\ncontains = 'x'"), "/expect_failure");
+    }
+}
