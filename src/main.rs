@@ -1,3 +1,7 @@
 //! Parses arguments and maps the error to an exit code; nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rollout::cli::main()
+}

@@ -1,0 +1,124 @@
+//! `rollout actions [NAME]`: the list of actions, and the page of one.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::options::Format;
+use super::terminal::{BOLD, CYAN, DIM, Terminal};
+use crate::actions::Registry;
+use crate::event::Problem;
+use crate::finding::did_you_mean;
+use crate::plan::{Catalog, Kind, Param, Place, Role};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Show this action alone, such as `node.file`; a group such as `node` lists its actions
+    name: Option<String>,
+}
+
+/// Lists or shows.
+pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
+    let registry = Registry::standard();
+    let kinds = registry.kinds();
+    match &args.name {
+        None => list(&kinds, terminal)?,
+        Some(name) => match registry.kind(name) {
+            Some(kind) => show(kind, terminal)?,
+            None => {
+                let prefix = format!("{name}.");
+                let group: Vec<&Kind> = kinds.iter().filter(|k| k.name.starts_with(&prefix)).copied().collect();
+                if group.is_empty() {
+                    let near = did_you_mean(name, kinds.iter().map(|k| k.name));
+                    let hint = near.unwrap_or_else(|| "`rollout actions` lists all of them".into());
+                    return Err(Failure::usage(Problem::new(format!("no action is named `{name}`")).hint(hint)));
+                }
+                list(&group, terminal)?;
+            }
+        },
+    }
+    Ok(Exit::Ok)
+}
+
+fn list(kinds: &[&Kind], terminal: &Terminal) -> std::io::Result<()> {
+    if terminal.format == Format::Json {
+        return terminal.json(&kinds.iter().map(|k| record(k)).collect::<Vec<_>>());
+    }
+    let width = kinds.iter().map(|k| k.name.len()).max().unwrap_or_default();
+    let mut out = String::new();
+    for kind in kinds {
+        let place = format!("{:<10}", place(kind.place));
+        let _ = writeln!(out, "{CYAN}{:<width$}{CYAN:#}  {DIM}{place}{DIM:#}  {}", kind.name, kind.summary);
+    }
+    terminal.data(&out)
+}
+
+fn show(kind: &Kind, terminal: &Terminal) -> std::io::Result<()> {
+    if terminal.format == Format::Json {
+        return terminal.json(&record(kind));
+    }
+    terminal.data(&page(kind))
+}
+
+fn place(place: Place) -> &'static str {
+    match place {
+        Place::Host => "host",
+        Place::Controller => "controller",
+    }
+}
+
+fn record(kind: &Kind) -> Value {
+    let outputs: Vec<Value> = kind.outputs.iter().map(|o| json!({ "name": o.name, "about": o.about })).collect();
+    json!({
+        "name": kind.name,
+        "summary": kind.summary,
+        "place": place(kind.place),
+        "changes": kind.role == Role::Change,
+        "outputs": outputs,
+        "example": kind.example,
+        "schema": (kind.schema)(),
+    })
+}
+
+/// The page of one action.
+fn page(kind: &Kind) -> String {
+    let mut out = format!("{CYAN}{BOLD}{}{BOLD:#}{CYAN:#}: {}\n", kind.name, kind.summary);
+    let place = match kind.place {
+        Place::Host => "Runs on each host of the step's `hosts`",
+        Place::Controller => "Runs once, from this machine",
+    };
+    let role = match kind.role {
+        Role::Check => "it only looks.",
+        Role::Change => "it changes things, and only what differs.",
+    };
+    let _ = writeln!(out, "\n{place}; {role}");
+    let params = kind.params();
+    for (title, required) in [("Required", true), ("Optional", false)] {
+        if params.iter().any(|p| p.required == required) {
+            let _ = writeln!(out, "\n{BOLD}{title} parameters{BOLD:#}");
+            params.iter().filter(|p| p.required == required).for_each(|p| parameter(&mut out, p));
+        }
+    }
+    if !kind.outputs.is_empty() {
+        let _ = writeln!(out, "\n{BOLD}Outputs{BOLD:#} {DIM}steps.ID.NAME in later steps{DIM:#}");
+        for output in kind.outputs {
+            let _ = writeln!(out, "  {CYAN}{}{CYAN:#}\n      {}", output.name, output.about);
+        }
+    }
+    let _ = writeln!(out, "\n{BOLD}Example{BOLD:#}\n  [[phase.NAME.step]]");
+    for line in kind.example.trim().lines() {
+        let _ = writeln!(out, "  {line}");
+    }
+    out
+}
+
+fn parameter(out: &mut String, param: &Param) {
+    let default = param.default.as_ref().map(|d| format!(", default {d}")).unwrap_or_default();
+    let _ = writeln!(out, "  {CYAN}{}{CYAN:#} {DIM}{}{default}{DIM:#}", param.name, param.kind);
+    for line in param.about.lines() {
+        let _ = writeln!(out, "      {}", line.trim_end());
+    }
+}

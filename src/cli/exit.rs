@@ -1,0 +1,29 @@
+//! Exit codes, documented and stable.
+
+use std::process::ExitCode;
+
+/// How a call of the program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Ok = 0,
+    /// A step failed.
+    Failed = 1,
+    /// Bad usage, plan or inventory.
+    Usage = 2,
+    /// Changes are pending (`plan --detailed-exit-code`).
+    Pending = 3,
+    /// A host or an API could not be reached at all.
+    Unreachable = 4,
+    /// Another run holds the lock.
+    Locked = 5,
+    /// A signal ended it.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

@@ -1,0 +1,57 @@
+//! Why a subcommand ended early, and how that is shown.
+
+use std::io;
+
+use super::exit::Exit;
+use super::terminal::Terminal;
+use crate::event::Problem;
+use crate::finding::Findings;
+
+/// Why a subcommand ended early.
+#[derive(Debug)]
+pub enum Failure {
+    /// The plan or the inventory is wrong.
+    Findings(Findings),
+    /// Anything else, and the exit code for it.
+    Problem(Problem, Exit),
+    /// Output could not be written; a reader that went away is none of our business.
+    Output(io::Error),
+}
+
+impl Failure {
+    /// Bad usage, for example a name that does not exist.
+    pub fn usage(problem: Problem) -> Self {
+        Self::Problem(problem, Exit::Usage)
+    }
+
+    /// Shows it, and says how the program ends.
+    pub fn report(self, terminal: &Terminal) -> Exit {
+        match self {
+            Self::Findings(findings) => {
+                terminal.findings(&findings);
+                Exit::Usage
+            }
+            Self::Problem(problem, exit) => {
+                terminal.problem(&problem);
+                exit
+            }
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
+            Self::Output(error) => {
+                terminal.problem(&Problem::new(format!("failed to write output: {error}")));
+                Exit::Failed
+            }
+        }
+    }
+}
+
+impl From<Findings> for Failure {
+    fn from(findings: Findings) -> Self {
+        Self::Findings(findings)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}

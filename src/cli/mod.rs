@@ -1,0 +1,71 @@
+//! The command line: one small file per subcommand.
+//!
+//! A subcommand loads what it needs, calls the layers below and says how the program ends. Data goes to stdout, all else
+//! to stderr; only this folder and the readers of the event stream write to the terminal.
+
+mod actions;
+mod completions;
+pub mod exit;
+pub mod failure;
+pub mod options;
+pub mod terminal;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::Exit;
+use failure::Failure;
+use options::Options;
+use terminal::Terminal;
+
+/// Rolls systems out: a flat TOML plan, run as a graph over SSH, Kubernetes, Helm and Vault.
+#[derive(Debug, Parser)]
+#[command(name = "rollout", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the actions, or show one with its parameters, outputs and an example
+    Actions(actions::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too, with exit code 0.
+            let _unread = error.print();
+            return u8::try_from(error.exit_code()).map_or(Exit::Usage.into(), ExitCode::from);
+        }
+    };
+    let terminal = Terminal::new(cli.options.output, cli.options.color);
+    cli.command.run(&cli.options, &terminal).unwrap_or_else(|failure| failure.report(&terminal)).into()
+}
+
+impl Command {
+    fn run(&self, _options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
+        match self {
+            Self::Actions(args) => actions::run(args, terminal),
+            Self::Completions(args) => completions::run(args, terminal),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn arguments_are_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,114 @@
+//! The terminal: data goes to stdout, all else to stderr.
+//!
+//! Colours are always written into the text and taken out again by the stream where they are not wanted: `NO_COLOR`,
+//! `--color`, a pipe.
+
+use std::io::{self, Write as _};
+
+use anstyle::{AnsiColor, Style as Ansi};
+use serde::Serialize;
+
+use super::options::{Color, Format};
+use crate::event::Problem;
+use crate::finding::{Findings, Severity, Style};
+
+/// Red and bold: errors.
+pub const RED: Ansi = AnsiColor::Red.on_default().bold();
+/// Yellow: warnings.
+pub const YELLOW: Ansi = AnsiColor::Yellow.on_default();
+/// Green: all is well.
+pub const GREEN: Ansi = AnsiColor::Green.on_default();
+/// Cyan: names, paths and hints.
+pub const CYAN: Ansi = AnsiColor::Cyan.on_default();
+/// Dim: what matters less.
+pub const DIM: Ansi = Ansi::new().dimmed();
+/// Bold: headings.
+pub const BOLD: Ansi = Ansi::new().bold();
+
+/// Where a subcommand writes to.
+#[derive(Debug, Clone, Copy)]
+pub struct Terminal {
+    /// For people or for programs.
+    pub format: Format,
+}
+
+impl Terminal {
+    /// Sets the colours of the whole program.
+    pub fn new(format: Format, color: Color) -> Self {
+        match color {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+        Self { format }
+    }
+
+    /// Writes data to stdout.
+    ///
+    /// # Errors
+    /// When it cannot be written, for example since the reader has gone.
+    pub fn data(&self, text: &str) -> io::Result<()> {
+        let mut out = anstream::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
+    /// Writes a JSON document to stdout.
+    ///
+    /// # Errors
+    /// As [`Self::data`].
+    pub fn json(&self, value: &impl Serialize) -> io::Result<()> {
+        let text = serde_json::to_string_pretty(value)?;
+        self.data(&format!("{text}\n"))
+    }
+
+    /// Writes to stderr. That nobody reads it is no error.
+    pub fn note(&self, text: &str) {
+        let mut err = anstream::stderr().lock();
+        let _unread = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+    }
+
+    /// Shows findings: as a JSON document on stdout, or as text on stderr with their count.
+    pub fn findings(&self, findings: &Findings) {
+        if self.format == Format::Json {
+            // The exit code says it as well, when nobody reads this.
+            let _unread = self.json(&serde_json::json!({ "ok": !findings.has_errors(), "findings": findings.json() }));
+            return;
+        }
+        if findings.is_empty() {
+            return;
+        }
+        self.note(&findings.text(style()));
+        let count = |severity, style: Ansi, word: &str| {
+            let n = findings.count(severity);
+            (n > 0).then(|| format!("{style}{n} {word}{}{style:#}", if n == 1 { "" } else { "s" }))
+        };
+        let counts = [count(Severity::Error, RED, "error"), count(Severity::Warning, YELLOW, "warning")];
+        self.note(&format!("{}\n", counts.into_iter().flatten().collect::<Vec<_>>().join(", ")));
+    }
+
+    /// Shows why the program ends: on stderr, or as a JSON document on stdout.
+    pub fn problem(&self, problem: &Problem) {
+        let problem = problem.clone().redacted();
+        if self.format == Format::Json {
+            let _unread = self.json(&serde_json::json!({ "ok": false, "error": problem }));
+            return;
+        }
+        let hint = problem.hint.map(|h| format!("\n{CYAN}hint:{CYAN:#} {h}\n")).unwrap_or_default();
+        self.note(&format!("{RED}error:{RED:#} {}\n{hint}", problem.message));
+    }
+}
+
+/// How findings are drawn on stderr.
+fn style() -> Style {
+    let width = terminal_size::terminal_size_of(io::stderr()).map_or(100, |(width, _)| width.0);
+    Style { color: true, unicode: is_utf8(), width: usize::from(width).min(120) }
+}
+
+fn is_utf8() -> bool {
+    let set = |name| std::env::var(name).ok().filter(|v: &String| !v.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
+    let locale = locale.to_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}

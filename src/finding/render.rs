@@ -1,0 +1,186 @@
+//! How findings look: marked excerpts for people, plain records for programs.
+
+use std::fmt;
+
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode, ThemeCharacters,
+};
+use serde_json::{Value, json};
+
+use super::{Finding, Findings, Severity};
+
+/// What the terminal can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Style {
+    /// Whether colours are written.
+    pub color: bool,
+    /// Whether lines are drawn with more than ASCII.
+    pub unicode: bool,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Findings {
+    /// All findings for people, one after the other.
+    pub fn text(&self, style: Style) -> String {
+        let mut theme = if style.color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        if !style.unicode {
+            theme.characters = ThemeCharacters::ascii();
+        }
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(style.width.max(40)).with_context_lines(1);
+        let mut out = String::new();
+        for finding in self.iter() {
+            let mut one = String::new();
+            if handler.render_report(&mut one, &Shown::new(finding)).is_err() {
+                one.clone_from(&finding.message);
+            }
+            out.push_str(&crate::secret::redact(one.trim_matches('\n')));
+            out.push_str("\n\n");
+        }
+        out
+    }
+
+    /// All findings for programs.
+    pub fn json(&self) -> Value {
+        self.iter().map(record).collect()
+    }
+}
+
+fn record(finding: &Finding) -> Value {
+    let mut record = json!({ "severity": finding.severity, "code": finding.code, "message": finding.message });
+    if let Some(place) = &finding.place
+        && let Some((span, label)) = place.labels.first()
+    {
+        let (line, column) = place.source.position(span.start);
+        let (end_line, end_column) = place.source.position(span.end);
+        record["file"] = json!(place.source.path);
+        record["line"] = json!(line);
+        record["column"] = json!(column);
+        record["end_line"] = json!(end_line);
+        record["end_column"] = json!(end_column);
+        if !label.is_empty() {
+            record["label"] = json!(label);
+        }
+    }
+    if let Some(help) = &finding.help {
+        record["help"] = json!(help);
+    }
+    record
+}
+
+/// A finding in the form that the renderer takes.
+struct Shown<'a> {
+    finding: &'a Finding,
+    source: Option<NamedSource<String>>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(finding: &'a Finding) -> Self {
+        let source = finding.place.as_ref().map(|p| {
+            NamedSource::new(p.source.path.display().to_string(), p.source.text.clone()).with_language("TOML")
+        });
+        Self { finding, source }
+    }
+}
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.finding.message)
+    }
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.finding.message)
+    }
+}
+
+impl std::error::Error for Shown<'_> {}
+
+impl Diagnostic for Shown<'_> {
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.finding.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
+    }
+
+    fn help<'b>(&'b self) -> Option<Box<dyn fmt::Display + 'b>> {
+        self.finding.help.as_ref().map(|h| Box::new(h) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|s| s as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let place = self.finding.place.as_ref()?;
+        let size = place.source.text.len();
+        let labels = place.labels.iter().enumerate().map(move |(n, (span, label))| {
+            let start = span.start.min(size);
+            // The excerpt of a long value would be the whole file: the first line says enough.
+            let text = place.source.text.get(start..span.end.min(size)).unwrap_or_default();
+            let length = text.lines().next().map_or(0, str::len);
+            let label = (!label.is_empty()).then(|| label.clone());
+            if n == 0 {
+                LabeledSpan::new_primary_with_span(label, (start, length))
+            } else {
+                LabeledSpan::new_with_span(label, (start, length))
+            }
+        });
+        Some(Box::new(labels))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::Source;
+    use super::*;
+
+    fn finding() -> Findings {
+        let source =
+            Arc::new(Source { path: "plans/a.toml".into(), text: "x = 1\nactoin = \"ü\"\ny = 2\nz = 3\n".into() });
+        Finding::error("unknown-key", "`actoin` is not a key of a step")
+            .at(&source, 6..12, "this")
+            .help("did you mean `action`?")
+            .into()
+    }
+
+    #[test]
+    fn people_see_the_place_marked() {
+        let style = Style { color: false, unicode: true, width: 80 };
+        insta::assert_snapshot!(finding().text(style), @r#"
+         × `actoin` is not a key of a step
+          ╭─[plans/a.toml:2:1]
+        1 │ x = 1
+        2 │ actoin = "ü"
+          · ───┬──
+          ·    ╰── this
+        3 │ y = 2
+          ╰────
+         help: did you mean `action`?
+        "#);
+        let style = Style { color: false, unicode: false, width: 40 };
+        insta::assert_snapshot!(finding().text(style), @r#"
+         x `actoin` is not a key of a step
+          ,-[plans/a.toml:2:1]
+        1 | x = 1
+        2 | actoin = "ü"
+          : ^^^|^^
+          :    `-- this
+        3 | y = 2
+          `----
+         help: did you mean `action`?
+        "#);
+        assert!(finding().text(Style { color: true, unicode: true, width: 80 }).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn programs_see_line_and_column() {
+        let json = finding().json();
+        assert_eq!((&json[0]["line"], &json[0]["column"], &json[0]["end_column"]), (&json!(2), &json!(1), &json!(7)));
+        assert_eq!(json[0]["file"], "plans/a.toml");
+    }
+}

@@ -1,0 +1,119 @@
+//! A small catalog of actions for this folder's tests, built as the real one is.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Catalog, Kind, Output, ParamError, Place, Role};
+use crate::actions::{PlainFile, TemplateFile};
+
+/// A host action.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct File {
+    /// Where it goes.
+    path: String,
+    /// What is in it.
+    #[serde(default)]
+    template: TemplateFile,
+    /// What is in it, as it is.
+    #[serde(default)]
+    source: PlainFile,
+    /// Permissions, octal.
+    #[serde(default = "mode")]
+    mode: String,
+    /// Whether it is there.
+    #[serde(default)]
+    state: State,
+    /// Old names.
+    #[serde(default)]
+    aliases: Vec<String>,
+    /// Copies.
+    count: Option<u8>,
+}
+
+fn mode() -> String {
+    "0644".to_owned()
+}
+
+#[derive(Debug, Default, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// It is.
+    #[default]
+    Present,
+    /// It is not.
+    Absent,
+}
+
+impl File {
+    fn rules(&self) -> Result<(), ParamError> {
+        let _read = (&self.path, &self.mode, &self.state, &self.aliases, self.count);
+        if !self.template.path.is_empty() && !self.source.path.is_empty() {
+            let message = "give either `template` or `source`, not both".to_owned();
+            return Err(ParamError { pointer: "/source".into(), message });
+        }
+        Ok(())
+    }
+}
+
+/// A controller action.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Release {
+    /// Name of the release.
+    release: String,
+    /// Values.
+    #[serde(default)]
+    values: Vec<TemplateFile>,
+    /// Single values.
+    #[serde(default)]
+    set: std::collections::BTreeMap<String, Value>,
+    /// Port.
+    #[serde(default)]
+    port: u16,
+}
+
+pub(super) struct Test(Vec<Kind>);
+
+/// `test.file` on hosts, `test.release` on the controller.
+pub(super) fn catalog() -> Test {
+    let file = Kind {
+        name: "test.file",
+        summary: "writes a file",
+        place: Place::Host,
+        role: Role::Change,
+        outputs: &[Output { name: "checksum", about: "SHA-256 of the content" }],
+        example: "id = \"a\"\naction = \"test.file\"\nhosts = \"all\"\npath = \"/etc/motd\"\n",
+        schema: || schemars::schema_for!(File).to_value(),
+        validate: |params| parse::<File>(params)?.rules(),
+    };
+    let release = Kind {
+        name: "test.release",
+        summary: "installs a release",
+        place: Place::Controller,
+        role: Role::Change,
+        outputs: &[Output { name: "revision", about: "count of changes" }],
+        example: "id = \"a\"\naction = \"test.release\"\nrelease = \"a\"\n",
+        schema: || schemars::schema_for!(Release).to_value(),
+        validate: |params| parse::<Release>(params).map(|r| drop((r.release, r.values, r.set, r.port))),
+    };
+    Test(vec![file, release])
+}
+
+fn parse<T: serde::de::DeserializeOwned>(params: &Value) -> Result<T, ParamError> {
+    serde_path_to_error::deserialize(params).map_err(|e| {
+        let pointer = e.path().iter().map(|s| format!("/{s}").replace('[', "").replace(']', "")).collect();
+        ParamError { pointer, message: e.inner().to_string() }
+    })
+}
+
+impl Catalog for Test {
+    fn kind(&self, name: &str) -> Option<&Kind> {
+        self.0.iter().find(|k| k.name == name)
+    }
+
+    fn kinds(&self) -> Vec<&Kind> {
+        self.0.iter().collect()
+    }
+}
