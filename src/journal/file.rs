@@ -119,10 +119,8 @@ fn record(line: &[u8]) -> Result<Event, String> {
 /// Between its start and its end a unit is open; an attempt may start again only while it is.
 fn check_order(open: &mut std::collections::HashSet<UnitRef>, event: &Event) -> Result<(), (UnitRef, &'static str)> {
     match &event.kind {
-        Kind::UnitStarted { unit, .. } => {
-            if !open.insert(unit.clone()) {
-                return Err((unit.clone(), "started while it was running"));
-            }
+        Kind::UnitStarted { unit, .. } if !open.insert(unit.clone()) => {
+            return Err((unit.clone(), "started while it was running"));
         }
         Kind::UnitFinished { unit, definition, .. } => {
             let was_open = open.remove(unit);
