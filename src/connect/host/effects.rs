@@ -1,0 +1,101 @@
+//! Effects as scripts, and whether they worked. Pure.
+
+use super::frame::fed;
+use super::probes::{script, sysctl_file};
+use super::quote;
+use super::remote::Request;
+use super::types::{Attributes, Bytes, Done, Effect, Run, WriteFile};
+use crate::connect::ConnectError;
+
+/// Payloads larger than this get a channel of their own: a shell takes longer to read them than the channel to open.
+const LARGE: usize = 64 * 1024;
+
+/// The effect as a request of one part.
+pub fn request(effect: &Effect) -> Request {
+    match effect {
+        Effect::Run(run) if is_large(&run.stdin) => {
+            let alone = Run { stdin: Bytes::default(), ..run.clone() };
+            Request { parts: vec![script(&alone)], payload: Some(run.stdin.clone()), live: true }
+        }
+        Effect::Run(run) => Request { parts: vec![script(run)], payload: None, live: true },
+        Effect::WriteFile(file) => {
+            let script = write(file);
+            if is_large(&file.content) {
+                Request { parts: vec![script], payload: Some(file.content.clone()), live: false }
+            } else {
+                Request { parts: vec![fed(file.content.as_slice(), &script)], ..Request::default() }
+            }
+        }
+        other => Request { parts: vec![plain(other)], ..Request::default() },
+    }
+}
+
+/// The effect's result, or why it did not work.
+pub fn judge(effect: &Effect, done: Done) -> Result<Done, ConnectError> {
+    let what = match effect {
+        Effect::Run(_) => return Ok(done),
+        _ if done.exit == 0 => return Ok(done),
+        Effect::WriteFile(file) => format!("cannot write {}", file.path),
+        Effect::Directory { path, .. } => format!("cannot make the directory {path}"),
+        Effect::Attributes { path, .. } => format!("cannot set mode or owner of {path}"),
+        Effect::Link { path, .. } => format!("cannot make the link {path}"),
+        Effect::Remove { path } => format!("cannot remove {path}"),
+        Effect::LoadModule { name } => format!("cannot load the kernel module {name}"),
+        Effect::SetSysctl { .. } => "cannot set kernel parameters".to_owned(),
+    };
+    let said = done.stderr.last_lines(10);
+    let error = ConnectError::failed(format!("{what}: {said}"));
+    Err(if said.contains("Permission denied") || said.contains("Operation not permitted") {
+        error
+            .hint("set `become = true` on the step, unless the host itself forbids it (a container, a read-only mount)")
+    } else if said.contains("there is no directory") {
+        error.hint("make it with a `node.directory` step before this one")
+    } else {
+        error
+    })
+}
+
+fn is_large(bytes: &Bytes) -> bool {
+    bytes.as_slice().len() > LARGE
+}
+
+fn write(file: &WriteFile) -> String {
+    let mode = Some(octal(file.attributes.mode.unwrap_or(0o600)));
+    let validate = file.validate.as_deref().unwrap_or_default().replace("%s", "\"$tmp\"");
+    let size = file.content.as_slice().len().to_string();
+    let backup = file.backup.as_deref().unwrap_or_default();
+    let words = [&file.path, &size, &owner(&file.attributes), &mode.unwrap_or_default(), backup, &validate];
+    format!("_ro_write {}", quote::words(words))
+}
+
+fn plain(effect: &Effect) -> String {
+    match effect {
+        Effect::Run(run) => script(run),
+        Effect::WriteFile(file) => write(file),
+        Effect::Directory { path, attributes } => format!("_ro_directory {}", with_attributes(path, attributes)),
+        Effect::Attributes { path, attributes } => format!("_ro_attributes {}", with_attributes(path, attributes)),
+        Effect::Link { path, target } => format!("_ro_link {}", quote::words([path.as_str(), target])),
+        Effect::Remove { path } => format!("rm -rf -- {}", quote::word(path)),
+        Effect::LoadModule { name } => format!("modprobe -- {}", quote::word(name)),
+        Effect::SetSysctl { settings } => settings
+            .iter()
+            .map(|(key, value)| format!("( _ro_set {} )", quote::words([sysctl_file(key).as_str(), value])))
+            .collect::<Vec<_>>()
+            .join(" && "),
+    }
+}
+
+fn with_attributes(path: &str, attributes: &Attributes) -> String {
+    let mode = attributes.mode.map(octal).unwrap_or_default();
+    quote::words([path, &owner(attributes), &mode])
+}
+
+fn octal(mode: u32) -> String {
+    format!("{mode:04o}")
+}
+
+/// As `chown` takes it; empty for no change.
+fn owner(attributes: &Attributes) -> String {
+    let owner = attributes.owner.as_deref().unwrap_or_default();
+    attributes.group.as_deref().map_or_else(|| owner.to_owned(), |group| format!("{owner}:{group}"))
+}

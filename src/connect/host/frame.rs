@@ -1,0 +1,189 @@
+//! The protocol's two halves without any I/O: a request as `sh` reads it, and what its two output streams say.
+
+use base64::Engine as _;
+use sha2::{Digest, Sha256};
+
+use super::quote;
+use super::types::{Done, Output};
+
+/// Bytes of each output that are kept.
+pub const KEPT: usize = 1024 * 1024;
+
+/// What a marker starts with: a byte that text hardly ever has, so that looking for markers is fast.
+const MARK: u8 = 1;
+
+/// One request: scripts that run one after the other, each answered by its own status and outputs.
+pub struct Frame {
+    nonce: String,
+    parts: Vec<String>,
+}
+
+impl Frame {
+    /// A request that asks nothing yet.
+    pub fn new() -> Self {
+        Self { nonce: nonce(), parts: Vec::new() }
+    }
+
+    /// Adds a script of our own: well-formed, never `exit`s. Standard input is empty.
+    pub fn part(&mut self, script: String) {
+        self.parts.push(script);
+    }
+
+    /// As it goes to the shell: one compound command, so that nothing of it runs before all of it has arrived. `input`
+    /// is a redirection: what the scripts read.
+    pub fn text(&self, input: &str) -> String {
+        let mut text = format!("_ro_n={}\n{{ _ro_mark\n", self.nonce);
+        for part in &self.parts {
+            text.push_str(part);
+            text.push_str("\n_ro_mark\n");
+        }
+        text.push_str("} ");
+        text.push_str(input);
+        text.push('\n');
+        text
+    }
+
+    /// A reader of one of the two output streams.
+    pub fn splitter(&self) -> Splitter {
+        // The first marker only says that the request has been accepted.
+        Splitter::new(&self.nonce, self.parts.len() + 1)
+    }
+}
+
+/// A script of someone else: it may be wrong, `exit`, and read its standard input without harm to what follows.
+pub fn foreign(script: &str, cwd: Option<&str>) -> String {
+    let cd = cwd.map(|dir| format!("cd -- {} || exit 126; ", quote::word(dir))).unwrap_or_default();
+    format!("( unset _ro_n _ro_s; {cd}eval {} )", quote::word(script))
+}
+
+/// `script` with `payload` on its standard input, by way of builtins only: no argument, file or variable has it.
+pub fn fed(payload: &[u8], script: &str) -> String {
+    let encoded = base64::engine::general_purpose::STANDARD.encode(payload);
+    format!("printf %s '{encoded}' | base64 -d | {script}")
+}
+
+/// 128 random bits in hex, so that no output can have a marker in it by chance or by intent.
+pub fn nonce() -> String {
+    super::hex(&rand::random::<[u8; 16]>())
+}
+
+/// Cuts a stream at the markers.
+pub struct Splitter {
+    marker: Vec<u8>,
+    expected: usize,
+    pending: Vec<u8>,
+    current: Capture,
+    parts: Vec<(Output, i32)>,
+}
+
+impl Splitter {
+    fn new(nonce: &str, expected: usize) -> Self {
+        let mut marker = vec![MARK];
+        marker.extend_from_slice(nonce.as_bytes());
+        marker.push(b' ');
+        Self { marker, expected, pending: Vec::new(), current: Capture::default(), parts: Vec::new() }
+    }
+
+    /// Takes more of the stream.
+    pub fn push(&mut self, data: &[u8]) {
+        self.pending.extend_from_slice(data);
+        while !self.complete() {
+            let Some(start) = find(&self.pending, &self.marker) else {
+                let keep = self.possible_start();
+                self.current.push(&self.pending[..keep]);
+                self.pending.drain(..keep);
+                return;
+            };
+            let after = start + self.marker.len();
+            let Some(length) = self.pending[after..].iter().position(|b| *b == b'\n') else { return };
+            let status = std::str::from_utf8(&self.pending[after..after + length]).ok().and_then(|s| s.parse().ok());
+            self.current.push(&self.pending[..start]);
+            self.pending.drain(..=after + length);
+            self.parts.push((std::mem::take(&mut self.current).finish(), status.unwrap_or(-1)));
+        }
+    }
+
+    /// Whether the shell has begun to carry out the request.
+    pub fn accepted(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
+    /// Whether all parts are there.
+    pub fn complete(&self) -> bool {
+        self.parts.len() == self.expected
+    }
+
+    /// What was printed last, in the part that is not complete, or else in the last one.
+    pub fn last_line(&self) -> Option<String> {
+        let last_of = |bytes: &[u8]| {
+            let start = bytes.len().saturating_sub(4096);
+            let text = String::from_utf8_lossy(&bytes[start..]).into_owned();
+            text.lines().rev().map(str::trim).find(|l| !l.is_empty()).map(str::to_owned)
+        };
+        let unmarked = self.pending.iter().position(|b| *b == MARK).unwrap_or(self.pending.len());
+        last_of(&self.pending[..unmarked])
+            .or_else(|| last_of(&self.current.tail))
+            .or_else(|| self.parts.iter().skip(1).rev().find_map(|(output, _)| last_of(&output.tail)))
+    }
+
+    /// All text that arrived before the first marker, for messages.
+    pub fn unframed(&self) -> String {
+        let mut bytes = self.current.tail.clone();
+        bytes.extend_from_slice(&self.pending);
+        String::from_utf8_lossy(&bytes).trim().to_owned()
+    }
+
+    /// Joins both streams' parts; what came before the first marker is left out.
+    pub fn join(stdout: Self, stderr: Self) -> Vec<Done> {
+        let pairs = stdout.parts.into_iter().zip(stderr.parts).skip(1);
+        pairs.map(|((stdout, exit), (stderr, _))| Done { exit, stdout, stderr }).collect()
+    }
+
+    /// How many bytes certainly belong to no marker.
+    fn possible_start(&self) -> usize {
+        let from = self.pending.len().saturating_sub(self.marker.len() - 1);
+        let tail = &self.pending[from..];
+        let start = (0..tail.len()).find(|i| self.marker.starts_with(&tail[*i..]));
+        start.map_or(self.pending.len(), |i| from + i)
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    while let Some(at) = haystack[from..].iter().position(|b| *b == needle[0]) {
+        if haystack[from + at..].starts_with(needle) {
+            return Some(from + at);
+        }
+        from += at + 1;
+    }
+    None
+}
+
+/// Keeps the last [`KEPT`] bytes, and the count and hash of all.
+#[derive(Default)]
+struct Capture {
+    tail: Vec<u8>,
+    length: u64,
+    hash: Sha256,
+}
+
+impl Capture {
+    fn push(&mut self, data: &[u8]) {
+        self.length += data.len() as u64;
+        self.hash.update(data);
+        self.tail.extend_from_slice(data);
+        if self.tail.len() > 2 * KEPT {
+            self.trim();
+        }
+    }
+
+    fn trim(&mut self) {
+        let excess = self.tail.len().saturating_sub(KEPT);
+        self.tail.drain(..excess);
+    }
+
+    fn finish(mut self) -> Output {
+        self.trim();
+        Output { tail: self.tail, length: self.length, sha256: super::hex(&self.hash.finalize()) }
+    }
+}

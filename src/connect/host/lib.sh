@@ -1,0 +1,176 @@
+# What a shell of ours knows: sent once, when it starts. POSIX sh with coreutils or busybox; every name starts with _ro_.
+# shellcheck shell=sh disable=SC2034
+
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+# Ends a part on both streams, with the status of the command before.
+_ro_mark() {
+	_ro_s=$?
+	printf '\001%s %s\n' "$_ro_n" "$_ro_s"
+	printf '\001%s %s\n' "$_ro_n" "$_ro_s" >&2
+}
+
+# The process group of this shell.
+_ro_hello() {
+	_ro_g=
+	if read -r _ro_g </proc/$$/stat; then
+		_ro_g=${_ro_g##*) }
+		_ro_g=${_ro_g#* * }
+		_ro_g=${_ro_g%% *}
+	else
+		_ro_g=$(ps -o pgid= -p $$)
+	fi 2>/dev/null
+	printf '%s\n' $_ro_g
+}
+
+# PATH...: one line for each that is there.
+_ro_stat() {
+	LC_ALL=C stat -c '%f:%u:%g:%s:%U:%G:%n' -- "$@"
+}
+
+# PATH LIMIT: a link's target, or the first LIMIT bytes of a regular file when LIMIT is not 0.
+_ro_read() {
+	if [ -L "$1" ]; then
+		readlink "$1"
+	elif [ "$2" != 0 ] && [ -f "$1" ]; then
+		head -c "$2" "$1"
+	fi
+}
+
+# PATH...: hashes of those that are regular files.
+_ro_hash() {
+	_ro_c=$#
+	while [ "$_ro_c" -gt 0 ]; do
+		if [ -f "$1" ] && ! [ -L "$1" ]; then
+			set -- "$@" "$1"
+		fi
+		shift
+		_ro_c=$((_ro_c - 1))
+	done
+	[ $# = 0 ] || sha256sum -- "$@"
+}
+
+# FILE: its lines, by builtins only; status 1 when there is no such file.
+_ro_lines() {
+	[ -e "$1" ] || return 1
+	while IFS= read -r _ro_l || [ -n "$_ro_l" ]; do
+		printf '%s\n' "$_ro_l"
+	done <"$1"
+}
+
+# NAME: state of a kernel module. A module without parameters leaves no trace in /sys when it is built in; file systems
+# and bridge filters do elsewhere.
+_ro_module() {
+	_ro_k=$(printf %s "$1" | tr - _)
+	_ro_r=$(uname -r)
+	if [ -e "/sys/module/$_ro_k/initstate" ]; then
+		echo loaded
+	elif [ -e "/sys/module/$_ro_k" ] || { [ "$_ro_k" = br_netfilter ] && [ -d /proc/sys/net/bridge ]; } ||
+		grep -Eqs "^(nodev)?[[:space:]]+$_ro_k\$" /proc/filesystems ||
+		tr - _ <"/lib/modules/$_ro_r/modules.builtin" 2>/dev/null | grep -q "/$_ro_k\\.ko"; then
+		echo builtin
+	elif modprobe -n -q "$_ro_k" 2>/dev/null; then
+		echo available
+	else
+		echo absent
+	fi
+}
+
+# What kind of system this is: one name=value a line.
+_ro_system() (
+	say() { printf '%s=%s\n' "$1" "$2"; }
+	first() { _ro_lines "$1" 2>/dev/null | head -n 1; }
+	say hostname "$(uname -n)"
+	say kernel "$(uname -r)"
+	say arch "$(uname -m)"
+	say cpus "$(nproc 2>/dev/null || grep -c ^processor /proc/cpuinfo)"
+	size=$(getconf PAGESIZE 2>/dev/null) ||
+		size=$(awk '/^KernelPageSize/ { print $2 * 1024; exit }' /proc/self/smaps 2>/dev/null)
+	say page_size "$size"
+	say boot_id "$(first /proc/sys/kernel/random/boot_id)"
+	uptime=$(first /proc/uptime)
+	say uptime "${uptime%%[. ]*}"
+	say init "$(first /proc/1/comm)"
+	say user "$(id -un)"
+	say uid "$(id -u)"
+	say virtualization "$(systemd-detect-virt 2>/dev/null)"
+	say model "$(tr -d '\000' 2>/dev/null </proc/device-tree/model)"
+	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then say cgroup 2; else say cgroup 1; fi
+	while IFS=' ' read -r key value _; do
+		case $key in
+		MemTotal:) say memory_total "$value" ;;
+		MemAvailable:) say memory_available "$value" ;;
+		SwapTotal:) say swap_total "$value" ;;
+		esac
+	done </proc/meminfo
+	if [ -r /etc/os-release ]; then
+		# shellcheck disable=SC1091
+		. /etc/os-release
+		say os_id "$ID"
+		say os_version "$VERSION_ID"
+		say os_name "$PRETTY_NAME"
+	fi
+)
+
+# PATH OWNER MODE: sets those that are not empty.
+_ro_attributes() {
+	if [ -n "$2" ]; then chown -- "$2" "$1" || return; fi
+	if [ -n "$3" ]; then chmod -- "$3" "$1" || return; fi
+}
+
+# PATH: fails unless a file can be put there by renaming.
+_ro_place() {
+	_ro_d=${1%/*}
+	if [ -d "$1" ] && ! [ -L "$1" ]; then
+		printf '%s is a directory\n' "$1" >&2
+		return 1
+	elif ! [ -d "${_ro_d:-/}" ]; then
+		printf 'there is no directory %s\n' "${_ro_d:-/}" >&2
+		return 1
+	fi
+}
+
+# PATH SIZE OWNER MODE BACKUP VALIDATE: puts what comes on standard input at a path, all of it or nothing.
+_ro_write() (
+	_ro_place "$1" || exit
+	umask 077
+	tmp=$(mktemp "${1%/*}/.${1##*/}.XXXXXX") || exit
+	trap 'rm -f -- "$tmp"' EXIT
+	trap 'exit 1' HUP INT TERM
+	cat >"$tmp" || exit
+	size=$(wc -c <"$tmp")
+	if [ "$size" -ne "$2" ]; then
+		printf 'only %d of %d bytes arrived\n' "$size" "$2" >&2
+		exit 1
+	fi
+	_ro_attributes "$tmp" "$3" "$4" || exit
+	if [ -n "$6" ] && ! (eval "$6") </dev/null >&2; then
+		printf 'the new content is not valid\n' >&2
+		exit 1
+	fi
+	if [ -n "$5" ] && [ -e "$1" ]; then cp -p -- "$1" "$5" || exit; fi
+	sync "$tmp" 2>/dev/null
+	if [ -L "$1" ] && [ -d "$1" ]; then rm -f -- "$1" || exit; fi
+	mv -f -- "$tmp" "$1"
+)
+
+# PATH OWNER MODE
+_ro_directory() {
+	mkdir -p -- "$1" && _ro_attributes "$1" "$2" "$3"
+}
+
+# PATH TARGET: the link is made beside and renamed, so that there is always either the old or the new one.
+_ro_link() (
+	_ro_place "$1" || exit
+	tmp=$(mktemp -d "${1%/*}/.${1##*/}.XXXXXX") || exit
+	trap 'rm -rf -- "$tmp"' EXIT
+	trap 'exit 1' HUP INT TERM
+	ln -s -- "$2" "$tmp/link" || exit
+	if [ -L "$1" ] && [ -d "$1" ]; then rm -f -- "$1" || exit; fi
+	mv -f -- "$tmp/link" "$1"
+)
+
+# FILE VALUE: sets a live kernel parameter.
+_ro_set() {
+	printf '%s\n' "$2" >"$1"
+}

@@ -1,0 +1,113 @@
+//! How shells are started on a host: through its ssh connection, or as processes of this machine.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::shell::Streams;
+use crate::connect::ConnectError;
+
+/// How long a process group gets to end by itself before it is killed; and how long we wait for that, see [`Link::end`].
+const GRACE: &str = "20";
+const END_WAIT: Duration = Duration::from_secs(10);
+
+/// One established way to a host.
+#[derive(Clone)]
+pub enum Link {
+    /// The ssh connection.
+    Ssh(Arc<openssh::Session>),
+    /// This machine.
+    Local,
+}
+
+impl Link {
+    /// Starts `sh ARGUMENTS`, as root when asked for and not root already.
+    ///
+    /// The login shell only ever sees one line of words in single quotes, which every kind of shell understands.
+    pub async fn open(&self, r#become: bool, arguments: &str) -> Result<Streams, ConnectError> {
+        let line = shell_line(r#become, arguments);
+        match self {
+            Self::Ssh(session) => {
+                let mut command = session.clone().arc_raw_command(line);
+                command.stdin(openssh::Stdio::piped()).stdout(openssh::Stdio::piped()).stderr(openssh::Stdio::piped());
+                let mut child = command.spawn().await.map_err(lost)?;
+                let (Some(stdin), Some(stdout), Some(stderr)) =
+                    (child.stdin().take(), child.stdout().take(), child.stderr().take())
+                else {
+                    return Err(ConnectError::unreachable("the ssh session has no streams"));
+                };
+                Ok(Streams {
+                    stdin: Some(Box::new(stdin)),
+                    stdout: Box::new(stdout),
+                    stderr: Box::new(stderr),
+                    _process: Box::new(child),
+                })
+            }
+            Self::Local => {
+                let mut command = tokio::process::Command::new("sh");
+                command.arg("-c").arg(line).process_group(0);
+                command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+                let mut child = command.spawn().map_err(|e| ConnectError::unreachable(format!("no shell: sh: {e}")))?;
+                let (Some(stdin), Some(stdout), Some(stderr)) =
+                    (child.stdin.take(), child.stdout.take(), child.stderr.take())
+                else {
+                    return Err(ConnectError::unreachable("the shell has no streams"));
+                };
+                Ok(Streams {
+                    stdin: Some(Box::new(stdin)),
+                    stdout: Box::new(stdout),
+                    stderr: Box::new(stderr),
+                    _process: Box::new(child),
+                })
+            }
+        }
+    }
+
+    /// Whether the way still exists.
+    pub async fn alive(&self) -> bool {
+        match self {
+            Self::Ssh(session) => matches!(timeout(Duration::from_secs(5), session.check()).await, Ok(Ok(()))),
+            Self::Local => true,
+        }
+    }
+
+    /// Ends a process group: asks first, then kills; returns when it is gone or nothing more can be done.
+    pub async fn end(&self, group: u32, r#become: bool) {
+        let script = format!(
+            "n=0; kill -s TERM -- -{group}; while kill -s 0 -- -{group} && [ $n -lt {GRACE} ]; \
+             do n=$((n+1)); sleep 0.1; done; kill -s KILL -- -{group}"
+        );
+        let line = shell_line(r#become, &format!("-c '{script}'"));
+        let ended = async {
+            match self {
+                Self::Ssh(session) => drop(session.raw_command(line).output().await),
+                Self::Local => drop(tokio::process::Command::new("sh").arg("-c").arg(line).output().await),
+            }
+        };
+        if timeout(END_WAIT, ended).await.is_err() {
+            tracing::warn!(group, "could not see a cancelled process group end");
+        }
+    }
+}
+
+fn shell_line(r#become: bool, arguments: &str) -> String {
+    if r#become {
+        format!(
+            "exec sh -c 'if [ \"$(id -u)\" = 0 ]; then exec sh \"$@\"; else exec sudo -H -n sh \"$@\"; fi' sh {arguments}"
+        )
+    } else {
+        format!("exec sh {arguments}")
+    }
+}
+
+fn lost(error: openssh::Error) -> ConnectError {
+    let mut message = format!("the ssh connection opened no session: {error}");
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        message.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    ConnectError::unreachable(message)
+}

@@ -1,0 +1,121 @@
+//! Hosts, over ssh or on this machine: one connection each, a persistent `sh` on it, typed probes and effects.
+//!
+//! The protocol, the same for both: a plain `sh` reads requests from its standard input. A request ([`frame`]) is one
+//! compound command `{ …; }`, so that a shell runs all of it or, when the connection breaks, nothing. Its parts are calls
+//! of the functions in `lib.sh`, which a shell is taught when it starts; after each part a marker goes to standard output
+//! and standard error: a byte that text hardly has, the request's 128-bit random nonce, the exit status. All that lies
+//! between two markers is output, whatever its bytes. The first marker of a request says that the shell has begun; what
+//! came before it (a banner, a straggler's output) is dropped. Scripts of the user run in a subshell by `eval`, without
+//! the nonce, with the payload or nothing on standard input; so neither `exit`, a syntax error nor a greedy reader hurts
+//! what follows. All probes of a call are one request. Payloads are sent in base64 as words of a builtin, large ones as
+//! they are on a channel of their own; nothing of them is in an argument, an environment or a file.
+//!
+//! A call that is dropped or out of time has its shell's process group ended by a second channel; the shell is then
+//! thrown away. The next call waits for that.
+//!
+//! Knows the inventory; never plans or actions, never prints.
+
+mod effects;
+mod facts;
+mod frame;
+mod link;
+mod probes;
+mod quote;
+mod remote;
+mod shell;
+mod ssh;
+mod text;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+pub use facts::System;
+pub use types::{
+    Attributes, Bytes, CONTENT_LIMIT, Command, Done, Effect, Fact, File, FileKind, Module, Output, Probe, Read, Run,
+    WriteFile,
+};
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use remote::{Purpose, Remote, Shared};
+
+use super::{Call, ConnectError, Target};
+use crate::inventory::{Connection, Host, Inventory};
+
+/// The hosts; connects to each when it is first asked of.
+pub struct Backend {
+    shared: Arc<Shared>,
+    hosts: Mutex<HashMap<String, Arc<Remote>>>,
+}
+
+impl Backend {
+    /// For the hosts of an inventory.
+    pub fn new(inventory: &Inventory) -> Self {
+        Self { shared: Arc::new(Shared::new(inventory.ssh.clone())), hosts: Mutex::default() }
+    }
+
+    /// Asks all questions in one round trip; a second one follows only when a file is too large to be read whole.
+    ///
+    /// # Errors
+    /// When the host cannot be reached or does not answer in time, or a question cannot be answered (no permission).
+    pub async fn probe(&self, target: &Target, probes: &[Probe], call: &Call) -> Result<Vec<Fact>, ConnectError> {
+        let remote = self.remote(target);
+        let mut facts = Vec::new();
+        let asked = probes::Batch::new(probes);
+        let done = remote.call(target.r#become, asked.request(), Purpose::Look, call).await?;
+        let large = asked.read(&done, &mut facts)?;
+        if let Some(rest) = large {
+            let done = remote.call(target.r#become, rest.request(), Purpose::Look, call).await?;
+            rest.fill(&done, &mut facts)?;
+        }
+        Ok(facts)
+    }
+
+    /// Carries out one effect.
+    ///
+    /// # Errors
+    /// All but [`Effect::Run`] fail when the host says no; its exit status is in the result.
+    pub async fn perform(&self, target: &Target, effect: &Effect, call: &Call) -> Result<Done, ConnectError> {
+        let remote = self.remote(target);
+        let mut done = remote.call(target.r#become, effects::request(effect), Purpose::Change, call).await?;
+        let done = done.pop().ok_or_else(|| ConnectError::lost("the host gave no answer"))?;
+        effects::judge(effect, done)
+    }
+
+    /// Ends all connections.
+    pub async fn close(&self) {
+        let hosts = std::mem::take(&mut *self.hosts.lock().unwrap_or_else(PoisonError::into_inner));
+        futures::future::join_all(hosts.values().map(|remote| remote.close())).await;
+    }
+
+    fn remote(&self, target: &Target) -> Arc<Remote> {
+        let host = target.host.clone().unwrap_or_else(controller);
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = host.name.clone();
+        hosts.entry(name).or_insert_with(|| Arc::new(Remote::new(host, self.shared.clone()))).clone()
+    }
+}
+
+/// The machine that runs the tool, for steps without `hosts`.
+fn controller() -> Arc<Host> {
+    Arc::new(Host {
+        name: String::new(),
+        address: "localhost".to_owned(),
+        connection: Connection::Local,
+        user: None,
+        port: None,
+        vars: serde_json::Map::new(),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// SHA-256 of bytes, lower-case hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    hex(&sha2::Sha256::digest(bytes))
+}

@@ -1,0 +1,236 @@
+//! Probes as scripts, and their answers as facts. Pure.
+
+use std::collections::HashMap;
+
+use super::facts::System;
+use super::frame::{fed, foreign};
+use super::quote;
+use super::remote::Request;
+use super::types::{CONTENT_LIMIT, Command, Done, Fact, File, FileKind, Module, Probe, Read, Run};
+use crate::connect::ConnectError;
+
+/// All probes of a call as one request: one `stat` for all paths, one `sha256sum`, one part for each other thing.
+pub struct Batch<'a> {
+    probes: &'a [Probe],
+    stats: Vec<&'a str>,
+    hashes: Vec<&'a str>,
+}
+
+/// Files that were too large to be read whole: their place in the facts, and path.
+pub struct Large(Vec<(usize, String)>);
+
+impl<'a> Batch<'a> {
+    /// Sorts what is asked.
+    pub fn new(probes: &'a [Probe]) -> Self {
+        let mut stats: Vec<&str> = Vec::new();
+        let mut hashes: Vec<&str> = Vec::new();
+        for probe in probes {
+            if let Probe::File { path, read } = probe {
+                if !stats.contains(&path.as_str()) {
+                    stats.push(path);
+                }
+                if *read == Read::Hash && !hashes.contains(&path.as_str()) {
+                    hashes.push(path);
+                }
+            }
+        }
+        Self { probes, stats, hashes }
+    }
+
+    /// The scripts; [`Self::read`] takes their answers in the same order.
+    pub fn request(&self) -> Request {
+        let mut parts = Vec::new();
+        if !self.stats.is_empty() {
+            parts.push(format!("_ro_stat {}", quote::words(self.stats.iter().copied())));
+        }
+        if !self.hashes.is_empty() {
+            parts.push(format!("_ro_hash {}", quote::words(self.hashes.iter().copied())));
+        }
+        let mut live = false;
+        for probe in self.probes {
+            parts.push(match probe {
+                Probe::File { path, read } => {
+                    let limit = if *read == Read::Content { CONTENT_LIMIT + 1 } else { 0 };
+                    format!("_ro_read {} {limit}", quote::word(path))
+                }
+                Probe::Run(run) => {
+                    live = true;
+                    script(run)
+                }
+                Probe::Sysctl { key } => format!("_ro_lines {}", quote::word(&sysctl_file(key))),
+                Probe::Module { name } => format!("_ro_module {}", quote::word(name)),
+                Probe::System => "_ro_system".to_owned(),
+            });
+        }
+        Request { parts, payload: None, live }
+    }
+
+    /// The facts, one for each probe.
+    pub fn read(&self, done: &[Done], facts: &mut Vec<Fact>) -> Result<Option<Large>, ConnectError> {
+        let mut done = done.iter();
+        let mut next = || done.next().ok_or_else(|| ConnectError::failed("the host answered less than it was asked"));
+        let stats = if self.stats.is_empty() { HashMap::new() } else { read_stats(&self.stats, next()?)? };
+        let hashes = if self.hashes.is_empty() { HashMap::new() } else { read_hashes(next()?)? };
+        let mut large = Vec::new();
+        for probe in self.probes {
+            let answer = next()?;
+            facts.push(match probe {
+                Probe::File { path, read } => {
+                    let mut file = stats.get(path.as_str()).cloned();
+                    if let Some(file) = &mut file {
+                        file.sha256 = hashes.get(path).cloned();
+                        if complete(path, file, *read, answer)? {
+                            large.push((facts.len(), path.clone()));
+                        }
+                    }
+                    Fact::File(file)
+                }
+                Probe::Run(_) => Fact::Run(answer.clone()),
+                Probe::Sysctl { .. } => Fact::Sysctl((answer.exit == 0).then(|| one_space(&answer.stdout.text()))),
+                Probe::Module { name } => Fact::Module(read_module(name, answer)?),
+                Probe::System => Fact::System(Box::new(System::read(&answer.stdout.text())?)),
+            });
+        }
+        Ok((!large.is_empty()).then_some(Large(large)))
+    }
+}
+
+impl Large {
+    /// Asks for their hashes.
+    pub fn request(&self) -> Request {
+        let paths = quote::words(self.0.iter().map(|(_, path)| path.as_str()));
+        Request { parts: vec![format!("_ro_hash {paths}")], payload: None, live: false }
+    }
+
+    /// Puts the hashes into the facts.
+    pub fn fill(self, done: &[Done], facts: &mut [Fact]) -> Result<(), ConnectError> {
+        let done = done.first().ok_or_else(|| ConnectError::failed("the host answered less than it was asked"))?;
+        let hashes = read_hashes(done)?;
+        for (at, path) in self.0 {
+            if let Some(Fact::File(Some(file))) = facts.get_mut(at) {
+                file.sha256 = hashes.get(&path).cloned();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A command as a part of a request.
+pub fn script(run: &Run) -> String {
+    let script = match &run.command {
+        Command::Shell(script) => script.clone(),
+        Command::Argv(argv) => quote::words(argv.iter().map(String::as_str)),
+    };
+    let script = foreign(&script, run.cwd.as_deref());
+    let payload = run.stdin.as_slice();
+    if payload.is_empty() { script } else { fed(payload, &script) }
+}
+
+/// The file of a kernel parameter. As `sysctl` does it, the first separator that occurs is the one that is meant.
+pub fn sysctl_file(key: &str) -> String {
+    let dotted = key.find(['.', '/']).is_none_or(|at| key.as_bytes()[at] == b'.');
+    let swapped: String = if dotted {
+        key.chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect()
+    } else {
+        key.to_owned()
+    };
+    format!("/proc/sys/{swapped}")
+}
+
+/// Runs of white space as one space: the kernel separates numbers by tabs.
+pub fn one_space(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Link target, content and hash; `true` when the file is too large for its content.
+fn complete(path: &str, file: &mut File, read: Read, answer: &Done) -> Result<bool, ConnectError> {
+    if !matches!(file.kind, FileKind::Regular | FileKind::Link(_))
+        || (read != Read::Content && file.kind == FileKind::Regular)
+    {
+        return Ok(false);
+    }
+    if answer.exit != 0 {
+        return Err(refused("read", path, answer));
+    }
+    if let FileKind::Link(target) = &mut file.kind {
+        *target = answer.stdout.text();
+        return Ok(false);
+    }
+    if answer.stdout.length > CONTENT_LIMIT as u64 {
+        return Ok(true);
+    }
+    file.sha256 = Some(answer.stdout.sha256.clone());
+    file.size = answer.stdout.length;
+    file.content = Some(answer.stdout.tail.clone());
+    Ok(false)
+}
+
+fn read_stats(paths: &[&str], answer: &Done) -> Result<HashMap<String, File>, ConnectError> {
+    let text = answer.stdout.text();
+    let stats: HashMap<String, File> = text.lines().filter_map(read_stat).collect();
+    let absent = |line: &str| line.ends_with("No such file or directory") || line.ends_with("Not a directory");
+    let errors = answer.stderr.text();
+    let other = errors.lines().find(|line| !absent(line));
+    match (paths.iter().find(|p| !stats.contains_key(**p)), other) {
+        (Some(path), Some(_)) => Err(refused("look at", path, answer)),
+        (Some(path), None) if answer.exit == 127 || errors.is_empty() => Err(refused("look at", path, answer)),
+        _ => Ok(stats),
+    }
+}
+
+fn read_stat(line: &str) -> Option<(String, File)> {
+    let mut fields = line.splitn(7, ':');
+    let mode = u32::from_str_radix(fields.next()?, 16).ok()?;
+    let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    let size = fields.next()?.parse().ok()?;
+    let (owner, group) = (fields.next()?.to_owned(), fields.next()?.to_owned());
+    let kind = match mode & 0o170_000 {
+        0o100_000 => FileKind::Regular,
+        0o040_000 => FileKind::Directory,
+        0o120_000 => FileKind::Link(String::new()),
+        _ => FileKind::Other,
+    };
+    let file = File { kind, mode: mode & 0o7777, uid, gid, owner, group, size, sha256: None, content: None };
+    Some((fields.next()?.to_owned(), file))
+}
+
+fn read_hashes(answer: &Done) -> Result<HashMap<String, String>, ConnectError> {
+    if answer.exit != 0 {
+        return Err(refused("hash", "the files", answer));
+    }
+    let text = answer.stdout.text();
+    let one = |line: &str| {
+        // GNU marks a line with a backslash when it had to escape the name.
+        let (escaped, line) = line.strip_prefix('\\').map_or((false, line), |rest| (true, rest));
+        let (hash, name) = line.split_once("  ")?;
+        let name = if escaped { name.replace("\\\\", "\\") } else { name.to_owned() };
+        Some((name, hash.to_owned()))
+    };
+    Ok(text.lines().filter_map(one).collect())
+}
+
+fn read_module(name: &str, answer: &Done) -> Result<Module, ConnectError> {
+    match answer.stdout.text().as_str() {
+        "loaded" => Ok(Module::Loaded),
+        "builtin" => Ok(Module::BuiltIn),
+        "available" => Ok(Module::Available),
+        "absent" => Ok(Module::Absent),
+        _ => Err(refused("look for", name, answer)),
+    }
+}
+
+fn refused(verb: &str, what: &str, answer: &Done) -> ConnectError {
+    let said = answer.stderr.last_lines(3);
+    let error = ConnectError::failed(format!("cannot {verb} {what}: {said}"));
+    if said.contains("Permission denied") { error.hint("set `become = true` on the step") } else { error }
+}

@@ -1,0 +1,221 @@
+//! A live `sh` at the other end of three streams: sends frames, reads replies. Knows nothing of ssh or processes.
+
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{timeout, timeout_at};
+
+use super::frame::{Frame, Splitter};
+use super::types::Done;
+
+/// The functions that a shell is given when it starts.
+pub const LIBRARY: &str = include_str!("lib.sh");
+
+/// How long the errors of a shell are read that has ended.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// The three streams of a shell, and whatever must live as long as they do.
+pub struct Streams {
+    /// Where requests go; `None` when no more follow.
+    pub stdin: Option<Box<dyn AsyncWrite + Send + Sync + Unpin>>,
+    /// The shell's output.
+    pub stdout: Box<dyn AsyncRead + Send + Sync + Unpin>,
+    /// The shell's errors.
+    pub stderr: Box<dyn AsyncRead + Send + Sync + Unpin>,
+    /// The process, to be reaped.
+    pub _process: Box<dyn std::any::Any + Send + Sync>,
+}
+
+/// How a shell takes its requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// As its program, one after the other.
+    Program,
+    /// As lines of base64, so that after the last request the channel carries that request's standard input.
+    Lines,
+}
+
+impl Mode {
+    /// The arguments of `sh`, in words that every login shell understands.
+    pub fn arguments(self) -> &'static str {
+        match self {
+            Self::Program => "",
+            Self::Lines => "-c 'while IFS= read -r _ro_i; do eval \"$(printf %s \"$_ro_i\" | base64 -d)\"; done'",
+        }
+    }
+
+    fn encode(self, text: String) -> Vec<u8> {
+        match self {
+            Self::Program => text.into_bytes(),
+            Self::Lines => {
+                let mut line = base64::engine::general_purpose::STANDARD.encode(text).into_bytes();
+                line.push(b'\n');
+                line
+            }
+        }
+    }
+}
+
+/// A shell that has answered.
+pub struct Shell {
+    streams: Streams,
+    mode: Mode,
+    /// Its process group, for ending what runs in it.
+    pub group: u32,
+    /// When it last answered.
+    pub last_used: Instant,
+}
+
+/// Why there is no reply.
+#[derive(Debug, Default)]
+pub struct Broken {
+    /// Whether the time was over, rather than the shell.
+    pub deadline: bool,
+    /// What was seen last.
+    pub seen: String,
+}
+
+/// Takes lines as they are printed.
+pub type OnLine<'a> = &'a (dyn Fn(String) + Send + Sync);
+
+impl Shell {
+    /// Teaches a fresh shell its functions and waits for its first answer. Whatever was printed before (a banner of a
+    /// profile) is ignored.
+    pub async fn start(mut streams: Streams, mode: Mode, deadline: Instant) -> Result<Self, Broken> {
+        let mut frame = Frame::new();
+        frame.part("_ro_hello".to_owned());
+        let text = mode.encode(format!("{LIBRARY}\n{}", frame.text("</dev/null")));
+        let done = streams.send(&frame, &[&text], false, deadline, &|_| {}).await?;
+        let answer = done.first().map(|d| (d.stdout.text(), d.stderr.text())).unwrap_or_default();
+        let Ok(group) = answer.0.parse() else {
+            return Err(Broken { deadline: false, seen: format!("{}\n{}", answer.0, answer.1) });
+        };
+        Ok(Self { streams, mode, group, last_used: Instant::now() })
+    }
+
+    /// Sends a request and reads its reply: one [`Done`] for each of its parts. With a payload, which only a shell in
+    /// [`Mode::Lines`] takes, it is the last one.
+    pub async fn exchange(
+        &mut self,
+        frame: &Frame,
+        payload: Option<&[u8]>,
+        deadline: Instant,
+        line: OnLine<'_>,
+    ) -> Result<Vec<Done>, Broken> {
+        let text = self.mode.encode(frame.text(if payload.is_some() { "" } else { "</dev/null" }));
+        let input = [text.as_slice(), payload.unwrap_or_default()];
+        let last = payload.is_some();
+        let done = self.streams.send(frame, &input, last, deadline, line).await?;
+        self.last_used = Instant::now();
+        Ok(done)
+    }
+
+    /// Whether it can take another request.
+    pub fn takes_more(&self) -> bool {
+        self.streams.stdin.is_some()
+    }
+
+    /// Whether it still answers.
+    pub async fn answers(&mut self, deadline: Instant) -> bool {
+        self.exchange(&Frame::new(), None, deadline, &|_| {}).await.is_ok()
+    }
+}
+
+impl Streams {
+    /// Sends `input` and reads until all parts of `frame` are there. `last`: nothing more will be sent.
+    async fn send(
+        &mut self,
+        frame: &Frame,
+        input: &[&[u8]],
+        last: bool,
+        deadline: Instant,
+        line: OnLine<'_>,
+    ) -> Result<Vec<Done>, Broken> {
+        let mut reply = Reply { out: frame.splitter(), err: frame.splitter() };
+        let Self { stdin, stdout, stderr, .. } = self;
+        let write = async {
+            // That a shell is gone shows on its output too, with more to say.
+            if let Some(stdin) = stdin {
+                for bytes in input {
+                    let _ = stdin.write_all(bytes).await;
+                }
+                let _ = stdin.flush().await;
+            }
+            if last {
+                *stdin = None;
+            }
+            std::future::pending::<()>().await;
+        };
+        let exchange = async {
+            tokio::select! {
+                ended = reply.read(stdout, stderr, line) => ended,
+                () = write => false,
+            }
+        };
+        match timeout_at(deadline.into(), exchange).await {
+            Ok(true) => Ok(Splitter::join(reply.out, reply.err)),
+            ended => Err(Broken { deadline: ended.is_err(), seen: reply.seen() }),
+        }
+    }
+}
+
+struct Reply {
+    out: Splitter,
+    err: Splitter,
+}
+
+impl Reply {
+    /// Reads both streams; `false` when one of them ended too early.
+    async fn read(
+        &mut self,
+        stdout: &mut (dyn AsyncRead + Send + Sync + Unpin),
+        stderr: &mut (dyn AsyncRead + Send + Sync + Unpin),
+        line: OnLine<'_>,
+    ) -> bool {
+        let mut from_out = vec![0; 64 * 1024];
+        let mut from_err = vec![0; 64 * 1024];
+        let mut err_open = true;
+        while !(self.out.complete() && self.err.complete()) {
+            let splitter = tokio::select! {
+                read = stdout.read(&mut from_out), if !self.out.complete() => match read {
+                    Ok(count) if count > 0 => { self.out.push(&from_out[..count]); &self.out }
+                    _ => { self.drain(stderr).await; return false }
+                },
+                read = stderr.read(&mut from_err), if err_open && !self.err.complete() => match read {
+                    Ok(count) if count > 0 => { self.err.push(&from_err[..count]); &self.err }
+                    _ => { err_open = false; continue }
+                },
+                else => return false,
+            };
+            if splitter.accepted()
+                && !splitter.complete()
+                && let Some(last) = splitter.last_line()
+            {
+                line(last);
+            }
+        }
+        true
+    }
+
+    /// The shell is gone: takes what it said last. A process that it left behind may hold the stream open.
+    async fn drain(&mut self, stderr: &mut (dyn AsyncRead + Send + Sync + Unpin)) {
+        let mut buffer = vec![0; 16 * 1024];
+        let read_all = async {
+            while let Ok(count) = stderr.read(&mut buffer).await
+                && count > 0
+            {
+                self.err.push(&buffer[..count]);
+            }
+        };
+        let _ = timeout(LAST_WORDS, read_all).await;
+    }
+
+    fn seen(&self) -> String {
+        if self.out.accepted() {
+            let lines = [self.out.last_line(), self.err.last_line()];
+            return lines.into_iter().flatten().collect::<Vec<_>>().join("\n");
+        }
+        format!("{}\n{}", self.out.unframed(), self.err.unframed()).trim().to_owned()
+    }
+}

@@ -1,0 +1,122 @@
+//! Making an ssh connection, and saying in plain words why there is none.
+
+use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder};
+use tempfile::TempDir;
+
+use crate::connect::ConnectError;
+use crate::inventory::{Host, Ssh};
+
+/// `[ssh] connect_timeout` when the inventory does not say.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that is silent is asked this often; after three times without an answer it is lost.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// How long the ssh process outlives us if we are killed, seconds.
+const IDLE: NonZeroUsize = NonZeroUsize::new(60).unwrap();
+
+/// The longest folder that leaves room for a control socket's name in a socket address (104 bytes on some systems).
+const LONGEST_FOLDER: usize = 32;
+
+/// A private folder for control sockets; gone when dropped.
+pub fn control_folder() -> std::io::Result<TempDir> {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let candidates = [runtime, Some(std::env::temp_dir())];
+    let fits = |p: &PathBuf| p.is_dir() && p.as_os_str().len() <= LONGEST_FOLDER;
+    let parent = candidates.into_iter().flatten().find(fits).unwrap_or_else(|| "/tmp".into());
+    tempfile::Builder::new().prefix("rollout-").permissions(std::fs::Permissions::from_mode(0o700)).tempdir_in(parent)
+}
+
+/// Connects; host keys must be known.
+pub async fn connect(host: &Host, ssh: &Ssh, folder: &TempDir) -> Result<Session, ConnectError> {
+    let mut builder = SessionBuilder::default();
+    builder
+        .known_hosts_check(KnownHosts::Strict)
+        .control_directory(folder.path())
+        .control_persist(ControlPersist::IdleFor(IDLE))
+        .connect_timeout(ssh.connect_timeout.unwrap_or(CONNECT_TIMEOUT))
+        .server_alive_interval(ALIVE_INTERVAL);
+    if let Some(config) = &ssh.config {
+        builder.config_file(config);
+    }
+    if let Some(user) = &host.user {
+        builder.user(user.clone());
+    }
+    if let Some(port) = host.port {
+        builder.port(port);
+    }
+    builder.connect_mux(&host.address).await.map_err(|error| explain(host, &text_of(&error)))
+}
+
+fn text_of(error: &openssh::Error) -> String {
+    match error {
+        openssh::Error::Connect(cause) | openssh::Error::Master(cause)
+            if cause.kind() == std::io::ErrorKind::NotFound =>
+        {
+            format!("cannot run ssh: {cause}")
+        }
+        openssh::Error::Connect(cause) | openssh::Error::Master(cause) => cause.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// What ssh's own words mean, and what to do about it.
+fn explain(host: &Host, text: &str) -> ConnectError {
+    let address = &host.address;
+    let has = |part: &str| text.contains(part);
+    let (what, hint) = if has("IDENTIFICATION HAS CHANGED") || has("has changed and you have requested strict checking")
+    {
+        (
+            format!("the host key of {address} is NOT the one in known_hosts"),
+            format!(
+                "somebody may be between you and the host, or it was set up anew: read the key's fingerprint on the host \
+                 itself (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`), and only when it is the one ssh shows, \
+                 replace the old line (`ssh-keygen -R {address}`, then add the new key)"
+            ),
+        )
+    } else if has("host key is known for") || has("Host key verification failed") {
+        (
+            format!("the host key of {address} is not known"),
+            format!(
+                "log in once by hand (`ssh {address}`), compare the fingerprint with the one on the host, and accept it; \
+                 or add the key to known_hosts"
+            ),
+        )
+    } else if has("Permission denied (") || has("Too many authentication failures") {
+        (
+            format!("{address} refuses the login"),
+            format!(
+                "try `ssh {address}` by hand: is the user right, the key in the agent, its public half on the host?"
+            ),
+        )
+    } else if has("Could not resolve") {
+        (
+            format!("the name {address} is not known"),
+            "set the host's `address` in the inventory, or a HostName in the ssh config".to_owned(),
+        )
+    } else if has("timed out") || has("Timeout") {
+        (format!("{address} does not answer"), "is it powered on, on the network, and ssh let through?".to_owned())
+    } else if has("Connection refused") {
+        (format!("{address} refuses the connection"), "is sshd running there, and on this port?".to_owned())
+    } else if has("No route to host") || has("Network is unreachable") || has("Host is down") {
+        (format!("there is no way to {address}"), "is it powered on, and is this machine on its network?".to_owned())
+    } else if has("cannot run ssh") {
+        ("there is no ssh program".to_owned(), "install the OpenSSH client".to_owned())
+    } else if has("onfiguration option") || has("Can't open user config file") {
+        ("ssh does not accept its configuration".to_owned(), "see `[ssh] config` in the inventory".to_owned())
+    } else {
+        (format!("ssh cannot connect to {address}"), format!("try `ssh {address}` by hand"))
+    };
+    let said = said(text);
+    let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+    ConnectError::unreachable(format!("{what}{said}")).hint(hint)
+}
+
+/// ssh's words without its frame of `@`, on one line.
+fn said(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('@'));
+    lines.collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,52 @@
+//! What a broken exchange means, in words.
+
+use super::shell::Broken;
+use crate::connect::ConnectError;
+
+/// The last thing that was seen, as the end of a message.
+pub fn seen(broken: &Broken) -> String {
+    let seen = broken.seen.trim();
+    if seen.is_empty() { String::new() } else { format!("; seen last: {seen}") }
+}
+
+/// A request that got no whole reply.
+pub fn broken(host: &str, broken: &Broken, connected: bool, change: bool) -> ConnectError {
+    let seen = seen(broken);
+    if broken.deadline {
+        let message = format!("no end of it on {host} before the deadline; what ran was ended{seen}");
+        let hint = "give the step a longer `timeout`, or look on the host why it hangs";
+        let error = if change { ConnectError::lost(message) } else { ConnectError::failed(message) };
+        return error.hint(hint);
+    }
+    let message = if connected {
+        format!("the shell on {host} was ended in the middle, maybe by the command itself{seen}")
+    } else {
+        format!("the connection to {host} was lost in the middle{seen}")
+    };
+    match (change, connected) {
+        (true, _) => ConnectError::lost(message),
+        (false, true) => ConnectError::failed(message),
+        (false, false) => ConnectError::unreachable(message),
+    }
+}
+
+/// A shell that never answered, on a connection that works.
+pub fn no_shell(host: &str, r#become: bool, broken: &Broken) -> ConnectError {
+    let seen = seen(broken);
+    let says = |part: &str| broken.seen.contains(part);
+    if r#become && (says("password is required") || says("no tty present") || says("must have a tty")) {
+        return ConnectError::failed(format!("sudo on {host} wants a password"))
+            .hint("let the user become root without one (NOPASSWD in /etc/sudoers.d), or log in as root");
+    }
+    if r#become && says("sudo") && says("not found") {
+        return ConnectError::failed(format!("there is no sudo on {host}"))
+            .hint("install it, or set the host's `user` to root in the inventory");
+    }
+    if r#become && (says("sudoers") || says("not allowed")) {
+        return ConnectError::failed(format!("sudo on {host} does not let the user become root{seen}"))
+            .hint("allow it in /etc/sudoers.d, or log in as root");
+    }
+    let what = if broken.deadline { "did not answer before the deadline" } else { "ended before it answered" };
+    ConnectError::unreachable(format!("the shell on {host} {what}{seen}"))
+        .hint("does `sh` run there, and may the user log in with commands? it needs base64, stat and sha256sum too")
+}

@@ -1,0 +1,316 @@
+//! What can be asked of a host and done to it, as data.
+
+use std::sync::Arc;
+
+use crate::secret::Secret;
+
+/// Files up to this many bytes are read whole; of larger ones only size and hash are told.
+pub const CONTENT_LIMIT: usize = 256 * 1024;
+
+/// A question about a host; asking changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// What lies at a path; symbolic links are not followed.
+    File {
+        /// Absolute path.
+        path: String,
+        /// How much of it is wanted.
+        read: Read,
+    },
+    /// What a command says that only looks.
+    Run(Run),
+    /// A kernel parameter's live value, by its dotted name.
+    Sysctl {
+        /// Such as `net.ipv4.ip_forward`.
+        key: String,
+    },
+    /// Whether the kernel has a module.
+    Module {
+        /// Such as `br_netfilter`.
+        name: String,
+    },
+    /// What kind of system it is.
+    System,
+}
+
+/// How much of a file is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// Kind, mode, owner and size only.
+    Stat,
+    /// The SHA-256 of a regular file too.
+    Hash,
+    /// Its content too, up to [`CONTENT_LIMIT`].
+    Content,
+}
+
+/// The answer to a [`Probe`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// What lies at the path; `None` when nothing does.
+    File(Option<File>),
+    /// How the command ended and what it printed.
+    Run(Done),
+    /// The value, runs of white space made one space; `None` when the kernel has no such parameter.
+    Sysctl(Option<String>),
+    /// The module's state.
+    Module(Module),
+    /// The system.
+    System(Box<super::System>),
+}
+
+/// Something at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// What it is.
+    pub kind: FileKind,
+    /// Permission bits with setuid, setgid and sticky: `0o644`.
+    pub mode: u32,
+    /// Owner's number.
+    pub uid: u32,
+    /// Group's number.
+    pub gid: u32,
+    /// Owner's name; `UNKNOWN` when the number has none.
+    pub owner: String,
+    /// Group's name; `UNKNOWN` when the number has none.
+    pub group: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 of a regular file, lower-case hex, when asked for.
+    pub sha256: Option<String>,
+    /// Content of a regular file, when asked for and not larger than [`CONTENT_LIMIT`].
+    pub content: Option<Vec<u8>>,
+}
+
+/// What kind of thing lies at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A symbolic link, and where it points.
+    Link(String),
+    /// A device, a socket, a pipe.
+    Other,
+}
+
+impl FileKind {
+    /// For people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Regular => "file",
+            Self::Directory => "directory",
+            Self::Link(_) => "link",
+            Self::Other => "special file",
+        }
+    }
+}
+
+/// Whether the kernel has a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Module {
+    /// Loaded.
+    Loaded,
+    /// Part of the kernel itself.
+    BuiltIn,
+    /// Not loaded, but there to be loaded.
+    Available,
+    /// Not there.
+    Absent,
+}
+
+/// A command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// What to run.
+    pub command: Command,
+    /// Folder to run it in; default the login's.
+    pub cwd: Option<String>,
+    /// What it reads on standard input; default nothing. Never shown by `Debug`.
+    pub stdin: Bytes,
+}
+
+impl Run {
+    /// A line for `sh`, nothing on standard input.
+    pub fn shell(line: impl Into<String>) -> Self {
+        Self { command: Command::Shell(line.into()), cwd: None, stdin: Bytes::default() }
+    }
+}
+
+/// What to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// A script for `sh`.
+    Shell(String),
+    /// A program and its arguments, taken as they are.
+    Argv(Vec<String>),
+}
+
+impl std::fmt::Display for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Shell(line) => f.write_str(line.trim_end()),
+            Self::Argv(argv) => f.write_str(&argv.iter().map(|a| super::quote::word(a)).collect::<Vec<_>>().join(" ")),
+        }
+    }
+}
+
+/// Bytes that go to a host: over the channel only, never into an argument, an environment or a message.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Bytes(Arc<[u8]>);
+
+impl Bytes {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl From<&str> for Bytes {
+    fn from(text: &str) -> Self {
+        Self(text.as_bytes().into())
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<&Secret> for Bytes {
+    fn from(secret: &Secret) -> Self {
+        Self(secret.expose().as_bytes().into())
+    }
+}
+
+/// A change to a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Runs a command; its exit status is for the action to judge.
+    Run(Run),
+    /// Puts a file at a path, atomically: all of it or nothing.
+    WriteFile(WriteFile),
+    /// Makes a directory with its parents, where missing, and sets the attributes that are given.
+    Directory {
+        /// Absolute path.
+        path: String,
+        /// Attributes of the directory itself.
+        attributes: Attributes,
+    },
+    /// Sets attributes of what is there.
+    Attributes {
+        /// Absolute path.
+        path: String,
+        /// Those to set.
+        attributes: Attributes,
+    },
+    /// Makes a symbolic link, atomically; replaces a file or link, never a directory.
+    Link {
+        /// Absolute path of the link.
+        path: String,
+        /// Where it points.
+        target: String,
+    },
+    /// Removes what is at the path, directories with all that is in them.
+    Remove {
+        /// Absolute path.
+        path: String,
+    },
+    /// Loads a kernel module.
+    LoadModule {
+        /// Its name.
+        name: String,
+    },
+    /// Sets live kernel parameters.
+    SetSysctl {
+        /// Dotted name and value.
+        settings: Vec<(String, String)>,
+    },
+}
+
+/// Owner and mode.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// Permission bits: `0o644`.
+    pub mode: Option<u32>,
+    /// Name or number.
+    pub owner: Option<String>,
+    /// Name or number.
+    pub group: Option<String>,
+}
+
+/// A file to be put at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteFile {
+    /// Absolute path; its directory must be there.
+    pub path: String,
+    /// All of the content.
+    pub content: Bytes,
+    /// Mode (default 0600), owner and group.
+    pub attributes: Attributes,
+    /// Where to keep a copy of the file that is there now.
+    pub backup: Option<String>,
+    /// A command that must end well before the new file is put in place; `%s` stands for its temporary path.
+    pub validate: Option<String>,
+}
+
+/// How something ended on a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// Exit status; 128 + n after signal n.
+    pub exit: i32,
+    /// Standard output.
+    pub stdout: Output,
+    /// Standard error.
+    pub stderr: Output,
+}
+
+impl Done {
+    /// A result as tests and fakes need it.
+    pub fn new(exit: i32, stdout: &str, stderr: &str) -> Self {
+        Self { exit, stdout: Output::whole(stdout.as_bytes()), stderr: Output::whole(stderr.as_bytes()) }
+    }
+}
+
+/// What was printed, whole as far as it is short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// The last bytes.
+    pub tail: Vec<u8>,
+    /// How many bytes there were in all.
+    pub length: u64,
+    /// SHA-256 of all of them, lower-case hex.
+    pub sha256: String,
+}
+
+impl Output {
+    /// Output that is kept whole.
+    pub fn whole(bytes: &[u8]) -> Self {
+        Self { tail: bytes.to_vec(), length: bytes.len() as u64, sha256: super::sha256(bytes) }
+    }
+
+    /// Whether the beginning was dropped.
+    pub fn is_cut(&self) -> bool {
+        self.length > self.tail.len() as u64
+    }
+
+    /// The tail as text without its trailing newlines; bytes that are not UTF-8 are replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.tail).trim_end_matches('\n').to_owned()
+    }
+
+    /// The last lines, for messages.
+    pub fn last_lines(&self, count: usize) -> String {
+        let text = self.text();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(count)..].join("\n")
+    }
+}
