@@ -305,7 +305,7 @@ impl State {
         let Some(kind) = self.registry.kind(&step.action.value).copied() else {
             return ends(Outcome::Failed(Problem::new(format!("no action is named {}", step.action.value))));
         };
-        if let Some(needs) = self.values.reads(&step, &kind).iter().find(|s| self.unknown_outputs.contains(*s)) {
+        if let Some(needs) = self.values.reads(&step).iter().find(|s| self.unknown_outputs.contains(*s)) {
             return ends(Outcome::Pending { needs: format!("outputs of step {needs}") });
         }
         if let Some(when) = &step.when {
@@ -315,7 +315,7 @@ impl State {
                 Err(problem) => return ends(Outcome::Failed(prefixed("when", problem))),
             }
         }
-        let params = match self.values.resolve(&step, &kind, host) {
+        let params = match self.values.resolve(&step, host) {
             Ok(params) => params,
             Err(problem) => return ends(Outcome::Failed(problem)),
         };

@@ -7,13 +7,14 @@ use sha2::{Digest, Sha256};
 
 use crate::event::{Outputs, Problem};
 use crate::inventory::Host;
-use crate::plan::{Kind, Scope, Step, template_name};
-use crate::template::{Context, Names, TemplateError, Templates};
+use crate::plan::{Catalog, Kind, Scope, Step, template_name};
+use crate::template::{Context, Names, TemplateError, Templates, is_template};
 
 /// Variables, and the outputs of finished steps.
 pub struct Values {
     templates: Templates,
     scope: Scope,
+    files: HashMap<&'static str, FileParams>,
     /// By the step's template name.
     outputs: HashMap<String, StepOutputs>,
 }
@@ -26,8 +27,9 @@ struct StepOutputs {
 
 impl Values {
     /// The values of a plan before its first step.
-    pub fn new(templates: Templates, scope: Scope) -> Self {
-        Self { templates, scope, outputs: HashMap::new() }
+    pub fn new(templates: Templates, scope: Scope, catalog: &dyn Catalog) -> Self {
+        let files = catalog.kinds().into_iter().map(|kind| (kind.name, FileParams::of(kind))).collect();
+        Self { templates, scope, files, outputs: HashMap::new() }
     }
 
     /// Remembers the outputs of a step that ended well.
@@ -40,13 +42,13 @@ impl Values {
     }
 
     /// The steps (by template name) whose outputs a step reads.
-    pub fn reads(&self, step: &Step, kind: &Kind) -> BTreeSet<String> {
+    pub fn reads(&self, step: &Step) -> BTreeSet<String> {
         let params = Value::Object(step.params.clone());
         let mut names = self.templates.names_in_value(&params);
         if let Some(when) = &step.when {
             names.extend(self.templates.names_in_expression(&when.value).unwrap_or_default());
         }
-        for path in file_paths(&params, kind, "template") {
+        for path in self.files.get(step.action.value.as_str()).into_iter().flat_map(|f| f.template_paths(&params)) {
             names.extend(self.templates.names_in_file(&path).unwrap_or_default());
         }
         step_names(&names)
@@ -65,24 +67,22 @@ impl Values {
     ///
     /// # Errors
     /// When a template fails or a file cannot be read.
-    pub fn resolve(&self, step: &Step, kind: &Kind, host: Option<&Host>) -> Result<Value, Problem> {
-        let context = self.context(host, &self.reads(step, kind));
+    pub fn resolve(&self, step: &Step, host: Option<&Host>) -> Result<Value, Problem> {
+        let context = self.context(host, &self.reads(step));
         let raw = Value::Object(step.params.clone());
         let mut params = self.templates.render_value(&raw, &context).map_err(|e| problem(&e))?;
-        self.read_files(&mut params, kind, &context)?;
+        self.read_files(&mut params, &step.action.value, &context)?;
         Ok(params)
     }
 
-    fn read_files(&self, params: &mut Value, kind: &Kind, context: &Context) -> Result<(), Problem> {
-        let schema = (kind.schema)();
-        let Some(params) = params.as_object_mut() else { return Ok(()) };
+    fn read_files(&self, params: &mut Value, action: &str, context: &Context) -> Result<(), Problem> {
+        let Some((files, params)) = self.files.get(action).zip(params.as_object_mut()) else { return Ok(()) };
         for (name, value) in params {
-            let property = &schema["properties"][name];
-            match (file_format(property), value) {
-                (Some(format), value @ Value::String(_)) => self.read_file(value, format, context)?,
+            match (files.0.get(name), value) {
+                (Some(format), value @ Value::String(_)) => self.read_file(value, *format, context)?,
                 (Some(format), Value::Array(items)) => {
                     for item in items {
-                        self.read_file(item, format, context)?;
+                        self.read_file(item, *format, context)?;
                     }
                 }
                 _ => {}
@@ -91,12 +91,12 @@ impl Values {
         Ok(())
     }
 
-    fn read_file(&self, value: &mut Value, format: &str, context: &Context) -> Result<(), Problem> {
+    fn read_file(&self, value: &mut Value, format: Format, context: &Context) -> Result<(), Problem> {
         let Some(path) = value.as_str().filter(|p| !p.is_empty()).map(str::to_owned) else { return Ok(()) };
         let text = self.templates.read(&path).map_err(|e| problem(&e))?;
         let content = match format {
-            "template" => self.templates.render(&path, &text, context).map_err(|e| problem(&e))?,
-            _ => text,
+            Format::Template => self.templates.render(&path, &text, context).map_err(|e| problem(&e))?,
+            Format::Plain => text,
         };
         *value = json!({ "path": path, "content": content });
         Ok(())
@@ -142,30 +142,45 @@ fn step_names(names: &Names) -> BTreeSet<String> {
     names.outputs().into_iter().map(|output| output.step).collect()
 }
 
-/// The `format` of a parameter that names a file or a list of files.
-fn file_format(property: &Value) -> Option<&'static str> {
-    let of = |schema: &Value| match schema["format"].as_str() {
-        Some("template") => Some("template"),
-        Some("file") => Some("file"),
-        _ => None,
-    };
-    let alternatives = property["anyOf"].as_array().into_iter().flatten();
-    of(property).or_else(|| of(&property["items"])).or_else(|| alternatives.clone().find_map(file_format))
+/// The parameters of an action that name files, from its schema.
+struct FileParams(HashMap<String, Format>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Template,
+    Plain,
 }
 
-/// The paths in parameters of one file format, as far as they are no templates themselves.
-fn file_paths(params: &Value, kind: &Kind, format: &str) -> Vec<String> {
-    let schema = (kind.schema)();
-    let params = params.as_object().into_iter().flatten();
-    params
-        .filter(|(name, _)| file_format(&schema["properties"][name.as_str()]) == Some(format))
-        .flat_map(|(_, value)| match value {
-            Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
-            other => other.as_str().into_iter().collect::<Vec<_>>(),
-        })
-        .filter(|path| !path.is_empty() && !path.contains("{{"))
-        .map(str::to_owned)
-        .collect()
+impl FileParams {
+    fn of(kind: &Kind) -> Self {
+        let schema = (kind.schema)();
+        let properties = schema["properties"].as_object().into_iter().flatten();
+        Self(properties.filter_map(|(name, property)| Some((name.clone(), format(property)?))).collect())
+    }
+
+    /// The template files that parameters name, as far as the paths are no templates themselves.
+    fn template_paths(&self, params: &Value) -> Vec<String> {
+        let named = self.0.iter().filter(|(_, format)| **format == Format::Template);
+        named
+            .flat_map(|(name, _)| match &params[name.as_str()] {
+                Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+                other => other.as_str().into_iter().collect::<Vec<_>>(),
+            })
+            .filter(|path| !path.is_empty() && !is_template(path))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+/// The format of a property, of its items, or of one of its alternatives.
+fn format(property: &Value) -> Option<Format> {
+    match property["format"].as_str() {
+        Some("template") => return Some(Format::Template),
+        Some("file") => return Some(Format::Plain),
+        _ => {}
+    }
+    let alternatives = property["anyOf"].as_array().into_iter().flatten();
+    property.get("items").and_then(format).or_else(|| alternatives.clone().find_map(format))
 }
 
 fn problem(error: &TemplateError) -> Problem {

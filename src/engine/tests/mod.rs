@@ -98,7 +98,7 @@ async fn run_with(plan: Plan, world: &FakeWorld, setup: Setup) -> Ran {
         graph: Graph::new(&plan, |_| Vec::new()).unwrap(),
         plan: plan.into(),
         registry: registry().into(),
-        values: Values::new(templates, scope),
+        values: Values::new(templates, scope, &registry()),
         world: world.clone().into(),
         mode: setup.mode,
         run: "r".into(),
