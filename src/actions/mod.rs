@@ -7,6 +7,7 @@
 mod certificate;
 mod files;
 pub mod http;
+pub mod kube;
 mod lifetime;
 mod registry;
 pub mod vault;

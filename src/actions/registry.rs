@@ -48,6 +48,7 @@ impl Registry {
     pub fn standard() -> Self {
         let mut registry = Self { entries: Vec::new() };
         super::http::register(&mut registry);
+        super::kube::register(&mut registry);
         super::vault::register(&mut registry);
         registry.entries.sort_by_key(|e| e.kind.name);
         registry

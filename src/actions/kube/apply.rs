@@ -1,0 +1,278 @@
+//! `kube.apply`: objects are as a manifest says, by server-side apply.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{difference, unexpected};
+use crate::actions::{Action, Spec, TemplateFile, Thing, Verdict};
+use crate::connect::kube::{self, Object, Preview, manifest};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::Diff;
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, ParamError, Place, Role};
+
+/// Parameters of `kube.apply`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Apply {
+    /// Template file of the objects, as YAML; may hold several documents.
+    #[serde(default)]
+    manifest: Option<TemplateFile>,
+    /// The objects as YAML, in the plan itself.
+    #[serde(default)]
+    inline: Option<String>,
+    /// Namespace for objects that name none; default the kubeconfig's.
+    #[serde(default)]
+    namespace: Option<String>,
+    /// Take fields that other field managers own.
+    #[serde(default)]
+    force: bool,
+}
+
+impl Apply {
+    fn text(&self) -> &str {
+        self.manifest.as_ref().map(|m| m.content.as_str()).or(self.inline.as_deref()).unwrap_or_default()
+    }
+
+    /// The objects in the order in which they are applied.
+    fn objects(&self) -> Vec<Value> {
+        let mut objects = manifest::objects(self.text()).unwrap_or_default();
+        manifest::sort(&mut objects);
+        objects
+    }
+
+    /// What an apply of the object would change; `Err` when it can not be applied now.
+    fn judge(&self, object: &Value, fact: &Fact, own: &[Thing]) -> Result<Diff, Verdict> {
+        let Fact::Kube(kube::Fact::Apply(preview)) = fact else { return Err(unexpected()) };
+        let name = manifest::identity(object);
+        let absent = |thing: Thing| {
+            if own.contains(&thing) { Ok(difference::new(object)) } else { Err(Verdict::Missing(thing)) }
+        };
+        match preview {
+            Preview::KindMissing { group, kind } => absent(Thing::Kind { group: group.clone(), kind: kind.clone() }),
+            Preview::NamespaceMissing(name) => absent(Thing::Namespace(name.clone())),
+            Preview::Refused(why) => Err(Verdict::Blocked(
+                Problem::new(format!("the API refuses {name}: {why}"))
+                    .hint("correct the manifest; the API checked it as a dry run, nothing was changed"),
+            )),
+            Preview::Busy(why) => Err(Verdict::Wait { seen: format!("{name} can not be applied yet: {why}") }),
+            Preview::Would { conflicts, .. } if !conflicts.is_empty() && !self.force => Err(Verdict::Blocked(
+                Problem::new(format!("{name}: {}", kube::describe(conflicts)))
+                    .hint("say force = true to take the fields, or leave them out of the manifest"),
+            )),
+            Preview::Would { live, result, conflicts } => {
+                Ok(difference::between(live.as_ref(), result, object, conflicts))
+            }
+        }
+    }
+}
+
+impl Action for Apply {
+    fn probes(&self) -> Vec<Probe> {
+        let probe = |object| kube::Probe::Apply { object: Object(object), namespace: self.namespace.clone() };
+        self.objects().into_iter().map(probe).map(Probe::Kube).collect()
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        let objects = self.objects();
+        if objects.len() != facts.len() {
+            return unexpected();
+        }
+        let own = provided(&objects);
+        let mut diff = Diff::default();
+        let mut first_obstacle = None;
+        for (object, fact) in objects.iter().zip(facts) {
+            match self.judge(object, fact, &own) {
+                Ok(changes) => diff.0.extend(changes.0),
+                // What waiting does not help is said before what it may help.
+                Err(blocked @ Verdict::Blocked(_)) => return blocked,
+                Err(obstacle) => first_obstacle = first_obstacle.or(Some(obstacle)),
+            }
+        }
+        match (first_obstacle, diff.is_empty()) {
+            (Some(obstacle), _) => obstacle,
+            (None, false) => Verdict::Change(diff),
+            (None, true) => Verdict::Same { seen: seen(&objects) },
+        }
+    }
+
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        let objects = self.objects();
+        let own = provided(&objects);
+        let changed = objects
+            .iter()
+            .zip(facts)
+            .filter(|(object, fact)| self.judge(object, fact, &own).is_ok_and(|diff| !diff.is_empty()));
+        Ok(changed.map(|(object, _)| object.clone()).nth(done.len()).map(|object| {
+            let (namespace, force) = (self.namespace.clone(), self.force);
+            Effect::Kube(kube::Effect::Apply { object: Object(object), namespace, force })
+        }))
+    }
+
+    fn outputs(&self, _facts: &[Fact], done: &[Done]) -> Outputs {
+        let mut outputs = Outputs::new();
+        outputs.insert("objects".to_owned(), self.objects().len().into());
+        outputs.insert("applied".to_owned(), done.len().into());
+        outputs
+    }
+
+    fn provides(&self, _facts: &[Fact]) -> Vec<Thing> {
+        provided(&self.objects())
+    }
+}
+
+/// The namespaces and kinds that the objects bring into being.
+pub(crate) fn provided(objects: &[Value]) -> Vec<Thing> {
+    let thing = |object: &Value| match manifest::text(object, "/kind") {
+        "Namespace" => Some(Thing::Namespace(manifest::text(object, "/metadata/name").to_owned())),
+        "CustomResourceDefinition" => Some(Thing::Kind {
+            group: manifest::text(object, "/spec/group").to_owned(),
+            kind: manifest::text(object, "/spec/names/kind").to_owned(),
+        }),
+        _ => None,
+    };
+    objects.iter().filter_map(thing).collect()
+}
+
+fn seen(objects: &[Value]) -> String {
+    match objects {
+        [] => "the manifest is empty".to_owned(),
+        [one] => manifest::identity(one),
+        [first, rest @ ..] => format!("{} and {} more", manifest::identity(first), rest.len()),
+    }
+}
+
+impl Spec for Apply {
+    const NAME: &'static str = "kube.apply";
+    const SUMMARY: &'static str = "Kubernetes objects are as a manifest says, by server-side apply";
+    const PLACE: Place = Place::Controller;
+    const ROLE: Role = Role::Change;
+    const OUTPUTS: &'static [Output] = &[
+        Output { name: "objects", about: "number of objects in the manifest" },
+        Output { name: "applied", about: "number of objects that were changed" },
+    ];
+    const EXAMPLE: &'static str = r#"[[phase.app.step]]
+id = "routing"
+action = "kube.apply"
+manifest = "templates/routing.yaml.j2"
+namespace = "trading"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        let error = |pointer: &str, message: String| Err(ParamError { pointer: pointer.to_owned(), message });
+        let pointer = match (&self.manifest, &self.inline) {
+            (Some(_), None) => "/manifest",
+            (None, Some(_)) => "/inline",
+            (None, None) => return error("", "manifest or inline is needed".to_owned()),
+            (Some(_), Some(_)) => return error("/inline", "manifest and inline exclude each other".to_owned()),
+        };
+        match manifest::objects(self.text()) {
+            Ok(_) => Ok(()),
+            Err(why) => error(pointer, why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const CRD_AND_OBJECT: &str = "apiVersion: example.com/v1\nkind: Route\nmetadata: {name: r, namespace: app}\n---\n\
+        apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: routes.example.com}\n\
+        spec: {group: example.com, names: {kind: Route}}\n---\n\
+        apiVersion: v1\nkind: Namespace\nmetadata: {name: app}\n";
+    const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: app}\ndata: {k: v}\n";
+
+    fn action(inline: &str, force: bool) -> Apply {
+        serde_json::from_value(json!({"inline": inline, "force": force})).unwrap()
+    }
+
+    fn fact(preview: Preview) -> Fact {
+        Fact::Kube(kube::Fact::Apply(preview))
+    }
+
+    fn config(value: &str) -> Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "app"},
+               "data": {"k": value}})
+    }
+
+    fn would(live: Option<Value>, conflicts: Vec<kube::Conflict>) -> Fact {
+        fact(Preview::Would { live, result: config("v"), conflicts })
+    }
+
+    #[test]
+    fn an_equal_object_is_the_same_and_nothing_is_written() {
+        let action = action(CONFIG, false);
+        let facts = [would(Some(config("v")), Vec::new())];
+        assert_eq!(action.verdict(&facts), Verdict::Same { seen: "ConfigMap app/c".into() });
+        assert!(action.next(&facts, &[]).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_new_object_is_shown_whole() {
+        let Verdict::Change(diff) = action(CONFIG, false).verdict(&[would(None, Vec::new())]) else { panic!() };
+        let lines = diff.0[0].lines();
+        assert_eq!(lines[0], "~ ConfigMap app/c");
+        assert!(lines.contains(&"+  k: v".to_owned()), "{lines:?}");
+    }
+
+    #[test]
+    fn a_conflict_blocks_unless_forced() {
+        let conflict = || vec![kube::Conflict { field: "data.k".into(), manager: "kubectl".into() }];
+        let facts = [would(Some(config("other")), conflict())];
+        let Verdict::Blocked(problem) = action(CONFIG, false).verdict(&facts) else { panic!() };
+        assert_eq!(problem.message, "ConfigMap app/c: data.k is owned by kubectl");
+        let Verdict::Change(diff) = action(CONFIG, true).verdict(&facts) else { panic!() };
+        assert_eq!(diff.0[0].lines(), ["~ ConfigMap app/c data.k: other → v   (owned by kubectl)"]);
+    }
+
+    #[test]
+    fn what_the_manifest_itself_brings_is_not_missing() {
+        let action = action(CRD_AND_OBJECT, false);
+        let created = |kind: &str| {
+            fact(Preview::Would {
+                live: None,
+                result: json!({"kind": kind, "metadata": {"name": "x"}}),
+                conflicts: Vec::new(),
+            })
+        };
+        let missing = fact(Preview::KindMissing { group: "example.com".into(), kind: "Route".into() });
+        let facts = [created("Namespace"), created("CustomResourceDefinition"), missing];
+        let Verdict::Change(diff) = action.verdict(&facts) else { panic!() };
+        assert_eq!(diff.0.len(), 3);
+        let order: Vec<String> = (0..4)
+            .map_while(|n| match action.next(&facts, &vec![Done::Kube(kube::Done::Applied); n]).unwrap() {
+                Some(Effect::Kube(kube::Effect::Apply { object, .. })) => Some(format!("{object:?}")),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(order, ["Namespace app", "CustomResourceDefinition routes.example.com", "Route app/r"]);
+        let route = Thing::Kind { group: "example.com".into(), kind: "Route".into() };
+        assert_eq!(action.provides(&facts), [Thing::Namespace("app".into()), route]);
+    }
+
+    #[test]
+    fn what_others_bring_is_missing() {
+        let facts = [fact(Preview::NamespaceMissing("app".into()))];
+        assert_eq!(action(CONFIG, false).verdict(&facts), Verdict::Missing(Thing::Namespace("app".into())));
+    }
+
+    #[test]
+    fn a_refusal_blocks_and_a_webhook_that_is_down_is_waited_for() {
+        let refused = [fact(Preview::Refused("unknown field \"dat\"".into()))];
+        assert!(matches!(action(CONFIG, false).verdict(&refused), Verdict::Blocked(_)));
+        let busy = [fact(Preview::Busy("failed calling webhook".into()))];
+        assert!(matches!(action(CONFIG, false).verdict(&busy), Verdict::Wait { .. }));
+    }
+
+    #[test]
+    fn one_source_is_needed_and_it_must_be_yaml() {
+        let rules = |params: Value| serde_json::from_value::<Apply>(params).unwrap().rules();
+        assert!(rules(json!({})).is_err());
+        assert!(rules(json!({"manifest": "x.yaml"})).is_ok());
+        let broken = json!({"manifest": {"path": "x.yaml", "content": "kind: A\n"}});
+        assert_eq!(rules(broken).unwrap_err().pointer, "/manifest");
+    }
+}

@@ -1,0 +1,228 @@
+//! What an apply would change, field by field; none of the book-keeping counts as a change. Pure.
+
+use serde_json::{Map, Value};
+
+use crate::connect::kube::{Conflict, MANAGER, manifest};
+use crate::diff::{Delta, Diff};
+
+/// Metadata that the API keeps for itself.
+const KEPT_BY_API: &[&str] =
+    &["managedFields", "resourceVersion", "generation", "creationTimestamp", "uid", "selfLink"];
+
+/// Keys by which the items of a list are told apart, in order of preference.
+const ITEM_KEYS: &[&str] = &["name", "containerPort", "mountPath", "port", "ip", "topologyKey"];
+
+/// The changes from the object that is there to the one that an apply would leave; empty when it is the same and our
+/// manager already owns the same fields.
+pub fn between(live: Option<&Value>, result: &Value, wanted: &Value, conflicts: &[Conflict]) -> Diff {
+    let Some(live) = live else { return new(wanted) };
+    let name = manifest::identity(result);
+    let mut diff = Diff::default();
+    let sides = (comparable(live, wanted), comparable(result, wanted));
+    let walk = Walk { name: &name, conflicts };
+    walk.values("", Some(&sides.0), Some(&sides.1), &mut diff);
+    if diff.is_empty() && ownership(live) != ownership(result) {
+        let before = ownership(live).map(|_| "other fields".to_owned());
+        diff.push_field(format!("{name} fields owned by {MANAGER}"), before, Some("the manifest's".to_owned()));
+    }
+    for conflict in conflicts {
+        let shown = diff.0.iter().any(|d| matches!(d, Delta::Field { owner: Some(o), .. } if *o == conflict.manager));
+        if !shown {
+            diff.0.push(Delta::Field {
+                path: format!("{name} {}", conflict.field),
+                before: Some("owned by another".to_owned()),
+                after: Some(format!("owned by {MANAGER}")),
+                owner: Some(conflict.manager.clone()),
+            });
+        }
+    }
+    diff
+}
+
+/// An object that is not there yet.
+pub fn new(wanted: &Value) -> Diff {
+    Diff::text(manifest::identity(wanted), "", manifest::yaml(wanted))
+}
+
+/// The object without what the API or controllers write on their own, secrets hidden.
+fn comparable(object: &Value, wanted: &Value) -> Value {
+    let mut object = manifest::masked(object);
+    if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+        for key in KEPT_BY_API {
+            metadata.remove(*key);
+        }
+    }
+    if let (Value::Object(map), None) = (&mut object, wanted.get("status")) {
+        map.remove("status");
+    }
+    object
+}
+
+/// The fields that our manager has applied.
+fn ownership(object: &Value) -> Option<&Value> {
+    manifest::list(object, "/metadata/managedFields")
+        .iter()
+        .find(|entry| {
+            manifest::text(entry, "/manager") == MANAGER
+                && manifest::text(entry, "/operation") == "Apply"
+                && manifest::text(entry, "/subresource").is_empty()
+        })
+        .and_then(|entry| entry.get("fieldsV1"))
+}
+
+struct Walk<'a> {
+    name: &'a str,
+    conflicts: &'a [Conflict],
+}
+
+impl Walk<'_> {
+    fn values(&self, path: &str, before: Option<&Value>, after: Option<&Value>, diff: &mut Diff) {
+        match (before, after) {
+            (Some(b), Some(a)) if b == a => {}
+            (Some(Value::Object(b)), Some(Value::Object(a))) => self.maps(path, b, a, diff),
+            (Some(Value::Array(b)), Some(Value::Array(a))) => self.lists(path, b, a, diff),
+            (Some(Value::String(b)), Some(Value::String(a))) if b.contains('\n') || a.contains('\n') => {
+                diff.0.push(Delta::Text { label: self.label(path), before: b.clone(), after: a.clone() });
+            }
+            (before, after) => diff.0.push(Delta::Field {
+                path: self.label(path),
+                before: before.map(short),
+                after: after.map(short),
+                owner: self.owner(path),
+            }),
+        }
+    }
+
+    fn maps(&self, path: &str, before: &Map<String, Value>, after: &Map<String, Value>, diff: &mut Diff) {
+        let added = after.keys().filter(|k| !before.contains_key(*k));
+        for key in before.keys().chain(added) {
+            let plain = key.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_');
+            let deeper = match (plain, path) {
+                (true, "") => key.clone(),
+                (true, _) => format!("{path}.{key}"),
+                (false, _) => format!("{path}[{key}]"),
+            };
+            self.values(&deeper, before.get(key), after.get(key), diff);
+        }
+    }
+
+    fn lists(&self, path: &str, before: &[Value], after: &[Value], diff: &mut Diff) {
+        let key = ITEM_KEYS.iter().find(|key| tells_apart(before, key) && tells_apart(after, key));
+        let Some(key) = key else {
+            for i in 0..before.len().max(after.len()) {
+                self.values(&format!("{path}[{i}]"), before.get(i), after.get(i), diff);
+            }
+            return;
+        };
+        let find = |items: &[Value], id: &Value| items.iter().position(|i| &i[*key] == id);
+        for item in before {
+            let there = find(after, &item[*key]).map(|i| &after[i]);
+            self.values(&format!("{path}[{}]", short(&item[*key])), Some(item), there, diff);
+        }
+        for item in after.iter().filter(|i| find(before, &i[*key]).is_none()) {
+            self.values(&format!("{path}[{}]", short(&item[*key])), None, Some(item), diff);
+        }
+    }
+
+    fn label(&self, path: &str) -> String {
+        format!("{} {path}", self.name)
+    }
+
+    fn owner(&self, path: &str) -> Option<String> {
+        // A conflict names list items by key as JSON, `containers[name="web"].image`; only the names' order counts.
+        let plain = |field: &str| field.replace("[name=\"", "[").replace("\"]", "]");
+        let same = |c: &&Conflict| plain(&c.field) == path || plain(&c.field).starts_with(&format!("{path}."));
+        self.conflicts.iter().find(same).map(|c| c.manager.clone())
+    }
+}
+
+/// Whether every item has that key, and each a value of its own.
+fn tells_apart(items: &[Value], key: &str) -> bool {
+    let ids: Vec<&Value> = items.iter().filter_map(|i| i.get(key)).collect();
+    ids.len() == items.len() && ids.iter().enumerate().all(|(i, id)| !ids[..i].contains(id))
+}
+
+fn short(value: &Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match text.char_indices().nth(200) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn deployment(replicas: u32, image: &str, version: &str, owned: Option<Value>) -> Value {
+        let ours = json!({"manager": MANAGER, "operation": "Apply", "time": version, "fieldsV1": owned});
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "web", "namespace": "app", "resourceVersion": version, "generation": 1,
+                         "managedFields": if owned.is_some() { json!([ours]) } else { json!([]) }},
+            "spec": {"replicas": replicas, "template": {"spec": {"containers": [
+                {"name": "web", "image": image}, {"name": "proxy", "image": "envoy"}]}}},
+            "status": {"readyReplicas": version.len()},
+        })
+    }
+
+    fn lines(diff: &Diff) -> Vec<String> {
+        diff.0.iter().flat_map(Delta::lines).collect()
+    }
+
+    #[test]
+    fn book_keeping_is_no_change() {
+        let fields = || Some(json!({"f:spec": {}}));
+        let (live, result) = (deployment(1, "a", "7", fields()), deployment(1, "a", "800", fields()));
+        assert!(between(Some(&live), &result, &json!({}), &[]).is_empty());
+    }
+
+    #[test]
+    fn fields_of_list_items_go_by_name() {
+        let fields = || Some(json!({}));
+        let (live, result) = (deployment(1, "a", "7", fields()), deployment(2, "b", "7", fields()));
+        assert_eq!(
+            lines(&between(Some(&live), &result, &json!({}), &[])),
+            [
+                "~ Deployment app/web spec.replicas: 1 → 2",
+                "~ Deployment app/web spec.template.spec.containers[web].image: a → b"
+            ]
+        );
+    }
+
+    #[test]
+    fn taking_over_an_equal_object_is_a_change_once() {
+        let (live, result) = (deployment(1, "a", "7", None), deployment(1, "a", "7", Some(json!({}))));
+        let shown = lines(&between(Some(&live), &result, &json!({}), &[]));
+        assert_eq!(shown, ["+ Deployment app/web fields owned by rollout: the manifest's"]);
+        assert!(between(Some(&result), &result, &json!({}), &[]).is_empty());
+    }
+
+    #[test]
+    fn a_field_left_out_of_the_manifest_shows_as_ownership() {
+        let more = json!({"f:spec": {"f:replicas": {}}});
+        let (live, result) = (deployment(1, "a", "7", Some(more)), deployment(1, "a", "7", Some(json!({}))));
+        assert_eq!(between(Some(&live), &result, &json!({}), &[]).0.len(), 1);
+    }
+
+    #[test]
+    fn a_conflict_shows_its_owner() {
+        let fields = || Some(json!({}));
+        let (live, result) = (deployment(1, "a", "7", fields()), deployment(2, "b", "7", fields()));
+        let conflict = |field: &str| Conflict { field: field.into(), manager: "argocd".into() };
+        let conflicts = [conflict("spec.replicas"), conflict("spec.template.spec.containers[name=\"web\"].image")];
+        let shown = lines(&between(Some(&live), &result, &json!({}), &conflicts));
+        assert_eq!(shown.len(), 2);
+        assert!(shown.iter().all(|l| l.ends_with("(owned by argocd)")), "{shown:?}");
+    }
+
+    #[test]
+    fn secrets_are_hidden() {
+        let secret = |value: &str| json!({"kind": "Secret", "metadata": {"name": "s"}, "data": {"k": value}});
+        let shown = lines(&between(Some(&secret("b25l")), &secret("dHdv"), &json!({}), &[]));
+        assert_eq!(shown.len(), 1);
+        assert!(shown[0].starts_with("~ Secret s data.k: ‹secret› "), "{shown:?}");
+        assert!(!shown[0].contains("b25l") && !shown[0].contains("dHdv"));
+    }
+}

@@ -1,0 +1,300 @@
+//! `kube.exec`: what a command in a pod says, or a command that changes something there.
+
+use regex::Regex;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::unexpected;
+use crate::actions::{Action, Spec, Verdict};
+use crate::connect::kube::{self, Object, Seen};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::Diff;
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, ParamError, Place, Role};
+
+/// Characters of output quoted in a message.
+const QUOTED: usize = 300;
+
+/// Parameters of `kube.exec`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exec {
+    /// Namespace of the pod.
+    namespace: String,
+    /// Name of the pod.
+    #[serde(default)]
+    pod: Option<String>,
+    /// Label selector as `kubectl -l` takes it: the first ready pod is used.
+    #[serde(default)]
+    selector: Option<String>,
+    /// Container; default the pod's default one.
+    #[serde(default)]
+    container: Option<String>,
+    /// The command and its arguments; no shell is involved.
+    command: Vec<String>,
+    /// What the command reads.
+    #[serde(default)]
+    stdin: Option<String>,
+    /// Text that its output must contain.
+    #[serde(default)]
+    expect: Option<String>,
+    /// Regular expression that its output must match.
+    #[serde(default)]
+    expect_regex: Option<String>,
+    /// The exit status it must end with.
+    #[serde(default)]
+    expect_exit: i32,
+    /// Whether it must end with any exit status but 0: for what must be refused.
+    #[serde(default)]
+    expect_failure: bool,
+    /// Whether it changes something: then it runs once, in a real run only. Otherwise it is a check, also made by a
+    /// dry run, and repeated until it says what is expected or the deadline has come.
+    #[serde(default)]
+    changes: bool,
+    /// With `changes`: a command that changes nothing; when it ends with exit status 0, there is nothing to do.
+    #[serde(default)]
+    unless: Vec<String>,
+}
+
+impl Exec {
+    fn call(&self, command: &[String], stdin: Option<&String>) -> kube::Exec {
+        kube::Exec {
+            namespace: self.namespace.clone(),
+            pod: self.pod.clone(),
+            selector: self.selector.clone(),
+            container: self.container.clone(),
+            command: command.to_vec(),
+            stdin: stdin.map(|s| Object(s.clone().into())),
+        }
+    }
+
+    /// What is not as expected; `None` when all is.
+    fn complaint(&self, seen: &Seen) -> Option<String> {
+        let (exit, stdout, stderr) = match seen {
+            Seen::Ended { exit, stdout, stderr, .. } => (*exit, stdout, stderr),
+            Seen::NoPod(why) | Seen::NotRun(why) => return Some(why.clone()),
+        };
+        let output = quoted(if stdout.trim().is_empty() { stderr } else { stdout });
+        if self.expect_failure && exit == 0 {
+            return Some(format!("it succeeded, though it must fail: {output}"));
+        }
+        if !self.expect_failure && exit != self.expect_exit {
+            return Some(format!(
+                "exit status {exit} instead of {}: {}",
+                self.expect_exit,
+                quoted(&both(stdout, stderr))
+            ));
+        }
+        let all = both(stdout, stderr);
+        if let Some(text) = self.expect.as_ref().filter(|text| !all.contains(text.as_str())) {
+            return Some(format!("no {text:?} in its output: {output}"));
+        }
+        let pattern = self.expect_regex.as_ref()?;
+        let matches = Regex::new(pattern).is_ok_and(|r| r.is_match(all.trim()));
+        (!matches).then(|| format!("its output does not match {pattern}: {output}"))
+    }
+
+    fn shown(&self) -> String {
+        let place = self.pod.as_deref().or(self.selector.as_deref()).unwrap_or_default();
+        let command = shlex::try_join(self.command.iter().map(String::as_str));
+        format!("run `{}` in pod {}/{place}", command.unwrap_or_default(), self.namespace)
+    }
+}
+
+fn both(stdout: &str, stderr: &str) -> String {
+    let gap = if stdout.is_empty() || stdout.ends_with('\n') { "" } else { "\n" };
+    format!("{stdout}{gap}{stderr}")
+}
+
+/// The end of an output on one line.
+fn quoted(output: &str) -> String {
+    let line = output.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.is_empty() {
+        return "no output".to_owned();
+    }
+    match line.char_indices().rev().nth(QUOTED) {
+        Some((cut, c)) => format!("…{}", &line[cut + c.len_utf8()..]),
+        None => line,
+    }
+}
+
+impl Action for Exec {
+    fn probes(&self) -> Vec<Probe> {
+        let command = match (self.changes, self.unless.is_empty()) {
+            (false, _) => self.call(&self.command, self.stdin.as_ref()),
+            (true, false) => self.call(&self.unless, None),
+            (true, true) => return Vec::new(),
+        };
+        vec![Probe::Kube(kube::Probe::Exec(command))]
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        let change = || Verdict::Change(Diff::act(self.shown()));
+        match (facts.first(), self.changes) {
+            (None, true) => change(),
+            (Some(Fact::Kube(kube::Fact::Exec(Seen::NoPod(why)))), _) => Verdict::Wait { seen: why.clone() },
+            (Some(Fact::Kube(kube::Fact::Exec(seen))), true) => match seen {
+                Seen::Ended { exit: 0, .. } => Verdict::Same { seen: "`unless` holds".to_owned() },
+                _ => change(),
+            },
+            (Some(Fact::Kube(kube::Fact::Exec(seen))), false) => match (self.complaint(seen), seen) {
+                (Some(seen), _) => Verdict::Wait { seen },
+                (None, Seen::Ended { stdout, stderr, .. }) => Verdict::Same { seen: quoted(&both(stdout, stderr)) },
+                (None, _) => unexpected(),
+            },
+            _ => unexpected(),
+        }
+    }
+
+    fn next(&self, _facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        match done.first() {
+            None => Ok(Some(Effect::Kube(kube::Effect::Exec(self.call(&self.command, self.stdin.as_ref()))))),
+            Some(Done::Kube(kube::Done::Exec(seen))) => match self.complaint(seen) {
+                None => Ok(None),
+                Some(why) => Err(Problem::new(format!("{}: {why}", self.shown()))),
+            },
+            Some(_) => Ok(None),
+        }
+    }
+
+    fn outputs(&self, facts: &[Fact], done: &[Done]) -> Outputs {
+        let seen = match (done.first(), facts.first()) {
+            (Some(Done::Kube(kube::Done::Exec(seen))), _) => seen,
+            (None, Some(Fact::Kube(kube::Fact::Exec(seen)))) if !self.changes => seen,
+            _ => return Outputs::new(),
+        };
+        let Seen::Ended { pod, exit, stdout, stderr } = seen else { return Outputs::new() };
+        Outputs::from_iter([
+            ("stdout".to_owned(), stdout.trim_end().into()),
+            ("stderr".to_owned(), stderr.trim_end().into()),
+            ("exit".to_owned(), (*exit).into()),
+            ("pod".to_owned(), pod.clone().into()),
+        ])
+    }
+
+    fn printed(&self, done: &[Done]) -> String {
+        match done.first() {
+            Some(Done::Kube(kube::Done::Exec(Seen::Ended { stdout, stderr, .. }))) => both(stdout, stderr),
+            _ => String::new(),
+        }
+    }
+}
+
+impl Spec for Exec {
+    const NAME: &'static str = "kube.exec";
+    const SUMMARY: &'static str = "a command in a pod says what is expected, or changes something";
+    const PLACE: Place = Place::Controller;
+    const ROLE: Role = Role::Change;
+    const OUTPUTS: &'static [Output] = &[
+        Output { name: "stdout", about: "what it printed" },
+        Output { name: "stderr", about: "what it complained of" },
+        Output { name: "exit", about: "its exit status" },
+        Output { name: "pod", about: "name of the pod it ran in" },
+    ];
+    const EXAMPLE: &'static str = r#"[[phase.verify.step]]
+id = "app-answers"
+action = "kube.exec"
+namespace = "trading"
+selector = "app=client"
+command = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "http://orders:8080/"]
+expect = "200"
+timeout = "1m"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        let error = |pointer: &str, message: String| Err(ParamError { pointer: pointer.to_owned(), message });
+        if self.pod.is_some() == self.selector.is_some() {
+            return error("", "either pod or selector is needed".to_owned());
+        }
+        if self.command.is_empty() {
+            return error("/command", "the command is empty".to_owned());
+        }
+        if !self.unless.is_empty() && !self.changes {
+            return error("/unless", "unless goes with changes = true".to_owned());
+        }
+        if self.expect_failure && self.expect_exit != 0 {
+            return error("/expect_exit", "expect_exit and expect_failure exclude each other".to_owned());
+        }
+        match self.expect_regex.as_deref().filter(|r| !r.contains("{{")).map(Regex::new) {
+            Some(Err(why)) => {
+                let last = why.to_string().lines().last().unwrap_or_default().to_owned();
+                error("/expect_regex", last)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn action(more: Value) -> Exec {
+        let mut params = json!({"namespace": "app", "selector": "app=c", "command": ["curl", "http://o/"]});
+        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let action: Exec = serde_json::from_value(params).unwrap();
+        action.rules().unwrap();
+        action
+    }
+
+    fn ended(exit: i32, stdout: &str, stderr: &str) -> Seen {
+        Seen::Ended { pod: "c-1".into(), exit, stdout: stdout.into(), stderr: stderr.into() }
+    }
+
+    fn verdict(more: Value, seen: Seen) -> Verdict {
+        action(more).verdict(&[Fact::Kube(kube::Fact::Exec(seen))])
+    }
+
+    fn wait(seen: &str) -> Verdict {
+        Verdict::Wait { seen: seen.to_owned() }
+    }
+
+    #[test]
+    fn a_check_is_the_same_when_it_says_what_is_expected() {
+        assert_eq!(verdict(json!({"expect": "200"}), ended(0, "200\n", "")), Verdict::Same { seen: "200".into() });
+        assert_eq!(verdict(json!({"expect": "200"}), ended(0, "503", "")), wait("no \"200\" in its output: 503"));
+        assert!(matches!(verdict(json!({"expect_regex": "^2\\d\\d$"}), ended(0, "204", "")), Verdict::Same { .. }));
+    }
+
+    #[test]
+    fn a_check_that_fails_is_waited_for_with_what_was_seen_last() {
+        let seen = verdict(json!({}), ended(56, "", "curl: (56) Recv failure: Connection reset by peer\n"));
+        assert_eq!(seen, wait("exit status 56 instead of 0: curl: (56) Recv failure: Connection reset by peer"));
+        assert_eq!(
+            verdict(json!({}), Seen::NoPod("no pod in app matches app=c".into())),
+            wait("no pod in app matches app=c")
+        );
+    }
+
+    #[test]
+    fn a_refusal_can_be_expected() {
+        assert!(matches!(verdict(json!({"expect_failure": true}), ended(56, "", "reset")), Verdict::Same { .. }));
+        let seen = verdict(json!({"expect_failure": true}), ended(0, "200", ""));
+        assert_eq!(seen, wait("it succeeded, though it must fail: 200"));
+        // A command that could not even be started proves no refusal.
+        assert!(matches!(
+            verdict(json!({"expect_failure": true}), Seen::NotRun("no curl".into())),
+            Verdict::Wait { .. }
+        ));
+    }
+
+    #[test]
+    fn a_change_runs_once_and_its_result_is_judged() {
+        let action = action(json!({"changes": true}));
+        assert!(action.probes().is_empty());
+        let Verdict::Change(diff) = action.verdict(&[]) else { panic!() };
+        assert_eq!(diff.0[0].lines(), ["! run `curl http://o/` in pod app/app=c"]);
+        assert!(matches!(action.next(&[], &[]), Ok(Some(Effect::Kube(kube::Effect::Exec(_))))));
+        let done = |exit| [Done::Kube(kube::Done::Exec(ended(exit, "", "")))];
+        assert!(matches!(action.next(&[], &done(0)), Ok(None)));
+        assert!(action.next(&[], &done(1)).err().unwrap().message.ends_with("exit status 1 instead of 0: no output"));
+    }
+
+    #[test]
+    fn a_change_is_not_made_when_unless_holds() {
+        let more = || json!({"changes": true, "unless": ["test", "-e", "/done"]});
+        assert!(matches!(verdict(more(), ended(0, "", "")), Verdict::Same { .. }));
+        assert!(matches!(verdict(more(), ended(1, "", "")), Verdict::Change(_)));
+    }
+}

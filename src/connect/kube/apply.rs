@@ -1,0 +1,211 @@
+//! Server-side apply: as a dry run that shows what it would do, and for real.
+
+use std::time::Duration;
+
+use kube::Error;
+use kube::api::{Patch, PatchParams, ValidationDirective};
+use kube::core::Status;
+use serde_json::Value;
+
+use super::backend::{Backend, api, json};
+use super::client::error;
+use super::{KindRef, MANAGER, manifest};
+use crate::connect::{Call, ConnectError};
+
+/// Pause between two looks for a kind that is about to be served.
+const POLL: Duration = Duration::from_millis(200);
+
+/// What a server-side apply would do.
+#[derive(Clone)]
+pub enum Preview {
+    /// It would be accepted.
+    Would {
+        /// The object that is there.
+        live: Option<Value>,
+        /// The object as it would be, defaults and admission included, other managers' claims overridden.
+        result: Value,
+        /// Fields that other managers own; not empty: it is accepted only with `force`.
+        conflicts: Vec<Conflict>,
+    },
+    /// The kind is not served.
+    KindMissing {
+        /// API group; empty for the core group.
+        group: String,
+        /// Kind.
+        kind: String,
+    },
+    /// There is no such namespace.
+    NamespaceMissing(String),
+    /// The API refuses it: invalid, forbidden, denied by admission.
+    Refused(String),
+    /// The API can not answer now: an admission webhook is down, too many requests.
+    Busy(String),
+}
+
+/// A field that another manager owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// Path, such as `spec.replicas`.
+    pub field: String,
+    /// Its owner, such as `kubectl-client-side-apply`.
+    pub manager: String,
+}
+
+impl Backend {
+    /// Asks what an apply would do.
+    pub(super) async fn preview(
+        &self,
+        object: &Value,
+        namespace: Option<&str>,
+        call: &Call,
+    ) -> Result<Preview, ConnectError> {
+        let kind = KindRef::new(manifest::text(object, "/apiVersion"), manifest::text(object, "/kind"));
+        let missing = || Preview::KindMissing { group: kind.group().to_owned(), kind: kind.kind.clone() };
+        let Some(resource) = self.resolve(&kind, call).await? else { return Ok(missing()) };
+        let name = manifest::text(object, "/metadata/name");
+        let api = api(self.client().await?, &resource, own_namespace(object).or(namespace));
+        let what = format!("dry-run apply of {}", manifest::identity(object));
+        let (wanted, dry, forced) = (Patch::Apply(object), params(true, false), params(true, true));
+        let (live, first) = tokio::try_join!(
+            self.ask(&what, false, call, api.get_opt(name)),
+            self.ask_raw(&what, false, call, api.patch(name, &dry, &wanted)),
+        )?;
+        let live = live.map(|o| json(&o, &resource.api));
+        let refused = |e: Error| match e {
+            Error::Api(status) => refusal(&status).map_or_else(|| Ok(missing()), Ok),
+            other => Err(error(&what, self.server(), &other, false)),
+        };
+        match first {
+            Ok(result) => Ok(Preview::Would { live, result: json(&result, &resource.api), conflicts: Vec::new() }),
+            Err(Error::Api(status)) if !conflicts(&status).is_empty() => {
+                match self.ask_raw(&what, false, call, api.patch(name, &forced, &wanted)).await? {
+                    Ok(result) => {
+                        let result = json(&result, &resource.api);
+                        Ok(Preview::Would { live, result, conflicts: conflicts(&status) })
+                    }
+                    Err(e) => refused(e),
+                }
+            }
+            Err(e) => refused(e),
+        }
+    }
+
+    /// Applies an object.
+    pub(super) async fn apply(
+        &self,
+        object: &Value,
+        namespace: Option<&str>,
+        force: bool,
+        call: &Call,
+    ) -> Result<(), ConnectError> {
+        let kind = KindRef::new(manifest::text(object, "/apiVersion"), manifest::text(object, "/kind"));
+        let name = manifest::text(object, "/metadata/name");
+        let what = format!("apply {}", manifest::identity(object));
+        let (wanted, params) = (Patch::Apply(object), params(false, force));
+        loop {
+            // A CRD is served a moment after it was applied, and its objects a moment after that.
+            if let Some(resource) = self.resolve(&kind, call).await? {
+                let api = api(self.client().await?, &resource, own_namespace(object).or(namespace));
+                match self.ask_raw(&what, true, call, api.patch(name, &params, &wanted)).await? {
+                    Ok(_) => return Ok(()),
+                    Err(Error::Api(status)) if refusal(&status).is_none() => {}
+                    Err(Error::Api(status)) if !conflicts(&status).is_empty() => {
+                        let owners = describe(&conflicts(&status));
+                        return Err(ConnectError::failed(format!("{what}: {owners}"))
+                            .hint("say force = true to take the fields, or leave them out of the manifest"));
+                    }
+                    Err(e) => return Err(error(&what, self.server(), &e, true)),
+                }
+            }
+            (call.progress)(format!("{} is not served yet", kind.kind));
+            if call.left() <= POLL {
+                return Err(ConnectError::failed(format!("{what}: {} is still not served", kind.kind))
+                    .hint(format!("`kubectl get crd` shows whether a definition of {} is Established", kind.kind)));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+fn own_namespace(object: &Value) -> Option<&str> {
+    Some(manifest::text(object, "/metadata/namespace")).filter(|n| !n.is_empty())
+}
+
+fn params(dry_run: bool, force: bool) -> PatchParams {
+    PatchParams {
+        dry_run,
+        force,
+        field_manager: Some(MANAGER.to_owned()),
+        field_validation: Some(ValidationDirective::Strict),
+    }
+}
+
+/// Field conflicts in one line: `spec.replicas is owned by argocd-controller`.
+pub fn describe(conflicts: &[Conflict]) -> String {
+    let each: Vec<String> = conflicts.iter().map(|c| format!("{} is owned by {}", c.field, c.manager)).collect();
+    each.join(", ")
+}
+
+/// The field conflicts that an answer names.
+fn conflicts(status: &Status) -> Vec<Conflict> {
+    let causes = status.details.iter().flat_map(|d| &d.causes);
+    causes
+        .filter(|c| c.reason == "FieldManagerConflict")
+        .map(|c| Conflict {
+            field: c.field.trim_start_matches('.').to_owned(),
+            // conflict with "kubectl" with subresource "scale" using apps/v1
+            manager: c.message.split('"').nth(1).unwrap_or(&c.message).to_owned(),
+        })
+        .collect()
+}
+
+/// What a refusal means; `None`: the kind is not served after all.
+fn refusal(status: &Status) -> Option<Preview> {
+    let details = status.details.as_ref();
+    if status.code == 404 {
+        let of_namespace = details.filter(|d| d.kind == "namespaces");
+        return of_namespace.map(|d| Preview::NamespaceMissing(d.name.clone()));
+    }
+    let message = status.message.clone();
+    Some(if status.code >= 500 || status.code == 429 { Preview::Busy(message) } else { Preview::Refused(message) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn status(value: Value) -> Status {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn conflicts_name_field_and_manager() {
+        let status = status(json!({
+            "status": "Failure", "code": 409, "reason": "Conflict", "message": "Apply failed with 1 conflict",
+            "details": {"causes": [{
+                "reason": "FieldManagerConflict", "field": ".spec.replicas",
+                "message": "conflict with \"kubectl\" with subresource \"scale\" using apps/v1",
+            }]},
+        }));
+        assert_eq!(describe(&conflicts(&status)), "spec.replicas is owned by kubectl");
+    }
+
+    #[test]
+    fn a_missing_namespace_is_told_from_a_missing_kind() {
+        let of = |kind: &str| {
+            refusal(&status(
+                json!({"code": 404, "reason": "NotFound", "message": "x", "details": {"kind": kind, "name": "app"}}),
+            ))
+        };
+        assert!(matches!(of("namespaces"), Some(Preview::NamespaceMissing(name)) if name == "app"));
+        assert!(of("gateways.networking.istio.io").is_none());
+    }
+
+    #[test]
+    fn a_webhook_that_is_down_is_waited_for_and_a_denial_is_not() {
+        let of = |code: u16| refusal(&status(json!({"code": code, "message": "x"})));
+        assert!(matches!(of(500), Some(Preview::Busy(_))));
+        assert!(matches!(of(400), Some(Preview::Refused(_))));
+    }
+}

@@ -1,0 +1,319 @@
+//! The real API: one lazily made client, cached discovery, and a deadline on every request.
+
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::ApiResource;
+use kube::{Client, Error};
+use serde_json::Value;
+use tokio::sync::{Mutex, OnceCell};
+
+use super::client::{Connection, connect, error};
+use super::discovery::{Found, Resource, Table};
+use super::{Done, Effect, Fact, KindRef, MANAGER, Objects, Probe, Query, manifest, pods};
+use crate::connect::{Call, ConnectError};
+use crate::inventory::{Inventory, Kube};
+
+/// How long one request may take when the step's own deadline is later.
+const REQUEST: Duration = Duration::from_secs(40);
+
+/// Pause between two looks at something that is about to come or go.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Objects fetched per request of a list.
+const PAGE: u32 = 500;
+
+/// The cluster; connects when first asked.
+pub struct Backend {
+    endpoint: Kube,
+    connection: OnceCell<Connection>,
+    table: Mutex<Option<Cached>>,
+}
+
+struct Cached {
+    table: Table,
+    read: Instant,
+}
+
+impl Backend {
+    /// For the cluster of an inventory.
+    pub fn new(inventory: &Inventory) -> Self {
+        Self { endpoint: inventory.kube.clone(), connection: OnceCell::new(), table: Mutex::new(None) }
+    }
+
+    /// Asks one question.
+    ///
+    /// # Errors
+    /// [`ConnectError::Unreachable`] when the API does not answer, [`ConnectError::Failed`] when it says no.
+    pub async fn probe(&self, probe: &Probe, call: &Call) -> Result<Fact, ConnectError> {
+        match probe {
+            Probe::Get(query) => self.get(query, call).await,
+            Probe::Apply { object, namespace } => {
+                self.preview(&object.0, namespace.as_deref(), call).await.map(Fact::Apply)
+            }
+            Probe::Served(kind) => Ok(Fact::Served(self.resolve(kind, call).await?.is_some())),
+            Probe::Exec(exec) => self.exec(exec, call).await.map(Fact::Exec),
+        }
+    }
+
+    /// Carries out one effect.
+    ///
+    /// # Errors
+    /// [`ConnectError::Lost`] when it is not known whether it took place.
+    pub async fn perform(&self, effect: &Effect, call: &Call) -> Result<Done, ConnectError> {
+        match effect {
+            Effect::Apply { object, namespace, force } => {
+                self.apply(&object.0, namespace.as_deref(), *force, call).await.map(|()| Done::Applied)
+            }
+            Effect::Patch { kind, namespace, name, patch } => {
+                let api = self.api_of(kind, namespace.as_deref(), call).await?;
+                let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+                let what = format!("patch {} {name}", kind.kind);
+                let patch = Patch::Merge(&patch.0);
+                self.ask(&what, true, call, api.patch(name, &params, &patch)).await.map(|_| Done::Applied)
+            }
+            Effect::Delete { kind, namespace, name } => self.delete(kind, namespace.as_deref(), name, call).await,
+            Effect::Exec(exec) => self.exec(exec, call).await.map(Done::Exec),
+        }
+    }
+
+    /// Version of the API server, such as `v1.34.4`.
+    ///
+    /// # Errors
+    /// As [`Self::probe`].
+    pub async fn version(&self, call: &Call) -> Result<String, ConnectError> {
+        let client = self.client().await?;
+        self.ask("read the server's version", false, call, client.apiserver_version()).await.map(|v| v.git_version)
+    }
+
+    /// Every `group/version` and `group/version/Kind` that is served.
+    ///
+    /// # Errors
+    /// As [`Self::probe`].
+    pub async fn api_versions(&self, call: &Call) -> Result<Vec<String>, ConnectError> {
+        Ok(self.table(Duration::ZERO, call).await?.api_versions())
+    }
+
+    /// The objects of a query.
+    ///
+    /// # Errors
+    /// As [`Self::probe`].
+    pub async fn objects(&self, query: &Query, call: &Call) -> Result<Vec<Value>, ConnectError> {
+        match self.resolve(&query.kind, call).await? {
+            Some(resource) => self.items(query, &resource, call).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn get(&self, query: &Query, call: &Call) -> Result<Fact, ConnectError> {
+        let Some(resource) = self.resolve(&query.kind, call).await? else {
+            return Ok(Fact::KindMissing { group: query.kind.group().to_owned(), kind: query.kind.kind.clone() });
+        };
+        let mut objects = Objects::of(self.items(query, &resource, call).await?);
+        if query.pods {
+            self.add_pods(&mut objects, call).await?;
+        }
+        Ok(Fact::Objects(objects))
+    }
+
+    async fn items(&self, query: &Query, resource: &Resource, call: &Call) -> Result<Vec<Value>, ConnectError> {
+        let client = self.client().await?;
+        if let Some(name) = &query.name {
+            let api = api(client, resource, query.namespace.as_deref());
+            let what = format!("read {} {name}", resource.api.kind);
+            let found = self.ask(&what, false, call, api.get_opt(name)).await?;
+            return Ok(found.iter().map(|o| json(o, &resource.api)).collect());
+        }
+        let api: Api<DynamicObject> = match &query.namespace {
+            Some(namespace) if resource.namespaced => Api::namespaced_with(client, namespace, &resource.api),
+            _ => Api::all_with(client, &resource.api),
+        };
+        let mut params = ListParams::default().limit(PAGE);
+        params.label_selector.clone_from(&query.selector);
+        params.field_selector.clone_from(&query.fields);
+        let mut items = Vec::new();
+        loop {
+            let what = format!("list {}", resource.api.plural);
+            let page = self.ask(&what, false, call, api.list(&params)).await?;
+            items.extend(page.items.iter().map(|o| json(o, &resource.api)));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(items),
+            }
+        }
+    }
+
+    async fn add_pods(&self, objects: &mut Objects, call: &Call) -> Result<(), ConnectError> {
+        if objects.items.iter().any(|o| manifest::text(o, "/kind") == "Pod") {
+            objects.pods.clone_from(&objects.items);
+            objects.warnings = self.warnings(&objects.pods, call).await?;
+            return Ok(());
+        }
+        let of = |object: &Value| {
+            let selector = pods::selector(object)?;
+            let namespace = manifest::text(object, "/metadata/namespace");
+            let query = Query::all(KindRef::new("v1", "Pod"), Some(namespace));
+            Some(Query { selector: Some(selector), ..query })
+        };
+        let queries: Vec<Query> = objects.items.iter().filter_map(of).collect();
+        let found = try_join_all(queries.iter().map(|q| self.objects(q, call))).await?;
+        objects.pods = found.into_iter().flatten().collect();
+        objects.warnings = self.warnings(&objects.pods, call).await?;
+        Ok(())
+    }
+
+    /// Warning events about those of `all` pods that are not ready.
+    async fn warnings(&self, all: &[Value], call: &Call) -> Result<Vec<Value>, ConnectError> {
+        let mut namespaces: Vec<&str> =
+            all.iter().filter(|p| !pods::ready(p)).map(|p| manifest::text(p, "/metadata/namespace")).collect();
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        let queries: Vec<Query> = namespaces
+            .into_iter()
+            .map(|namespace| Query {
+                fields: Some("type=Warning,involvedObject.kind=Pod".to_owned()),
+                ..Query::all(KindRef::new("v1", "Event"), Some(namespace))
+            })
+            .collect();
+        let mut events: Vec<Value> =
+            try_join_all(queries.iter().map(|q| self.objects(q, call))).await?.into_iter().flatten().collect();
+        events.sort_by(|a, b| manifest::text(a, "/lastTimestamp").cmp(manifest::text(b, "/lastTimestamp")));
+        Ok(events)
+    }
+
+    async fn delete(
+        &self,
+        kind: &KindRef,
+        namespace: Option<&str>,
+        name: &str,
+        call: &Call,
+    ) -> Result<Done, ConnectError> {
+        let api = self.api_of(kind, namespace, call).await?;
+        let what = format!("delete {} {name}", kind.kind);
+        match self.ask_raw(&what, true, call, api.delete(name, &DeleteParams::default())).await? {
+            Ok(_) => {}
+            Err(Error::Api(status)) if status.code == 404 => return Ok(Done::Applied),
+            Err(e) => return Err(error(&what, self.server(), &e, true)),
+        }
+        loop {
+            let Some(object) = self.ask(&what, true, call, api.get_opt(name)).await? else {
+                return Ok(Done::Applied);
+            };
+            let finalizers = object.metadata.finalizers.unwrap_or_default();
+            let seen =
+                if finalizers.is_empty() { String::new() } else { format!(", held by {}", finalizers.join(", ")) };
+            (call.progress)(format!("{} {name} is still there{seen}", kind.kind));
+            if call.left() <= POLL {
+                return Err(ConnectError::lost(format!("{what}: asked for, but it is still there{seen}")));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    pub(super) async fn client(&self) -> Result<Client, ConnectError> {
+        Ok(self.connection.get_or_try_init(|| connect(&self.endpoint)).await?.client.clone())
+    }
+
+    pub(super) fn server(&self) -> &str {
+        self.connection.get().map_or("?", |c| c.server.as_str())
+    }
+
+    /// The API of a kind; an error when it is not served.
+    pub(super) async fn api_of(
+        &self,
+        kind: &KindRef,
+        namespace: Option<&str>,
+        call: &Call,
+    ) -> Result<Api<DynamicObject>, ConnectError> {
+        let Some(resource) = self.resolve(kind, call).await? else {
+            return Err(ConnectError::failed(format!("the API does not serve {}", kind.kind)));
+        };
+        Ok(api(self.client().await?, &resource, namespace))
+    }
+
+    /// Looks a kind up; asks the API again when the cached answer does not have it.
+    pub(super) async fn resolve(&self, kind: &KindRef, call: &Call) -> Result<Option<Resource>, ConnectError> {
+        let asked = Instant::now();
+        let mut found = self.table(Duration::MAX, call).await?.find(kind);
+        if found == Found::Missing {
+            found = self.table(asked.elapsed(), call).await?.find(kind);
+        }
+        match found {
+            Found::One(resource) => Ok(Some(resource)),
+            Found::Missing => Ok(None),
+            Found::Ambiguous(groups) => {
+                Err(ConnectError::failed(format!("kind {} is served by {}", kind.kind, groups.join(" and ")))
+                    .hint("say which one is meant with api_version"))
+            }
+        }
+    }
+
+    /// The discovery table, read anew when it is older than `age`.
+    async fn table(&self, age: Duration, call: &Call) -> Result<Table, ConnectError> {
+        let client = self.client().await?;
+        let mut cached = self.table.lock().await;
+        if let Some(cached) = cached.as_ref().filter(|c| c.read.elapsed() <= age) {
+            return Ok(cached.table.clone());
+        }
+        let read = Instant::now();
+        let what = "read the kinds that are served";
+        let (core, groups) = tokio::try_join!(
+            self.ask(what, false, call, client.list_core_api_versions_aggregated()),
+            self.ask(what, false, call, client.list_api_groups_aggregated()),
+        )?;
+        let table = Table::new([core, groups]);
+        if table.is_empty() {
+            return Err(ConnectError::failed(format!("{} offers no aggregated discovery", self.server()))
+                .hint("Kubernetes 1.27 or newer is needed"));
+        }
+        *cached = Some(Cached { table: table.clone(), read });
+        Ok(table)
+    }
+
+    /// Waits for one request, within the deadline; `changes` says whether it may alter anything.
+    pub(super) async fn ask<T>(
+        &self,
+        what: &str,
+        changes: bool,
+        call: &Call,
+        request: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, ConnectError> {
+        self.ask_raw(what, changes, call, request).await?.map_err(|e| error(what, self.server(), &e, changes))
+    }
+
+    /// As [`Self::ask`], for callers that read the API's refusals themselves.
+    pub(super) async fn ask_raw<T>(
+        &self,
+        what: &str,
+        changes: bool,
+        call: &Call,
+        request: impl Future<Output = Result<T, Error>>,
+    ) -> Result<Result<T, Error>, ConnectError> {
+        let limit = call.left().min(REQUEST);
+        tokio::time::timeout(limit, request).await.map_err(|_| {
+            let message = format!("{what}: no answer from {} within {:.0} s", self.server(), limit.as_secs_f64());
+            let error = if changes { ConnectError::lost(message) } else { ConnectError::unreachable(message) };
+            error.hint("is the API server overloaded, or a webhook or the network between here and there down?")
+        })
+    }
+}
+
+/// Where objects of a kind are found.
+pub(super) fn api(client: Client, resource: &Resource, namespace: Option<&str>) -> Api<DynamicObject> {
+    match namespace {
+        _ if !resource.namespaced => Api::all_with(client, &resource.api),
+        Some(namespace) => Api::namespaced_with(client, namespace, &resource.api),
+        None => Api::default_namespaced_with(client, &resource.api),
+    }
+}
+
+/// The object as JSON; items of a list come without their kind.
+pub(super) fn json(object: &DynamicObject, api: &ApiResource) -> Value {
+    let mut value = serde_json::to_value(object).unwrap_or_default();
+    if let Value::Object(map) = &mut value {
+        map.insert("apiVersion".to_owned(), api.api_version.clone().into());
+        map.insert("kind".to_owned(), api.kind.clone().into());
+    }
+    value
+}

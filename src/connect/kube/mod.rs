@@ -1,0 +1,184 @@
+//! A cluster's objects, by the Kubernetes API.
+//!
+//! All objects are JSON: kinds are looked up in the API's discovery, so kinds that an earlier step installed work like
+//! built-in ones. Knows the inventory's `[kube]`; never what an action wants. One [`Backend`] and one connection pool
+//! per run; Helm's backend reads its releases through it.
+
+mod apply;
+mod backend;
+mod client;
+mod discovery;
+mod exec;
+pub mod manifest;
+pub mod pods;
+
+use serde_json::Value;
+
+pub use apply::{Conflict, Preview, describe};
+pub use backend::Backend;
+pub use exec::{Exec, Seen};
+
+/// The name under which changes are recorded in `metadata.managedFields`.
+pub const MANAGER: &str = "rollout";
+
+/// A kind of object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KindRef {
+    /// `apps/v1`; `None`: whatever version the API prefers, of whatever group has the kind.
+    pub api_version: Option<String>,
+    /// `Deployment`.
+    pub kind: String,
+}
+
+impl KindRef {
+    /// A kind of one version.
+    pub fn new(api_version: &str, kind: &str) -> Self {
+        Self { api_version: Some(api_version.to_owned()), kind: kind.to_owned() }
+    }
+
+    /// API group; empty for the core group and where no version is given.
+    pub fn group(&self) -> &str {
+        self.api_version.as_deref().map_or("", manifest::group)
+    }
+}
+
+/// An object on its way out. Its `Debug` shows only its name, since it may hold secrets.
+#[derive(Clone, PartialEq)]
+pub struct Object(pub Value);
+
+impl std::fmt::Debug for Object {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&manifest::identity(&self.0))
+    }
+}
+
+/// Which objects are meant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// Their kind.
+    pub kind: KindRef,
+    /// Their namespace; `None`: all namespaces for a list, the kubeconfig's for one object.
+    pub namespace: Option<String>,
+    /// The one of this name; `None`: all.
+    pub name: Option<String>,
+    /// Label selector, as `kubectl -l` takes it.
+    pub selector: Option<String>,
+    /// Field selector.
+    pub fields: Option<String>,
+    /// Whether to fetch the pods that the objects' selectors name too, with warnings about those that are not ready.
+    pub pods: bool,
+}
+
+impl Query {
+    /// The object of that name.
+    pub fn one(kind: KindRef, namespace: Option<&str>, name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..Self::all(kind, namespace) }
+    }
+
+    /// All objects of a kind.
+    pub fn all(kind: KindRef, namespace: Option<&str>) -> Self {
+        let namespace = namespace.map(str::to_owned);
+        Self { kind, namespace, name: None, selector: None, fields: None, pods: false }
+    }
+}
+
+/// A question.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Probe {
+    /// What objects are there?
+    Get(Query),
+    /// What would a server-side apply do? Asked as a dry run.
+    Apply {
+        /// The object as wanted.
+        object: Object,
+        /// Namespace for a namespaced object that names none.
+        namespace: Option<String>,
+    },
+    /// Is the kind served?
+    Served(KindRef),
+    /// What does a command in a pod say? It must not change anything.
+    Exec(Exec),
+}
+
+/// An answer.
+#[derive(Clone)]
+pub enum Fact {
+    /// The objects that are there.
+    Objects(Objects),
+    /// The kind is not served.
+    KindMissing {
+        /// API group; empty for the core group or when none was named.
+        group: String,
+        /// Kind.
+        kind: String,
+    },
+    /// What an apply would do.
+    Apply(Preview),
+    /// Whether the kind is served.
+    Served(bool),
+    /// What the command said.
+    Exec(Seen),
+}
+
+/// Objects that were found.
+#[derive(Clone, Default)]
+pub struct Objects {
+    /// The objects, with `apiVersion` and `kind`.
+    pub items: Vec<Value>,
+    /// Their pods, where [`Query::pods`] asked for them.
+    pub pods: Vec<Value>,
+    /// Warning events about pods that are not ready, newest last.
+    pub warnings: Vec<Value>,
+}
+
+impl Objects {
+    /// Objects without pods.
+    pub fn of(items: Vec<Value>) -> Self {
+        Self { items, ..Self::default() }
+    }
+}
+
+/// A change.
+#[derive(Clone)]
+pub enum Effect {
+    /// A server-side apply. Waits until the kind is served, for a CRD that was applied a moment ago.
+    Apply {
+        /// The object as wanted.
+        object: Object,
+        /// Namespace for a namespaced object that names none.
+        namespace: Option<String>,
+        /// Whether to take fields from other managers.
+        force: bool,
+    },
+    /// A JSON merge patch of one object.
+    Patch {
+        /// Its kind.
+        kind: KindRef,
+        /// Its namespace.
+        namespace: Option<String>,
+        /// Its name.
+        name: String,
+        /// The patch.
+        patch: Object,
+    },
+    /// Deletes one object and waits until it is gone.
+    Delete {
+        /// Its kind.
+        kind: KindRef,
+        /// Its namespace.
+        namespace: Option<String>,
+        /// Its name.
+        name: String,
+    },
+    /// Runs a command in a pod.
+    Exec(Exec),
+}
+
+/// Its result.
+#[derive(Clone)]
+pub enum Done {
+    /// The object is as asked.
+    Applied,
+    /// The command ended, or could not be started.
+    Exec(Seen),
+}
