@@ -92,11 +92,10 @@ link_binaries() {
 command_down() {
     require_root down
     lock
-    local pi
     latency_off
     charts_down
     vault_down
-    for pi in "${PIS[@]}"; do pi_power_off "$pi"; done
+    pi_power_off_all
     network_down
     cgroup_remove
     sysctl_restore
@@ -110,7 +109,7 @@ command_reset() {
     lock
     [[ -e $SNAPSHOT/complete ]] || die "there is no state to go back to" "no $SNAPSHOT/complete" "up was interrupted" "tests/lab/lab up"
     latency_off
-    for pi in "${PIS[@]}"; do pi_power_off "$pi"; done
+    pi_power_off_all
     sysctl_restore
     sysctl_raise
     for pi in "${PIS[@]}"; do

@@ -21,6 +21,10 @@ network_up() {
         ip -n "$LAPTOP" link add lan type bridge
         ip -n "$LAPTOP" addr add "${ADDRESS[laptop]}/24" dev lan
         ip -n "$LAPTOP" link set lan up
+        # What leads out of the lab is refused at once. Without an answer a pod that asks for a
+        # Service before kube-proxy has its rules would hang half a minute.
+        ip -n "$LAPTOP" route add unreachable default
+        on_laptop sysctl -qw net.ipv4.ip_forward=1
     fi
     mkdir -p "$NETNS_FILES"
     hosts_file >"$NETNS_FILES/hosts"
@@ -48,12 +52,12 @@ plug_in() {
     fi
 }
 
+# The cable first: the kernel may keep the namespace, now nameless, while a connection of the
+# dead host lingers, and would keep its devices as long.
 unplug() {
+    ! ip -n "$LAPTOP" link show "v-$1" >/dev/null 2>&1 || ip -n "$LAPTOP" link del "v-$1"
     ! has_netns "$1" || ip netns del "$(netns "$1")"
 }
-
-# The namespace lives on until the kernel has torn its devices down: a new one of the same name must wait.
-unplugged() { ! ip -n "$LAPTOP" link show "v-$1" >/dev/null 2>&1; }
 
 network_cut() { ip -n "$LAPTOP" link set "v-$1" down; }
 network_mend() { ip -n "$LAPTOP" link set "v-$1" up; }
@@ -61,7 +65,9 @@ network_is_cut() { [[ $(ip -n "$LAPTOP" -br link show "v-$1" 2>/dev/null) != *,U
 
 network_down() {
     local name
-    for name in "${PIS[@]}" "${VAULTS[@]}" laptop; do unplug "$name"; done
+    has_netns laptop || return 0
+    for name in "${PIS[@]}" "${VAULTS[@]}"; do unplug "$name"; done
+    ip netns del "$LAPTOP"
     rm -rf "$NETNS_FILES"
     # Left alone if anyone else keeps files there.
     rmdir /etc/netns 2>/dev/null || true

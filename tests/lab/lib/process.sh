@@ -7,6 +7,8 @@ start_time() {
     stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
     # The command name, field 2, is in brackets and may itself hold spaces.
     read -ra stat <<<"${stat##*) }"
+    # Dead, but not yet collected by whoever inherited it.
+    [[ ${stat[0]} != Z ]] || return 1
     echo "${stat[19]}"
 }
 
