@@ -1,12 +1,13 @@
 //! `rollout` rolls systems out: a flat TOML plan, run as a graph over SSH, Kubernetes, Helm and Vault.
 //!
 //! Arrows point down this list only: [`cli`] → [`ui`] → [`engine`] → [`journal`] → [`graph`] → [`actions`] → [`connect`] →
-//! [`plan`] → [`inventory`] → [`event`], [`diff`], [`finding`], [`secret`], [`template`].
+//! [`plan`] → [`inventory`] → [`event`], [`diff`], [`document`], [`finding`], [`secret`], [`template`].
 
 pub mod actions;
 pub mod cli;
 pub mod connect;
 pub mod diff;
+pub mod document;
 pub mod engine;
 pub mod event;
 pub mod finding;

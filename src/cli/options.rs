@@ -54,10 +54,10 @@ impl Options {
 fn parse_var(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     let name = name.trim();
-    if !crate::plan::is_variable_name(name) {
+    if !crate::template::is_variable_name(name) {
         return Err(format!("`{name}` is not a variable name (letters, digits and `_`, not one of ours)"));
     }
-    Ok((name.to_owned(), crate::plan::toml_or_text(value)))
+    Ok((name.to_owned(), crate::document::toml_or_text(value)))
 }
 
 #[cfg(test)]

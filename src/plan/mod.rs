@@ -5,15 +5,15 @@
 
 mod catalog;
 mod params;
+mod parse;
 mod scope;
+mod step;
 #[cfg(test)]
 mod testing;
 mod types;
-mod value;
 
 pub use crate::finding::{Source, Span, Spanned};
 pub use catalog::{Catalog, Kind, Output, ParamError, Place, Role};
 pub use params::{FileKind, Param};
 pub use scope::{Scope, ScopeError};
 pub use types::{Phase, Plan, Retry, Step, template_name};
-pub use value::{is_variable_name, toml_or_text};

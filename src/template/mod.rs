@@ -10,7 +10,7 @@ mod names;
 mod render;
 mod variables;
 
-pub use context::{Context, RESERVED};
+pub use context::{Context, RESERVED, is_variable_name};
 pub use error::TemplateError;
 pub use names::{Names, OutputRef};
 pub use render::{Templates, is_template};

@@ -1,0 +1,33 @@
+//! Durations as people write them: `90s`, `5m`, `1h30m`.
+
+use std::time::Duration;
+
+/// Longer than any step; a typo, not a plan.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// Reads a duration with its units.
+///
+/// # Errors
+/// What is wrong with it, as a fragment.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration =
+        text.trim().parse().map_err(|_| format!("`{text}` is not a duration such as `90s`, `5m` or `1h30m`"))?;
+    let duration = Duration::try_from(parsed).map_err(|_| format!("`{text}` is less than nothing"))?;
+    if duration > LONGEST { Err(format!("`{text}` is longer than a year")) } else { Ok(duration) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_needed() {
+        for (text, seconds) in [("90s", 90), ("5m", 300), ("1h30m", 5400), ("1h 30m", 5400), ("0s", 0)] {
+            assert_eq!(parse_duration(text).unwrap(), Duration::from_secs(seconds), "{text}");
+        }
+        assert_eq!(parse_duration("500ms").unwrap(), Duration::from_millis(500));
+        for text in ["", "5", "5 parsecs", "-5s", "9000000h", "{{ x }}"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! A TOML file as a tree in which every key and value knows its place, and a reader that takes it apart.
+//!
+//! Plan and inventory are read with it: they take the keys that they know, and what is left over is a finding. Knows
+//! [`crate::finding`] only.
+
+mod duration;
+mod node;
+mod reader;
+mod value;
+
+pub use duration::parse_duration;
+pub use node::{Item, Node, Table, parse};
+pub use reader::Reader;
+pub use value::toml_or_text;

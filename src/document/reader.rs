@@ -1,0 +1,180 @@
+//! Takes typed values off a table and remembers what is wrong with it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Item, Node, Table, parse, parse_duration};
+use crate::finding::{Finding, Findings, Source, Span, Spanned, did_you_mean, listed};
+
+/// A file that is being read.
+pub struct Reader {
+    /// The file.
+    pub source: Arc<Source>,
+    /// What is wrong so far.
+    pub findings: Findings,
+}
+
+impl Reader {
+    /// Reads a file from disk.
+    ///
+    /// # Errors
+    /// When it cannot be read, is not text or not TOML; `what` says what kind of file it is.
+    pub fn open(path: &Path, what: &str) -> Result<(Self, Table), Findings> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let message = format!("cannot read the {what} {}: {error}", path.display());
+            let help = (error.kind() == std::io::ErrorKind::NotFound)
+                .then(|| near_file(path).unwrap_or_else(|| "paths are relative to the current folder".into()));
+            Findings::from(Finding::error("unreadable", message).maybe_help(help))
+        })?;
+        Self::new(Source { path: path.to_owned(), text })
+    }
+
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// When it is not TOML.
+    pub fn new(source: Source) -> Result<(Self, Table), Findings> {
+        let source = Arc::new(source);
+        let table = parse(&source)?;
+        Ok((Self { source, findings: Findings::new() }, table))
+    }
+
+    /// Notes an error at a place.
+    pub fn error(&mut self, code: &'static str, span: &Span, message: impl Into<String>, help: Option<String>) {
+        let finding = Finding::error(code, message).at(&self.source, span.clone(), "").maybe_help(help);
+        self.findings.push(finding);
+    }
+
+    /// Notes that a value has the wrong type.
+    pub fn wrong_type(&mut self, key: &str, node: &Node, wanted: &str, help: Option<String>) {
+        let message = format!("`{key}` must be {wanted}, not {}", node.type_name());
+        self.error("wrong-type", &node.span, message, help);
+    }
+
+    /// Takes a string.
+    pub fn string(&mut self, table: &mut Table, key: &str) -> Option<Spanned<String>> {
+        let (_, node) = table.take(key)?;
+        let Item::Scalar(Value::String(text)) = &node.item else {
+            let help = match &node.item {
+                Item::Scalar(value) => Some(format!("write {key} = \"{value}\"")),
+                _ => None,
+            };
+            self.wrong_type(key, &node, "a string", help);
+            return None;
+        };
+        Some(Spanned::new(text.clone(), node.span.clone()))
+    }
+
+    /// Takes a string that may not be missing; `owner` is the place that misses it.
+    pub fn required(&mut self, table: &mut Table, key: &str, owner: &Span, of: &str) -> Option<Spanned<String>> {
+        if !table.entries.iter().any(|(name, _)| name.value == key) {
+            let near = table.entries.iter().find(|(name, _)| did_you_mean(&name.value, [key]).is_some());
+            let help = near.map_or_else(
+                || format!("add `{key} = \"…\"`"),
+                |(name, _)| format!("`{}` stands there: did you mean `{key}`?", name.value),
+            );
+            self.error("missing-key", owner, format!("{of} has no `{key}`"), Some(help));
+            return None;
+        }
+        self.string(table, key)
+    }
+
+    /// Takes a list of strings; `None` when there is none.
+    pub fn strings(&mut self, table: &mut Table, key: &str) -> Option<Vec<Spanned<String>>> {
+        let (_, node) = table.take(key)?;
+        let Item::List(items) = &node.item else {
+            let help = match &node.item {
+                Item::Scalar(Value::String(text)) => Some(format!("write {key} = [\"{text}\"]")),
+                _ => None,
+            };
+            self.wrong_type(key, &node, "a list of strings", help);
+            return None;
+        };
+        let mut out = Vec::new();
+        for item in items {
+            match &item.item {
+                Item::Scalar(Value::String(text)) => out.push(Spanned::new(text.clone(), item.span.clone())),
+                _ => self.wrong_type(key, item, "a list of strings", None),
+            }
+        }
+        Some(out)
+    }
+
+    /// Takes a boolean.
+    pub fn flag(&mut self, table: &mut Table, key: &str) -> Option<bool> {
+        let (_, node) = table.take(key)?;
+        let Item::Scalar(Value::Bool(flag)) = node.item else {
+            self.wrong_type(key, &node, "`true` or `false`", None);
+            return None;
+        };
+        Some(flag)
+    }
+
+    /// Takes an integer within bounds.
+    pub fn integer(&mut self, table: &mut Table, key: &str, bounds: std::ops::RangeInclusive<u32>) -> Option<u32> {
+        let (_, node) = table.take(key)?;
+        let Item::Scalar(Value::Number(number)) = &node.item else {
+            self.wrong_type(key, &node, "an integer", None);
+            return None;
+        };
+        let value = number.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| bounds.contains(n));
+        if value.is_none() {
+            let message = format!("`{key}` must be from {} to {}, not {number}", bounds.start(), bounds.end());
+            self.error("out-of-range", &node.span, message, None);
+        }
+        value
+    }
+
+    /// Takes a duration such as `"90s"`.
+    pub fn duration(&mut self, table: &mut Table, key: &str) -> Option<Duration> {
+        let (_, node) = table.take(key)?;
+        match &node.item {
+            Item::Scalar(Value::String(text)) => match parse_duration(text) {
+                Ok(duration) => return Some(duration),
+                Err(message) => {
+                    let help = text.trim().parse::<u64>().ok().map(|n| format!("write {key} = \"{n}s\""));
+                    self.error("bad-duration", &node.span, message, help);
+                }
+            },
+            Item::Scalar(number @ Value::Number(_)) => {
+                let help = format!("write {key} = \"{number}s\"; units are ms, s, m, h");
+                self.error("bad-duration", &node.span, format!("`{key}` is a duration without a unit"), Some(help));
+            }
+            _ => self.wrong_type(key, &node, "a duration such as \"90s\"", None),
+        }
+        None
+    }
+
+    /// Takes a table; an empty one when there is none.
+    pub fn table(&mut self, table: &mut Table, key: &str) -> Table {
+        match table.take(key) {
+            None => Table::default(),
+            Some((_, Node { item: Item::Table(inner), .. })) => inner,
+            Some((_, node)) => {
+                self.wrong_type(key, &node, "a table", None);
+                Table::default()
+            }
+        }
+    }
+
+    /// Notes every key that is left over; `of` is what the table is, `known` the keys that it may have.
+    pub fn no_more(&mut self, table: Table, of: &str, known: &[&str]) {
+        for (key, _) in table.entries {
+            let near = did_you_mean(&key.value, known.iter().copied());
+            let help = near.unwrap_or_else(|| format!("{of} may have {}", listed(known.iter().copied())));
+            self.error("unknown-key", &key.span, format!("`{}` is not a key of {of}", key.value), Some(help));
+        }
+    }
+}
+
+/// A file of a similar name in the same folder.
+fn near_file(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names: Vec<String> =
+        std::fs::read_dir(folder).ok()?.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
+    did_you_mean(name, names.iter().map(String::as_str))
+}

@@ -1,0 +1,29 @@
+//! From TOML to the plain values that templates and actions take.
+
+use serde_json::Value;
+use toml::de::DeValue;
+
+use super::Node;
+
+/// A value that holds no others. Times become text; infinite numbers and integers beyond 64 bits, which JSON lacks, do
+/// too.
+pub(super) fn scalar(value: &DeValue<'_>) -> Option<Value> {
+    Some(match value {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Integer(n) => {
+            i64::from_str_radix(n.as_str(), n.radix()).map_or_else(|_| n.to_string().into(), Into::into)
+        }
+        DeValue::Float(n) => {
+            let number = n.as_str().parse().ok().and_then(serde_json::Number::from_f64);
+            number.map_or_else(|| n.as_str().into(), Value::Number)
+        }
+        DeValue::Boolean(b) => Value::Bool(*b),
+        DeValue::Datetime(time) => time.to_string().into(),
+        DeValue::Array(_) | DeValue::Table(_) => return None,
+    })
+}
+
+/// The TOML value that `text` is, else `text` itself.
+pub fn toml_or_text(text: &str) -> Value {
+    DeValue::parse(text).map_or_else(|_| text.into(), |v| Node::new(v.get_ref(), v.span()).plain())
+}

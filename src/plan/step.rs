@@ -1,0 +1,85 @@
+//! One step: the keys that every step may have are taken off, the rest are the action's parameters.
+
+use super::parse::{is_name, places};
+use super::{Retry, Step};
+use crate::document::{Item, Node, Reader, Table};
+use crate::finding::Span;
+
+/// Most attempts after the first; more is a typo.
+const MOST_RETRIES: u32 = 1000;
+
+pub(super) fn step(reader: &mut Reader, phase: &str, node: Node) -> Option<Step> {
+    let Item::Table(mut table) = node.item else {
+        let help = format!("write [[phase.{phase}.step]] and under it the step's keys");
+        reader.wrong_type("step", &node, "a table", Some(help));
+        return None;
+    };
+    let header = header(&table, &node.span);
+    let id = reader.required(&mut table, "id", &header, "a step");
+    let name = id.as_ref().map_or_else(|| "a step".to_owned(), |id| format!("step `{}`", id.value));
+    let here = id.as_ref().map_or(header, |id| id.span.clone());
+    let action = reader.required(&mut table, "action", &here, &name);
+    let hosts = reader.string(&mut table, "hosts");
+    let needs = reader.strings(&mut table, "needs");
+    let when = reader.string(&mut table, "when");
+    let r#become = reader.flag(&mut table, "become").unwrap_or_default();
+    let retry = retry(reader, &mut table);
+    let timeout = reader.duration(&mut table, "timeout");
+    let sensitive = reader.flag(&mut table, "sensitive").unwrap_or_default();
+    let tags = reader.strings(&mut table, "tags").unwrap_or_default();
+
+    let (id, action) = (id?, action?);
+    is_name(reader, &id, "a step's id");
+    let (mut spans, mut key_spans) = (vec![(String::new(), here)], Vec::new());
+    for (key, node) in &table.entries {
+        let pointer = format!("/{}", key.value);
+        key_spans.push((pointer.clone(), key.span.clone()));
+        places(&pointer, node, &mut spans, &mut key_spans);
+    }
+    let params = table.plain();
+    Some(Step { id, action, hosts, needs, when, r#become, retry, timeout, sensitive, tags, params, spans, key_spans })
+}
+
+fn retry(reader: &mut Reader, table: &mut Table) -> Retry {
+    let default = Retry::default();
+    let times = reader.integer(table, "retry", 0..=MOST_RETRIES).unwrap_or(default.times);
+    let delay_key = table.entries.iter().find(|(k, _)| k.value == "retry_delay").map(|(k, _)| k.span.clone());
+    let delay = reader.duration(table, "retry_delay").unwrap_or(default.delay);
+    if let (0, Some(span)) = (times, delay_key) {
+        let help = "add `retry = 3`, or leave `retry_delay` out".to_owned();
+        reader.error("useless-key", &span, "`retry_delay` without `retry` does nothing", Some(help));
+    }
+    Retry { times, delay }
+}
+
+/// The step's header, or its first key where it has none.
+fn header(table: &Table, span: &Span) -> Span {
+    let first = table.entries.first().map_or(span.start, |(key, _)| key.span.start);
+    if span.start < first {
+        span.clone()
+    } else {
+        table.entries.first().map_or(span.clone(), |(key, _)| key.span.clone())
+    }
+}
+
+impl Step {
+    /// Where a parameter's value stands; of one that the step does not have, the nearest place around it.
+    pub fn place(&self, pointer: &str) -> Span {
+        nearest(&self.spans, pointer).unwrap_or_else(|| self.id.span.clone())
+    }
+
+    /// Where a parameter's key stands; of one that the step does not have, the step's id.
+    pub fn key_place(&self, pointer: &str) -> Span {
+        nearest(&self.key_spans, pointer).unwrap_or_else(|| self.id.span.clone())
+    }
+}
+
+fn nearest(spans: &[(String, Span)], pointer: &str) -> Option<Span> {
+    let mut pointer = pointer;
+    loop {
+        if let Some((_, span)) = spans.iter().find(|(p, _)| p == pointer) {
+            return Some(span.clone());
+        }
+        pointer = &pointer[..pointer.rfind('/')?];
+    }
+}
