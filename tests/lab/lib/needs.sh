@@ -3,7 +3,7 @@
 
 DEBIAN_PACKAGES=(
     busybox-static conntrack containerd containernetworking-plugins curl ethtool ipset
-    iproute2 iptables jq kmod nftables openssh-server openssl runc sudo
+    iproute2 iptables iputils-ping jq kmod nftables openssh-server openssl runc sudo
 )
 
 require_root() {
