@@ -9,6 +9,7 @@ mod files;
 pub mod http;
 pub mod kube;
 mod lifetime;
+pub mod node;
 mod registry;
 pub mod vault;
 

@@ -1,5 +1,5 @@
 # What a shell of ours knows: sent once, when it starts. POSIX sh with coreutils or busybox; every name starts with _ro_.
-# shellcheck shell=sh disable=SC2034
+# shellcheck shell=sh disable=SC2154
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
@@ -20,7 +20,7 @@ _ro_hello() {
 	else
 		_ro_g=$(ps -o pgid= -p $$)
 	fi 2>/dev/null
-	printf '%s\n' $_ro_g
+	printf '%s\n' "$_ro_g"
 }
 
 # PATH...: one line for each that is there.
@@ -148,7 +148,7 @@ _ro_write() (
 		printf 'the new content is not valid\n' >&2
 		exit 1
 	fi
-	if [ -n "$5" ] && [ -e "$1" ]; then cp -p -- "$1" "$5" || exit; fi
+	if [ -n "$5" ] && [ -e "$1" ]; then cp -p -- "$1" "$1.$(date +%Y%m%d-%H%M%S)~" || exit; fi
 	sync "$tmp" 2>/dev/null
 	if [ -L "$1" ] && [ -d "$1" ]; then rm -f -- "$1" || exit; fi
 	mv -f -- "$tmp" "$1"

@@ -88,7 +88,7 @@ impl Shell {
         let text = mode.encode(format!("{LIBRARY}\n{}", frame.text("</dev/null")));
         let done = streams.send(&frame, &[&text], false, deadline, &|_| {}).await?;
         let answer = done.first().map(|d| (d.stdout.text(), d.stderr.text())).unwrap_or_default();
-        let Ok(group) = answer.0.parse() else {
+        let Ok(group) = answer.0.trim().parse() else {
             return Err(Broken { deadline: false, seen: format!("{}\n{}", answer.0, answer.1) });
         };
         Ok(Self { streams, mode, group, last_used: Instant::now() })

@@ -256,8 +256,8 @@ pub struct WriteFile {
     pub content: Bytes,
     /// Mode (default 0600), owner and group.
     pub attributes: Attributes,
-    /// Where to keep a copy of the file that is there now.
-    pub backup: Option<String>,
+    /// Whether a copy of the file that is there now is kept beside it, with the time in its name.
+    pub backup: bool,
     /// A command that must end well before the new file is put in place; `%s` stands for its temporary path.
     pub validate: Option<String>,
 }

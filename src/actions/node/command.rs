@@ -1,0 +1,264 @@
+//! `node.command`: a command on a host, guarded so that it runs only when it is needed.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::effects::{file_at, look};
+use super::params::{check_path, refuse};
+use crate::actions::{Action, Spec, Verdict};
+use crate::connect::host::{self, Read, Run};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::Diff;
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, ParamError, Place, Role};
+use crate::secret::redact;
+
+/// Lines of output in an error.
+const LINES: usize = 20;
+
+/// Runs a command. Without a guard (`creates`, `removes`, `unless`, `only_if`) it runs every time and always counts as a
+/// change. With `changes = false` it only looks: it runs in previews too, and its exit status is the check.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// Script for `sh`. Its exit status is that of its last command, so begin longer ones with `set -e`.
+    #[serde(default)]
+    pub command: Option<String>,
+    /// Program and arguments, taken as they are, in the place of `command`. Visible to all on the host while it runs.
+    #[serde(default)]
+    pub argv: Vec<String>,
+    /// It is not run when there is something at this absolute path.
+    #[serde(default)]
+    pub creates: Option<String>,
+    /// It is not run when there is nothing at this absolute path.
+    #[serde(default)]
+    pub removes: Option<String>,
+    /// It is not run when this script for `sh` ends with status 0. Runs in previews too: it must only look.
+    #[serde(default)]
+    pub unless: Option<String>,
+    /// It is only run when this script for `sh` ends with status 0. Runs in previews too: it must only look.
+    #[serde(default)]
+    pub only_if: Option<String>,
+    /// What it reads on standard input. The place for secrets: nobody on the host can see it.
+    #[serde(default)]
+    pub stdin: Option<String>,
+    /// Folder in which it runs, also its guards. Default: the user's home.
+    #[serde(default)]
+    pub cwd: Option<String>,
+    /// Exit statuses that are right.
+    #[serde(default = "zero")]
+    pub ok_exit_codes: Vec<i32>,
+    /// Whether it changes anything. With `false` it is a check.
+    #[serde(default = "yes")]
+    pub changes: bool,
+    /// With `changes = false`: whether it is asked again until its status is right or the step's timeout ends.
+    #[serde(default)]
+    pub wait: bool,
+}
+
+fn zero() -> Vec<i32> {
+    vec![0]
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Spec for Command {
+    const NAME: &'static str = "node.command";
+    const SUMMARY: &'static str = "a command, run only when it is needed";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Change;
+    const OUTPUTS: &'static [Output] = &[
+        Output {
+            name: "stdout",
+            about: "standard output without its last line break, the last MiB; empty when not run",
+        },
+        Output { name: "stderr", about: "standard error, likewise" },
+        Output { name: "exit_code", about: "exit status; null when a guard kept it from running" },
+    ];
+    const EXAMPLE: &'static str = r#"
+[[phase.prepare.step]]
+id = "swap-off"
+action = "node.command"
+hosts = "pis"
+become = true
+command = "swapoff -a"
+unless = "test $(wc -l < /proc/swaps) -le 1"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        if self.command.is_some() == !self.argv.is_empty() {
+            return refuse("command", "give either `command` or `argv`");
+        }
+        let words = self.command.iter().chain(&self.argv);
+        if words.into_iter().any(|text| redact(text) != *text) {
+            let parameter = if self.command.is_some() { "command" } else { "argv" };
+            return refuse(
+                parameter,
+                "it has a secret in it, which others on the host could see: hand it over by `stdin`",
+            );
+        }
+        for (name, path) in [("creates", &self.creates), ("removes", &self.removes), ("cwd", &self.cwd)] {
+            if let Some(path) = path {
+                check_path(name, path)?;
+            }
+        }
+        if self.ok_exit_codes.is_empty() {
+            return refuse("ok_exit_codes", "it cannot be empty");
+        }
+        if !self.changes && self.guards().next().is_some() {
+            return refuse("changes", "guards are for commands that change something; use `when` to leave out a check");
+        }
+        if self.wait && self.changes {
+            return refuse("wait", "only a check (`changes = false`) can be waited for");
+        }
+        Ok(())
+    }
+}
+
+/// What keeps a command from running.
+enum Guard<'a> {
+    /// Something is there.
+    Creates(&'a str),
+    /// Nothing is there.
+    Removes(&'a str),
+    /// A script ends well.
+    Unless(&'a str),
+    /// A script does not end well.
+    OnlyIf(&'a str),
+}
+
+impl Command {
+    fn run(&self) -> Run {
+        let command = match &self.command {
+            Some(script) => host::Command::Shell(script.clone()),
+            None => host::Command::Argv(self.argv.clone()),
+        };
+        Run { command, cwd: self.cwd.clone(), stdin: self.stdin.as_deref().unwrap_or_default().into() }
+    }
+
+    fn guards(&self) -> impl Iterator<Item = Guard<'_>> {
+        let guards = [
+            self.creates.as_deref().map(Guard::Creates),
+            self.removes.as_deref().map(Guard::Removes),
+            self.unless.as_deref().map(Guard::Unless),
+            self.only_if.as_deref().map(Guard::OnlyIf),
+        ];
+        guards.into_iter().flatten()
+    }
+
+    fn line(&self) -> String {
+        let text = self.run().command.to_string();
+        let mut lines = text.lines();
+        let first = lines.next().unwrap_or_default().to_owned();
+        let more = lines.count();
+        if more == 0 { first } else { format!("{first} … ({} lines)", more + 1) }
+    }
+
+    fn judge(&self, done: &host::Done) -> Result<(), Problem> {
+        if self.ok_exit_codes.contains(&done.exit) {
+            return Ok(());
+        }
+        let said = if done.stderr.length > 0 { &done.stderr } else { &done.stdout };
+        let said = said.last_lines(LINES);
+        let said = if said.is_empty() { " and printed nothing".to_owned() } else { format!(":\n{said}") };
+        let problem = Problem::new(format!("`{}` ended with {}{said}", self.line(), status(done.exit)));
+        Err(match done.exit {
+            127 => problem.hint("is the program installed, and in the PATH of the user that the step runs as?"),
+            126 => problem.hint("is it executable, and does `cwd` exist?"),
+            _ => problem,
+        })
+    }
+
+    /// The command's own result: from its run, or from the probe of a check.
+    fn result<'a>(&self, facts: &'a [Fact], done: &'a [Done]) -> Option<&'a host::Done> {
+        match (done.last(), facts.first()) {
+            (Some(Done::Host(done)), _) => Some(done),
+            (None, Some(Fact::Host(host::Fact::Run(done)))) if !self.changes => Some(done),
+            _ => None,
+        }
+    }
+}
+
+impl Guard<'_> {
+    fn probe(&self, cwd: Option<&String>) -> Probe {
+        match self {
+            Self::Creates(path) | Self::Removes(path) => look(path, Read::Stat),
+            Self::Unless(script) | Self::OnlyIf(script) => {
+                Probe::Host(host::Probe::Run(Run { cwd: cwd.cloned(), ..Run::shell(*script) }))
+            }
+        }
+    }
+
+    /// Why the command need not run; `None`: it must, for all that this guard says.
+    fn holds(&self, facts: &[Fact], index: usize) -> Option<String> {
+        let there = file_at(facts, index).is_some();
+        let well = matches!(facts.get(index), Some(Fact::Host(host::Fact::Run(done))) if done.exit == 0);
+        match self {
+            Self::Creates(path) => there.then(|| format!("{path} is there")),
+            Self::Removes(path) => (!there).then(|| format!("{path} is not there")),
+            Self::Unless(_) => well.then(|| "`unless` holds".to_owned()),
+            Self::OnlyIf(_) => (!well).then(|| "`only_if` does not hold".to_owned()),
+        }
+    }
+}
+
+impl Action for Command {
+    fn probes(&self) -> Vec<Probe> {
+        if self.changes {
+            self.guards().map(|guard| guard.probe(self.cwd.as_ref())).collect()
+        } else {
+            vec![Probe::Host(host::Probe::Run(self.run()))]
+        }
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        if self.changes {
+            let kept = self.guards().enumerate().find_map(|(index, guard)| guard.holds(facts, index));
+            return kept.map_or_else(
+                || Verdict::Change(Diff::act(format!("run {}", self.line()))),
+                |seen| Verdict::Same { seen },
+            );
+        }
+        let Some(done) = self.result(facts, &[]) else {
+            return Verdict::Blocked(Problem::new("the host did not say how the command ended"));
+        };
+        match self.judge(done) {
+            Ok(()) => Verdict::Same { seen: done.stdout.text().lines().next().unwrap_or_default().to_owned() },
+            Err(_) if self.wait => {
+                let said = if done.stderr.length > 0 { &done.stderr } else { &done.stdout };
+                Verdict::Wait { seen: format!("{} {}", status(done.exit), said.last_lines(1)).trim().to_owned() }
+            }
+            Err(problem) => Verdict::Blocked(problem),
+        }
+    }
+
+    fn next(&self, _facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        match done.last() {
+            Some(Done::Host(done)) => self.judge(done).map(|()| None),
+            _ => Ok(Some(Effect::Host(host::Effect::Run(self.run())))),
+        }
+    }
+
+    fn outputs(&self, facts: &[Fact], done: &[Done]) -> Outputs {
+        let result = self.result(facts, done);
+        let text = |of: fn(&host::Done) -> &host::Output| json!(result.map(|d| of(d).text()).unwrap_or_default());
+        Outputs::from_iter([
+            ("stdout".to_owned(), text(|d| &d.stdout)),
+            ("stderr".to_owned(), text(|d| &d.stderr)),
+            ("exit_code".to_owned(), result.map_or(Value::Null, |d| json!(d.exit))),
+        ])
+    }
+
+    fn printed(&self, done: &[Done]) -> String {
+        let Some(Done::Host(done)) = done.last() else { return String::new() };
+        let texts = [&done.stdout, &done.stderr].map(host::Output::text);
+        texts.iter().filter(|text| !text.is_empty()).map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn status(exit: i32) -> String {
+    if exit > 128 { format!("exit status {exit} (signal {})", exit - 128) } else { format!("exit status {exit}") }
+}

@@ -1,0 +1,200 @@
+//! A file with this content and these attributes: what `node.file`, `node.template` and the drop-in files have in common.
+
+use crate::actions::Verdict;
+use crate::connect::host::{self, Attributes, CONTENT_LIMIT, File, FileKind, WriteFile, sha256};
+use crate::diff::{Delta, Diff};
+use crate::event::Problem;
+
+use super::effects::diff_attributes;
+
+/// Mode of a new file when the step does not say.
+const NEW_FILE: u32 = 0o644;
+
+/// The file that is wanted.
+pub struct Wanted<'a> {
+    /// Where.
+    pub path: &'a str,
+    /// All of it.
+    pub content: &'a str,
+    /// Those to set; of a file that is there, the others stay as they are.
+    pub attributes: Attributes,
+    /// Whether the file that is there is kept beside.
+    pub backup: bool,
+    /// Command that must accept the new content.
+    pub validate: Option<&'a str>,
+}
+
+impl Wanted<'_> {
+    /// What would change. Empty: nothing.
+    ///
+    /// # Errors
+    /// When something lies there that is not to be replaced.
+    pub fn diff(&self, seen: Option<&File>) -> Result<Diff, Problem> {
+        let mut diff = Diff::default();
+        match seen.map(|f| &f.kind) {
+            Some(kind @ (FileKind::Directory | FileKind::Other)) => {
+                let problem = Problem::new(format!("{} is a {}", self.path, kind.name()));
+                return Err(problem.hint("choose another path, or remove what is there first"));
+            }
+            Some(FileKind::Link(target)) => {
+                diff.push_field("kind", Some(format!("link to {target}")), Some("file".to_owned()));
+            }
+            Some(FileKind::Regular) | None => {}
+        }
+        if !self.same_content(seen) {
+            diff.0.push(text_delta(self.path, seen, Some(self.content.as_bytes())));
+        }
+        diff_attributes(&mut diff, seen, &self.attributes);
+        Ok(diff)
+    }
+
+    /// The same as an action's verdict.
+    pub fn verdict(&self, seen: Option<&File>) -> Verdict {
+        match self.diff(seen) {
+            Ok(diff) if diff.is_empty() => Verdict::Same { seen: String::new() },
+            Ok(diff) => Verdict::Change(diff),
+            Err(problem) => Verdict::Blocked(problem),
+        }
+    }
+
+    /// What brings it about.
+    pub fn effect(&self, seen: Option<&File>) -> host::Effect {
+        let path = self.path.to_owned();
+        let regular = seen.filter(|f| f.kind == FileKind::Regular);
+        if regular.is_some() && self.same_content(seen) {
+            return host::Effect::Attributes { path, attributes: self.attributes.clone() };
+        }
+        let number = |wanted: &Option<String>, seen: Option<u32>| wanted.clone().or(seen.map(|n| n.to_string()));
+        host::Effect::WriteFile(WriteFile {
+            path,
+            content: self.content.into(),
+            attributes: Attributes {
+                mode: Some(self.attributes.mode.or(regular.map(|f| f.mode)).unwrap_or(NEW_FILE)),
+                owner: number(&self.attributes.owner, regular.map(|f| f.uid)),
+                group: number(&self.attributes.group, regular.map(|f| f.gid)),
+            },
+            backup: self.backup,
+            validate: self.validate.map(str::to_owned),
+        })
+    }
+
+    fn same_content(&self, seen: Option<&File>) -> bool {
+        let Some(file) = seen.filter(|f| f.kind == FileKind::Regular) else { return false };
+        match &file.content {
+            Some(content) => content == self.content.as_bytes(),
+            None => file.sha256.as_ref() == Some(&sha256(self.content.as_bytes())),
+        }
+    }
+}
+
+/// How a file's content changes: as text, or as size and hash where it is no text or too long to read.
+pub fn text_delta(path: &str, seen: Option<&File>, wanted: Option<&[u8]>) -> Delta {
+    let regular = seen.filter(|f| f.kind == FileKind::Regular);
+    let before = match regular {
+        Some(File { content: Some(content), .. }) => text(content),
+        Some(_) => None,
+        None => Some(String::new()),
+    };
+    let after = wanted.map_or(Some(String::new()), text);
+    if let (Some(before), Some(after)) = (before, after)
+        && before != after
+    {
+        return Delta::Text { label: path.to_owned(), before, after };
+    }
+    let before = regular.map(|f| summary(f.size, f.sha256.as_deref().unwrap_or_default()));
+    let after = wanted.map(|bytes| summary(bytes.len() as u64, &sha256(bytes)));
+    Delta::Field { path: format!("{path} content"), before, after, owner: None }
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    let short = bytes.len() <= CONTENT_LIMIT && !bytes.contains(&0);
+    short.then(|| std::str::from_utf8(bytes).ok().map(str::to_owned)).flatten()
+}
+
+fn summary(size: u64, sha256: &str) -> String {
+    format!("{size} bytes, sha256 {}…", &sha256[..sha256.len().min(12)])
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A regular file of root's.
+    pub fn regular(content: &str, mode: u32) -> File {
+        File {
+            kind: FileKind::Regular,
+            mode,
+            uid: 0,
+            gid: 0,
+            owner: "root".into(),
+            group: "root".into(),
+            size: content.len() as u64,
+            sha256: Some(sha256(content.as_bytes())),
+            content: Some(content.as_bytes().to_vec()),
+        }
+    }
+
+    fn wanted(content: &str) -> Wanted<'_> {
+        Wanted { path: "/etc/x", content, attributes: Attributes::default(), backup: false, validate: None }
+    }
+
+    fn lines(diff: &Diff) -> Vec<String> {
+        diff.0.iter().flat_map(Delta::lines).collect()
+    }
+
+    #[test]
+    fn the_same_file_is_no_change_even_when_only_its_hash_is_known() {
+        let mut file = regular("a\n", 0o600);
+        assert!(wanted("a\n").diff(Some(&file)).unwrap().is_empty());
+        file.content = None;
+        assert!(wanted("a\n").diff(Some(&file)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn texts_are_compared_line_by_line() {
+        let diff = wanted("a\nb\n").diff(Some(&regular("a\n", 0o600))).unwrap();
+        assert_eq!(lines(&diff), ["~ /etc/x", "@@ -1 +1,2 @@", " a", "+b"]);
+    }
+
+    #[test]
+    fn binary_and_long_files_are_summed_up() {
+        let mut file = regular("\0", 0o600);
+        let diff = wanted("a").diff(Some(&file)).unwrap();
+        assert_eq!(lines(&diff), ["~ /etc/x content: 1 bytes, sha256 6e340b9cffb3… → 1 bytes, sha256 ca978112ca1b…"]);
+        file.content = None;
+        file.size = 300_000;
+        assert!(lines(&wanted("a").diff(Some(&file)).unwrap())[0].contains("300000 bytes"));
+    }
+
+    #[test]
+    fn an_empty_file_that_is_not_there_is_a_change() {
+        assert!(!wanted("").diff(None).unwrap().is_empty());
+    }
+
+    #[test]
+    fn attributes_that_are_not_given_stay_as_they_are() {
+        let host::Effect::WriteFile(write) = wanted("b").effect(Some(&regular("a", 0o640))) else { panic!() };
+        let kept = Attributes { mode: Some(0o640), owner: Some("0".into()), group: Some("0".into()) };
+        assert_eq!(write.attributes, kept);
+        let host::Effect::WriteFile(write) = wanted("b").effect(None) else { panic!() };
+        assert_eq!(write.attributes, Attributes { mode: Some(0o644), owner: None, group: None });
+    }
+
+    #[test]
+    fn only_attributes_are_set_when_the_content_is_right() {
+        let mut file = wanted("a");
+        file.attributes = Attributes { mode: Some(0o600), owner: Some("bob".into()), group: Some("0".into()) };
+        let diff = file.diff(Some(&regular("a", 0o644))).unwrap();
+        assert_eq!(lines(&diff), ["~ mode: 0644 → 0600", "~ owner: root → bob"]);
+        assert!(matches!(file.effect(Some(&regular("a", 0o644))), host::Effect::Attributes { .. }));
+    }
+
+    #[test]
+    fn a_link_is_replaced_openly_and_a_directory_never() {
+        let mut file = regular("a", 0o777);
+        file.kind = FileKind::Link("/else".into());
+        assert_eq!(lines(&wanted("a").diff(Some(&file)).unwrap())[0], "~ kind: link to /else → file");
+        file.kind = FileKind::Directory;
+        assert!(matches!(wanted("a").verdict(Some(&file)), Verdict::Blocked(_)));
+    }
+}

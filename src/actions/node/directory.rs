@@ -1,0 +1,130 @@
+//! `node.directory`: a directory, or none, at a path.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::effects::{diff_attributes, file_at, in_turn, look};
+use super::params::{Mode, check_path, refuse, trimmed};
+use crate::actions::{Action, Spec, Verdict};
+use crate::connect::host::{self, Attributes, FileKind, Read};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::Diff;
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, ParamError, Place, Role};
+
+/// Makes a directory with its parents, or removes one with all that is in it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Directory {
+    /// Absolute path on the host.
+    pub path: String,
+    /// What is wanted at the path.
+    #[serde(default)]
+    pub state: State,
+    /// Mode, such as "0755". Default: as it is; of a new one what the host's umask makes of 0777.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// Owner, name or number. Default: as it is.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Group, name or number. Default: as it is.
+    #[serde(default)]
+    pub group: Option<String>,
+}
+
+/// What is wanted at a path.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// A directory.
+    #[default]
+    Directory,
+    /// Nothing: a directory is removed with all that is in it.
+    Absent,
+}
+
+impl Spec for Directory {
+    const NAME: &'static str = "node.directory";
+    const SUMMARY: &'static str = "a directory, or none, at a path";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Change;
+    const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "the path" }];
+    const EXAMPLE: &'static str = r#"
+[[phase.prepare.step]]
+id = "data"
+action = "node.directory"
+hosts = "pis"
+become = true
+path = "/srv/trading/data"
+mode = "0750"
+owner = "trading"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        check_path("path", &self.path)?;
+        if self.state == State::Absent {
+            let depth = self.path.split('/').filter(|name| !name.is_empty() && *name != ".").count();
+            if depth < 2 {
+                return refuse("path", format!("\"{}\" is too near the root to be removed", self.path));
+            }
+            if self.mode.is_some() || self.owner.is_some() || self.group.is_some() {
+                return refuse("state", "what is absent has no mode or owner");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Directory {
+    fn attributes(&self) -> Attributes {
+        Attributes { mode: self.mode.map(|m| m.0), owner: self.owner.clone(), group: self.group.clone() }
+    }
+}
+
+impl Action for Directory {
+    fn probes(&self) -> Vec<Probe> {
+        vec![look(&trimmed(&self.path), Read::Stat)]
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        let seen = file_at(facts, 0);
+        let path = trimmed(&self.path);
+        let wrong_kind = |kind: &FileKind| {
+            let what = match kind {
+                FileKind::Link(target) => format!("a link to {target}"),
+                other => format!("a {}", other.name()),
+            };
+            Verdict::Blocked(
+                Problem::new(format!("{path} is {what}, not a directory"))
+                    .hint("give the path that is meant, or remove what is there with `node.file`"),
+            )
+        };
+        match (seen, self.state) {
+            (None, State::Absent) => Verdict::Same { seen: String::new() },
+            (Some(file), _) if file.kind != FileKind::Directory => wrong_kind(&file.kind),
+            (Some(_), State::Absent) => Verdict::Change(Diff::act(format!("remove {path} with all that is in it"))),
+            (seen, State::Directory) => {
+                let mut diff = Diff::default();
+                if seen.is_none() {
+                    diff.push_field(path, None, Some("directory".to_owned()));
+                }
+                diff_attributes(&mut diff, seen, &self.attributes());
+                if diff.is_empty() { Verdict::Same { seen: String::new() } } else { Verdict::Change(diff) }
+            }
+        }
+    }
+
+    fn next(&self, _facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        let path = trimmed(&self.path);
+        let effect = match self.state {
+            State::Directory => host::Effect::Directory { path, attributes: self.attributes() },
+            State::Absent => host::Effect::Remove { path },
+        };
+        in_turn(&[effect], done)
+    }
+
+    fn outputs(&self, _facts: &[Fact], _done: &[Done]) -> Outputs {
+        Outputs::from_iter([("path".to_owned(), json!(self.path))])
+    }
+}

@@ -1,0 +1,41 @@
+//! Small steps between actions and a host's probes, facts and effects.
+
+use crate::connect::host::{self, Attributes, File};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::Diff;
+use crate::event::Problem;
+
+use super::params::Mode;
+
+/// A question about a path.
+pub fn look(path: &str, read: host::Read) -> Probe {
+    Probe::Host(host::Probe::File { path: path.to_owned(), read })
+}
+
+/// What lies at the path that the probe at `index` asked about.
+pub fn file_at(facts: &[Fact], index: usize) -> Option<&File> {
+    match facts.get(index) {
+        Some(Fact::Host(host::Fact::File(file))) => file.as_ref(),
+        _ => None,
+    }
+}
+
+/// The next of a fixed list of effects: all of them have been judged by the host already.
+pub fn in_turn(effects: &[host::Effect], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    Ok(effects.get(done.len()).cloned().map(Effect::Host))
+}
+
+/// Adds what differs between a file's attributes and the wanted ones.
+pub fn diff_attributes(diff: &mut Diff, seen: Option<&File>, wanted: &Attributes) {
+    if let Some(mode) = wanted.mode {
+        diff.push_field("mode", seen.map(|f| Mode(f.mode).to_string()), Some(Mode(mode).to_string()));
+    }
+    let mut names = |what: &str, wanted: Option<&String>, seen: Option<(&str, u32)>| {
+        let Some(wanted) = wanted else { return };
+        if !seen.is_some_and(|(name, number)| name == wanted || number.to_string() == *wanted) {
+            diff.push_field(what, seen.map(|(name, _)| name.to_owned()), Some(wanted.clone()));
+        }
+    };
+    names("owner", wanted.owner.as_ref(), seen.map(|f| (f.owner.as_str(), f.uid)));
+    names("group", wanted.group.as_ref(), seen.map(|f| (f.group.as_str(), f.gid)));
+}

@@ -1,0 +1,130 @@
+//! `node.facts`: what a host is, and whether it is what the plan needs.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::params::refuse;
+use crate::actions::{Action, Spec, Verdict};
+use crate::connect::host::{self, System};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, ParamError, Place, Role};
+use crate::template::{Context, Templates};
+
+/// Asks a host what it is, for later steps, and checks what the plan needs of it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// Expressions over the facts that must hold, such as "arch in ['aarch64', 'x86_64']" or "memory_total >= 3500".
+    #[serde(default)]
+    pub require: Vec<String>,
+}
+
+impl Spec for Facts {
+    const NAME: &'static str = "node.facts";
+    const SUMMARY: &'static str = "what a host is, and whether it is what the plan needs";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Check;
+    const OUTPUTS: &'static [Output] = &[
+        Output { name: "hostname", about: "name that the host calls itself" },
+        Output { name: "os_id", about: "ID of /etc/os-release: debian" },
+        Output { name: "os_version", about: "VERSION_ID of /etc/os-release: \"12\"" },
+        Output { name: "os_name", about: "PRETTY_NAME of /etc/os-release" },
+        Output { name: "kernel", about: "kernel release" },
+        Output { name: "arch", about: "machine: aarch64, x86_64" },
+        Output { name: "model", about: "hardware model, as on a Raspberry Pi; else empty" },
+        Output { name: "page_size", about: "memory page, bytes" },
+        Output { name: "cpus", about: "processors" },
+        Output { name: "memory_total", about: "memory, MiB" },
+        Output { name: "memory_available", about: "memory that could be had without swapping, MiB" },
+        Output { name: "swap_total", about: "swap space, MiB" },
+        Output { name: "boot_id", about: "another one after each boot" },
+        Output { name: "uptime", about: "seconds since boot" },
+        Output { name: "init", about: "name of process 1: systemd" },
+        Output { name: "cgroup", about: "version of the control groups in use: 1 or 2" },
+        Output { name: "virtualization", about: "what systemd says it runs in: kvm, docker, none" },
+        Output { name: "user", about: "user that the step runs as" },
+        Output { name: "uid", about: "that user's number" },
+    ];
+    const EXAMPLE: &'static str = r#"
+[[phase.prepare.step]]
+id = "facts"
+action = "node.facts"
+hosts = "pis"
+require = ["arch in ['aarch64', 'x86_64']", "page_size == 4096", "memory_total >= 3500"]
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        let known = values(&System::default());
+        for (index, expression) in self.require.iter().enumerate() {
+            let parameter = format!("require/{index}");
+            let names = match Templates::new("").names_in_expression(expression) {
+                Ok(names) => names,
+                Err(error) => return refuse(&parameter, error),
+            };
+            if let Some(name) = names.iter().find(|name| !known.contains_key(*name)) {
+                let facts = known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                return refuse(&parameter, format!("there is no fact {name}; there are {facts}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Action for Facts {
+    fn probes(&self) -> Vec<Probe> {
+        vec![Probe::Host(host::Probe::System)]
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        let Some(system) = system(facts) else {
+            return Verdict::Blocked(Problem::new("the host did not say what it is"));
+        };
+        let values = values(system);
+        let context = Context::new(&values);
+        let templates = Templates::new("");
+        for expression in &self.require {
+            match templates.is_true(expression, &context) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let names = templates.names_in_expression(expression).ok();
+                    let used = |name: &&String| names.as_ref().is_some_and(|n| n.iter().any(|n| n == *name));
+                    let seen = values.keys().filter(used).map(|name| format!("{name} = {}", values[name]));
+                    let seen = seen.collect::<Vec<_>>().join(", ");
+                    return Verdict::Blocked(
+                        Problem::new(format!("`{expression}` does not hold: {seen}"))
+                            .hint("choose other hosts for the plan, or change what it requires"),
+                    );
+                }
+                Err(error) => {
+                    return Verdict::Blocked(Problem::new(format!("`{expression}` cannot be judged: {error}")));
+                }
+            }
+        }
+        let System { os_name, kernel, arch, cpus, memory_total, .. } = system;
+        Verdict::Same { seen: format!("{os_name}, {kernel} {arch}, {cpus} CPUs, {memory_total} MiB") }
+    }
+
+    fn next(&self, _facts: &[Fact], _done: &[Done]) -> Result<Option<Effect>, Problem> {
+        Ok(None)
+    }
+
+    fn outputs(&self, facts: &[Fact], _done: &[Done]) -> Outputs {
+        system(facts).map(values).unwrap_or_default()
+    }
+}
+
+fn system(facts: &[Fact]) -> Option<&System> {
+    match facts.first() {
+        Some(Fact::Host(host::Fact::System(system))) => Some(system),
+        _ => None,
+    }
+}
+
+fn values(system: &System) -> Map<String, Value> {
+    match serde_json::to_value(system) {
+        Ok(Value::Object(values)) => values,
+        _ => Map::new(),
+    }
+}

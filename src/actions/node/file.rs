@@ -1,0 +1,222 @@
+//! `node.file`: a file with this content, a link, or nothing at a path.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::content::{Wanted, text_delta};
+use super::effects::{diff_attributes, file_at, in_turn, look};
+use super::params::{Mode, check_path, refuse, trimmed};
+use crate::actions::{Action, PlainFile, Spec, Verdict};
+use crate::connect::host::{self, Attributes, FileKind, Read};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::Diff;
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, ParamError, Place, Role};
+
+/// Puts a file, a symbolic link, or nothing at a path. A file is replaced atomically; of a file that is there, mode and
+/// owner stay as they are unless given. Without `content` and `source` only mode and owner are set.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Absolute path on the host. Its directory must be there.
+    pub path: String,
+    /// Text of the file.
+    #[serde(default)]
+    pub content: Option<String>,
+    /// File whose text is taken as it is, below the plan's root.
+    #[serde(default)]
+    pub source: PlainFile,
+    /// What is wanted at the path.
+    #[serde(default)]
+    pub state: State,
+    /// Where a link points; only with `state = "link"`.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// Mode, such as "0644". Default: as it is; of a new file 0644.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// Owner, name or number. Default: as it is; of a new file the user that the step runs as.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Group, name or number. Default: as it is.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Whether the file that is there is kept beside, with the time in its name and `~` at its end.
+    #[serde(default)]
+    pub backup: bool,
+    /// Command that must accept the new file before it is put in place; `%s` stands for its temporary path, as in
+    /// `visudo -cf %s`.
+    #[serde(default)]
+    pub validate: Option<String>,
+}
+
+/// What is wanted at a path.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// A regular file.
+    #[default]
+    File,
+    /// A symbolic link.
+    Link,
+    /// Nothing.
+    Absent,
+}
+
+impl Spec for File {
+    const NAME: &'static str = "node.file";
+    const SUMMARY: &'static str = "a file, a link, or nothing at a path";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Change;
+    const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "the path" }];
+    const EXAMPLE: &'static str = r#"
+[[phase.prepare.step]]
+id = "motd"
+action = "node.file"
+hosts = "pis"
+become = true
+path = "/etc/motd"
+content = "Managed by rollout.\n"
+mode = "0644"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        check_path("path", &self.path)?;
+        if self.path.ends_with('/') {
+            return refuse("path", "the path of a file does not end with a slash");
+        }
+        let has_source = !self.source.path.is_empty();
+        if self.content.is_some() && has_source {
+            return refuse("source", "give either `content` or `source`");
+        }
+        check_validate(self.validate.as_deref())?;
+        let has_content = self.content.is_some() || has_source;
+        let has_attributes = self.mode.is_some() || self.owner.is_some() || self.group.is_some();
+        match self.state {
+            State::Link if self.target.is_none() => refuse("target", "a link needs a `target`"),
+            State::File | State::Absent if self.target.is_some() => {
+                refuse("target", "only a link has a `target`: set `state = \"link\"`")
+            }
+            State::Link | State::Absent if has_content || has_attributes => {
+                refuse("state", "only with `state = \"file\"` can content, mode and owner be given")
+            }
+            State::Link | State::Absent if self.validate.is_some() || self.backup => {
+                refuse("state", "`validate` and `backup` are for `state = \"file\"`")
+            }
+            State::File if !has_content && !has_attributes => {
+                refuse("content", "give `content` or `source`, or a mode or owner for the file that is there")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Refuses a validation command that does not look at the new file.
+pub fn check_validate(validate: Option<&str>) -> Result<(), ParamError> {
+    if validate.is_some_and(|command| !command.contains("%s")) {
+        return refuse("validate", "it must contain `%s`, which stands for the new file's temporary path");
+    }
+    Ok(())
+}
+
+impl File {
+    fn attributes(&self) -> Attributes {
+        Attributes { mode: self.mode.map(|m| m.0), owner: self.owner.clone(), group: self.group.clone() }
+    }
+
+    /// `None`: the content is not this step's business.
+    fn wanted(&self) -> Option<Wanted<'_>> {
+        let source = (!self.source.path.is_empty()).then_some(self.source.content.as_str());
+        Some(Wanted {
+            path: &self.path,
+            content: self.content.as_deref().or(source)?,
+            attributes: self.attributes(),
+            backup: self.backup,
+            validate: self.validate.as_deref(),
+        })
+    }
+
+    fn link(&self, seen: Option<&host::File>) -> Verdict {
+        let target = self.target.clone().unwrap_or_default();
+        match seen.map(|f| &f.kind) {
+            None => Verdict::Change(Diff::field(format!("{} →", self.path), None, Some(target))),
+            Some(FileKind::Link(now)) if *now == target => Verdict::Same { seen: String::new() },
+            Some(FileKind::Link(now)) => {
+                Verdict::Change(Diff::field(format!("{} →", self.path), Some(now.clone()), Some(target)))
+            }
+            Some(kind) => Verdict::Blocked(
+                Problem::new(format!("{} is a {}", self.path, kind.name()))
+                    .hint("remove it first, with a step of `state = \"absent\"`, if it may go"),
+            ),
+        }
+    }
+
+    fn absent(&self, seen: Option<&host::File>) -> Verdict {
+        match seen {
+            None => Verdict::Same { seen: String::new() },
+            Some(host::File { kind: FileKind::Directory, .. }) => Verdict::Blocked(
+                Problem::new(format!("{} is a directory", self.path))
+                    .hint("`node.directory` with `state = \"absent\"` removes directories"),
+            ),
+            Some(host::File { kind: FileKind::Link(target), .. }) => {
+                Verdict::Change(Diff::field(format!("{} →", self.path), Some(target.clone()), None))
+            }
+            Some(file) => Verdict::Change(Diff(vec![text_delta(&self.path, Some(file), None)])),
+        }
+    }
+
+    fn only_attributes(&self, seen: Option<&host::File>) -> Verdict {
+        let mut diff = Diff::default();
+        diff_attributes(&mut diff, seen, &self.attributes());
+        match seen.map(|f| &f.kind) {
+            Some(FileKind::Link(target)) => Verdict::Blocked(
+                Problem::new(format!("{} is a link to {target}, which has no mode of its own", self.path))
+                    .hint("give the path that it points to"),
+            ),
+            _ if diff.is_empty() => Verdict::Same { seen: String::new() },
+            _ => Verdict::Change(diff),
+        }
+    }
+}
+
+impl Action for File {
+    fn probes(&self) -> Vec<Probe> {
+        let read = if self.state == State::Link || (self.state == State::File && self.wanted().is_none()) {
+            Read::Stat
+        } else {
+            Read::Content
+        };
+        vec![look(&trimmed(&self.path), read)]
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        let seen = file_at(facts, 0);
+        match (self.state, self.wanted()) {
+            (State::File, Some(wanted)) => wanted.verdict(seen),
+            (State::File, None) => self.only_attributes(seen),
+            (State::Link, _) => self.link(seen),
+            (State::Absent, _) => self.absent(seen),
+        }
+    }
+
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        let seen = file_at(facts, 0);
+        let path = self.path.clone();
+        let effect = match (self.state, self.wanted()) {
+            (State::File, Some(wanted)) => wanted.effect(seen),
+            (State::File, None) if seen.is_none() => {
+                return Err(Problem::new(format!("there is no {path} whose mode or owner could be set"))
+                    .hint("give its `content`, or put this step after the one that makes it"));
+            }
+            (State::File, None) => host::Effect::Attributes { path, attributes: self.attributes() },
+            (State::Link, _) => host::Effect::Link { path, target: self.target.clone().unwrap_or_default() },
+            (State::Absent, _) => host::Effect::Remove { path },
+        };
+        in_turn(&[effect], done)
+    }
+
+    fn outputs(&self, _facts: &[Fact], _done: &[Done]) -> Outputs {
+        Outputs::from_iter([("path".to_owned(), json!(self.path))])
+    }
+}

@@ -1,0 +1,149 @@
+//! `node.kernel_module`: kernel modules are loaded, now and after each boot.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::content::Wanted;
+use super::effects::{file_at, in_turn, look};
+use super::params::{check_name, refuse};
+use crate::actions::{Action, Spec, Verdict};
+use crate::connect::host::{self, Attributes, Module, Read};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::Diff;
+use crate::event::Problem;
+use crate::plan::{ParamError, Place, Role};
+
+/// Loads kernel modules, and has them loaded at each boot by a file each in /etc/modules-load.d. A module that is part of
+/// the kernel needs neither.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KernelModule {
+    /// Names, such as "br_netfilter".
+    pub modules: Vec<String>,
+    /// Whether they are loaded at each boot, too.
+    #[serde(default = "yes")]
+    pub persist: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Spec for KernelModule {
+    const NAME: &'static str = "node.kernel_module";
+    const SUMMARY: &'static str = "kernel modules are loaded, now and after each boot";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Change;
+    const EXAMPLE: &'static str = r#"
+[[phase.prepare.step]]
+id = "modules"
+action = "node.kernel_module"
+hosts = "pis"
+become = true
+modules = ["br_netfilter", "overlay"]
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        if self.modules.is_empty() {
+            return refuse("modules", "name at least one module");
+        }
+        for (index, name) in self.modules.iter().enumerate() {
+            check_name(&format!("modules/{index}"), name)?;
+        }
+        Ok(())
+    }
+}
+
+/// One module as it is seen.
+struct Seen<'a> {
+    name: &'a str,
+    state: Module,
+    file: Option<&'a host::File>,
+}
+
+impl KernelModule {
+    fn seen<'a>(&'a self, facts: &'a [Fact]) -> impl Iterator<Item = Seen<'a>> {
+        let step = if self.persist { 2 } else { 1 };
+        self.modules.iter().enumerate().map(move |(index, name)| {
+            let state = match facts.get(index * step) {
+                Some(Fact::Host(host::Fact::Module(state))) => *state,
+                _ => Module::Absent,
+            };
+            let file = if self.persist { file_at(facts, index * step + 1) } else { None };
+            Seen { name, state, file }
+        })
+    }
+
+    fn drop_in<R>(&self, seen: &Seen<'_>, with: impl FnOnce(&Wanted<'_>) -> R) -> Option<R> {
+        if !self.persist || seen.state == Module::BuiltIn {
+            return None;
+        }
+        let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
+        let (path, content) = (file_of(seen.name), format!("{}\n", seen.name));
+        Some(with(&Wanted { path: &path, content: &content, attributes, backup: false, validate: None }))
+    }
+}
+
+fn file_of(module: &str) -> String {
+    format!("/etc/modules-load.d/{module}.conf")
+}
+
+impl Action for KernelModule {
+    fn probes(&self) -> Vec<Probe> {
+        let mut probes = Vec::new();
+        for name in &self.modules {
+            probes.push(Probe::Host(host::Probe::Module { name: name.clone() }));
+            if self.persist {
+                probes.push(look(&file_of(name), Read::Content));
+            }
+        }
+        probes
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        let mut diff = Diff::default();
+        let mut built_in = Vec::new();
+        for seen in self.seen(facts) {
+            match seen.state {
+                Module::Absent => {
+                    return Verdict::Blocked(
+                        Problem::new(format!(
+                            "the kernel has no module {}: it is neither loaded nor built in, and modprobe does not find it",
+                            seen.name
+                        ))
+                        .hint("is the name right, is kmod there, and is /lib/modules of the running kernel's version (a reboot after a kernel update)?"),
+                    );
+                }
+                Module::Available => {
+                    diff.push_field(format!("module {}", seen.name), None, Some("loaded".to_owned()));
+                }
+                Module::BuiltIn => built_in.push(seen.name),
+                Module::Loaded => {}
+            }
+            match self.drop_in(&seen, |wanted| wanted.diff(seen.file)) {
+                Some(Ok(change)) => diff.0.extend(change.0),
+                Some(Err(problem)) => return Verdict::Blocked(problem),
+                None => {}
+            }
+        }
+        if !diff.is_empty() {
+            return Verdict::Change(diff);
+        }
+        let seen = if built_in.is_empty() { String::new() } else { format!("built in: {}", built_in.join(", ")) };
+        Verdict::Same { seen }
+    }
+
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        let mut effects = Vec::new();
+        for seen in self.seen(facts) {
+            if seen.state == Module::Available {
+                effects.push(host::Effect::LoadModule { name: seen.name.to_owned() });
+            }
+            let write = self.drop_in(&seen, |wanted| {
+                wanted.diff(seen.file).is_ok_and(|diff| !diff.is_empty()).then(|| wanted.effect(seen.file))
+            });
+            effects.extend(write.flatten());
+        }
+        in_turn(&effects, done)
+    }
+}

@@ -1,0 +1,34 @@
+//! Hosts: commands, files, directories, kernel parameters and modules, facts. One file per action; what they share is in
+//! `params`, `content` and `effects`.
+
+mod command;
+mod content;
+mod directory;
+mod effects;
+mod facts;
+mod file;
+mod kernel_module;
+mod params;
+mod sysctl;
+mod template;
+
+pub use command::Command;
+pub use directory::Directory;
+pub use facts::Facts;
+pub use file::File;
+pub use kernel_module::KernelModule;
+pub use sysctl::Sysctl;
+pub use template::Template;
+
+use super::Registry;
+
+/// Adds the actions of this folder.
+pub fn register(registry: &mut Registry) {
+    registry.add::<Command>();
+    registry.add::<Directory>();
+    registry.add::<Facts>();
+    registry.add::<File>();
+    registry.add::<KernelModule>();
+    registry.add::<Sysctl>();
+    registry.add::<Template>();
+}

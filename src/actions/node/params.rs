@@ -1,0 +1,177 @@
+//! Parameters that several actions have.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+
+use crate::plan::ParamError;
+
+/// Permission bits, written as a string of octal digits: `"0644"` and `"644"` are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mode(pub u32);
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ModeVisitor)
+    }
+}
+
+struct ModeVisitor;
+
+impl Visitor<'_> for ModeVisitor {
+    type Value = Mode;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a mode such as \"0644\"")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Mode, E> {
+        let digits = (3..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        let octal = digits.then(|| u32::from_str_radix(text, 8).ok()).flatten();
+        octal.map(Mode).ok_or_else(|| E::custom(format!("\"{text}\" is no mode: write octal digits such as \"0644\"")))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Mode, E> {
+        let quoted = format!("{number:04}");
+        Err(E::custom(format!("write the mode as a string, \"{quoted}\": a number is not read as octal")))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Mode, E> {
+        self.visit_u64(number.unsigned_abs())
+    }
+}
+
+impl JsonSchema for Mode {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Mode".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-7]{3,4}$" })
+    }
+}
+
+/// A text, or a number or truth value that is taken as text: `1`, `true` as `1`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scalar(pub String);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+struct ScalarVisitor;
+
+impl Visitor<'_> for ScalarVisitor {
+    type Value = Scalar;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a value such as \"1\"")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Scalar, E> {
+        Ok(Scalar(text.to_owned()))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Scalar, E> {
+        Ok(Scalar(number.to_string()))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Scalar, E> {
+        Ok(Scalar(number.to_string()))
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Scalar, E> {
+        Ok(Scalar(u8::from(value).to_string()))
+    }
+}
+
+impl JsonSchema for Scalar {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Scalar".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "integer", "boolean"] })
+    }
+}
+
+/// A parameter that is refused.
+pub fn refuse<T>(parameter: &str, message: impl Display) -> Result<T, ParamError> {
+    Err(ParamError { pointer: format!("/{parameter}"), message: message.to_string() })
+}
+
+/// Refuses what is no absolute path of one line.
+pub fn check_path(parameter: &str, path: &str) -> Result<(), ParamError> {
+    if !path.starts_with('/') {
+        return refuse(parameter, format!("\"{path}\" must be an absolute path"));
+    }
+    if path.contains(['\n', '\0']) {
+        return refuse(parameter, "a path cannot have line breaks or NUL characters");
+    }
+    if path.split('/').any(|name| name == "..") {
+        return refuse(parameter, format!("\"{path}\" must say where it leads without `..`"));
+    }
+    Ok(())
+}
+
+/// A path without slashes at its end: with one, a link would be taken for where it points.
+pub fn trimmed(path: &str) -> String {
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() }
+}
+
+/// Refuses what cannot be a file's name of its own, such as in `/etc/sysctl.d`.
+pub fn check_name(parameter: &str, name: &str) -> Result<(), ParamError> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(fine) {
+        return refuse(parameter, format!("\"{name}\" must be a name of letters, digits, `-`, `_` and `.`"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(json: &str) -> Result<u32, String> {
+        serde_json::from_str::<Mode>(json).map(|m| m.0).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn modes_are_octal_strings() {
+        assert_eq!(mode("\"644\""), Ok(0o644));
+        assert_eq!(mode("\"0644\""), mode("\"644\""));
+        assert_eq!(mode("\"4755\""), Ok(0o4755));
+        for wrong in ["\"0888\"", "\"+644\"", "\"u=rw\"", "\"7\"", "\"00644\""] {
+            assert!(mode(wrong).is_err_and(|e| e.contains("octal digits")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_no_mode_and_the_error_shows_the_cure() {
+        assert!(mode("644").is_err_and(|e| e.contains("\"0644\"")));
+    }
+
+    #[test]
+    fn paths_are_absolute_and_one_line() {
+        assert!(check_path("path", "/etc/motd").is_ok());
+        for wrong in ["etc/motd", "", "~/x", "/a\nb", "/a/../b"] {
+            assert_eq!(check_path("path", wrong).unwrap_err().pointer, "/path", "{wrong}");
+        }
+        assert_eq!((trimmed("/a/b//").as_str(), trimmed("/").as_str()), ("/a/b", "/"));
+    }
+}

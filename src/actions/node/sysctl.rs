@@ -1,0 +1,169 @@
+//! `node.sysctl`: kernel parameters, now and after each boot.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::content::Wanted;
+use super::effects::{file_at, in_turn, look};
+use super::params::{Scalar, check_name, refuse};
+use crate::actions::{Action, Spec, Verdict};
+use crate::connect::host::{self, Attributes, File, Read};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::Diff;
+use crate::event::Problem;
+use crate::plan::{ParamError, Place, Role};
+
+/// Sets kernel parameters: the live values, and the file /etc/sysctl.d/NAME.conf that sets them at each boot.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sysctl {
+    /// Name of the file in /etc/sysctl.d, without `.conf`. The file holds these settings and nothing else.
+    pub name: String,
+    /// Parameters by their dotted names, such as { "net.ipv4.ip_forward" = 1 }.
+    pub settings: BTreeMap<String, Scalar>,
+    /// Whether a higher number is as good, for settings that are limits.
+    #[serde(default)]
+    pub minimum: bool,
+}
+
+impl Spec for Sysctl {
+    const NAME: &'static str = "node.sysctl";
+    const SUMMARY: &'static str = "kernel parameters, now and after each boot";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Change;
+    const EXAMPLE: &'static str = r#"
+[[phase.prepare.step]]
+id = "forwarding"
+action = "node.sysctl"
+hosts = "pis"
+become = true
+name = "90-kubernetes"
+settings = { "net.ipv4.ip_forward" = 1, "net.bridge.bridge-nf-call-iptables" = 1 }
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        check_name("name", &self.name)?;
+        if self.settings.is_empty() {
+            return refuse("settings", "name at least one parameter");
+        }
+        for (key, value) in &self.settings {
+            let fine = |c: char| c.is_ascii_alphanumeric() || "._-/@:+".contains(c);
+            if key.is_empty() || !key.chars().all(fine) || key.split(['.', '/']).any(str::is_empty) {
+                return refuse("settings", format!("\"{key}\" is no name of a parameter"));
+            }
+            if value.0.contains('\n') {
+                return refuse("settings", format!("the value of {key} has more than one line"));
+            }
+            if self.minimum && numbers(&value.0).is_none() {
+                return refuse("settings", format!("{key} = \"{}\" is no number, so it cannot be a minimum", value.0));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Sysctl {
+    fn path(&self) -> String {
+        format!("/etc/sysctl.d/{}.conf", self.name)
+    }
+
+    /// Whether a value will do.
+    fn enough(&self, wanted: &str, seen: &str) -> bool {
+        if self.minimum
+            && let (Some(wanted), Some(seen)) = (numbers(wanted), numbers(seen))
+        {
+            return wanted.len() == seen.len() && wanted.iter().zip(&seen).all(|(w, s)| s >= w);
+        }
+        one_space(wanted) == one_space(seen)
+    }
+
+    fn live<'a>(&self, facts: &'a [Fact], index: usize) -> Option<&'a str> {
+        match facts.get(index + 1) {
+            Some(Fact::Host(host::Fact::Sysctl(value))) => value.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Parameters whose live value is not right, with that value and the wanted one.
+    fn to_set<'a>(&'a self, facts: &'a [Fact]) -> impl Iterator<Item = (&'a str, Option<&'a str>, &'a str)> {
+        self.settings.iter().enumerate().filter_map(move |(index, (key, wanted))| {
+            let live = self.live(facts, index);
+            let right = live.is_some_and(|live| self.enough(&wanted.0, live));
+            (!right).then_some((key.as_str(), live, wanted.0.as_str()))
+        })
+    }
+
+    /// The drop-in's content. Where more is as good, what is there already is kept, so that no boot lowers it.
+    fn content(&self, facts: &[Fact]) -> String {
+        let persisted = file_at(facts, 0).map(settings_of).unwrap_or_default();
+        let mut text = String::new();
+        for (index, (key, wanted)) in self.settings.iter().enumerate() {
+            let candidates = [persisted.get(key).map(String::as_str), self.live(facts, index)];
+            let kept = candidates.into_iter().flatten().find(|seen| self.minimum && self.enough(&wanted.0, seen));
+            text.push_str(&format!("{key} = {}\n", kept.unwrap_or(&wanted.0)));
+        }
+        text
+    }
+
+    fn drop_in<R>(&self, facts: &[Fact], with: impl FnOnce(&Wanted<'_>, Option<&File>) -> R) -> R {
+        let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
+        let (path, content) = (self.path(), self.content(facts));
+        let wanted = Wanted { path: &path, content: &content, attributes, backup: false, validate: None };
+        with(&wanted, file_at(facts, 0))
+    }
+}
+
+impl Action for Sysctl {
+    fn probes(&self) -> Vec<Probe> {
+        let mut probes = vec![look(&self.path(), Read::Content)];
+        probes.extend(self.settings.keys().map(|key| Probe::Host(host::Probe::Sysctl { key: key.clone() })));
+        probes
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        let mut diff = Diff::default();
+        for (key, live, wanted) in self.to_set(facts) {
+            if live.is_none() {
+                return Verdict::Blocked(Problem::new(format!("the kernel has no parameter {key}")).hint(
+                    "is the name right? some parameters come with a module: load it with `node.kernel_module` first",
+                ));
+            }
+            diff.push_field(key, live.map(str::to_owned), Some(wanted.to_owned()));
+        }
+        match self.drop_in(facts, |wanted, seen| wanted.diff(seen)) {
+            Ok(change) => diff.0.extend(change.0),
+            Err(problem) => return Verdict::Blocked(problem),
+        }
+        if diff.is_empty() { Verdict::Same { seen: String::new() } } else { Verdict::Change(diff) }
+    }
+
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        let mut effects = Vec::new();
+        let settings: Vec<(String, String)> =
+            self.to_set(facts).map(|(key, _, wanted)| (key.to_owned(), wanted.to_owned())).collect();
+        if !settings.is_empty() {
+            effects.push(host::Effect::SetSysctl { settings });
+        }
+        effects.extend(self.drop_in(facts, |wanted, seen| {
+            wanted.diff(seen).is_ok_and(|diff| !diff.is_empty()).then(|| wanted.effect(seen))
+        }));
+        in_turn(&effects, done)
+    }
+}
+
+fn numbers(text: &str) -> Option<Vec<i128>> {
+    let numbers: Vec<i128> = text.split_whitespace().map(|n| n.parse().ok()).collect::<Option<_>>()?;
+    (!numbers.is_empty()).then_some(numbers)
+}
+
+fn one_space(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn settings_of(file: &File) -> BTreeMap<String, String> {
+    let text = String::from_utf8_lossy(file.content.as_deref().unwrap_or_default()).into_owned();
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with(['#', ';']));
+    lines.filter_map(|l| l.split_once('=')).map(|(k, v)| (k.trim().to_owned(), v.trim().to_owned())).collect()
+}

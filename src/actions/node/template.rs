@@ -1,0 +1,102 @@
+//! `node.template`: a file made from a template.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::content::Wanted;
+use super::effects::{file_at, in_turn, look};
+use super::file::check_validate;
+use super::params::{Mode, check_path, refuse};
+use crate::actions::{Action, Spec, TemplateFile, Verdict};
+use crate::connect::host::{Attributes, Read};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, ParamError, Place, Role};
+
+/// Puts a rendered template at a path. The file is replaced atomically; of a file that is there, mode and owner stay as
+/// they are unless given.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Template {
+    /// Absolute path on the host. Its directory must be there.
+    pub path: String,
+    /// The template, below the plan's root.
+    pub template: TemplateFile,
+    /// Mode, such as "0644". Default: as it is; of a new file 0644.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// Owner, name or number. Default: as it is; of a new file the user that the step runs as.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Group, name or number. Default: as it is.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Whether the file that is there is kept beside, with the time in its name and `~` at its end.
+    #[serde(default)]
+    pub backup: bool,
+    /// Command that must accept the new file before it is put in place; `%s` stands for its temporary path, as in
+    /// `visudo -cf %s`.
+    #[serde(default)]
+    pub validate: Option<String>,
+}
+
+impl Spec for Template {
+    const NAME: &'static str = "node.template";
+    const SUMMARY: &'static str = "a file made from a template";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Change;
+    const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "the path" }];
+    const EXAMPLE: &'static str = r#"
+[[phase.prepare.step]]
+id = "chrony"
+action = "node.template"
+hosts = "pis"
+become = true
+path = "/etc/chrony/conf.d/lan.conf"
+template = "templates/chrony-lan.conf.j2"
+mode = "0644"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        check_path("path", &self.path)?;
+        if self.path.ends_with('/') {
+            return refuse("path", "the path of a file does not end with a slash");
+        }
+        check_validate(self.validate.as_deref())
+    }
+}
+
+impl Template {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            path: &self.path,
+            content: &self.template.content,
+            attributes: Attributes {
+                mode: self.mode.map(|m| m.0),
+                owner: self.owner.clone(),
+                group: self.group.clone(),
+            },
+            backup: self.backup,
+            validate: self.validate.as_deref(),
+        }
+    }
+}
+
+impl Action for Template {
+    fn probes(&self) -> Vec<Probe> {
+        vec![look(&self.path, Read::Content)]
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        self.wanted().verdict(file_at(facts, 0))
+    }
+
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        in_turn(&[self.wanted().effect(file_at(facts, 0))], done)
+    }
+
+    fn outputs(&self, _facts: &[Fact], _done: &[Done]) -> Outputs {
+        Outputs::from_iter([("path".to_owned(), json!(self.path))])
+    }
+}
