@@ -6,9 +6,11 @@
 mod duration;
 mod node;
 mod reader;
+mod root;
 mod value;
 
 pub use duration::parse_duration;
 pub use node::{Item, Node, Table, parse};
 pub use reader::Reader;
+pub use root::project_root;
 pub use value::toml_or_text;

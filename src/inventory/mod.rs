@@ -1,7 +1,22 @@
 //! Hosts, groups, variables and endpoints: where a plan runs.
 //!
-//! Knows the shared vocabulary only.
+//! Knows the shared vocabulary only; never connects, and reads no secret before it is asked for.
 
+mod find;
+mod groups;
+mod parse;
+mod paths;
+mod pattern;
+mod range;
+#[cfg(test)]
+mod tests;
+mod token;
 mod types;
 
+pub use find::find;
+pub use pattern::PatternError;
+pub use range::expand_range;
+pub use token::Token;
 pub use types::{Connection, Host, Inventory, Kube, Ssh, Vault};
+
+use find::root;

@@ -5,13 +5,18 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::secret::Secret;
+use super::Token;
+use super::parse::Places;
+use super::range::expand_range;
+use crate::finding::{Source, Span};
 
 /// An inventory file.
 #[derive(Clone, Default)]
 pub struct Inventory {
     /// The file; `None` for the built-in inventory that has only `localhost`.
     pub path: Option<PathBuf>,
+    /// The file's text, for findings.
+    pub source: Option<Arc<Source>>,
     /// `[hosts.*]`, in file order, ranges expanded.
     pub hosts: Vec<Arc<Host>>,
     /// `[groups.*]`: name and member hosts, children expanded.
@@ -26,6 +31,39 @@ pub struct Inventory {
     pub vault: Vault,
     /// `[helm] binary`: the helm program; default `helm` in PATH.
     pub helm: Option<PathBuf>,
+    /// Where variables stand in the file.
+    pub(super) places: Places,
+}
+
+impl Inventory {
+    /// Without a file: this machine alone.
+    pub fn builtin() -> Self {
+        let local = Host {
+            name: "localhost".to_owned(),
+            address: "localhost".to_owned(),
+            connection: Connection::Local,
+            user: None,
+            port: None,
+            vars: Map::new(),
+        };
+        Self { hosts: vec![Arc::new(local)], ..Self::default() }
+    }
+
+    /// Where a variable stands that a host sees (`None`: that all see), if the inventory has it.
+    pub fn place(&self, host: Option<&str>, variable: &str) -> Option<(&Arc<Source>, &Span)> {
+        let groups = self.groups.iter().filter(|(_, members)| members.iter().any(|m| Some(m.as_str()) == host));
+        let in_groups = groups.filter_map(|(group, _)| self.places.get(&format!("groups/{group}/{variable}"))).last();
+        let in_host = self.places.iter().find(|(key, _)| {
+            let table = key.strip_prefix("hosts/").and_then(|k| k.rsplit_once('/'));
+            table.is_some_and(|(table, name)| {
+                name == variable
+                    && expand_range(table).is_ok_and(|hosts| hosts.iter().any(|h| Some(h.as_str()) == host))
+            })
+        });
+        let span =
+            in_host.map(|(_, span)| span).or(in_groups).or_else(|| self.places.get(&format!("vars/{variable}")))?;
+        Some((self.source.as_ref()?, span))
+    }
 }
 
 /// A host.
@@ -79,8 +117,6 @@ pub struct Vault {
     pub addresses: Vec<String>,
     /// `ca_cert`: PEM file of the CA that signed the API's certificate; default the system's.
     pub ca_cert: Option<PathBuf>,
-    /// The token, from `token_file` or the environment variable named by `token_env`.
-    pub token: Option<Secret>,
-    /// Where the token was looked for, for messages.
-    pub token_source: String,
+    /// `token_file` or `token_env`: where the token comes from.
+    pub token: Token,
 }

@@ -1,11 +1,11 @@
 //! From a file to a [`Plan`]: takes the keys that every plan, phase and step may have, and keeps the rest as the action's
 //! own parameters. What needs to know the actions or the inventory is checked later.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::step::step;
 use super::{Phase, Plan};
-use crate::document::{Item, Node, Reader, Table};
+use crate::document::{Item, Node, Reader, Table, project_root};
 use crate::finding::{Findings, Source, Span, Spanned, listed};
 use crate::template::{RESERVED, is_variable_name};
 
@@ -66,7 +66,7 @@ fn read(mut reader: Reader, mut top: Table) -> (Plan, Findings) {
     misplaced(&mut reader, &mut top);
     reader.no_more(top, "a plan", TOP);
 
-    let root = root(&reader.source.path, "plans");
+    let root = project_root(&reader.source.path, "plans");
     let plan = Plan {
         source: reader.source.clone(),
         root,
@@ -164,20 +164,6 @@ pub(super) fn is_name(reader: &mut Reader, name: &Spanned<String>, what: &str) -
         reader.error("bad-name", &name.span, message, Some(help));
     }
     good
-}
-
-/// The folder that relative paths start from: the file's own, or its parent where the file lies in `folder`.
-pub(crate) fn root(file: &Path, folder: &str) -> PathBuf {
-    let own = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let full = std::path::absolute(own).unwrap_or_else(|_| own.to_owned());
-    if full.file_name().is_none_or(|name| name != folder) {
-        return own.to_owned();
-    }
-    match own.parent() {
-        Some(parent) if own.file_name().is_some() && parent.as_os_str().is_empty() => PathBuf::from("."),
-        Some(parent) if own.file_name().is_some() => parent.to_owned(),
-        _ => own.join(".."),
-    }
 }
 
 /// A parameter's places, by JSON pointer.
@@ -474,20 +460,6 @@ id = "x"
           ·        ▲
           ╰────
         ");
-    }
-
-    #[test]
-    fn the_root_is_the_folder_around_plans() {
-        for (file, wanted) in [
-            ("a.toml", "."),
-            ("plans/a.toml", "."),
-            ("x/plans/a.toml", "x"),
-            ("/p/plans/a.toml", "/p"),
-            ("/p/x/a.toml", "/p/x"),
-            ("../plans/a.toml", ".."),
-        ] {
-            assert_eq!(root(Path::new(file), "plans"), Path::new(wanted), "{file}");
-        }
     }
 
     proptest::proptest! {

@@ -70,9 +70,9 @@ impl Backend {
         builder.build().map_err(|e| ConnectError::failed(format!("cannot set up TLS for Vault: {}", why(&e))))
     }
 
-    fn token(&self) -> Result<&Secret, ConnectError> {
-        self.vault.token.as_ref().ok_or_else(|| {
-            ConnectError::failed(format!("there is no Vault token: looked at {}", self.vault.token_source))
+    fn token(&self) -> Result<Secret, ConnectError> {
+        self.vault.token.read().map_err(|why| {
+            ConnectError::failed(format!("there is no Vault token: {why}"))
                 .hint("name a file or a variable that holds one: [vault] token_file or token_env in the inventory")
         })
     }
@@ -164,7 +164,7 @@ impl Backend {
             403 => error.hint(format!(
                 "the token from {} is not valid or its policy lacks {capability} on {path}; \
                  look with: vault token lookup, vault token capabilities {path}",
-                self.vault.token_source
+                self.vault.token
             )),
             _ => error,
         }

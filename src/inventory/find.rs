@@ -1,0 +1,55 @@
+//! Which inventory file a plan runs against.
+
+use std::path::{Path, PathBuf};
+
+use crate::finding::{Finding, Findings, listed};
+
+/// The inventory file of the project at `root`: `inventory/default.toml`, else the only file in `inventory/`; `None`
+/// when there is none at all.
+///
+/// # Errors
+/// When there are several and none is the default.
+pub fn find(root: &Path) -> Result<Option<PathBuf>, Findings> {
+    let folder = root.join("inventory");
+    let default = folder.join("default.toml");
+    if default.is_file() {
+        return Ok(Some(default));
+    }
+    let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> =
+        entries.map(|e| e.path()).filter(|p| p.is_file() && p.extension().is_some_and(|e| e == "toml")).collect();
+    files.sort();
+    if files.len() > 1 {
+        let names: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
+        let message = format!("{} has several inventories and none is default.toml", folder.display());
+        let help = format!("choose one with -i: {}", listed(names.iter().map(String::as_str)));
+        return Err(Finding::error("ambiguous-inventory", message).help(help).into());
+    }
+    Ok(files.pop())
+}
+
+/// The folder that relative paths start from: the file's own, or its parent where the file lies in `inventory/`.
+pub(super) fn root(file: &Path) -> PathBuf {
+    crate::document::project_root(file, "inventory")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_or_the_only_one_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join("inventory").join(name);
+        assert_eq!(find(dir.path()), Ok(None));
+        std::fs::create_dir(dir.path().join("inventory")).unwrap();
+        std::fs::write(file("lab.toml"), "").unwrap();
+        std::fs::write(file("notes.md"), "").unwrap();
+        assert_eq!(find(dir.path()), Ok(Some(file("lab.toml"))));
+        std::fs::write(file("pis.toml"), "").unwrap();
+        let findings = find(dir.path()).unwrap_err();
+        assert!(findings.iter().next().unwrap().help.as_ref().unwrap().contains("lab.toml"));
+        std::fs::write(file("default.toml"), "").unwrap();
+        assert_eq!(find(dir.path()), Ok(Some(file("default.toml"))));
+    }
+}

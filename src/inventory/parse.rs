@@ -1,0 +1,256 @@
+//! From a file to an [`Inventory`].
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::paths::{expand, home};
+use super::range::expand_range;
+use super::{Connection, Host, Inventory, Kube, Ssh, Token, Vault, groups, root};
+use crate::document::{Item, Node, Reader, Table};
+use crate::finding::{Findings, Source, Span, Spanned, did_you_mean};
+use crate::template::is_variable_name;
+
+const TOP: &[&str] = &["hosts", "groups", "vars", "ssh", "kube", "vault", "helm"];
+const HOST: &[&str] = &["address", "user", "port", "connection", "vars"];
+
+impl Inventory {
+    /// Reads an inventory file.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, Findings> {
+        let (reader, table) = Reader::open(path, "inventory")?;
+        read(reader, table)
+    }
+
+    /// Reads an inventory's text; `path` is where it would lie.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Findings> {
+        let (reader, table) = Reader::new(Source { path: path.to_owned(), text: text.to_owned() })?;
+        read(reader, table)
+    }
+}
+
+/// What the reading of the parts shares.
+pub(super) struct Draft {
+    pub(super) reader: Reader,
+    pub(super) inventory: Inventory,
+    root: PathBuf,
+    home: Option<PathBuf>,
+}
+
+fn read(reader: Reader, mut top: Table) -> Result<Inventory, Findings> {
+    let path = reader.source.path.clone();
+    let inventory =
+        Inventory { path: Some(path.clone()), source: Some(Arc::clone(&reader.source)), ..Inventory::default() };
+    let mut draft = Draft { reader, inventory, root: root(&path), home: home() };
+    let vars = draft.reader.table(&mut top, "vars");
+    draft.inventory.vars = draft.vars("vars", vars);
+    let hosts = draft.reader.table(&mut top, "hosts");
+    for (name, node) in hosts.entries {
+        draft.host(&name, node);
+    }
+    let table = draft.reader.table(&mut top, "groups");
+    groups::read(&mut draft, table);
+    draft.endpoints(&mut top);
+    draft.reader.no_more(top, "an inventory", TOP);
+    draft.reader.findings.or(draft.inventory).map(|(inventory, _)| inventory)
+}
+
+impl Draft {
+    fn host(&mut self, name: &Spanned<String>, node: Node) {
+        let Item::Table(mut table) = node.item else {
+            let help = format!("write [hosts.{}] and under it the host's keys", name.value);
+            self.reader.wrong_type(&format!("hosts.{}", name.value), &node, "a table", Some(help));
+            return;
+        };
+        let of = format!("host `{}`", name.value);
+        let address = self.reader.string(&mut table, "address");
+        let user = self.reader.string(&mut table, "user").map(|u| u.value);
+        let port = self.reader.integer(&mut table, "port", 1..=65_535).and_then(|p| u16::try_from(p).ok());
+        let connection = self.reader.string(&mut table, "connection");
+        let connection = connection.map_or(Connection::Ssh, |c| self.connection(&c));
+        let vars = self.reader.table(&mut table, "vars");
+        let vars = self.vars(&format!("hosts/{}", name.value), vars);
+        if let Some(key) = table.entries.iter().find(|(key, _)| ansible(&key.value).is_some()) {
+            let help = ansible(&key.0.value).map(|ours| format!("write `{ours}`"));
+            let message = format!("`{}` is not a key of {of}", key.0.value);
+            self.reader.error("unknown-key", &key.0.span, message, help);
+            table.entries.retain(|(key, _)| ansible(&key.value).is_none());
+        }
+        self.reader.no_more(table, &of, HOST);
+
+        let Some(names) = self.names(name) else { return };
+        let addresses = self.addresses(&names, address.as_ref());
+        for (one, address) in names.into_iter().zip(addresses) {
+            if self.inventory.hosts.iter().any(|h| h.name == one) {
+                self.reader.error("duplicate", &name.span, format!("host `{one}` is there twice"), None);
+                continue;
+            }
+            if let Some(address) = address.as_deref().filter(|a| a.is_empty() || a.starts_with('-')) {
+                self.reader.error("bad-address", &name.span, format!("`{address}` is not an address of {of}"), None);
+                continue;
+            }
+            let address = address.unwrap_or_else(|| one.clone());
+            let (user, vars) = (user.clone(), vars.clone());
+            self.inventory.hosts.push(Arc::new(Host { name: one, address, connection, user, port, vars }));
+        }
+    }
+
+    /// The names of a host table, ranges expanded.
+    fn names(&mut self, name: &Spanned<String>) -> Option<Vec<String>> {
+        let names = match expand_range(&name.value) {
+            Ok(names) => names,
+            Err(message) => {
+                self.reader.error("bad-name", &name.span, message, None);
+                return None;
+            }
+        };
+        let good = |n: &String| {
+            let mut chars = n.chars();
+            chars.next().is_some_and(|c| c.is_ascii_alphanumeric())
+                && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+        };
+        if names.iter().all(good) && name.value != "all" {
+            return Some(names);
+        }
+        let help = "letters, digits, `-`, `_` and `.`, not `all`; anything else can be its `address`".to_owned();
+        self.reader.error("bad-name", &name.span, format!("`{}` cannot be a host's name", name.value), Some(help));
+        None
+    }
+
+    /// The address of each name: a range of them goes along with the range of names.
+    fn addresses(&mut self, names: &[String], address: Option<&Spanned<String>>) -> Vec<Option<String>> {
+        let Some(address) = address else { return vec![None; names.len()] };
+        // An IPv6 address in brackets is no range.
+        let expanded =
+            if address.value.starts_with('[') { Ok(vec![address.value.clone()]) } else { expand_range(&address.value) };
+        match expanded {
+            Ok(all) if all.len() == names.len() => all.into_iter().map(Some).collect(),
+            Ok(all) => {
+                let message = format!("{} for {}", count(all.len(), "address", "es"), count(names.len(), "host", "s"));
+                let help = "give the address a range of its own, for example \"10.0.0.[11:30]\"".to_owned();
+                self.reader.error("bad-address", &address.span, message, Some(help));
+                vec![None; names.len()]
+            }
+            Err(message) => {
+                self.reader.error("bad-address", &address.span, message, None);
+                vec![None; names.len()]
+            }
+        }
+    }
+
+    fn connection(&mut self, text: &Spanned<String>) -> Connection {
+        match text.value.as_str() {
+            "ssh" => Connection::Ssh,
+            "local" => Connection::Local,
+            other => {
+                let help = did_you_mean(other, ["ssh", "local"]).unwrap_or_else(|| "write `ssh` or `local`".into());
+                self.reader.error("bad-value", &text.span, format!("no connection is called `{other}`"), Some(help));
+                Connection::Ssh
+            }
+        }
+    }
+
+    /// Variables, and their places under `owner`.
+    pub(super) fn vars(&mut self, owner: &str, table: Table) -> serde_json::Map<String, Value> {
+        let mut vars = serde_json::Map::new();
+        for (key, node) in table.entries {
+            if is_variable_name(&key.value) {
+                self.inventory.places.insert(format!("{owner}/{}", key.value), node.span.clone());
+                vars.insert(key.value, node.plain());
+            } else {
+                let message = format!("`{}` cannot be the name of a variable", key.value);
+                let help = "letters, digits and `_`; not host, hosts, groups, steps or plan".to_owned();
+                self.reader.error("bad-name", &key.span, message, Some(help));
+            }
+        }
+        vars
+    }
+
+    fn endpoints(&mut self, top: &mut Table) {
+        let mut ssh = self.reader.table(top, "ssh");
+        let config = self.path(&mut ssh, "config");
+        let connect_timeout = self.reader.duration(&mut ssh, "connect_timeout");
+        self.inventory.ssh = Ssh { config, connect_timeout };
+        self.reader.no_more(ssh, "`[ssh]`", &["config", "connect_timeout"]);
+
+        let mut kube = self.reader.table(top, "kube");
+        let kubeconfig = self.path(&mut kube, "kubeconfig");
+        let context = self.reader.string(&mut kube, "context").map(|c| c.value);
+        self.inventory.kube = Kube { kubeconfig, context };
+        self.reader.no_more(kube, "`[kube]`", &["kubeconfig", "context"]);
+
+        let mut helm = self.reader.table(top, "helm");
+        // A bare name is looked up in PATH.
+        self.inventory.helm = self.reader.string(&mut helm, "binary").map(|b| {
+            if b.value.contains('/') { expand(&b.value, &self.root, self.home.as_deref()) } else { b.value.into() }
+        });
+        self.reader.no_more(helm, "`[helm]`", &["binary"]);
+
+        let mut vault = self.reader.table(top, "vault");
+        let one = self.reader.string(&mut vault, "address");
+        let mut all = self.reader.strings(&mut vault, "addresses").unwrap_or_default();
+        all.splice(0..0, one);
+        for address in &all {
+            if !address.value.starts_with("https://") && !address.value.starts_with("http://") {
+                let help = format!("write \"https://{}\"", address.value);
+                self.reader.error("bad-address", &address.span, format!("`{}` is no URL", address.value), Some(help));
+            }
+        }
+        let ca_cert = self.path(&mut vault, "ca_cert");
+        let token = self.token(&mut vault);
+        self.inventory.vault = Vault { addresses: all.into_iter().map(|a| a.value).collect(), ca_cert, token };
+        self.reader.no_more(vault, "`[vault]`", &["address", "addresses", "ca_cert", "token_file", "token_env"]);
+    }
+
+    fn token(&mut self, vault: &mut Table) -> Token {
+        if let Some((key, node)) = vault.take("token") {
+            // The excerpt of this and of neighbouring findings would show it.
+            if let Value::String(token) = node.plain() {
+                crate::secret::register(&token);
+            }
+            let help = "put it into a file of its own and write token_file, or token_env".to_owned();
+            self.reader.error("secret-in-file", &key.span, "a token does not belong into an inventory", Some(help));
+        }
+        let file = self.path(vault, "token_file");
+        let env = self.reader.string(vault, "token_env");
+        match (file, env) {
+            (Some(_), Some(env)) => {
+                self.reader.error("exclusive", &env.span, "give either `token_file` or `token_env`, not both", None);
+                Token::Standard
+            }
+            (Some(file), None) => Token::File(file),
+            (None, Some(env)) => Token::Env(env.value.trim_start_matches('$').to_owned()),
+            (None, None) => Token::Standard,
+        }
+    }
+
+    fn path(&mut self, table: &mut Table, key: &str) -> Option<PathBuf> {
+        let text = self.reader.string(table, key)?;
+        Some(expand(&text.value, &self.root, self.home.as_deref()))
+    }
+}
+
+/// Our name for a key that other tools have.
+fn ansible(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "ansible_host" | "host" | "ip" | "hostname" => "address",
+        "ansible_user" => "user",
+        "ansible_port" => "port",
+        "ansible_connection" => "connection",
+        _ => return None,
+    })
+}
+
+fn count(n: usize, one: &str, plural: &str) -> String {
+    if n == 1 { format!("one {one}") } else { format!("{n} {one}{plural}") }
+}
+
+/// Where variables stand, by `vars/NAME`, `hosts/TABLE/NAME` and `groups/GROUP/NAME`.
+pub(super) type Places = BTreeMap<String, Span>;

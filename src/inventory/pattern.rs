@@ -1,0 +1,188 @@
+//! Host patterns: `all`, names, groups, `pi-*`, `pi-[1:3]`; `a,b` together, `:!b` without, `:&b` only those also in.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::range::expand_range;
+use super::{Host, Inventory};
+use crate::finding::{did_you_mean, listed};
+
+/// A pattern that does not lead to hosts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct PatternError {
+    /// What is wrong, with the part that is.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// Bytes of the pattern that it is about.
+    pub range: Range<usize>,
+}
+
+impl Inventory {
+    /// The hosts of a pattern, in the order of the inventory. First all that are named, then only those that every `&`
+    /// names too, then without those that a `!` names.
+    ///
+    /// # Errors
+    /// When a part names nothing; not when nothing is left in the end.
+    pub fn select(&self, pattern: &str) -> Result<Vec<Arc<Host>>, PatternError> {
+        let mut union = BTreeSet::new();
+        let mut intersections = Vec::new();
+        let mut exclusions = BTreeSet::new();
+        let mut only_exclusions = true;
+        for range in parts(pattern) {
+            let term = &pattern[range.clone()];
+            let fail = |(message, help)| PatternError { message, help, range: range.clone() };
+            match term.as_bytes().first() {
+                Some(b'!') => exclusions.extend(self.term(&term[1..]).map_err(fail)?),
+                Some(b'&') => intersections.push(self.term(&term[1..]).map_err(fail)?),
+                _ => {
+                    only_exclusions = false;
+                    union.extend(self.term(term).map_err(fail)?);
+                }
+            }
+        }
+        if only_exclusions {
+            let help = Some("begin with the hosts to choose from, for example `all:!pi-1`".to_owned());
+            return Err(PatternError { message: format!("`{pattern}` names no hosts"), help, range: 0..pattern.len() });
+        }
+        let chosen =
+            |n: &usize| union.contains(n) && intersections.iter().all(|i| i.contains(n)) && !exclusions.contains(n);
+        Ok((0..self.hosts.len()).filter(chosen).map(|n| Arc::clone(&self.hosts[n])).collect())
+    }
+
+    /// Indices of the hosts of one part.
+    fn term(&self, term: &str) -> Result<BTreeSet<usize>, (String, Option<String>)> {
+        if term == "all" || term == "*" {
+            return Ok((0..self.hosts.len()).collect());
+        }
+        if let Some((_, members)) = self.groups.iter().find(|(name, _)| name == term) {
+            return Ok(self.indices(|h| members.contains(&h.name)));
+        }
+        if term.contains(['*', '?']) {
+            let found = self.indices(|h| glob(term.as_bytes(), h.name.as_bytes()));
+            let none = || (format!("`{term}` matches no host"), Some(self.known()));
+            return if found.is_empty() { Err(none()) } else { Ok(found) };
+        }
+        let names = expand_range(term).map_err(|message| (message, None))?;
+        names.iter().map(|name| self.index(name)).collect()
+    }
+
+    fn index(&self, name: &str) -> Result<usize, (String, Option<String>)> {
+        self.hosts.iter().position(|h| h.name == name).ok_or_else(|| {
+            let near = did_you_mean(name, self.names());
+            let local = (name == "localhost").then(|| "add [hosts.localhost] with connection = \"local\"".to_owned());
+            (format!("no host or group is named `{name}`"), near.or(local).or_else(|| Some(self.known())))
+        })
+    }
+
+    fn indices(&self, wanted: impl Fn(&Host) -> bool) -> BTreeSet<usize> {
+        (0..self.hosts.len()).filter(|n| wanted(&self.hosts[*n])).collect()
+    }
+
+    /// Everything that a pattern can name.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let groups = self.groups.iter().map(|(name, _)| name.as_str());
+        groups.chain(self.hosts.iter().map(|h| h.name.as_str())).chain(["all"])
+    }
+
+    fn known(&self) -> String {
+        let from = self.path.as_ref().map_or("without an inventory".to_owned(), |p| format!("in {}", p.display()));
+        format!("{from} there are {}", listed(self.names()))
+    }
+}
+
+/// The parts between `,` and `:`, which both mean "and also" and stand for themselves inside of `[ ]`.
+fn parts(pattern: &str) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let (mut start, mut depth) = (0, 0_u32);
+    for (at, c) in pattern.char_indices().chain([(pattern.len(), ',')]) {
+        match c {
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            ',' | ':' if depth == 0 || at == pattern.len() => {
+                let text = &pattern[start..at];
+                let from = start + (text.len() - text.trim_start().len());
+                if !text.trim().is_empty() {
+                    parts.push(from..from + text.trim().len());
+                }
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts
+}
+
+fn glob(pattern: &[u8], name: &[u8]) -> bool {
+    match (pattern.first(), name.first()) {
+        (None, None) => true,
+        (Some(b'*'), _) => glob(&pattern[1..], name) || (!name.is_empty() && glob(pattern, &name[1..])),
+        (Some(p), Some(n)) if *p == b'?' || p == n => glob(&pattern[1..], &name[1..]),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inventory() -> Inventory {
+        let text = "[hosts.control]\n[hosts.\"pi-[1:4]\"]\n[groups.pis]\nhosts=[\"pi-*\"]\n[groups.odd]\nhosts=[\"pi-1\",\"pi-3\"]\n";
+        Inventory::parse("i.toml".as_ref(), text).unwrap()
+    }
+
+    fn select(pattern: &str) -> String {
+        match inventory().select(pattern) {
+            Ok(hosts) => hosts.iter().map(|h| h.name.as_str()).collect::<Vec<_>>().join(" "),
+            Err(error) => format!("{} @{:?} {}", error.message, error.range, error.help.unwrap_or_default()),
+        }
+    }
+
+    #[test]
+    fn patterns_choose_hosts_in_order() {
+        for (pattern, wanted) in [
+            ("all", "control pi-1 pi-2 pi-3 pi-4"),
+            ("pis", "pi-1 pi-2 pi-3 pi-4"),
+            ("pi-2", "pi-2"),
+            ("pi-?", "pi-1 pi-2 pi-3 pi-4"),
+            ("pi-[2:3]", "pi-2 pi-3"),
+            ("pi-3, control", "control pi-3"),
+            ("pis:!odd", "pi-2 pi-4"),
+            ("!odd:pis", "pi-2 pi-4"),
+            ("all:&odd", "pi-1 pi-3"),
+            ("pis,control:&odd:!pi-1", "pi-3"),
+            ("odd:&control", ""),
+            ("control:!control", ""),
+        ] {
+            assert_eq!(select(pattern), wanted, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_names_nothing_is_marked() {
+        insta::assert_snapshot!(select("control,pi-11"), @r"no host or group is named `pi-11` @8..13 did you mean `pi-1`?");
+        insta::assert_snapshot!(select("ctrl"), @r"no host or group is named `ctrl` @0..4 in i.toml there are `pis`, `odd`, `control`, `pi-1`, `pi-2`, `pi-3`, `pi-4`, `all`");
+        insta::assert_snapshot!(select("web-*"), @r"`web-*` matches no host @0..5 in i.toml there are `pis`, `odd`, `control`, `pi-1`, `pi-2`, `pi-3`, `pi-4`, `all`");
+        insta::assert_snapshot!(select("pi-[4:5]"), @r"no host or group is named `pi-5` @0..8 did you mean `pi-1`?");
+        insta::assert_snapshot!(select("!odd"), @r"`!odd` names no hosts @0..4 begin with the hosts to choose from, for example `all:!pi-1`");
+        insta::assert_snapshot!(select(""), @r"`` names no hosts @0..0 begin with the hosts to choose from, for example `all:!pi-1`");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_pattern_ends(pattern in "[a-z*?!&,:\\[\\]0-9 -]{0,16}") {
+            let _either = inventory().select(&pattern);
+        }
+
+        #[test]
+        fn exclusion_and_intersection_part_a_set(a in "(pis|odd|control|all)", b in "(pis|odd|control|all)") {
+            let (inventory, names) = (inventory(), |hosts: Vec<Arc<Host>>| hosts.iter().map(|h| h.name.clone()).collect::<BTreeSet<_>>());
+            let without = names(inventory.select(&format!("{a}:!{b}")).unwrap());
+            let with = names(inventory.select(&format!("{a}:&{b}")).unwrap());
+            proptest::prop_assert!(without.is_disjoint(&with));
+            proptest::prop_assert_eq!(&without | &with, names(inventory.select(&a).unwrap()));
+        }
+    }
+}
