@@ -1,5 +1,5 @@
 # Reads a list of nodes, leases, pods, Deployments and StatefulSets; writes a line for each
-# thing that is not yet as it should be. $boots: by Pi, the second of its last power-on.
+# thing that is not yet as it should be. $boots: by Pi, the second of its last power-on, or null.
 
 def seconds: sub("\\.[0-9]+Z$"; "Z") | fromdateiso8601;
 
@@ -12,7 +12,8 @@ def seconds: sub("\\.[0-9]+Z$"; "Z") | fromdateiso8601;
       | .status.conditions[] | select(.type == "Ready") | .status] as $ready
   | [of_kind(["Lease"]) | select(.metadata.namespace == "kube-node-lease" and .metadata.name == $pi)
       | .spec.renewTime | seconds] as $renewed
-  | if $ready != ["True"] then "node \($pi) is not Ready"
+  | if $boot == null then "node \($pi) has no power"
+    elif $ready != ["True"] then "node \($pi) is not Ready"
     elif ($renewed[0] // 0) < $boot then "node \($pi) has not reported since its boot"
     else empty end),
 

@@ -43,14 +43,26 @@ kubernetes_wait_api() {
 # What has settled: every node has reported since its boot, and every pod of the lab's own
 # runs in a container started since then. Anything older is what was true before a power loss.
 cluster_settled() {
-    local boots problems pi
-    boots=$(for pi in "${PIS[@]}"; do
-        jq -n --arg pi "$pi" --argjson boot "$(stat -c %Y "$STATE/pis/$pi/power")" '{($pi): $boot}'
-    done | jq -s add)
+    local boots problems
+    # A failure must be told from "no problems": callers test this, and so `set -e` is off.
+    boots=$(power_on_times) || return
     problems=$(kube get nodes,leases,pods,deployments,statefulsets -A -o json |
-        jq -r --argjson boots "$boots" -f "$HERE/lib/cluster_problems.jq")
+        jq -r --argjson boots "$boots" -f "$HERE/lib/cluster_problems.jq") || {
+        echo "$problems"
+        return 1
+    }
     echo "$problems"
     [[ -z $problems ]]
+}
+
+# A JSON object: each Pi's second of power-on, or null without power.
+power_on_times() {
+    local pi second
+    for pi in "${PIS[@]}"; do
+        second=null
+        ! pi_has_power "$pi" || second=$(stat -c %Y "$STATE/pis/$pi/power")
+        echo "{\"$pi\": $second}"
+    done | jq -s add
 }
 
 cluster_wait() {

@@ -83,7 +83,8 @@ vault_initialise() {
     local answer
     [[ ! -e $VAULT_ROOT_TOKEN_FILE ]] || return 0
     wait_until 30 vault_health_in "${VAULTS[0]}" 501 ||
-        die "OpenBao does not start" "$LAST_SEEN" "its configuration or certificates" "tail $STATE/vault/vault-0/server.log"
+        die "OpenBao does not start as a new cluster" "$LAST_SEEN" \
+            "an earlier up was killed just as it got the unseal keys" "tests/lab/lab down && tests/lab/lab up"
     answer=$(bao_http PUT "${VAULTS[0]}" sys/init '{"secret_shares": 3, "secret_threshold": 2}')
     # Made private before anything secret is in them.
     (umask 077 && jq -r '.keys_base64[]' <<<"$answer" >"$VAULT_UNSEAL_KEYS_FILE")
