@@ -1,0 +1,71 @@
+//! `rollout runs`: what ran here.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::options::Format;
+use super::terminal::{CYAN, DIM, GREEN, RED, Terminal, YELLOW};
+use crate::journal::{RunInfo, RunState, Store};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only runs of the plan of this name
+    plan: Option<String>,
+    /// Show this many, the newest last
+    #[arg(short = 'n', long, default_value_t = 20)]
+    limit: usize,
+}
+
+/// Lists the runs, oldest first.
+pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
+    let mut runs: Vec<RunInfo> = Store::all().iter().flat_map(Store::runs).collect();
+    runs.retain(|r| args.plan.as_ref().is_none_or(|plan| r.plan == *plan));
+    runs.sort_by(|a, b| a.id.cmp(&b.id));
+    let shown = &runs[runs.len().saturating_sub(args.limit)..];
+    if terminal.format == Format::Json {
+        terminal.json(&shown.iter().map(record).collect::<Vec<_>>())?;
+        return Ok(Exit::Ok);
+    }
+    let mut out = String::new();
+    for run in shown {
+        let _ = writeln!(out, "{}", line(run));
+    }
+    if shown.is_empty() {
+        terminal.note("nothing has run here yet\n");
+    }
+    terminal.data(&out)?;
+    Ok(Exit::Ok)
+}
+
+fn line(run: &RunInfo) -> String {
+    let (style, word) = match run.state {
+        RunState::Succeeded => (GREEN, "succeeded"),
+        RunState::Failed => (RED, "failed"),
+        RunState::Interrupted => (YELLOW, "interrupted"),
+        RunState::Unfinished => (YELLOW, "unfinished"),
+    };
+    let counts: Vec<String> = run.summary.0.iter().map(|(name, n)| format!("{n} {name}")).collect();
+    let elapsed = run.elapsed.map(|s| format!("{s:.1} s")).unwrap_or_default();
+    let started = run.started.map(|t| t.strftime("%F %T UTC").to_string()).unwrap_or_default();
+    format!(
+        "{CYAN}{}{CYAN:#}  {style}{word:<11}{style:#}  {:<12}  {DIM}{started}  {elapsed:>8}{DIM:#}  {}",
+        run.id,
+        run.plan,
+        counts.join(", ")
+    )
+}
+
+fn record(run: &RunInfo) -> serde_json::Value {
+    json!({
+        "run": run.id,
+        "plan": run.plan,
+        "state": run.state,
+        "started": run.started,
+        "elapsed": run.elapsed,
+        "summary": run.summary,
+    })
+}

@@ -1,0 +1,53 @@
+//! `rollout show [RUN]`: what each step of a run did, saw and printed.
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::options::Format;
+use super::terminal::Terminal;
+use crate::event::Problem;
+use crate::journal::{RunInfo, Store, read};
+use crate::ui::{DiffStyle, Text, finished};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Id of the run, or its beginning [default: the newest]
+    run: Option<String>,
+    /// How much of the changes to show
+    #[arg(long, value_enum, default_value = "full")]
+    diff: DiffStyle,
+}
+
+/// Prints the run's events.
+pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
+    let info = find(args.run.as_deref())?;
+    let events = read(&info.path).map_err(|e| {
+        Failure::Problem(
+            Problem::new(e.to_string())
+                .hint(format!("move {} away; the world is the state, so nothing else is lost", info.path.display())),
+            Exit::Failed,
+        )
+    })?;
+    if terminal.format == Format::Json {
+        terminal.json(&events)?;
+    } else {
+        terminal.data(&finished(&events, &mut Text::new(args.diff, format!("rollout run (plan {})", info.plan))))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn find(wanted: Option<&str>) -> Result<RunInfo, Failure> {
+    let mut runs: Vec<RunInfo> = Store::all().iter().flat_map(Store::runs).collect();
+    runs.sort_by(|a, b| a.id.cmp(&b.id));
+    let hint = "`rollout runs` lists them";
+    let Some(wanted) = wanted else {
+        let none = || Failure::usage(Problem::new("nothing has run here yet"));
+        return runs.pop().ok_or_else(none);
+    };
+    let mut found: Vec<RunInfo> = runs.into_iter().filter(|r| r.id.starts_with(wanted)).collect();
+    match found.len() {
+        0 => Err(Failure::usage(Problem::new(format!("no run is named {wanted}")).hint(hint))),
+        1 => Ok(found.remove(0)),
+        n => Err(Failure::usage(Problem::new(format!("{n} runs begin with {wanted}")).hint(hint))),
+    }
+}
