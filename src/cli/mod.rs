@@ -7,7 +7,13 @@ mod actions;
 mod completions;
 pub mod exit;
 pub mod failure;
+mod graph;
+mod load;
 pub mod options;
+mod run;
+mod runs;
+mod show;
+mod signals;
 pub mod terminal;
 
 use std::process::ExitCode;
@@ -31,6 +37,16 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a plan; goes on from the last run when that did not end well
+    Run(run::RunArgs),
+    /// Show what a run would change, and change nothing
+    Plan(run::PlanArgs),
+    /// Print the plan's graph as a picture
+    Graph(graph::Args),
+    /// List what ran here
+    Runs(runs::Args),
+    /// Show what each step of a run did, saw and printed
+    Show(show::Args),
     /// List the actions, or show one with its parameters, outputs and an example
     Actions(actions::Args),
     /// Print a completion script for a shell
@@ -52,8 +68,13 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
-    fn run(&self, _options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
+    fn run(&self, options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
         match self {
+            Self::Run(args) => run::run(args, options, terminal),
+            Self::Plan(args) => run::plan(args, options, terminal),
+            Self::Graph(args) => graph::run(args, options, terminal),
+            Self::Runs(args) => runs::run(args, terminal),
+            Self::Show(args) => show::run(args, terminal),
             Self::Actions(args) => actions::run(args, terminal),
             Self::Completions(args) => completions::run(args, terminal),
         }

@@ -1,0 +1,67 @@
+//! What most subcommands start with: the plan, its inventory, and the checks of both.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::failure::Failure;
+use super::options::Options;
+use super::terminal::Terminal;
+use crate::event::Problem;
+use crate::finding::did_you_mean;
+use crate::inventory::{Host, Inventory, find};
+use crate::plan::{Plan, Scope};
+use crate::template::Templates;
+
+/// A plan and where it runs.
+pub struct Loaded {
+    /// The plan.
+    pub plan: Plan,
+    /// The inventory.
+    pub inventory: Inventory,
+    /// What its templates see.
+    pub scope: Scope,
+    /// The engine that renders them.
+    pub templates: Templates,
+}
+
+/// Loads both and checks them; warnings are shown.
+///
+/// # Errors
+/// All findings, when one is an error.
+pub fn checked(path: &Path, options: &Options, _terminal: &Terminal) -> Result<Loaded, Failure> {
+    let plan = Plan::load(path)?;
+    let file = match &options.inventory {
+        Some(file) => Some(file.clone()),
+        None => find(&plan.root)?,
+    };
+    let inventory = file.map_or_else(|| Ok(Inventory::builtin()), |file| Inventory::load(&file))?;
+    let templates = Templates::new(&plan.root);
+    let (scope, _errors) = Scope::new(&plan, &inventory, &options.overrides(), &templates);
+    Ok(Loaded { plan, inventory, scope, templates })
+}
+
+impl Loaded {
+    /// The hosts of a pattern that a person typed.
+    ///
+    /// # Errors
+    /// When it names what the inventory does not have.
+    pub fn hosts(&self, pattern: &str) -> Result<Vec<Arc<Host>>, Failure> {
+        self.inventory
+            .select(pattern)
+            .map_err(|e| Failure::usage(Problem::new(e.message).hint(e.help.unwrap_or_default())))
+    }
+
+    /// Makes sure that there is a phase of that name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn phase(&self, name: &str) -> Result<(), Failure> {
+        let names = self.plan.phases.iter().map(|p| p.name.value.as_str());
+        if names.clone().any(|n| n == name) {
+            return Ok(());
+        }
+        let near = did_you_mean(name, names.clone());
+        let hint = near.unwrap_or_else(|| format!("the plan has {}", names.collect::<Vec<_>>().join(", ")));
+        Err(Failure::usage(Problem::new(format!("the plan has no phase `{name}`")).hint(hint)))
+    }
+}
