@@ -19,15 +19,18 @@ for kind in "application", "appproject", "applicationset":
 PYTHON
 }
 
-argocd_up() {
+argocd_crds_established() {
+    kube wait --for=condition=Established --timeout=1s \
+        crd/applications.argoproj.io crd/appprojects.argoproj.io crd/applicationsets.argoproj.io
+}
+
+argocd_crds_up() {
+    ! argocd_crds_established >/dev/null 2>&1 || return 0
     # Server-side: the ApplicationSet CRD is too long for the annotation of a client-side apply.
     kube apply --server-side --force-conflicts -f "$(argocd_folder)" >/dev/null
     # Polled from here, since `kubectl wait` fails on a CRD too new to have any condition.
-    wait_until 30 kube wait --for=condition=Established --timeout=1s crd/applications.argoproj.io crd/appprojects.argoproj.io ||
+    wait_until 30 argocd_crds_established ||
         die "ArgoCD's CRDs are not established" "$LAST_SEEN" "the API server is overloaded" "tests/lab/lab status"
-    kube apply -f "$HERE/manifests/argocd.yaml" >/dev/null
-    kube apply -f "$HERE/manifests/trading-app.yaml" >/dev/null
-    argocd_report Synced Healthy
 }
 
 # argocd_report SYNC HEALTH

@@ -85,6 +85,7 @@ build_everything() {
 
 link_binaries() {
     ln -sfn "$(helm_folder)/helm" "$STATE/bin/helm"
+    ln -sfn "$(delay_folder)/delay" "$STATE/bin/delay"
     # Called by this name the one binary is kubectl.
     ln -sfn "$(kubernetes_folder)/kubernetes" "$STATE/bin/kubectl"
 }
@@ -112,6 +113,7 @@ command_reset() {
     pi_power_off_all
     sysctl_restore
     sysctl_raise
+    rm -rf "$STATE/helm"
     for pi in "${PIS[@]}"; do
         pi_wipe "$pi"
         image_store_copy "$pi"
@@ -131,7 +133,9 @@ command_reset() {
 command_exec() {
     require_up exec
     (($#)) || die "exec needs a command" "" "" "tests/lab/lab exec ping -c 1 control-pi"
-    exec ip netns exec "$LAPTOP" env "PATH=$STATE/bin:$PATH" "KUBECONFIG=$KUBECONFIG_FILE" "$@"
+    # helm's own files too belong to the lab, not to the machine's user.
+    exec ip netns exec "$LAPTOP" env "PATH=$STATE/bin:$PATH" "KUBECONFIG=$KUBECONFIG_FILE" \
+        "HELM_CONFIG_HOME=$STATE/helm/config" "HELM_CACHE_HOME=$STATE/helm/cache" "HELM_DATA_HOME=$STATE/helm/data" "$@"
 }
 
 command_kubectl() {

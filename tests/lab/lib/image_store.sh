@@ -30,13 +30,13 @@ TOML
 }
 
 image_store_copy() {
-    local to=$STATE/pis/$1/disk/var/lib/containerd store database
-    store=$(image_store_folder)/containerd
+    # By the link that `up` made: a reset must not depend on what has been edited since.
+    local to=$STATE/pis/$1/disk/var/lib/containerd store=$STATE/image-store/containerd database
     [[ ! -d $to/io.containerd.content.v1.content ]] || return 0
     mkdir -p "$to"
     # Links cannot cross file systems; then it is a plain copy.
     cp -al "$store/." "$to/" 2>/dev/null || cp -a "$store/." "$to/"
-    find "$store" -name '*.db' -printf '%P\n' | while read -r database; do
+    find "$store/" -name '*.db' -printf '%P\n' | while read -r database; do
         cp --remove-destination "$store/$database" "$to/$database"
     done
 }

@@ -28,6 +28,7 @@ kubernetes_hand_out() {
 
 kubernetes_release() {
     local pi
+    ln -sfn "$(image_store_folder)" "$STATE/image-store"
     kubernetes_certificates
     for pi in "${PIS[@]}"; do kubernetes_hand_out "$pi"; done
 }
@@ -73,14 +74,12 @@ cluster_wait() {
 
 cluster_furnish() {
     kube label node control-pi node-role.kubernetes.io/control-plane= --overwrite >/dev/null
-    kube apply -f "$HERE/manifests/coredns.yaml" >/dev/null
-    argocd_up
+    argocd_crds_up
+    kube apply -f "$HERE/manifests" >/dev/null
+    argocd_report Synced Healthy
 }
 
-nodes_joined() {
-    local pi
-    for pi in "${PIS[@]}"; do kube get node "$pi"; done
-}
+nodes_joined() { kube get node "${PIS[@]}"; }
 
 kubernetes_up() {
     kubernetes_release

@@ -20,7 +20,7 @@ latency_set() {
     local pi
     latency_off
     mkdir -p "$STATE/latency"
-    start "$DELAYER" "$STATE/latency/log" ip netns exec "$LAPTOP" "$(delay_folder)/delay" delay lan "$1"
+    start "$DELAYER" "$STATE/latency/log" ip netns exec "$LAPTOP" "$STATE/bin/delay" delay lan "$1"
     wait_until 5 delay_device_exists ||
         die "the delay does not start" "$(tail -n 1 "$STATE/latency/log")" "this kernel has no TUN devices" "ls -l /dev/net/tun"
     ip -n "$LAPTOP" link set delay up

@@ -35,9 +35,8 @@ install_packages() {
     say "installing ${missing[*]}"
     local log=$CACHE/apt.log
     mkdir -p "$CACHE"
-    # RUNLEVEL keeps a package's own service (sshd, containerd) from starting on this machine.
     { apt-get update -q &&
-        RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 ||
+        DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 ||
         die "installing Debian packages failed" "$(tail -n 1 "$log")" \
             "no package mirror, or not a Debian 12 machine" "apt-get install ${missing[*]}"
 }

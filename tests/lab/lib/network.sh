@@ -16,6 +16,8 @@ hosts_file() {
 
 network_up() {
     if ! has_netns laptop; then
+        # The first namespace on a machine brings a mount for all of them.
+        mountpoint -q /run/netns || : >"$STATE/made-netns-mount"
         ip netns add "$LAPTOP"
         ip -n "$LAPTOP" link set lo up
         ip -n "$LAPTOP" link add lan type bridge
@@ -63,11 +65,17 @@ network_cut() { ip -n "$LAPTOP" link set "v-$1" down; }
 network_mend() { ip -n "$LAPTOP" link set "v-$1" up; }
 network_is_cut() { [[ $(ip -n "$LAPTOP" -br link show "v-$1" 2>/dev/null) != *,UP* ]]; }
 
+rmdir_would_do() { [[ -z $(ls -A "$1") ]]; }
+
 network_down() {
     local name
     has_netns laptop || return 0
     for name in "${PIS[@]}" "${VAULTS[@]}"; do unplug "$name"; done
     ip netns del "$LAPTOP"
+    if [[ -e $STATE/made-netns-mount ]] && rmdir_would_do /run/netns; then
+        umount /run/netns
+        rmdir /run/netns
+    fi
     rm -rf "$NETNS_FILES"
     # Left alone if anyone else keeps files there.
     rmdir /etc/netns 2>/dev/null || true

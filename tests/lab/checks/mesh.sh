@@ -60,7 +60,7 @@ check "an Istio CA comes from OpenBao" make_istio_ca
 check "chart base installs" install istio-base base
 check "chart istiod installs" install istiod istiod --values "$HERE/istiod-values.yaml"
 check "chart gateway installs" install istio-ingressgateway gateway --values "$HERE/gateway-values.yaml"
-check "the apps are accepted" kubectl apply -f "$HERE/manifests/smoke-mesh.yaml"
+check "the apps are accepted" kubectl apply -f "$HERE/checks/mesh.yaml"
 check "the apps are up" kubectl -n smoke rollout status deploy/server deploy/caller --timeout 90s
 check "the outsider is up" kubectl -n smoke-outside rollout status deploy/outsider --timeout 60s
 check "the apps have sidecars" soon two_of_two
