@@ -4,11 +4,11 @@
 //! and the doing through [`crate::connect`]. So every verdict is unit-tested without a host. Knows `connect` and the
 //! vocabulary; never the engine.
 
-mod certificate;
+pub mod certificate;
 mod files;
 pub mod http;
 pub mod kube;
-mod lifetime;
+pub mod lifetime;
 pub mod node;
 mod registry;
 pub mod vault;

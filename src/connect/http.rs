@@ -112,10 +112,18 @@ impl Backend {
                 .iter()
                 .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
                 .collect();
-            Ok(Answer { status, headers, body: bounded_body(response).await?, elapsed: start.elapsed() })
+            Ok::<_, reqwest::Error>(Answer {
+                status,
+                headers,
+                body: bounded_body(response).await?,
+                elapsed: start.elapsed(),
+            })
         };
         Ok(match answer.await {
             Ok(answer) => Fact::Answer(answer),
+            Err(error) if error.is_builder() => {
+                return Err(ConnectError::failed(format!("cannot ask {}: {}", probe.url, why(&error))));
+            }
             Err(error) => Fact::Nothing { kind: kind(&error), why: why(&error) },
         })
     }

@@ -1,0 +1,244 @@
+//! Vault's API and the actions on it, against a real OpenBao.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test says what it skips and fails by panic")]
+
+mod bao;
+
+use bao::{Bao, TOKEN, call};
+use rollout::actions::certificate::{Certificate, chain_to_root};
+use rollout::actions::vault::{Ca, Health, Intermediate, SecretsEngine};
+use rollout::actions::{Action, Spec, Verdict};
+use rollout::connect::vault::{Backend, Data, Done, Effect, Fact, Probe, SignCsr, State};
+use rollout::connect::{ConnectError, Real, Target, World};
+use rollout::inventory::{Inventory, Vault};
+use rollout::secret::Secret;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+fn action<T: Spec + DeserializeOwned>(params: Value) -> T {
+    let action: T = serde_json::from_value(params).unwrap();
+    action.rules().unwrap();
+    action
+}
+
+async fn verdict(world: &Real, action: &dyn Action) -> Verdict {
+    let facts = world.probe(&Target::default(), &action.probes(), &call()).await.unwrap();
+    action.verdict(&facts)
+}
+
+/// Carries a change out and expects it to be there afterwards.
+async fn change(world: &Real, action: &dyn Action) -> rollout::event::Outputs {
+    let target = Target::default();
+    let facts = world.probe(&target, &action.probes(), &call()).await.unwrap();
+    let verdict = action.verdict(&facts);
+    assert!(matches!(verdict, Verdict::Change(_)), "{verdict:?}");
+    let mut done = Vec::new();
+    while let Some(effect) = action.next(&facts, &done).unwrap() {
+        done.push(world.perform(&target, &effect, &call()).await.unwrap());
+    }
+    let facts = world.probe(&target, &action.probes(), &call()).await.unwrap();
+    let verdict = action.verdict(&facts);
+    assert!(matches!(verdict, Verdict::Same { .. }), "{verdict:?}");
+    action.outputs(&facts, &done)
+}
+
+fn root_ca(bao: &Bao) -> (Backend, Effect) {
+    let body = json!({ "common_name": "Root", "key_type": "ec", "key_bits": 256, "ttl": "87600h" });
+    (bao.backend(), write("pki/root/generate/internal", body))
+}
+
+fn write(path: &str, body: Value) -> Effect {
+    let Value::Object(body) = body else { panic!("an object") };
+    Effect::Write { path: path.into(), body: Data(body) }
+}
+
+#[tokio::test]
+async fn a_chain_of_authorities_is_built_once() {
+    let Some(bao) = Bao::start().await else { return };
+    let world = Real::new(&bao.inventory());
+    for path in ["pki", "pki_int"] {
+        let engine = json!({ "path": path, "type": "pki", "max_lease_ttl": "87600h", "description": "for the test" });
+        change(&world, &action::<SecretsEngine>(engine)).await;
+    }
+
+    let intermediate = json!({ "mount": "pki_int", "common_name": "Intermediate", "organization": "home" });
+    let early = verdict(&world, &action::<Intermediate>(intermediate.clone())).await;
+    assert!(matches!(early, Verdict::Missing(_)), "{early:?}");
+    let (backend, root) = root_ca(&bao);
+    backend.perform(&root, &call()).await.unwrap();
+    let first = change(&world, &action::<Intermediate>(intermediate)).await;
+
+    let ca = action::<Ca>(json!({ "mount": "pki_int", "min_path_length": 1 }));
+    let Verdict::Same { seen } = verdict(&world, &ca).await else { panic!("it is sound") };
+    assert!(seen.starts_with("O=home, CN=Intermediate, issued by CN=Root, valid until "), "{seen}");
+
+    // Another name: the new issuer takes over, in a mount that had one before.
+    let renamed = action::<Intermediate>(json!({ "mount": "pki_int", "common_name": "Second" }));
+    let second = change(&world, &renamed).await;
+    assert_ne!(first["serial"], second["serial"]);
+    let Verdict::Same { seen } = verdict(&world, &ca).await else { panic!("it is sound") };
+    assert!(seen.starts_with("CN=Second, issued by CN=Root"), "{seen}");
+}
+
+#[tokio::test]
+async fn an_engine_is_tuned_but_never_replaced() {
+    let Some(bao) = Bao::start().await else { return };
+    let world = Real::new(&bao.inventory());
+    change(&world, &action::<SecretsEngine>(json!({ "path": "apps/kv", "type": "kv", "version": 2 }))).await;
+    let tuned = json!({ "path": "apps/kv", "type": "kv", "max_lease_ttl": "10h", "description": "apps" });
+    change(&world, &action::<SecretsEngine>(tuned)).await;
+    let other = verdict(&world, &action::<SecretsEngine>(json!({ "path": "apps/kv", "type": "pki" }))).await;
+    assert!(matches!(other, Verdict::Blocked(_)), "{other:?}");
+}
+
+#[tokio::test]
+async fn a_ca_is_signed_for_a_key_that_stays_here() {
+    let Some(bao) = Bao::start().await else { return };
+    let (backend, root) = root_ca(&bao);
+    backend
+        .perform(&write("sys/mounts/pki", json!({ "type": "pki", "config": { "max_lease_ttl": "87600h" } })), &call())
+        .await
+        .unwrap();
+    backend.perform(&root, &call()).await.unwrap();
+    let request = SignCsr {
+        mount: "pki".into(),
+        common_name: "Istio CA".into(),
+        organization: "home".into(),
+        ttl: 24 * 3600,
+        max_path_length: 0,
+        dns_names: vec!["istiod.istio-system.svc".into()],
+    };
+    let done = backend.perform(&Effect::SignCsr(request.clone()), &call()).await.unwrap();
+    let Done::Signed { certificate, chain, key } = done else { panic!("a certificate") };
+    let ca = Certificate::parse(&certificate).unwrap();
+    let above = Certificate::parse_all(&chain.join("\n")).unwrap();
+    assert_eq!(ca.subject, "O=home, CN=Istio CA");
+    assert_eq!((ca.is_ca, ca.path_length), (true, Some(0)));
+    assert_eq!(ca.has_key(&key), Ok(true));
+    assert_eq!(chain_to_root(&ca, &above).unwrap().len(), 2);
+    let hours = ca.not_after.duration_since(jiff::Timestamp::now()).as_hours();
+    assert!((22..=24).contains(&hours), "{hours}");
+
+    let nowhere = SignCsr { mount: "nowhere".into(), ..request };
+    let error = backend.perform(&Effect::SignCsr(nowhere), &call()).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Failed { .. }));
+    let start = "Vault answers nowhere/root/sign-intermediate with HTTP 404: no handler for route";
+    assert!(error.to_string().starts_with(start), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_fact() {
+    let Some(bao) = Bao::start().await else { return };
+    let backend = bao.backend();
+    backend.perform(&write("sys/mounts/empty", json!({ "type": "pki" })), &call()).await.unwrap();
+    for path in ["empty/issuer/default/json", "nowhere/issuer/default/json", "sys/mounts/nowhere", "secret/data/none"] {
+        let fact = backend.probe(&Probe::Read { path: path.into() }, &call()).await.unwrap();
+        let Fact::Absent { why } = fact else { panic!("{path} is there") };
+        assert!(!why.is_empty(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_is_read_shows_only_its_keys() {
+    let Some(bao) = Bao::start().await else { return };
+    let backend = bao.backend();
+    backend
+        .perform(&write("secret/data/db", json!({ "data": { "password": "hunter2-of-the-test" } })), &call())
+        .await
+        .unwrap();
+    let fact = backend.probe(&Probe::Read { path: "secret/data/db".into() }, &call()).await.unwrap();
+    assert!(!format!("{fact:?}").contains("hunter2"));
+    let Fact::Found { data, .. } = fact else { panic!("it is there") };
+    assert_eq!(data.0["data"]["password"], "hunter2-of-the-test");
+}
+
+#[tokio::test]
+async fn a_token_that_lacks_something_is_told_what() {
+    let Some(bao) = Bao::start().await else { return };
+    let with = |token: Option<Secret>| {
+        let inventory = bao.inventory();
+        let vault = Vault { token, token_source: "$VAULT_TOKEN".into(), ..inventory.vault.clone() };
+        Backend::new(&Inventory { vault, ..inventory })
+    };
+    let read = Probe::Read { path: "secret/data/db".into() };
+    let Err(ConnectError::Failed { message, hint }) = with(None).probe(&read, &call()).await else {
+        panic!("no token")
+    };
+    assert_eq!(message, "there is no Vault token: looked at $VAULT_TOKEN");
+    assert!(hint.unwrap().contains("token_file"));
+
+    let wrong = with(Some(Secret::new("s.no-such-token-at-all")));
+    let Err(ConnectError::Failed { message, hint }) = wrong.probe(&read, &call()).await else { panic!("a bad token") };
+    assert_eq!(message, "Vault answers secret/data/db with HTTP 403: permission denied");
+    assert!(
+        hint.unwrap()
+            .starts_with("the token from $VAULT_TOKEN is not valid or its policy lacks read on secret/data/db")
+    );
+}
+
+#[tokio::test]
+async fn every_node_is_looked_at_and_a_sealed_one_advised_on() {
+    let Some(bao) = Bao::start().await else { return };
+    let mut inventory = bao.inventory();
+    inventory.vault.addresses.push("https://127.0.0.1:1".into());
+    let backend = Backend::new(&inventory);
+    let Fact::Health(nodes) = backend.probe(&Probe::Health, &call()).await.unwrap() else { panic!("health") };
+    assert_eq!(nodes[0].state, State::Active);
+    assert_eq!(nodes[1].state, State::Unreachable("connection refused".into()));
+    assert!(!nodes[0].version.is_empty());
+
+    // The node that is up serves requests, whatever the other one does.
+    backend.perform(&write("sys/seal", json!({})), &call()).await.unwrap();
+    let Err(error) = backend.probe(&Probe::Read { path: "sys/mounts/pki".into() }, &call()).await else {
+        panic!("sealed")
+    };
+    let problem = error.problem();
+    assert!(problem.message.starts_with("no active Vault node: https://127.0.0.1:"), "{}", problem.message);
+    assert!(problem.hint.unwrap().starts_with("unseal it: vault operator unseal -address=https://127.0.0.1:"));
+
+    let world = Real::new(&bao.inventory());
+    let Verdict::Blocked(problem) = verdict(&world, &action::<Health>(json!({}))).await else { panic!("it is sealed") };
+    assert!(problem.message.ends_with("is sealed"), "{}", problem.message);
+}
+
+#[tokio::test]
+async fn an_untrusted_certificate_is_said_so() {
+    let Some(bao) = Bao::start().await else { return };
+    let mut inventory = bao.inventory();
+    inventory.vault.ca_cert = None;
+    let Err(error) = Backend::new(&inventory).probe(&Probe::Read { path: "x".into() }, &call()).await else {
+        panic!("untrusted")
+    };
+    let problem = error.problem();
+    assert!(problem.message.contains("certificate"), "{}", problem.message);
+    assert!(problem.hint.unwrap().contains("[vault] ca_cert"));
+    assert!(!problem.message.contains(TOKEN));
+}
+
+#[tokio::test]
+async fn https_is_checked_with_the_ca_that_is_named() {
+    use rollout::actions::http::Check;
+    let Some(bao) = Bao::start().await else { return };
+    let world = Real::new(&Inventory::default());
+    let pem = std::fs::read_to_string(bao.ca_cert()).unwrap();
+    let url = format!("{}/v1/sys/health", bao.address());
+    let trusted = action::<Check>(
+        json!({ "url": url, "ca_cert": { "path": "ca.pem", "content": pem }, "contains": "initialized" }),
+    );
+    let seen = verdict(&world, &trusted).await;
+    assert!(matches!(seen, Verdict::Same { .. }), "{seen:?}");
+
+    let untrusted = action::<Check>(json!({ "url": url, "expect_failure": true }));
+    let seen = verdict(&world, &untrusted).await;
+    assert!(matches!(&seen, Verdict::Wait { seen } if seen.contains("certificate")), "{seen:?}");
+    let insecure = action::<Check>(json!({ "url": url, "insecure": true }));
+    assert!(matches!(verdict(&world, &insecure).await, Verdict::Same { .. }));
+
+    // TLS asks for the name in the URL, wherever the connection goes.
+    let named = "https://localhost:1/v1/sys/health";
+    let address = bao.address().replace("https://", "");
+    let elsewhere = action::<Check>(
+        json!({ "url": named, "connect_to": address, "ca_cert": { "path": "ca.pem", "content": pem } }),
+    );
+    let seen = verdict(&world, &elsewhere).await;
+    assert!(matches!(seen, Verdict::Same { .. }), "{seen:?}");
+}
