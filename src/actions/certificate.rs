@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::secret::Secret;
 
@@ -34,6 +34,8 @@ pub struct Certificate {
     pub path_length: Option<u32>,
     /// SHA-256 of the certificate, hexadecimal.
     pub fingerprint: String,
+    /// URIs among its subject alternative names: a workload's SPIFFE identity is one.
+    pub uris: Vec<String>,
 }
 
 impl Certificate {
@@ -65,7 +67,11 @@ impl Certificate {
         let text = |value: Option<&x509_parser::x509::AttributeTypeAndValue<'_>>| {
             value.and_then(|v| v.as_str().ok()).unwrap_or_default().to_owned()
         };
+        let names = x509.subject_alternative_name().ok().flatten();
+        let names = names.iter().flat_map(|n| &n.value.general_names);
+        let uris = names.filter_map(|n| if let GeneralName::URI(uri) = n { Some((*uri).to_owned()) } else { None });
         Ok(Self {
+            uris: uris.collect(),
             subject: x509.subject().to_string(),
             common_name: text(x509.subject().iter_common_name().next()),
             organization: text(x509.subject().iter_organization().next()),

@@ -7,6 +7,7 @@
 pub mod certificate;
 mod files;
 pub mod http;
+pub mod istio;
 pub mod kube;
 pub mod lifetime;
 pub mod node;

@@ -49,6 +49,7 @@ impl Registry {
         let mut registry = Self { entries: Vec::new() };
         super::http::register(&mut registry);
         super::kube::register(&mut registry);
+        super::istio::register(&mut registry);
         super::node::register(&mut registry);
         super::vault::register(&mut registry);
         registry.entries.sort_by_key(|e| e.kind.name);

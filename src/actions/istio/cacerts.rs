@@ -1,0 +1,327 @@
+//! `istio.cacerts`: istiod's CA is signed by Vault's intermediate.
+//!
+//! The key is made on this machine and goes into the cluster's Secret only: Vault sees the signing request, never the key.
+
+use jiff::SignedDuration;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::plugged_in::{self, PluggedIn};
+use crate::actions::certificate::{Certificate, room_below};
+use crate::actions::lifetime::Lifetime;
+use crate::actions::vault::Issuer;
+use crate::actions::{Action, Spec, Verdict};
+use crate::connect::kube::{KindRef, Object, Query};
+use crate::connect::vault::SignCsr;
+use crate::connect::{Done, Effect, Fact, Probe, kube, vault};
+use crate::diff::Diff;
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, ParamError, Place, Role};
+
+/// The Secret that istiod takes its CA from holds a CA signed by Vault's intermediate, with the chain up to Vault's root.
+/// It is issued anew before it ends, when it is not sound, and when Vault's intermediate has changed.
+///
+/// Must run before istiod is installed: an istiod that finds no Secret makes a root of its own. The key is EC P-256.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cacerts {
+    /// Path of Vault's PKI mount whose default issuer signs Istio's CA.
+    pub mount: String,
+    /// Path of the PKI mount that holds the root, where the mount's own chain does not include it.
+    #[serde(default)]
+    pub root_mount: Option<String>,
+    /// Namespace of istiod.
+    #[serde(default = "istio_system")]
+    pub namespace: String,
+    /// Name of the Secret; istiod looks for `cacerts`.
+    #[serde(default = "cacerts")]
+    pub secret: String,
+    /// Subject CN of Istio's CA.
+    #[serde(default = "istio_ca")]
+    pub common_name: String,
+    /// Subject O of Istio's CA.
+    #[serde(default)]
+    pub organization: Option<String>,
+    /// DNS names of Istio's CA, as subject alternative names.
+    #[serde(default)]
+    pub dns_names: Vec<String>,
+    /// How long Istio's CA lives.
+    #[serde(default = "year")]
+    pub ttl: Lifetime,
+    /// How long before its end it is issued anew.
+    #[serde(default = "quarter")]
+    pub renew_before: Lifetime,
+    /// Whether a CA of another root may be replaced. Workloads of the two roots do not trust each other, so that calls
+    /// fail until every workload has been restarted.
+    #[serde(default)]
+    pub replace_root: bool,
+    /// Whether to take the Secret from another field manager.
+    #[serde(default)]
+    pub force: bool,
+}
+
+fn istio_system() -> String {
+    "istio-system".to_owned()
+}
+
+fn cacerts() -> String {
+    plugged_in::NAME.to_owned()
+}
+
+fn istio_ca() -> String {
+    "Istio CA".to_owned()
+}
+
+fn year() -> Lifetime {
+    Lifetime::hours(365 * 24)
+}
+
+fn quarter() -> Lifetime {
+    Lifetime::hours(90 * 24)
+}
+
+impl Spec for Cacerts {
+    const NAME: &'static str = "istio.cacerts";
+    const SUMMARY: &'static str = "istiod's CA, signed by Vault's intermediate";
+    const PLACE: Place = Place::Controller;
+    const ROLE: Role = Role::Change;
+    const OUTPUTS: &'static [Output] = &[
+        Output { name: "subject", about: "subject of Istio's CA" },
+        Output { name: "issuer", about: "its issuer, Vault's intermediate" },
+        Output { name: "not_after", about: "end of its validity, RFC 3339" },
+        Output { name: "fingerprint", about: "SHA-256 of it, hexadecimal" },
+        Output { name: "root", about: "Vault's root, PEM" },
+        Output { name: "root_fingerprint", about: "SHA-256 of Vault's root, hexadecimal" },
+        Output { name: "rotated", about: "whether this run issued it" },
+    ];
+    const EXAMPLE: &'static str = r#"
+[[phase.mesh-ca.step]]
+id = "cacerts"
+action = "istio.cacerts"
+mount = "pki_int"
+namespace = "istio-system"
+common_name = "Istio CA"
+ttl = "8760h"
+renew_before = "2160h"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        if self.renew_before >= self.ttl {
+            let message = format!("it must be less than ttl ({}), or it would be issued anew in every run", self.ttl);
+            return Err(ParamError { pointer: "/renew_before".into(), message });
+        }
+        Ok(())
+    }
+}
+
+/// Where the facts stand, in the order of [`Cacerts::probes`].
+const NAMESPACE: usize = 0;
+const SECRET: usize = 1;
+const ISSUER: usize = 2;
+const ROOT: usize = 3;
+
+impl Cacerts {
+    fn judge(&self, facts: &[Fact]) -> Result<Verdict, Verdict> {
+        plugged_in::namespace(&self.namespace, facts.get(NAMESPACE))?;
+        let secret = plugged_in::secret(facts.get(SECRET))?;
+        let issuer = self.issuer(facts)?;
+        let there = secret.map(PluggedIn::parse);
+        let (there, reason) = match there {
+            None => (None, "there is none".to_owned()),
+            Some(Err(why)) => (None, format!("the one that is there cannot be read: {why}")),
+            Some(Ok(there)) => match self.reason(&there, &issuer) {
+                Some(reason) => (Some(there), reason),
+                None => {
+                    let ca = &there.ca;
+                    let seen = format!("{}, issued by {}, valid until {}", ca.subject, ca.issuer, ca.until());
+                    return Ok(Verdict::Same { seen });
+                }
+            },
+        };
+        if let Some(problem) = secret.and_then(|s| self.objection(s, there.as_ref(), &issuer)) {
+            return Ok(Verdict::Blocked(problem));
+        }
+        if let Some(problem) = self.obstacle(&issuer) {
+            return Ok(Verdict::Blocked(problem));
+        }
+        Ok(Verdict::Change(self.diff(there.as_ref(), &issuer, &reason)))
+    }
+
+    fn issuer(&self, facts: &[Fact]) -> Result<Issuer, Verdict> {
+        match facts.get(ISSUER) {
+            Some(fact) => Issuer::of(&self.mount, fact, facts.get(ROOT)),
+            None => Err(Verdict::Blocked(Problem::new("there is no answer from Vault"))),
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("Secret {}/{}", self.namespace, self.secret)
+    }
+
+    /// Why the CA that is there does not do; `None` when it does.
+    fn reason(&self, there: &PluggedIn, issuer: &Issuer) -> Option<String> {
+        let ca = &there.ca;
+        if let Some(defect) = there.defect() {
+            return Some(defect);
+        }
+        if !there.roots.contains(issuer.root()) {
+            return Some("its root is not Vault's".to_owned());
+        }
+        if !ca.is_issued_by(issuer.certificate()) {
+            return Some(format!("it is not signed by the CA that Vault's {} has now", self.mount));
+        }
+        if ca.common_name != self.common_name || self.organization.as_ref().is_some_and(|o| *o != ca.organization) {
+            return Some("its subject is another".to_owned());
+        }
+        let left = ca.not_after.duration_since(issuer.at);
+        (left <= seconds(self.renew_before))
+            .then(|| format!("it ends on {}, less than {} from now", ca.until(), self.renew_before))
+    }
+
+    /// What Vault's issuer cannot sign.
+    fn obstacle(&self, issuer: &Issuer) -> Option<Problem> {
+        let above = issuer.certificate();
+        if room_below(&issuer.chain).is_some_and(|room| room < 1) {
+            let message =
+                format!("{} in Vault's {} does not allow a CA below it (path length)", above.subject, self.mount);
+            return Some(Problem::new(message).hint("issue the intermediate anew with max_path_length = 1 or more"));
+        }
+        let end = issuer.at.saturating_add(seconds(self.ttl)).ok()?;
+        let first = issuer.chain.iter().min_by_key(|c| c.not_after)?;
+        (end > first.not_after).then(|| {
+            Problem::new(format!(
+                "a lifetime of {} goes beyond {}, which is valid until {}",
+                self.ttl,
+                first.subject,
+                first.until()
+            ))
+            .hint("lower ttl, or renew the CAs above first (vault.intermediate)")
+        })
+    }
+
+    /// Why the CA that is there must not be replaced without a word in the plan.
+    fn objection(&self, secret: &serde_json::Value, there: Option<&PluggedIn>, issuer: &Issuer) -> Option<Problem> {
+        if let Some(there) = there.filter(|t| !t.roots.contains(issuer.root()) && !self.replace_root) {
+            let root = &there.roots[0];
+            return Some(
+                Problem::new(format!(
+                    "{} holds a CA of another root: {} ({}), Vault's is {} ({})",
+                    self.name(),
+                    root.subject,
+                    root.short_fingerprint(),
+                    issuer.root().subject,
+                    issuer.root().short_fingerprint()
+                ))
+                .hint(
+                    "workloads of the two roots do not trust each other; to replace it nevertheless, \
+                     set replace_root = true and restart all workloads afterwards",
+                ),
+            );
+        }
+        let owners = plugged_in::other_owners(secret);
+        (!owners.is_empty() && !self.force).then(|| {
+            Problem::new(format!("{} is owned by {}", self.name(), owners.join(", ")))
+                .hint("to take it over, set force = true")
+        })
+    }
+
+    fn diff(&self, there: Option<&PluggedIn>, issuer: &Issuer, reason: &str) -> Diff {
+        let (name, ca) = (self.name(), there.map(|t| &t.ca));
+        let organization = self.organization.as_ref().map(|o| format!("O={o}, ")).unwrap_or_default();
+        let signer = |c: &Certificate| format!("{} ({})", c.subject, c.short_fingerprint());
+        let above = issuer.certificate();
+        let before = |c: &Certificate| if c.is_issued_by(above) { signer(above) } else { c.issuer.clone() };
+        let mut diff = Diff::act(format!("have Vault's {} sign a CA for Istio: {reason}", self.mount));
+        let mut push = |field: &str, before: Option<String>, after: String| {
+            diff.push_field(format!("{name} {field}"), before, Some(after));
+        };
+        let subject = match (ca, self.organization.is_some()) {
+            (Some(ca), false) if ca.common_name == self.common_name => ca.subject.clone(),
+            _ => format!("{organization}CN={}", self.common_name),
+        };
+        push("subject", ca.map(|c| c.subject.clone()), subject);
+        push("issuer", ca.map(before), signer(above));
+        push("root", there.map(|t| signer(&t.roots[0])), signer(issuer.root()));
+        push("valid until", ca.map(Certificate::until), format!("{} from now", self.ttl));
+        push("fingerprint", ca.map(|c| c.short_fingerprint().to_owned()), "known when it is signed".to_owned());
+        push("private key", ca.map(|_| "the present one".to_owned()), "a new one, EC P-256".to_owned());
+        diff
+    }
+}
+
+impl Action for Cacerts {
+    fn probes(&self) -> Vec<Probe> {
+        let namespace = Query::one(KindRef::new("v1", "Namespace"), None, &self.namespace);
+        let mut probes = vec![
+            Probe::Kube(kube::Probe::Get(namespace)),
+            plugged_in::probe(&self.namespace, &self.secret),
+            Issuer::probe(&self.mount),
+        ];
+        probes.extend(self.root_mount.as_deref().map(Issuer::probe));
+        probes
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        self.judge(facts).unwrap_or_else(|verdict| verdict)
+    }
+
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        match done {
+            [] => Ok(Some(Effect::Vault(vault::Effect::SignCsr(SignCsr {
+                mount: self.mount.clone(),
+                common_name: self.common_name.clone(),
+                organization: self.organization.clone().unwrap_or_default(),
+                ttl: self.ttl.as_seconds(),
+                max_path_length: 0,
+                dns_names: self.dns_names.clone(),
+            })))),
+            [Done::Vault(vault::Done::Signed { certificate, key, .. })] => {
+                let changed = || {
+                    Problem::new(format!("the CA of Vault's {} changed while this step ran", self.mount))
+                        .hint("run again: nothing has been written to the cluster")
+                };
+                let issuer = self.issuer(facts).map_err(|_| changed())?;
+                let signed = Certificate::parse(certificate)
+                    .map_err(|e| Problem::new(format!("the certificate that Vault signed cannot be read: {e}")))?;
+                if !signed.is_issued_by(issuer.certificate()) {
+                    return Err(changed());
+                }
+                let object = plugged_in::object(&self.namespace, &self.secret, certificate, key, &issuer);
+                let (object, force) = (Object(object), self.force);
+                Ok(Some(Effect::Kube(kube::Effect::Apply { object, namespace: None, force })))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn outputs(&self, facts: &[Fact], done: &[Done]) -> Outputs {
+        let signed = match done.first() {
+            Some(Done::Vault(vault::Done::Signed { certificate, .. })) => Certificate::parse(certificate).ok(),
+            _ => {
+                let secret = plugged_in::secret(facts.get(SECRET)).ok().flatten();
+                secret.and_then(|s| PluggedIn::parse(s).ok()).map(|there| there.ca)
+            }
+        };
+        let (Some(ca), Ok(issuer)) = (signed, self.issuer(facts)) else { return Outputs::new() };
+        [
+            ("subject", json!(ca.subject)),
+            ("issuer", json!(ca.issuer)),
+            ("not_after", json!(ca.not_after.to_string())),
+            ("fingerprint", json!(ca.fingerprint)),
+            ("root", json!(issuer.root_pem())),
+            ("root_fingerprint", json!(issuer.root().fingerprint)),
+            ("rotated", json!(!done.is_empty())),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+    }
+}
+
+fn seconds(lifetime: Lifetime) -> SignedDuration {
+    SignedDuration::from_secs(lifetime.as_seconds().cast_signed())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! The Secret from which istiod takes its CA: the names of its keys, how it is read and how it is written.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::actions::certificate::{Certificate, chain_to_root};
+use crate::actions::kube::objects;
+use crate::actions::vault::Issuer;
+use crate::actions::{Thing, Verdict};
+use crate::connect::kube::{KindRef, MANAGER, Probe as KubeProbe, Query, manifest};
+use crate::connect::{Fact, Probe};
+use crate::secret::Secret;
+
+/// The keys that istiod reads.
+const CA_CERT: &str = "ca-cert.pem";
+const CA_KEY: &str = "ca-key.pem";
+const CERT_CHAIN: &str = "cert-chain.pem";
+const ROOT_CERT: &str = "root-cert.pem";
+
+/// The name that istiod looks for.
+pub const NAME: &str = "cacerts";
+
+/// A CA as it lies in the Secret.
+pub struct PluggedIn {
+    /// Istio's CA.
+    pub ca: Certificate,
+    /// Its private key.
+    key: Secret,
+    /// What istiod sends along with every workload's certificate: the CA, then those above it.
+    chain: Vec<Certificate>,
+    /// What workloads trust.
+    pub roots: Vec<Certificate>,
+}
+
+/// Asks for the Secret.
+pub fn probe(namespace: &str, name: &str) -> Probe {
+    Probe::Kube(KubeProbe::Get(Query::one(KindRef::new("v1", "Secret"), Some(namespace), name)))
+}
+
+/// The Secret that a fact tells of, if there is one.
+///
+/// # Errors
+/// The verdict when the fact tells nothing.
+pub fn secret(fact: Option<&Fact>) -> Result<Option<&Value>, Verdict> {
+    Ok(objects(fact)?.items.first())
+}
+
+impl PluggedIn {
+    /// Reads the Secret.
+    ///
+    /// # Errors
+    /// What is missing in it or cannot be read; never a value.
+    pub fn parse(secret: &Value) -> Result<Self, String> {
+        let text = |key: &str| {
+            let encoded = secret.get("data").and_then(|data| data.get(key)?.as_str());
+            let encoded = encoded.ok_or_else(|| format!("it has no {key}"))?;
+            let bytes = STANDARD.decode(encoded).map_err(|_| format!("{key} is no base64"))?;
+            String::from_utf8(bytes).map_err(|_| format!("{key} is no text"))
+        };
+        let key = Secret::new(text(CA_KEY)?);
+        let certificates = |name: &str| Certificate::parse_all(&text(name)?).map_err(|e| format!("{name}: {e}"));
+        Ok(Self {
+            ca: certificates(CA_CERT)?.swap_remove(0),
+            key,
+            chain: certificates(CERT_CHAIN)?,
+            roots: certificates(ROOT_CERT)?,
+        })
+    }
+
+    /// Whether istiod could not work with it: the reason.
+    pub fn defect(&self) -> Option<String> {
+        if !self.ca.is_ca {
+            return Some(format!("{CA_CERT} is no CA"));
+        }
+        match self.ca.has_key(&self.key) {
+            Ok(true) => {}
+            Ok(false) => return Some(format!("{CA_KEY} does not belong to {CA_CERT}")),
+            Err(why) => return Some(format!("{CA_KEY}: {why}")),
+        }
+        if self.chain.first() != Some(&self.ca) {
+            return Some(format!("{CERT_CHAIN} does not begin with {CA_CERT}"));
+        }
+        self.way_up(&self.ca).err().map(|why| format!("{CERT_CHAIN}: {why}"))
+    }
+
+    /// The way from a certificate to one of the roots.
+    ///
+    /// # Errors
+    /// Where it ends.
+    pub fn way_up(&self, certificate: &Certificate) -> Result<Vec<Certificate>, String> {
+        let mut pool = self.chain.clone();
+        pool.extend(self.roots.iter().cloned());
+        let way = chain_to_root(certificate, &pool)?;
+        match way.last() {
+            Some(root) if self.roots.contains(root) => Ok(way),
+            _ => Err(format!("it does not lead to {ROOT_CERT}")),
+        }
+    }
+}
+
+/// Managers other than this tool that own a value of the Secret.
+pub fn other_owners(secret: &Value) -> Vec<&str> {
+    let mut owners: Vec<&str> = manifest::list(secret, "/metadata/managedFields")
+        .iter()
+        .filter(|entry| entry.pointer("/fieldsV1/f:data").is_some())
+        .map(|entry| manifest::text(entry, "/manager"))
+        .filter(|manager| *manager != MANAGER)
+        .collect();
+    owners.dedup();
+    owners
+}
+
+/// The Secret to write: the CA, its key, and those above it. The root is left out of the chain, since workloads have it
+/// already and it would go over the wire with every handshake.
+pub fn object(namespace: &str, name: &str, certificate: &str, key: &Secret, issuer: &Issuer) -> Value {
+    let certificate = certificate.trim().to_owned() + "\n";
+    let between = issuer.pems[..issuer.pems.len() - 1].concat();
+    let chain = format!("{certificate}{between}");
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": { "name": name, "namespace": namespace },
+        "type": "Opaque",
+        "data": {
+            CA_CERT: STANDARD.encode(&certificate),
+            CA_KEY: STANDARD.encode(key.expose()),
+            CERT_CHAIN: STANDARD.encode(chain),
+            ROOT_CERT: STANDARD.encode(issuer.root_pem()),
+        },
+    })
+}
+
+/// The namespace, when a fact says that it is not there.
+///
+/// # Errors
+/// The verdict to give then.
+pub fn namespace(name: &str, fact: Option<&Fact>) -> Result<(), Verdict> {
+    if objects(fact)?.items.is_empty() { Err(Verdict::Missing(Thing::Namespace(name.to_owned()))) } else { Ok(()) }
+}
+
+/// CAs in Secrets, for tests.
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+    use crate::actions::certificate::testing::Ca;
+    use crate::connect::kube;
+
+    /// A Secret with Istio's CA first and its root last.
+    pub fn cacerts(chain: &[&Ca]) -> Value {
+        let pems = |cas: &[&Ca]| STANDARD.encode(cas.iter().map(|ca| ca.pem()).collect::<String>());
+        let (first, last) = (chain[0], chain[chain.len() - 1]);
+        let mut secret = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": { "name": NAME, "namespace": "istio-system" },
+            "data": {},
+        });
+        secret["data"][CA_CERT] = json!(pems(&[first]));
+        secret["data"][CA_KEY] = json!(STANDARD.encode(first.key().serialize_pem()));
+        secret["data"][CERT_CHAIN] = json!(pems(&chain[..chain.len() - 1]));
+        secret["data"][ROOT_CERT] = json!(pems(&[last]));
+        secret
+    }
+
+    /// Objects that were found.
+    pub fn found(items: Vec<Value>) -> Fact {
+        Fact::Kube(kube::Fact::Objects(kube::Objects::of(items)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::cacerts;
+    use super::*;
+    use crate::actions::certificate::testing::{below, root};
+
+    #[test]
+    fn a_sound_secret_has_no_defect() {
+        let r = root("root");
+        let i = below(&r, "intermediate", "2030-01-01", Some(1));
+        let ca = below(&i, "Istio CA", "2027-01-01", Some(0));
+        let plugged = PluggedIn::parse(&cacerts(&[&ca, &i, &r])).unwrap();
+        assert_eq!(plugged.defect(), None);
+        assert_eq!(plugged.ca.common_name, "Istio CA");
+    }
+
+    #[test]
+    fn every_defect_is_named() {
+        let (r, other) = (root("root"), root("other"));
+        let i = below(&r, "intermediate", "2030-01-01", Some(1));
+        let ca = below(&i, "Istio CA", "2027-01-01", Some(0));
+        let sound = cacerts(&[&ca, &i, &r]);
+        let defect = |key: &str, from: &Value| {
+            let mut secret = sound.clone();
+            secret["data"][key] = from["data"][key].clone();
+            PluggedIn::parse(&secret).map(|p| p.defect().unwrap())
+        };
+        let foreign = cacerts(&[&other, &other]);
+        assert_eq!(defect(CA_KEY, &foreign).unwrap(), "ca-key.pem does not belong to ca-cert.pem");
+        assert_eq!(defect(CERT_CHAIN, &foreign).unwrap(), "cert-chain.pem does not begin with ca-cert.pem");
+        assert!(defect(ROOT_CERT, &foreign).unwrap().contains("its issuer is CN=root"));
+        assert_eq!(defect(CA_CERT, &json!({})).unwrap_err(), "it has no ca-cert.pem");
+        let broken = json!({ "data": { ROOT_CERT: "YQ==" } });
+        assert_eq!(defect(ROOT_CERT, &broken).unwrap_err(), "root-cert.pem: there is no PEM certificate in it");
+    }
+
+    #[test]
+    fn only_owners_of_values_count() {
+        let secret = json!({ "metadata": { "managedFields": [
+            { "manager": "rollout", "fieldsV1": { "f:data": {} } },
+            { "manager": "kubectl-create", "fieldsV1": { "f:data": {} } },
+            { "manager": "labeler", "fieldsV1": { "f:metadata": {} } },
+        ] } });
+        assert_eq!(other_owners(&secret), ["kubectl-create"]);
+    }
+}
