@@ -6,8 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rollout::connect::{Call, vault};
-use rollout::inventory::{Inventory, Vault};
-use rollout::secret::Secret;
+use rollout::inventory::{Inventory, Token, Vault};
 
 /// The server's root token.
 pub const TOKEN: &str = "root-token-of-a-test";
@@ -78,15 +77,12 @@ impl Bao {
     }
 
     pub fn inventory(&self) -> Inventory {
-        Inventory {
-            vault: Vault {
-                addresses: vec![self.address()],
-                ca_cert: Some(self.ca_cert()),
-                token: Some(Secret::new(TOKEN)),
-                token_source: "the test".into(),
-            },
-            ..Inventory::default()
-        }
+        let token = self.folder.path().join("token");
+        std::fs::write(&token, TOKEN).unwrap();
+        let mut inventory = Inventory::default();
+        inventory.vault =
+            Vault { addresses: vec![self.address()], ca_cert: Some(self.ca_cert()), token: Token::File(token) };
+        inventory
     }
 
     pub fn backend(&self) -> vault::Backend {

@@ -9,8 +9,7 @@ use rollout::actions::vault::{Ca, Health, Intermediate, SecretsEngine};
 use rollout::actions::{Action, Spec, Verdict};
 use rollout::connect::vault::{Backend, Data, Done, Effect, Fact, Probe, SignCsr, State};
 use rollout::connect::{ConnectError, Real, Target, World};
-use rollout::inventory::{Inventory, Vault};
-use rollout::secret::Secret;
+use rollout::inventory::{Inventory, Token};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -154,25 +153,29 @@ async fn a_secret_that_is_read_shows_only_its_keys() {
 #[tokio::test]
 async fn a_token_that_lacks_something_is_told_what() {
     let Some(bao) = Bao::start().await else { return };
-    let with = |token: Option<Secret>| {
-        let inventory = bao.inventory();
-        let vault = Vault { token, token_source: "$VAULT_TOKEN".into(), ..inventory.vault.clone() };
-        Backend::new(&Inventory { vault, ..inventory })
+    let with = |token: Token| {
+        let mut inventory = bao.inventory();
+        inventory.vault.token = token;
+        Backend::new(&inventory)
     };
     let read = Probe::Read { path: "secret/data/db".into() };
-    let Err(ConnectError::Failed { message, hint }) = with(None).probe(&read, &call()).await else {
+    let Err(ConnectError::Failed { message, hint }) =
+        with(Token::Env("ROLLOUT_NO_SUCH_TOKEN".into())).probe(&read, &call()).await
+    else {
         panic!("no token")
     };
-    assert_eq!(message, "there is no Vault token: looked at $VAULT_TOKEN");
+    assert_eq!(message, "there is no Vault token: $ROLLOUT_NO_SUCH_TOKEN is not set");
     assert!(hint.unwrap().contains("token_file"));
 
-    let wrong = with(Some(Secret::new("s.no-such-token-at-all")));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "s.no-such-token-at-all").unwrap();
+    let wrong = with(Token::File(file.path().to_owned()));
     let Err(ConnectError::Failed { message, hint }) = wrong.probe(&read, &call()).await else { panic!("a bad token") };
     assert_eq!(message, "Vault answers secret/data/db with HTTP 403: permission denied");
-    assert!(
-        hint.unwrap()
-            .starts_with("the token from $VAULT_TOKEN is not valid or its policy lacks read on secret/data/db")
-    );
+    assert!(hint.unwrap().starts_with(&format!(
+        "the token from {} is not valid or its policy lacks read on secret/data/db",
+        file.path().display()
+    )));
 }
 
 #[tokio::test]
