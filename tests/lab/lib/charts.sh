@@ -8,14 +8,17 @@ CHART_SERVER=$STATE/charts/process
 charts_folder() { cached charts "$ISTIO_VERSION" "$ISTIO_CHART_VERSION" "${ISTIO_CHARTS[*]}" "$(helm_folder)"; }
 
 charts_build() {
-    local source chart
+    local source chart scratch
     source=$(go_module "istio.io/istio@$ISTIO_VERSION")
+    scratch=$(mktemp -d)
+    export HELM_CACHE_HOME=$scratch HELM_CONFIG_HOME=$scratch HELM_DATA_HOME=$scratch
     for chart in "${ISTIO_CHARTS[@]}"; do
         # In the module every chart says 1.0.0: a release stamps them.
         "$(helm_folder)/helm" package --destination "$1" --version "$ISTIO_CHART_VERSION" \
             --app-version "$ISTIO_CHART_VERSION" "$source/manifests/charts/$chart"
     done
     "$(helm_folder)/helm" repo index "$1" --url "http://127.0.0.1:$CHARTS_PORT"
+    rm -rf "$scratch"
 }
 
 charts_answer() {

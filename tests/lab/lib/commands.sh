@@ -29,8 +29,8 @@ HELP
 command_up() {
     require_root up
     lock
-    require_tools
     install_packages
+    everything_is_built || require_tools
     drop_partial_builds
     # What needs no compiler first: on a cold cache the Pis and OpenBao are there minutes
     # before the cluster.
@@ -133,14 +133,15 @@ command_reset() {
 command_exec() {
     require_up exec
     (($#)) || die "exec needs a command" "" "" "tests/lab/lab exec ping -c 1 control-pi"
-    # helm's own files too belong to the lab, not to the machine's user.
-    exec ip netns exec "$LAPTOP" env "PATH=$STATE/bin:$PATH" "KUBECONFIG=$KUBECONFIG_FILE" \
+    # What kubectl and helm keep for themselves belongs to the lab, not to the machine's user.
+    exec ip netns exec "$LAPTOP" env "PATH=$STATE/bin:$PATH" \
+        "KUBECONFIG=$KUBECONFIG_FILE" "KUBECACHEDIR=$STATE/kubectl-cache" \
         "HELM_CONFIG_HOME=$STATE/helm/config" "HELM_CACHE_HOME=$STATE/helm/cache" "HELM_DATA_HOME=$STATE/helm/data" "$@"
 }
 
 command_kubectl() {
     require_up kubectl
-    exec ip netns exec "$LAPTOP" "$STATE/bin/kubectl" --kubeconfig "$KUBECONFIG_FILE" "$@"
+    exec ip netns exec "$LAPTOP" env "KUBECACHEDIR=$STATE/kubectl-cache" "$STATE/bin/kubectl" --kubeconfig "$KUBECONFIG_FILE" "$@"
 }
 
 command_bao() {

@@ -1,7 +1,10 @@
 # shellcheck shell=bash
 # The cluster: what each Pi needs to start its share of it, and whether it is well.
 
-kube() { on_laptop "$STATE/bin/kubectl" --kubeconfig "$KUBECONFIG_FILE" --request-timeout 30s "$@"; }
+kube() {
+    on_laptop env "KUBECACHEDIR=$STATE/kubectl-cache" \
+        "$STATE/bin/kubectl" --kubeconfig "$KUBECONFIG_FILE" --request-timeout 30s "$@"
+}
 
 # Puts everything into a Pi's reach, and at last the folder for which its PID 1 waits.
 kubernetes_hand_out() {
@@ -75,7 +78,8 @@ cluster_wait() {
 cluster_furnish() {
     kube label node control-pi node-role.kubernetes.io/control-plane= --overwrite >/dev/null
     argocd_crds_up
-    kube apply -f "$HERE/manifests" >/dev/null
+    # Server-side and unchecked takes a sixth of the time of a plain apply.
+    kube apply --server-side --force-conflicts --validate=false -f "$HERE/manifests" >/dev/null
     argocd_report Synced Healthy
 }
 
