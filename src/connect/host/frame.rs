@@ -187,3 +187,74 @@ impl Capture {
         Output { tail: self.tail, length: self.length, sha256: super::hex(&self.hash.finalize()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(parts: usize) -> Frame {
+        let mut frame = Frame::new();
+        (0..parts).for_each(|_| frame.part("true".into()));
+        frame
+    }
+
+    fn marker(frame: &Frame, status: i32) -> Vec<u8> {
+        format!("\u{1}{} {status}\n", frame.nonce).into_bytes()
+    }
+
+    fn split(frame: &Frame, stream: &[u8], chunk: usize) -> Vec<(Vec<u8>, i32)> {
+        let mut splitter = frame.splitter();
+        stream.chunks(chunk).for_each(|bytes| splitter.push(bytes));
+        assert!(splitter.complete());
+        splitter.parts.into_iter().map(|(output, status)| (output.tail, status)).collect()
+    }
+
+    #[test]
+    fn a_stream_is_cut_at_the_markers_however_it_arrives() {
+        let frame = frame(2);
+        let other = Frame::new();
+        let nasty = [&b"no line break\0\x01\x01"[..], &marker(&other, 0), frame.nonce.as_bytes(), b"\x01"].concat();
+        let stream =
+            [b"banner".as_slice(), &marker(&frame, 0), &nasty, &marker(&frame, 3), &marker(&frame, 0)].concat();
+        for chunk in [1, 2, 7, 33, 1000] {
+            assert_eq!(
+                split(&frame, &stream, chunk),
+                [(b"banner".to_vec(), 0), (nasty.clone(), 3), (Vec::new(), 0)],
+                "in chunks of {chunk}"
+            );
+        }
+    }
+
+    #[test]
+    fn long_output_keeps_its_tail_length_and_hash() {
+        let frame = frame(1);
+        let long: Vec<u8> = (0..5 * KEPT).map(|n| (n % 251) as u8).filter(|b| *b != MARK).collect();
+        let mut splitter = frame.splitter();
+        splitter.push(&marker(&frame, 0));
+        long.chunks(10_000).for_each(|bytes| splitter.push(bytes));
+        splitter.push(&marker(&frame, 0));
+        let (output, _) = splitter.parts.pop().unwrap();
+        assert_eq!((output.length, output.tail.len()), (long.len() as u64, KEPT));
+        assert!(output.is_cut() && long.ends_with(&output.tail));
+        assert_eq!(output.sha256, crate::connect::host::sha256(&long));
+    }
+
+    #[test]
+    fn what_was_printed_last_is_known_before_the_end() {
+        let frame = frame(1);
+        let mut splitter = frame.splitter();
+        splitter.push(b"motd\n");
+        splitter.push(&marker(&frame, 0));
+        assert_eq!((splitter.accepted(), splitter.last_line()), (true, None));
+        splitter.push(b"one\ntwo\n\n");
+        assert_eq!(splitter.last_line().as_deref(), Some("two"));
+        splitter.push(b"three");
+        assert_eq!(splitter.last_line().as_deref(), Some("three"));
+    }
+
+    #[test]
+    fn nonces_differ() {
+        assert_ne!(nonce(), nonce());
+        assert_eq!(nonce().len(), 32);
+    }
+}

@@ -58,6 +58,11 @@ _ro_lines() {
 	done <"$1"
 }
 
+# FILE...: kernel parameters, one line each. Not by builtins: these files answer a read of single bytes wrongly.
+_ro_sysctl() {
+	LC_ALL=C grep '' "$@" /dev/null
+}
+
 # NAME: state of a kernel module. A module without parameters leaves no trace in /sys when it is built in; file systems
 # and bridge filters do elsewhere.
 _ro_module() {

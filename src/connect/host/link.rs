@@ -47,20 +47,8 @@ impl Link {
             }
             Self::Local => {
                 let mut command = tokio::process::Command::new("sh");
-                command.arg("-c").arg(line).process_group(0);
-                command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-                let mut child = command.spawn().map_err(|e| ConnectError::unreachable(format!("no shell: sh: {e}")))?;
-                let (Some(stdin), Some(stdout), Some(stderr)) =
-                    (child.stdin.take(), child.stdout.take(), child.stderr.take())
-                else {
-                    return Err(ConnectError::unreachable("the shell has no streams"));
-                };
-                Ok(Streams {
-                    stdin: Some(Box::new(stdin)),
-                    stdout: Box::new(stdout),
-                    stderr: Box::new(stderr),
-                    _process: Box::new(child),
-                })
+                command.arg("-c").arg(line);
+                spawn(command)
             }
         }
     }
@@ -90,6 +78,22 @@ impl Link {
             tracing::warn!(group, "could not see a cancelled process group end");
         }
     }
+}
+
+/// Starts a shell of this machine, in a process group of its own.
+pub fn spawn(mut command: tokio::process::Command) -> Result<Streams, ConnectError> {
+    command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|e| ConnectError::unreachable(format!("no shell: sh: {e}")))?;
+    let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err(ConnectError::unreachable("the shell has no streams"));
+    };
+    Ok(Streams {
+        stdin: Some(Box::new(stdin)),
+        stdout: Box::new(stdout),
+        stderr: Box::new(stderr),
+        _process: Box::new(child),
+    })
 }
 
 fn shell_line(r#become: bool, arguments: &str) -> String {

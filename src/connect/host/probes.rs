@@ -14,6 +14,7 @@ pub struct Batch<'a> {
     probes: &'a [Probe],
     stats: Vec<&'a str>,
     hashes: Vec<&'a str>,
+    sysctls: Vec<String>,
 }
 
 /// Files that were too large to be read whole: their place in the facts, and path.
@@ -24,7 +25,11 @@ impl<'a> Batch<'a> {
     pub fn new(probes: &'a [Probe]) -> Self {
         let mut stats: Vec<&str> = Vec::new();
         let mut hashes: Vec<&str> = Vec::new();
+        let mut sysctls: Vec<String> = Vec::new();
         for probe in probes {
+            if let Probe::Sysctl { key } = probe {
+                sysctls.push(sysctl_file(key));
+            }
             if let Probe::File { path, read } = probe {
                 if !stats.contains(&path.as_str()) {
                     stats.push(path);
@@ -34,7 +39,7 @@ impl<'a> Batch<'a> {
                 }
             }
         }
-        Self { probes, stats, hashes }
+        Self { probes, stats, hashes, sysctls }
     }
 
     /// The scripts; [`Self::read`] takes their answers in the same order.
@@ -45,6 +50,9 @@ impl<'a> Batch<'a> {
         }
         if !self.hashes.is_empty() {
             parts.push(format!("_ro_hash {}", quote::words(self.hashes.iter().copied())));
+        }
+        if !self.sysctls.is_empty() {
+            parts.push(format!("_ro_sysctl {}", quote::words(self.sysctls.iter().map(String::as_str))));
         }
         let mut live = false;
         for probe in self.probes {
@@ -57,7 +65,7 @@ impl<'a> Batch<'a> {
                     live = true;
                     script(run)
                 }
-                Probe::Sysctl { key } => format!("_ro_lines {}", quote::word(&sysctl_file(key))),
+                Probe::Sysctl { .. } => continue,
                 Probe::Module { name } => format!("_ro_module {}", quote::word(name)),
                 Probe::System => "_ro_system".to_owned(),
             });
@@ -71,11 +79,12 @@ impl<'a> Batch<'a> {
         let mut next = || done.next().ok_or_else(|| ConnectError::failed("the host answered less than it was asked"));
         let stats = if self.stats.is_empty() { HashMap::new() } else { read_stats(&self.stats, next()?)? };
         let hashes = if self.hashes.is_empty() { HashMap::new() } else { read_hashes(next()?)? };
+        let sysctls = if self.sysctls.is_empty() { HashMap::new() } else { read_sysctls(next()?)? };
         let mut large = Vec::new();
         for probe in self.probes {
-            let answer = next()?;
             facts.push(match probe {
                 Probe::File { path, read } => {
+                    let answer = next()?;
                     let mut file = stats.get(path.as_str()).cloned();
                     if let Some(file) = &mut file {
                         file.sha256 = hashes.get(path).cloned();
@@ -85,10 +94,10 @@ impl<'a> Batch<'a> {
                     }
                     Fact::File(file)
                 }
-                Probe::Run(_) => Fact::Run(answer.clone()),
-                Probe::Sysctl { .. } => Fact::Sysctl((answer.exit == 0).then(|| one_space(&answer.stdout.text()))),
-                Probe::Module { name } => Fact::Module(read_module(name, answer)?),
-                Probe::System => Fact::System(Box::new(System::read(&answer.stdout.text())?)),
+                Probe::Run(_) => Fact::Run(next()?.clone()),
+                Probe::Sysctl { key } => Fact::Sysctl(sysctls.get(&sysctl_file(key)).cloned()),
+                Probe::Module { name } => Fact::Module(read_module(name, next()?)?),
+                Probe::System => Fact::System(Box::new(System::read(&next()?.stdout.text())?)),
             });
         }
         Ok((!large.is_empty()).then_some(Large(large)))
@@ -152,6 +161,21 @@ pub fn one_space(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+fn read_sysctls(answer: &Done) -> Result<HashMap<String, String>, ConnectError> {
+    let errors = answer.stderr.text();
+    if errors.lines().any(|line| !is_absence(line)) {
+        return Err(refused("read", "the kernel parameters", answer));
+    }
+    let text = answer.stdout.text();
+    let lines = text.lines().filter_map(|line| line.split_once(':'));
+    Ok(lines.map(|(file, value)| (file.to_owned(), one_space(value))).collect())
+}
+
+/// Whether a tool's error (in the C locale) only says that there is no such thing.
+fn is_absence(line: &str) -> bool {
+    line.ends_with("No such file or directory") || line.ends_with("Not a directory")
+}
+
 /// Link target, content and hash; `true` when the file is too large for its content.
 fn complete(path: &str, file: &mut File, read: Read, answer: &Done) -> Result<bool, ConnectError> {
     if !matches!(file.kind, FileKind::Regular | FileKind::Link(_))
@@ -178,9 +202,8 @@ fn complete(path: &str, file: &mut File, read: Read, answer: &Done) -> Result<bo
 fn read_stats(paths: &[&str], answer: &Done) -> Result<HashMap<String, File>, ConnectError> {
     let text = answer.stdout.text();
     let stats: HashMap<String, File> = text.lines().filter_map(read_stat).collect();
-    let absent = |line: &str| line.ends_with("No such file or directory") || line.ends_with("Not a directory");
     let errors = answer.stderr.text();
-    let other = errors.lines().find(|line| !absent(line));
+    let other = errors.lines().find(|line| !is_absence(line));
     match (paths.iter().find(|p| !stats.contains_key(**p)), other) {
         (Some(path), Some(_)) => Err(refused("look at", path, answer)),
         (Some(path), None) if answer.exit == 127 || errors.is_empty() => Err(refused("look at", path, answer)),

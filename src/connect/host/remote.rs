@@ -23,7 +23,7 @@ const SHELLS: usize = 6;
 /// Connections that are being made at a time; each costs both sides a key exchange.
 const HANDSHAKES: usize = 8;
 /// A shell that was used this long ago is asked whether it still answers before anything is entrusted to it.
-const FRESH: Duration = Duration::from_secs(2);
+pub const FRESH: Duration = Duration::from_secs(2);
 /// How long it has for that answer.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long the end of cancelled commands is waited for when all is closed.
@@ -173,7 +173,8 @@ impl Remote {
         if mode == Mode::Program {
             while let Some(mut idle) = self.take_idle(r#become) {
                 let answer_by = deadline.min(Instant::now() + ANSWER);
-                if idle.shell.last_used.elapsed() < FRESH || idle.shell.answers(answer_by).await {
+                let fresh = idle.shell.last_used.elapsed() < FRESH;
+                if !idle.shell.has_ended() && (fresh || idle.shell.answers(answer_by).await) {
                     return Ok(Lease::new(self, idle, permit));
                 }
                 if !idle.link.1.alive().await {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
+use futures::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{timeout, timeout_at};
 
@@ -114,6 +115,17 @@ impl Shell {
     /// Whether it can take another request.
     pub fn takes_more(&self) -> bool {
         self.streams.stdin.is_some()
+    }
+
+    /// Whether it has ended already, as far as can be seen without asking. What it printed unasked is dropped.
+    pub fn has_ended(&mut self) -> bool {
+        let mut buffer = [0; 4096];
+        while let Some(read) = self.streams.stdout.read(&mut buffer).now_or_never() {
+            if !matches!(read, Ok(count) if count > 0) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Whether it still answers.

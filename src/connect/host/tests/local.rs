@@ -66,3 +66,72 @@ async fn a_command_has_its_status_and_both_outputs() {
     let done = backend().perform(&Target::default(), &run("echo out; echo err >&2; exit 3"), &call()).await.unwrap();
     assert_eq!((done.exit, done.stdout.text(), done.stderr.text()), (3, "out".into(), "err".into()));
 }
+
+#[tokio::test]
+async fn a_dropped_call_ends_its_command() {
+    ends_when_dropped(&backend(), &Target::default(), "echo $$; sleep 1000").await;
+}
+
+#[tokio::test]
+async fn a_command_that_ignores_signals_is_killed() {
+    let script = "trap '' TERM HUP INT; sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done'";
+    ends_when_dropped(&backend(), &Target::default(), script).await;
+}
+
+#[tokio::test]
+async fn a_late_command_is_ended_and_its_last_line_shown() {
+    ends_at_the_deadline(&backend(), &Target::default()).await;
+}
+
+#[tokio::test]
+async fn a_late_probe_has_changed_nothing() {
+    let probe = Probe::Run(Run::shell("echo thinking; sleep 1000"));
+    let call = Call::quiet(Duration::from_millis(500));
+    let error = backend().probe(&Target::default(), &[probe], &call).await.unwrap_err();
+    assert!(matches!(&error, ConnectError::Failed { message, .. } if message.contains("thinking")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_shell_that_is_killed_by_its_command_is_replaced() {
+    let backend = backend();
+    let error = backend.perform(&Target::default(), &run("echo bye; kill -9 $$"), &call()).await.unwrap_err();
+    assert!(matches!(&error, ConnectError::Lost { message, .. } if message.contains("bye")), "{error:?}");
+    let done = backend.perform(&Target::default(), &run("echo again"), &call()).await.unwrap();
+    assert_eq!(done.stdout.text(), "again");
+}
+
+#[tokio::test]
+async fn a_background_process_does_not_hold_up_the_reply() {
+    let backend = backend();
+    let done = backend.perform(&Target::default(), &run("sleep 1000 & echo $!"), &call()).await.unwrap();
+    let pid = done.stdout.text();
+    let done = backend.perform(&Target::default(), &run(&format!("kill {pid}; echo killed")), &call()).await.unwrap();
+    assert_eq!(done.stdout.text(), "killed");
+}
+
+#[tokio::test]
+async fn calls_at_once_do_not_mix() {
+    let backend = backend();
+    let one = async |n: usize| {
+        let done = backend.perform(&Target::default(), &run(&format!("sleep 0.05; echo {n}")), &call()).await.unwrap();
+        assert_eq!(done.stdout.text(), n.to_string());
+    };
+    futures::future::join_all((0..20).map(one)).await;
+}
+
+#[tokio::test]
+async fn argv_and_folder_are_taken_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let cwd = folder.path().join("it's here");
+    std::fs::create_dir(&cwd).unwrap();
+    let argv = ["printf", "<%s>", "a b", "$HOME", "'", "", "ü\n"].map(str::to_owned).to_vec();
+    let argv = Effect::Run(Run { command: Command::Argv(argv), cwd: None, stdin: Bytes::default() });
+    let done = backend().perform(&Target::default(), &argv, &call()).await.unwrap();
+    assert_eq!(done.stdout.text(), "<a b><$HOME><'><><ü\n>");
+    let here = Effect::Run(Run { cwd: Some(cwd.to_str().unwrap().into()), ..Run::shell("pwd") });
+    let done = backend().perform(&Target::default(), &here, &call()).await.unwrap();
+    assert_eq!(done.stdout.text(), cwd.to_str().unwrap());
+    let nowhere = Effect::Run(Run { cwd: Some("/no/where".into()), ..Run::shell("echo never") });
+    let done = backend().perform(&Target::default(), &nowhere, &call()).await.unwrap();
+    assert_eq!((done.exit, done.stdout.text()), (126, String::new()));
+}

@@ -1,0 +1,152 @@
+//! Effects on this machine's files.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use super::*;
+
+struct Sandbox {
+    folder: tempfile::TempDir,
+    backend: Backend,
+}
+
+impl Sandbox {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), backend: Backend::new(&Inventory::default()) }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    async fn perform(&self, effect: Effect) -> Result<Done, ConnectError> {
+        self.backend.perform(&Target::default(), &effect, &call()).await
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+fn file(path: &Path, content: impl Into<Bytes>) -> WriteFile {
+    WriteFile {
+        path: text(path),
+        content: content.into(),
+        attributes: Attributes::default(),
+        backup: false,
+        validate: None,
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[tokio::test]
+async fn files_of_all_sizes_arrive_whole() {
+    let sandbox = Sandbox::new();
+    for size in [0, 1, 64 * 1024, 64 * 1024 + 1, 9_000_000] {
+        let content: Vec<u8> = (0..=250).cycle().take(size).collect();
+        let path = sandbox.path("a 'file'");
+        let mut write = file(&path, content.clone());
+        write.attributes.mode = Some(0o4750);
+        sandbox.perform(Effect::WriteFile(write)).await.unwrap();
+        assert!(fs::read(&path).unwrap() == content, "{size} bytes");
+        assert_eq!(mode(&path), 0o4750);
+    }
+    assert_eq!(sandbox.names(), ["a 'file'"]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_valid_changes_nothing() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path("sudoers");
+    fs::write(&path, "old").unwrap();
+    let mut write = file(&path, "new");
+    write.validate = Some("grep -q old %s || { echo it says new; false; }".into());
+    let error = sandbox.perform(Effect::WriteFile(write.clone())).await.unwrap_err();
+    assert!(error.to_string().contains("it says new") && error.to_string().contains("not valid"), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    assert_eq!(sandbox.names(), ["sudoers"]);
+    write.validate = Some("grep -q new %s".into());
+    sandbox.perform(Effect::WriteFile(write)).await.unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+}
+
+#[tokio::test]
+async fn the_old_file_is_kept_beside_when_asked() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path("conf");
+    fs::write(&path, "old").unwrap();
+    let mut write = file(&path, "new");
+    write.backup = true;
+    sandbox.perform(Effect::WriteFile(write)).await.unwrap();
+    let names = sandbox.names();
+    assert_eq!((names.len(), names[0].as_str()), (2, "conf"));
+    assert!(names[1].starts_with("conf.20") && names[1].ends_with('~'), "{names:?}");
+    assert_eq!(fs::read_to_string(sandbox.path(&names[1])).unwrap(), "old");
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_write_that_cannot_be() {
+    let sandbox = Sandbox::new();
+    let mut nobodys = file(&sandbox.path("x"), "content");
+    nobodys.attributes.owner = Some("no-such-user".into());
+    let error = sandbox.perform(Effect::WriteFile(nobodys)).await.unwrap_err();
+    assert!(error.to_string().contains("no-such-user"), "{error}");
+    assert!(sandbox.names().is_empty());
+
+    let error = sandbox.perform(Effect::WriteFile(file(&sandbox.path("no/dir"), "x"))).await.unwrap_err();
+    let ConnectError::Failed { message, hint } = error else { panic!("{error:?}") };
+    assert!(message.contains("there is no directory") && hint.is_some_and(|h| h.contains("node.directory")));
+
+    fs::create_dir(sandbox.path("dir")).unwrap();
+    let error = sandbox.perform(Effect::WriteFile(file(&sandbox.path("dir"), "x"))).await.unwrap_err();
+    assert!(error.to_string().contains("is a directory"), "{error}");
+    assert_eq!(fs::read_dir(sandbox.path("dir")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_link_to_a_directory_is_replaced_not_followed() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("dir")).unwrap();
+    symlink(sandbox.path("dir"), sandbox.path("link")).unwrap();
+    let link = |target: &str| Effect::Link { path: text(&sandbox.path("link")), target: target.into() };
+    sandbox.perform(link("/else where")).await.unwrap();
+    assert_eq!(fs::read_link(sandbox.path("link")).unwrap(), Path::new("/else where"));
+    sandbox.perform(link(&text(&sandbox.path("dir")))).await.unwrap();
+    sandbox.perform(Effect::WriteFile(file(&sandbox.path("link"), "x"))).await.unwrap();
+    assert!(fs::symlink_metadata(sandbox.path("link")).unwrap().is_file());
+    assert_eq!(fs::read_dir(sandbox.path("dir")).unwrap().count(), 0);
+    assert_eq!(sandbox.names(), ["dir", "link"]);
+}
+
+#[tokio::test]
+async fn directories_come_with_their_parents_and_go_with_their_content() {
+    let sandbox = Sandbox::new();
+    let attributes = Attributes { mode: Some(0o700), ..Attributes::default() };
+    let path = text(&sandbox.path("a/b/c"));
+    sandbox.perform(Effect::Directory { path: path.clone(), attributes }).await.unwrap();
+    assert_eq!((mode(Path::new(&path)), mode(&sandbox.path("a")) & 0o700), (0o700, 0o700));
+    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    let attributes = Attributes { mode: Some(0o750), ..Attributes::default() };
+    sandbox.perform(Effect::Attributes { path: path.clone(), attributes }).await.unwrap();
+    assert_eq!(mode(Path::new(&path)), 0o750);
+    sandbox.perform(Effect::Remove { path: text(&sandbox.path("a")) }).await.unwrap();
+    assert!(sandbox.names().is_empty());
+}
+
+#[tokio::test]
+async fn a_parameter_that_the_kernel_refuses_is_an_error() {
+    let settings = vec![("kernel.ostype".to_owned(), "Plan 9".to_owned())];
+    let error = Sandbox::new().perform(Effect::SetSysctl { settings }).await.unwrap_err();
+    assert!(error.to_string().contains("kernel/ostype"), "{error}");
+}
