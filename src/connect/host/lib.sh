@@ -10,17 +10,18 @@ _ro_mark() {
 	printf '\001%s %s\n' "$_ro_n" "$_ro_s" >&2
 }
 
-# The process group of this shell.
+# This shell's process group, its own number and when it started; the last is empty where the kernel does not tell.
 _ro_hello() {
-	_ro_g=
 	if read -r _ro_g </proc/$$/stat; then
-		_ro_g=${_ro_g##*) }
-		_ro_g=${_ro_g#* * }
-		_ro_g=${_ro_g%% *}
+		# After the name in parentheses: state, parent, group, and as the 20th the start.
+		set -f
+		# shellcheck disable=SC2086
+		set -- ${_ro_g##*) }
+		set +f
+		printf '%s %s %s\n' "$3" $$ "${20}"
 	else
-		_ro_g=$(ps -o pgid= -p $$)
+		printf '%s %s\n' "$(ps -o pgid= -p $$)" $$
 	fi 2>/dev/null
-	printf '%s\n' "$_ro_g"
 }
 
 # PATH...: one line for each that is there.

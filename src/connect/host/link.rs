@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::shell::Streams;
+use super::shell::{Identity, Streams};
 use crate::connect::ConnectError;
 
 /// How long a process group gets to end by itself before it is killed; and how long we wait for that, see [`Link::end`].
@@ -61,12 +61,21 @@ impl Link {
         }
     }
 
-    /// Ends a process group: asks first, then kills; returns when it is gone or nothing more can be done.
-    pub async fn end(&self, group: u32, r#become: bool) {
-        let script = format!(
-            "n=0; kill -s TERM -- -{group}; while kill -s 0 -- -{group} && [ $n -lt {GRACE} ]; \
-             do n=$((n+1)); sleep 0.1; done; kill -s KILL -- -{group}"
-        );
+    /// Ends all that runs in a shell's process group: asks first, then kills; returns when it is gone or nothing more can
+    /// be done.
+    pub async fn end(&self, shell: Identity, r#become: bool) {
+        let Identity { group, .. } = shell;
+        self.run(group, r#become, &end_script(group)).await;
+    }
+
+    /// The same for a shell of an earlier connection: only while that very shell is there.
+    pub async fn end_lost(&self, shell: Identity, r#become: bool) {
+        let Identity { group, pid, start: Some(start) } = shell else { return };
+        let same = format!("read -r s </proc/{pid}/stat && s=${{s##*\\) }} && set -- $s && [ \"${{20}}\" = {start} ]");
+        self.run(group, r#become, &format!("{same} && {{ {}; }}", end_script(group))).await;
+    }
+
+    async fn run(&self, group: u32, r#become: bool, script: &str) {
         let line = shell_line(r#become, &format!("-c '{script}'"));
         let ended = async {
             match self {
@@ -94,6 +103,13 @@ pub fn spawn(mut command: tokio::process::Command) -> Result<Streams, ConnectErr
         stderr: Box::new(stderr),
         _process: Box::new(child),
     })
+}
+
+fn end_script(group: u32) -> String {
+    format!(
+        "n=0; kill -s TERM -- -{group}; while kill -s 0 -- -{group} && [ $n -lt {GRACE} ]; \
+         do n=$((n+1)); sleep 0.1; done; kill -s KILL -- -{group}"
+    )
 }
 
 fn shell_line(r#become: bool, arguments: &str) -> String {

@@ -11,7 +11,7 @@ use tokio::time::{timeout, timeout_at};
 
 use super::frame::Frame;
 use super::link::Link;
-use super::shell::{Broken, Mode, OnLine, Shell};
+use super::shell::{Broken, Identity, Mode, OnLine, Shell};
 use super::types::{Bytes, Done};
 use super::{ssh, text};
 use crate::connect::{Call, ConnectError};
@@ -81,6 +81,8 @@ pub struct Remote {
     attempts: std::sync::atomic::AtomicU64,
     idle: Mutex<Vec<Idle>>,
     permits: Arc<Semaphore>,
+    /// Shells that were busy when their connection was lost, and whether as root: they may still run.
+    lost: Mutex<Vec<(Identity, bool)>>,
     /// How many cancelled shells are being ended.
     ending: watch::Sender<usize>,
 }
@@ -108,6 +110,7 @@ impl Remote {
             attempts: std::sync::atomic::AtomicU64::new(0),
             idle: Mutex::default(),
             permits: Arc::new(Semaphore::new(SHELLS)),
+            lost: Mutex::default(),
             ending: watch::Sender::new(0),
         }
     }
@@ -190,6 +193,11 @@ impl Remote {
                 let message = format!("no connection to {} before the deadline", self.name());
                 Err(ConnectError::unreachable(message).hint("is it powered on, on the network, and ssh let through?"))
             })?;
+            let lost = std::mem::take(&mut *lock(&self.lost));
+            for (shell, r#become) in lost {
+                // What it began must not go on beside what comes next.
+                let _ = timeout_at(deadline.into(), link.1.end_lost(shell, r#become)).await;
+            }
             let opened = timeout_at(deadline.into(), link.1.open(r#become, mode.arguments())).await;
             let error = match opened {
                 Ok(Ok(streams)) => match Shell::start(streams, mode, deadline).await {
@@ -313,7 +321,12 @@ impl Drop for Lease {
         let remote = self.remote.clone();
         remote.ending.send_modify(|count| *count += 1);
         runtime.spawn(async move {
-            idle.link.1.end(idle.shell.group, idle.r#become).await;
+            let (link, shell) = (&idle.link.1, idle.shell.identity);
+            if link.alive().await {
+                link.end(shell, idle.r#become).await;
+            } else {
+                lock(&remote.lost).push((shell, idle.r#become));
+            }
             drop((idle, permit));
             remote.ending.send_modify(|count| *count -= 1);
         });

@@ -62,10 +62,29 @@ impl Mode {
 pub struct Shell {
     streams: Streams,
     mode: Mode,
-    /// Its process group, for ending what runs in it.
-    pub group: u32,
+    /// Which process it is.
+    pub identity: Identity,
     /// When it last answered.
     pub last_used: Instant,
+}
+
+/// A shell's process on its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Its process group, in which all that it runs is.
+    pub group: u32,
+    /// Its own number.
+    pub pid: u32,
+    /// When it started, in the kernel's ticks since boot: tells it from a later process of the same number.
+    pub start: Option<u64>,
+}
+
+impl Identity {
+    fn read(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        let (group, pid) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        Some(Self { group, pid, start: words.next().and_then(|word| word.parse().ok()) })
+    }
 }
 
 /// Why there is no reply.
@@ -89,10 +108,10 @@ impl Shell {
         let text = mode.encode(format!("{LIBRARY}\n{}", frame.text("</dev/null")));
         let done = streams.send(&frame, &[&text], false, deadline, &|_| {}).await?;
         let answer = done.first().map(|d| (d.stdout.text(), d.stderr.text())).unwrap_or_default();
-        let Ok(group) = answer.0.trim().parse() else {
+        let Some(identity) = Identity::read(&answer.0) else {
             return Err(Broken { deadline: false, seen: format!("{}\n{}", answer.0, answer.1) });
         };
-        Ok(Self { streams, mode, group, last_used: Instant::now() })
+        Ok(Self { streams, mode, identity, last_used: Instant::now() })
     }
 
     /// Sends a request and reads its reply: one [`Done`] for each of its parts. With a payload, which only a shell in

@@ -87,7 +87,9 @@ async fn a_late_command_is_ended_and_its_last_line_shown() {
 async fn a_late_probe_has_changed_nothing() {
     let probe = Probe::Run(Run::shell("echo thinking; sleep 1000"));
     let call = Call::quiet(Duration::from_millis(500));
-    let error = backend().probe(&Target::default(), &[probe], &call).await.unwrap_err();
+    let backend = backend();
+    let error = backend.probe(&Target::default(), &[probe], &call).await.unwrap_err();
+    backend.close().await;
     assert!(matches!(&error, ConnectError::Failed { message, .. } if message.contains("thinking")), "{error:?}");
 }
 

@@ -148,17 +148,19 @@ async fn an_effect_that_is_cut_off_is_lost_and_the_next_call_connects_again() {
     let sshd = Sshd::start("");
     let (backend, target) = (sshd.backend(), sshd.target());
     let (call, mut lines) = listening(Duration::from_secs(20));
-    let effect = run("echo half way; sleep 1000");
+    let effect = run("sh -c 'echo half way $$; exec sleep 1000'");
     let cut = async {
-        lines.recv().await.unwrap();
+        let line = lines.recv().await.unwrap();
         sshd.cut();
+        line.rsplit(' ').next().unwrap().parse::<u32>().unwrap()
     };
-    let (error, ()) = tokio::join!(backend.perform(&target, &effect, &call), cut);
+    let (error, pid) = tokio::join!(backend.perform(&target, &effect, &call), cut);
     let error = error.unwrap_err();
     let ConnectError::Lost { message, .. } = &error else { panic!("{error:?}") };
     assert!(message.contains("connection to pi-1 was lost") && message.contains("half way"), "{message}");
     let done = backend.perform(&target, &run("echo again"), &self::call()).await.unwrap();
     assert_eq!((done.stdout.text(), sshd.logins()), ("again".into(), 2));
+    assert!(!runs(pid), "what was cut off still runs");
 }
 
 #[tokio::test]
