@@ -92,7 +92,9 @@ impl Sshd {
     /// A backend that connects as configured here.
     pub fn backend(&self) -> Backend {
         let ssh = Ssh { config: Some(self.path("ssh_config")), connect_timeout: Some(Duration::from_secs(2)) };
-        Backend::new(&Inventory { ssh, ..Inventory::default() })
+        let mut inventory = Inventory::default();
+        inventory.ssh = ssh;
+        Backend::new(&inventory)
     }
 
     /// This server as a host of the inventory.
