@@ -76,7 +76,7 @@ impl Store {
         &self.folder
     }
 
-    /// A new journal, with its run's id: `<UTC date>-<time>-<random>`, so that ids sort by age.
+    /// A new journal for the run of that id.
     ///
     /// # Errors
     /// When the file cannot be made.
@@ -109,11 +109,11 @@ impl Store {
     }
 }
 
-/// A new run's id.
+/// A new run's id: `<UTC date>-<time>-<milliseconds><random>`, so that ids sort by age.
 pub fn new_run_id() -> String {
     let now = jiff::Timestamp::now();
-    let nanos = now.subsec_nanosecond().unsigned_abs() ^ std::process::id();
-    format!("{}-{:04x}", now.strftime("%Y%m%d-%H%M%S"), nanos & 0xffff)
+    let random = (now.subsec_nanosecond().unsigned_abs() ^ std::process::id()) & 0xff;
+    format!("{}-{:03}{random:02x}", now.strftime("%Y%m%d-%H%M%S"), now.subsec_millisecond())
 }
 
 fn info(path: &Path, events: &[Event]) -> RunInfo {
@@ -150,4 +150,17 @@ fn state_dir() -> PathBuf {
         .or_else(|| var("XDG_STATE_HOME").map(|d| d.join("rollout")))
         .or_else(|| var("HOME").map(|d| d.join(".local/state/rollout")))
         .unwrap_or_else(|| PathBuf::from(".rollout"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_run_has_a_later_id() {
+        let first = new_run_id();
+        let began = jiff::Timestamp::now();
+        while jiff::Timestamp::now().duration_since(began).as_millis() < 2 {}
+        assert!(new_run_id() > first);
+    }
 }
