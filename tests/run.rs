@@ -1,0 +1,237 @@
+//! `rollout run` on this machine alone: second runs, failures, kills, locks, interrupts. The real program each time.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use rollout::event::{Event, Kind, name};
+
+/// A project in a folder of its own, with its own journals.
+struct Project {
+    dir: tempfile::TempDir,
+}
+
+impl Project {
+    fn new(plan: &str) -> Self {
+        let project = Self { dir: tempfile::tempdir().unwrap() };
+        project.write(plan);
+        project
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes the plan; `DIR` stands for the project's folder.
+    fn write(&self, plan: &str) {
+        let head = "[plan]\nname = \"test\"\n";
+        fs::write(
+            self.path("plan.toml"),
+            format!("{head}{}", plan.replace("DIR", &self.dir.path().display().to_string())),
+        )
+        .unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rollout"));
+        command
+            .args(args)
+            .arg(self.path("plan.toml"))
+            .env("ROLLOUT_STATE_DIR", self.path("state"))
+            .env_remove("ROLLOUT_INVENTORY")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn call(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn run(&self) -> (i32, BTreeMap<String, &'static str>) {
+        let output = self.call(&["run", "--output", "json"]);
+        let outcomes = outcomes(&String::from_utf8_lossy(&output.stdout));
+        (output.status.code().unwrap(), outcomes)
+    }
+
+    /// Starts a run and returns once the step has started.
+    fn start_until(&self, step: &str) -> Child {
+        let mut child =
+            self.command(&["run", "--output", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let started = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .filter_map(|l| serde_json::from_str::<Event>(&l).ok())
+            .any(|event| matches!(&event.kind, Kind::UnitStarted { unit, .. } if unit.step == step));
+        assert!(started, "{step} never started");
+        // The rest is read to its end, so that the run is not stopped by a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        child
+    }
+}
+
+fn outcomes(stdout: &str) -> BTreeMap<String, &'static str> {
+    let events = stdout.lines().filter_map(|l| serde_json::from_str::<Event>(l).ok());
+    events
+        .filter_map(|e| match e.kind {
+            Kind::UnitFinished { unit, outcome, .. } => Some((unit.step, name(&outcome))),
+            _ => None,
+        })
+        .collect()
+}
+
+fn step(id: &str, rest: &str) -> String {
+    format!("[[phase.p.step]]\nid = \"{id}\"\nhosts = \"localhost\"\n{rest}\n")
+}
+
+fn file(id: &str) -> String {
+    step(id, &format!("action = \"node.file\"\npath = \"DIR/{id}\"\ncontent = \"x\\n\""))
+}
+
+fn command(id: &str, script: &str) -> String {
+    step(id, &format!("action = \"node.command\"\ncommand = '''{script}'''\ncreates = \"DIR/{id}.done\""))
+}
+
+/// A step that says that it has begun and then hangs until `go` is a file: by that a test holds a run where it wants it.
+fn gate(id: &str) -> String {
+    command(id, "echo $$ > DIR/begun; until test -e DIR/go; do sleep 0.05; done; touch DIR/gate.done")
+}
+
+fn wait_for(path: &Path) {
+    let began = std::time::Instant::now();
+    while !path.exists() {
+        assert!(began.elapsed().as_secs() < 20, "{} never came", path.display());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+fn same(names: &[(&str, &'static str)]) -> BTreeMap<String, &'static str> {
+    names.iter().map(|(n, o)| ((*n).to_owned(), *o)).collect()
+}
+
+#[test]
+fn the_second_run_changes_nothing() {
+    let project = Project::new(&format!("{}{}", file("a"), command("b", "touch DIR/b.done")));
+    assert_eq!(project.run(), (0, same(&[("a", "changed"), ("b", "changed")])));
+    assert_eq!(project.run(), (0, same(&[("a", "same"), ("b", "same")])));
+    let said = project.call(&["run"]);
+    assert!(String::from_utf8_lossy(&said.stdout).contains("no changes: 2 same"), "{said:?}");
+}
+
+#[test]
+fn a_preview_changes_nothing_and_tells_that_changes_are_pending() {
+    let project = Project::new(&file("a"));
+    let output = project.call(&["plan", "--detailed-exit-code"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(!project.path("a").exists());
+    let dry = project.call(&["run", "--dry-run"]);
+    assert_eq!(dry.status.code(), Some(0));
+    assert!(!project.path("a").exists());
+    assert!(!project.path("state").exists(), "a preview leaves no journal");
+}
+
+#[test]
+fn after_a_failure_the_next_run_goes_on_from_there() {
+    let project =
+        Project::new(&format!("{}{}{}", file("a"), command("b", "test -e DIR/key && touch DIR/b.done"), file("c")));
+    assert_eq!(project.run(), (1, same(&[("a", "changed"), ("b", "failed"), ("c", "cancelled")])));
+    fs::write(project.path("key"), "").unwrap();
+    assert_eq!(project.run(), (0, same(&[("a", "kept"), ("b", "changed"), ("c", "changed")])));
+    assert_eq!(project.run(), (0, same(&[("a", "same"), ("b", "same"), ("c", "same")])));
+}
+
+#[test]
+fn a_run_that_was_killed_is_gone_on_from() {
+    let project = Project::new(&format!("{}{}{}", file("a"), gate("gate"), file("c")));
+    let mut child = project.start_until("gate");
+    wait_for(&project.path("begun"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::write(project.path("go"), "").unwrap();
+    let (code, outcomes) = project.run();
+    assert_eq!((code, outcomes["a"], outcomes["c"]), (0, "kept", "changed"));
+    assert!(matches!(outcomes["gate"], "changed" | "same"), "{outcomes:?}");
+}
+
+#[test]
+fn a_second_runner_hears_who_is_at_it() {
+    let project = Project::new(&gate("gate"));
+    let mut first = project.start_until("gate");
+    let second = project.call(&["run"]);
+    assert_eq!(second.status.code(), Some(5));
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains(&format!("process {}", first.id())), "{said}");
+    fs::write(project.path("go"), "").unwrap();
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn one_interrupt_lets_the_running_step_finish() {
+    let project = Project::new(&format!("{}{}", gate("gate"), file("after")));
+    let mut child = project.start_until("gate");
+    wait_for(&project.path("begun"));
+    signal(&child, "-INT");
+    // The run has heard it once it says so.
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.contains("running steps finish")));
+    fs::write(project.path("go"), "").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(project.path("gate.done").exists(), "the step was cut off");
+    assert!(!project.path("after").exists(), "a step was started after the interrupt");
+}
+
+#[test]
+fn two_interrupts_end_the_running_step_everywhere() {
+    let project = Project::new(&gate("gate"));
+    let mut child = project.start_until("gate");
+    wait_for(&project.path("begun"));
+    let process = fs::read_to_string(project.path("begun")).unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    signal(&child, "-INT");
+    assert!(said.any(|line| line.contains("running steps finish")));
+    signal(&child, "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!Path::new(&format!("/proc/{}", process.trim())).exists(), "the step's command lives on");
+}
+
+#[test]
+fn a_host_that_does_not_answer_has_an_exit_code_of_its_own() {
+    let project = Project::new(&file("a").replace("localhost", "gone"));
+    let inventory = project.path("inventory.toml");
+    fs::write(&inventory, "[hosts.gone]\naddress = \"127.0.0.1\"\nport = 1\n").unwrap();
+    let output = project.call(&["run", "--inventory", &inventory.display().to_string()]);
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("gone") && said.contains("refused"), "{said}");
+}
+
+#[test]
+fn an_unknown_phase_is_refused_before_anything_is_done() {
+    let project = Project::new(&file("a"));
+    let output = project.call(&["run", "--only", "q"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no phase `q`"));
+    assert!(!project.path("a").exists());
+}
+
+#[test]
+fn runs_and_show_tell_what_was() {
+    let project = Project::new(&file("a"));
+    project.run();
+    let state = project.path("state");
+    let tell = |args: &[&str]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_rollout")).args(args).env("ROLLOUT_STATE_DIR", &state).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let runs: serde_json::Value = serde_json::from_str(&tell(&["runs", "--output", "json"])).unwrap();
+    assert_eq!(runs[0]["state"], "succeeded");
+    let shown = tell(&["show", runs[0]["run"].as_str().unwrap()]);
+    assert!(shown.contains("p/a@localhost") && shown.contains("+x"), "{shown}");
+}
