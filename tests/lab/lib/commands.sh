@@ -229,7 +229,7 @@ require_up() {
 }
 
 require_pi() {
-    is_pi "$1" || die "no Pi is called '$1'" "" "the Pis are ${PIS[*]}" "tests/lab/lab $2"
+    is_pi "$1" || die "no Pi is called '$1'" "the Pis are ${PIS[*]}" "" "tests/lab/lab $2"
 }
 
 # One command that changes the lab at a time.

@@ -66,7 +66,7 @@ func receive(tun int, delayed chan<- packet, late time.Duration) {
 
 func send(out int, delayed <-chan packet) {
 	for p := range delayed {
-		time.Sleep(time.Until(p.due))
+		sleepUntil(p.due)
 		// Only IPv4 is routed here; the kernel's own IPv6 chatter on a new device is not.
 		if len(p.data) < 20 || p.data[0]>>4 != 4 {
 			continue
@@ -74,6 +74,14 @@ func send(out int, delayed <-chan packet) {
 		to := syscall.SockaddrInet4{Addr: netip.AddrFrom4([4]byte(p.data[16:20])).As4()}
 		// An unreachable host is the sender's business: a network does not report it either.
 		_ = syscall.Sendto(out, p.data, 0, &to)
+	}
+}
+
+// The runtime's own timers round up to a millisecond when there is nothing else to do.
+func sleepUntil(due time.Time) {
+	for left := time.Until(due); left > 0; left = time.Until(due) {
+		nap := syscall.NsecToTimespec(left.Nanoseconds())
+		_ = syscall.Nanosleep(&nap, nil)
 	}
 }
 
