@@ -262,3 +262,106 @@ impl Action for Command {
 fn status(exit: i32) -> String {
     if exit > 128 { format!("exit status {exit} (signal {})", exit - 128) } else { format!("exit status {exit}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{at, blocked, build, change, effects, file, is_same, ran, refused};
+    use super::*;
+    use crate::connect::host::FileKind;
+
+    fn done(exit: i32, stdout: &str, stderr: &str) -> [Done; 1] {
+        [Done::Host(host::Done::new(exit, stdout, stderr))]
+    }
+
+    #[test]
+    fn without_a_guard_it_always_runs() {
+        let step = build::<Command>("command = \"set -e\\nreboot\"").unwrap();
+        assert!(step.probes().is_empty());
+        assert_eq!(change(&step.verdict(&[])), ["! run set -e … (2 lines)"]);
+        assert!(matches!(step.next(&[], &[]), Ok(Some(Effect::Host(host::Effect::Run(_))))));
+        assert!(matches!(step.next(&[], &done(0, "", "")), Ok(None)));
+    }
+
+    #[test]
+    fn each_guard_keeps_it_from_running() {
+        let there = file(Some(at(FileKind::Regular, 0o644)));
+        for (guard, holds, holds_not) in [
+            ("creates = '/x'", there.clone(), file(None)),
+            ("removes = '/x'", file(None), there),
+            ("unless = 'test -e /x'", ran(0, "", ""), ran(1, "", "")),
+            ("only_if = 'test -e /x'", ran(127, "", ""), ran(0, "", "")),
+        ] {
+            let step = build::<Command>(&format!("argv = ['touch', '/a b']\n{guard}")).unwrap();
+            assert_eq!(step.probes().len(), 1);
+            assert!(is_same(&step.verdict(&[holds])), "{guard}");
+            assert_eq!(change(&step.verdict(&[holds_not])), ["! run touch '/a b'"], "{guard}");
+        }
+    }
+
+    #[test]
+    fn one_guard_of_many_is_enough() {
+        let step = build::<Command>("command = 'x'\ncreates = '/x'\nonly_if = 'true'").unwrap();
+        assert!(is_same(&step.verdict(&[file(None), ran(1, "", "")])));
+        assert_eq!(change(&step.verdict(&[file(None), ran(0, "", "")])), ["! run x"]);
+    }
+
+    #[test]
+    fn the_exit_status_is_judged_and_the_error_shows_what_was_printed() {
+        let step = build::<Command>("command = 'x'\nok_exit_codes = [0, 3]").unwrap();
+        assert!(step.next(&[], &done(3, "", "")).is_ok());
+        let problem = step.next(&[], &done(1, "out", "one\ntwo\n")).err().unwrap();
+        assert_eq!(problem.message, "`x` ended with exit status 1:\none\ntwo");
+        let problem = step.next(&[], &done(127, "", "")).err().unwrap();
+        assert!(problem.message.ends_with("127 and printed nothing") && problem.hint.unwrap().contains("PATH"));
+        let problem = step.next(&[], &done(137, "", "")).err().unwrap();
+        assert!(problem.message.contains("signal 9"));
+    }
+
+    #[test]
+    fn a_check_looks_and_never_acts() {
+        let step = build::<Command>("command = 'x'\nchanges = false").unwrap();
+        assert_eq!(step.probes().len(), 1);
+        assert_eq!(step.verdict(&[ran(0, "fine\nmore", "")]), Verdict::Same { seen: "fine".into() });
+        assert!(blocked(&step.verdict(&[ran(1, "", "no")])).contains("exit status 1:\nno"));
+        let outputs = step.outputs(&[ran(0, "fine\n", "")], &[]);
+        assert_eq!((&outputs["stdout"], &outputs["exit_code"]), (&json!("fine"), &json!(0)));
+        let step = build::<Command>("command = 'x'\nchanges = false\nwait = true").unwrap();
+        assert_eq!(step.verdict(&[ran(1, "", "a\nno")]), Verdict::Wait { seen: "exit status 1 no".into() });
+    }
+
+    #[test]
+    fn outputs_are_there_even_when_it_did_not_run() {
+        let step = build::<Command>("command = 'x'\ncreates = '/x'").unwrap();
+        let outputs = step.outputs(&[file(None)], &[]);
+        assert_eq!((&outputs["stdout"], &outputs["exit_code"]), (&json!(""), &Value::Null));
+        let outputs = step.outputs(&[file(None)], &done(0, "a\n\n", "b"));
+        assert_eq!((&outputs["stdout"], &outputs["stderr"]), (&json!("a"), &json!("b")));
+        assert_eq!(step.printed(&done(0, "a\n", "b\n")), "a\nb");
+    }
+
+    #[test]
+    fn standard_input_is_handed_over_and_never_shown() {
+        let step = build::<Command>("argv = ['chpasswd']\nstdin = 'pi:raspberry'").unwrap();
+        let effects = effects(&step, &[]);
+        let [host::Effect::Run(run)] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!(run.stdin.as_slice(), b"pi:raspberry");
+        assert!(!format!("{effects:?}").contains("raspberry"));
+    }
+
+    #[test]
+    fn parameters_that_make_no_sense_are_refused() {
+        let secret = crate::secret::Secret::new("a-secret-of-node-command");
+        for (toml, parameter) in [
+            (String::new(), "/command"),
+            ("command = 'x'\nargv = ['x']".into(), "/command"),
+            ("command = 'x'\ncreates = 'x'".into(), "/creates"),
+            ("command = 'x'\nok_exit_codes = []".into(), "/ok_exit_codes"),
+            ("command = 'x'\nchanges = false\nunless = 'true'".into(), "/changes"),
+            ("command = 'x'\nwait = true".into(), "/wait"),
+            (format!("command = 'login {}'", secret.expose()), "/command"),
+            (format!("argv = ['login', '{}']", secret.expose()), "/argv"),
+        ] {
+            assert_eq!(refused::<Command>(&toml), parameter, "{toml}");
+        }
+    }
+}

@@ -128,3 +128,43 @@ impl Action for Directory {
         Outputs::from_iter([("path".to_owned(), json!(self.path))])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{at, blocked, build, change, effects, file, is_same, refused};
+    use super::*;
+
+    #[test]
+    fn mode_and_owner_are_compared() {
+        let step = build::<Directory>("path = '/srv/x/'\nmode = '0750'\nowner = 'bob'").unwrap();
+        assert_eq!(change(&step.verdict(&[file(None)])), ["+ /srv/x: directory", "+ mode: 0750", "+ owner: bob"]);
+        let facts = [file(Some(at(FileKind::Directory, 0o750)))];
+        assert_eq!(change(&step.verdict(&facts)), ["~ owner: root → bob"]);
+        assert!(matches!(&effects(&step, &facts)[..], [host::Effect::Directory { path, .. }] if path == "/srv/x"));
+        let step = build::<Directory>("path = '/srv/x'\ngroup = '0'").unwrap();
+        assert!(is_same(&step.verdict(&facts)));
+    }
+
+    #[test]
+    fn what_is_no_directory_is_left_alone() {
+        for state in ["directory", "absent"] {
+            let step = build::<Directory>(&format!("path = '/srv/x'\nstate = '{state}'")).unwrap();
+            let link = file(Some(at(FileKind::Link("/y".into()), 0o777)));
+            assert!(blocked(&step.verdict(&[link])).contains("a link to /y, not a directory"));
+            assert!(blocked(&step.verdict(&[file(Some(at(FileKind::Regular, 0o644)))])).contains("a file"));
+        }
+    }
+
+    #[test]
+    fn removal_is_announced_and_kept_from_the_root() {
+        let step = build::<Directory>("path = '/srv/x'\nstate = 'absent'").unwrap();
+        assert!(is_same(&step.verdict(&[file(None)])));
+        let facts = [file(Some(at(FileKind::Directory, 0o755)))];
+        assert_eq!(change(&step.verdict(&facts)), ["! remove /srv/x with all that is in it"]);
+        assert!(matches!(&effects(&step, &facts)[..], [host::Effect::Remove { .. }]));
+        for path in ["/", "//", "/etc", "/etc/", "/./etc"] {
+            assert_eq!(refused::<Directory>(&format!("path = '{path}'\nstate = 'absent'")), "/path", "{path}");
+        }
+        assert_eq!(refused::<Directory>("path = '/srv/x'\nstate = 'absent'\nmode = '0755'"), "/state");
+    }
+}

@@ -128,3 +128,54 @@ fn values(system: &System) -> Map<String, Value> {
         _ => Map::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{blocked, build, refused};
+    use super::*;
+
+    fn facts() -> [Fact; 1] {
+        let system = System {
+            arch: "aarch64".into(),
+            page_size: 16384,
+            memory_total: 7800,
+            os_name: "Debian".into(),
+            kernel: "6.12".into(),
+            cpus: 4,
+            ..System::default()
+        };
+        [Fact::Host(host::Fact::System(Box::new(system)))]
+    }
+
+    #[test]
+    fn what_is_required_and_holds_is_no_news() {
+        let step = build::<Facts>("require = [\"arch in ['aarch64', 'x86_64']\", 'memory_total >= 3500']").unwrap();
+        assert_eq!(step.verdict(&facts()), Verdict::Same { seen: "Debian, 6.12 aarch64, 4 CPUs, 7800 MiB".into() });
+        assert_eq!(step.outputs(&facts(), &[])["page_size"], 16384);
+        assert!(step.next(&facts(), &[]).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_does_not_hold_blocks_with_the_values_seen() {
+        let step = build::<Facts>("require = [\"page_size == 4096 and arch == 'aarch64'\"]").unwrap();
+        let message = blocked(&step.verdict(&facts()));
+        assert_eq!(
+            message,
+            "`page_size == 4096 and arch == 'aarch64'` does not hold: arch = \"aarch64\", page_size = 16384"
+        );
+    }
+
+    #[test]
+    fn wrong_expressions_are_found_without_a_host() {
+        assert_eq!(refused::<Facts>("require = ['cpus > 1', 'pagesize == 4096']"), "/require/1");
+        assert_eq!(refused::<Facts>("require = ['cpus >']"), "/require/0");
+    }
+
+    #[test]
+    fn every_fact_is_a_documented_output() {
+        let documented: Vec<&str> = Facts::OUTPUTS.iter().map(|output| output.name).collect();
+        let mut values: Vec<String> = values(&System::default()).keys().cloned().collect();
+        values.retain(|name| !documented.contains(&name.as_str()));
+        assert_eq!((values, documented.len()), (Vec::<String>::new(), 19));
+    }
+}

@@ -220,3 +220,82 @@ impl Action for File {
         Outputs::from_iter([("path".to_owned(), json!(self.path))])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{at, blocked, build, change, effects, file, is_same, refused};
+    use super::*;
+    use crate::actions::node::content::tests::regular;
+
+    #[test]
+    fn parameters_that_exclude_each_other_are_refused() {
+        for (toml, parameter) in [
+            ("path = 'etc/x'\ncontent = ''", "/path"),
+            ("path = '/etc/x/'\ncontent = ''", "/path"),
+            ("path = '/x'\ncontent = ''\nsource = 'files/x'", "/source"),
+            ("path = '/x'", "/content"),
+            ("path = '/x'\nstate = 'link'", "/target"),
+            ("path = '/x'\ncontent = ''\ntarget = '/y'", "/target"),
+            ("path = '/x'\nstate = 'absent'\nmode = '0644'", "/state"),
+            ("path = '/x'\nstate = 'link'\ntarget = '/y'\nbackup = true", "/state"),
+            ("path = '/x'\ncontent = ''\nvalidate = 'visudo -c'", "/validate"),
+        ] {
+            assert_eq!(refused::<File>(toml), parameter, "{toml}");
+        }
+        let error = build::<File>("path = '/x'\ncontent = ''\nmode = 644").err().unwrap();
+        assert_eq!((error.pointer.as_str(), error.message.contains("\"0644\"")), ("mode", true));
+    }
+
+    #[test]
+    fn content_and_mode_are_compared() {
+        let step = build::<File>("path = '/x'\ncontent = 'a'\nmode = '600'").unwrap();
+        assert!(is_same(&step.verdict(&[file(Some(regular("a", 0o600)))])));
+        let facts = [file(Some(regular("a", 0o644)))];
+        assert_eq!(change(&step.verdict(&facts)), ["~ mode: 0644 → 0600"]);
+        assert!(matches!(&effects(&step, &facts)[..], [host::Effect::Attributes { .. }]));
+        assert!(matches!(&effects(&step, &[file(None)])[..], [host::Effect::WriteFile(_)]));
+        assert!(blocked(&step.verdict(&[file(Some(at(FileKind::Directory, 0o755)))])).contains("is a directory"));
+    }
+
+    #[test]
+    fn an_empty_source_is_content_too() {
+        let step = File { source: PlainFile { path: "files/x".into(), content: String::new() }, ..empty() };
+        assert_eq!(change(&step.verdict(&[file(Some(regular("a\n", 0o644)))])), ["~ /x", "@@ -1 +0,0 @@", "-a"]);
+    }
+
+    fn empty() -> File {
+        File { content: None, mode: None, ..build("path = '/x'\ncontent = ''").unwrap() }
+    }
+
+    #[test]
+    fn without_content_only_the_mode_is_set_and_the_file_must_be_there() {
+        let step = build::<File>("path = '/x'\nmode = '0600'").unwrap();
+        assert!(is_same(&step.verdict(&[file(Some(at(FileKind::Regular, 0o600)))])));
+        assert_eq!(change(&step.verdict(&[file(None)])), ["+ mode: 0600"]);
+        assert!(step.next(&[file(None)], &[]).err().unwrap().message.contains("there is no /x"));
+        let link = at(FileKind::Link("/y".into()), 0o777);
+        assert!(blocked(&step.verdict(&[file(Some(link))])).contains("link to /y"));
+    }
+
+    #[test]
+    fn links_point_where_they_should_and_replace_no_file() {
+        let step = build::<File>("path = '/x'\nstate = 'link'\ntarget = '/y'").unwrap();
+        let link = |target: &str| [file(Some(at(FileKind::Link(target.into()), 0o777)))];
+        assert!(is_same(&step.verdict(&link("/y"))));
+        assert_eq!(change(&step.verdict(&link("/z"))), ["~ /x →: /z → /y"]);
+        assert_eq!(change(&step.verdict(&[file(None)])), ["+ /x →: /y"]);
+        assert!(matches!(&effects(&step, &[file(None)])[..], [host::Effect::Link { target, .. }] if target == "/y"));
+        assert!(blocked(&step.verdict(&[file(Some(regular("precious", 0o644)))])).contains("/x is a file"));
+    }
+
+    #[test]
+    fn absence_shows_what_goes_and_spares_directories() {
+        let step = build::<File>("path = '/x'\nstate = 'absent'").unwrap();
+        assert!(is_same(&step.verdict(&[file(None)])));
+        let facts = [file(Some(regular("a\n", 0o644)))];
+        assert_eq!(change(&step.verdict(&facts)), ["~ /x", "@@ -1 +0,0 @@", "-a"]);
+        assert!(matches!(&effects(&step, &facts)[..], [host::Effect::Remove { path }] if path == "/x"));
+        assert_eq!(change(&step.verdict(&[file(Some(regular("", 0o644)))])).len(), 1);
+        assert!(blocked(&step.verdict(&[file(Some(at(FileKind::Directory, 0o755)))])).contains("is a directory"));
+    }
+}

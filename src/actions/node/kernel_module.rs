@@ -147,3 +147,63 @@ impl Action for KernelModule {
         in_turn(&effects, done)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{at, blocked, build, change, effects, file, is_same, refused};
+    use super::*;
+    use crate::actions::node::content::tests::regular;
+    use crate::connect::host::FileKind;
+
+    fn state(state: Module) -> Fact {
+        Fact::Host(host::Fact::Module(state))
+    }
+
+    fn step() -> KernelModule {
+        build("modules = ['overlay', 'br_netfilter']").unwrap()
+    }
+
+    #[test]
+    fn loaded_and_persistent_or_built_in_is_right() {
+        let drop_in = file(Some(regular("br_netfilter\n", 0o644)));
+        let facts = [state(Module::BuiltIn), file(None), state(Module::Loaded), drop_in];
+        assert_eq!(step().verdict(&facts), Verdict::Same { seen: "built in: overlay".into() });
+    }
+
+    #[test]
+    fn what_is_only_available_is_loaded_and_made_persistent() {
+        let facts = [state(Module::BuiltIn), file(None), state(Module::Available), file(None)];
+        let lines = change(&step().verdict(&facts));
+        assert_eq!(lines[..2], ["+ module br_netfilter: loaded", "~ /etc/modules-load.d/br_netfilter.conf"]);
+        let effects = effects(&step(), &facts);
+        let [host::Effect::LoadModule { name }, host::Effect::WriteFile(write)] = &effects[..] else {
+            panic!("{effects:?}")
+        };
+        assert_eq!((name.as_str(), write.content.as_slice()), ("br_netfilter", &b"br_netfilter\n"[..]));
+    }
+
+    #[test]
+    fn what_is_loaded_already_is_only_made_persistent_unless_that_is_not_wanted() {
+        let facts = [state(Module::Loaded), file(None), state(Module::BuiltIn), file(None)];
+        assert!(matches!(&effects(&step(), &facts)[..], [host::Effect::WriteFile(_)]));
+        let step = build::<KernelModule>("modules = ['overlay']\npersist = false").unwrap();
+        assert_eq!(step.probes().len(), 1);
+        assert!(is_same(&step.verdict(&[state(Module::Loaded)])));
+        assert_eq!(change(&step.verdict(&[state(Module::Available)])), ["+ module overlay: loaded"]);
+    }
+
+    #[test]
+    fn what_the_kernel_has_not_blocks() {
+        let facts = [state(Module::Absent), file(None), state(Module::Loaded), file(None)];
+        assert!(blocked(&step().verdict(&facts)).contains("no module overlay"));
+        let directory = file(Some(at(FileKind::Directory, 0o755)));
+        let facts = [state(Module::Loaded), directory, state(Module::Loaded), file(None)];
+        assert!(blocked(&step().verdict(&facts)).contains("is a directory"));
+    }
+
+    #[test]
+    fn names_are_names() {
+        assert_eq!(refused::<KernelModule>("modules = []"), "/modules");
+        assert_eq!(refused::<KernelModule>("modules = ['overlay', '../x']"), "/modules/1");
+    }
+}

@@ -11,6 +11,10 @@ mod kernel_module;
 mod params;
 mod sysctl;
 mod template;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod twice;
 
 pub use command::Command;
 pub use directory::Directory;

@@ -167,3 +167,70 @@ fn settings_of(file: &File) -> BTreeMap<String, String> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with(['#', ';']));
     lines.filter_map(|l| l.split_once('=')).map(|(k, v)| (k.trim().to_owned(), v.trim().to_owned())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{blocked, build, change, effects, file, is_same, refused};
+    use super::*;
+    use crate::actions::node::content::tests::regular;
+
+    fn live(value: &str) -> Fact {
+        Fact::Host(host::Fact::Sysctl(Some(value.into())))
+    }
+
+    fn step(settings: &str) -> Sysctl {
+        build(&format!("name = '90-x'\nsettings = {{ {settings} }}")).unwrap()
+    }
+
+    #[test]
+    fn live_value_and_file_must_both_be_right() {
+        let step = step("\"net.ipv4.ip_forward\" = true, \"net.ipv4.tcp_rmem\" = '1 2 3'");
+        let text = "net.ipv4.ip_forward = 1\nnet.ipv4.tcp_rmem = 1 2 3\n";
+        let right = file(Some(regular(text, 0o644)));
+        assert!(is_same(&step.verdict(&[right.clone(), live("1"), live("1 2 3")])));
+
+        let facts = [right, live("0"), live("1 2 3")];
+        assert_eq!(change(&step.verdict(&facts)), ["~ net.ipv4.ip_forward: 0 → 1"]);
+        let only = host::Effect::SetSysctl { settings: vec![("net.ipv4.ip_forward".into(), "1".into())] };
+        assert_eq!(effects(&step, &facts), [only]);
+
+        let facts = [file(None), live("1"), live("1 2 3")];
+        let effects = effects(&step, &facts);
+        let [host::Effect::WriteFile(write)] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!((write.path.as_str(), write.content.as_slice()), ("/etc/sysctl.d/90-x.conf", text.as_bytes()));
+    }
+
+    #[test]
+    fn a_parameter_that_the_kernel_has_not_blocks() {
+        let facts = [file(None), Fact::Host(host::Fact::Sysctl(None))];
+        assert!(blocked(&step("\"no.such\" = 1").verdict(&facts)).contains("no parameter no.such"));
+    }
+
+    #[test]
+    fn more_is_as_good_as_the_minimum_and_no_boot_lowers_it() {
+        let toml = "name = 'x'\nminimum = true\nsettings = { \"fs.inotify.max_user_instances\" = 1024 }";
+        let step = build::<Sysctl>(toml).unwrap();
+        let key = "fs.inotify.max_user_instances";
+        let is = |value: u32| file(Some(regular(&format!("{key} = {value}\n"), 0o644)));
+        assert!(is_same(&step.verdict(&[is(8192), live("8192")])));
+        assert!(is_same(&step.verdict(&[is(2048), live("8192")])));
+        assert_eq!(change(&step.verdict(&[is(1024), live("128")])), [format!("~ {key}: 128 → 1024")]);
+        let effects = effects(&step, &[file(None), live("8192")]);
+        let [host::Effect::WriteFile(write)] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!(write.content.as_slice(), format!("{key} = 8192\n").as_bytes());
+    }
+
+    #[test]
+    fn wrong_parameters_are_refused() {
+        for (toml, parameter) in [
+            ("name = 'a/b'\nsettings = { \"a.b\" = 1 }", "/name"),
+            ("name = 'x'\nsettings = {}", "/settings"),
+            ("name = 'x'\nsettings = { \"a..b\" = 1 }", "/settings"),
+            ("name = 'x'\nsettings = { \"a.b c\" = 1 }", "/settings"),
+            ("name = 'x'\nsettings = { \"a.b\" = \"1\\n2\" }", "/settings"),
+            ("name = 'x'\nminimum = true\nsettings = { \"a.b\" = 'x' }", "/settings"),
+        ] {
+            assert_eq!(refused::<Sysctl>(toml), parameter, "{toml}");
+        }
+    }
+}

@@ -100,3 +100,35 @@ impl Action for Template {
         Outputs::from_iter([("path".to_owned(), json!(self.path))])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{at, blocked, build, change, effects, file, is_same, refused};
+    use super::*;
+    use crate::actions::node::content::tests::regular;
+    use crate::connect::host::{Effect as HostEffect, FileKind};
+
+    fn step() -> Template {
+        let toml = "path = '/x'\ntemplate = { path = 'templates/x.j2', content = \"a\\n\" }\nvalidate = 'test -s %s'";
+        build(toml).unwrap()
+    }
+
+    #[test]
+    fn the_rendered_text_is_what_counts() {
+        assert!(is_same(&step().verdict(&[file(Some(regular("a\n", 0o640)))])));
+        let facts = [file(Some(regular("b\n", 0o640)))];
+        assert_eq!(change(&step().verdict(&facts)), ["~ /x", "@@ -1 +1 @@", "-b", "+a"]);
+        let effects = effects(&step(), &facts);
+        let [HostEffect::WriteFile(write)] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!((write.content.as_slice(), write.attributes.mode), (&b"a\n"[..], Some(0o640)));
+        assert_eq!(write.validate.as_deref(), Some("test -s %s"));
+        assert!(blocked(&step().verdict(&[file(Some(at(FileKind::Other, 0o644)))])).contains("special file"));
+    }
+
+    #[test]
+    fn wrong_parameters_are_refused() {
+        assert_eq!(refused::<Template>("path = 'x'\ntemplate = 'x.j2'"), "/path");
+        assert_eq!(refused::<Template>("path = '/x'\ntemplate = 'x.j2'\nvalidate = 'true'"), "/validate");
+        assert!(build::<Template>("path = '/x'").is_err());
+    }
+}

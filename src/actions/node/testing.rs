@@ -1,0 +1,90 @@
+//! What the tests of this folder share.
+
+use serde_json::Value;
+
+use crate::actions::{Action, Registry, Spec, Verdict};
+use crate::connect::host::{self, Done, FileKind};
+use crate::connect::{self, Effect, Fact};
+use crate::diff::Delta;
+use crate::plan::ParamError;
+
+/// An action from the parameters of a step, written as TOML.
+pub fn build<T: Spec>(toml: &str) -> Result<T, ParamError> {
+    let params: Value = toml::from_str(toml).unwrap();
+    let action: T = serde_path_to_error::deserialize(&params)
+        .map_err(|e| ParamError { pointer: e.path().to_string(), message: e.inner().to_string() })?;
+    action.rules()?;
+    Ok(action)
+}
+
+/// The parameter that is refused.
+pub fn refused<T: Spec>(toml: &str) -> String {
+    build::<T>(toml).err().unwrap_or_else(|| panic!("{toml} was taken")).pointer
+}
+
+/// What a file probe found.
+pub fn file(file: Option<host::File>) -> Fact {
+    Fact::Host(host::Fact::File(file))
+}
+
+/// Something at a path, owned by root.
+pub fn at(kind: FileKind, mode: u32) -> host::File {
+    host::File { kind, ..super::content::tests::regular("", mode) }
+}
+
+/// How a probed command ended.
+pub fn ran(exit: i32, stdout: &str, stderr: &str) -> Fact {
+    Fact::Host(host::Fact::Run(Done::new(exit, stdout, stderr)))
+}
+
+/// The lines of a change.
+pub fn change(verdict: &Verdict) -> Vec<String> {
+    match verdict {
+        Verdict::Change(diff) => diff.0.iter().flat_map(Delta::lines).collect(),
+        other => panic!("no change: {other:?}"),
+    }
+}
+
+/// What blocks.
+pub fn blocked(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Blocked(problem) => problem.message.clone(),
+        other => panic!("not blocked: {other:?}"),
+    }
+}
+
+/// Whether all is as it should be.
+pub fn is_same(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Same { .. })
+}
+
+/// All effects of a change, every one of which ends well.
+pub fn effects(action: &dyn Action, facts: &[Fact]) -> Vec<host::Effect> {
+    let (mut effects, mut done) = (Vec::new(), Vec::new());
+    while let Some(effect) = action.next(facts, &done).unwrap() {
+        let Effect::Host(effect) = effect else { panic!("not an effect on a host") };
+        effects.push(effect);
+        done.push(connect::Done::Host(Done::new(0, "", "")));
+    }
+    effects
+}
+
+#[test]
+fn every_example_is_a_step_that_its_action_takes() {
+    use crate::plan::Catalog as _;
+    let registry = Registry::standard();
+    let mut count = 0;
+    for kind in registry.kinds().into_iter().filter(|kind| kind.name.starts_with("node.")) {
+        let example: toml::Table = toml::from_str(kind.example).unwrap();
+        let phase = example["phase"].as_table().unwrap().values().next().unwrap();
+        let mut step = phase["step"][0].as_table().unwrap().clone();
+        assert_eq!(step["action"].as_str(), Some(kind.name));
+        for common in ["id", "action", "hosts", "become", "timeout"] {
+            step.remove(common);
+        }
+        let params = serde_json::to_value(step).unwrap();
+        assert_eq!((kind.validate)(&params), Ok(()), "{}", kind.name);
+        count += 1;
+    }
+    assert_eq!(count, 7);
+}
