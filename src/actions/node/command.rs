@@ -89,7 +89,7 @@ unless = "test $(wc -l < /proc/swaps) -le 1"
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        if self.command.is_some() == !self.argv.is_empty() {
+        if self.command.is_some() != self.argv.is_empty() {
             return refuse("command", "give either `command` or `argv`");
         }
         let words = self.command.iter().chain(&self.argv);

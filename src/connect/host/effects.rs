@@ -60,11 +60,11 @@ fn is_large(bytes: &Bytes) -> bool {
 }
 
 fn write(file: &WriteFile) -> String {
-    let mode = Some(octal(file.attributes.mode.unwrap_or(0o600)));
+    let mode = octal(file.attributes.mode.unwrap_or(0o600));
     let validate = file.validate.as_deref().unwrap_or_default().replace("%s", "\"$tmp\"");
     let size = file.content.as_slice().len().to_string();
     let backup = if file.backup { "yes" } else { "" };
-    let words = [&file.path, &size, &owner(&file.attributes), &mode.unwrap_or_default(), backup, &validate];
+    let words = [&file.path, &size, &owner(&file.attributes), &mode, backup, &validate];
     format!("_ro_write {}", quote::words(words))
 }
 

@@ -16,7 +16,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that is silent is asked this often; after three times without an answer it is lost.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long the ssh process outlives us if we are killed, seconds.
-const IDLE: NonZeroUsize = NonZeroUsize::new(60).unwrap();
+const IDLE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(59);
 
 /// The longest folder that leaves room for a control socket's name in a socket address (104 bytes on some systems).
 const LONGEST_FOLDER: usize = 32;
