@@ -1,16 +1,17 @@
 //! What a step would change or has changed, as data. Readers (terminal, JSON, journal) render it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use similar::TextDiff;
 
 use crate::secret::{MASK, redact};
 
 /// The changes of one step, in the order in which they are shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Diff(pub Vec<Delta>);
 
 /// One change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Delta {
     /// A single value: `path` names it (`mode`, `Deployment app/web spec.replicas`); `None` means absent.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diff::Diff;
@@ -13,20 +14,21 @@ use crate::diff::Diff;
 pub const VERSION: u32 = 1;
 
 /// One thing that happened in a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Format version, see [`VERSION`].
     pub v: u32,
     /// Position in the run's stream, from 0.
     pub seq: u64,
     /// Wall-clock time; for people, never for decisions.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: jiff::Timestamp,
     /// What happened.
     pub kind: Kind,
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Kind {
     /// The run begins.
@@ -103,7 +105,7 @@ pub enum Kind {
 }
 
 /// Whether a run may change anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Probes and verdicts only.
@@ -116,7 +118,7 @@ pub enum Mode {
 pub type Outputs = serde_json::Map<String, serde_json::Value>;
 
 /// Which unit: a step, on a host when it fans out.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct UnitRef {
     /// Phase name.
     pub phase: String,
@@ -135,7 +137,7 @@ impl std::fmt::Display for UnitRef {
 }
 
 /// How a unit ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
     /// All was as asked.
@@ -181,7 +183,7 @@ impl Outcome {
 }
 
 /// Why something failed, for a person.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// What happened and what was seen: a lower-case fragment.
     pub message: String,
@@ -216,7 +218,7 @@ impl Problem {
 }
 
 /// How many units ended how, by outcome name (`same`, `changed`, `failed` ...).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary(pub BTreeMap<String, usize>);
 
 impl Summary {
