@@ -71,7 +71,7 @@ impl System {
             memory_available: mebibytes("memory_available"),
             swap_total: mebibytes("swap_total"),
             boot_id: word("boot_id"),
-            uptime: number("uptime"),
+            uptime: word("uptime").split(['.', ' ']).next().and_then(|s| s.parse().ok()).unwrap_or_default(),
             init: word("init"),
             cgroup: number("cgroup"),
             virtualization: word("virtualization"),

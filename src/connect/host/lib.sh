@@ -51,14 +51,6 @@ _ro_hash() {
 	[ $# = 0 ] || sha256sum -- "$@"
 }
 
-# FILE: its lines, by builtins only; status 1 when there is no such file.
-_ro_lines() {
-	[ -e "$1" ] || return 1
-	while IFS= read -r _ro_l || [ -n "$_ro_l" ]; do
-		printf '%s\n' "$_ro_l"
-	done <"$1"
-}
-
 # FILE...: kernel parameters, one line each. Not by builtins: these files answer a read of single bytes wrongly.
 _ro_sysctl() {
 	LC_ALL=C grep '' "$@" /dev/null
@@ -68,12 +60,11 @@ _ro_sysctl() {
 # and bridge filters do elsewhere.
 _ro_module() {
 	_ro_k=$(printf %s "$1" | tr - _)
-	_ro_r=$(uname -r)
 	if [ -e "/sys/module/$_ro_k/initstate" ]; then
 		echo loaded
 	elif [ -e "/sys/module/$_ro_k" ] || { [ "$_ro_k" = br_netfilter ] && [ -d /proc/sys/net/bridge ]; } ||
 		grep -Eqs "^(nodev)?[[:space:]]+$_ro_k\$" /proc/filesystems ||
-		tr - _ <"/lib/modules/$_ro_r/modules.builtin" 2>/dev/null | grep -q "/$_ro_k\\.ko"; then
+		tr - _ <"/lib/modules/$(uname -r)/modules.builtin" 2>/dev/null | grep -q "/$_ro_k\\.ko"; then
 		echo builtin
 	elif modprobe -n -q "$_ro_k" 2>/dev/null; then
 		echo available
@@ -82,25 +73,34 @@ _ro_module() {
 	fi
 }
 
-# What kind of system this is: one name=value a line.
+# What kind of system this is: one name=value a line. Few processes are started: each costs a small board some ms.
 _ro_system() (
 	say() { printf '%s=%s\n' "$1" "$2"; }
-	first() { _ro_lines "$1" 2>/dev/null | head -n 1; }
-	say hostname "$(uname -n)"
-	say kernel "$(uname -r)"
-	say arch "$(uname -m)"
+	first() {
+		_ro_l=
+		[ ! -r "$1" ] || IFS= read -r _ro_l <"$1"
+		printf '%s=%s\n' "$2" "$_ro_l"
+	}
+	names=$(uname -n -r -m)
+	say hostname "${names%% *}"
+	say arch "${names##* }"
+	names=${names#* }
+	say kernel "${names%% *}"
 	say cpus "$(nproc 2>/dev/null || grep -c ^processor /proc/cpuinfo)"
 	size=$(getconf PAGESIZE 2>/dev/null) ||
 		size=$(awk '/^KernelPageSize/ { print $2 * 1024; exit }' /proc/self/smaps 2>/dev/null)
 	say page_size "$size"
-	say boot_id "$(first /proc/sys/kernel/random/boot_id)"
-	uptime=$(first /proc/uptime)
-	say uptime "${uptime%%[. ]*}"
-	say init "$(first /proc/1/comm)"
-	say user "$(id -un)"
-	say uid "$(id -u)"
+	first /proc/sys/kernel/random/boot_id boot_id
+	first /proc/uptime uptime
+	first /proc/1/comm init
+	user=$(id)
+	user=${user#uid=}
+	user=${user%% *}
+	say uid "${user%%(*}"
+	user=${user#*(}
+	say user "${user%)}"
 	say virtualization "$(systemd-detect-virt 2>/dev/null)"
-	say model "$(tr -d '\000' 2>/dev/null </proc/device-tree/model)"
+	if [ -e /proc/device-tree/model ]; then say model "$(tr -d '\000' </proc/device-tree/model)"; fi
 	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then say cgroup 2; else say cgroup 1; fi
 	while IFS=' ' read -r key value _; do
 		case $key in

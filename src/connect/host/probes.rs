@@ -257,3 +257,51 @@ fn refused(verb: &str, what: &str, answer: &Done) -> ConnectError {
     let error = ConnectError::failed(format!("cannot {verb} {what}: {said}"));
     if said.contains("Permission denied") { error.hint("set `become = true` on the step") } else { error }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(path: &str, stdout: &str, stderr: &str, exit: i32) -> Result<Option<File>, ConnectError> {
+        read_stats(&[path], &Done::new(exit, stdout, stderr)).map(|mut stats| stats.remove(path))
+    }
+
+    #[test]
+    fn a_line_of_stat_is_a_file() {
+        let file = stat("/a:b", "81a4:0:8:12:root:domain users:/a:b\n", "", 0).unwrap().unwrap();
+        assert_eq!((file.kind, file.mode, file.gid, file.size), (FileKind::Regular, 0o644, 8, 12));
+        assert_eq!(file.group, "domain users");
+        let sticky = stat("/tmp", "43ff:0:0:40:root:root:/tmp", "", 0).unwrap().unwrap();
+        assert_eq!((sticky.kind, sticky.mode), (FileKind::Directory, 0o1777));
+    }
+
+    #[test]
+    fn absence_is_a_fact_and_everything_else_an_error() {
+        for absent in ["stat: cannot statx '/a': No such file or directory", "stat: can't stat '/a': Not a directory"] {
+            assert_eq!(stat("/a", "", absent, 1).unwrap(), None);
+        }
+        let denied = stat("/a", "", "stat: cannot statx '/a': Permission denied", 1).unwrap_err();
+        let ConnectError::Failed { hint, .. } = &denied else { panic!("{denied:?}") };
+        assert!(denied.to_string().contains("cannot look at /a") && hint.as_ref().unwrap().contains("become"));
+        assert!(stat("/a", "", "sh: stat: not found", 127).is_err());
+        assert!(stat("/a", "", "", 0).is_err());
+    }
+
+    #[test]
+    fn kernel_parameters_are_named_as_sysctl_names_them() {
+        for (key, file) in [
+            ("net.ipv4.ip_forward", "/proc/sys/net/ipv4/ip_forward"),
+            ("net/ipv4/conf/eth0.1/forwarding", "/proc/sys/net/ipv4/conf/eth0.1/forwarding"),
+            ("net.ipv4.conf.eth0/1.forwarding", "/proc/sys/net/ipv4/conf/eth0.1/forwarding"),
+        ] {
+            assert_eq!(sysctl_file(key), file);
+        }
+    }
+
+    #[test]
+    fn one_stat_serves_all_paths() {
+        let file = |path: &str| Probe::File { path: path.into(), read: Read::Stat };
+        let probes = [file("/a"), file("/b c"), file("/a")];
+        assert_eq!(Batch::new(&probes).request().parts[0], "_ro_stat /a '/b c'");
+    }
+}

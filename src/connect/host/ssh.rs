@@ -120,3 +120,71 @@ fn said(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('@'));
     lines.collect::<Vec<_>>().join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::Connection;
+
+    fn explained(text: &str) -> (String, String) {
+        let host = Host {
+            name: "pi-1".into(),
+            address: "pi-1.home".into(),
+            connection: Connection::Ssh,
+            user: None,
+            port: None,
+            vars: serde_json::Map::new(),
+        };
+        match explain(&host, text) {
+            ConnectError::Unreachable { message, hint } => (message, hint.unwrap_or_default()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_refusal_of_ssh_has_its_own_words() {
+        for (text, what) in [
+            ("ssh: Could not resolve hostname pi-1.home: Name or service not known", "the name pi-1.home is not known"),
+            ("ssh: connect to host pi-1.home port 22: Connection refused", "pi-1.home refuses the connection"),
+            ("ssh: connect to host pi-1.home port 22: Connection timed out", "pi-1.home does not answer"),
+            ("Connection timed out during banner exchange", "pi-1.home does not answer"),
+            ("ssh: connect to host pi-1.home port 22: No route to host", "there is no way to pi-1.home"),
+            ("me@pi-1.home: Permission denied (publickey,password).", "pi-1.home refuses the login"),
+            ("Received disconnect from 10.0.0.2 port 22:2: Too many authentication failures", "refuses the login"),
+            ("/home/me/c: line 3: Bad configuration option: foo", "ssh does not accept its configuration"),
+            ("Can't open user config file /x: No such file or directory", "ssh does not accept its configuration"),
+            (
+                "No ED25519 host key is known for pi-1.home and you have requested strict checking.\r\n\
+                 Host key verification failed.",
+                "the host key of pi-1.home is not known",
+            ),
+            ("kex_exchange_identification: read: Connection reset by peer", "ssh cannot connect to pi-1.home"),
+        ] {
+            let (message, hint) = explained(text);
+            assert!(message.contains(what) && !hint.is_empty(), "{text}: {message}");
+            assert!(message.contains(text.lines().next().unwrap().trim()), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_changed_key_is_no_unknown_key_and_its_frame_is_left_out() {
+        let text = "@@@@@@@@@@@\r\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\n@@@@@@@@@@@\r\n\
+                    IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!\r\n\
+                    The fingerprint for the ED25519 key sent by the remote host is\nSHA256:abc.\r\n\
+                    Host key for pi-1.home has changed and you have requested strict checking.\r\n\
+                    Host key verification failed.";
+        let (message, hint) = explained(text);
+        assert!(message.starts_with("the host key of pi-1.home is NOT the one in known_hosts"), "{message}");
+        assert!(message.contains("SHA256:abc.") && !message.contains('@') && !message.contains('\n'), "{message}");
+        assert!(hint.contains("fingerprint"), "{hint}");
+    }
+
+    #[test]
+    fn control_sockets_lie_in_a_private_folder_that_goes_away() {
+        let folder = control_folder().unwrap();
+        let path = folder.path().to_owned();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        drop(folder);
+        assert!(!path.exists());
+    }
+}

@@ -50,3 +50,47 @@ pub fn no_shell(host: &str, r#become: bool, broken: &Broken) -> ConnectError {
     ConnectError::unreachable(format!("the shell on {host} {what}{seen}"))
         .hint("does `sh` run there, and may the user log in with commands? it needs base64, stat and sha256sum too")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(seen: &str) -> Broken {
+        Broken { deadline: false, seen: seen.into() }
+    }
+
+    #[test]
+    fn what_keeps_sudo_from_working_is_told_with_a_cure() {
+        for (seen, what) in [
+            ("sudo: a password is required", "sudo on pi-1 wants a password"),
+            ("sh: 1: exec: sudo: not found", "there is no sudo on pi-1"),
+            ("sh: exec: line 0: sudo: not found", "there is no sudo on pi-1"),
+            ("bob is not in the sudoers file.", "does not let the user become root; seen last: bob is not"),
+        ] {
+            let ConnectError::Failed { message, hint } = no_shell("pi-1", true, &ended(seen)) else { panic!("{seen}") };
+            assert!(message.contains(what) && hint.is_some(), "{message}");
+        }
+        assert!(matches!(no_shell("pi-1", false, &ended("sudo: not found")), ConnectError::Unreachable { .. }));
+    }
+
+    #[test]
+    fn what_is_known_afterwards_depends_on_what_was_asked_and_on_what_broke() {
+        let late = Broken { deadline: true, seen: "downloading".into() };
+        for (broken_by, connected, change, kind) in [
+            (&late, true, true, "lost"),
+            (&late, true, false, "failed"),
+            (&ended(""), true, true, "lost"),
+            (&ended(""), true, false, "failed"),
+            (&ended(""), false, true, "lost"),
+            (&ended(""), false, false, "unreachable"),
+        ] {
+            let found = match broken("pi-1", broken_by, connected, change) {
+                ConnectError::Unreachable { .. } => "unreachable",
+                ConnectError::Failed { .. } => "failed",
+                ConnectError::Lost { .. } => "lost",
+            };
+            assert_eq!(found, kind, "connected {connected}, change {change}");
+        }
+        assert!(broken("pi-1", &late, true, true).to_string().ends_with("seen last: downloading"));
+    }
+}
