@@ -27,6 +27,8 @@ pub struct Text {
     /// The command that goes on after a failure.
     pub again: String,
     mode: Mode,
+    /// Units that were not run, with what they needed; told together at the end, phase by phase.
+    not_run: Vec<(UnitRef, String)>,
 }
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -38,7 +40,7 @@ const QUIET: Style = Style::new().dimmed();
 impl Text {
     /// `again` is the command that goes on after a failure.
     pub fn new(diff: DiffStyle, again: String) -> Self {
-        Self { diff, again, mode: Mode::Run }
+        Self { diff, again, mode: Mode::Run, not_run: Vec::new() }
     }
 
     /// The lines that an event leaves behind, each ended; most leave none.
@@ -51,11 +53,16 @@ impl Text {
             Kind::UnitRetried { unit, attempt, message, delay } => Some(format!(
                 "{CHANGE}↻ retry    {CHANGE:#} {unit}  attempt {attempt} failed: {message}; again in {delay} s\n"
             )),
+            Kind::UnitFinished { unit, outcome: Outcome::Cancelled { needs }, .. } => {
+                self.not_run.push((unit.clone(), needs.clone()));
+                None
+            }
             Kind::UnitFinished { unit, outcome, diff, output, elapsed, .. } => {
                 Some(self.unit(unit, outcome, diff, output, *elapsed))
             }
             Kind::RunFinished { summary, ok, interrupted, elapsed } => {
-                Some(self.end(summary, *ok, *interrupted, *elapsed))
+                let not_run = self.not_run();
+                Some(not_run + &self.end(summary, *ok, *interrupted, *elapsed))
             }
             _ => None,
         }
@@ -69,7 +76,6 @@ impl Text {
             Outcome::Skipped { why } => push(&mut out, why),
             Outcome::Waits { seen } => push(&mut out, &format!("now: {seen}")),
             Outcome::Pending { needs } => push(&mut out, &format!("needs {needs}")),
-            Outcome::Cancelled { needs } => push(&mut out, &format!("needs {needs}")),
             _ => {}
         }
         if elapsed >= 0.1 {
@@ -83,6 +89,30 @@ impl Text {
             }
         }
         self.changes(&mut out, diff);
+        out
+    }
+
+    /// One line for each phase and cause.
+    fn not_run(&mut self) -> String {
+        let (style, sign, word) = (QUIET, '⊘', "not run");
+        let mut groups: Vec<(&str, &str, Vec<&UnitRef>)> = Vec::new();
+        for (unit, needs) in &self.not_run {
+            match groups.iter_mut().find(|(phase, cause, _)| *phase == unit.phase && *cause == needs) {
+                Some((_, _, units)) => units.push(unit),
+                None => groups.push((&unit.phase, needs, vec![unit])),
+            }
+        }
+        let mut out = String::new();
+        for (phase, needs, units) in groups {
+            let what = match units.as_slice() {
+                [only] => only.to_string(),
+                many => format!("{phase}, {} steps", many.len()),
+            };
+            let _ = write!(out, "{style}{sign} {word:<9}{style:#} {what}");
+            push(&mut out, &format!("needs {needs}"));
+            out.push('\n');
+        }
+        self.not_run.clear();
         out
     }
 
@@ -245,18 +275,19 @@ mod tests {
             ended("same", Outcome::Same { seen: "3 nodes Ready".into() }, Diff::default(), 0.2),
             ended("health", Outcome::Failed(problem), Diff::default(), 0.0),
             ended("istiod", Outcome::Cancelled { needs: "mesh/health".into() }, Diff::default(), 0.0),
+            ended("gateway", Outcome::Cancelled { needs: "mesh/health".into() }, Diff::default(), 0.0),
         ];
         insta::assert_snapshot!(show(DiffStyle::Full, run(Mode::Run, false, kinds)), @r"
-        run r1 of istio: 3 steps
+        run r1 of istio: 4 steps
 
         ✓ same      mesh/same  3 nodes Ready  0.2 s
         ✗ failed    mesh/health
             vault-1 is sealed
             hint: unseal it: bao operator unseal
             │ last words
-        ⊘ not run   mesh/istiod  needs mesh/health
+        ⊘ not run   mesh, 2 steps  needs mesh/health
 
-        failed: 1 failed, 1 same, 1 not run, in 1.2 s
+        failed: 1 failed, 1 same, 2 not run, in 1.2 s
         hint: `rollout run plan.toml` goes on from here
         ");
     }
