@@ -3,6 +3,7 @@
 //! Plan and inventory collect all findings before anybody sees the first one. Knows nothing else of the crate; prints
 //! nothing, but says how a finding looks.
 
+mod cycle;
 mod render;
 mod similar;
 mod source;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use cycle::cycles;
 pub use render::Style;
 pub use similar::{did_you_mean, listed};
 pub use source::{Source, Span, Spanned};

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::parse::Draft;
 use crate::document::{Item, Table};
-use crate::finding::{Spanned, did_you_mean};
+use crate::finding::{Spanned, cycles, did_you_mean};
 
 const GROUP: &[&str] = &["hosts", "children", "vars"];
 
@@ -82,32 +82,15 @@ fn children(draft: &mut Draft, group: &Group, groups: &[Group]) -> Vec<usize> {
     found
 }
 
-/// Whether no group is its own descendant; the first circle found is shown.
+/// Whether no group is its own descendant; each circle is shown.
 fn acyclic(draft: &mut Draft, groups: &[Group], children: &[Vec<usize>]) -> bool {
-    for start in 0..groups.len() {
-        if let Some(path) = way_back(start, start, children, &mut BTreeSet::new()) {
-            let names: Vec<&str> = path.iter().map(|g| groups[*g].name.value.as_str()).collect();
-            let message = format!("groups contain each other: {}", names.join(" → "));
-            draft.reader.error("cycle", &groups[start].name.span, message, None);
-            return false;
-        }
+    let circles = cycles(children);
+    for path in &circles {
+        let names: Vec<&str> = path.iter().map(|g| groups[*g].name.value.as_str()).collect();
+        let message = format!("groups contain each other: {}", names.join(" → "));
+        draft.reader.error("cycle", &groups[path[0]].name.span, message, None);
     }
-    true
-}
-
-fn way_back(from: usize, goal: usize, edges: &[Vec<usize>], seen: &mut BTreeSet<usize>) -> Option<Vec<usize>> {
-    for next in &edges[from] {
-        if *next == goal {
-            return Some(vec![from, goal]);
-        }
-        if seen.insert(*next)
-            && let Some(mut path) = way_back(*next, goal, edges, seen)
-        {
-            path.insert(0, from);
-            return Some(path);
-        }
-    }
-    None
+    circles.is_empty()
 }
 
 fn members(group: usize, own: &[BTreeSet<String>], children: &[Vec<usize>]) -> BTreeSet<String> {

@@ -52,7 +52,7 @@ impl Inventory {
     /// Where a variable stands that a host sees (`None`: that all see), if the inventory has it.
     pub fn place(&self, host: Option<&str>, variable: &str) -> Option<(&Arc<Source>, &Span)> {
         let groups = self.groups.iter().filter(|(_, members)| members.iter().any(|m| Some(m.as_str()) == host));
-        let in_groups = groups.filter_map(|(group, _)| self.places.get(&format!("groups/{group}/{variable}"))).last();
+        let in_groups = groups.rev().find_map(|(group, _)| self.places.get(&format!("groups/{group}/{variable}")));
         let in_host = self.places.iter().find(|(key, _)| {
             let table = key.strip_prefix("hosts/").and_then(|k| k.rsplit_once('/'));
             table.is_some_and(|(table, name)| {

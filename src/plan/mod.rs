@@ -4,6 +4,7 @@
 //! there are comes in as a [`Catalog`].
 
 mod catalog;
+mod check;
 mod params;
 mod parse;
 mod scope;
@@ -14,6 +15,7 @@ mod types;
 
 pub use crate::finding::{Source, Span, Spanned};
 pub use catalog::{Catalog, Kind, Output, ParamError, Place, Role};
+pub use check::check;
 pub use params::{FileKind, Param};
 pub use scope::{Scope, ScopeError};
 pub use types::{Phase, Plan, Retry, Step, template_name};

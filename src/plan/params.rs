@@ -19,6 +19,14 @@ pub struct Param {
     pub default: Option<Value>,
     /// Whether its strings name files of the project.
     pub file: Option<FileKind>,
+    sample: Value,
+}
+
+impl Param {
+    /// Some value of its type, for a value that is not known yet.
+    pub(super) fn sample(&self) -> Value {
+        self.sample.clone()
+    }
 }
 
 /// What becomes of a file that a parameter names.
@@ -43,6 +51,7 @@ impl Kind {
             required: required.contains(&name.as_str()),
             default: property.get("default").filter(|d| says_something(d)).cloned(),
             file: file(property, &schema),
+            sample: sample(property, &schema),
         };
         properties.iter().map(param).collect()
     }
@@ -139,6 +148,23 @@ fn one_type(property: &Value, schema: &Value) -> String {
     };
     let names: Vec<String> = types.into_iter().filter(|t| *t != "null").map(name).collect();
     if names.is_empty() { "any value".to_owned() } else { names.join(" or ") }
+}
+
+/// Some value of a property's type.
+fn sample(property: &Value, schema: &Value) -> Value {
+    let options = alternatives(property, schema);
+    let Some(first) = options.first() else { return Value::Null };
+    if let Some(constant) = first.get("const").or_else(|| first["enum"].get(0)) {
+        return constant.clone();
+    }
+    let kind = first["type"].as_str().or_else(|| strings(&first["type"]).into_iter().find(|t| *t != "null"));
+    match kind {
+        Some("integer" | "number") => first.get("minimum").cloned().unwrap_or_else(|| 1.into()),
+        Some("boolean") => true.into(),
+        Some("array") => Value::Array(vec![sample(&first["items"], schema)]),
+        Some("object") => Value::Object(serde_json::Map::new()),
+        _ => "later".into(),
+    }
 }
 
 /// Only narrow ranges: `0..=4294967295` is what a machine sees, not a person.

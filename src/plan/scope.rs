@@ -15,6 +15,7 @@ pub struct Scope {
     controller: Context,
     hosts: BTreeMap<String, Context>,
     per_host: BTreeSet<String>,
+    differing: BTreeSet<String>,
 }
 
 /// A variable that cannot be resolved, and where.
@@ -52,21 +53,24 @@ impl Scope {
         let shared = resolve(templates, &[&vars, &inventory.vars, overrides], &base);
         take(None, &shared);
         let mut facts = Map::new();
+        let mut differing = shared.per_host.clone();
         let mut own = Vec::new();
         for host in &inventory.hosts {
             let plain = json!({ "name": host.name, "address": host.address });
             let here = base.with("host", &plain);
             let resolved = resolve(templates, &[&vars, &inventory.vars, &host.vars, overrides], &here);
             take(Some(host), &resolved);
+            // Also what refers to a variable of the host, and so is another value than elsewhere.
+            let other = resolved.values.iter().filter(|(name, value)| shared.values.get(*name) != Some(value));
+            differing.extend(other.map(|(name, _)| name.clone()));
             let about = about(host, &resolved.values);
             facts.insert(host.name.clone(), about.clone());
             own.push((host.name.clone(), about, resolved.values));
         }
         let base = base.with("hosts", &Value::Object(facts));
         let hosts = own.into_iter().map(|(name, about, vars)| (name, base.with_all(&vars).with("host", &about)));
-        let scope =
-            Self { controller: base.with_all(&shared.values), hosts: hosts.collect(), per_host: shared.per_host };
-        (scope, errors)
+        let (hosts, controller) = (hosts.collect(), base.with_all(&shared.values));
+        (Self { controller, hosts, per_host: shared.per_host, differing }, errors)
     }
 
     /// For a step without hosts.
@@ -77,6 +81,11 @@ impl Scope {
     /// For a step on that host; of one that the inventory does not have, the controller's.
     pub fn host(&self, name: &str) -> &Context {
         self.hosts.get(name).unwrap_or(&self.controller)
+    }
+
+    /// Whether a variable may differ between hosts.
+    pub fn differs(&self, variable: &str) -> bool {
+        self.differing.contains(variable)
     }
 
     /// Whether a variable exists in the steps of hosts only, since it uses `host`.

@@ -5,6 +5,10 @@ use super::{Retry, Step};
 use crate::document::{Item, Node, Reader, Table};
 use crate::finding::Span;
 
+/// Keys that every step may have.
+pub(super) const STEP: &[&str] =
+    &["id", "action", "hosts", "needs", "when", "become", "retry", "retry_delay", "timeout", "sensitive", "tags"];
+
 /// Most attempts after the first; more is a typo.
 const MOST_RETRIES: u32 = 1000;
 

@@ -49,6 +49,12 @@ impl Context {
         true
     }
 
+    /// Whether a dotted path leads to a table.
+    pub fn is_table(&self, path: &str) -> bool {
+        let value = path.split('.').try_fold(self.0.clone(), |value, part| value.get_attr(part).ok());
+        value.is_some_and(|v| v.kind() == minijinja::value::ValueKind::Map)
+    }
+
     /// The names that stand directly below a dotted path (empty: the top level); for "did you mean".
     pub fn names_at(&self, path: &str) -> Vec<String> {
         let mut value = self.0.clone();

@@ -46,6 +46,13 @@ impl Names {
         self.all.difference(&self.guarded).map(String::as_str)
     }
 
+    /// Leaves out names.
+    #[must_use]
+    pub fn without(mut self, left_out: impl Fn(&str) -> bool) -> Self {
+        self.all.retain(|name| !left_out(name));
+        self
+    }
+
     /// Takes in the names of another template.
     pub fn extend(&mut self, other: Self) {
         self.all.extend(other.all);
@@ -136,6 +143,54 @@ impl Templates {
     }
 }
 
+impl Templates {
+    /// The filters in a template that do not exist; the language itself finds out only when it renders.
+    pub fn unknown_filters(&self, source: &str) -> BTreeSet<String> {
+        let known = |name: &str| {
+            let tried = self.env().compile_expression_owned(format!("'' | {name}")).and_then(|e| e.eval(()));
+            !tried.is_err_and(|e| e.kind() == minijinja::ErrorKind::UnknownFilter)
+        };
+        let mut unknown = BTreeSet::new();
+        for code in blocks(source) {
+            for part in without_strings(code).split('|').skip(1) {
+                let name: String = part.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                if !name.is_empty() && !known(&name) {
+                    unknown.insert(name);
+                }
+            }
+        }
+        unknown
+    }
+}
+
+/// What stands in `{{ }}` and `{% %}`.
+fn blocks(source: &str) -> impl Iterator<Item = &str> {
+    let between = |open: &'static str, close: &'static str| {
+        source.split(open).skip(1).filter_map(move |rest| rest.split(close).next())
+    };
+    between("{{", "}}").chain(between("{%", "%}"))
+}
+
+/// The code with its string literals emptied.
+fn without_strings(code: &str) -> String {
+    let mut out = String::new();
+    let mut quote = None;
+    for c in code.chars() {
+        match quote {
+            None => {
+                quote = matches!(c, '"' | '\'').then_some(c);
+                out.push(c);
+            }
+            Some(q) if q == c => {
+                quote = None;
+                out.push(c);
+            }
+            Some(_) => {}
+        }
+    }
+    out
+}
+
 /// The language's own functions, which it reports like variables.
 fn is_function(name: &str) -> bool {
     let head = name.split('.').next().unwrap_or_default();
@@ -207,6 +262,14 @@ mod tests {
         let found = Templates::new("/nowhere").names_in_value(&value).outputs();
         let output = |step: &str, output: Option<&str>| OutputRef { step: step.into(), output: output.map(Into::into) };
         assert_eq!(found.into_iter().collect::<Vec<_>>(), [output("init", None), output("token", Some("value"))]);
+    }
+
+    #[test]
+    fn filters_that_do_not_exist_are_found_without_rendering() {
+        let source =
+            "a | b {{ x | upper | nope }}{% for y in z | sorted %}{{ y | split('| no') | join(\"|n\") }}{% endfor %}";
+        let found = Templates::new("/nowhere").unknown_filters(source);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["nope", "sorted"]);
     }
 
     #[test]

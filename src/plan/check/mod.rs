@@ -1,0 +1,177 @@
+//! Everything that can be known of a plan without a connection, all findings at once.
+//!
+//! Split by concern: [`structure`] (ids, needs, circles), [`hosts`] (patterns), [`params`] (actions and what they take),
+//! [`templates`] (names in strings and files), [`outputs`] (what steps hand to later ones).
+
+mod hosts;
+mod outputs;
+mod params;
+mod structure;
+mod templates;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::{Catalog, Kind, Param, Phase, Plan, Scope, ScopeError, Step};
+use crate::finding::{Finding, Findings, Span};
+use crate::inventory::{Host, Inventory};
+use crate::template::{Context, Templates};
+
+/// What is wrong with a plan that is read, against an inventory and the actions that there are.
+pub fn check(plan: &Plan, inventory: &Inventory, catalog: &dyn Catalog, overrides: &Map<String, Value>) -> Findings {
+    let templates = Templates::new(&plan.root);
+    let (scope, scope_errors) = Scope::new(plan, inventory, overrides, &templates);
+    let mut checker = Checker {
+        plan,
+        inventory,
+        catalog,
+        overrides,
+        templates,
+        scope,
+        params: HashMap::new(),
+        used: BTreeSet::new(),
+        findings: Findings::new(),
+    };
+    checker.structure();
+    let steps = checker.steps();
+    checker.params(&steps);
+    checker.variables(&scope_errors);
+    checker.templates(&steps);
+    checker.unused();
+    checker.findings.sorted()
+}
+
+/// What the templates of a step see, by host; without one, on the controller.
+type Contexts = Vec<(Option<Arc<Host>>, Context)>;
+
+struct Checker<'a> {
+    plan: &'a Plan,
+    inventory: &'a Inventory,
+    catalog: &'a dyn Catalog,
+    overrides: &'a Map<String, Value>,
+    templates: Templates,
+    scope: Scope,
+    /// The actions' parameters, by action.
+    params: HashMap<&'static str, Arc<Vec<Param>>>,
+    /// First parts of all names that templates use.
+    used: BTreeSet<String>,
+    findings: Findings,
+}
+
+/// A step with what the checks found out about it.
+struct Known<'a> {
+    phase: usize,
+    number: usize,
+    step: &'a Step,
+    kind: Option<Kind>,
+    /// The hosts that it runs on; `None` when it runs on none or its pattern is wrong.
+    hosts: Option<Vec<Arc<Host>>>,
+}
+
+impl<'a> Checker<'a> {
+    fn error(&mut self, code: &'static str, span: &Span, message: impl Into<String>, help: Option<String>) {
+        let finding = Finding::error(code, message).at(&self.plan.source, span.clone(), "").maybe_help(help);
+        self.findings.push(finding);
+    }
+
+    fn warn(&mut self, code: &'static str, span: &Span, message: impl Into<String>, help: Option<String>) {
+        let finding = Finding::warning(code, message).at(&self.plan.source, span.clone(), "").maybe_help(help);
+        self.findings.push(finding);
+    }
+
+    /// All steps, with their action and hosts.
+    fn steps(&mut self) -> Vec<Known<'a>> {
+        let plan = self.plan;
+        let mut known = Vec::new();
+        for (phase, Phase { steps, .. }) in plan.phases.iter().enumerate() {
+            for (number, step) in steps.iter().enumerate() {
+                let kind = self.kind(step);
+                let hosts = self.hosts(step, kind.as_ref());
+                known.push(Known { phase, number, step, kind, hosts });
+            }
+        }
+        known
+    }
+
+    fn params_of(&mut self, kind: &Kind) -> Arc<Vec<Param>> {
+        Arc::clone(self.params.entry(kind.name).or_insert_with(|| Arc::new(kind.params())))
+    }
+
+    /// What the templates of a step see: on each host, or on the controller. Empty when its hosts are not known.
+    fn contexts(&self, known: &Known<'_>) -> Contexts {
+        match (&known.hosts, &known.step.hosts) {
+            (Some(hosts), _) => hosts.iter().map(|h| (Some(Arc::clone(h)), self.scope.host(&h.name).clone())).collect(),
+            (None, None) => vec![(None, self.scope.controller().clone())],
+            (None, Some(_)) => Vec::new(),
+        }
+    }
+
+    fn variables(&mut self, errors: &[ScopeError]) {
+        for error in errors {
+            let name = error.error.variable();
+            let known = |what: &str| self.scope.controller().names_at(what);
+            let mut message = error.error.to_string();
+            if let Some(host) = &error.host {
+                message = format!("{message} (on {host})");
+            }
+            let help = templates::variable_help(&error.error, &known(""));
+            let finding = Finding::error("bad-variable", message).maybe_help(help);
+            let place = if self.overrides.contains_key(name) {
+                None
+            } else {
+                let in_plan = self.plan.vars.iter().find(|(key, _)| key.value == name);
+                let in_plan = in_plan.map(|(_, value)| (&self.plan.source, &value.span));
+                self.inventory.place(error.host.as_deref(), name).or(in_plan)
+            };
+            self.findings.push(match place {
+                Some((source, span)) => finding.at(source, span.clone(), ""),
+                None => finding,
+            });
+        }
+    }
+
+    /// Variables of the plan that nothing uses.
+    fn unused(&mut self) {
+        let plan = self.plan;
+        for (_, value) in &plan.vars {
+            self.use_names_of(&value.value);
+        }
+        let inventory = self.inventory;
+        inventory.vars.values().chain(inventory.hosts.iter().flat_map(|h| h.vars.values())).for_each(|value| {
+            self.use_names_of(value);
+        });
+        for (name, _) in &plan.vars {
+            if !self.used.contains(&name.value) {
+                let message = format!("variable `{}` is not used", name.value);
+                self.warn("unused-variable", &name.span, message, None);
+            }
+        }
+    }
+
+    fn use_names_of(&mut self, value: &Value) {
+        let names = self.templates.names_in_value(value);
+        self.used.extend(names.iter().filter_map(|n| n.split('.').next()).map(str::to_owned));
+    }
+}
+
+/// Where a name stands in a text as a word of its own, inside of a template's braces if it is there.
+fn word(text: &str, name: &str) -> Option<Span> {
+    let part = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    let whole = |at: &usize| {
+        let (before, after) = (&text[..*at], &text[at + name.len()..]);
+        !before.ends_with(part) && !after.starts_with(|c: char| c.is_alphanumeric() || c == '_')
+    };
+    let inside = |at: &usize| {
+        let before = &text[..*at];
+        let open = before.rfind("{{").max(before.rfind("{%"));
+        let close = before.rfind("}}").max(before.rfind("%}"));
+        open.is_some() && open > close
+    };
+    let all: Vec<usize> = text.match_indices(name).map(|(at, _)| at).filter(whole).collect();
+    let at = all.iter().find(|at| inside(at)).or_else(|| all.first())?;
+    Some(*at..at + name.len())
+}

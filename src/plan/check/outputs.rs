@@ -1,0 +1,180 @@
+//! What steps hand to later ones: does it exist, and is it there in time.
+
+use std::collections::BTreeSet;
+
+use super::structure::{phase_edges, step_edges};
+use super::{Checker, Known};
+use crate::finding::{did_you_mean, listed};
+use crate::plan::Plan;
+use crate::template::{Names, OutputRef};
+
+/// Whose template it is, by index.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Owner {
+    /// A step of the list of all steps.
+    Step(usize),
+    /// A phase.
+    Phase(usize),
+}
+
+/// What is wrong with a use of an output.
+pub(super) struct Wrong {
+    pub(super) code: &'static str,
+    /// The name as it stands in the template.
+    pub(super) name: String,
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+}
+
+/// Which steps have surely run before which.
+pub(super) struct Before {
+    /// For each step those before it.
+    steps: Vec<BTreeSet<usize>>,
+    /// For each phase those before its first step.
+    phases: Vec<BTreeSet<usize>>,
+}
+
+impl Before {
+    pub(super) fn new(plan: &Plan, steps: &[Known<'_>]) -> Self {
+        let edges = phase_edges(plan);
+        let index = |phase: usize, number: usize| steps.iter().position(|k| k.phase == phase && k.number == number);
+        let of_phase = |phase: usize| steps.iter().enumerate().filter(move |(_, k)| k.phase == phase).map(|(n, _)| n);
+        let phases: Vec<BTreeSet<usize>> =
+            (0..edges.len()).map(|p| reachable(p, &edges).into_iter().flat_map(of_phase).collect()).collect();
+        let before = |known: &Known<'_>| {
+            let inside = reachable(known.number, &step_edges(&plan.phases[known.phase]));
+            let inside = inside.into_iter().filter_map(|number| index(known.phase, number));
+            phases[known.phase].iter().copied().chain(inside).collect()
+        };
+        Self { steps: steps.iter().map(before).collect(), phases }
+    }
+
+    fn has(&self, owner: Owner, step: usize) -> bool {
+        match owner {
+            Owner::Step(n) => self.steps[n].contains(&step),
+            Owner::Phase(n) => self.phases[n].contains(&step),
+        }
+    }
+}
+
+/// All nodes that lie behind one.
+fn reachable(from: usize, edges: &[Vec<usize>]) -> BTreeSet<usize> {
+    let mut seen = BTreeSet::new();
+    let mut todo = edges[from].clone();
+    while let Some(node) = todo.pop() {
+        if seen.insert(node) {
+            todo.extend(&edges[node]);
+        }
+    }
+    seen
+}
+
+impl Checker<'_> {
+    /// What is wrong with the outputs among the names of a template.
+    pub(super) fn wrong_outputs(
+        &self,
+        names: &Names,
+        owner: Owner,
+        steps: &[Known<'_>],
+        before: &Before,
+    ) -> Vec<Wrong> {
+        let mut wrong: Vec<Wrong> = names
+            .outputs()
+            .iter()
+            .filter_map(|output| self.wrong_output(output, names, owner, steps, before))
+            .collect();
+        if names.iter().any(|n| n == "steps") {
+            let help = "write steps.ID.OUTPUT, with `_` in the place of `-` and `.` in the id".to_owned();
+            let message = "`steps` is not used with a name, so nobody can tell which step must run first".to_owned();
+            wrong.push(Wrong { code: "bad-output", name: "steps".into(), message, help: Some(help) });
+        }
+        wrong
+    }
+
+    fn wrong_output(
+        &self,
+        used: &OutputRef,
+        names: &Names,
+        owner: Owner,
+        steps: &[Known<'_>],
+        before: &Before,
+    ) -> Option<Wrong> {
+        let name = format!("steps.{}", used.step);
+        let Some(index) = steps.iter().position(|k| k.step.template_name() == used.step) else {
+            let all: Vec<String> = steps.iter().map(|k| k.step.template_name()).collect();
+            let help = did_you_mean(&used.step, all.iter().map(String::as_str))
+                .or_else(|| Some(format!("the steps are {}", listed(all.iter().map(String::as_str)))));
+            let message = format!("no step is called `{}` in templates", used.step);
+            return Some(Wrong { code: "unknown-step", name, message, help });
+        };
+        let maker = &steps[index];
+        let id = &maker.step.id.value;
+        if !before.has(owner, index) {
+            return Some(Wrong { code: "output-too-early", name, ..self.too_early(owner, index, steps) });
+        }
+        let whole = used.output.is_none();
+        let fans_out = maker.step.hosts.is_some();
+        let all_hosts = names.iter().any(|n| n == format!("{name}.hosts") || n.starts_with(&format!("{name}.hosts.")));
+        if whole && all_hosts && !fans_out {
+            let message = format!("step `{id}` does not run on hosts");
+            let help = Some(format!("write {name}.OUTPUT"));
+            return Some(Wrong { code: "bad-output", name, message, help });
+        }
+        let output = used.output.as_ref()?;
+        let full = format!("{name}.{output}");
+        let kind = maker.kind.as_ref()?;
+        if !kind.outputs.iter().any(|o| o.name == *output) {
+            let near = did_you_mean(output, kind.outputs.iter().map(|o| o.name));
+            let help = near.unwrap_or_else(|| match kind.outputs {
+                [] => format!("{} has no outputs", kind.name),
+                some => format!("{} has {}", kind.name, listed(some.iter().map(|o| o.name))),
+            });
+            let message = format!("step `{id}` has no output `{output}`");
+            return Some(Wrong { code: "unknown-output", name: full, message, help: Some(help) });
+        }
+        // The template says itself what happens where the output is missing.
+        if !names.unguarded().any(|n| n == full || n.starts_with(&format!("{full}."))) {
+            return None;
+        }
+        let reader = match owner {
+            Owner::Step(n) => steps[n].hosts.as_ref(),
+            Owner::Phase(_) => None,
+        };
+        let by_host = || Some(format!("write {name}.hosts['NAME'].{output}"));
+        match (&maker.hosts, reader) {
+            (Some(_), None) if !matches!(owner, Owner::Step(n) if steps[n].step.hosts.is_some()) => {
+                let message = format!("step `{id}` runs on hosts: each has a `{output}` of its own");
+                Some(Wrong { code: "bad-output", name: full, message, help: by_host() })
+            }
+            (Some(makers), Some(readers)) => {
+                let lacking: Vec<&str> =
+                    readers.iter().filter(|h| !makers.contains(h)).map(|h| h.name.as_str()).collect();
+                (!lacking.is_empty()).then(|| {
+                    let message = format!("step `{id}` does not run on {}", listed(lacking));
+                    Wrong { code: "bad-output", name: full, message, help: by_host() }
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn too_early(&self, owner: Owner, maker: usize, steps: &[Known<'_>]) -> Wrong {
+        let (phase, what) = match owner {
+            Owner::Step(n) if n == maker => {
+                let message = format!("step `{}` uses its own output", steps[n].step.id.value);
+                return Wrong { code: "", name: String::new(), message, help: None };
+            }
+            Owner::Step(n) => (steps[n].phase, format!("step `{}`", steps[n].step.id.value)),
+            Owner::Phase(n) => (n, format!("phase `{}`", self.plan.phases[n].name.value)),
+        };
+        let id = &steps[maker].step.id.value;
+        let name = |p: usize| &self.plan.phases[p].name.value;
+        let help = match owner {
+            Owner::Phase(n) if n == steps[maker].phase => "a phase's `when` is decided before its steps".to_owned(),
+            _ if phase == steps[maker].phase => format!("put it after step `{id}`, or let it need that step"),
+            _ => format!("let phase `{}` need phase `{}`", name(phase), name(steps[maker].phase)),
+        };
+        let message = format!("{what} uses an output of step `{id}`, which need not have run by then");
+        Wrong { code: "", name: String::new(), message, help: Some(help) }
+    }
+}

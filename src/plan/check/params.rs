@@ -1,0 +1,240 @@
+//! Actions, and whether they take the parameters that they are given.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::templates::{collect, fails};
+use super::{Checker, Contexts, Known};
+use crate::finding::{Finding, Span, did_you_mean, listed};
+use crate::plan::step::STEP;
+use crate::plan::{Kind, Param, ParamError, Step};
+use crate::template::{Context, TemplateError};
+
+impl Checker<'_> {
+    /// The action of a step, when there is one of that name.
+    pub(super) fn kind(&mut self, step: &Step) -> Option<Kind> {
+        let name = &step.action.value;
+        if let Some(kind) = self.catalog.kind(name) {
+            return Some(*kind);
+        }
+        let kinds = self.catalog.kinds();
+        let near = did_you_mean(name, kinds.iter().map(|k| k.name));
+        let group = name.split('.').next().unwrap_or_default();
+        let same_group: Vec<&str> =
+            kinds.iter().map(|k| k.name).filter(|n| n.split('.').next() == Some(group)).collect();
+        let help = near.unwrap_or_else(|| {
+            if same_group.is_empty() {
+                "`rollout actions` lists all actions".to_owned()
+            } else {
+                format!("there are {}", listed(same_group))
+            }
+        });
+        self.error("unknown-action", &step.action.span, format!("no action is named `{name}`"), Some(help));
+        None
+    }
+
+    pub(super) fn params(&mut self, steps: &[Known<'_>]) {
+        for known in steps {
+            let Some(kind) = &known.kind else { continue };
+            let params = self.params_of(kind);
+            let mut open = self.unknown(known.step, kind, &params);
+            open.extend(self.missing(known.step, kind, &params));
+            self.values(known, kind, &params, &open);
+        }
+    }
+
+    /// Parameters that the action does not have.
+    fn unknown(&mut self, step: &Step, kind: &Kind, params: &[Param]) -> Vec<String> {
+        let names = || params.iter().map(|p| p.name.as_str());
+        let extra: Vec<String> = step.params.keys().filter(|k| !names().any(|n| n == *k)).cloned().collect();
+        for key in &extra {
+            let near = did_you_mean(key, names().chain(STEP.iter().copied()));
+            let help = near.unwrap_or_else(|| format!("it has {}", listed(names())));
+            let span = step.key_place(&format!("/{key}"));
+            self.error("unknown-parameter", &span, format!("{} has no parameter `{key}`", kind.name), Some(help));
+        }
+        extra
+    }
+
+    /// Parameters that the action needs and does not get.
+    fn missing(&mut self, step: &Step, kind: &Kind, params: &[Param]) -> Vec<String> {
+        let absent = params.iter().filter(|p| p.required && !step.params.contains_key(&p.name));
+        let mut missing = Vec::new();
+        for param in absent {
+            let message = format!("step `{}` has no `{}`, which {} needs", step.id.value, param.name, kind.name);
+            let about = param.about.lines().next().unwrap_or_default();
+            let help = format!("`{}` ({}): {about}", param.name, param.kind);
+            self.error("missing-parameter", &step.action.span, message, Some(help));
+            missing.push(param.name.clone());
+        }
+        missing
+    }
+
+    /// Types, and the action's own rules, on the values that are known without running anything.
+    fn values(&mut self, known: &Known<'_>, kind: &Kind, params: &[Param], open: &[String]) {
+        let mut seen: Vec<Map<String, Value>> = Vec::new();
+        let mut said: BTreeSet<(String, String)> = BTreeSet::new();
+        for (host, context) in self.contexts_for_values(known) {
+            let mut rendered = Map::new();
+            let mut open: BTreeSet<String> = open.iter().cloned().collect();
+            for (key, raw) in &known.step.params {
+                match self.render(raw, &context) {
+                    Ok(Some(value)) => drop(rendered.insert(key.clone(), value)),
+                    Ok(None) => drop(open.insert(key.clone())),
+                    Err(error) => {
+                        open.insert(key.clone());
+                        let place = self.failing(known.step, key, raw, &context);
+                        if fails(&error) && said.insert((key.clone(), error.message.clone())) {
+                            self.error("bad-template", &place, error.message, None);
+                        }
+                    }
+                }
+            }
+            if seen.contains(&rendered) {
+                continue;
+            }
+            seen.push(rendered.clone());
+            for error in refusals(kind, params, rendered.clone(), open) {
+                let message = explain(&error, params, &rendered);
+                if !said.insert((error.pointer.clone(), message.clone())) {
+                    continue;
+                }
+                let raw = known.step.params.get(key_of(&error.pointer));
+                let value = rendered.get(key_of(&error.pointer));
+                let label = match (raw, value) {
+                    (Some(raw), Some(value)) if raw != value => {
+                        let on = host.as_ref().map(|h| format!(" on {}", h.name)).unwrap_or_default();
+                        format!("is {}{on}", short(value))
+                    }
+                    _ => String::new(),
+                };
+                let span = known.step.place(&error.pointer);
+                let finding = Finding::error("bad-parameter", message).at(&self.plan.source, span, label);
+                self.findings.push(finding.maybe_help(variant_help(&error)));
+            }
+        }
+    }
+
+    /// All hosts when a value may differ between them, else one is enough.
+    fn contexts_for_values(&self, known: &Known<'_>) -> Contexts {
+        let mut contexts = self.contexts(known);
+        let names = self.templates.names_in_value(&Value::Object(known.step.params.clone()));
+        let differs =
+            names.iter().filter_map(|n| n.split('.').next()).any(|root| root == "host" || self.scope.differs(root));
+        if !differs {
+            contexts.truncate(1);
+        }
+        contexts
+    }
+
+    /// The place of the string that cannot be rendered.
+    fn failing(&self, step: &Step, key: &str, raw: &Value, context: &Context) -> Span {
+        let mut strings = Vec::new();
+        collect(raw, format!("/{key}"), &mut strings);
+        let failing = strings.iter().find(|(_, text)| {
+            self.templates.render_value(&Value::String((*text).to_owned()), context).is_err_and(|e| fails(&e))
+        });
+        step.place(failing.map_or(&format!("/{key}"), |(pointer, _)| pointer))
+    }
+
+    /// The value of a parameter; `None` when it is known only later.
+    fn render(&self, raw: &Value, context: &Context) -> Result<Option<Value>, TemplateError> {
+        let later = self.templates.names_in_value(raw).iter().any(|n| n == "steps" || n.starts_with("steps."));
+        if later { Ok(None) } else { self.templates.render_value(raw, context).map(Some) }
+    }
+}
+
+/// Everything that the action refuses. `open` parameters are not known: they get a value of the right type, and what is
+/// said of them does not count.
+fn refusals(
+    kind: &Kind,
+    params: &[Param],
+    mut values: Map<String, Value>,
+    mut open: BTreeSet<String>,
+) -> Vec<ParamError> {
+    let mut refused = Vec::new();
+    let known: BTreeSet<&str> = params.iter().map(|p| p.name.as_str()).collect();
+    values.retain(|key, _| known.contains(key.as_str()));
+    for _ in 0..=params.len() {
+        for param in params.iter().filter(|p| open.contains(&p.name)) {
+            values.insert(param.name.clone(), param.sample());
+        }
+        let Err(error) = (kind.validate)(&Value::Object(values.clone())) else { break };
+        let key = key_of(&error.pointer).to_owned();
+        if open.contains(&key) {
+            // Even a sample of its type is refused: a rule that only the real value can meet.
+            if values.remove(&key).is_none() || !open.remove(&key) {
+                break;
+            }
+            continue;
+        }
+        if key.is_empty() && !open.is_empty() {
+            break;
+        }
+        let again = refused.iter().any(|r: &ParamError| r.pointer == error.pointer);
+        if again {
+            break;
+        }
+        refused.push(error);
+        if key.is_empty() {
+            break;
+        }
+        open.insert(key);
+    }
+    refused
+}
+
+fn key_of(pointer: &str) -> &str {
+    pointer.trim_start_matches('/').split('/').next().unwrap_or_default()
+}
+
+/// The refusal in our words where the deserialiser's are about Rust.
+fn explain(error: &ParamError, params: &[Param], values: &Map<String, Value>) -> String {
+    let path = error.pointer.trim_start_matches('/').replace('/', ".");
+    let param = params.iter().find(|p| p.name == path);
+    if let (Some(param), true) =
+        (param, error.message.starts_with("invalid type") || error.message.starts_with("invalid value"))
+    {
+        let got = values.get(&path).map_or_else(|| "nothing".to_owned(), type_name);
+        return format!("`{path}` must be {}, not {got}", article(&param.kind));
+    }
+    let message = error.message.split(" at line ").next().unwrap_or_default();
+    if path.is_empty() || message.contains(&format!("`{path}`")) {
+        message.to_owned()
+    } else {
+        format!("`{path}`: {message}")
+    }
+}
+
+fn article(kind: &str) -> String {
+    let a = match kind.chars().next() {
+        _ if kind.starts_with("one of") || kind.starts_with("any") => return kind.to_owned(),
+        Some('a' | 'e' | 'i' | 'o' | 'u') => "an",
+        _ => "a",
+    };
+    format!("{a} {kind}")
+}
+
+fn type_name(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::String(_) => "a string".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "a table".to_owned(),
+    }
+}
+
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() > 60 { format!("{}…", text.chars().take(60).collect::<String>()) } else { text }
+}
+
+/// "Did you mean" for a value that is none of those that there are.
+fn variant_help(error: &ParamError) -> Option<String> {
+    let rest = error.message.strip_prefix("unknown variant `")?;
+    let (got, rest) = rest.split_once('`')?;
+    let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+    did_you_mean(got, known)
+}

@@ -1,0 +1,131 @@
+//! Ids, needs and circles.
+
+use super::Checker;
+use crate::finding::{Finding, Span, Spanned, cycles, did_you_mean, listed};
+use crate::plan::{Phase, Plan};
+
+impl Checker<'_> {
+    pub(super) fn structure(&mut self) {
+        let plan = self.plan;
+        self.ids();
+        let names: Vec<&str> = plan.phases.iter().map(|p| p.name.value.as_str()).collect();
+        for phase in &plan.phases {
+            for need in &phase.needs {
+                self.phase_need(need, &names);
+            }
+            for (number, step) in phase.steps.iter().enumerate() {
+                for need in step.needs.iter().flatten() {
+                    self.step_need(phase, number, need);
+                }
+            }
+            if phase.steps.is_empty() {
+                let message = format!("phase `{}` has no steps", phase.name.value);
+                let help = format!("add [[phase.{}.step]], or take the phase away", phase.name.value);
+                self.warn("empty-phase", &phase.name.span, message, Some(help));
+            }
+        }
+        let place = |n: usize, of: usize| {
+            let phase = &plan.phases[n];
+            let named = phase.needs.iter().find(|need| need.value == plan.phases[of].name.value);
+            named.map_or(&phase.name.span, |need| &need.span)
+        };
+        self.circle("phases", &phase_edges(plan), |n| &plan.phases[n].name.value, place);
+        for phase in &plan.phases {
+            let of = format!("steps of phase `{}`", phase.name.value);
+            let place = |n: usize, of: usize| {
+                let step = &phase.steps[n];
+                let named = step.needs.iter().flatten().find(|need| need.value == phase.steps[of].id.value);
+                named.map_or(&step.id.span, |need| &need.span)
+            };
+            self.circle(&of, &step_edges(phase), |n| &phase.steps[n].id.value, place);
+        }
+    }
+
+    fn ids(&mut self) {
+        let steps: Vec<_> = self.plan.phases.iter().flat_map(|p| &p.steps).collect();
+        for (n, step) in steps.iter().enumerate() {
+            let Some(first) = steps[..n].iter().find(|s| s.template_name() == step.template_name()) else { continue };
+            let (id, other) = (&step.id.value, &first.id.value);
+            let finding = if id == other {
+                Finding::error("duplicate-id", format!("two steps have the id `{id}`"))
+                    .help("ids are unique in the whole plan, since outputs are addressed by them")
+            } else {
+                let name = step.template_name();
+                Finding::error("duplicate-id", format!("steps `{other}` and `{id}` have the same name in templates"))
+                    .help(format!("both are steps.{name} there; give one of them another id"))
+            };
+            let source = &self.plan.source;
+            self.findings.push(finding.at(source, step.id.span.clone(), "again").at(
+                source,
+                first.id.span.clone(),
+                "first",
+            ));
+        }
+    }
+
+    fn phase_need(&mut self, need: &Spanned<String>, names: &[&str]) {
+        if names.contains(&need.value.as_str()) {
+            return;
+        }
+        let of_step = self.plan.phases.iter().find(|p| p.steps.iter().any(|s| s.id.value == need.value));
+        let help = match of_step {
+            Some(phase) => format!("it is a step of phase `{}`; phases need phases", phase.name.value),
+            None => did_you_mean(&need.value, names.iter().copied())
+                .unwrap_or_else(|| format!("the phases are {}", listed(names.iter().copied()))),
+        };
+        self.error("unknown-phase", &need.span, format!("no phase is named `{}`", need.value), Some(help));
+    }
+
+    fn step_need(&mut self, phase: &Phase, number: usize, need: &Spanned<String>) {
+        if phase.steps.iter().any(|s| s.id.value == need.value) {
+            return;
+        }
+        let elsewhere = self.plan.phases.iter().find(|p| p.steps.iter().any(|s| s.id.value == need.value));
+        let is_phase = self.plan.phases.iter().any(|p| p.name.value == need.value);
+        let ids = phase.steps.iter().enumerate().filter(|(n, _)| *n != number).map(|(_, s)| s.id.value.as_str());
+        let help = if let Some(other) = elsewhere {
+            format!(
+                "it is in phase `{}`: steps need steps of their own phase; let phase `{}` need that phase",
+                other.name.value, phase.name.value
+            )
+        } else if is_phase {
+            format!("it is a phase: write `needs` below [phase.{}]", phase.name.value)
+        } else {
+            did_you_mean(&need.value, ids.clone()).unwrap_or_else(|| format!("the steps are {}", listed(ids)))
+        };
+        let message = format!("no step of phase `{}` is named `{}`", phase.name.value, need.value);
+        self.error("unknown-step", &need.span, message, Some(help));
+    }
+
+    /// Shows each circle with the way around; `place` is where a node says that it needs another.
+    fn circle<'p>(
+        &mut self,
+        of: &str,
+        edges: &[Vec<usize>],
+        name: impl Fn(usize) -> &'p str,
+        place: impl Fn(usize, usize) -> &'p Span,
+    ) {
+        for path in cycles(edges) {
+            let names: Vec<&str> = path.iter().map(|n| name(*n)).collect();
+            let message = format!("{of} need each other: {}", names.join(" → "));
+            let help = "an arrow reads \"needs\"; take one of them away".to_owned();
+            self.error("cycle", place(path[0], path[1]), message, Some(help));
+        }
+    }
+}
+
+/// For each phase the phases that it needs.
+pub(super) fn phase_edges(plan: &Plan) -> Vec<Vec<usize>> {
+    let index = |name: &str| plan.phases.iter().position(|p| p.name.value == name);
+    plan.phases.iter().map(|p| p.needs.iter().filter_map(|n| index(&n.value)).collect()).collect()
+}
+
+/// For each step of a phase the steps that it needs: those that it names, else the one before it.
+pub(super) fn step_edges(phase: &Phase) -> Vec<Vec<usize>> {
+    let index = |id: &str| phase.steps.iter().position(|s| s.id.value == id);
+    let needs = phase.steps.iter().enumerate().map(|(n, step)| match &step.needs {
+        Some(names) => names.iter().filter_map(|name| index(&name.value)).collect(),
+        None => n.checked_sub(1).into_iter().collect(),
+    });
+    needs.collect()
+}

@@ -1,0 +1,309 @@
+//! Names in templates: strings, `when` and template files.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::outputs::{Before, Owner, Wrong};
+use super::{Checker, Contexts, Known, word};
+use crate::finding::{Finding, Source, Span, did_you_mean, listed};
+use crate::inventory::Host;
+use crate::plan::FileKind;
+use crate::template::{Context, Names, TemplateError, VariableError, is_template};
+
+/// Where a template stands: a file and the part of it.
+struct Place {
+    source: Arc<Source>,
+    span: Span,
+}
+
+impl Checker<'_> {
+    pub(super) fn templates(&mut self, steps: &[Known<'_>]) {
+        let before = Before::new(self.plan, steps);
+        let plan = self.plan;
+        for (n, phase) in plan.phases.iter().enumerate() {
+            if let Some(when) = &phase.when {
+                let contexts = vec![(None, self.scope.controller().clone())];
+                self.expression(&when.value, &when.span, Owner::Phase(n), &contexts, steps, &before);
+            }
+        }
+        for (n, known) in steps.iter().enumerate() {
+            let contexts = self.contexts(known);
+            if let Some(when) = &known.step.when {
+                self.expression(&when.value, &when.span, Owner::Step(n), &contexts, steps, &before);
+            }
+            let mut strings = Vec::new();
+            for (key, value) in &known.step.params {
+                collect(value, format!("/{key}"), &mut strings);
+            }
+            for (pointer, text) in strings.into_iter().filter(|(_, text)| is_template(text)) {
+                let place = Place { source: Arc::clone(&plan.source), span: known.step.place(&pointer) };
+                self.filters(text, &place);
+                match self.templates.names("", text) {
+                    Ok(names) => self.names(&names, &place, Owner::Step(n), &contexts, steps, &before),
+                    Err(error) => self.broken(&error, &place),
+                }
+            }
+            self.files(known, n, &contexts, steps, &before);
+        }
+    }
+
+    fn expression(
+        &mut self,
+        text: &str,
+        span: &Span,
+        owner: Owner,
+        contexts: &Contexts,
+        steps: &[Known<'_>],
+        before: &Before,
+    ) {
+        let place = Place { source: Arc::clone(&self.plan.source), span: span.clone() };
+        self.filters(&format!("{{{{ {text} }}}}"), &place);
+        match self.templates.names_in_expression(text) {
+            Ok(names) => self.names(&names, &place, owner, contexts, steps, before),
+            Err(error) => self.broken(&error, &place),
+        }
+    }
+
+    /// Everything wrong with the names of one template.
+    fn names(
+        &mut self,
+        names: &Names,
+        place: &Place,
+        owner: Owner,
+        contexts: &Contexts,
+        steps: &[Known<'_>],
+        before: &Before,
+    ) {
+        self.used.extend(names.iter().filter_map(|n| n.split('.').next()).map(str::to_owned));
+        for wrong in self.wrong_outputs(names, owner, steps, before) {
+            self.push(place, wrong);
+        }
+        for name in names.unguarded().filter(|n| *n != "steps" && !n.starts_with("steps.")) {
+            if let Some(wrong) = self.wrong_name(name, contexts) {
+                self.push(place, wrong);
+            }
+        }
+    }
+
+    fn push(&mut self, place: &Place, wrong: Wrong) {
+        let whole = place.source.text.get(place.span.clone()).unwrap_or_default();
+        let span = word(whole, &wrong.name)
+            .map_or_else(|| place.span.clone(), |at| place.span.start + at.start..place.span.start + at.end);
+        let finding = Finding::error(wrong.code, wrong.message).at(&place.source, span, "").maybe_help(wrong.help);
+        self.findings.push(finding);
+    }
+
+    /// What is wrong with a name that must be defined.
+    fn wrong_name(&self, name: &str, contexts: &Contexts) -> Option<Wrong> {
+        let lacking: Vec<&(Option<Arc<Host>>, Context)> = contexts.iter().filter(|(_, c)| !defined(c, name)).collect();
+        let (host, context) = lacking.first()?;
+        let root = name.split('.').next().unwrap_or_default();
+        let wrong = |message: String, help: Option<String>| {
+            Some(Wrong { code: "undefined", name: name.to_owned(), message, help })
+        };
+        if host.is_none() && root == "host" {
+            let help = "give the step `hosts`, or name one host: hosts['NAME']".to_owned();
+            return wrong("`host` is defined in steps with `hosts` only".to_owned(), Some(help));
+        }
+        if host.is_none() && self.scope.is_per_host(root) {
+            let message = format!("variable `{root}` uses `host`, which a step without `hosts` does not have");
+            return wrong(message, None);
+        }
+        let mut message = format!("`{name}` is not defined");
+        if lacking.len() < contexts.len() {
+            let hosts = lacking.iter().filter_map(|(h, _)| h.as_ref()).map(|h| h.name.as_str());
+            message = format!("{message} on {}", listed(hosts));
+        }
+        if !context.has(root) && self.plan.vars.iter().any(|(key, _)| key.value == root) {
+            // The variable itself is wrong, and that is said where it stands.
+            return None;
+        }
+        let on_hosts = || self.inventory.hosts.iter().any(|h| h.vars.contains_key(root));
+        let help = near(name, context).or_else(|| {
+            let help = "it is a variable of hosts, and this step has none";
+            (host.is_none() && on_hosts()).then(|| help.to_owned())
+        });
+        wrong(message, help.or_else(|| Some("add it to [vars], or give it with --var".to_owned())))
+    }
+
+    /// A template that does not parse.
+    fn broken(&mut self, error: &TemplateError, place: &Place) {
+        let finding = Finding::error("bad-template", error.message.clone());
+        let text = place.source.text.get(place.span.clone()).unwrap_or_default();
+        let narrow = error.range.clone().filter(|_| place.span.start == 0 && place.span.end == place.source.text.len());
+        let by_line = || {
+            let line = error.line.filter(|_| place.span.start == 0)?;
+            let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+            Some(start..start + text[start..].lines().next().map_or(0, str::len))
+        };
+        let span = narrow.or_else(by_line).unwrap_or_else(|| place.span.clone());
+        self.findings.push(finding.at(&place.source, span, ""));
+    }
+
+    /// The files that a step's parameters name.
+    fn files(&mut self, known: &Known<'_>, n: usize, contexts: &Contexts, steps: &[Known<'_>], before: &Before) {
+        let Some(kind) = &known.kind else { return };
+        let params = self.params_of(kind);
+        for param in params.iter() {
+            let (Some(file), Some(value)) = (param.file, known.step.params.get(&param.name)) else { continue };
+            let mut strings = Vec::new();
+            collect(value, format!("/{}", param.name), &mut strings);
+            for (pointer, raw) in strings {
+                let span = known.step.place(&pointer);
+                let mut paths = BTreeSet::new();
+                for (_, context) in contexts {
+                    let path = self.templates.render_value(&Value::String(raw.to_owned()), context);
+                    paths.extend(path.ok().and_then(|p| p.as_str().map(str::to_owned)));
+                }
+                for path in paths.iter().filter(|p| !p.is_empty()) {
+                    self.file(path, file, &span, Owner::Step(n), contexts, steps, before);
+                }
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the last three are the same everywhere in this file")]
+    fn file(
+        &mut self,
+        path: &str,
+        kind: FileKind,
+        named_at: &Span,
+        owner: Owner,
+        contexts: &Contexts,
+        steps: &[Known<'_>],
+        before: &Before,
+    ) {
+        let mut todo = vec![(path.to_owned(), String::new())];
+        let mut seen = BTreeSet::new();
+        while let Some((path, around)) = todo.pop() {
+            if !seen.insert(path.clone()) {
+                continue;
+            }
+            let text = match self.templates.read(&path) {
+                Ok(text) => text,
+                Err(error) => {
+                    let help = (!around.is_empty()).then(|| "a template that this one includes".to_owned());
+                    self.error("no-file", named_at, error.message, help.or_else(|| Some(self.paths_hint())));
+                    continue;
+                }
+            };
+            if kind == FileKind::Plain {
+                continue;
+            }
+            let source = Arc::new(Source { path: self.templates.root().join(&path), text: text.clone() });
+            let place = Place { source, span: 0..text.len() };
+            self.filters(&text, &place);
+            match self.templates.names(&path, &text) {
+                Ok(names) => {
+                    let around = format!("{around}{text}");
+                    todo.extend(names.files.iter().map(|f| (f.clone(), around.clone())));
+                    // What a template sets, the templates that it includes see too.
+                    let names = names.without(|name| assigns(&around, name.split('.').next().unwrap_or_default()));
+                    self.names(&names, &place, owner, contexts, steps, before);
+                    let later = names.iter().any(|n| n.starts_with("steps"));
+                    if let (true, false, Some((_, context))) = (seen.len() == 1, later, contexts.first())
+                        && let Err(error) = self.templates.render(&path, &text, context)
+                        && error.name == path
+                        && fails(&error)
+                    {
+                        self.broken(&error, &place);
+                    }
+                }
+                Err(error) => self.broken(&error, &place),
+            }
+        }
+    }
+
+    fn filters(&mut self, code: &str, place: &Place) {
+        for filter in self.templates.unknown_filters(code) {
+            let message = format!("there is no filter `{filter}`");
+            self.push(place, Wrong { code: "unknown-filter", name: filter, message, help: None });
+        }
+    }
+
+    fn paths_hint(&self) -> String {
+        format!("paths start from {}", self.templates.root().display())
+    }
+}
+
+/// Whether rendering itself went wrong. What is not defined, does not parse or names an unknown filter is found without
+/// rendering.
+pub(super) fn fails(error: &TemplateError) -> bool {
+    let found = error.message.contains("filter") && error.message.ends_with("is unknown");
+    error.undefined.is_none() && error.message.starts_with("template fails") && !found
+}
+
+/// All strings of a value, with their JSON pointers.
+pub(super) fn collect<'v>(value: &'v Value, pointer: String, out: &mut Vec<(String, &'v str)>) {
+    match value {
+        Value::String(text) => out.push((pointer, text)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(n, v)| collect(v, format!("{pointer}/{n}"), out));
+        }
+        Value::Object(map) => map.iter().for_each(|(k, v)| collect(v, format!("{pointer}/{k}"), out)),
+        _ => {}
+    }
+}
+
+/// Whether a name leads to something; below a value that is no table, only rendering can tell.
+fn defined(context: &Context, name: &str) -> bool {
+    if context.has(name) {
+        return true;
+    }
+    let mut path = name;
+    while let Some((parent, _)) = path.rsplit_once('.') {
+        if context.has(parent) {
+            return !context.is_table(parent);
+        }
+        path = parent;
+    }
+    false
+}
+
+/// "Did you mean", at the level where the name goes wrong.
+fn near(name: &str, context: &Context) -> Option<String> {
+    let mut parent = String::new();
+    for part in name.split('.') {
+        let here = if parent.is_empty() { part.to_owned() } else { format!("{parent}.{part}") };
+        if !context.has(&here) {
+            let known = context.names_at(&parent);
+            let found = did_you_mean(part, known.iter().map(String::as_str));
+            return found.or_else(|| {
+                (!parent.is_empty() && !known.is_empty())
+                    .then(|| format!("`{parent}` has {}", listed(known.iter().map(String::as_str))))
+            });
+        }
+        parent = here;
+    }
+    None
+}
+
+/// Whether a template gives a name a value of its own: `{% set x = … %}`, `{% for x in … %}`.
+fn assigns(text: &str, name: &str) -> bool {
+    text.split("{%").skip(1).any(|block| {
+        let block = block.split("%}").next().unwrap_or_default().trim_start_matches('-').trim_start();
+        let target = match block.split_once(char::is_whitespace) {
+            Some(("set" | "with", rest)) => rest.split('=').next(),
+            Some(("for", rest)) => rest.split(" in ").next(),
+            Some(("import" | "from" | "macro", rest)) => Some(rest),
+            _ => None,
+        };
+        target.is_some_and(|t| t.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name))
+    })
+}
+
+/// What to do about a variable that cannot be resolved.
+pub(super) fn variable_help(error: &VariableError, known: &[String]) -> Option<String> {
+    match error {
+        VariableError::Cycle(_) => Some("an arrow reads \"refers to\"; give one of them a value of its own".into()),
+        VariableError::Template { error, .. } => {
+            let undefined = error.undefined.as_ref()?;
+            if undefined.split('.').next() == Some("steps") {
+                return Some("variables are resolved before any step runs; use the output in the step itself".into());
+            }
+            did_you_mean(undefined, known.iter().map(String::as_str))
+        }
+    }
+}
