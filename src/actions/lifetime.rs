@@ -70,6 +70,13 @@ impl<'de> Deserialize<'de> for Lifetime {
     }
 }
 
+/// So that the documentation can show a default.
+impl serde::Serialize for Lifetime {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl JsonSchema for Lifetime {
     fn inline_schema() -> bool {
         true

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use regex::Regex;
-use schemars::JsonSchema;
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde_json::json;
 
 use crate::actions::lifetime::Lifetime;
@@ -15,7 +15,7 @@ use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Place, Role};
 
 /// A URL answers with this status and text. Asked again until it does or the step's timeout ends.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
     /// What is asked: `http://` or `https://`.
@@ -32,9 +32,9 @@ pub struct Check {
     /// What is sent.
     #[serde(default)]
     pub body: Option<String>,
-    /// Statuses that are right. Default: 200, and none with `expect_failure`.
+    /// Status that is right, or several. Default: 200, and none with `expect_failure`.
     #[serde(default)]
-    pub status: Option<Vec<u16>>,
+    pub status: Option<Statuses>,
     /// Text that the answer's first 64 KiB must contain.
     #[serde(default)]
     pub contains: Option<String>,
@@ -62,6 +62,62 @@ pub struct Check {
     pub request_timeout: Lifetime,
 }
 
+/// HTTP statuses, written as one or as a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statuses(pub Vec<u16>);
+
+impl<'de> Deserialize<'de> for Statuses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMany)
+    }
+}
+
+impl JsonSchema for Statuses {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Statuses".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let status = json_schema!({ "type": "integer", "minimum": 100, "maximum": 599 });
+        json_schema!({ "anyOf": [status, { "type": "array", "items": status }] })
+    }
+}
+
+struct OneOrMany;
+
+impl OneOrMany {
+    fn status<E: Error>(number: i64) -> Result<u16, E> {
+        let status = u16::try_from(number).ok().filter(|status| (100..600).contains(status));
+        status.ok_or_else(|| E::custom(format!("{number} is no HTTP status")))
+    }
+}
+
+impl<'de> Visitor<'de> for OneOrMany {
+    type Value = Statuses;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a status or a list of them")
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Statuses, E> {
+        Ok(Statuses(vec![Self::status(number)?]))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Statuses, E> {
+        self.visit_i64(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Statuses, A::Error> {
+        let mut all = Vec::new();
+        while let Some(number) = list.next_element()? {
+            all.push(Self::status(number)?);
+        }
+        Ok(Statuses(all))
+    }
+}
+
 fn get() -> String {
     "GET".to_owned()
 }
@@ -86,7 +142,7 @@ id = "ingress"
 action = "http.check"
 url = "http://control-pi:30080/healthz"
 host = "trading.home"
-status = [200]
+status = 200
 contains = "ok"
 timeout = "1m"
 "#;
@@ -99,7 +155,7 @@ timeout = "1m"
         if self.expect_failure && (self.contains.is_some() || self.matches.is_some()) && self.status.is_none() {
             return bad("/expect_failure", "a refusal has no text; give the status that is right, too".to_owned());
         }
-        if self.status.as_ref().is_some_and(Vec::is_empty) {
+        if self.status.as_ref().is_some_and(|list| list.0.is_empty()) {
             return bad("/status", "it cannot be empty".to_owned());
         }
         if !self.url.starts_with("http://") && !self.url.starts_with("https://") {
@@ -112,7 +168,7 @@ timeout = "1m"
 impl Check {
     fn statuses(&self) -> &[u16] {
         match &self.status {
-            Some(list) => list,
+            Some(list) => &list.0,
             None if self.expect_failure => &[],
             None => &[200],
         }
@@ -266,9 +322,16 @@ mod tests {
 
     #[test]
     fn a_status_can_be_a_refusal_too() {
-        let check = check("expect_failure = true\nstatus = [403]");
+        let check = check("expect_failure = true\nstatus = 403");
         assert!(matches!(check.verdict(&answer(403, "")), Verdict::Same { .. }));
         assert!(matches!(check.verdict(&answer(200, "")), Verdict::Wait { .. }));
+    }
+
+    #[test]
+    fn what_is_no_status_is_refused() {
+        for status in ["0", "1200", "-1", "[200, 'x']", "'200'"] {
+            assert!(toml::from_str::<Check>(&format!("url = 'http://pi'\nstatus = {status}")).is_err(), "{status}");
+        }
     }
 
     #[test]
