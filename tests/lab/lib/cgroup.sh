@@ -41,6 +41,18 @@ cgroup_delegate() {
     done
 }
 
+# Whatever is in PI's control groups is the lab's, even if no file remembers it.
+cgroup_kill() {
+    local folder pid
+    # Any hierarchy will do: a Pi's processes are in all of them.
+    read -r folder < <(cgroup_folders)
+    folder+=/$1
+    [[ -d $folder ]] || return 0
+    find "$folder" -name cgroup.procs -exec cat {} + | while read -r pid; do
+        kill -KILL "$pid" 2>/dev/null || true
+    done
+}
+
 # cgroup_remove [PI]: fails while a process is left in one.
 cgroup_remove() {
     local folder

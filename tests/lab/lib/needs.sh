@@ -17,7 +17,7 @@ require_tools() {
         "Kubernetes, helm and Istio are built from their Go modules" \
         "install Go 1.26 or newer from https://go.dev/dl and put it into PATH"
     version=$(GOTOOLCHAIN=local go env GOVERSION)
-    [[ $(printf 'go1.26\n%s\n' "$version" | sort -V | head -n 1) == go1.26 ]] ||
+    printf 'go1.26\n%s\n' "$version" | sort --version-sort --check=quiet ||
         die "go is too old" "$version" "Istio's module asks for Go 1.26" \
             "install Go 1.26 or newer from https://go.dev/dl"
     command -v python3 >/dev/null || die "python3 is missing" "no python3 in PATH" \

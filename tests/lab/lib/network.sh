@@ -69,7 +69,11 @@ rmdir_would_do() { [[ -z $(ls -A "$1") ]]; }
 
 network_down() {
     local name
+    local pids
     has_netns laptop || return 0
+    # What someone started with `exec` is theirs to end.
+    pids=$(ip netns pids "$LAPTOP" | tr '\n' ' ')
+    [[ -z $pids ]] || say "still running on the laptop, now without a network: $pids"
     for name in "${PIS[@]}" "${VAULTS[@]}"; do unplug "$name"; done
     ip netns del "$LAPTOP"
     if [[ -e $STATE/made-netns-mount ]] && rmdir_would_do /run/netns; then

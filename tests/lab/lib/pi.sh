@@ -25,9 +25,10 @@ pi_power_off_all() {
 pi_power_off() {
     local pi=$1
     stop "$STATE/pis/$pi/power" 0
+    cgroup_kill "$pi"
     wait_until 10 cgroup_remove "$pi" ||
         die "$pi still has processes after its power was cut" "$LAST_SEEN" \
-            "one of them hangs in the kernel" "cat $(cgroup_folders | head -n 1)/$pi/cgroup.procs"
+            "one of them hangs in the kernel" "cat $CGROUPS/*/rollout-lab/$pi/cgroup.procs"
     unplug "$pi"
 }
 

@@ -9,7 +9,7 @@ pki_mount() {
         '{"type": "pki", "config": {"max_lease_ttl": "87600h"}}' >/dev/null
 }
 
-pki_has_issuer() { bao_http GET "$(vault_active)" "$1/ca/pem" 2>/dev/null | grep -q 'BEGIN CERTIFICATE'; }
+pki_has_issuer() { bao_http GET "$(vault_active)" "$1/ca/pem" 2>/dev/null | grep 'BEGIN CERTIFICATE' >/dev/null; }
 
 pki_up() {
     pki_root_up

@@ -165,8 +165,13 @@ vault_operator_token() {
     mv "$VAULT_TOKEN_FILE.new" "$VAULT_TOKEN_FILE"
 }
 
-# At once: nothing of their state is kept, and a server may outlive SIGTERM with its cluster port held.
+# At once: nothing of their state is kept, and a server may outlive SIGTERM with its cluster
+# port held. Whatever else is in a server's namespace is the lab's too.
 vault_down() {
-    local node
-    for node in "${VAULTS[@]}"; do stop "$STATE/vault/$node/process" 0; done
+    local node pid
+    for node in "${VAULTS[@]}"; do
+        stop "$STATE/vault/$node/process" 0
+        has_netns "$node" || continue
+        for pid in $(ip netns pids "$(netns "$node")"); do kill -KILL "$pid" 2>/dev/null || true; done
+    done
 }
