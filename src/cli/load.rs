@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::failure::Failure;
 use super::options::Options;
 use super::terminal::Terminal;
+use crate::actions::Registry;
 use crate::event::Problem;
-use crate::finding::did_you_mean;
+use crate::finding::{Findings, did_you_mean};
 use crate::inventory::{Host, Inventory, find};
-use crate::plan::{Plan, Scope};
+use crate::plan::{Plan, Scope, check};
 use crate::template::Templates;
 
 /// A plan and where it runs.
@@ -28,16 +29,37 @@ pub struct Loaded {
 ///
 /// # Errors
 /// All findings, when one is an error.
-pub fn checked(path: &Path, options: &Options, _terminal: &Terminal) -> Result<Loaded, Failure> {
-    let plan = Plan::load(path)?;
-    let file = match &options.inventory {
-        Some(file) => Some(file.clone()),
-        None => find(&plan.root)?,
-    };
-    let inventory = file.map_or_else(|| Ok(Inventory::builtin()), |file| Inventory::load(&file))?;
+pub fn checked(path: &Path, options: &Options, terminal: &Terminal) -> Result<Loaded, Failure> {
+    let (plan, inventory, findings) = examine(path, options)?;
+    let ((), warnings) = findings.or(())?;
+    terminal.warnings(&warnings);
     let templates = Templates::new(&plan.root);
+    // Whatever is wrong with a variable is among the findings.
     let (scope, _errors) = Scope::new(&plan, &inventory, &options.overrides(), &templates);
     Ok(Loaded { plan, inventory, scope, templates })
+}
+
+/// Loads both, with everything that is wrong with them.
+///
+/// # Errors
+/// When one of them cannot be read so far that the two can be compared.
+pub fn examine(path: &Path, options: &Options) -> Result<(Plan, Inventory, Findings), Findings> {
+    let (plan, mut findings) = Plan::load_partly(path)?;
+    let file = match &options.inventory {
+        Some(file) => Ok(Some(file.clone())),
+        None => find(&plan.root),
+    };
+    let inventory = file.and_then(|file| file.map_or_else(|| Ok(Inventory::builtin()), |file| Inventory::load(&file)));
+    match inventory {
+        Ok(inventory) => {
+            findings.extend(check(&plan, &inventory, &Registry::standard(), &options.overrides()));
+            Ok((plan, inventory, findings.sorted()))
+        }
+        Err(others) => {
+            findings.extend(others);
+            Err(findings.sorted())
+        }
+    }
 }
 
 impl Loaded {

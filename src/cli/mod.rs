@@ -4,6 +4,7 @@
 //! to stderr; only this folder and the readers of the event stream write to the terminal.
 
 mod actions;
+mod check;
 mod completions;
 pub mod exit;
 pub mod failure;
@@ -12,6 +13,7 @@ mod load;
 pub mod options;
 mod run;
 mod runs;
+mod schema;
 mod show;
 mod signals;
 pub mod terminal;
@@ -37,6 +39,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Check plans without connecting to anything
+    Check(check::Args),
     /// Run a plan; goes on from the last run when that did not end well
     Run(run::RunArgs),
     /// Show what a run would change, and change nothing
@@ -49,6 +53,8 @@ enum Command {
     Show(show::Args),
     /// List the actions, or show one with its parameters, outputs and an example
     Actions(actions::Args),
+    /// Print the JSON Schema of plans, inventories or events, for editors and programs
+    Schema(schema::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -70,12 +76,14 @@ pub fn main() -> ExitCode {
 impl Command {
     fn run(&self, options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
         match self {
+            Self::Check(args) => check::run(args, options, terminal),
             Self::Run(args) => run::run(args, options, terminal),
             Self::Plan(args) => run::plan(args, options, terminal),
             Self::Graph(args) => graph::run(args, options, terminal),
             Self::Runs(args) => runs::run(args, terminal),
             Self::Show(args) => show::run(args, terminal),
             Self::Actions(args) => actions::run(args, terminal),
+            Self::Schema(args) => schema::run(args, terminal),
             Self::Completions(args) => completions::run(args, terminal),
         }
     }

@@ -76,6 +76,11 @@ impl Terminal {
             let _unread = self.json(&serde_json::json!({ "ok": !findings.has_errors(), "findings": findings.json() }));
             return;
         }
+        self.warnings(findings);
+    }
+
+    /// Shows findings as text on stderr with their count, also where stdout is for programs.
+    pub fn warnings(&self, findings: &Findings) {
         if findings.is_empty() {
             return;
         }

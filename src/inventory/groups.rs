@@ -9,7 +9,7 @@ use super::parse::Draft;
 use crate::document::{Item, Table};
 use crate::finding::{Spanned, cycles, did_you_mean};
 
-const GROUP: &[&str] = &["hosts", "children", "vars"];
+pub(super) const GROUP: &[&str] = &["hosts", "children", "vars"];
 
 struct Group {
     name: Spanned<String>,

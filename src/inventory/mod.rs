@@ -8,6 +8,7 @@ mod parse;
 mod paths;
 mod pattern;
 mod range;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -16,6 +17,7 @@ mod types;
 pub use find::find;
 pub use pattern::PatternError;
 pub use range::expand_range;
+pub use schema::schema;
 pub use token::Token;
 pub use types::{Connection, Host, Inventory, Kube, Ssh, Vault};
 

@@ -13,8 +13,12 @@ use crate::document::{Item, Node, Reader, Table};
 use crate::finding::{Findings, Source, Span, Spanned, did_you_mean};
 use crate::template::is_variable_name;
 
-const TOP: &[&str] = &["hosts", "groups", "vars", "ssh", "kube", "vault", "helm"];
-const HOST: &[&str] = &["address", "user", "port", "connection", "vars"];
+pub(super) const TOP: &[&str] = &["hosts", "groups", "vars", "ssh", "kube", "vault", "helm"];
+pub(super) const HOST: &[&str] = &["address", "user", "port", "connection", "vars"];
+pub(super) const SSH: &[&str] = &["config", "connect_timeout"];
+pub(super) const KUBE: &[&str] = &["kubeconfig", "context"];
+pub(super) const VAULT: &[&str] = &["address", "addresses", "ca_cert", "token_file", "token_env"];
+pub(super) const HELM: &[&str] = &["binary"];
 
 impl Inventory {
     /// Reads an inventory file.
@@ -178,20 +182,20 @@ impl Draft {
         let config = self.path(&mut ssh, "config");
         let connect_timeout = self.reader.duration(&mut ssh, "connect_timeout");
         self.inventory.ssh = Ssh { config, connect_timeout };
-        self.reader.no_more(ssh, "`[ssh]`", &["config", "connect_timeout"]);
+        self.reader.no_more(ssh, "`[ssh]`", SSH);
 
         let mut kube = self.reader.table(top, "kube");
         let kubeconfig = self.path(&mut kube, "kubeconfig");
         let context = self.reader.string(&mut kube, "context").map(|c| c.value);
         self.inventory.kube = Kube { kubeconfig, context };
-        self.reader.no_more(kube, "`[kube]`", &["kubeconfig", "context"]);
+        self.reader.no_more(kube, "`[kube]`", KUBE);
 
         let mut helm = self.reader.table(top, "helm");
         // A bare name is looked up in PATH.
         self.inventory.helm = self.reader.string(&mut helm, "binary").map(|b| {
             if b.value.contains('/') { expand(&b.value, &self.root, self.home.as_deref()) } else { b.value.into() }
         });
-        self.reader.no_more(helm, "`[helm]`", &["binary"]);
+        self.reader.no_more(helm, "`[helm]`", HELM);
 
         let mut vault = self.reader.table(top, "vault");
         let one = self.reader.string(&mut vault, "address");
@@ -206,7 +210,7 @@ impl Draft {
         let ca_cert = self.path(&mut vault, "ca_cert");
         let token = self.token(&mut vault);
         self.inventory.vault = Vault { addresses: all.into_iter().map(|a| a.value).collect(), ca_cert, token };
-        self.reader.no_more(vault, "`[vault]`", &["address", "addresses", "ca_cert", "token_file", "token_env"]);
+        self.reader.no_more(vault, "`[vault]`", VAULT);
     }
 
     fn token(&mut self, vault: &mut Table) -> Token {

@@ -7,6 +7,7 @@ mod catalog;
 mod check;
 mod params;
 mod parse;
+mod schema;
 mod scope;
 mod step;
 #[cfg(test)]
@@ -17,5 +18,6 @@ pub use crate::finding::{Source, Span, Spanned};
 pub use catalog::{Catalog, Kind, Output, ParamError, Place, Role};
 pub use check::check;
 pub use params::{FileKind, Param};
+pub use schema::schema;
 pub use scope::{Scope, ScopeError};
 pub use types::{Phase, Plan, Retry, Step, template_name};

@@ -153,6 +153,10 @@ impl Checker<'_> {
             for (pointer, raw) in strings {
                 let span = known.step.place(&pointer);
                 let mut paths = BTreeSet::new();
+                // Without known hosts, a plain path is known all the same.
+                if !is_template(raw) {
+                    paths.insert(raw.to_owned());
+                }
                 for (_, context) in contexts {
                     let path = self.templates.render_value(&Value::String(raw.to_owned()), context);
                     paths.extend(path.ok().and_then(|p| p.as_str().map(str::to_owned)));

@@ -1,0 +1,139 @@
+//! The JSON Schema of inventory files, for editors.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde_json::{Value, json};
+
+macro_rules! documented {
+    ($($(#[$doc:meta])* struct $name:ident { $($(#[$about:meta])* $field:ident: $type:ty,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(JsonSchema)]
+            #[schemars(deny_unknown_fields)]
+            #[expect(dead_code, reason = "only its documentation is used; a test compares its keys with those that are read")]
+            struct $name { $($(#[$about])* $field: Option<$type>,)* }
+        )*
+    };
+}
+
+documented! {
+    /// An inventory: where plans run.
+    struct InventoryFile {
+        /// Hosts by name; a name may have ranges, such as `pi-[1:20]`.
+        hosts: BTreeMap<String, HostKeys>,
+        /// Groups by name.
+        groups: BTreeMap<String, GroupKeys>,
+        /// Variables of every plan that runs here; they override the plan's own.
+        vars: BTreeMap<String, Value>,
+        /// How ssh connects.
+        ssh: SshKeys,
+        /// Which cluster.
+        kube: KubeKeys,
+        /// Which Vault or OpenBao.
+        vault: VaultKeys,
+        /// Which Helm.
+        helm: HelmKeys,
+    }
+
+    /// A host.
+    struct HostKeys {
+        /// Name or address that ssh is given; default the host's name. With a range of names, a range of addresses.
+        address: String,
+        /// User to log in as; default what ssh decides.
+        user: String,
+        /// Port; default what ssh decides.
+        port: u16,
+        /// How it is reached; default `ssh`.
+        connection: ConnectionKind,
+        /// Variables of this host; they override those of its groups.
+        vars: BTreeMap<String, Value>,
+    }
+
+    /// A group of hosts.
+    struct GroupKeys {
+        /// Host patterns.
+        hosts: Vec<String>,
+        /// Groups whose hosts belong to this one too.
+        children: Vec<String>,
+        /// Variables of its hosts.
+        vars: BTreeMap<String, Value>,
+    }
+
+    /// How ssh connects.
+    struct SshKeys {
+        /// An ssh_config file in the place of `~/.ssh/config`.
+        config: String,
+        /// Such as `10s`, which is the default.
+        connect_timeout: String,
+    }
+
+    /// Which cluster.
+    struct KubeKeys {
+        /// Default `$KUBECONFIG`, then `~/.kube/config`, then the pod's service account.
+        kubeconfig: String,
+        /// Default the file's current one.
+        context: String,
+    }
+
+    /// Which Vault or OpenBao.
+    struct VaultKeys {
+        /// The API of the only node, such as `https://host:8200`.
+        address: String,
+        /// The API of each node; the active one is used.
+        addresses: Vec<String>,
+        /// PEM file of the CA that signed the API's certificate; default the system's.
+        ca_cert: String,
+        /// File that has the token; default `$VAULT_TOKEN`, then `~/.vault-token`.
+        token_file: String,
+        /// Name of the environment variable that has the token.
+        token_env: String,
+    }
+
+    /// Which Helm.
+    struct HelmKeys {
+        /// The program; default `helm` in PATH.
+        binary: String,
+    }
+}
+
+/// How a host is reached.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its documentation is used")]
+enum ConnectionKind {
+    /// By the ssh program.
+    Ssh,
+    /// It is this machine.
+    Local,
+}
+
+/// The schema of an inventory file.
+pub fn schema() -> Value {
+    let mut schema = schemars::schema_for!(InventoryFile).to_value();
+    schema["title"] = json!("rollout inventory");
+    schema
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{groups, parse};
+    use super::*;
+
+    #[test]
+    fn the_schema_has_the_keys_that_are_read() {
+        let schema = schema();
+        let keys = |of: &Value| of["properties"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&schema), parse::TOP);
+        for (table, known) in [
+            ("HostKeys", parse::HOST),
+            ("GroupKeys", groups::GROUP),
+            ("SshKeys", parse::SSH),
+            ("KubeKeys", parse::KUBE),
+            ("VaultKeys", parse::VAULT),
+            ("HelmKeys", parse::HELM),
+        ] {
+            assert_eq!(keys(&schema["$defs"][table]), known, "{table}");
+        }
+    }
+}

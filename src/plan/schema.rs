@@ -1,0 +1,207 @@
+//! The JSON Schema of plan files, for editors: from the actions' own schemas and the keys that every step may have.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde_json::{Map, Value, json};
+
+use super::Catalog;
+
+/// Deepest nesting of definitions that is followed; a schema that refers to itself ends there.
+const DEEPEST: usize = 8;
+
+/// A plan file.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its documentation is used; a test compares its keys with those that are read")]
+struct PlanFile {
+    /// What this plan is.
+    plan: Head,
+    /// Variables, used as `{{ name }}`; the inventory and `--var` override them.
+    #[serde(default)]
+    vars: BTreeMap<String, Value>,
+    /// The phases by name: the nodes of the graph.
+    phase: BTreeMap<String, PhaseKeys>,
+}
+
+/// What this plan is.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its documentation is used; a test compares its keys with those that are read")]
+struct Head {
+    /// Name of the plan: lower-case letters, digits, `-`, `_` and `.`.
+    name: String,
+    /// One line for people.
+    description: Option<String>,
+}
+
+/// A phase: steps that run in order, unless they say otherwise.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its documentation is used; a test compares its keys with those that are read")]
+struct PhaseKeys {
+    /// One line for people.
+    description: Option<String>,
+    /// Phases that must end well first.
+    needs: Option<Vec<String>>,
+    /// Expression; the phase is skipped when it is false.
+    when: Option<String>,
+    /// The steps.
+    step: Option<Vec<Value>>,
+}
+
+/// Keys that every step may have.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its documentation is used; a test compares its keys with those that are read")]
+struct StepKeys {
+    /// Unique in the plan; later steps find this one's outputs as `steps.ID.OUTPUT`, with `_` for `-` and `.`.
+    id: String,
+    /// What to do; `rollout actions` lists all.
+    action: String,
+    /// Host pattern: the step runs once on each host. `all`, names, groups, `pi-*`, `pi-[1:3]`; `a,b`, `a:!b`, `a:&b`.
+    hosts: Option<String>,
+    /// Steps of the same phase that must end well first; default the step before this one. `[]`: none.
+    needs: Option<Vec<String>>,
+    /// Expression; the step is skipped when it is false.
+    when: Option<String>,
+    /// Whether it runs as root on the host.
+    r#become: Option<bool>,
+    /// Attempts after the first one failed.
+    #[schemars(range(max = 1000))]
+    retry: Option<u32>,
+    /// Pause before the second attempt, such as `2s`; doubled for each further one, never more than a minute.
+    retry_delay: Option<String>,
+    /// Deadline of one attempt, and of a wait, such as `90s` or `5m`.
+    timeout: Option<String>,
+    /// Whether its diff, outputs and output are masked.
+    sensitive: Option<bool>,
+    /// Labels.
+    tags: Option<Vec<String>>,
+}
+
+/// The schema of a plan that may name the actions of `catalog`.
+pub fn schema(catalog: &dyn Catalog) -> Value {
+    let mut schema = inlined(&schemars::schema_for!(PlanFile).to_value(), DEEPEST);
+    schema["title"] = json!("rollout plan");
+    let common = inlined(&schemars::schema_for!(StepKeys).to_value(), DEEPEST);
+    let steps: Vec<Value> = catalog
+        .kinds()
+        .into_iter()
+        .map(|kind| {
+            let own = inlined(&(kind.schema)(), DEEPEST);
+            let mut properties = common["properties"].as_object().cloned().unwrap_or_default();
+            properties["action"] = json!({ "const": kind.name, "description": kind.summary });
+            let own_properties = own["properties"].as_object().into_iter().flatten();
+            properties.extend(own_properties.map(|(name, property)| (name.clone(), or_template(property))));
+            let required: Vec<Value> = ["id", "action"].into_iter().map(Value::from).collect();
+            let required = required.into_iter().chain(own["required"].as_array().cloned().unwrap_or_default());
+            json!({
+                "title": kind.name,
+                "description": kind.summary,
+                "type": "object",
+                "properties": properties,
+                "required": required.collect::<Vec<_>>(),
+                "additionalProperties": false,
+            })
+        })
+        .collect();
+    let step = &mut schema["properties"]["phase"]["additionalProperties"]["properties"]["step"];
+    step["items"] = json!({ "oneOf": steps });
+    schema
+}
+
+/// The schema with every `$ref` replaced by what it refers to, and without definitions of its own.
+pub(crate) fn inlined(schema: &Value, depth: usize) -> Value {
+    fn walk(value: &Value, root: &Value, depth: usize) -> Value {
+        match value {
+            Value::Object(map) => {
+                let target = map.get("$ref").and_then(Value::as_str).and_then(|r| root.pointer(r.strip_prefix('#')?));
+                if let Some(target) = target {
+                    if depth == 0 {
+                        return json!({});
+                    }
+                    let mut out = walk(target, root, depth - 1);
+                    // What stands beside the reference says more than the definition.
+                    for (key, value) in map.iter().filter(|(key, _)| *key != "$ref") {
+                        out[key] = walk(value, root, depth);
+                    }
+                    return out;
+                }
+                let kept = map.iter().filter(|(key, _)| *key != "$defs");
+                Value::Object(kept.map(|(key, value)| (key.clone(), walk(value, root, depth))).collect())
+            }
+            Value::Array(items) => items.iter().map(|v| walk(v, root, depth)).collect(),
+            other => other.clone(),
+        }
+    }
+    walk(schema, schema, depth)
+}
+
+/// The property, or a template that renders to it, at every level.
+fn or_template(property: &Value) -> Value {
+    let mut own = property.clone();
+    for inner in ["items", "additionalProperties"] {
+        if own[inner].is_object() {
+            own[inner] = or_template(&own[inner]);
+        } else if own[inner].is_null()
+            && let Some(map) = own.as_object_mut()
+        {
+            map.remove(inner);
+        }
+    }
+    if let Some(properties) = own.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.values_mut().for_each(|p| *p = or_template(p));
+    }
+    let any_string = own["type"] == "string" && own.get("enum").is_none() && own.get("const").is_none();
+    let no_type =
+        own.get("type").is_none() && !["anyOf", "oneOf", "enum", "const"].iter().any(|k| own.get(k).is_some());
+    if let Some(map) = own.as_object_mut() {
+        map.retain(|_, value| !value.is_null());
+    }
+    if any_string || no_type {
+        return own;
+    }
+    let mut out = Map::new();
+    // Editors show these for the property itself.
+    for key in ["description", "default"] {
+        if let Some(value) = own.as_object_mut().and_then(|map| map.remove(key)) {
+            out.insert(key.to_owned(), value);
+        }
+    }
+    out.insert("anyOf".to_owned(), json!([own, { "type": "string", "pattern": "\\{\\{" }]));
+    Value::Object(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse::{PHASE, PLAN, TOP};
+    use super::super::step::STEP;
+    use super::super::testing::catalog;
+    use super::*;
+
+    fn keys(schema: &Value) -> Vec<&str> {
+        schema["properties"].as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn the_schema_has_the_keys_that_are_read() {
+        assert_eq!(keys(&schemars::schema_for!(PlanFile).to_value()), TOP);
+        assert_eq!(keys(&schemars::schema_for!(Head).to_value()), PLAN);
+        assert_eq!(keys(&schemars::schema_for!(PhaseKeys).to_value()), PHASE);
+        assert_eq!(keys(&schemars::schema_for!(StepKeys).to_value()), STEP);
+    }
+
+    #[test]
+    fn each_action_is_one_shape_of_a_step() {
+        let schema = schema(&catalog());
+        let step = &schema["properties"]["phase"]["additionalProperties"]["properties"]["step"]["items"];
+        let file = &step["oneOf"][0];
+        assert_eq!(file["properties"]["action"]["const"], "test.file");
+        assert_eq!(file["required"], json!(["id", "action", "path"]));
+        assert_eq!(file["properties"]["path"]["type"], "string");
+        assert_eq!(file["properties"]["count"]["description"], "Copies.");
+        assert_eq!(file["properties"]["count"]["anyOf"][1]["pattern"], "\\{\\{");
+        assert!(!schema.to_string().contains("$ref"), "{schema:#}");
+        assert!(!schema.to_string().contains("$defs"), "{schema:#}");
+    }
+}
