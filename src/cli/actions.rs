@@ -108,11 +108,17 @@ fn page(kind: &Kind) -> String {
             let _ = writeln!(out, "  {CYAN}{}{CYAN:#}\n      {}", output.name, output.about);
         }
     }
-    let _ = writeln!(out, "\n{BOLD}Example{BOLD:#}\n  [[phase.NAME.step]]");
-    for line in kind.example.trim().lines() {
+    let _ = writeln!(out, "\n{BOLD}Example{BOLD:#}");
+    for line in example(kind).lines() {
         let _ = writeln!(out, "  {line}");
     }
     out
+}
+
+/// The example with a step's header.
+fn example(kind: &Kind) -> String {
+    let text = kind.example.trim();
+    if text.contains("[[phase.") { text.to_owned() } else { format!("[[phase.NAME.step]]\n{text}") }
 }
 
 fn parameter(out: &mut String, param: &Param) {
@@ -120,5 +126,47 @@ fn parameter(out: &mut String, param: &Param) {
     let _ = writeln!(out, "  {CYAN}{}{CYAN:#} {DIM}{}{default}{DIM:#}", param.name, param.kind);
     for line in param.about.lines() {
         let _ = writeln!(out, "      {}", line.trim_end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::finding::Style;
+    use crate::inventory::Inventory;
+    use crate::plan::{Plan, check};
+
+    #[test]
+    fn every_example_is_a_step_that_its_action_takes() {
+        let registry = Registry::standard();
+        let inventory = Inventory::builtin();
+        for kind in registry.kinds() {
+            let text =
+                format!("[plan]\nname = \"example\"\n{}\n", example(kind).replace("phase.NAME", "phase.example"));
+            let plan = Plan::parse(Path::new("plans/example.toml"), &text)
+                .unwrap_or_else(|f| panic!("{}", f.text(Style { color: false, unicode: true, width: 100 })));
+            assert!(plan.phases.iter().flat_map(|p| &p.steps).any(|s| s.action.value == kind.name), "{}", kind.name);
+            // Hosts, variables and files of an example are those of the reader's project.
+            let wrong = check(&plan, &inventory, &registry, &serde_json::Map::new());
+            for finding in wrong.iter().filter(|f| f.code.ends_with("-parameter") || f.code.ends_with("-action")) {
+                panic!("{}: {finding:#?}", kind.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_action_is_documented() {
+        for kind in Registry::standard().kinds() {
+            assert!(!kind.summary.is_empty() && !kind.summary.ends_with('.'), "{}: {}", kind.name, kind.summary);
+            for param in kind.params() {
+                assert!(!param.about.is_empty(), "{}: {} says nothing", kind.name, param.name);
+            }
+            for output in kind.outputs {
+                assert!(crate::template::is_variable_name(output.name), "{}: {}", kind.name, output.name);
+            }
+            assert!(page(kind).contains(kind.name));
+        }
     }
 }

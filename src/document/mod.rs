@@ -12,5 +12,5 @@ mod value;
 pub use duration::parse_duration;
 pub use node::{Item, Node, Table, parse};
 pub use reader::Reader;
-pub use root::project_root;
+pub use root::{below, project_root};
 pub use value::toml_or_text;

@@ -16,6 +16,11 @@ pub fn project_root(file: &Path, folder: &str) -> PathBuf {
     }
 }
 
+/// A path below a root, as a person would write it: nothing in front when the root is the current folder.
+pub fn below(root: &Path, path: impl AsRef<Path>) -> PathBuf {
+    if root == Path::new(".") { path.as_ref().to_owned() } else { root.join(path) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::document::below;
 use crate::finding::{Finding, Findings, listed};
 
 /// The inventory file of the project at `root`: `inventory/default.toml`, else the only file in `inventory/`; `None`
@@ -10,7 +11,7 @@ use crate::finding::{Finding, Findings, listed};
 /// # Errors
 /// When there are several and none is the default.
 pub fn find(root: &Path) -> Result<Option<PathBuf>, Findings> {
-    let folder = root.join("inventory");
+    let folder = below(root, "inventory");
     let default = folder.join("default.toml");
     if default.is_file() {
         return Ok(Some(default));

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::document::below;
+
 /// The user's home.
 pub(super) fn home() -> Option<PathBuf> {
     std::env::home_dir().filter(|h| !h.as_os_str().is_empty())
@@ -15,7 +17,7 @@ pub(super) fn expand(text: &str, root: &Path, home: Option<&Path>) -> PathBuf {
     });
     match (rest, home) {
         (Some(rest), Some(home)) => home.join(rest),
-        _ => root.join(text),
+        _ => below(root, text),
     }
 }
 

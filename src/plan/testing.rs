@@ -48,10 +48,13 @@ enum State {
 
 impl File {
     fn rules(&self) -> Result<(), ParamError> {
-        let _read = (&self.path, &self.mode, &self.state, &self.aliases, self.count);
+        let _read = (&self.mode, &self.state, &self.aliases, self.count);
         if !self.template.path.is_empty() && !self.source.path.is_empty() {
             let message = "give either `template` or `source`, not both".to_owned();
             return Err(ParamError { pointer: "/source".into(), message });
+        }
+        if !self.path.starts_with('/') {
+            return Err(ParamError { pointer: "/path".into(), message: "must begin with `/`".to_owned() });
         }
         Ok(())
     }

@@ -115,11 +115,13 @@ impl Templates {
     /// # Errors
     /// When it is not there, cannot be read, is not text or lies outside the root.
     pub fn read(&self, path: &str) -> Result<String, TemplateError> {
-        let inside = std::path::Path::new(path).components().all(|c| matches!(c, std::path::Component::Normal(_)));
+        let inside = std::path::Path::new(path)
+            .components()
+            .all(|c| matches!(c, std::path::Component::Normal(_) | std::path::Component::CurDir));
         if !inside {
             return Err(TemplateError::new(path, format!("`{path}` is not a path below {}", self.root().display())));
         }
-        let full = self.root().join(path);
+        let full = crate::document::below(self.root(), path);
         std::fs::read_to_string(&full)
             .map_err(|e| TemplateError::new(path, format!("cannot read {}: {e}", full.display())))
     }

@@ -163,11 +163,8 @@ fn refusals(
         let Err(error) = (kind.validate)(&Value::Object(values.clone())) else { break };
         let key = key_of(&error.pointer).to_owned();
         if open.contains(&key) {
-            // Even a sample of its type is refused: a rule that only the real value can meet.
-            if values.remove(&key).is_none() || !open.remove(&key) {
-                break;
-            }
-            continue;
+            // A rule that only the real value can meet; by then all types have been found right.
+            break;
         }
         if key.is_empty() && !open.is_empty() {
             break;

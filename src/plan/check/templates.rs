@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::outputs::{Before, Owner, Wrong};
 use super::{Checker, Contexts, Known, word};
+use crate::document::below;
 use crate::finding::{Finding, Source, Span, did_you_mean, listed};
 use crate::inventory::Host;
 use crate::plan::FileKind;
@@ -196,7 +197,7 @@ impl Checker<'_> {
             if kind == FileKind::Plain {
                 continue;
             }
-            let source = Arc::new(Source { path: self.templates.root().join(&path), text: text.clone() });
+            let source = Arc::new(Source { path: below(self.templates.root(), &path), text: text.clone() });
             let place = Place { source, span: 0..text.len() };
             self.filters(&text, &place);
             match self.templates.names(&path, &text) {
