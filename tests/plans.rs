@@ -70,6 +70,8 @@ fn values_follow_their_variables() {
     let istiod = |overrides| values("templates/istiod-values.yaml.j2", overrides);
     let scaled = istiod(serde_json::json!({}));
     assert_eq!(scaled["pilot"]["autoscaleMax"], 2);
+    // istiod does not start when a quantity is a number.
+    assert_eq!(scaled["global"]["proxy"]["resources"]["limits"]["cpu"], "1");
     assert_eq!(scaled["global"]["defaultPodDisruptionBudget"]["enabled"], false);
     let fixed = istiod(serde_json::json!({ "istiod_autoscale": false, "istiod_replicas": 2, "istiod_memory": "1Gi" }));
     assert_eq!(fixed["pilot"]["replicaCount"], 2);

@@ -96,8 +96,8 @@ impl RootCert {
             }
         }
         let root = &there.roots[0];
-        let count = self.namespaces.len();
-        Ok(Verdict::Same { seen: format!("{} ({}) in {count} namespaces", root.subject, root.short_fingerprint()) })
+        let places = self.namespaces.join(", ");
+        Ok(Verdict::Same { seen: format!("{} ({}) in {places}", root.subject, root.short_fingerprint()) })
     }
 }
 
@@ -170,7 +170,7 @@ mod tests {
         let i = below(&r, "intermediate", "2030-01-01", Some(1));
         let facts = [found(vec![cacerts(&[&i, &r])]), config_map(&r), config_map(&r), issuer_fact(&[&i, &r])];
         let Verdict::Same { seen } = action().verdict(&facts) else { panic!() };
-        assert!(seen.starts_with("CN=root (") && seen.ends_with(") in 2 namespaces"), "{seen}");
+        assert!(seen.starts_with("CN=root (") && seen.ends_with(") in istio-system, trading"), "{seen}");
         assert_eq!(action().outputs(&facts, &[]).len(), 1);
     }
 

@@ -166,9 +166,11 @@ fn presented(facts: &[Fact]) -> Result<(String, Certificate, Vec<Certificate>), 
     Ok((pod.clone(), chain[0].clone(), chain))
 }
 
-/// The certificate chain of Envoy's secret `default`, from its configuration dump.
-fn default_secret(dump: &str) -> Option<String> {
-    let dump: Value = serde_json::from_str(dump).ok()?;
+/// The certificate chain of Envoy's secret `default`, from its configuration dump. The agent that fetches the dump may log
+/// to the same output, before and after it.
+fn default_secret(output: &str) -> Option<String> {
+    let dump = output.get(output.find('{')?..)?;
+    let dump = serde_json::Deserializer::from_str(dump).into_iter::<Value>().next()?.ok()?;
     let secrets = manifest::list(&dump, "/configs");
     let default = secrets.iter().find(|s| manifest::text(s, "/name") == "default")?;
     let chain = default.pointer("/secret/tls_certificate/certificate_chain")?;
@@ -268,6 +270,9 @@ mod tests {
         let outputs = action().outputs(&facts, &[]);
         assert_eq!(outputs["identity"], IDENTITY);
         assert!(WorkloadCert::OUTPUTS.iter().all(|o| outputs.contains_key(o.name)));
+        let logged = format!("warn\tOS CA Cert could not be found\n{}\ninfo\tbye\n", dump(2026, &ca, &[&ca, &i]));
+        let facts = [found(vec![cacerts(&[&ca, &i, &r])]), answer(logged)];
+        assert!(matches!(action().verdict(&facts), Verdict::Same { .. }));
     }
 
     #[test]
