@@ -6,6 +6,7 @@
 
 pub mod certificate;
 mod files;
+pub mod helm;
 pub mod http;
 pub mod istio;
 pub mod kube;

@@ -48,6 +48,7 @@ impl Registry {
     pub fn standard() -> Self {
         let mut registry = Self { entries: Vec::new() };
         super::http::register(&mut registry);
+        super::helm::register(&mut registry);
         super::kube::register(&mut registry);
         super::istio::register(&mut registry);
         super::node::register(&mut registry);

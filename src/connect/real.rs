@@ -1,5 +1,7 @@
 //! The real world: sends each probe and effect to the backend it is for.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures::future::try_join_all;
 
@@ -9,7 +11,7 @@ use crate::inventory::Inventory;
 /// Everything an inventory leads to.
 pub struct Real {
     hosts: host::Backend,
-    kube: kube::Backend,
+    kube: Arc<kube::Backend>,
     helm: helm::Backend,
     vault: vault::Backend,
     http: http::Backend,
@@ -18,10 +20,11 @@ pub struct Real {
 impl Real {
     /// Nothing is connected before it is asked of.
     pub fn new(inventory: &Inventory) -> Self {
+        let kube = Arc::new(kube::Backend::new(inventory));
         Self {
             hosts: host::Backend::new(inventory),
-            kube: kube::Backend::new(inventory),
-            helm: helm::Backend::new(inventory),
+            helm: helm::Backend::new(inventory, Arc::clone(&kube)),
+            kube,
             vault: vault::Backend::new(inventory),
             http: http::Backend::new(inventory),
         }

@@ -9,6 +9,7 @@ mod rollout;
 mod wait;
 
 pub use apply::Apply;
+pub(crate) use apply::provided;
 pub use exec::Exec;
 pub use label::Label;
 pub use wait::Wait;

@@ -52,7 +52,7 @@ impl Backend {
             Probe::Apply { object, namespace } => {
                 self.preview(&object.0, namespace.as_deref(), call).await.map(Fact::Apply)
             }
-            Probe::Served(kind) => Ok(Fact::Served(self.resolve(kind, call).await?.is_some())),
+            Probe::Served(kind) => Ok(Fact::Served(self.serves(kind, call).await?)),
             Probe::Exec(exec) => self.exec(exec, call).await.map(Fact::Exec),
         }
     }
@@ -104,6 +104,27 @@ impl Backend {
             Some(resource) => self.items(query, &resource, call).await,
             None => Ok(Vec::new()),
         }
+    }
+
+    /// The metadata alone of the objects of a query by labels: cheap where the objects are large.
+    ///
+    /// # Errors
+    /// As [`Self::probe`].
+    pub async fn metadata(&self, query: &Query, call: &Call) -> Result<Vec<Value>, ConnectError> {
+        let api = self.api_of(&query.kind, query.namespace.as_deref(), call).await?;
+        let mut params = ListParams::default();
+        params.label_selector.clone_from(&query.selector);
+        let what = format!("list {}", query.kind.kind);
+        let found = self.ask(&what, false, call, api.list_metadata(&params)).await?;
+        Ok(found.items.iter().map(|o| serde_json::to_value(&o.metadata).unwrap_or_default()).collect())
+    }
+
+    /// Whether a kind is served.
+    ///
+    /// # Errors
+    /// As [`Self::probe`].
+    pub async fn serves(&self, kind: &KindRef, call: &Call) -> Result<bool, ConnectError> {
+        Ok(self.resolve(kind, call).await?.is_some())
     }
 
     async fn get(&self, query: &Query, call: &Call) -> Result<Fact, ConnectError> {

@@ -28,11 +28,27 @@ const FIRST: &[&str] = &[
 /// Kinds that catch what others create and so go last.
 const LAST: &[&str] = &["APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
 
+/// The objects of a manifest: as [`documents`], but each has a kind and a name.
+///
+/// # Errors
+/// What is wrong with the text, with line and column, or which object lacks what.
+pub fn objects(yaml: &str) -> Result<Vec<Value>, String> {
+    let objects = documents(yaml)?;
+    for object in &objects {
+        for field in ["/apiVersion", "/kind", "/metadata/name"] {
+            if text(object, field).is_empty() {
+                return Err(format!("{} has no {}", identity(object), field[1..].replace('/', ".")));
+            }
+        }
+    }
+    Ok(objects)
+}
+
 /// The objects of a YAML text: all its documents, with those inside `List` objects; empty documents are left out.
 ///
 /// # Errors
 /// What is wrong with the text, with line and column.
-pub fn objects(yaml: &str) -> Result<Vec<Value>, String> {
+pub fn documents(yaml: &str) -> Result<Vec<Value>, String> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).map_err(|e| first_line(&e.to_string()))?;
     let mut objects = Vec::new();
     for document in documents {
@@ -44,13 +60,6 @@ pub fn objects(yaml: &str) -> Result<Vec<Value>, String> {
                 }
             }
             object => objects.push(object),
-        }
-    }
-    for object in &objects {
-        for field in ["/apiVersion", "/kind", "/metadata/name"] {
-            if text(object, field).is_empty() {
-                return Err(format!("{} has no {}", identity(object), field[1..].replace('/', ".")));
-            }
         }
     }
     Ok(objects)

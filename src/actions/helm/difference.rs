@@ -1,0 +1,86 @@
+//! What an install or upgrade would change: chart, values, objects. Pure.
+
+use serde_json::Value;
+
+use crate::connect::helm::{Asked, Rendered, State, equal};
+use crate::connect::kube::manifest;
+use crate::diff::{Delta, Diff};
+
+/// The changes from the release that is there to the one that is asked for.
+pub fn between(asked: &Asked, state: &State, rendered: &Rendered) -> Diff {
+    let mut diff = Diff::default();
+    let name = format!("release {}/{}", asked.namespace, asked.release);
+    let live = state.live.as_ref();
+    let before = live.map(|l| format!("{} {}", l.chart, l.chart_version));
+    let after = match &state.local {
+        Some(local) => format!("{} {}", local.name, local.version),
+        None => format!("{} {}", asked.chart.own_name(), asked.chart.own_version().unwrap_or("(newest)")),
+    };
+    diff.push_field(format!("{name} chart"), before, Some(after));
+    if let Some(live) = live {
+        diff.push_field(format!("{name} status"), Some(live.status.clone()), Some("deployed".to_owned()));
+    }
+    let old_values = live.map(|l| &l.values).unwrap_or(&Value::Null);
+    if !equal(old_values, &asked.values.0) {
+        diff.0.push(Delta::Text {
+            label: format!("{name} values"),
+            before: values(old_values),
+            after: values(&asked.values.0),
+        });
+    }
+    let old = live.map(|l| Rendered::read(&l.manifest).unwrap_or_default().objects).unwrap_or_default();
+    objects(&old, rendered, live.is_none() && !asked.skip_crds, &mut diff);
+    diff
+}
+
+fn objects(old: &[Value], rendered: &Rendered, with_crds: bool, diff: &mut Diff) {
+    let named = |all: &[Value], name: &str| all.iter().find(|o| manifest::identity(o) == name).cloned();
+    if with_crds {
+        for crd in &rendered.crds {
+            diff.push_field(manifest::identity(crd), None, Some("new".to_owned()));
+        }
+    }
+    for object in &rendered.objects {
+        let name = manifest::identity(object);
+        match named(old, &name) {
+            None => diff.push_field(name, None, Some("new".to_owned())),
+            Some(before) if before == *object => {}
+            // A definition's schema runs to thousands of lines that nobody reads.
+            Some(_) if manifest::text(object, "/kind") == "CustomResourceDefinition" => {
+                diff.push_field(name, Some("as installed".to_owned()), Some("changed".to_owned()));
+            }
+            Some(before) => diff.0.push(Delta::Text {
+                label: name,
+                before: manifest::yaml(&sorted(&before)),
+                after: manifest::yaml(&sorted(object)),
+            }),
+        }
+    }
+    for object in old {
+        let name = manifest::identity(object);
+        if named(&rendered.objects, &name).is_none() {
+            diff.push_field(name, Some("as installed".to_owned()), None);
+        }
+    }
+}
+
+fn values(values: &Value) -> String {
+    match values {
+        Value::Null => String::new(),
+        Value::Object(map) if map.is_empty() => String::new(),
+        values => manifest::yaml(&sorted(values)),
+    }
+}
+
+/// The value with its keys in order, since helm does not keep the file's.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<(String, Value)> = map.iter().map(|(k, v)| (k.clone(), sorted(v))).collect();
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(entries.into_iter().collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,280 @@
+//! `helm.release`: a release is deployed from a chart, version and values.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::difference;
+use super::values::{Templates, merged};
+use crate::actions::{Action, Spec, Thing, Verdict};
+use crate::connect::helm::{self, Asked, Chart, State, Upgrade, Values};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::Diff;
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, ParamError, Place, Role};
+
+/// Parameters of `helm.release`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Name of the release.
+    release: String,
+    /// Namespace of the release.
+    namespace: String,
+    /// Chart: a name in `repo`, `repo/name` of `helm repo add`, `oci://…`, or a path that starts with `.` or `/`.
+    chart: String,
+    /// URL of the chart repository.
+    #[serde(default)]
+    repo: Option<String>,
+    /// Exact version of the chart; without it, the newest is installed and any that is there is left.
+    #[serde(default)]
+    version: Option<String>,
+    /// Template files of values, later ones winning; an empty path is no file.
+    #[serde(default)]
+    values: Templates,
+    /// Single values that win over the files, by path: `"pilot.resources.requests.memory" = "512Mi"`.
+    #[serde(default)]
+    set: Map<String, Value>,
+    /// Whether to make the namespace.
+    #[serde(default)]
+    create_namespace: bool,
+    /// Whether to go back to what was there when the change fails.
+    #[serde(default)]
+    atomic: bool,
+    /// Whether to wait until all that the release made is ready.
+    #[serde(default = "yes")]
+    wait: bool,
+    /// Whether to leave out the chart's `crds/` folder.
+    #[serde(default)]
+    skip_crds: bool,
+    /// What to do about a release that a helm run left in the middle of a change.
+    #[serde(default)]
+    on_pending: OnPending,
+    /// Take fields that other field managers own (helm 4; helm 3 takes them always).
+    #[serde(default)]
+    force_conflicts: bool,
+}
+
+/// What to do about a release that is stuck in the middle of a change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnPending {
+    /// Stop and say so.
+    #[default]
+    Stop,
+    /// Go back to the last good revision; uninstall when there is none. Then go on.
+    Rollback,
+    /// Uninstall it and all that it made, then install it anew.
+    Uninstall,
+}
+
+/// What is done about a stuck release first.
+#[derive(Debug, PartialEq)]
+enum Repair {
+    Rollback(u64),
+    Uninstall,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Release {
+    fn asked(&self) -> Asked {
+        let values = merged(&self.values, &self.set).unwrap_or_default();
+        Asked {
+            release: self.release.clone(),
+            namespace: self.namespace.clone(),
+            chart: Chart {
+                name: self.chart.clone(),
+                repository: self.repo.clone().filter(|r| !r.is_empty()),
+                version: self.version.clone().filter(|v| !v.is_empty()),
+            },
+            values: Values(values),
+            skip_crds: self.skip_crds,
+        }
+    }
+
+    fn repair(&self, state: &State) -> Option<Repair> {
+        let live = state.live.as_ref().filter(|live| live.is_pending())?;
+        match (self.on_pending, live.last_good()) {
+            (OnPending::Stop, _) => None,
+            (OnPending::Rollback, Some(revision)) if live.status != "uninstalling" => Some(Repair::Rollback(revision)),
+            (OnPending::Rollback | OnPending::Uninstall, _) => Some(Repair::Uninstall),
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("release {}/{}", self.namespace, self.release)
+    }
+
+    fn stuck(&self, live: &helm::Release, age: Option<i64>) -> Problem {
+        let age = age.map(|s| format!(" since {}", human(s))).unwrap_or_default();
+        let message = format!("{} is {} at revision {}{age}", self.name(), live.status, live.revision);
+        let way = match live.last_good() {
+            Some(revision) => format!("on_pending = \"rollback\" goes back to revision {revision} first"),
+            None => "on_pending = \"rollback\" uninstalls it first, since it was never deployed".to_owned(),
+        };
+        Problem::new(format!("{message}: another helm is at work on it, or was cut off"))
+            .hint(format!("if no helm is running, {way}; `helm -n {} history {}`", self.namespace, self.release))
+    }
+}
+
+/// A time span as a person says it.
+fn human(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+fn state(facts: &[Fact]) -> Option<&State> {
+    match facts.first() {
+        Some(Fact::Helm(helm::Fact::Release(state))) => Some(state),
+        _ => None,
+    }
+}
+
+impl Action for Release {
+    fn probes(&self) -> Vec<Probe> {
+        vec![Probe::Helm(helm::Probe::Release(self.asked()))]
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        let Some(state) = state(facts) else { return crate::actions::kube::unexpected() };
+        let asked = self.asked();
+        if let (true, Some(live)) = (state.is_as_asked(&asked), &state.live) {
+            return Verdict::Same {
+                seen: format!("{} {}, revision {}", live.chart, live.chart_version, live.revision),
+            };
+        }
+        let mut diff = Diff::default();
+        if let Some(live) = state.live.as_ref().filter(|l| l.is_pending()) {
+            let name = self.name();
+            let stuck = format!("{} at revision {}", live.status, live.revision);
+            match self.repair(state) {
+                None => return Verdict::Blocked(self.stuck(live, state.age)),
+                Some(Repair::Rollback(to)) => {
+                    diff.0.extend(Diff::act(format!("roll {name} ({stuck}) back to revision {to}")).0)
+                }
+                Some(Repair::Uninstall) => diff.0.extend(Diff::act(format!("uninstall {name} ({stuck})")).0),
+            }
+        }
+        if !state.namespace_exists && !self.create_namespace {
+            return Verdict::Missing(Thing::Namespace(self.namespace.clone()));
+        }
+        let rendered = match &state.rendered {
+            Some(Ok(rendered)) => rendered,
+            Some(Err(why)) => {
+                let hint = "check chart, repo and version (`helm search repo`, `helm show chart`) and the values";
+                return Verdict::Blocked(Problem::new(format!("the chart can not be rendered: {why}")).hint(hint));
+            }
+            None => return crate::actions::kube::unexpected(),
+        };
+        if let Some((group, kind)) = state.unserved.first() {
+            return Verdict::Missing(Thing::Kind { group: group.clone(), kind: kind.clone() });
+        }
+        diff.0.extend(difference::between(&asked, state, rendered).0);
+        Verdict::Change(diff)
+    }
+
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        let (release, namespace) = (self.release.clone(), self.namespace.clone());
+        let first = state(facts).and_then(|state| self.repair(state)).map(|repair| match repair {
+            Repair::Rollback(revision) => helm::Effect::Rollback { release, namespace, revision },
+            Repair::Uninstall => helm::Effect::Uninstall { release, namespace },
+        });
+        let upgrade = helm::Effect::Upgrade(Upgrade {
+            asked: self.asked(),
+            create_namespace: self.create_namespace,
+            atomic: self.atomic,
+            wait: self.wait,
+            force_conflicts: self.force_conflicts,
+        });
+        Ok(first.into_iter().chain([upgrade]).nth(done.len()).map(Effect::Helm))
+    }
+
+    fn outputs(&self, facts: &[Fact], done: &[Done]) -> Outputs {
+        let live = state(facts).and_then(|s| s.live.as_ref());
+        let revision = match done.last() {
+            Some(Done::Helm(helm::Done::Ran { output })) => {
+                output.lines().find_map(|l| l.strip_prefix("REVISION: ")?.trim().parse().ok())
+            }
+            _ => live.map(|l| l.revision),
+        };
+        let version = self.version.clone().filter(|v| !v.is_empty()).or_else(|| live.map(|l| l.chart_version.clone()));
+        Outputs::from_iter([
+            ("revision".to_owned(), revision.map_or(Value::Null, Value::from)),
+            ("chart_version".to_owned(), version.map_or(Value::Null, Value::from)),
+        ])
+    }
+
+    fn provides(&self, facts: &[Fact]) -> Vec<Thing> {
+        let Some(state) = state(facts) else { return Vec::new() };
+        let mut things = Vec::new();
+        if !state.namespace_exists && self.create_namespace {
+            things.push(Thing::Namespace(self.namespace.clone()));
+        }
+        if let Some(Ok(rendered)) = &state.rendered {
+            things.extend(crate::actions::kube::provided(&rendered.objects));
+            if !self.skip_crds {
+                things.extend(crate::actions::kube::provided(&rendered.crds));
+            }
+        }
+        things
+    }
+
+    fn printed(&self, done: &[Done]) -> String {
+        done.iter().map(|d| if let Done::Helm(helm::Done::Ran { output }) = d { output.as_str() } else { "" }).collect()
+    }
+}
+
+impl Spec for Release {
+    const NAME: &'static str = "helm.release";
+    const SUMMARY: &'static str = "a Helm release is deployed from a chart, version and values";
+    const PLACE: Place = Place::Controller;
+    const ROLE: Role = Role::Change;
+    const OUTPUTS: &'static [Output] = &[
+        Output { name: "revision", about: "revision of the release, from 1" },
+        Output { name: "chart_version", about: "version of its chart; null when unpinned and just installed" },
+    ];
+    const EXAMPLE: &'static str = r#"[[phase.istio-install.step]]
+id = "istiod"
+action = "helm.release"
+release = "istiod"
+namespace = "istio-system"
+chart = "istio/istiod"
+version = "1.27.0"
+values = "templates/istiod-values.yaml.j2"
+timeout = "5m"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        rules(&self.chart, self.repo.as_deref(), self.version.as_deref())?;
+        let merged = merged(&self.values, &self.set);
+        merged.map(drop).map_err(|(pointer, message)| ParamError { pointer, message })
+    }
+}
+
+/// The rules of a chart reference.
+pub(super) fn rules(chart: &str, repo: Option<&str>, version: Option<&str>) -> Result<(), ParamError> {
+    let error =
+        |pointer: &str, message: &str| Err(ParamError { pointer: pointer.to_owned(), message: message.to_owned() });
+    let is_range = |v: &&str| !v.contains("{{") && v.contains(|c: char| "^~<>=*|, ".contains(c));
+    if version.filter(is_range).is_some() {
+        return error("/version", "an exact version is needed, such as 1.27.0: with a range two runs may differ");
+    }
+    let Some(repo) = repo.filter(|r| !r.is_empty()) else { return Ok(()) };
+    if chart.contains('/') && !chart.contains("{{") {
+        return error("/chart", "with repo, the chart is a plain name");
+    }
+    if repo.split_once("://").is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|host| host.contains('@'))) {
+        return error("/repo", "no credentials in the URL: use `helm repo add` or `helm registry login`");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! Reads releases through the Kubernetes API and drives helm for what differs.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use super::program::Program;
+use super::release::{Release, Revision};
+use super::{Asked, Done, Effect, Fact, Probe, Rendered, State, Upgrade, chart};
+use crate::connect::kube::{self, KindRef, Query, manifest, pods};
+use crate::connect::{Call, ConnectError};
+use crate::inventory::Inventory;
+
+/// Pause between two looks at the pods that helm waits for.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Helm gets this much less time than there is, so that its own message comes before ours.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// Helm and the cluster it works on.
+pub struct Backend {
+    kube: Arc<kube::Backend>,
+    helm: Program,
+    major: OnceCell<u32>,
+}
+
+impl Backend {
+    /// For an inventory; reads the cluster through `kube`.
+    pub fn new(inventory: &Inventory, kube: Arc<kube::Backend>) -> Self {
+        Self { kube, helm: Program::new(inventory), major: OnceCell::new() }
+    }
+
+    /// Asks one question.
+    ///
+    /// # Errors
+    /// As [`kube::Backend::probe`]; also when there is no helm and one is needed.
+    pub async fn probe(&self, probe: &Probe, call: &Call) -> Result<Fact, ConnectError> {
+        match probe {
+            Probe::Release(asked) => Ok(Fact::Release(Box::new(self.state(asked, call).await?))),
+            Probe::Render(asked) => Ok(Fact::Rendered(self.render(asked, false, call).await?)),
+        }
+    }
+
+    /// Carries out one effect.
+    ///
+    /// # Errors
+    /// [`ConnectError::Lost`] when helm was ended in the middle.
+    pub async fn perform(&self, effect: &Effect, call: &Call) -> Result<Done, ConnectError> {
+        let (namespace, release, arguments, values) = match effect {
+            Effect::Upgrade(upgrade) => {
+                let asked = &upgrade.asked;
+                (&asked.namespace, &asked.release, self.upgrade(upgrade, call).await?, asked.values.0.to_string())
+            }
+            Effect::Rollback { release, namespace, revision } => {
+                let revision = revision.to_string();
+                let mut arguments = words(&["rollback", release, &revision, "--namespace", namespace, "--wait"]);
+                arguments.extend(timeout(call));
+                (namespace, release, arguments, String::new())
+            }
+            Effect::Uninstall { release, namespace } => {
+                let flags = ["--namespace", namespace, "--wait", "--ignore-not-found"];
+                let mut arguments = words(&["uninstall", release]);
+                arguments.extend(words(&flags));
+                arguments.extend(timeout(call));
+                (namespace, release, arguments, String::new())
+            }
+        };
+        let watch = self.watch(namespace, call);
+        let ended = tokio::select! {
+            ended = self.helm.run(&arguments, &values, call) => ended,
+            () = watch => Err(ConnectError::lost("the pods can not be watched any more")),
+        };
+        match ended {
+            Ok(output) => Ok(Done::Ran { output: without_notes(&output) }),
+            Err(error) => Err(self.explain(error, namespace, release, call).await),
+        }
+    }
+
+    async fn state(&self, asked: &Asked, call: &Call) -> Result<State, ConnectError> {
+        if let Ok(driver) = std::env::var("HELM_DRIVER")
+            && !matches!(driver.as_str(), "" | "secret" | "secrets")
+        {
+            return Err(ConnectError::failed(format!("releases are kept by helm's {driver} driver"))
+                .hint("only the default driver, secrets, is read: unset HELM_DRIVER"));
+        }
+        let local = if asked.chart.is_local() { chart::read(Path::new(&asked.chart.name)) } else { None };
+        let live = self.live(&asked.namespace, &asked.release, call).await?;
+        let now = jiff::Timestamp::now().as_second();
+        let age = live.as_ref().and_then(|l| l.updated).map(|updated| now - updated.as_second());
+        let mut state = State { live, local, age, namespace_exists: true, ..State::default() };
+        if state.is_as_asked(asked) {
+            return Ok(state);
+        }
+        if state.live.is_none() {
+            let namespace = Query::one(KindRef::new("v1", "Namespace"), None, &asked.namespace);
+            state.namespace_exists = !self.kube.objects(&namespace, call).await?.is_empty();
+        }
+        let rendered = self.render(asked, state.live.is_some(), call).await?;
+        if let Ok(rendered) = &rendered {
+            state.unserved = self.unserved(rendered, asked.skip_crds, call).await?;
+        }
+        state.rendered = Some(rendered);
+        Ok(state)
+    }
+
+    /// The newest revision, by the labels of helm's Secrets; only that one's content is fetched.
+    async fn live(&self, namespace: &str, release: &str, call: &Call) -> Result<Option<Release>, ConnectError> {
+        let query = Query {
+            selector: Some(format!("owner=helm,name={release}")),
+            ..Query::all(KindRef::new("v1", "Secret"), Some(namespace))
+        };
+        let mut revisions: Vec<(u64, Value)> = self
+            .kube
+            .metadata(&query, call)
+            .await?
+            .into_iter()
+            .filter_map(|m| Some((manifest::text(&m, "/labels/version").parse().ok()?, m)))
+            .collect();
+        revisions.sort_by_key(|(number, _)| *number);
+        let Some((_, newest)) = revisions.last() else { return Ok(None) };
+        let one = Query::one(KindRef::new("v1", "Secret"), Some(namespace), manifest::text(newest, "/name"));
+        let Some(secret) = self.kube.objects(&one, call).await?.pop() else { return Ok(None) };
+        let mut read = Release::read(&secret).map_err(|why| {
+            ConnectError::failed(format!("helm's record {} can not be read: {why}", manifest::identity(&secret)))
+        })?;
+        let revision = |(number, m): &(u64, Value)| Revision {
+            number: *number,
+            status: manifest::text(m, "/labels/status").to_owned(),
+        };
+        read.history = revisions.iter().map(revision).collect();
+        Ok(Some(read))
+    }
+
+    /// What the chart makes; the inner error is helm's complaint about the chart.
+    async fn render(
+        &self,
+        asked: &Asked,
+        upgrade: bool,
+        call: &Call,
+    ) -> Result<Result<Rendered, String>, ConnectError> {
+        let mut arguments = words(&["template", &asked.release]);
+        arguments.extend(chart_words(asked));
+        arguments.extend(words(&["--include-crds", "--no-hooks", "--dry-run=server"]));
+        arguments.extend(words(&["--kube-version", &self.kube.version(call).await?]));
+        for api in self.kube.api_versions(call).await? {
+            arguments.extend(words(&["--api-versions", &api]));
+        }
+        if upgrade {
+            arguments.push("--is-upgrade".to_owned());
+        }
+        match self.helm.run(&arguments, &asked.values.0.to_string(), call).await {
+            Ok(yaml) => Ok(Rendered::read(&yaml)),
+            Err(ConnectError::Failed { message, hint: None }) => Ok(Err(message)),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// The kinds that helm would fail to make, since neither the API nor the chart's `crds/` has them.
+    async fn unserved(
+        &self,
+        rendered: &Rendered,
+        skip_crds: bool,
+        call: &Call,
+    ) -> Result<Vec<(String, String)>, ConnectError> {
+        let mut kinds: Vec<KindRef> = Vec::new();
+        for object in &rendered.objects {
+            let kind = KindRef::new(manifest::text(object, "/apiVersion"), manifest::text(object, "/kind"));
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        let mut unserved = Vec::new();
+        for kind in kinds {
+            let own = |crd: &Value| {
+                manifest::text(crd, "/spec/names/kind") == kind.kind
+                    && manifest::text(crd, "/spec/group") == kind.group()
+            };
+            let comes_along = !skip_crds && rendered.crds.iter().any(own);
+            if !comes_along && !self.kube.serves(&kind, call).await? {
+                unserved.push((kind.group().to_owned(), kind.kind));
+            }
+        }
+        Ok(unserved)
+    }
+
+    async fn upgrade(&self, upgrade: &Upgrade, call: &Call) -> Result<Vec<String>, ConnectError> {
+        let mut arguments = words(&["upgrade", "--install", &upgrade.asked.release]);
+        arguments.extend(chart_words(&upgrade.asked));
+        // Without it helm would keep the old values when the new ones are empty.
+        arguments.extend(words(&["--reset-values", "--hide-notes"]));
+        let helm_4 = self.major(call).await? >= 4;
+        let flags = [
+            (upgrade.create_namespace, "--create-namespace"),
+            (upgrade.asked.skip_crds, "--skip-crds"),
+            (upgrade.wait, "--wait"),
+            (upgrade.wait, "--wait-for-jobs"),
+            (upgrade.atomic && !helm_4, "--atomic"),
+            (upgrade.atomic && helm_4, "--rollback-on-failure"),
+            (upgrade.force_conflicts && helm_4, "--force-conflicts"),
+        ];
+        arguments.extend(flags.iter().filter(|(on, _)| *on).map(|(_, flag)| (*flag).to_owned()));
+        arguments.extend(timeout(call));
+        Ok(arguments)
+    }
+
+    async fn major(&self, call: &Call) -> Result<u32, ConnectError> {
+        let read = || async {
+            let version = self.helm.run(&words(&["version", "--template", "{{.Version}}"]), "", call).await?;
+            let major = version.trim().trim_start_matches('v').split('.').next().and_then(|n| n.parse().ok());
+            major.ok_or_else(|| ConnectError::failed(format!("helm calls its version {:?}", version.trim())))
+        };
+        self.major.get_or_try_init(read).await.copied()
+    }
+
+    /// Tells what the namespace's pods lack, as long as it is polled; never ends.
+    async fn watch(&self, namespace: &str, call: &Call) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if let Ok(trouble) = self.trouble(namespace, call).await
+                && !trouble.is_empty()
+            {
+                (call.progress)(trouble);
+            }
+        }
+    }
+
+    async fn trouble(&self, namespace: &str, call: &Call) -> Result<String, ConnectError> {
+        let query = Query { pods: true, ..Query::all(KindRef::new("v1", "Pod"), Some(namespace)) };
+        match self.kube.probe(&kube::Probe::Get(query), call).await? {
+            kube::Fact::Objects(found) => Ok(pods::trouble(&found.pods, &found.warnings)),
+            _ => Ok(String::new()),
+        }
+    }
+
+    /// Adds to helm's complaint what the pods lack, and what can be done.
+    async fn explain(&self, error: ConnectError, namespace: &str, release: &str, call: &Call) -> ConnectError {
+        let ConnectError::Failed { message, hint: None } = error else { return error };
+        if message.contains("another operation") {
+            return ConnectError::failed(message)
+                .hint("another helm run is at work on this release, or was cut off: see on_pending");
+        }
+        let look = Call { deadline: std::time::Instant::now() + MARGIN, progress: Arc::clone(&call.progress) };
+        let waited = ["timed out", "deadline exceeded", "not ready"].iter().any(|w| message.contains(w));
+        let trouble = if waited { self.trouble(namespace, &look).await.unwrap_or_default() } else { String::new() };
+        let hint = format!("`helm -n {namespace} history {release}` and `kubectl -n {namespace} get pods` show more");
+        if trouble.is_empty() {
+            return ConnectError::failed(message).hint(hint);
+        }
+        ConnectError::failed(format!("{message}: {trouble}")).hint(hint)
+    }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|w| (*w).to_owned()).collect()
+}
+
+/// The flags that say which chart, where, with which values.
+fn chart_words(asked: &Asked) -> Vec<String> {
+    let mut all = words(&[&asked.chart.name, "--namespace", &asked.namespace, "--values", "-"]);
+    if let Some(repository) = &asked.chart.repository {
+        all.extend(words(&["--repo", repository]));
+    }
+    if let Some(version) = &asked.chart.version {
+        all.extend(words(&["--version", version]));
+    }
+    all
+}
+
+fn timeout(call: &Call) -> [String; 2] {
+    let seconds = call.left().saturating_sub(MARGIN).as_secs().max(1);
+    ["--timeout".to_owned(), format!("{seconds}s")]
+}
+
+fn without_notes(output: &str) -> String {
+    output.split("\nNOTES:").next().unwrap_or_default().to_owned()
+}

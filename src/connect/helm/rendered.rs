@@ -1,0 +1,59 @@
+//! What `helm template` printed, as objects. Pure.
+
+use serde_json::Value;
+
+use crate::connect::kube::manifest;
+
+/// The objects of a chart.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rendered {
+    /// Objects of its templates, without hooks.
+    pub objects: Vec<Value>,
+    /// Objects of its `crds/` folders: helm makes them on the first install only.
+    pub crds: Vec<Value>,
+}
+
+impl Rendered {
+    /// Takes YAML apart, as helm prints it: each document after a comment that names its file.
+    ///
+    /// # Errors
+    /// What is wrong with the YAML.
+    pub fn read(yaml: &str) -> Result<Self, String> {
+        let mut rendered = Self::default();
+        let mut of_crds = false;
+        for document in documents(yaml) {
+            if let Some(source) = document.lines().find_map(|l| l.strip_prefix("# Source: ")) {
+                of_crds = source.contains("/crds/") && !source.contains("/templates/");
+            }
+            let found = manifest::documents(&document)?;
+            if of_crds { &mut rendered.crds } else { &mut rendered.objects }.extend(found);
+        }
+        Ok(rendered)
+    }
+}
+
+fn documents(yaml: &str) -> Vec<String> {
+    let mut documents = vec![String::new()];
+    for line in yaml.lines() {
+        if line.trim_end() == "---" {
+            documents.push(String::new());
+        } else if let Some(last) = documents.last_mut() {
+            last.push_str(line);
+            last.push('\n');
+        }
+    }
+    documents
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crds_are_told_from_templates() {
+        let yaml = "---\n# Source: app/crds/a.yaml\nkind: CustomResourceDefinition\n---\nkind: CustomResourceDefinition\n\
+                    ---\n# Source: app/templates/crds/b.yaml\nkind: ConfigMap\n---\n# Source: app/templates/c.yaml\n\n";
+        let rendered = Rendered::read(yaml).unwrap();
+        assert_eq!((rendered.crds.len(), rendered.objects.len()), (2, 1));
+    }
+}
