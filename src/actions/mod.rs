@@ -44,6 +44,11 @@ pub trait Action: Send + Sync {
         Outputs::new()
     }
 
+    /// What it would change once what is missing ([`Verdict::Missing`]) is there; shown in previews.
+    fn foresees(&self, _facts: &[Fact]) -> Diff {
+        Diff::default()
+    }
+
     /// What later steps may find missing until this one has run: kinds, namespaces ... Used by the preview.
     fn provides(&self, _facts: &[Fact]) -> Vec<Thing> {
         Vec::new()

@@ -87,7 +87,7 @@ impl Job {
         let ended_well = matches!(result, Ending::Same { .. } | Ending::Changed);
         let known = ended_well && !(self.mode == Mode::Preview && matches!(result, Ending::Changed));
         let outputs = if known { self.action.outputs(&run.facts, &run.done) } else { Outputs::new() };
-        let previewed = self.mode == Mode::Preview && matches!(result, Ending::Changed);
+        let previewed = self.mode == Mode::Preview && matches!(result, Ending::Changed | Ending::Missing(_));
         let provides = if previewed { self.action.provides(&run.facts) } else { Vec::new() };
         Ended { printed: self.action.printed(&run.done), diff: run.diff, outputs, provides, result }
     }
@@ -109,7 +109,10 @@ impl Attempt<'_> {
             Ok(Verdict::Same { seen }) => Ending::Same { seen },
             Ok(Verdict::Blocked(problem)) => Ending::Failed(problem),
             Ok(Verdict::Wait { seen }) if self.job.mode == Mode::Preview => Ending::Waits { seen },
-            Ok(Verdict::Missing(thing)) if self.job.mode == Mode::Preview => Ending::Missing(thing),
+            Ok(Verdict::Missing(thing)) if self.job.mode == Mode::Preview => {
+                self.diff = self.job.action.foresees(&self.facts);
+                Ending::Missing(thing)
+            }
             Ok(Verdict::Wait { seen }) => Ending::Failed(self.timed_out(&seen)),
             Ok(Verdict::Missing(thing)) => Ending::Failed(self.timed_out(&format!("{thing} does not exist"))),
             Ok(Verdict::Change(diff)) => {

@@ -68,6 +68,9 @@ pub enum OnPending {
     Uninstall,
 }
 
+/// A change that is younger than this, seconds, is taken to be still under way: a helm whose caller was killed goes on.
+const AT_WORK: i64 = 120;
+
 /// What is done about a stuck release first.
 #[derive(Debug, PartialEq)]
 enum Repair {
@@ -155,6 +158,10 @@ impl Action for Release {
             let name = self.name();
             let stuck = format!("{} at revision {}", live.status, live.revision);
             match self.repair(state) {
+                _ if state.age.is_some_and(|age| age < AT_WORK) => {
+                    let seen = format!("{name} is {stuck}: another helm has been at work on it for less than 2 min");
+                    return Verdict::Wait { seen };
+                }
                 None => return Verdict::Blocked(self.stuck(live, state.age)),
                 Some(Repair::Rollback(to)) => {
                     diff.0.extend(Diff::act(format!("roll {name} ({stuck}) back to revision {to}")).0)
@@ -209,6 +216,13 @@ impl Action for Release {
             ("revision".to_owned(), revision.map_or(Value::Null, Value::from)),
             ("chart_version".to_owned(), version.map_or(Value::Null, Value::from)),
         ])
+    }
+
+    fn foresees(&self, facts: &[Fact]) -> Diff {
+        match state(facts).map(|state| (state, &state.rendered)) {
+            Some((state, Some(Ok(rendered)))) => difference::between(&self.asked(), state, rendered),
+            _ => Diff::default(),
+        }
     }
 
     fn provides(&self, facts: &[Fact]) -> Vec<Thing> {

@@ -117,6 +117,18 @@ impl Action for Apply {
         outputs
     }
 
+    fn foresees(&self, facts: &[Fact]) -> Diff {
+        let objects = self.objects();
+        let own = provided(&objects);
+        let of = |(object, fact): (&Value, &Fact)| match self.judge(object, fact, &own) {
+            Ok(diff) => diff.0,
+            // Where its kind or namespace is not there yet, the object is not either.
+            Err(Verdict::Missing(_)) => difference::new(object).0,
+            Err(_) => Vec::new(),
+        };
+        Diff(objects.iter().zip(facts).flat_map(of).collect())
+    }
+
     fn provides(&self, _facts: &[Fact]) -> Vec<Thing> {
         provided(&self.objects())
     }
@@ -257,6 +269,7 @@ mod tests {
     fn what_others_bring_is_missing() {
         let facts = [fact(Preview::NamespaceMissing("app".into()))];
         assert_eq!(action(CONFIG, false).verdict(&facts), Verdict::Missing(Thing::Namespace("app".into())));
+        assert!(!action(CONFIG, false).foresees(&facts).is_empty(), "a preview shows the object all the same");
     }
 
     #[test]

@@ -106,6 +106,17 @@ fn a_stuck_release_is_explained_and_left_alone() {
 }
 
 #[test]
+fn a_change_that_has_just_begun_is_waited_for() {
+    let state = State { live: Some(live("1.27.0", "pending-install", json!({}))), age: Some(12), ..State::default() };
+    let verdict =
+        action(json!({"on_pending": "rollback"})).verdict(&[Fact::Helm(helm::Fact::Release(Box::new(state)))]);
+    assert!(
+        matches!(&verdict, Verdict::Wait { seen } if seen.contains("pending-install at revision 3")),
+        "{verdict:?}"
+    );
+}
+
+#[test]
 fn a_stuck_upgrade_is_rolled_back_first_when_the_plan_says_so() {
     let mut stuck = live("1.27.0", "pending-upgrade", json!({}));
     stuck.history = vec![Revision { number: 2, status: "superseded".into() }];
@@ -132,6 +143,7 @@ fn what_an_earlier_step_brings_is_missing() {
     };
     let namespace = Thing::Namespace("istio-system".into());
     assert_eq!(action(json!({})).verdict(&state(false, &[])), Verdict::Missing(namespace.clone()));
+    assert!(!action(json!({})).foresees(&state(false, &[])).is_empty(), "a preview shows the release all the same");
     let making = action(json!({"create_namespace": true}));
     assert!(matches!(making.verdict(&state(false, &[])), Verdict::Change(_)));
     assert!(making.provides(&state(false, &[])).contains(&namespace));
