@@ -1,6 +1,6 @@
 //! Host patterns: `all`, names, groups, `pi-*`, `pi-[1:3]`; `a,b` together, `:!b` without, `:&b` only those also in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -58,7 +58,8 @@ impl Inventory {
             return Ok((0..self.hosts.len()).collect());
         }
         if let Some((_, members)) = self.groups.iter().find(|(name, _)| name == term) {
-            return Ok(self.indices(|h| members.contains(&h.name)));
+            let members: HashSet<&str> = members.iter().map(String::as_str).collect();
+            return Ok(self.indices(|h| members.contains(h.name.as_str())));
         }
         if term.contains(['*', '?']) {
             let found = self.indices(|h| glob(term.as_bytes(), h.name.as_bytes()));

@@ -1,15 +1,15 @@
 //! Actions, and whether they take the parameters that they are given.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde_json::{Map, Value};
 
 use super::templates::{collect, fails};
-use super::{Checker, Contexts, Known};
+use super::{Checker, Known};
 use crate::finding::{Finding, Span, did_you_mean, listed};
 use crate::plan::step::STEP;
 use crate::plan::{Kind, Param, ParamError, Step};
-use crate::template::{Context, TemplateError};
+use crate::template::Context;
 
 impl Checker<'_> {
     /// The action of a step, when there is one of that name.
@@ -73,15 +73,33 @@ impl Checker<'_> {
 
     /// Types, and the action's own rules, on the values that are known without running anything.
     fn values(&mut self, known: &Known<'_>, kind: &Kind, params: &[Param], open: &[String]) {
-        let mut seen: Vec<Map<String, Value>> = Vec::new();
+        let mut seen = HashSet::new();
         let mut said: BTreeSet<(String, String)> = BTreeSet::new();
-        for (host, context) in self.contexts_for_values(known) {
+        let kinds: Vec<Rendering> = known.step.params.values().map(|raw| self.rendering(raw)).collect();
+        let mut contexts = self.contexts(known);
+        if !kinds.contains(&Rendering::PerHost) {
+            contexts.truncate(1);
+        }
+        let mut same: Map<String, Value> = Map::new();
+        for (host, context) in contexts {
             let mut rendered = Map::new();
             let mut open: BTreeSet<String> = open.iter().cloned().collect();
-            for (key, raw) in &known.step.params {
-                match self.render(raw, &context) {
-                    Ok(Some(value)) => drop(rendered.insert(key.clone(), value)),
-                    Ok(None) => drop(open.insert(key.clone())),
+            for ((key, raw), rendering) in known.step.params.iter().zip(&kinds) {
+                let value = match (rendering, same.get(key)) {
+                    (Rendering::Later, _) => {
+                        open.insert(key.clone());
+                        continue;
+                    }
+                    (Rendering::Same, Some(value)) => Ok(value.clone()),
+                    _ => self.templates.render_value(raw, &context),
+                };
+                match value {
+                    Ok(value) => {
+                        if *rendering == Rendering::Same && !same.contains_key(key) {
+                            same.insert(key.clone(), value.clone());
+                        }
+                        rendered.insert(key.clone(), value);
+                    }
                     Err(error) => {
                         open.insert(key.clone());
                         let place = self.failing(known.step, key, raw, &context);
@@ -91,10 +109,9 @@ impl Checker<'_> {
                     }
                 }
             }
-            if seen.contains(&rendered) {
+            if !seen.insert(Value::Object(rendered.clone()).to_string()) {
                 continue;
             }
-            seen.push(rendered.clone());
             for error in refusals(kind, params, rendered.clone(), open) {
                 let message = explain(&error, params, &rendered);
                 if !said.insert((error.pointer.clone(), message.clone())) {
@@ -116,18 +133,6 @@ impl Checker<'_> {
         }
     }
 
-    /// All hosts when a value may differ between them, else one is enough.
-    fn contexts_for_values(&self, known: &Known<'_>) -> Contexts {
-        let mut contexts = self.contexts(known);
-        let names = self.templates.names_in_value(&Value::Object(known.step.params.clone()));
-        let differs =
-            names.iter().filter_map(|n| n.split('.').next()).any(|root| root == "host" || self.scope.differs(root));
-        if !differs {
-            contexts.truncate(1);
-        }
-        contexts
-    }
-
     /// The place of the string that cannot be rendered.
     fn failing(&self, step: &Step, key: &str, raw: &Value, context: &Context) -> Span {
         let mut strings = Vec::new();
@@ -138,11 +143,28 @@ impl Checker<'_> {
         step.place(failing.map_or(&format!("/{key}"), |(pointer, _)| pointer))
     }
 
-    /// The value of a parameter; `None` when it is known only later.
-    fn render(&self, raw: &Value, context: &Context) -> Result<Option<Value>, TemplateError> {
-        let later = self.templates.names_in_value(raw).iter().any(|n| n == "steps" || n.starts_with("steps."));
-        if later { Ok(None) } else { self.templates.render_value(raw, context).map(Some) }
+    fn rendering(&self, raw: &Value) -> Rendering {
+        let names = self.templates.names_in_value(raw);
+        let roots: Vec<&str> = names.iter().filter_map(|n| n.split('.').next()).collect();
+        if roots.contains(&"steps") {
+            Rendering::Later
+        } else if roots.into_iter().any(|root| root == "host" || self.scope.differs(root)) {
+            Rendering::PerHost
+        } else {
+            Rendering::Same
+        }
     }
+}
+
+/// When a parameter's value is known, and how often it must be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rendering {
+    /// Only when other steps have run.
+    Later,
+    /// Now; it is the same on all hosts.
+    Same,
+    /// Now; it may differ between hosts.
+    PerHost,
 }
 
 /// Everything that the action refuses. `open` parameters are not known: they get a value of the right type, and what is
