@@ -69,7 +69,7 @@ impl Text {
     }
 
     fn unit(&self, unit: &UnitRef, outcome: &Outcome, diff: &Diff, output: &str, elapsed: f64) -> String {
-        let (style, sign, word) = face(outcome, self.mode);
+        let (style, sign, word) = face(outcome, diff, self.mode);
         let mut out = format!("{style}{sign} {word:<9}{style:#} {unit}");
         match outcome {
             Outcome::Same { seen } if !seen.is_empty() => push(&mut out, seen),
@@ -171,14 +171,16 @@ fn started(run: &str, plan: &str, mode: Mode, units: usize, resumed_from: Option
     out
 }
 
-fn face(outcome: &Outcome, mode: Mode) -> (Style, char, &'static str) {
+fn face(outcome: &Outcome, diff: &Diff, mode: Mode) -> (Style, char, &'static str) {
     match outcome {
-        Outcome::Same { .. } => (GOOD, '✓', "same"),
+        Outcome::Same { .. } => (GOOD, '✓', "ok"),
         Outcome::Changed if mode == Mode::Preview => (CHANGE, '±', "would do"),
         Outcome::Changed => (CHANGE, '±', "changed"),
         Outcome::Kept => (QUIET, '✓', "kept"),
         Outcome::Skipped { .. } => (QUIET, '↷', "skipped"),
         Outcome::Waits { .. } => (HINT, '…', "waits"),
+        // Where its change is known, only the time is not.
+        Outcome::Pending { .. } if !diff.is_empty() => (CHANGE, '±', "pending"),
         Outcome::Pending { .. } => (HINT, '…', "unknown"),
         Outcome::Failed(_) => (BAD, '✗', "failed"),
         Outcome::Unknown(_) => (BAD, '?', "unclear"),
@@ -191,10 +193,10 @@ fn counts(summary: &Summary, mode: Mode) -> String {
         ("failed", "failed"),
         ("unknown", "unclear"),
         ("changed", if mode == Mode::Preview { "would change" } else { "changed" }),
-        ("pending", "unknown before others have run"),
+        ("pending", "known once others have run"),
         ("waits", "waiting"),
         ("kept", "kept"),
-        ("same", "same"),
+        ("same", "ok"),
         ("skipped", "skipped"),
         ("cancelled", "not run"),
     ];
@@ -220,8 +222,14 @@ fn trouble(problem: &Problem) -> String {
     out
 }
 
+/// Details longer than this many characters are cut: the journal has them whole.
+const DETAIL: usize = 110;
+
 fn push(out: &mut String, detail: &str) {
-    let _ = write!(out, "  {QUIET}{detail}{QUIET:#}");
+    let line = detail.lines().next().unwrap_or_default();
+    let cut: String = line.chars().take(DETAIL).collect();
+    let more = if cut.len() < detail.len() { "…" } else { "" };
+    let _ = write!(out, "  {QUIET}{cut}{more}{QUIET:#}");
 }
 
 #[cfg(test)]
@@ -280,14 +288,14 @@ mod tests {
         insta::assert_snapshot!(show(DiffStyle::Full, run(Mode::Run, false, kinds)), @r"
         run r1 of istio: 4 steps
 
-        ✓ same      mesh/same  3 nodes Ready  0.2 s
+        ✓ ok        mesh/same  3 nodes Ready  0.2 s
         ✗ failed    mesh/health
             vault-1 is sealed
             hint: unseal it: bao operator unseal
             │ last words
         ⊘ not run   mesh, 2 steps  needs mesh/health
 
-        failed: 1 failed, 1 same, 2 not run, in 1.2 s
+        failed: 1 failed, 1 ok, 2 not run, in 1.2 s
         hint: `rollout run plan.toml` goes on from here
         ");
     }
@@ -309,7 +317,7 @@ mod tests {
             +b
         … unknown   mesh/gateway  needs step base
 
-        preview, nothing was changed: 1 would change, 1 unknown before others have run, in 1.2 s
+        preview, nothing was changed: 1 would change, 1 known once others have run, in 1.2 s
         ");
     }
 
@@ -324,6 +332,6 @@ mod tests {
     #[test]
     fn nothing_changed_is_said_first() {
         let kinds = vec![ended("same", Outcome::Same { seen: String::new() }, Diff::default(), 0.0)];
-        assert!(show(DiffStyle::Full, run(Mode::Run, true, kinds)).contains("no changes: 1 same, in 1.2 s"));
+        assert!(show(DiffStyle::Full, run(Mode::Run, true, kinds)).contains("no changes: 1 ok, in 1.2 s"));
     }
 }

@@ -295,6 +295,11 @@ impl Action for Cacerts {
         }
     }
 
+    fn foresees(&self, facts: &[Fact]) -> Diff {
+        // Where the namespace is not there yet, there is no Secret in it.
+        self.issuer(facts).map(|issuer| self.diff(None, &issuer, "there is none")).unwrap_or_default()
+    }
+
     fn outputs(&self, facts: &[Fact], done: &[Done]) -> Outputs {
         let signed = match done.first() {
             Some(Done::Vault(vault::Done::Signed { certificate, .. })) => Certificate::parse(certificate).ok(),

@@ -144,6 +144,7 @@ fn what_is_missing_is_named() {
     let mut no_namespace = facts(None, &[&i, &r]);
     no_namespace[NAMESPACE] = testing::found(Vec::new());
     assert_eq!(action("").verdict(&no_namespace), Verdict::Missing(Thing::Namespace("istio-system".into())));
+    assert!(!action("").foresees(&no_namespace).is_empty(), "a preview shows the CA all the same");
     let mut no_issuer = facts(None, &[&i, &r]);
     no_issuer[ISSUER] = absent_fact();
     assert_eq!(action("").verdict(&no_issuer), Verdict::Missing(Thing::Issuer("pki_int".into())));
