@@ -3,6 +3,8 @@
 //! Arrows point down this list only: [`cli`] → [`ui`] → [`engine`] → [`journal`] → [`graph`] → [`actions`] → [`connect`] →
 //! [`plan`] → [`inventory`] → [`event`], [`diff`], [`document`], [`finding`], [`secret`], [`template`].
 
+#![warn(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
+
 pub mod actions;
 pub mod cli;
 pub mod connect;

@@ -171,13 +171,12 @@ impl Past {
         let store = Store::open(&loaded.plan.source.path, &loaded.plan.name.value, loaded.inventory.path.as_deref())?;
         let lock = Lock::take(store.folder(), id)?;
         let mut past = Self { lock: Some(lock), ..Self::default() };
-        if !fresh {
-            if let Some((info, events)) = store.latest()? {
-                if info.state != RunState::Succeeded {
-                    past.memory = Memory::of(&events);
-                    past.resumed_from = Some(info.id);
-                }
-            }
+        if !fresh
+            && let Some((info, events)) = store.latest()?
+            && info.state != RunState::Succeeded
+        {
+            past.memory = Memory::of(&events);
+            past.resumed_from = Some(info.id);
         }
         past.journal = Some(store.create(id)?);
         Ok(past)
