@@ -51,8 +51,9 @@ fn cacerts() -> String {
     plugged_in::NAME.to_owned()
 }
 
-/// How far istiod dates a workload's certificate back, for clocks that differ.
-const BACKDATED: SignedDuration = SignedDuration::from_mins(2);
+/// How much newer than istiod's CA a workload's certificate may be and still come from the CA before it: istiod
+/// sees a new Secret a minute or two after it was written, and dates certificates back by two minutes.
+const TAKEN_WITHIN: SignedDuration = SignedDuration::from_mins(3);
 
 impl Spec for WorkloadCert {
     const NAME: &'static str = "istio.workload_cert";
@@ -122,7 +123,7 @@ impl WorkloadCert {
                 )),
             ));
         }
-        if leaf.not_before.saturating_add(BACKDATED).is_ok_and(|issued| issued <= ca.not_before) {
+        if ca.not_before.saturating_add(TAKEN_WITHIN).is_ok_and(|taken| leaf.not_before <= taken) {
             let seen = format!("pod {pod}: {} is issued by the CA before this one, of the same root", identity(&leaf));
             return Ok(Verdict::Same { seen });
         }
