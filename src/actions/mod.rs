@@ -93,8 +93,6 @@ pub enum Thing {
     },
     /// A namespace.
     Namespace(String),
-    /// A CA in a PKI mount of Vault.
-    Issuer(String),
 }
 
 impl std::fmt::Display for Thing {
@@ -103,7 +101,6 @@ impl std::fmt::Display for Thing {
             Self::Kind { group, kind } if group.is_empty() => write!(f, "kind {kind}"),
             Self::Kind { group, kind } => write!(f, "kind {kind}.{group}"),
             Self::Namespace(name) => write!(f, "namespace {name}"),
-            Self::Issuer(mount) => write!(f, "a CA in Vault's {mount}"),
         }
     }
 }

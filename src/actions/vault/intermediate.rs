@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::Issuer;
 use crate::actions::certificate::{Certificate, room_below};
 use crate::actions::lifetime::Lifetime;
-use crate::actions::{Action, Spec, Thing, Verdict};
+use crate::actions::{Action, Spec, Verdict};
 use crate::connect::vault::Data;
 use crate::connect::{Done, Effect, Fact, Probe, vault};
 use crate::diff::Diff;
@@ -282,10 +282,6 @@ impl Action for Intermediate {
         .map(|(name, value)| (name.to_owned(), json!(value)))
         .collect()
     }
-
-    fn provides(&self, _: &[Fact]) -> Vec<Thing> {
-        vec![Thing::Issuer(self.mount.clone())]
-    }
 }
 
 fn write(path: String, body: Map<String, Value>) -> Effect {
@@ -356,9 +352,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_root_it_is_missing() {
+    fn without_a_root_there_is_none() {
         let verdict = action("").verdict(&[absent_fact(), absent_fact()]);
-        assert_eq!(verdict, Verdict::Missing(Thing::Issuer("pki".into())));
+        assert!(matches!(verdict, Verdict::Blocked(p) if p.message.starts_with("Vault has no CA at pki (")));
     }
 
     #[test]

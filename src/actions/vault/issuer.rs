@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::actions::Verdict;
 use crate::actions::certificate::{Certificate, chain_to_root};
-use crate::actions::{Thing, Verdict};
 use crate::connect::{Fact, Probe, vault};
 use crate::event::Problem;
 
@@ -30,7 +30,7 @@ impl Issuer {
     /// # Errors
     /// The verdict to give: there is no issuer, or its chain leads nowhere.
     pub fn of(mount: &str, fact: &Fact, above: Option<&Fact>) -> Result<Self, Verdict> {
-        let (mut pems, at) = found(fact).ok_or_else(|| Verdict::Missing(Thing::Issuer(mount.to_owned())))?;
+        let (mut pems, at) = found(fact).ok_or_else(|| none(mount, fact))?;
         if let Some((more, _)) = above.and_then(found) {
             pems.extend(more);
         }
@@ -68,6 +68,17 @@ impl Issuer {
     }
 }
 
+fn none(mount: &str, fact: &Fact) -> Verdict {
+    let why = match fact {
+        Fact::Vault(vault::Fact::Absent { why }) => format!(" ({why})"),
+        _ => String::new(),
+    };
+    Verdict::Blocked(Problem::new(format!("Vault has no CA at {mount}{why}")).hint(format!(
+        "an intermediate is made by the actions vault.secrets_engine and vault.intermediate, \
+         a root by: vault write {mount}/root/generate/internal common_name=..."
+    )))
+}
+
 /// The certificates of a mount, its issuer first; never empty.
 fn found(fact: &Fact) -> Option<(Vec<String>, Timestamp)> {
     let Fact::Vault(vault::Fact::Found { data, at }) = fact else { return None };
@@ -94,8 +105,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_there_is_missing() {
-        let missing = Issuer::of("pki", &absent_fact(), None).unwrap_err();
-        assert_eq!(missing, Verdict::Missing(Thing::Issuer("pki".into())));
+    fn nothing_there_is_said_in_vaults_words() {
+        let Err(Verdict::Blocked(problem)) = Issuer::of("pki", &absent_fact(), None) else { panic!("there is none") };
+        assert_eq!(problem.message, "Vault has no CA at pki (nothing there)");
     }
 }
