@@ -57,10 +57,12 @@ impl Apply {
                     .hint("correct the manifest; the API checked it as a dry run, nothing was changed"),
             )),
             Preview::Busy(why) => Err(Verdict::Wait { seen: format!("{name} can not be applied yet: {why}") }),
-            Preview::Would { conflicts, .. } if !conflicts.is_empty() && !self.force => Err(Verdict::Blocked(
-                Problem::new(format!("{name}: {}", kube::describe(conflicts)))
-                    .hint("say force = true to take the fields, or leave them out of the manifest"),
-            )),
+            Preview::Would { conflicts, .. } if !self.force && conflicts.iter().any(|c| !c.is_our_own()) => {
+                Err(Verdict::Blocked(
+                    Problem::new(format!("{name}: {}", kube::describe(conflicts)))
+                        .hint("say force = true to take the fields, or leave them out of the manifest"),
+                ))
+            }
             Preview::Would { live, result, conflicts } => {
                 Ok(difference::between(live.as_ref(), result, object, conflicts))
             }
@@ -104,8 +106,9 @@ impl Action for Apply {
             .iter()
             .zip(facts)
             .filter(|(object, fact)| self.judge(object, fact, &own).is_ok_and(|diff| !diff.is_empty()));
-        Ok(changed.map(|(object, _)| object.clone()).nth(done.len()).map(|object| {
-            let (namespace, force) = (self.namespace.clone(), self.force);
+        Ok(changed.map(|(object, fact)| (object.clone(), fact)).nth(done.len()).map(|(object, fact)| {
+            let namespace = self.namespace.clone();
+            let force = self.force || is_claimed_by_us(fact);
             Effect::Kube(kube::Effect::Apply { object: Object(object), namespace, force })
         }))
     }
@@ -131,6 +134,16 @@ impl Action for Apply {
 
     fn provides(&self, _facts: &[Fact]) -> Vec<Thing> {
         provided(&self.objects())
+    }
+}
+
+/// Whether the only claims in the way are our own.
+fn is_claimed_by_us(fact: &Fact) -> bool {
+    match fact {
+        Fact::Kube(kube::Fact::Apply(Preview::Would { conflicts, .. })) => {
+            !conflicts.is_empty() && conflicts.iter().all(kube::Conflict::is_our_own)
+        }
+        _ => false,
     }
 }
 

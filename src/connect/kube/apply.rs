@@ -140,6 +140,14 @@ fn params(dry_run: bool, force: bool) -> PatchParams {
     }
 }
 
+impl Conflict {
+    /// Whether the owner is this tool: a label that it patched, say. Kubernetes keeps patches and applies of one manager
+    /// apart, and calls it a conflict when both claim a field.
+    pub fn is_our_own(&self) -> bool {
+        self.manager == MANAGER
+    }
+}
+
 /// Field conflicts in one line: `spec.replicas is owned by argocd-controller`.
 pub fn describe(conflicts: &[Conflict]) -> String {
     let each: Vec<String> = conflicts.iter().map(|c| format!("{} is owned by {}", c.field, c.manager)).collect();

@@ -1,12 +1,10 @@
 //! The main plan against the lab: previews, a kill and its resume, a second run, and each prerequisite failing.
 
-mod support;
-
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use crate::support::{Mend, Ran, lab};
 use rollout::event::{Event, Kind, Mode, Outcome};
-use support::{Mend, Ran, lab};
 
 const PLAN: &str = "plans/istio.toml";
 /// Phases that change nothing before the prerequisites hold.
@@ -71,7 +69,7 @@ fn a_second_run_changes_nothing_and_is_quick() {
 }
 
 /// Runs the plan with something broken: what depends on it must not start, the other prerequisites must end well.
-fn with_broken(lab: &support::Lab, phase: &str, args: &[&str], code: i32) -> Ran {
+fn with_broken(lab: &crate::support::Lab, phase: &str, args: &[&str], code: i32) -> Ran {
     let before = lab.resource_versions();
     let ran = lab.rollout(&[&["run", PLAN, "--fresh"], args].concat());
     assert_eq!(ran.code, code, "{}", ran.failures());

@@ -1,0 +1,5 @@
+//! Tests on the lab's real parts; they take turns. `tests/all` brings the lab up and runs them.
+
+mod cluster;
+mod istio;
+mod support;
