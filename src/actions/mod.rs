@@ -4,6 +4,7 @@
 //! and the doing through [`crate::connect`]. So every verdict is unit-tested without a host. Knows `connect` and the
 //! vocabulary; never the engine.
 
+pub mod argocd;
 pub mod certificate;
 mod files;
 pub mod helm;

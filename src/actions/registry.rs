@@ -47,6 +47,7 @@ impl Registry {
     /// The actions of this version.
     pub fn standard() -> Self {
         let mut registry = Self { entries: Vec::new() };
+        super::argocd::register(&mut registry);
         super::http::register(&mut registry);
         super::helm::register(&mut registry);
         super::kube::register(&mut registry);

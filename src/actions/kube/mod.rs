@@ -5,7 +5,7 @@ mod difference;
 mod exec;
 mod jsonpath;
 mod label;
-mod rollout;
+pub(crate) mod rollout;
 mod wait;
 
 pub use apply::Apply;

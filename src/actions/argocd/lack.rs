@@ -1,0 +1,94 @@
+//! What is not as it should be, and the verdict that all such findings add up to. Pure.
+
+use crate::actions::Verdict;
+use crate::event::Problem;
+
+/// Findings named in one message; the rest are counted.
+const SHOWN: usize = 5;
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lack {
+    /// What is seen, with the name of the thing.
+    pub seen: String,
+    /// What to do about it; `None` when time alone may mend it.
+    pub hint: Option<String>,
+}
+
+impl Lack {
+    /// What passes by itself.
+    pub fn passing(seen: String) -> Self {
+        Self { seen, hint: None }
+    }
+
+    /// What someone must mend.
+    pub fn lasting(seen: String, hint: String) -> Self {
+        Self { seen, hint: Some(hint) }
+    }
+}
+
+/// The verdict on what is lacking; `None` when nothing is.
+pub fn verdict(controllers: &[Lack], applications: &[Lack]) -> Option<Verdict> {
+    let lasting = |lacks: &[Lack]| lacks.iter().any(|l| l.hint.is_some());
+    // While controllers start, what the Applications say dates from before.
+    let stale = !controllers.is_empty() && !lasting(controllers);
+    let all = || controllers.iter().chain(applications);
+    match all().find_map(|l| l.hint.as_ref()) {
+        Some(hint) if !stale => {
+            let seen = joined(all().filter(|l| l.hint.is_some()));
+            Some(Verdict::Blocked(Problem::new(seen).hint(hint)))
+        }
+        _ => all().next().map(|_| Verdict::Wait { seen: joined(all()) }),
+    }
+}
+
+fn joined<'a>(lacks: impl Iterator<Item = &'a Lack>) -> String {
+    let each: Vec<&str> = lacks.map(|l| l.seen.as_str()).collect();
+    let shown = each.iter().take(SHOWN).copied().collect::<Vec<_>>().join("; ");
+    match each.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passing(seen: &str) -> Lack {
+        Lack::passing(seen.into())
+    }
+
+    fn lasting(seen: &str) -> Lack {
+        Lack::lasting(seen.into(), format!("mend {seen}"))
+    }
+
+    #[test]
+    fn nothing_lacking_is_no_verdict() {
+        assert_eq!(verdict(&[], &[]), None);
+    }
+
+    #[test]
+    fn all_that_lasts_is_named_and_the_first_advised_on() {
+        let seen = verdict(&[lasting("a"), passing("b")], &[lasting("c")]);
+        assert_eq!(seen, Some(Verdict::Blocked(Problem::new("a; c").hint("mend a"))));
+    }
+
+    #[test]
+    fn applications_are_not_believed_while_controllers_start() {
+        let seen = verdict(&[passing("a")], &[lasting("b")]);
+        assert_eq!(seen, Some(Verdict::Wait { seen: "a; b".into() }));
+    }
+
+    #[test]
+    fn one_application_that_needs_mending_is_not_hidden_by_others_that_do_not() {
+        let seen = verdict(&[], &[passing("a"), lasting("b")]);
+        assert_eq!(seen, Some(Verdict::Blocked(Problem::new("b").hint("mend b"))));
+    }
+
+    #[test]
+    fn a_long_list_is_cut() {
+        let many: Vec<Lack> = ["a", "b", "c", "d", "e", "f", "g"].map(passing).into();
+        assert_eq!(verdict(&[], &many), Some(Verdict::Wait { seen: "a; b; c; d; e; and 2 more".into() }));
+    }
+}
