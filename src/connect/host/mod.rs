@@ -11,7 +11,7 @@
 //! they are on a channel of their own; nothing of them is in an argument, an environment or a file.
 //!
 //! A call that is dropped or out of time has its shell's process group ended by a second channel; the shell is then
-//! thrown away. The next call waits for that.
+//! thrown away. The next call waits for that. What a lost connection left running is ended when the host is reached again.
 //!
 //! Knows the inventory; never plans or actions, never prints.
 

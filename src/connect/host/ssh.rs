@@ -66,6 +66,8 @@ fn text_of(error: &openssh::Error) -> String {
 /// What ssh's own words mean, and what to do about it.
 fn explain(host: &Host, text: &str) -> ConnectError {
     let address = &host.address;
+    let known_as =
+        host.port.filter(|port| *port != 22).map_or_else(|| address.clone(), |port| format!("[{address}]:{port}"));
     let has = |part: &str| text.contains(part);
     let (what, hint) = if has("IDENTIFICATION HAS CHANGED") || has("has changed and you have requested strict checking")
     {
@@ -74,7 +76,7 @@ fn explain(host: &Host, text: &str) -> ConnectError {
             format!(
                 "somebody may be between you and the host, or it was set up anew: read the key's fingerprint on the host \
                  itself (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`), and only when it is the one ssh shows, \
-                 replace the old line (`ssh-keygen -R {address}`, then add the new key)"
+                 replace the old line (`ssh-keygen -R '{known_as}'`, then add the new key)"
             ),
         )
     } else if has("host key is known for") || has("Host key verification failed") {
@@ -115,10 +117,17 @@ fn explain(host: &Host, text: &str) -> ConnectError {
     ConnectError::unreachable(format!("{what}{said}")).hint(hint)
 }
 
-/// ssh's words without its frame of `@`, on one line.
+/// ssh's words on one line; of its long warning about a changed key only the fingerprint and the old key's place.
 fn said(text: &str) -> String {
-    let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('@'));
-    lines.collect::<Vec<_>>().join("; ")
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    if !text.contains("IDENTIFICATION HAS CHANGED") {
+        return lines.collect::<Vec<_>>().join("; ");
+    }
+    let fingerprint = lines.clone().find(|line| line.starts_with("SHA256:"));
+    let fingerprint = fingerprint.map(|line| format!("it shows {}", line.trim_end_matches('.')));
+    let old =
+        lines.filter_map(|line| line.strip_prefix("Offending ")).map(|line| format!("known is the {line}")).next();
+    [fingerprint, old].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -167,15 +176,19 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_key_is_no_unknown_key_and_its_frame_is_left_out() {
+    fn a_changed_key_is_no_unknown_key_and_both_keys_are_named() {
         let text = "@@@@@@@@@@@\r\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\n@@@@@@@@@@@\r\n\
                     IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!\r\n\
                     The fingerprint for the ED25519 key sent by the remote host is\nSHA256:abc.\r\n\
+                    Offending ED25519 key in /home/me/.ssh/known_hosts:1\r\n\
                     Host key for pi-1.home has changed and you have requested strict checking.\r\n\
                     Host key verification failed.";
         let (message, hint) = explained(text);
-        assert!(message.starts_with("the host key of pi-1.home is NOT the one in known_hosts"), "{message}");
-        assert!(message.contains("SHA256:abc.") && !message.contains('@') && !message.contains('\n'), "{message}");
+        assert_eq!(
+            message,
+            "the host key of pi-1.home is NOT the one in known_hosts: it shows SHA256:abc; \
+             known is the ED25519 key in /home/me/.ssh/known_hosts:1"
+        );
         assert!(hint.contains("fingerprint"), "{hint}");
     }
 
