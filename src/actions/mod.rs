@@ -40,6 +40,12 @@ pub trait Action: Send + Sync {
     /// When a result shows that the change did not work out (for example a command's exit status).
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem>;
 
+    /// Whether this step only looks although its action could change something, as a command with `changes = false`. A
+    /// resumed run makes it again, as it does every check.
+    fn only_looks(&self) -> bool {
+        false
+    }
+
     /// Values for later steps; called when the step ended well, with the last facts.
     fn outputs(&self, _facts: &[Fact], _done: &[Done]) -> Outputs {
         Outputs::new()

@@ -319,14 +319,6 @@ impl State {
             Ok(params) => params,
             Err(problem) => return ends(Outcome::Failed(problem)),
         };
-        let definition = values::definition(&step, &params, host);
-        if self.mode == Mode::Run {
-            let recorded = self.memory.get(reference);
-            if decide(recorded, &definition, mark.changed, kind.role) == Decision::Keep {
-                let outputs = recorded.map(|r| r.outputs.clone()).unwrap_or_default();
-                return Turn::Ends(Outcome::Kept, Some(definition), outputs);
-            }
-        }
         let action = match self.registry.build(&step.action.value, &params) {
             Ok(action) => action,
             Err(error) => {
@@ -334,6 +326,15 @@ impl State {
                 return ends(Outcome::Failed(prefixed(&parameter, Problem::new(error.message))));
             }
         };
+        let definition = values::definition(&step, &params, host);
+        let role = if action.only_looks() { Role::Check } else { kind.role };
+        if self.mode == Mode::Run {
+            let recorded = self.memory.get(reference);
+            if decide(recorded, &definition, mark.changed, role) == Decision::Keep {
+                let outputs = recorded.map(|r| r.outputs.clone()).unwrap_or_default();
+                return Turn::Ends(Outcome::Kept, Some(definition), outputs);
+            }
+        }
         let notes = self.notes.clone();
         let of = reference.clone();
         let job = Job {

@@ -157,6 +157,10 @@ impl Action for Exec {
         }
     }
 
+    fn only_looks(&self) -> bool {
+        !self.changes
+    }
+
     fn outputs(&self, facts: &[Fact], done: &[Done]) -> Outputs {
         let seen = match (done.first(), facts.first()) {
             (Some(Done::Kube(kube::Done::Exec(seen))), _) => seen,

@@ -242,6 +242,10 @@ impl Action for Command {
         }
     }
 
+    fn only_looks(&self) -> bool {
+        !self.changes
+    }
+
     fn outputs(&self, facts: &[Fact], done: &[Done]) -> Outputs {
         let result = self.result(facts, done);
         let text = |of: fn(&host::Done) -> &host::Output| json!(result.map(|d| of(d).text()).unwrap_or_default());

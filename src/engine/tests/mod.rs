@@ -293,6 +293,21 @@ async fn a_resumed_run_keeps_what_is_done_and_redoes_what_changed() {
 }
 
 #[tokio::test]
+async fn a_step_that_only_looks_is_made_again_by_a_resumed_run() {
+    let world = FakeWorld::default();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.jsonl");
+    let make = || {
+        let looks = step("looks", "test.set", json!({ "path": "a", "value": "1", "only_looks": true }));
+        plan(vec![phase("p", &[], vec![looks])])
+    };
+    run_with(make(), &world, Setup { journal: Some(Journal::create(&path).unwrap()), ..Setup::default() }).await;
+    let memory = Memory::of(&read(&path).unwrap());
+    let ran = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
+    assert_eq!(ran.word("p/looks"), "same");
+}
+
+#[tokio::test]
 async fn intent_is_on_disk_before_the_effect() {
     let world = FakeWorld::default();
     let dir = tempfile::tempdir().unwrap();

@@ -180,6 +180,8 @@ struct Set {
     value: String,
     #[serde(default)]
     brings: Option<String>,
+    #[serde(default)]
+    only_looks: bool,
 }
 
 fn kind(kind: &str) -> Thing {
@@ -201,6 +203,9 @@ impl Action for Set {
         let body = Data([("value".to_owned(), json!(self.value))].into_iter().collect());
         let write = Effect::Vault(vault::Effect::Write { path: self.path.clone(), body });
         Ok(done.is_empty().then_some(write))
+    }
+    fn only_looks(&self) -> bool {
+        self.only_looks
     }
     fn outputs(&self, _: &[Fact], _: &[Done]) -> Outputs {
         [("value".to_owned(), json!(self.value))].into_iter().collect()
