@@ -1,15 +1,18 @@
 //! Actions on a cluster's objects.
 
 mod apply;
+mod capacity;
 mod difference;
 mod exec;
 mod jsonpath;
 mod label;
 pub(crate) mod rollout;
+pub(crate) mod room;
 mod wait;
 
 pub use apply::Apply;
 pub(crate) use apply::provided;
+pub use capacity::Capacity;
 pub use exec::Exec;
 pub use label::Label;
 pub use wait::Wait;
@@ -21,6 +24,7 @@ use crate::event::Problem;
 /// Adds this folder's actions.
 pub(super) fn register(registry: &mut Registry) {
     registry.add::<Apply>();
+    registry.add::<Capacity>();
     registry.add::<Exec>();
     registry.add::<Label>();
     registry.add::<Wait>();
