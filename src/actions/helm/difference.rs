@@ -20,6 +20,11 @@ pub fn between(asked: &Asked, state: &State, rendered: &Rendered) -> Diff {
     if let Some(live) = live {
         diff.push_field(format!("{name} status"), Some(live.status.clone()), Some("deployed".to_owned()));
     }
+    if let (Some(live), Some(local)) = (live, &state.local)
+        && live.templates != local.templates
+    {
+        diff.push_field(format!("{name} templates"), Some("as installed".to_owned()), Some("edited".to_owned()));
+    }
     let old_values = live.map(|l| &l.values).unwrap_or(&Value::Null);
     if !equal(old_values, &asked.values.0) {
         diff.0.push(Delta::Text {

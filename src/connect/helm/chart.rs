@@ -60,7 +60,7 @@ impl Chart {
             return local.name == live.chart
                 && local.version == live.chart_version
                 && local.templates == live.templates
-                && super::equal(&local.values, &live.default_values);
+                && super::equal(&local.values, &as_helm_reads(&live.default_values));
         }
         let version = self.own_version().map(|v| v.trim_start_matches('v'));
         self.own_name() == live.chart && version.is_none_or(|v| v == live.chart_version.trim_start_matches('v'))
@@ -83,14 +83,38 @@ pub(super) fn read(folder: &Path) -> Option<LocalChart> {
     Some(LocalChart {
         name: text(&about, "/name").to_owned(),
         version: text(&about, "/version").to_owned(),
-        values: serde_saphyr::from_str(&values).unwrap_or_default(),
+        values: as_helm_reads(&serde_saphyr::from_str(&values).unwrap_or_default()),
         templates,
     })
+}
+
+/// Helm reads a plain `y`, `no` or `on` as a truth value, also where it is a key, and keeps it as `true` or `false`.
+fn as_helm_reads(values: &Value) -> Value {
+    match values {
+        Value::Object(map) => {
+            let key = |key: &String| match key.to_ascii_lowercase().as_str() {
+                "y" | "yes" | "on" | "true" => "true".to_owned(),
+                "n" | "no" | "off" | "false" => "false".to_owned(),
+                _ => key.clone(),
+            };
+            Value::Object(map.iter().map(|(k, v)| (key(k), as_helm_reads(v))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(as_helm_reads).collect()),
+        other => other.clone(),
+    }
+}
+
+/// Whether helm leaves the file out of a chart: hidden ones always, editors' copies by the usual `.helmignore`.
+fn is_left_out(name: &str) -> bool {
+    name.starts_with('.') || [".swp", ".bak", ".tmp", ".orig", "~"].iter().any(|end| name.ends_with(end))
 }
 
 fn collect(root: &Path, folder: &Path, templates: &mut BTreeMap<String, String>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
+        if is_left_out(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
         if path.is_dir() {
             collect(root, &path, templates);
         } else if let (Ok(name), Ok(text)) = (path.strip_prefix(root), std::fs::read_to_string(&path)) {
@@ -150,7 +174,24 @@ mod tests {
         };
         let asked = chart("./app", None);
         assert!(asked.is_that_of(&live, Some(&local)));
+        std::fs::write(folder.path().join("templates/.a.yaml.swp"), "x").unwrap();
+        std::fs::write(folder.path().join("templates/a.yaml~"), "x").unwrap();
+        assert!(asked.is_that_of(&live, read(folder.path()).as_ref()), "what helm leaves out is no change");
         std::fs::write(folder.path().join("templates/a.yaml"), "kind: B\n").unwrap();
         assert!(!asked.is_that_of(&live, read(folder.path()).as_ref()));
+    }
+
+    #[test]
+    fn default_values_are_compared_as_helm_keeps_them() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("Chart.yaml"), "name: app\nversion: 0.1.0\n").unwrap();
+        std::fs::write(folder.path().join("values.yaml"), "at: {x: 1, y: 2}\n").unwrap();
+        let live = Release {
+            chart: "app".into(),
+            chart_version: "0.1.0".into(),
+            default_values: serde_json::json!({"at": {"x": 1, "true": 2}}),
+            ..Release::default()
+        };
+        assert!(chart("./app", None).is_that_of(&live, read(folder.path()).as_ref()));
     }
 }

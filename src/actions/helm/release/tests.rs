@@ -80,6 +80,27 @@ fn an_upgrade_shows_version_values_and_objects() {
 }
 
 #[test]
+fn a_local_chart_that_was_edited_says_so_even_when_its_objects_stay() {
+    let mut installed = live("1.27.0", "deployed", json!({"pilot": {"replicas": 2}}));
+    installed.templates.insert("templates/d.yaml".into(), "a".into());
+    let local = helm::LocalChart {
+        name: "istiod".into(),
+        version: "1.27.0".into(),
+        templates: [("templates/d.yaml".to_owned(), "a # edited".to_owned())].into(),
+        ..helm::LocalChart::default()
+    };
+    let state = State {
+        live: Some(installed),
+        local: Some(local),
+        namespace_exists: true,
+        rendered: Some(Ok(Rendered::default())),
+        ..State::default()
+    };
+    let shown = lines(action(json!({})).verdict(&[Fact::Helm(helm::Fact::Release(Box::new(state)))]));
+    assert_eq!(shown[0], "~ release istio-system/istiod templates: as installed → edited");
+}
+
+#[test]
 fn a_first_install_shows_what_comes_and_provides_its_kinds() {
     let facts = facts(None);
     let action = action(json!({}));
