@@ -101,6 +101,13 @@ impl Lab {
         all
     }
 
+    /// What differs from an earlier look at [`Lab::resource_versions`].
+    pub fn changed_since(&self, before: &BTreeMap<String, String>) -> Vec<String> {
+        let now = self.resource_versions();
+        let names: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+        names.into_iter().filter(|n| before.get(*n) != now.get(*n)).cloned().collect()
+    }
+
     fn objects(&self, kinds: &str) -> BTreeMap<String, String> {
         let list = self.call(&["kubectl", "get", kinds, "--all-namespaces", "-o", "json"]);
         let list: Value = serde_json::from_str(&list).expect("kubectl prints JSON");
@@ -109,6 +116,8 @@ impl Lab {
             .as_array()
             .into_iter()
             .flatten()
+            // Leaders renew their claim every few seconds, whoever looks on.
+            .filter(|o| o["metadata"]["annotations"]["control-plane.alpha.kubernetes.io/leader"].is_null())
             .map(|o| {
                 let kind = o["kind"].as_str().unwrap_or_default();
                 (format!("{kind} {}/{}", of(o, "namespace"), of(o, "name")), of(o, "resourceVersion"))
