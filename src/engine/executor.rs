@@ -128,9 +128,21 @@ impl Attempt<'_> {
     /// Probes until the verdict is more than "not yet", or time is up.
     async fn judge(&mut self, probes: &[Probe]) -> Result<Verdict, ConnectError> {
         let mut pause = Duration::from_millis(200);
+        let mut waiting = false;
         loop {
             if !probes.is_empty() {
-                self.facts = self.within(self.job.world.probe(&self.job.target, probes, &self.call)).await?;
+                match self.within(self.job.world.probe(&self.job.target, probes, &self.call)).await {
+                    Ok(facts) => self.facts = facts,
+                    // What a step waits for may well take the other side down for a moment: a restart, a new leader.
+                    Err(error @ (ConnectError::Unreachable { .. } | ConnectError::Lost { .. }))
+                        if waiting && self.call.left() > pause =>
+                    {
+                        (self.call.progress)(error.to_string());
+                        tokio::time::sleep(pause).await;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             let verdict = self.job.action.verdict(&self.facts);
             let seen = match &verdict {
@@ -141,6 +153,7 @@ impl Attempt<'_> {
             if self.job.mode == Mode::Preview || self.call.left() <= pause {
                 return Ok(verdict);
             }
+            waiting = true;
             (self.call.progress)(seen);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(2));

@@ -206,6 +206,21 @@ async fn a_wait_ends_when_the_world_moves() {
 }
 
 #[tokio::test]
+async fn a_wait_outlasts_a_moment_without_answers_but_a_first_look_does_not() {
+    let wait = || Step {
+        timeout: Some(Duration::from_secs(20)),
+        ..step("wait", "test.wait", json!({ "path": "x", "value": "1" }))
+    };
+    let world = FakeWorld::default();
+    world.appears_after("x", "1", 2);
+    world.silent_at(&[2]);
+    assert_eq!(run(plan(vec![phase("p", &[], vec![wait()])]), &world).await.word("p/wait"), "same");
+    let world = FakeWorld::default();
+    world.silent_at(&[1]);
+    assert_eq!(run(plan(vec![phase("p", &[], vec![wait()])]), &world).await.word("p/wait"), "failed");
+}
+
+#[tokio::test]
 async fn a_wait_that_times_out_says_what_it_saw_last() {
     let world = FakeWorld::default();
     let wait = step("wait", "test.wait", json!({ "path": "x", "value": "1" }));

@@ -36,6 +36,8 @@ struct State {
     loses: HashMap<String, bool>,
     hangs: Vec<String>,
     appears: HashMap<String, (String, usize)>,
+    silent_looks: Vec<usize>,
+    looks: usize,
     hooks: HashMap<String, Hook>,
     journal: Option<PathBuf>,
     seen: Vec<String>,
@@ -72,6 +74,10 @@ impl FakeWorld {
     }
     pub fn appears_after(&self, path: &str, value: &str, looks: usize) {
         self.state().appears.insert(path.into(), (value.into(), looks));
+    }
+    /// Looks, counted from 1, that get no answer.
+    pub fn silent_at(&self, looks: &[usize]) {
+        self.state().silent_looks = looks.to_vec();
     }
     pub fn on_write(&self, path: &str, hook: impl FnOnce() + Send + 'static) {
         self.state().hooks.insert(path.into(), Box::new(hook));
@@ -130,6 +136,13 @@ impl FakeWorld {
 #[async_trait]
 impl World for FakeWorld {
     async fn probe(&self, _: &Target, probes: &[Probe], _: &Call) -> Result<Vec<Fact>, ConnectError> {
+        {
+            let mut state = self.state();
+            state.looks += 1;
+            if state.silent_looks.contains(&state.looks) {
+                return Err(ConnectError::unreachable("nobody there"));
+            }
+        }
         let answer = |probe: &Probe| match probe {
             Probe::Vault(vault::Probe::Read { path }) => Fact::Vault(self.look(path)),
             other => panic!("this world knows no {other:?}"),
