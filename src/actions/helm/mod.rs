@@ -1,14 +1,18 @@
 //! Actions on Helm releases.
 
+mod capacity;
 mod difference;
 mod release;
 mod values;
+mod workloads;
 
+pub use capacity::Capacity;
 pub use release::Release;
 
 use super::Registry;
 
 /// Adds this folder's actions.
 pub(super) fn register(registry: &mut Registry) {
+    registry.add::<Capacity>();
     registry.add::<Release>();
 }

@@ -77,6 +77,8 @@ pub struct Room {
     nodes: Vec<Node>,
     /// Pods that have been placed, which the cluster does not have yet.
     placed: u64,
+    /// What they ask for altogether.
+    given: Amount,
 }
 
 impl Room {
@@ -103,7 +105,7 @@ impl Room {
                 node.take(Amount::of_pod(spec));
             }
         }
-        Some(Self { nodes, placed: 0 })
+        Some(Self { nodes, placed: 0, given: Amount::default() })
     }
 
     /// The nodes that take the pods, freest first.
@@ -117,6 +119,16 @@ impl Room {
     pub fn fits(&self, pods: &Pods) -> u64 {
         let each = self.nodes.iter().filter(|n| n.takes(pods)).map(|n| n.holds(pods.each));
         each.fold(0, u64::saturating_add)
+    }
+
+    /// How many pods have been placed.
+    pub fn placed(&self) -> u64 {
+        self.placed
+    }
+
+    /// What the pods that have been placed ask for altogether.
+    pub fn given(&self) -> Amount {
+        self.given
     }
 
     /// Gives the pods their room.
@@ -133,9 +145,10 @@ impl Room {
             let open = self.nodes.iter_mut().filter(|n| n.takes(pods) && n.holds(pods.each) > 0);
             if let Some(node) = open.min_by_key(|n| (n.free.memory, n.free.cpu)) {
                 node.take(pods.each);
+                self.placed += 1;
+                self.given = self.given + pods.each;
             }
         }
-        self.placed += replicas;
         Ok(())
     }
 
@@ -147,6 +160,7 @@ impl Room {
         for node in self.nodes.iter_mut().filter(|n| n.takes(pods)) {
             node.take(pods.each);
             self.placed += 1;
+            self.given = self.given + pods.each;
         }
         Ok(())
     }

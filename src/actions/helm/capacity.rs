@@ -1,0 +1,278 @@
+//! `helm.capacity`: all pods of a chart find room, before it is installed.
+//!
+//! The chart itself says what they ask for, so its defaults are judged too. The further pods of a rolling update are not.
+
+use std::cmp::Reverse;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::release::rules;
+use super::values::{Templates, merged};
+use super::workloads::{Made, made};
+use crate::actions::kube::room::{Quantity, Room, Round, Workload};
+use crate::actions::kube::unexpected;
+use crate::actions::{Action, Spec, Verdict};
+use crate::connect::helm::{self, Asked, Chart, Values};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, ParamError, Place, Role};
+
+/// Parameters of `helm.capacity`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Capacity {
+    /// Name of the release; the pods that it already has are not counted as used.
+    release: String,
+    /// Namespace of the release.
+    namespace: String,
+    /// Chart: a name in `repo`, `repo/name` of `helm repo add`, `oci://…`, or a path that starts with `.` or `/`.
+    chart: String,
+    /// URL of the chart repository.
+    #[serde(default)]
+    repo: Option<String>,
+    /// Exact version of the chart; without it, the newest.
+    #[serde(default)]
+    version: Option<String>,
+    /// Template files of values, later ones winning; an empty path is no file.
+    #[serde(default)]
+    values: Templates,
+    /// Single values that win over the files, by path: `"pilot.resources.requests.memory" = "512Mi"`.
+    #[serde(default)]
+    set: Map<String, Value>,
+    /// Memory that must be left free on each node, such as `256Mi`.
+    #[serde(default)]
+    headroom: Option<Quantity>,
+}
+
+/// What the facts say: the room that the release's own pods leave, and its pods, in the order in which they are placed.
+struct Seen {
+    room: Room,
+    made: Vec<Made>,
+}
+
+impl Capacity {
+    fn asked(&self) -> Asked {
+        Asked {
+            release: self.release.clone(),
+            namespace: self.namespace.clone(),
+            chart: Chart {
+                name: self.chart.clone(),
+                repository: self.repo.clone().filter(|r| !r.is_empty()),
+                version: self.version.clone().filter(|v| !v.is_empty()),
+            },
+            values: Values(merged(&self.values, &self.set).unwrap_or_default()),
+            skip_crds: false,
+        }
+    }
+
+    fn seen(&self, facts: &[Fact]) -> Result<Seen, Verdict> {
+        let Some((Fact::Helm(helm::Fact::Rendered(rendered)), cluster)) = facts.split_first() else {
+            return Err(unexpected());
+        };
+        let rendered = rendered.as_ref().map_err(|why| {
+            let hint = "check chart, repo and version (`helm search repo`, `helm show chart`) and the values";
+            Verdict::Blocked(Problem::new(format!("the chart can not be rendered: {why}")).hint(hint))
+        })?;
+        let mut made = made(&rendered.objects, &self.namespace);
+        let own: Vec<Workload> = made.iter().map(|m| m.by.clone()).collect();
+        let room = Room::seen(cluster, &own, self.headroom.unwrap_or_default()).ok_or_else(unexpected)?;
+        // Those that have no choice first, then the largest: what is left over fits anywhere most likely.
+        made.sort_by_key(|m| {
+            let choice = if m.pods.replicas.is_some() { room.nodes(&m.pods).len() } else { 0 };
+            (choice, Reverse((m.pods.each.memory, m.pods.each.cpu)))
+        });
+        Ok(Seen { room, made })
+    }
+
+    fn judge(&self, facts: &[Fact]) -> Result<Verdict, Verdict> {
+        let Seen { mut room, made } = self.seen(facts)?;
+        // Where the largest pods may run is what is worth telling.
+        let largest = made.iter().max_by_key(|m| (m.pods.each.memory, m.pods.each.cpu));
+        let nodes = largest.map(|m| room.nodes(&m.pods)).unwrap_or_default();
+        let freest = nodes.first().map(|n| format!(": {} has {} left", n.name, n.left())).unwrap_or_default();
+        for m in &made {
+            room.place(&m.pods).map_err(Verdict::Blocked)?;
+        }
+        let all = room.given();
+        let (memory, cpu) = (all.memory.memory(Round::Up), all.cpu.cpus(Round::Up));
+        let seen = match room.placed() {
+            0 => "the chart makes no pods".to_owned(),
+            1 => format!("1 pod fits with {memory}, {cpu}{freest}"),
+            n => format!("{n} pods fit with {memory}, {cpu}{freest}"),
+        };
+        Ok(Verdict::Same { seen })
+    }
+}
+
+impl Action for Capacity {
+    fn probes(&self) -> Vec<Probe> {
+        let chart = Probe::Helm(helm::Probe::Render(self.asked()));
+        [chart].into_iter().chain(Room::probes()).collect()
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        self.judge(facts).unwrap_or_else(|verdict| verdict)
+    }
+
+    fn next(&self, _facts: &[Fact], _done: &[Done]) -> Result<Option<Effect>, Problem> {
+        Ok(None)
+    }
+
+    fn outputs(&self, facts: &[Fact], _done: &[Done]) -> Outputs {
+        let Ok(Seen { mut room, made }) = self.seen(facts) else { return Outputs::new() };
+        // The verdict has told already whether all found room.
+        let placed = made.iter().filter(|m| room.place(&m.pods).is_ok()).count();
+        Outputs::from_iter([("workloads".to_owned(), placed.into()), ("pods".to_owned(), room.placed().into())])
+    }
+}
+
+impl Spec for Capacity {
+    const NAME: &'static str = "helm.capacity";
+    const SUMMARY: &'static str = "nodes have room left for all pods that a Helm chart makes";
+    const PLACE: Place = Place::Controller;
+    const ROLE: Role = Role::Check;
+    const OUTPUTS: &'static [Output] = &[
+        Output { name: "workloads", about: "number of workloads in the chart" },
+        Output { name: "pods", about: "number of pods that they make" },
+    ];
+    const EXAMPLE: &'static str = r#"[[phase.prereq-nodes.step]]
+id = "room-for-istiod"
+action = "helm.capacity"
+release = "istiod"
+namespace = "istio-system"
+chart = "istio/istiod"
+version = "1.27.0"
+values = "templates/istiod-values.yaml.j2"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        rules(&self.chart, self.repo.as_deref(), self.version.as_deref())?;
+        let merged = merged(&self.values, &self.set);
+        merged.map(drop).map_err(|(pointer, message)| ParamError { pointer, message })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::kube::room::testing;
+    use crate::connect::helm::Rendered;
+    use serde_json::json;
+
+    fn action(more: Value) -> Capacity {
+        let mut params = json!({"release": "istiod", "namespace": "app", "chart": "istio/istiod"});
+        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let action: Capacity = serde_json::from_value(params).unwrap();
+        action.rules().unwrap();
+        action
+    }
+
+    fn workload(kind: &str, name: &str, memory: &str) -> Value {
+        json!({"kind": kind, "metadata": {"name": name}, "spec": {"template": {"spec": {
+            "containers": [{"resources": {"requests": {"cpu": "100m", "memory": memory}}}]}}}})
+    }
+
+    fn facts(objects: Vec<Value>, running: Vec<Value>) -> Vec<Fact> {
+        let nodes = vec![testing::node("pi-1", "4", "4000Mi"), testing::node("pi-2", "2", "2000Mi")];
+        let mut facts = testing::facts(nodes, running);
+        facts.insert(0, Fact::Helm(helm::Fact::Rendered(Ok(Rendered { objects, ..Rendered::default() }))));
+        facts
+    }
+
+    fn verdict(objects: Vec<Value>) -> Verdict {
+        action(json!({})).verdict(&facts(objects, vec![]))
+    }
+
+    #[test]
+    fn a_chart_that_fits_says_what_it_takes() {
+        let objects = vec![workload("Deployment", "istiod", "512Mi"), json!({"kind": "Service"})];
+        let seen = "1 pod fits with 512Mi, 100m CPU: pi-1 has 3.9Gi, 4 CPUs left";
+        assert_eq!(verdict(objects.clone()), Verdict::Same { seen: seen.into() });
+        let outputs = action(json!({})).outputs(&facts(objects, vec![]), &[]);
+        assert_eq!(Value::Object(outputs), json!({"workloads": 1, "pods": 1}));
+    }
+
+    #[test]
+    fn a_daemon_set_counts_on_every_node() {
+        let seen = verdict(vec![workload("DaemonSet", "cni", "100Mi"), workload("Job", "setup", "50Mi")]);
+        assert_eq!(seen, Verdict::Same { seen: "3 pods fit with 250Mi, 300m CPU: pi-1 has 3.9Gi, 4 CPUs left".into() });
+    }
+
+    #[test]
+    fn a_chart_s_default_that_is_too_large_is_named() {
+        let objects = vec![workload("Deployment", "small", "64Mi"), workload("Deployment", "istiod", "64Gi")];
+        let Verdict::Blocked(problem) = verdict(objects) else { panic!() };
+        assert_eq!(
+            problem.message,
+            "app/istiod asks for 64Gi memory; the freest node, pi-1, has 3.9Gi of 3.9Gi allocatable left"
+        );
+        assert!(problem.hint.unwrap().contains("kubectl describe node pi-1"));
+    }
+
+    #[test]
+    fn workloads_are_placed_together() {
+        let each_alone = |name: &str| workload("StatefulSet", name, "3Gi");
+        assert!(matches!(verdict(vec![each_alone("one")]), Verdict::Same { .. }));
+        let Verdict::Blocked(problem) = verdict(vec![each_alone("one"), each_alone("two")]) else { panic!() };
+        assert_eq!(
+            problem.message,
+            "app/two asks for 3Gi memory; the freest node, pi-2, has 1.9Gi of 1.9Gi allocatable left beside the chart's \
+             other pod"
+        );
+    }
+
+    #[test]
+    fn what_has_no_choice_is_placed_first() {
+        let mut pinned = workload("Deployment", "pinned", "1Gi");
+        pinned["spec"]["template"]["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": "pi-2"});
+        let free = workload("Deployment", "free", "1500Mi");
+        let seen = verdict(vec![free, pinned]);
+        assert!(matches!(seen, Verdict::Same { .. }), "{seen:?}");
+    }
+
+    #[test]
+    fn the_release_s_own_pods_make_room_for_their_successors() {
+        let objects = vec![workload("Deployment", "istiod", "3Gi")];
+        let running = |name: &str| vec![testing::pod("pi-1", name, "100m", "3Gi")];
+        assert!(matches!(action(json!({})).verdict(&facts(objects.clone(), running("istiod"))), Verdict::Same { .. }));
+        assert!(matches!(action(json!({})).verdict(&facts(objects, running("other"))), Verdict::Blocked(_)));
+    }
+
+    #[test]
+    fn headroom_is_left() {
+        let facts = facts(vec![workload("Deployment", "istiod", "3Gi")], vec![]);
+        assert!(matches!(action(json!({"headroom": "2Gi"})).verdict(&facts), Verdict::Blocked(_)));
+    }
+
+    #[test]
+    fn a_chart_without_pods_needs_no_room() {
+        let nothing = Verdict::Same { seen: "the chart makes no pods".into() };
+        assert_eq!(verdict(vec![json!({"kind": "ConfigMap"})]), nothing);
+        let mut none = workload("Deployment", "istiod", "64Gi");
+        none["spec"]["replicas"] = 0.into();
+        assert_eq!(verdict(vec![none]), nothing);
+    }
+
+    #[test]
+    fn a_chart_that_does_not_render_blocks() {
+        let mut facts = facts(vec![], vec![]);
+        facts[0] = Fact::Helm(helm::Fact::Rendered(Err("no such chart".into())));
+        let Verdict::Blocked(problem) = action(json!({})).verdict(&facts) else { panic!() };
+        assert_eq!(problem.message, "the chart can not be rendered: no such chart");
+    }
+
+    #[test]
+    fn facts_of_another_kind_are_a_defect() {
+        assert_eq!(action(json!({})).verdict(&[]), unexpected());
+        assert_eq!(action(json!({})).verdict(&facts(vec![], vec![])[..2]), unexpected());
+    }
+
+    #[test]
+    fn the_chart_is_given_as_for_a_release() {
+        let of = |params: Value| serde_json::from_value::<Capacity>(params).unwrap();
+        let ranged = json!({"release": "a", "namespace": "a", "chart": "a", "version": "^1.2"});
+        assert_eq!(of(ranged).rules().unwrap_err().pointer, "/version");
+    }
+}
