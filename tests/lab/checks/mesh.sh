@@ -58,7 +58,8 @@ workload_chain_leads_to_the_root() {
 
 check "an Istio CA comes from OpenBao" make_istio_ca
 check "chart base installs" install istio-base base
-check "chart istiod installs" install istiod istiod --values "$HERE/istiod-values.yaml"
+check "chart istiod installs" install istiod istiod --values "$HERE/istiod-values.yaml" \
+    --set pilot.resources.requests.cpu=50m --set pilot.resources.requests.memory=128Mi
 check "chart gateway installs" install istio-ingressgateway gateway --values "$HERE/gateway-values.yaml"
 check "the apps are accepted" kubectl apply -f "$HERE/checks/mesh.yaml"
 check "the apps are up" kubectl -n smoke rollout status deploy/server deploy/caller --timeout 90s
