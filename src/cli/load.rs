@@ -73,6 +73,21 @@ impl Loaded {
             .map_err(|e| Failure::usage(Problem::new(e.message).hint(e.help.unwrap_or_default())))
     }
 
+    /// Makes sure that some step has that tag.
+    ///
+    /// # Errors
+    /// When none has.
+    pub fn tag(&self, wanted: &str) -> Result<(), Failure> {
+        let steps = self.plan.phases.iter().flat_map(|p| &p.steps);
+        let tags: std::collections::BTreeSet<&str> = steps.flat_map(|s| &s.tags).map(|t| t.value.as_str()).collect();
+        if tags.contains(wanted) {
+            return Ok(());
+        }
+        let near = did_you_mean(wanted, tags.iter().copied());
+        let hint = near.unwrap_or_else(|| format!("the plan has {}", Vec::from_iter(tags).join(", ")));
+        Err(Failure::usage(Problem::new(format!("no step of the plan has the tag `{wanted}`")).hint(hint)))
+    }
+
     /// Makes sure that there is a phase of that name.
     ///
     /// # Errors

@@ -32,6 +32,9 @@ pub struct Common {
     /// Leave this phase out; what needs it runs all the same. Repeatable
     #[arg(long, value_name = "PHASE")]
     skip: Vec<String>,
+    /// Only steps that have one of these tags; what they need is taken as done. Repeatable, or with commas
+    #[arg(long, value_name = "TAG", value_delimiter = ',')]
+    tags: Vec<String>,
     /// Steps at a time, over all hosts
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     parallel: u32,
@@ -94,6 +97,9 @@ fn go(args: &Common, mode: Mode, fresh: bool, options: &Options, terminal: &Term
     for phase in args.only.iter().chain(&args.skip) {
         loaded.phase(phase)?;
     }
+    for tag in &args.tags {
+        loaded.tag(tag)?;
+    }
     let limit = args.limit.as_deref().map(|pattern| loaded.hosts(pattern)).transpose()?;
     let graph = Graph::new(&loaded.plan, |pattern| {
         let mut hosts = loaded.hosts(pattern).unwrap_or_default();
@@ -136,6 +142,7 @@ fn go(args: &Common, mode: Mode, fresh: bool, options: &Options, terminal: &Term
                 parallel: args.parallel as usize,
                 only: args.only.clone(),
                 skip: args.skip.clone(),
+                tags: args.tags.clone(),
                 ..engine::Options::default()
             },
             readers,

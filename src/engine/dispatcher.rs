@@ -63,11 +63,13 @@ pub struct Options {
     pub only: Vec<String>,
     /// Phases to leave out.
     pub skip: Vec<String>,
+    /// Steps to run: those that have one of these tags; empty: all.
+    pub tags: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { parallel: 64, timeout: Duration::from_secs(300), only: Vec::new(), skip: Vec::new() }
+        Self { parallel: 64, timeout: Duration::from_secs(300), only: Vec::new(), skip: Vec::new(), tags: Vec::new() }
     }
 }
 
@@ -302,6 +304,10 @@ impl State {
         }
         let step = self.plan.phases[unit.phase].steps[unit.step].clone();
         let host = unit.host.as_deref();
+        let wanted = &self.options.tags;
+        if !wanted.is_empty() && !step.tags.iter().any(|tag| wanted.contains(&tag.value)) {
+            return ends(Outcome::Skipped { why: "has none of the tags".to_owned() });
+        }
         let Some(kind) = self.registry.kind(&step.action.value).copied() else {
             return ends(Outcome::Failed(Problem::new(format!("no action is named {}", step.action.value))));
         };

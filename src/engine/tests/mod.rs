@@ -374,3 +374,13 @@ async fn only_and_skip_choose_phases() {
     let ran = run_with(make(), &world, Setup { options: only, ..Setup::default() }).await;
     assert_eq!((ran.word("p/a"), ran.word("q/b")), ("skipped", "changed"));
 }
+
+#[tokio::test]
+async fn tags_choose_steps() {
+    let world = FakeWorld::default();
+    let tagged = Step { tags: vec![at("quick".to_owned())], ..set("b", "1") };
+    let tags = Options { tags: vec!["quick".into()], ..Options::default() };
+    let two = plan(vec![phase("p", &[], vec![set("a", "1"), tagged])]);
+    let ran = run_with(two, &world, Setup { options: tags, ..Setup::default() }).await;
+    assert_eq!((ran.word("p/a"), ran.word("p/b")), ("skipped", "changed"));
+}
