@@ -10,8 +10,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::emitter::Emitter;
-use super::executor::{Ended, Ending, Job, Note};
+use super::executor::{Ended, Job, Note};
 use super::marks::Mark;
+use super::outcome;
 use super::values::{self, Values};
 use crate::actions::{Registry, Thing};
 use crate::connect::{Target, World};
@@ -370,30 +371,7 @@ impl State {
     fn end(&mut self, node: NodeIndex, ended: Ended) -> Result<(), JournalError> {
         let Some(running) = self.running.remove(&node) else { return Ok(()) };
         let mark = self.marks.get(&node).cloned().unwrap_or_default();
-        let outcome = match ended.result {
-            Ending::Same { seen } => Outcome::Same { seen },
-            Ending::Changed => Outcome::Changed,
-            Ending::Unknown(problem) => Outcome::Unknown(problem),
-            Ending::Missing(thing) => match (self.brings.get(&thing), &mark.pending) {
-                (Some(step), _) => Outcome::Pending { needs: format!("{thing}, which step {step} brings") },
-                (None, Some(step)) => Outcome::Pending { needs: format!("{thing}; after step {step}") },
-                (None, None) => Outcome::Failed(
-                    Problem::new(format!("{thing} does not exist, and no step before this one brings it"))
-                        .hint("add the step that installs it, or a `needs` on its phase"),
-                ),
-            },
-            Ending::Waits { seen } => match &mark.pending {
-                Some(step) => Outcome::Pending { needs: format!("step {step} (now: {seen})") },
-                None => Outcome::Waits { seen },
-            },
-            // Before the steps it depends on have run, a failed look proves nothing.
-            Ending::Failed(problem) => match (self.mode, mark.pending) {
-                (Mode::Preview, Some(step)) if !problem.unreachable => {
-                    Outcome::Pending { needs: format!("step {step} (now: {})", problem.message) }
-                }
-                _ => Outcome::Failed(problem),
-            },
-        };
+        let outcome = outcome::of(ended.result, self.mode, mark.pending.as_deref(), |thing| self.brings.get(thing));
         for thing in ended.provides {
             self.brings.entry(thing).or_insert_with(|| running.reference.step.clone());
         }

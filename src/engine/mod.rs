@@ -7,6 +7,7 @@ mod dispatcher;
 mod emitter;
 mod executor;
 mod marks;
+mod outcome;
 mod values;
 
 pub use dispatcher::{Engine, EngineError, Options, Report};

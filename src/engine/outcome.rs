@@ -1,0 +1,77 @@
+//! How a unit's end is told: in a preview, much that would be a failure is only not known yet. Pure.
+
+use super::executor::Ending;
+use crate::actions::Thing;
+use crate::event::{Mode, Outcome, Problem};
+
+/// The outcome of an ending. `pending` is the nearest step before it that would change something (previews only);
+/// `brings` tells which step makes a thing.
+pub fn of<'a>(
+    ending: Ending,
+    mode: Mode,
+    pending: Option<&str>,
+    brings: impl Fn(&Thing) -> Option<&'a String>,
+) -> Outcome {
+    match ending {
+        Ending::Same { seen } => Outcome::Same { seen },
+        Ending::Changed => Outcome::Changed,
+        Ending::Unknown(problem) => Outcome::Unknown(problem),
+        Ending::Missing(thing) => match (brings(&thing), pending) {
+            (Some(step), _) => Outcome::Pending { needs: format!("{thing}, which step {step} brings") },
+            (None, Some(step)) => Outcome::Pending { needs: format!("{thing}; after step {step}") },
+            (None, None) => Outcome::Failed(
+                Problem::new(format!("{thing} does not exist, and no step before this one brings it"))
+                    .hint("add the step that installs it, or a `needs` on its phase"),
+            ),
+        },
+        Ending::Waits { seen } => match pending {
+            Some(step) => Outcome::Pending { needs: format!("step {step} (now: {seen})") },
+            None => Outcome::Waits { seen },
+        },
+        // Before the steps it depends on have run, a failed look proves nothing; that nobody answers does.
+        Ending::Failed(problem) => match pending {
+            Some(step) if mode == Mode::Preview && !problem.unreachable => {
+                Outcome::Pending { needs: format!("step {step} (now: {})", problem.message) }
+            }
+            _ => Outcome::Failed(problem),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::name;
+
+    fn failed(unreachable: bool) -> Ending {
+        Ending::Failed(Problem { unreachable, ..Problem::new("no") })
+    }
+
+    #[test]
+    fn a_failed_look_counts_unless_a_step_before_it_has_yet_to_run() {
+        let told = |ending, mode, pending| name(&of(ending, mode, pending, |_| None)).to_owned();
+        assert_eq!(told(failed(false), Mode::Preview, None), "failed");
+        assert_eq!(told(failed(false), Mode::Preview, Some("a")), "pending");
+        assert_eq!(told(failed(true), Mode::Preview, Some("a")), "failed");
+        assert_eq!(told(failed(false), Mode::Run, Some("a")), "failed");
+    }
+
+    #[test]
+    fn what_is_missing_waits_for_the_step_that_brings_it() {
+        let (step, thing) = ("base".to_owned(), Thing::Namespace("mesh".into()));
+        let told = |brings, pending| of(Ending::Missing(thing.clone()), Mode::Preview, pending, |_| brings);
+        assert_eq!(
+            told(Some(&step), None),
+            Outcome::Pending { needs: "namespace mesh, which step base brings".into() }
+        );
+        assert_eq!(told(None, Some("a")), Outcome::Pending { needs: "namespace mesh; after step a".into() });
+        assert_eq!(name(&told(None, None)), "failed");
+    }
+
+    #[test]
+    fn a_wait_that_no_step_will_end_is_told_as_such() {
+        let told = |pending| of(Ending::Waits { seen: "nothing".into() }, Mode::Preview, pending, |_| None);
+        assert_eq!(told(None), Outcome::Waits { seen: "nothing".into() });
+        assert_eq!(told(Some("a")), Outcome::Pending { needs: "step a (now: nothing)".into() });
+    }
+}
