@@ -42,6 +42,9 @@ plug_in() {
     ip link add "v-$host" netns "$LAPTOP" type veth peer name eth0 netns "$space"
     ip -n "$LAPTOP" link set "v-$host" master lan up
     ip -n "$space" link set lo up
+    # A host keeps its hardware address over a boot: with a new one, those who remember the old
+    # one would talk past it for up to a minute.
+    ip -n "$space" link set eth0 address "$(printf '02:00:00:00:00:%02x' "${ADDRESS[$host]##*.}")"
     ip -n "$space" addr add "${ADDRESS[$host]}/24" dev eth0
     ip -n "$space" link set eth0 up
     # Without a default route the kubelet finds no address and kube-proxy no way to a Service.

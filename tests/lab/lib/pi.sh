@@ -35,7 +35,7 @@ pi_power_off() {
 pi_answers() { on_pi "$1" true; }
 
 pi_wait() {
-    wait_until "${2:-20}" pi_answers "$1" ||
+    wait_until "${2:-60}" pi_answers "$1" ||
         die "$1 does not answer on SSH" "$LAST_SEEN" \
             "its boot failed, or its cable is cut" "tail $STATE/pis/$1/boot.log $STATE/pis/$1/disk/var/log/sshd.log"
 }
