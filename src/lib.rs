@@ -1,7 +1,7 @@
 //! `rollout` rolls systems out: a flat TOML plan, run as a graph over SSH, Kubernetes, Helm and Vault.
 //!
 //! Arrows point down this list only: [`cli`] → [`ui`] → [`engine`] → [`journal`] → [`graph`] → [`actions`] → [`connect`] →
-//! [`plan`] → [`inventory`] → [`event`], [`diff`], [`document`], [`finding`], [`secret`], [`template`].
+//! [`plan`] → [`inventory`] → [`event`], [`diff`], [`digest`], [`document`], [`finding`], [`secret`], [`template`].
 
 #![warn(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 
@@ -9,6 +9,7 @@ pub mod actions;
 pub mod cli;
 pub mod connect;
 pub mod diff;
+pub mod digest;
 pub mod document;
 pub mod engine;
 pub mod event;

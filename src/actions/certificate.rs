@@ -2,10 +2,10 @@
 //!
 //! Pure: no network and no clock. Signatures are verified, names alone prove nothing.
 
+use crate::digest;
 use jiff::Timestamp;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::secret::Secret;
@@ -81,7 +81,7 @@ impl Certificate {
             not_after: time(x509.validity().not_after.timestamp()),
             is_ca: constraints.as_ref().is_some_and(|c| c.value.ca),
             path_length: constraints.and_then(|c| c.value.path_len_constraint),
-            fingerprint: Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect(),
+            fingerprint: digest::sha256(der),
             der: der.to_vec(),
         })
     }

@@ -4,9 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::{Journal, JournalError, read};
+use crate::digest;
 use crate::event::{Event, Kind, Summary};
 
 /// The journals of one plan with one inventory.
@@ -55,11 +54,9 @@ impl Store {
     /// When the folder cannot be made.
     pub fn open(plan: &Path, name: &str, inventory: Option<&Path>) -> Result<Self, JournalError> {
         let canonical = |p: &Path| p.canonicalize().unwrap_or_else(|_| p.to_owned());
-        let mut hash = Sha256::new();
-        hash.update(canonical(plan).as_os_str().as_encoded_bytes());
-        hash.update([0]);
-        hash.update(inventory.map(canonical).unwrap_or_default().as_os_str().as_encoded_bytes());
-        let hash: String = hash.finalize().iter().take(4).map(|b| format!("{b:02x}")).collect();
+        let inventory = inventory.map(canonical).unwrap_or_default();
+        let paths = [canonical(plan).as_os_str().as_encoded_bytes(), inventory.as_os_str().as_encoded_bytes()].join(&0);
+        let hash = &digest::sha256(&paths)[..8];
         let folder = state_dir().join(format!("{name}-{hash}"));
         std::fs::create_dir_all(&folder).map_err(|source| JournalError::Io { path: folder.clone(), source })?;
         Ok(Self { folder })

@@ -1,10 +1,10 @@
 //! Filters beyond Jinja's own: encodings, YAML and JSON both ways, shell quoting, checksums, paths.
 
+use crate::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind, Value};
-use sha2::{Digest as _, Sha256};
 
 /// Adds all of them.
 pub(super) fn add(env: &mut Environment<'_>) {
@@ -16,7 +16,7 @@ pub(super) fn add(env: &mut Environment<'_>) {
     env.add_filter("to_json", to_json);
     env.add_filter("from_json", from_json);
     env.add_filter("quote", quote);
-    env.add_filter("sha256", |text: &str| hex(&Sha256::digest(text)));
+    env.add_filter("sha256", |text: &str| digest::sha256(text.as_bytes()));
     env.add_filter("basename", |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned());
     env.add_filter("dirname", |path: &str| path.rsplit_once('/').map_or("", |(dir, _)| dir).to_owned());
 }
@@ -54,10 +54,6 @@ fn from_json(text: &str) -> Result<Value, Error> {
 
 fn quote(text: &str) -> Result<String, Error> {
     shlex::try_quote(text).map(std::borrow::Cow::into_owned).map_err(|e| refuse("quote", e))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

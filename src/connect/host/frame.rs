@@ -64,7 +64,7 @@ pub fn fed(payload: &[u8], script: &str) -> String {
 
 /// 128 random bits in hex, so that no output can have a marker in it by chance or by intent.
 pub fn nonce() -> String {
-    super::hex(&rand::random::<[u8; 16]>())
+    crate::digest::hex(&rand::random::<[u8; 16]>())
 }
 
 /// Cuts a stream at the markers.
@@ -184,7 +184,7 @@ impl Capture {
 
     fn finish(mut self) -> Output {
         self.trim();
-        Output { tail: self.tail, length: self.length, sha256: super::hex(&self.hash.finalize()) }
+        Output { tail: self.tail, length: self.length, sha256: crate::digest::hex(&self.hash.finalize()) }
     }
 }
 

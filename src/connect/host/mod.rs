@@ -36,6 +36,8 @@ pub use types::{
     WriteFile,
 };
 
+pub use crate::digest::sha256;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -108,14 +110,4 @@ fn controller() -> Arc<Host> {
         port: None,
         vars: serde_json::Map::new(),
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// SHA-256 of bytes, lower-case hex.
-pub fn sha256(bytes: &[u8]) -> String {
-    use sha2::Digest as _;
-    hex(&sha2::Sha256::digest(bytes))
 }
