@@ -8,13 +8,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::release::rules;
+use super::chart;
 use super::values::{Templates, merged};
 use super::workloads::{Made, made};
 use crate::actions::kube::room::{Quantity, Room, Round, Workload};
 use crate::actions::kube::unexpected;
 use crate::actions::{Action, Spec, Verdict};
-use crate::connect::helm::{self, Asked, Chart, Values};
+use crate::connect::helm::{self, Asked, Values};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Place, Role};
@@ -57,11 +57,7 @@ impl Capacity {
         Asked {
             release: self.release.clone(),
             namespace: self.namespace.clone(),
-            chart: Chart {
-                name: self.chart.clone(),
-                repository: self.repo.clone().filter(|r| !r.is_empty()),
-                version: self.version.clone().filter(|v| !v.is_empty()),
-            },
+            chart: chart::reference(&self.chart, self.repo.as_ref(), self.version.as_ref()),
             values: Values(merged(&self.values, &self.set).unwrap_or_default()),
             skip_crds: false,
         }
@@ -71,10 +67,7 @@ impl Capacity {
         let Some((Fact::Helm(helm::Fact::Rendered(rendered)), cluster)) = facts.split_first() else {
             return Err(unexpected());
         };
-        let rendered = rendered.as_ref().map_err(|why| {
-            let hint = "check chart, repo and version (`helm search repo`, `helm show chart`) and the values";
-            Verdict::Blocked(Problem::new(format!("the chart can not be rendered: {why}")).hint(hint))
-        })?;
+        let rendered = rendered.as_ref().map_err(|why| chart::unrenderable(why))?;
         let mut made = made(&rendered.objects, &self.namespace);
         let own: Vec<Workload> = made.iter().map(|m| m.by.clone()).collect();
         let room = Room::seen(cluster, &own, self.headroom.unwrap_or_default()).ok_or_else(unexpected)?;
@@ -148,9 +141,8 @@ values = "templates/istiod-values.yaml.j2"
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        rules(&self.chart, self.repo.as_deref(), self.version.as_deref())?;
-        let merged = merged(&self.values, &self.set);
-        merged.map(drop).map_err(|(pointer, message)| ParamError { pointer, message })
+        chart::check_reference(&self.chart, self.repo.as_deref(), self.version.as_deref())?;
+        chart::check_values(&self.values, &self.set)
     }
 }
 

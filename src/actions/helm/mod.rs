@@ -1,6 +1,7 @@
 //! Actions on Helm releases.
 
 mod capacity;
+mod chart;
 mod difference;
 mod release;
 mod values;

@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::difference;
 use super::values::{Templates, merged};
+use super::{chart, difference};
 use crate::actions::{Action, Spec, Thing, Verdict};
-use crate::connect::helm::{self, Asked, Chart, State, Upgrade, Values};
+use crate::connect::helm::{self, Asked, State, Upgrade, Values};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
@@ -88,11 +88,7 @@ impl Release {
         Asked {
             release: self.release.clone(),
             namespace: self.namespace.clone(),
-            chart: Chart {
-                name: self.chart.clone(),
-                repository: self.repo.clone().filter(|r| !r.is_empty()),
-                version: self.version.clone().filter(|v| !v.is_empty()),
-            },
+            chart: chart::reference(&self.chart, self.repo.as_ref(), self.version.as_ref()),
             values: Values(values),
             skip_crds: self.skip_crds,
         }
@@ -174,10 +170,7 @@ impl Action for Release {
         }
         let rendered = match &state.rendered {
             Some(Ok(rendered)) => rendered,
-            Some(Err(why)) => {
-                let hint = "check chart, repo and version (`helm search repo`, `helm show chart`) and the values";
-                return Verdict::Blocked(Problem::new(format!("the chart can not be rendered: {why}")).hint(hint));
-            }
+            Some(Err(why)) => return chart::unrenderable(why),
             None => return crate::actions::kube::unexpected(),
         };
         if let Some((group, kind)) = state.unserved.first() {
@@ -266,28 +259,9 @@ timeout = "5m"
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        rules(&self.chart, self.repo.as_deref(), self.version.as_deref())?;
-        let merged = merged(&self.values, &self.set);
-        merged.map(drop).map_err(|(pointer, message)| ParamError { pointer, message })
+        chart::check_reference(&self.chart, self.repo.as_deref(), self.version.as_deref())?;
+        chart::check_values(&self.values, &self.set)
     }
-}
-
-/// The rules of a chart reference.
-pub(super) fn rules(chart: &str, repo: Option<&str>, version: Option<&str>) -> Result<(), ParamError> {
-    let error =
-        |pointer: &str, message: &str| Err(ParamError { pointer: pointer.to_owned(), message: message.to_owned() });
-    let is_range = |v: &&str| !v.contains("{{") && v.contains(|c: char| "^~<>=*|, ".contains(c));
-    if version.filter(is_range).is_some() {
-        return error("/version", "an exact version is needed, such as 1.27.0: with a range two runs may differ");
-    }
-    let Some(repo) = repo.filter(|r| !r.is_empty()) else { return Ok(()) };
-    if chart.contains('/') && !chart.contains("{{") {
-        return error("/chart", "with repo, the chart is a plain name");
-    }
-    if repo.split_once("://").is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|host| host.contains('@'))) {
-        return error("/repo", "no credentials in the URL: use `helm repo add` or `helm registry login`");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
