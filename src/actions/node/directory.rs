@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::effects::{diff_attributes, file_at, in_turn, look};
-use super::params::{Mode, check_path, refuse, trimmed};
+use super::params::{self, Mode, check_path, refuse, trimmed};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, FileKind, Read};
 use crate::connect::{Done, Effect, Fact, Probe};
@@ -78,7 +78,7 @@ owner = "trading"
 
 impl Directory {
     fn attributes(&self) -> Attributes {
-        Attributes { mode: self.mode.map(|m| m.0), owner: self.owner.clone(), group: self.group.clone() }
+        params::attributes(self.mode, self.owner.as_ref(), self.group.as_ref())
     }
 }
 

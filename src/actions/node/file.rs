@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::content::{Wanted, text_delta};
 use super::effects::{diff_attributes, file_at, in_turn, look};
-use super::params::{Mode, check_path, refuse, trimmed};
+use super::params::{self, Mode, check_file_path, refuse, trimmed};
 use crate::actions::{Action, PlainFile, Spec, Verdict};
 use crate::connect::host::{self, Attributes, FileKind, Read};
 use crate::connect::{Done, Effect, Fact, Probe};
@@ -82,10 +82,7 @@ mode = "0644"
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        check_path("path", &self.path)?;
-        if self.path.ends_with('/') {
-            return refuse("path", "the path of a file does not end with a slash");
-        }
+        check_file_path("path", &self.path)?;
         let has_source = !self.source.path.is_empty();
         if self.content.is_some() && has_source {
             return refuse("source", "give either `content` or `source`");
@@ -122,7 +119,7 @@ pub fn check_validate(validate: Option<&str>) -> Result<(), ParamError> {
 
 impl File {
     fn attributes(&self) -> Attributes {
-        Attributes { mode: self.mode.map(|m| m.0), owner: self.owner.clone(), group: self.group.clone() }
+        params::attributes(self.mode, self.owner.as_ref(), self.group.as_ref())
     }
 
     /// `None`: the content is not this step's business.

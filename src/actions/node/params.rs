@@ -6,6 +6,7 @@ use std::fmt::Display;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
+use crate::connect::host::Attributes;
 use crate::plan::ParamError;
 
 /// Permission bits, written as a string of octal digits: `"0644"` and `"644"` are the same.
@@ -126,6 +127,20 @@ pub fn check_path(parameter: &str, path: &str) -> Result<(), ParamError> {
         return refuse(parameter, format!("\"{path}\" must say where it leads without `..`"));
     }
     Ok(())
+}
+
+/// Refuses what cannot be the path of a file.
+pub fn check_file_path(parameter: &str, path: &str) -> Result<(), ParamError> {
+    check_path(parameter, path)?;
+    if path.ends_with('/') {
+        return refuse(parameter, "the path of a file does not end with a slash");
+    }
+    Ok(())
+}
+
+/// Mode and owners as the connection takes them; what is not given stays as it is.
+pub fn attributes(mode: Option<Mode>, owner: Option<&String>, group: Option<&String>) -> Attributes {
+    Attributes { mode: mode.map(|m| m.0), owner: owner.cloned(), group: group.cloned() }
 }
 
 /// A path without slashes at its end: with one, a link would be taken for where it points.

@@ -7,9 +7,9 @@ use serde_json::json;
 use super::content::Wanted;
 use super::effects::{file_at, in_turn, look};
 use super::file::check_validate;
-use super::params::{Mode, check_path, refuse};
+use super::params::{self, Mode, check_file_path};
 use crate::actions::{Action, Spec, TemplateFile, Verdict};
-use crate::connect::host::{Attributes, Read};
+use crate::connect::host::Read;
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Place, Role};
@@ -59,10 +59,7 @@ mode = "0644"
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        check_path("path", &self.path)?;
-        if self.path.ends_with('/') {
-            return refuse("path", "the path of a file does not end with a slash");
-        }
+        check_file_path("path", &self.path)?;
         check_validate(self.validate.as_deref())
     }
 }
@@ -72,11 +69,7 @@ impl Template {
         Wanted {
             path: &self.path,
             content: &self.template.content,
-            attributes: Attributes {
-                mode: self.mode.map(|m| m.0),
-                owner: self.owner.clone(),
-                group: self.group.clone(),
-            },
+            attributes: params::attributes(self.mode, self.owner.as_ref(), self.group.as_ref()),
             backup: self.backup,
             validate: self.validate.as_deref(),
         }
