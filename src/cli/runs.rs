@@ -22,9 +22,8 @@ pub struct Args {
 
 /// Lists the runs, oldest first.
 pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
-    let mut runs: Vec<RunInfo> = Store::all().iter().flat_map(Store::runs).collect();
+    let mut runs = Store::all_runs();
     runs.retain(|r| args.plan.as_ref().is_none_or(|plan| r.plan == *plan));
-    runs.sort_by(|a, b| a.id.cmp(&b.id));
     let shown = &runs[runs.len().saturating_sub(args.limit)..];
     if terminal.format == Format::Json {
         terminal.json(&shown.iter().map(record).collect::<Vec<_>>())?;

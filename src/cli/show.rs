@@ -37,8 +37,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
 }
 
 fn find(wanted: Option<&str>) -> Result<RunInfo, Failure> {
-    let mut runs: Vec<RunInfo> = Store::all().iter().flat_map(Store::runs).collect();
-    runs.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut runs = Store::all_runs();
     let hint = "`rollout runs` lists them";
     let Some(wanted) = wanted else {
         let none = || Failure::usage(Problem::new("nothing has run here yet"));

@@ -63,9 +63,16 @@ impl Store {
     }
 
     /// The stores of all plans.
-    pub fn all() -> Vec<Self> {
+    fn all() -> Vec<Self> {
         let entries = std::fs::read_dir(state_dir()).into_iter().flatten().flatten();
         entries.map(|e| e.path()).filter(|p| p.is_dir()).map(|folder| Self { folder }).collect()
+    }
+
+    /// The runs of all plans, oldest first; damaged ones are left out.
+    pub fn all_runs() -> Vec<RunInfo> {
+        let mut runs: Vec<RunInfo> = Self::all().iter().flat_map(Self::runs).collect();
+        runs.sort_by(|a, b| a.id.cmp(&b.id));
+        runs
     }
 
     /// The folder.
