@@ -175,10 +175,7 @@ impl Engine {
             units,
             resumed_from: self.resumed_from,
         })?;
-        let walked = state.walk(&mut interrupts, told).await;
-        if let Err(error) = walked {
-            return Err(error.into());
-        }
+        state.walk(&mut interrupts, told).await?;
         let report = state.report.clone();
         state.emitter.emit(Kind::RunFinished {
             summary: report.summary.clone(),
@@ -312,7 +309,8 @@ impl State {
         let Some(kind) = self.registry.kind(&step.action.value).copied() else {
             return ends(Outcome::Failed(Problem::new(format!("no action is named {}", step.action.value))));
         };
-        if let Some(needs) = self.values.reads(&step).iter().find(|s| self.unknown_outputs.contains(*s)) {
+        let reads = self.values.reads(&step);
+        if let Some(needs) = reads.iter().find(|s| self.unknown_outputs.contains(*s)) {
             return ends(Outcome::Pending { needs: format!("outputs of step {needs}") });
         }
         if let Some(when) = &step.when {
@@ -322,7 +320,7 @@ impl State {
                 Err(problem) => return ends(Outcome::Failed(prefixed("when", problem))),
             }
         }
-        let params = match self.values.resolve(&step, host) {
+        let params = match self.values.resolve(&step, host, &reads) {
             Ok(params) => params,
             Err(problem) => return ends(Outcome::Failed(problem)),
         };

@@ -3,11 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
+use crate::digest;
 use crate::event::{Outputs, Problem};
 use crate::inventory::Host;
-use crate::plan::{Catalog, Kind, Scope, Step, template_name};
+use crate::plan::{Catalog, FileKind, Kind, Scope, Step, template_name};
 use crate::template::{Context, Names, TemplateError, Templates, is_template};
 
 /// Variables, and the outputs of finished steps.
@@ -63,12 +63,12 @@ impl Values {
         self.templates.is_true(expression, &self.context(host, &reads)).map_err(|e| problem(&e))
     }
 
-    /// A step's parameters, rendered, with the files that they name read in.
+    /// A step's parameters, rendered, with the files that they name read in. `reads` is what [`Values::reads`] says of it.
     ///
     /// # Errors
     /// When a template fails or a file cannot be read.
-    pub fn resolve(&self, step: &Step, host: Option<&Host>) -> Result<Value, Problem> {
-        let context = self.context(host, &self.reads(step));
+    pub fn resolve(&self, step: &Step, host: Option<&Host>, reads: &BTreeSet<String>) -> Result<Value, Problem> {
+        let context = self.context(host, reads);
         let raw = Value::Object(step.params.clone());
         let mut params = self.templates.render_value(&raw, &context).map_err(|e| problem(&e))?;
         self.read_files(&mut params, &step.action.value, &context)?;
@@ -79,10 +79,10 @@ impl Values {
         let Some((files, params)) = self.files.get(action).zip(params.as_object_mut()) else { return Ok(()) };
         for (name, value) in params {
             match (files.0.get(name), value) {
-                (Some(format), value @ Value::String(_)) => self.read_file(value, *format, context)?,
-                (Some(format), Value::Array(items)) => {
+                (Some(kind), value @ Value::String(_)) => self.read_file(value, *kind, context)?,
+                (Some(kind), Value::Array(items)) => {
                     for item in items {
-                        self.read_file(item, *format, context)?;
+                        self.read_file(item, *kind, context)?;
                     }
                 }
                 _ => {}
@@ -91,12 +91,12 @@ impl Values {
         Ok(())
     }
 
-    fn read_file(&self, value: &mut Value, format: Format, context: &Context) -> Result<(), Problem> {
+    fn read_file(&self, value: &mut Value, kind: FileKind, context: &Context) -> Result<(), Problem> {
         let Some(path) = value.as_str().filter(|p| !p.is_empty()).map(str::to_owned) else { return Ok(()) };
         let text = self.templates.read(&path).map_err(|e| problem(&e))?;
-        let content = match format {
-            Format::Template => self.templates.render(&path, &text, context).map_err(|e| problem(&e))?,
-            Format::Plain => text,
+        let content = match kind {
+            FileKind::Template => self.templates.render(&path, &text, context).map_err(|e| problem(&e))?,
+            FileKind::Plain => text,
         };
         *value = json!({ "path": path, "content": content });
         Ok(())
@@ -135,32 +135,24 @@ pub fn definition(step: &Step, params: &Value, host: Option<&Host>) -> String {
         "become": step.r#become,
     })
     .to_string();
-    Sha256::digest(text.as_bytes()).iter().take(16).map(|b| format!("{b:02x}")).collect()
+    digest::sha256(text.as_bytes())[..32].to_owned()
 }
 
 fn step_names(names: &Names) -> BTreeSet<String> {
     names.outputs().into_iter().map(|output| output.step).collect()
 }
 
-/// The parameters of an action that name files, from its schema.
-struct FileParams(HashMap<String, Format>);
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Template,
-    Plain,
-}
+/// The parameters of an action that name files.
+struct FileParams(HashMap<String, FileKind>);
 
 impl FileParams {
     fn of(kind: &Kind) -> Self {
-        let schema = (kind.schema)();
-        let properties = schema["properties"].as_object().into_iter().flatten();
-        Self(properties.filter_map(|(name, property)| Some((name.clone(), format(property)?))).collect())
+        Self(kind.params().into_iter().filter_map(|param| Some((param.name, param.file?))).collect())
     }
 
     /// The template files that parameters name, as far as the paths are no templates themselves.
     fn template_paths(&self, params: &Value) -> Vec<String> {
-        let named = self.0.iter().filter(|(_, format)| **format == Format::Template);
+        let named = self.0.iter().filter(|(_, kind)| **kind == FileKind::Template);
         named
             .flat_map(|(name, _)| match &params[name.as_str()] {
                 Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
@@ -170,17 +162,6 @@ impl FileParams {
             .map(str::to_owned)
             .collect()
     }
-}
-
-/// The format of a property, of its items, or of one of its alternatives.
-fn format(property: &Value) -> Option<Format> {
-    match property["format"].as_str() {
-        Some("template") => return Some(Format::Template),
-        Some("file") => return Some(Format::Plain),
-        _ => {}
-    }
-    let alternatives = property["anyOf"].as_array().into_iter().flatten();
-    property.get("items").and_then(format).or_else(|| alternatives.clone().find_map(format))
 }
 
 fn problem(error: &TemplateError) -> Problem {
