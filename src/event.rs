@@ -3,6 +3,7 @@
 //! Step events always arrive; [`Kind::Progress`] may be dropped. Everything in an event is already redacted.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -11,14 +12,16 @@ use serde::{Deserialize, Serialize};
 use crate::diff::Diff;
 
 /// The version of the event format; raised when a reader of an older version would misread an event.
-pub const VERSION: u32 = 1;
+///
+/// 1: runs, units, retries. 2: what a run takes over from the one before, handlers, undo.
+pub const VERSION: u32 = 2;
 
 /// One thing that happened in a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Format version, see [`VERSION`].
     pub v: u32,
-    /// Position in the run's stream, from 0.
+    /// Position in the run's stream; rises, with gaps where an event was for the journal only.
     pub seq: u64,
     /// Wall-clock time; for people, never for decisions.
     #[schemars(with = "String", extend("format" = "date-time"))]
@@ -31,6 +34,32 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Kind {
+    /// What an earlier run recorded of a unit, taken over; stands before the run's start. Only in journals.
+    Remembered {
+        /// The unit.
+        unit: UnitRef,
+        /// Hash of the definition that ran.
+        definition: String,
+        /// How it stands.
+        standing: Standing,
+        /// Its outputs, when it ended well.
+        outputs: Outputs,
+        /// When it ended well last, on the clock of [`Kind::Remembered`]: a count of records, over all runs that this
+        /// one goes on from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        done: Option<u64>,
+        /// When it may have changed something last, on the same clock.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        touched: Option<u64>,
+    },
+    /// A changed unit asks for a handler, which must then run sooner or later, by this run or a later one. Before the
+    /// run's start: taken over from an earlier one.
+    Notified {
+        /// The handler's unit.
+        handler: UnitRef,
+        /// Who asks.
+        by: UnitRef,
+    },
     /// The run begins.
     RunStarted {
         /// The run's id.
@@ -43,6 +72,16 @@ pub enum Kind {
         units: usize,
         /// The run that this one goes on from.
         resumed_from: Option<String>,
+        /// What it was asked to run; absent in version 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<Source>,
+    },
+    /// What an earlier run recorded of a unit no longer counts, since the plan was edited.
+    Dropped {
+        /// The unit.
+        unit: UnitRef,
+        /// Why.
+        why: String,
     },
     /// A unit begins; durable before anything of it is sent out.
     UnitStarted {
@@ -52,6 +91,9 @@ pub enum Kind {
         definition: String,
         /// From 1.
         attempt: u32,
+        /// In a run that goes on from another one: why it is not kept; absent when it never ran.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
     /// What a unit sees or does right now, e.g. what a wait last saw. May be dropped.
     Progress {
@@ -88,6 +130,13 @@ pub enum Kind {
         /// Seconds since it started.
         elapsed: f64,
     },
+    /// What a unit did has been undone, since its phase failed.
+    Undone {
+        /// The unit.
+        unit: UnitRef,
+        /// The unit that undid it.
+        by: UnitRef,
+    },
     /// The run ended.
     RunFinished {
         /// The counts.
@@ -98,10 +147,43 @@ pub enum Kind {
         interrupted: bool,
         /// Seconds since it started.
         elapsed: f64,
+        /// Handlers that are still to run, by a later run.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        handlers_left: Vec<UnitRef>,
+        /// Units whose work should have been undone and was not.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        stuck: Vec<UnitRef>,
     },
     /// An event of a newer version.
     #[serde(other)]
     Unknown,
+}
+
+/// What a run was asked for: enough to ask for it again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Source {
+    /// The plan's file.
+    pub plan: PathBuf,
+    /// The inventory's file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inventory: Option<PathBuf>,
+    /// Selections and variables, as on the command line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<String>,
+}
+
+/// How a unit stands, as far as it is on record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It ended well.
+    Succeeded,
+    /// It ended badly; what it did is known.
+    Failed,
+    /// It was started, and how it ended is not known.
+    Unknown,
+    /// It ended well, and was undone.
+    Undone,
 }
 
 /// Whether a run may change anything.
@@ -127,6 +209,17 @@ pub struct UnitRef {
     /// Host name, for steps with `hosts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+}
+
+impl UnitRef {
+    /// Whether a person who writes `step`, `phase/step`, `step@host` or `phase/step@host` means this unit.
+    pub fn is_meant_by(&self, name: &str) -> bool {
+        let (name, host) = name.split_once('@').map_or((name, None), |(name, host)| (name, Some(host)));
+        let (phase, step) = name.split_once('/').map_or((None, name), |(phase, step)| (Some(phase), step));
+        self.step == step
+            && phase.is_none_or(|phase| self.phase == phase)
+            && host.is_none_or(|host| self.host.as_deref() == Some(host))
+    }
 }
 
 impl std::fmt::Display for UnitRef {

@@ -21,6 +21,9 @@ pub use registry::{Registry, Spec};
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
@@ -46,6 +49,12 @@ pub trait Action: Send + Sync {
         false
     }
 
+    /// What to do when it was cut off in the middle and nobody can tell whether it took effect; `None` where the probes
+    /// tell, which is the rule. Of two calls by mistake the second one must do no harm then.
+    fn cut_off(&self) -> Option<OnInterrupt> {
+        None
+    }
+
     /// Values for later steps; called when the step ended well, with the last facts.
     fn outputs(&self, _facts: &[Fact], _done: &[Done]) -> Outputs {
         Outputs::new()
@@ -65,6 +74,16 @@ pub trait Action: Send + Sync {
     fn printed(&self, _done: &[Done]) -> String {
         String::new()
     }
+}
+
+/// `on_interrupt` of an action whose effect leaves no trace that could be looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnInterrupt {
+    /// Run it again: that does no harm.
+    Rerun,
+    /// Stop, and let a person look.
+    Stop,
 }
 
 /// What an action says of the facts.

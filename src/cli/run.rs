@@ -1,6 +1,6 @@
 //! `rollout run PLAN` and its dry run, `rollout plan PLAN`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -13,7 +13,7 @@ use super::{load, signals};
 use crate::actions::Registry;
 use crate::connect::Real;
 use crate::engine::{self, Engine, Report, Values};
-use crate::event::{Mode, Problem};
+use crate::event::{Mode, Problem, Source};
 use crate::graph::Graph;
 use crate::journal::{Journal, JournalError, Lock, LockError, Memory, RunState, Store, new_run_id};
 use crate::ui::{self, DiffStyle, Style, Text};
@@ -108,10 +108,14 @@ fn go(args: &Common, mode: Mode, fresh: bool, options: &Options, terminal: &Term
     })
     .map_err(|e| Failure::usage(Problem::new(e.to_string())))?;
 
-    let id = new_run_id();
     let past = match mode {
-        Mode::Preview => Past::default(),
-        Mode::Run => Past::open(&loaded, &id, fresh).map_err(|e| locked(e, &args.plan))?,
+        Mode::Preview => Past { id: new_run_id(), ..Past::default() },
+        Mode::Run => Past::open(&loaded, fresh).map_err(|e| locked(e, &args.plan))?,
+    };
+    let source = Source {
+        plan: absolute(&loaded.plan.source.path),
+        inventory: loaded.inventory.path.as_deref().map(absolute),
+        arguments: Vec::new(),
     };
     let style = match (terminal.format, std::io::IsTerminal::is_terminal(&std::io::stderr())) {
         (Format::Json, _) => Style::Json,
@@ -134,7 +138,9 @@ fn go(args: &Common, mode: Mode, fresh: bool, options: &Options, terminal: &Term
             plan: Arc::new(loaded.plan),
             world: world.clone(),
             mode,
-            run: id,
+            run: past.id,
+            source: Some(source),
+            faults: Arc::new(()),
             journal: past.journal,
             resumed_from: past.resumed_from,
             memory: past.memory,
@@ -163,9 +169,14 @@ fn go(args: &Common, mode: Mode, fresh: bool, options: &Options, terminal: &Term
     report
 }
 
+fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
 /// What is on record of this plan, and the right to add to it.
 #[derive(Default)]
 struct Past {
+    id: String,
     lock: Option<Lock>,
     journal: Option<Journal>,
     memory: Memory,
@@ -173,19 +184,29 @@ struct Past {
 }
 
 impl Past {
-    /// A run that ended well is over; any other is gone on from, unless a fresh start is asked for.
-    fn open(loaded: &load::Loaded, id: &str, fresh: bool) -> Result<Self, LockError> {
+    /// A run that ended well is over but for its open ends; any other is gone on from, unless a fresh start is asked for.
+    fn open(loaded: &load::Loaded, fresh: bool) -> Result<Self, LockError> {
         let store = Store::open(&loaded.plan.source.path, &loaded.plan.name.value, loaded.inventory.path.as_deref())?;
-        let lock = Lock::take(store.folder(), id)?;
+        let id = store.new_run_id();
+        let lock = Lock::take(store.folder(), &id)?;
         let mut past = Self { lock: Some(lock), ..Self::default() };
-        if !fresh
-            && let Some((info, events)) = store.latest()?
-            && info.state != RunState::Succeeded
-        {
-            past.memory = Memory::of(&events);
-            past.resumed_from = Some(info.id);
+        // Named only now: the run that held the lock until then may have begun after the first look.
+        past.id = store.new_run_id();
+        let latest = match store.latest() {
+            Err(error) if fresh && !matches!(error, JournalError::Io { .. }) => None,
+            latest => latest?,
+        };
+        if let Some((info, events)) = latest {
+            let memory = Memory::of(&events);
+            past.memory = match info.state {
+                _ if fresh => memory.handlers_only(),
+                RunState::Succeeded => memory.open_ends(),
+                _ => memory,
+            };
+            let goes_on = !fresh && (info.state != RunState::Succeeded || !past.memory.is_empty());
+            past.resumed_from = goes_on.then_some(info.id);
         }
-        past.journal = Some(store.create(id)?);
+        past.journal = Some(store.create(&past.id)?);
         Ok(past)
     }
 }

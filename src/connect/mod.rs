@@ -14,7 +14,7 @@ pub mod tls;
 pub mod vault;
 
 use std::sync::Arc;
-use std::time::Instant;
+use tokio::time::Instant;
 
 use async_trait::async_trait;
 

@@ -3,102 +3,36 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use petgraph::graph::NodeIndex;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 
 use super::emitter::Emitter;
 use super::executor::{Ended, Job, Note};
+use super::faults::{Faults, Point};
 use super::marks::Mark;
 use super::outcome;
-use super::values::{self, Values};
+use super::owed::{Called, Owed};
+use super::turn::Turn;
+use super::undo::FailedPhases;
+use super::values::Values;
+use super::{Options, Report};
 use crate::actions::{Registry, Thing};
-use crate::connect::{Target, World};
+use crate::connect::World;
 use crate::diff::Diff;
-use crate::event::{Event, Kind, Mode, Outcome, Outputs, Problem, Summary, UnitRef, seconds};
+use crate::event::{Kind, Mode, Outcome, Outputs, Problem, UnitRef, seconds};
 use crate::graph::{Graph, Node, Unit};
-use crate::journal::{Decision, Journal, JournalError, Memory, decide};
-use crate::plan::{Catalog, Plan, Role, Step};
+use crate::journal::{JournalError, Memory, NOW};
+use crate::plan::{Catalog, Part, Plan, Role};
 use crate::secret::MASK;
 
-/// A run, ready to go.
-pub struct Engine {
-    /// What to do.
-    pub plan: Arc<Plan>,
-    /// Its units.
-    pub graph: Graph,
-    /// The code of its actions.
-    pub registry: Arc<Registry>,
-    /// What templates see.
-    pub values: Values,
-    /// Where probes and effects go.
-    pub world: Arc<dyn World>,
-    /// Preview or run.
-    pub mode: Mode,
-    /// The run's id.
-    pub run: String,
-    /// Where events are kept; none for previews.
-    pub journal: Option<Journal>,
-    /// The run that this one goes on from.
-    pub resumed_from: Option<String>,
-    /// What that run did.
-    pub memory: Memory,
-    /// Limits and selections.
-    pub options: Options,
-    /// Takes the events.
-    pub readers: mpsc::UnboundedSender<Event>,
-    /// How often the user asked to stop: once finishes what runs, twice cancels it.
-    pub interrupts: watch::Receiver<u8>,
-}
-
-/// Limits and selections.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Units at a time.
-    pub parallel: usize,
-    /// Deadline of a step that has none of its own.
-    pub timeout: Duration,
-    /// Phases to run; empty: all.
-    pub only: Vec<String>,
-    /// Phases to leave out.
-    pub skip: Vec<String>,
-    /// Steps to run: those that have one of these tags; empty: all.
-    pub tags: Vec<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { parallel: 64, timeout: Duration::from_secs(300), only: Vec::new(), skip: Vec::new(), tags: Vec::new() }
-    }
-}
-
-/// How a run went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// The counts.
-    pub summary: Summary,
-    /// Whether every unit ended well.
-    pub ok: bool,
-    /// Whether the user ended it.
-    pub interrupted: bool,
-    /// Whether a failure was that somebody could not be reached.
-    pub unreachable: bool,
-}
-
-/// Why a run could not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// Nothing may be done that is not on record.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-}
-
 /// What the tasks tell the dispatcher.
-struct Told {
-    unit: UnitRef,
-    note: Note,
+pub(super) struct Told {
+    pub(super) unit: UnitRef,
+    pub(super) note: Note,
 }
 
 struct Running {
@@ -106,99 +40,93 @@ struct Running {
     reference: UnitRef,
     definition: String,
     started: Instant,
-    in_effect: Arc<AtomicBool>,
+    acted: Arc<AtomicBool>,
 }
 
-/// What is to become of a unit whose turn has come.
-enum Turn {
-    Ends(Outcome, Option<String>, Outputs),
-    Runs(Box<Job>, String),
-}
-
-struct State {
-    plan: Arc<Plan>,
-    graph: Graph,
-    registry: Arc<Registry>,
-    values: Values,
-    world: Arc<dyn World>,
-    mode: Mode,
-    memory: Memory,
-    options: Options,
-    emitter: Emitter,
-    notes: mpsc::UnboundedSender<Told>,
-    ready: VecDeque<NodeIndex>,
-    waiting: HashMap<NodeIndex, usize>,
-    marks: HashMap<NodeIndex, Mark>,
-    running: HashMap<NodeIndex, Running>,
-    skipped_phases: HashMap<usize, String>,
+pub(super) struct State {
+    pub(super) plan: Arc<Plan>,
+    pub(super) graph: Graph,
+    pub(super) registry: Arc<Registry>,
+    pub(super) values: Values,
+    pub(super) world: Arc<dyn World>,
+    pub(super) mode: Mode,
+    pub(super) memory: Memory,
+    pub(super) options: Options,
+    pub(super) faults: Arc<dyn Faults>,
+    pub(super) emitter: Emitter,
+    pub(super) notes: mpsc::UnboundedSender<Told>,
+    pub(super) ready: VecDeque<NodeIndex>,
+    pub(super) waiting: HashMap<NodeIndex, usize>,
+    pub(super) marks: HashMap<NodeIndex, Mark>,
+    pub(super) skipped_phases: HashMap<usize, String>,
     /// Preview: which step brings what is not there yet.
-    brings: HashMap<Thing, String>,
+    pub(super) brings: HashMap<Thing, String>,
     /// Preview: steps (by template name) whose outputs are not known.
-    unknown_outputs: HashSet<String>,
-    report: Report,
+    pub(super) unknown_outputs: HashSet<String>,
+    pub(super) called: Called,
+    pub(super) owed: Owed,
+    /// Units that changed something, or may have, in this run or one that it goes on from, and that are not undone.
+    pub(super) touched: HashSet<UnitRef>,
+    pub(super) failed_phases: FailedPhases,
+    pub(super) report: Report,
+    running: HashMap<NodeIndex, Running>,
+    /// Units whose end is on its way to the disk.
+    ending: Vec<UnitRef>,
 }
 
-impl Engine {
-    /// Walks the graph to its end.
-    ///
-    /// # Errors
-    /// When the journal cannot be written: the run stops, and nothing is claimed that is not on disk.
-    pub async fn run(self) -> Result<Report, EngineError> {
-        let started = Instant::now();
-        let (notes, told) = mpsc::unbounded_channel();
-        let units = self.graph.units();
-        let mut interrupts = self.interrupts;
-        let mut state = State {
-            waiting: self.graph.nodes().map(|(i, _)| (i, self.graph.needs(i))).collect(),
-            ready: self.graph.nodes().filter(|(i, _)| self.graph.needs(*i) == 0).map(|(i, _)| i).collect(),
-            plan: self.plan,
-            graph: self.graph,
-            registry: self.registry,
-            values: self.values,
-            world: self.world,
-            mode: self.mode,
-            memory: self.memory,
-            options: self.options,
-            emitter: Emitter::new(self.journal, self.readers),
+/// Units whose start is on its way to the disk.
+type Batch = Vec<(NodeIndex, Box<Job>)>;
+
+impl State {
+    pub(super) fn new(engine: super::Engine, notes: mpsc::UnboundedSender<Told>) -> Self {
+        let graph = engine.graph;
+        Self {
+            waiting: graph.nodes().map(|(i, _)| (i, graph.needs(i))).collect(),
+            ready: graph.nodes().filter(|(i, _)| graph.needs(*i) == 0).map(|(i, _)| i).collect(),
+            called: Called::new(&engine.plan, &graph),
+            owed: Owed::new(engine.memory.handlers().clone()),
+            plan: engine.plan,
+            graph,
+            registry: engine.registry,
+            values: engine.values,
+            world: engine.world,
+            mode: engine.mode,
+            memory: engine.memory,
+            options: engine.options,
+            faults: engine.faults,
+            emitter: Emitter::new(engine.journal, engine.readers),
             notes,
             marks: HashMap::new(),
             running: HashMap::new(),
             skipped_phases: HashMap::new(),
             brings: HashMap::new(),
             unknown_outputs: HashSet::new(),
-            report: Report { summary: Summary::default(), ok: true, interrupted: false, unreachable: false },
-        };
-        state.emitter.emit(Kind::RunStarted {
-            run: self.run,
-            plan: state.plan.name.value.clone(),
-            mode: state.mode,
-            units,
-            resumed_from: self.resumed_from,
-        })?;
-        state.walk(&mut interrupts, told).await?;
-        let report = state.report.clone();
-        state.emitter.emit(Kind::RunFinished {
-            summary: report.summary.clone(),
-            ok: report.ok,
-            interrupted: report.interrupted,
-            elapsed: seconds(started.elapsed()),
-        })?;
-        state.emitter.sync()?;
-        Ok(report)
+            touched: HashSet::new(),
+            failed_phases: FailedPhases::default(),
+            report: Report { ok: true, ..Report::default() },
+            ending: Vec::new(),
+        }
     }
-}
 
-impl State {
-    async fn walk(
+    /// Walks the graph to its end.
+    ///
+    /// Each turn of the loop ends with one commit: the ends of what ended and the starts of what follows become durable
+    /// together, then the starts are sent out. When the disk fails, what runs is let finish, nothing is started, and
+    /// nothing that is not on disk is told.
+    pub(super) async fn walk(
         &mut self,
         interrupts: &mut watch::Receiver<u8>,
         mut told: mpsc::UnboundedReceiver<Told>,
     ) -> Result<(), JournalError> {
         let mut tasks: JoinSet<(NodeIndex, Ended)> = JoinSet::new();
         let mut stop = *interrupts.borrow_and_update();
+        let mut broken = None;
         loop {
-            if stop == 0 {
-                self.dispatch(&mut tasks)?;
+            let batch = if stop == 0 && broken.is_none() { self.dispatch() } else { Ok(Batch::new()) };
+            let batch = batch.and_then(|batch| self.commit().map(|()| batch));
+            match batch {
+                Ok(batch) => self.spawn(batch, &mut tasks),
+                Err(error) => drop(broken.get_or_insert(error)),
             }
             if tasks.is_empty() {
                 break;
@@ -208,32 +136,62 @@ impl State {
                 Ok(()) = interrupts.changed(), if stop < 2 => {
                     stop = *interrupts.borrow_and_update();
                     if stop >= 2 {
+                        self.take_in(&mut tasks, &mut told)?;
                         tasks.shutdown().await;
                         self.cancel_running()?;
                     }
                 }
                 Some(told) = told.recv() => self.note(told)?,
                 Some(joined) = tasks.join_next() => {
-                    // A task that panicked is a defect of ours: let it be seen as what it is.
-                    let (node, ended) = joined.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
-                    while let Ok(told) = told.try_recv() {
-                        self.note(told)?;
-                    }
-                    self.end(node, ended)?;
+                    self.joined(joined, &mut told)?;
+                    self.take_in(&mut tasks, &mut told)?;
                 }
             }
         }
-        // Only an interrupt leaves nodes behind.
-        if !self.waiting.is_empty() {
+        // Only an interrupt or a broken journal leaves nodes behind.
+        if !self.waiting.is_empty() && broken.is_none() {
             self.report.interrupted = true;
             self.report.ok = false;
+        }
+        broken.map_or(Ok(()), Err)
+    }
+
+    /// Takes in what has ended meanwhile, so that one commit serves for all.
+    fn take_in(
+        &mut self,
+        tasks: &mut JoinSet<(NodeIndex, Ended)>,
+        told: &mut mpsc::UnboundedReceiver<Told>,
+    ) -> Result<(), JournalError> {
+        while let Some(joined) = tasks.try_join_next() {
+            self.joined(joined, told)?;
         }
         Ok(())
     }
 
-    /// Starts all that may start. Their starts are made durable together, before anything of them is sent out.
-    fn dispatch(&mut self, tasks: &mut JoinSet<(NodeIndex, Ended)>) -> Result<(), JournalError> {
-        let mut batch = Vec::new();
+    fn joined(
+        &mut self,
+        joined: Result<(NodeIndex, Ended), JoinError>,
+        told: &mut mpsc::UnboundedReceiver<Told>,
+    ) -> Result<(), JournalError> {
+        // A task that panicked is a defect of ours: let it be seen as what it is.
+        let (node, ended) = joined.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
+        while let Ok(told) = told.try_recv() {
+            self.note(told)?;
+        }
+        self.end(node, ended)
+    }
+
+    fn commit(&mut self) -> Result<(), JournalError> {
+        self.emitter.commit()?;
+        for unit in self.ending.drain(..) {
+            self.faults.reach(Point::AfterOutcome, &unit);
+        }
+        Ok(())
+    }
+
+    /// Prepares all that may start.
+    fn dispatch(&mut self) -> Result<Batch, JournalError> {
+        let mut batch = Batch::new();
         while self.running.len() < self.options.parallel {
             let Some(node) = self.ready.pop_front() else { break };
             match self.graph.node(node).clone() {
@@ -242,32 +200,29 @@ impl State {
                 Node::Unit(unit) => {
                     let reference = unit.reference(&self.plan);
                     match self.turn(node, &unit, &reference) {
-                        Turn::Ends(outcome, definition, outputs) => {
-                            let finished = Finished { definition, outputs, ..Finished::new(outcome) };
-                            self.finish(node, &unit, reference, finished)?;
-                        }
-                        Turn::Runs(job, definition) => {
-                            self.emitter.emit(Kind::UnitStarted {
-                                unit: reference.clone(),
-                                definition: definition.clone(),
-                                attempt: 1,
-                            })?;
-                            let in_effect = Arc::clone(&job.in_effect);
-                            let started = Instant::now();
-                            self.running.insert(node, Running { unit, reference, definition, started, in_effect });
+                        Turn::Passes => self.pass(node),
+                        Turn::Ends(finished) => self.finish(node, &unit, reference, finished)?,
+                        Turn::Runs { job, definition, why } => {
+                            self.faults.reach(Point::BeforeIntent, &reference);
+                            self.owed.start(&reference);
+                            let (of, started) = (reference.clone(), definition.clone());
+                            self.emitter.emit(Kind::UnitStarted { unit: of, definition: started, attempt: 1, why })?;
+                            let (acted, started) = (Arc::clone(&job.acted), Instant::now());
+                            self.running.insert(node, Running { unit, reference, definition, started, acted });
                             batch.push((node, job));
                         }
                     }
                 }
             }
         }
-        if !batch.is_empty() {
-            self.emitter.sync()?;
-        }
+        Ok(batch)
+    }
+
+    fn spawn(&self, batch: Batch, tasks: &mut JoinSet<(NodeIndex, Ended)>) {
         for (node, job) in batch {
+            self.faults.reach(Point::AfterIntent, &job.unit);
             tasks.spawn(async move { (node, job.run().await) });
         }
-        Ok(())
     }
 
     fn begin(&mut self, node: NodeIndex, index: usize) {
@@ -288,71 +243,6 @@ impl State {
             }
         }
         self.pass(node);
-    }
-
-    /// Decides what becomes of a unit, without asking the world.
-    fn turn(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef) -> Turn {
-        let ends = |outcome| Turn::Ends(outcome, None, Outputs::new());
-        let mark = self.marks.get(&node).cloned().unwrap_or_default();
-        if let Some(why) = self.skipped_phases.get(&unit.phase) {
-            return ends(Outcome::Skipped { why: why.clone() });
-        }
-        if let Some(needs) = mark.blocked_by {
-            return ends(Outcome::Cancelled { needs });
-        }
-        let step = self.plan.phases[unit.phase].steps[unit.step].clone();
-        let host = unit.host.as_deref();
-        let wanted = &self.options.tags;
-        if !wanted.is_empty() && !step.tags.iter().any(|tag| wanted.contains(&tag.value)) {
-            return ends(Outcome::Skipped { why: "has none of the tags".to_owned() });
-        }
-        let Some(kind) = self.registry.kind(&step.action.value).copied() else {
-            return ends(Outcome::Failed(Problem::new(format!("no action is named {}", step.action.value))));
-        };
-        let reads = self.values.reads(&step);
-        if let Some(needs) = reads.iter().find(|s| self.unknown_outputs.contains(*s)) {
-            return ends(Outcome::Pending { needs: format!("outputs of step {needs}") });
-        }
-        if let Some(when) = &step.when {
-            match self.values.holds(&when.value, host) {
-                Ok(true) => {}
-                Ok(false) => return ends(Outcome::Skipped { why: format!("when: {}", when.value) }),
-                Err(problem) => return ends(Outcome::Failed(prefixed("when", problem))),
-            }
-        }
-        let params = match self.values.resolve(&step, host, &reads) {
-            Ok(params) => params,
-            Err(problem) => return ends(Outcome::Failed(problem)),
-        };
-        let action = match self.registry.build(&step.action.value, &params) {
-            Ok(action) => action,
-            Err(error) => {
-                let parameter = error.pointer.trim_start_matches('/').replace('/', ".");
-                return ends(Outcome::Failed(prefixed(&parameter, Problem::new(error.message))));
-            }
-        };
-        let definition = values::definition(&step, &params, host);
-        let role = if action.only_looks() { Role::Check } else { kind.role };
-        if self.mode == Mode::Run {
-            let recorded = self.memory.get(reference);
-            if decide(recorded, &definition, mark.changed, role) == Decision::Keep {
-                let outputs = recorded.map(|r| r.outputs.clone()).unwrap_or_default();
-                return Turn::Ends(Outcome::Kept, Some(definition), outputs);
-            }
-        }
-        let notes = self.notes.clone();
-        let of = reference.clone();
-        let job = Job {
-            action,
-            target: Target { host: unit.host.clone(), r#become: step.r#become },
-            mode: self.mode,
-            timeout: step.timeout.unwrap_or(self.options.timeout),
-            retry: step.retry,
-            world: Arc::clone(&self.world),
-            notes: Arc::new(move |note| drop(notes.send(Told { unit: of.clone(), note }))),
-            in_effect: Arc::new(AtomicBool::new(false)),
-        };
-        Turn::Runs(Box::new(job), definition)
     }
 
     fn note(&mut self, told: Told) -> Result<(), JournalError> {
@@ -380,23 +270,24 @@ impl State {
             outputs: ended.outputs,
             output: last_lines(&ended.printed, 20),
             elapsed: running.started.elapsed(),
+            acted: running.acted.load(Ordering::SeqCst),
         };
         self.finish(node, &running.unit, running.reference, finished)
     }
 
-    /// Tasks that the user cancelled: where an effect was under way, what it did is not known.
+    /// Tasks that the user cancelled: where a change was under way, what it did is not known.
     fn cancel_running(&mut self) -> Result<(), JournalError> {
         let running: Vec<(NodeIndex, Running)> = self.running.drain().collect();
         for (node, running) in running {
             let problem = Problem::new("cancelled").hint("run the plan again to go on from here");
-            let outcome = if running.in_effect.load(Ordering::SeqCst) {
+            let acted = running.acted.load(Ordering::SeqCst);
+            let outcome = if acted {
                 Outcome::Unknown(Problem { message: "cancelled while a change was under way".to_owned(), ..problem })
             } else {
                 Outcome::Failed(problem)
             };
-            let mut finished = Finished::new(outcome);
-            finished.definition = Some(running.definition);
-            finished.elapsed = running.started.elapsed();
+            let (definition, elapsed) = (Some(running.definition), running.started.elapsed());
+            let finished = Finished { definition, elapsed, acted, ..Finished::new(outcome) };
             self.finish(node, &running.unit, running.reference, finished)?;
         }
         self.report.interrupted = true;
@@ -411,17 +302,25 @@ impl State {
         reference: UnitRef,
         finished: Finished,
     ) -> Result<(), JournalError> {
-        let step: &Step = &self.plan.phases[unit.phase].steps[unit.step];
+        let step = unit.step(&self.plan).clone();
         let role = self.registry.kind(&step.action.value).map_or(Role::Change, |k| k.role);
         let outcome = &finished.outcome;
+        let well = outcome.lets_dependents_start();
         self.report.summary.count(outcome);
         if let Outcome::Failed(problem) | Outcome::Unknown(problem) = outcome {
             self.report.unreachable |= problem.unreachable;
         }
+        let before = self.memory.get(&reference).filter(|_| role == Role::Change);
+        let (touched, unsettled) = (before.and_then(|r| r.touched), before.is_some_and(|r| r.unsettled()));
+        let ran = finished.definition.is_some();
         let mark = self.marks.entry(node).or_default();
-        if outcome.lets_dependents_start() {
+        if well {
             // A check that changed nothing, and a change that was not needed, leave what follows as it was.
-            mark.changed |= *outcome == Outcome::Changed && role == Role::Change;
+            if *outcome == Outcome::Changed && role == Role::Change {
+                mark.touch(NOW, &reference);
+            } else if let (Some(when), true) = (touched, ran) {
+                mark.touch(when, &reference);
+            }
             if matches!(outcome, Outcome::Changed | Outcome::Pending { .. } | Outcome::Waits { .. })
                 && self.mode == Mode::Preview
             {
@@ -435,11 +334,31 @@ impl State {
             if mark.blocked_by.is_none() {
                 mark.blocked_by = Some(reference.to_string());
             }
+            if step.part == Part::OnFailure && mark.stuck.is_none() {
+                mark.stuck = Some(reference.to_string());
+            }
+        }
+        let changed = *outcome == Outcome::Changed;
+        if self.mode == Mode::Run && (changed || finished.acted || ran && touched.is_some()) {
+            self.touched.insert(reference.clone());
+        }
+        // Who was cut off before it could tell tells now, even when nothing is left to change.
+        if changed || ran && well && unsettled {
+            self.notify(unit, &reference)?;
+        }
+        match step.part {
+            Part::Step => self.failed_phases.note(unit.phase, outcome),
+            Part::Handler => {
+                self.failed_phases.note(unit.phase, outcome);
+                self.owed.end(&reference, well);
+            }
+            Part::OnFailure if matches!(outcome, Outcome::Cancelled { .. }) => {}
+            Part::OnFailure => self.undid(unit, &reference, well)?,
         }
         let sensitive = step.sensitive;
         let hide = |text: String| if sensitive && !text.is_empty() { MASK.to_owned() } else { text };
         self.emitter.emit(Kind::UnitFinished {
-            unit: reference,
+            unit: reference.clone(),
             outcome: finished.outcome,
             definition: finished.definition,
             diff: if sensitive { finished.diff.masked() } else { finished.diff },
@@ -447,6 +366,7 @@ impl State {
             output: hide(finished.output),
             elapsed: seconds(finished.elapsed),
         })?;
+        self.ending.push(reference);
         self.pass(node);
         Ok(())
     }
@@ -467,31 +387,27 @@ impl State {
     }
 }
 
-struct Finished {
-    outcome: Outcome,
-    definition: Option<String>,
-    diff: Diff,
-    outputs: Outputs,
-    output: String,
-    elapsed: Duration,
+/// How a unit ended.
+pub(super) struct Finished {
+    pub(super) outcome: Outcome,
+    pub(super) definition: Option<String>,
+    pub(super) diff: Diff,
+    pub(super) outputs: Outputs,
+    pub(super) output: String,
+    pub(super) elapsed: Duration,
+    /// Whether anything was sent out that changes something.
+    pub(super) acted: bool,
 }
 
 impl Finished {
-    fn new(outcome: Outcome) -> Self {
+    pub(super) fn new(outcome: Outcome) -> Self {
         let (diff, outputs, output) = (Diff::default(), Outputs::new(), String::new());
-        Self { outcome, definition: None, diff, outputs, output, elapsed: Duration::ZERO }
+        Self { outcome, definition: None, diff, outputs, output, elapsed: Duration::ZERO, acted: false }
     }
 }
 
 fn masked(outputs: &Outputs) -> Outputs {
     outputs.keys().map(|name| (name.clone(), MASK.into())).collect()
-}
-
-fn prefixed(what: &str, mut problem: Problem) -> Problem {
-    if !what.is_empty() {
-        problem.message = format!("{what}: {}", problem.message);
-    }
-    problem
 }
 
 fn last_lines(text: &str, count: usize) -> String {

@@ -6,46 +6,69 @@ use crate::event::{Event, Kind, Outcome, Outputs, VERSION};
 use crate::journal::{Journal, JournalError};
 use crate::secret::redact;
 
-/// Numbers events, writes them to the journal and hands them to the readers.
+/// Numbers events, writes them to the journal and, once they are durable there, hands them to the readers.
 pub struct Emitter {
     seq: u64,
     journal: Option<Journal>,
     readers: UnboundedSender<Event>,
+    /// Events that are not told yet, since they are not on disk.
+    held: Vec<Event>,
 }
 
 impl Emitter {
     /// Previews have no journal.
     pub fn new(journal: Option<Journal>, readers: UnboundedSender<Event>) -> Self {
-        Self { seq: 0, journal, readers }
+        Self { seq: 0, journal, readers, held: Vec::new() }
     }
 
-    /// Sends an event on its way; durable after [`Emitter::sync`]. Progress is not journaled.
+    /// Sends an event on its way; durable and told after [`Emitter::commit`]. Progress is not journaled.
     ///
     /// # Errors
-    /// When the journal cannot be written; the run must then stop.
+    /// When the event cannot follow what was journaled before it: a defect of ours.
     pub fn emit(&mut self, kind: Kind) -> Result<(), JournalError> {
-        let event = Event { v: VERSION, seq: self.seq, at: jiff::Timestamp::now(), kind: redacted(kind) };
-        self.seq += 1;
+        let event = self.event(kind);
         if let (Some(journal), false) = (&mut self.journal, matches!(event.kind, Kind::Progress { .. })) {
             journal.append(&event)?;
         }
-        // A reader that went away (a closed pipe) must not stop the run.
-        let _ = self.readers.send(event);
+        self.held.push(event);
         Ok(())
     }
 
-    /// Makes all events so far durable.
+    /// Writes an event for the journal alone.
     ///
     /// # Errors
-    /// When the disk refuses.
-    pub fn sync(&mut self) -> Result<(), JournalError> {
-        self.journal.as_mut().map_or(Ok(()), Journal::sync)
+    /// As [`Emitter::emit`].
+    pub fn record(&mut self, kind: Kind) -> Result<(), JournalError> {
+        let event = self.event(kind);
+        self.journal.as_mut().map_or(Ok(()), |journal| journal.append(&event))
+    }
+
+    /// Makes all events so far durable, then tells them.
+    ///
+    /// # Errors
+    /// When the disk refuses: nothing is told that is not there, and the run must stop.
+    pub fn commit(&mut self) -> Result<(), JournalError> {
+        let durable = self.journal.as_mut().map_or(Ok(()), Journal::sync);
+        for event in self.held.drain(..) {
+            if durable.is_ok() {
+                // A reader that went away (a closed pipe) must not stop the run.
+                let _ = self.readers.send(event);
+            }
+        }
+        durable
+    }
+
+    fn event(&mut self, kind: Kind) -> Event {
+        let event = Event { v: VERSION, seq: self.seq, at: jiff::Timestamp::now(), kind: redacted(kind) };
+        self.seq += 1;
+        event
     }
 }
 
 fn redacted(kind: Kind) -> Kind {
     match kind {
         Kind::Progress { unit, message } => Kind::Progress { unit, message: redact(&message).into_owned() },
+        Kind::Dropped { unit, why } => Kind::Dropped { unit, why: redact(&why).into_owned() },
         Kind::UnitRetried { unit, attempt, message, delay } => {
             Kind::UnitRetried { unit, attempt, message: redact(&message).into_owned(), delay }
         }

@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::task::Poll;
+use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::faults::{Faults, Point};
 use crate::actions::{Boxed, Thing, Verdict};
-use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World};
+use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, host, kube};
 use crate::diff::Diff;
-use crate::event::{Mode, Outputs, Problem};
+use crate::event::{Mode, Outputs, Problem, UnitRef};
 use crate::plan::Retry;
 
 /// Everything that one unit needs to run.
 pub struct Job {
     pub action: Boxed,
+    pub unit: UnitRef,
     pub target: Target,
     pub mode: Mode,
     pub timeout: Duration,
@@ -20,8 +25,9 @@ pub struct Job {
     pub world: Arc<dyn World>,
     /// Takes notes for people.
     pub notes: Arc<dyn Fn(Note) + Send + Sync>,
-    /// True while an effect is under way, so that who cancels the job knows what is known.
-    pub in_effect: Arc<AtomicBool>,
+    /// True once an effect was sent out, so that who cancels the job knows what is known.
+    pub acted: Arc<AtomicBool>,
+    pub faults: Arc<dyn Faults>,
 }
 
 /// What a running job tells meanwhile.
@@ -62,6 +68,21 @@ pub enum Ending {
 impl Job {
     /// Runs it to its end.
     pub async fn run(self) -> Ended {
+        let mut ended = self.attempts().await;
+        if matches!(ended.result, Ending::Changed) && self.mode == Mode::Run && self.faults.repeats(&self.unit) {
+            let again = self.attempts().await;
+            if !matches!(again.result, Ending::Same { .. } | Ending::Changed) {
+                ended.result = again.result;
+            }
+        }
+        let well = matches!(ended.result, Ending::Same { .. } | Ending::Changed);
+        if well && self.mode == Mode::Run && self.faults.fails(&self.unit) {
+            ended.result = Ending::Failed(Problem::new("failed on purpose, after it was done"));
+        }
+        ended
+    }
+
+    async fn attempts(&self) -> Ended {
         let mut attempt = 1;
         loop {
             let ended = self.attempt().await;
@@ -161,45 +182,66 @@ impl Attempt<'_> {
     }
 
     async fn change(&mut self, probes: &[Probe]) -> Ending {
+        let mut lost = 0;
         loop {
             let effect = match self.job.action.next(&self.facts, &self.done) {
                 Ok(Some(effect)) => effect,
                 Ok(None) => return Ending::Changed,
                 Err(problem) => return Ending::Failed(self.after_partial(problem)),
             };
-            self.job.in_effect.store(true, Ordering::SeqCst);
+            self.job.acted.store(true, Ordering::SeqCst);
             let done = self.perform(&effect).await;
-            self.job.in_effect.store(false, Ordering::SeqCst);
+            self.job.faults.reach(Point::AfterEffect, &self.job.unit);
             match done {
                 Ok(done) => self.done.push(done),
-                Err(error @ ConnectError::Lost { .. }) => return self.recover(probes, error).await,
+                Err(error @ ConnectError::Lost { .. }) => {
+                    lost += 1;
+                    match self.recover(probes, &error.to_string()).await {
+                        Some(Verdict::Same { .. }) => return Ending::Changed,
+                        // It did not take effect, or only in part. What may still be at work there is not sent twice.
+                        Some(Verdict::Change(_)) if !outlives(&effect) && lost < MOST_LOST => self.done.clear(),
+                        _ => return Ending::Unknown(error.problem()),
+                    }
+                }
                 Err(error) => return Ending::Failed(self.after_partial(error.problem())),
             }
         }
     }
 
     async fn perform(&self, effect: &Effect) -> Result<Done, ConnectError> {
-        let call = self.job.world.perform(&self.job.target, effect, &self.call);
+        let mut call = self.job.world.perform(&self.job.target, effect, &self.call);
+        if let Poll::Ready(done) = futures::poll!(&mut call) {
+            self.job.faults.reach(Point::MidEffect, &self.job.unit);
+            return done;
+        }
+        self.job.faults.reach(Point::MidEffect, &self.job.unit);
         match tokio::time::timeout(self.call.left() + GRACE, call).await {
             Ok(done) => done,
             Err(_) => Err(ConnectError::lost(format!("no answer within {}", human(self.job.timeout)))),
         }
     }
 
-    /// The connection broke while an effect was under way: looks whether it took place.
-    async fn recover(&mut self, probes: &[Probe], error: ConnectError) -> Ending {
-        let problem = error.problem();
-        (self.call.progress)(format!("{}; looking whether it took effect", problem.message));
-        self.call.deadline = Instant::now() + self.job.timeout.min(Duration::from_secs(30));
-        match self.within(self.job.world.probe(&self.job.target, probes, &self.call)).await {
-            Ok(facts) if !probes.is_empty() => {
-                self.facts = facts;
-                match self.job.action.verdict(&self.facts) {
-                    Verdict::Same { .. } => Ending::Changed,
-                    _ => Ending::Unknown(problem),
+    /// The connection broke while an effect was under way: reaches the other side again and looks whether it took
+    /// effect. `None` when that cannot be told.
+    async fn recover(&mut self, probes: &[Probe], error: &str) -> Option<Verdict> {
+        if probes.is_empty() {
+            return None;
+        }
+        (self.call.progress)(format!("{error}; looking whether it took effect"));
+        self.call.deadline = Instant::now() + self.job.timeout.min(RECOVERY);
+        let mut pause = Duration::from_millis(200);
+        loop {
+            match self.within(self.job.world.probe(&self.job.target, probes, &self.call)).await {
+                Ok(facts) => {
+                    self.facts = facts;
+                    return Some(self.job.action.verdict(&self.facts));
                 }
+                Err(ConnectError::Unreachable { .. } | ConnectError::Lost { .. }) if self.call.left() > pause => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(5));
+                }
+                Err(_) => return None,
             }
-            _ => Ending::Unknown(problem),
         }
     }
 
@@ -220,6 +262,22 @@ impl Attempt<'_> {
     fn timed_out(&self, seen: &str) -> Problem {
         Problem::new(format!("not so after {}: {seen}", human(self.job.timeout)))
             .hint("if it only needs longer, give the step a longer `timeout`")
+    }
+}
+
+/// How long the other side is looked for after a connection broke in the middle of a change.
+const RECOVERY: Duration = Duration::from_secs(60);
+
+/// How often a change may be cut off before its step gives up.
+const MOST_LOST: u32 = 3;
+
+/// Whether an effect may go on by itself after its connection broke: a command on a host or in a pod, or helm's program.
+fn outlives(effect: &Effect) -> bool {
+    match effect {
+        Effect::Host(effect) => matches!(effect, host::Effect::Run(_)),
+        Effect::Kube(effect) => matches!(effect, kube::Effect::Exec(_)),
+        Effect::Helm(_) => true,
+        Effect::Vault(_) => false,
     }
 }
 

@@ -5,19 +5,34 @@
 pub struct Mark {
     /// The first unit on the way that did not end well; nothing that needs it may start.
     pub blocked_by: Option<String>,
-    /// Whether this run changed something on the way; then nothing further down is kept from an earlier run.
-    pub changed: bool,
+    /// When something on the way was touched last, on the journal's clock, and by whom: what was done before then is not
+    /// kept from an earlier run.
+    pub touched: Option<(u64, String)>,
     /// In a preview, the nearest unit on the way that would change something.
     pub pending: Option<String>,
+    /// The first unit on the way that should have undone something and failed; nothing more is undone behind it.
+    pub stuck: Option<String>,
 }
 
 impl Mark {
+    /// Notes that a unit touched something; the latest one counts.
+    pub fn touch(&mut self, when: u64, who: &(impl ToString + ?Sized)) {
+        if self.touched.as_ref().is_none_or(|(before, _)| *before < when) {
+            self.touched = Some((when, who.to_string()));
+        }
+    }
+
     /// Adds what another predecessor hands on.
     pub fn merge(&mut self, other: &Self) {
         if self.blocked_by.is_none() {
             self.blocked_by.clone_from(&other.blocked_by);
         }
-        self.changed |= other.changed;
+        if let Some((when, who)) = &other.touched {
+            self.touch(*when, who);
+        }
+        if self.stuck.is_none() {
+            self.stuck.clone_from(&other.stuck);
+        }
         if other.pending.is_some() {
             self.pending.clone_from(&other.pending);
         }

@@ -6,12 +6,162 @@
 mod dispatcher;
 mod emitter;
 mod executor;
+mod faults;
 mod marks;
 mod outcome;
+mod owed;
+mod past;
+mod turn;
+mod undo;
 mod values;
 
-pub use dispatcher::{Engine, EngineError, Options, Report};
+pub use faults::{Faults, Point};
 pub use values::Values;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::actions::Registry;
+use crate::connect::World;
+use crate::event::{Event, Kind, Mode, Source, Summary, UnitRef, seconds};
+use crate::graph::Graph;
+use crate::journal::{Journal, JournalError, Memory};
+use crate::plan::Plan;
+
+/// A run, ready to go.
+pub struct Engine {
+    /// What to do.
+    pub plan: Arc<Plan>,
+    /// Its units.
+    pub graph: Graph,
+    /// The code of its actions.
+    pub registry: Arc<Registry>,
+    /// What templates see.
+    pub values: Values,
+    /// Where probes and effects go.
+    pub world: Arc<dyn World>,
+    /// Preview or run.
+    pub mode: Mode,
+    /// The run's id.
+    pub run: String,
+    /// What it was asked for, for the record.
+    pub source: Option<Source>,
+    /// Where events are kept; none for previews.
+    pub journal: Option<Journal>,
+    /// The run that this one goes on from.
+    pub resumed_from: Option<String>,
+    /// What that run, and those before it, did.
+    pub memory: Memory,
+    /// Limits and selections.
+    pub options: Options,
+    /// Takes the events.
+    pub readers: mpsc::UnboundedSender<Event>,
+    /// How often the user asked to stop: once finishes what runs, twice cancels it.
+    pub interrupts: watch::Receiver<u8>,
+    /// What goes wrong on purpose; `()`: nothing.
+    pub faults: Arc<dyn Faults>,
+}
+
+/// Limits and selections.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Units at a time.
+    pub parallel: usize,
+    /// Deadline of a step that has none of its own.
+    pub timeout: Duration,
+    /// Phases to run; empty: all.
+    pub only: Vec<String>,
+    /// Phases to leave out.
+    pub skip: Vec<String>,
+    /// Steps to run: those that have one of these tags; empty: all.
+    pub tags: Vec<String>,
+    /// Units to take as done, whatever is on record; see [`UnitRef::is_meant_by`].
+    pub done: Vec<String>,
+    /// Units to run, whatever is on record.
+    pub rerun: Vec<String>,
+    /// Whether the graph has only some of the plan's hosts.
+    pub limited: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let none = Vec::new;
+        let (timeout, parallel) = (Duration::from_secs(300), 64);
+        Self {
+            parallel,
+            timeout,
+            only: none(),
+            skip: none(),
+            tags: none(),
+            done: none(),
+            rerun: none(),
+            limited: false,
+        }
+    }
+}
+
+/// How a run went.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The counts.
+    pub summary: Summary,
+    /// Whether every unit ended well.
+    pub ok: bool,
+    /// Whether the user ended it.
+    pub interrupted: bool,
+    /// Whether a failure was that somebody could not be reached.
+    pub unreachable: bool,
+    /// Units whose work should have been undone and was not.
+    pub stuck: Vec<UnitRef>,
+}
+
+/// Why a run could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Nothing may be done that is not on record.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl Engine {
+    /// Walks the graph to its end.
+    ///
+    /// # Errors
+    /// When the journal cannot be written: the run stops, and nothing is claimed that is not on disk.
+    pub async fn run(self) -> Result<Report, EngineError> {
+        let began = Instant::now();
+        let (notes, told) = mpsc::unbounded_channel();
+        let mut interrupts = self.interrupts.clone();
+        let started = Kind::RunStarted {
+            run: self.run.clone(),
+            plan: self.plan.name.value.clone(),
+            mode: self.mode,
+            units: self.graph.steps(&self.plan),
+            resumed_from: self.resumed_from.clone(),
+            source: self.source.clone(),
+        };
+        let mut state = dispatcher::State::new(self, notes);
+        let dropped = state.take_over()?;
+        state.emitter.emit(started)?;
+        dropped.into_iter().try_for_each(|kind| state.emitter.emit(kind))?;
+        state.walk(&mut interrupts, told).await?;
+        let report = state.report.clone();
+        let handlers_left = if state.mode == Mode::Run { state.owed.left() } else { Vec::new() };
+        state.emitter.emit(Kind::RunFinished {
+            summary: report.summary.clone(),
+            ok: report.ok,
+            interrupted: report.interrupted,
+            elapsed: seconds(began.elapsed()),
+            handlers_left,
+            stuck: report.stuck.clone(),
+        })?;
+        state.emitter.commit()?;
+        Ok(report)
+    }
+}
 
 #[cfg(test)]
 mod tests;

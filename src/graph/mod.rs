@@ -4,22 +4,23 @@
 //! them, so that an edge between two phases is one edge however many hosts they have.
 //!
 //! Order inside a phase: a step needs the step before it, or those that its `needs` names. Where both run on the same
-//! host, only that host's part is waited for, so a slow host holds nobody up.
+//! host, only that host's part is waited for, so a slow host holds nobody up. Handlers stand at the end of their phase,
+//! and before each step that flushes; the engine passes over those that nobody notified. After everything else of a phase
+//! stand the steps that undo it, the last one's first; they are passed over unless the phase failed.
 
+mod build;
 mod picture;
 
 pub use picture::{dot, mermaid};
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use petgraph::Direction;
-use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::event::UnitRef;
 use crate::inventory::Host;
-use crate::plan::Plan;
+use crate::plan::{Part, Plan, Step};
 
 /// A node of the graph.
 #[derive(Debug, Clone)]
@@ -68,69 +69,6 @@ pub enum GraphError {
 }
 
 impl Graph {
-    /// The graph of a plan, where `hosts_of` gives the hosts of a pattern.
-    ///
-    /// # Errors
-    /// See [`GraphError`].
-    pub fn new(plan: &Plan, mut hosts_of: impl FnMut(&str) -> Vec<Arc<Host>>) -> Result<Self, GraphError> {
-        let mut dag = DiGraph::new();
-        let ends: Vec<(NodeIndex, NodeIndex)> =
-            (0..plan.phases.len()).map(|p| (dag.add_node(Node::Begin(p)), dag.add_node(Node::End(p)))).collect();
-        for (index, phase) in plan.phases.iter().enumerate() {
-            let (begin, end) = ends[index];
-            for need in &phase.needs {
-                let before = plan.phases.iter().position(|p| p.name.value == need.value);
-                let before = before.ok_or_else(|| no_such(&phase.name.value, &need.value))?;
-                dag.add_edge(ends[before].1, begin, ());
-            }
-            let mut steps: Vec<Vec<NodeIndex>> = Vec::new();
-            for (number, step) in phase.steps.iter().enumerate() {
-                let hosts = step.hosts.as_ref().map(|pattern| hosts_of(&pattern.value));
-                let hosts: Vec<_> = hosts.map_or_else(|| vec![None], |hosts| hosts.into_iter().map(Some).collect());
-                steps.push(
-                    hosts
-                        .into_iter()
-                        .map(|host| dag.add_node(Node::Unit(Unit { phase: index, step: number, host })))
-                        .collect(),
-                );
-            }
-            // An empty step (no host matched) hands its place on to a join node, so that order is kept.
-            for units in &mut steps {
-                if units.is_empty() {
-                    units.push(dag.add_node(Node::Join));
-                }
-            }
-            for (number, step) in phase.steps.iter().enumerate() {
-                let needs = match &step.needs {
-                    None => number.checked_sub(1).into_iter().collect(),
-                    Some(names) => names
-                        .iter()
-                        .map(|need| {
-                            let before = phase.steps.iter().position(|s| s.id.value == need.value);
-                            before.ok_or_else(|| no_such(&step.id.value, &need.value))
-                        })
-                        .collect::<Result<Vec<_>, _>>()?,
-                };
-                if needs.is_empty() {
-                    for unit in &steps[number] {
-                        dag.add_edge(begin, *unit, ());
-                    }
-                }
-                for before in needs {
-                    connect(&mut dag, &steps[before], &steps[number], looks_across_hosts(plan, index, before, number));
-                }
-                for unit in &steps[number] {
-                    dag.add_edge(*unit, end, ());
-                }
-            }
-            if phase.steps.is_empty() {
-                dag.add_edge(begin, end, ());
-            }
-        }
-        toposort(&dag, None).map_err(|_| GraphError::Cycle)?;
-        Ok(Self { dag })
-    }
-
     /// All nodes.
     pub fn nodes(&self) -> impl Iterator<Item = (NodeIndex, &Node)> {
         self.dag.node_indices().map(|i| (i, &self.dag[i]))
@@ -151,13 +89,23 @@ impl Graph {
         self.dag.neighbors_directed(index, Direction::Incoming).count()
     }
 
-    /// How many units there are.
-    pub fn units(&self) -> usize {
-        self.dag.node_weights().filter(|n| matches!(n, Node::Unit(_))).count()
+    /// How many units run in their turn; handlers and what undoes come on top.
+    pub fn steps(&self, plan: &Plan) -> usize {
+        self.units().filter(|unit| unit.step(plan).part == Part::Step).count()
+    }
+
+    /// All units.
+    pub fn units(&self) -> impl Iterator<Item = &Unit> {
+        self.dag.node_weights().filter_map(|n| if let Node::Unit(unit) = n { Some(unit) } else { None })
     }
 }
 
 impl Unit {
+    /// Its step.
+    pub fn step<'p>(&self, plan: &'p Plan) -> &'p Step {
+        &plan.phases[self.phase].steps[self.step]
+    }
+
     /// Its name in events.
     pub fn reference(&self, plan: &Plan) -> UnitRef {
         let phase = &plan.phases[self.phase];
@@ -167,42 +115,6 @@ impl Unit {
             host: self.host.as_ref().map(|h| h.name.clone()),
         }
     }
-}
-
-fn connect(dag: &mut DiGraph<Node, ()>, before: &[NodeIndex], after: &[NodeIndex], whole: bool) {
-    let host_of = |dag: &DiGraph<Node, ()>, i: NodeIndex| match &dag[i] {
-        Node::Unit(unit) => unit.host.as_ref().map(|h| h.name.clone()),
-        _ => None,
-    };
-    let by_host: HashMap<String, NodeIndex> = before.iter().filter_map(|i| Some((host_of(dag, *i)?, *i))).collect();
-    let mut join = None;
-    for unit in after {
-        let same_host = if whole { None } else { host_of(dag, *unit).and_then(|h| by_host.get(&h).copied()) };
-        let from = same_host.unwrap_or_else(|| match before {
-            [only] => *only,
-            many => *join.get_or_insert_with(|| {
-                let node = dag.add_node(Node::Join);
-                for unit in many {
-                    dag.add_edge(*unit, node, ());
-                }
-                node
-            }),
-        });
-        dag.add_edge(from, *unit, ());
-    }
-}
-
-/// Whether a step reads the outputs of another one on other hosts (`steps.id.hosts[...]`), so that all must be done.
-fn looks_across_hosts(plan: &Plan, phase: usize, before: usize, after: usize) -> bool {
-    let steps = &plan.phases[phase].steps;
-    let mark = format!("{}.hosts", steps[before].template_name());
-    let step = &steps[after];
-    let when = step.when.iter().any(|w| w.value.contains(&mark));
-    when || serde_json::to_string(&step.params).is_ok_and(|text| text.contains(&mark))
-}
-
-fn no_such(of: &str, name: &str) -> GraphError {
-    GraphError::NoSuch { of: of.to_owned(), name: name.to_owned() }
 }
 
 #[cfg(test)]

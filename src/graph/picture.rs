@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::plan::{Phase, Plan};
+use crate::plan::{Part, Phase, Plan};
 
 /// A Mermaid flowchart: phases as boxes, their steps inside.
 pub fn mermaid(plan: &Plan) -> String {
@@ -58,15 +58,8 @@ fn phase_edges(plan: &Plan) -> Vec<(usize, usize)> {
 }
 
 fn step_edges(phase: &Phase) -> Vec<(usize, usize)> {
-    let position = |name: &str| phase.steps.iter().position(|s| s.id.value == name);
-    let mut edges = Vec::new();
-    for (to, step) in phase.steps.iter().enumerate() {
-        match &step.needs {
-            None => edges.extend(to.checked_sub(1).map(|from| (from, to))),
-            Some(needs) => edges.extend(needs.iter().filter_map(|n| Some((position(&n.value)?, to)))),
-        }
-    }
-    edges
+    let order = phase.order();
+    phase.part(Part::Step).flat_map(|(to, _)| order[to].iter().map(move |from| (*from, to))).collect()
 }
 
 fn escape(text: &str) -> String {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::inventory::Connection;
-use crate::plan::{Phase, Retry, Source, Spanned, Step};
+use crate::plan::{Part, Phase, Retry, Source, Spanned, Step};
 
 fn at<T>(value: T) -> Spanned<T> {
     Spanned::new(value, 0..0)
@@ -8,6 +8,7 @@ fn at<T>(value: T) -> Spanned<T> {
 
 pub fn step(id: &str, hosts: Option<&str>, needs: Option<&[&str]>) -> Step {
     Step {
+        part: Part::Step,
         id: at(id.to_owned()),
         action: at("node.command".to_owned()),
         hosts: hosts.map(|h| at(h.to_owned())),
@@ -16,6 +17,9 @@ pub fn step(id: &str, hosts: Option<&str>, needs: Option<&[&str]>) -> Step {
         r#become: false,
         retry: Retry::default(),
         timeout: None,
+        notify: Vec::new(),
+        flush: false,
+        on_failure: Vec::new(),
         sensitive: false,
         tags: Vec::new(),
         params: serde_json::Map::new(),

@@ -1,13 +1,14 @@
 //! One run's file: a line a record, `<crc32 of the JSON, 8 hex digits> <JSON of an Event>`.
 //!
 //! The last line may be torn by a crash and is then ignored; anything torn before it means that the file was damaged
-//! otherwise, and is refused.
+//! otherwise, and is refused. Every version of the format that was ever released is read.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::event::{Event, Kind, UnitRef};
+use super::disk::{self, Disk};
+use super::legal::Legal;
+use crate::event::{Event, VERSION};
 
 /// What is wrong with a journal.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +19,7 @@ pub enum JournalError {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A record before the last one does not match its checksum or is no event.
     #[error("journal {} is damaged at line {line}: {why}", path.display())]
@@ -31,23 +32,35 @@ pub enum JournalError {
         why: String,
     },
     /// An event that cannot follow what was recorded before it.
-    #[error("journal {} is damaged at line {line}: {unit} {why}", path.display())]
+    #[error("journal {} cannot be right at line {line}: {why}", path.display())]
     Illegal {
         /// The file.
         path: PathBuf,
         /// From 1.
         line: usize,
-        /// Whose event.
-        unit: UnitRef,
         /// Why it cannot be.
-        why: &'static str,
+        why: String,
+    },
+    /// It was written by a newer version of this program.
+    #[error("journal {} has format {found}; this version reads up to {VERSION}", path.display())]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
     },
 }
 
 /// The open journal of the current run.
+///
+/// After a failure it stays failed: a disk that lost one write cannot vouch for what follows.
 pub struct Journal {
     path: PathBuf,
-    file: BufWriter<File>,
+    disk: Box<dyn Disk>,
+    legal: Legal,
+    lines: usize,
+    pending: Vec<u8>,
+    failed: bool,
 }
 
 impl Journal {
@@ -56,51 +69,75 @@ impl Journal {
     /// # Errors
     /// When the file cannot be made.
     pub fn create(path: &Path) -> Result<Self, JournalError> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(|e| io(path, e))?;
-        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
+        let file = disk::create(path).map_err(|e| io(path, e))?;
+        Ok(Self::on(Box::new(file), path))
     }
 
-    /// Adds a record; durable only after [`Journal::sync`].
+    /// A journal on an empty disk; `path` is its name in messages.
+    pub fn on(disk: Box<dyn Disk>, path: &Path) -> Self {
+        Self { path: path.to_owned(), disk, legal: Legal::default(), lines: 0, pending: Vec::new(), failed: false }
+    }
+
+    /// Adds a record; on its way to the disk only with [`Journal::sync`].
     ///
     /// # Errors
-    /// When the disk refuses it; the run must then stop.
+    /// [`JournalError::Illegal`] when it cannot follow what is there: a defect of the program.
     pub fn append(&mut self, event: &Event) -> Result<(), JournalError> {
+        self.lines += 1;
+        let illegal = |why| JournalError::Illegal { path: self.path.clone(), line: self.lines, why };
+        self.legal.step(&event.kind).map_err(illegal)?;
         let json = serde_json::to_string(event).map_err(|e| io(&self.path, e.into()))?;
         let crc = crc32fast::hash(json.as_bytes());
-        writeln!(self.file, "{crc:08x} {json}").map_err(|e| io(&self.path, e))
+        self.pending.extend_from_slice(format!("{crc:08x} {json}\n").as_bytes());
+        Ok(())
     }
 
-    /// Makes all records so far durable: one `fsync` for however many there are.
+    /// Makes all records so far durable: one write and one `fsync` for however many there are.
     ///
     /// # Errors
-    /// When the disk refuses; what was appended since the last sync must not be relied on.
+    /// When the disk refuses, now or before; the run must then stop, and nothing appended since the last sync counts.
     pub fn sync(&mut self) -> Result<(), JournalError> {
-        self.file.flush().and_then(|()| self.file.get_ref().sync_data()).map_err(|e| io(&self.path, e))
+        if self.failed {
+            return Err(io(&self.path, io::Error::other("an earlier write failed")));
+        }
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut self.pending);
+        self.disk.append(&pending).and_then(|()| self.disk.sync()).map_err(|e| {
+            self.failed = true;
+            io(&self.path, e)
+        })
     }
 }
 
 /// All whole records of a file, in order.
 ///
 /// # Errors
-/// When it cannot be read, or is damaged before its last line.
+/// When it cannot be read, is damaged before its last line, or tells what cannot be.
 pub fn read(path: &Path) -> Result<Vec<Event>, JournalError> {
-    let bytes = std::fs::read(path).map_err(|e| io(path, e))?;
+    parse(path, &std::fs::read(path).map_err(|e| io(path, e))?)
+}
+
+/// All whole records of a file's content, in order; `path` is its name in messages.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Event>, JournalError> {
     let mut events = Vec::new();
-    let mut open = std::collections::HashSet::new();
+    let mut legal = Legal::default();
     let lines: Vec<&[u8]> = bytes.split_inclusive(|b| *b == b'\n').collect();
     for (index, line) in lines.iter().enumerate() {
+        let (path, line_number) = (path.to_owned(), index + 1);
         match record(line) {
+            Ok(event) if event.v > VERSION => return Err(JournalError::TooNew { path, found: event.v }),
             Ok(event) => {
-                check_order(&mut open, &event).map_err(|(unit, why)| JournalError::Illegal {
-                    path: path.to_owned(),
-                    line: index + 1,
-                    unit,
-                    why,
-                })?;
+                let illegal = |why| JournalError::Illegal { path, line: line_number, why };
+                legal.step(&event.kind).map_err(illegal)?;
                 events.push(event);
             }
             Err(_) if index + 1 == lines.len() => {}
-            Err(why) => return Err(JournalError::Damaged { path: path.to_owned(), line: index + 1, why }),
+            Err(why) => return Err(JournalError::Damaged { path, line: line_number, why }),
         }
     }
     Ok(events)
@@ -116,53 +153,20 @@ fn record(line: &[u8]) -> Result<Event, String> {
     serde_json::from_str(json).map_err(|e| e.to_string())
 }
 
-/// Between its start and its end a unit is open; an attempt may start again only while it is.
-fn check_order(open: &mut std::collections::HashSet<UnitRef>, event: &Event) -> Result<(), (UnitRef, &'static str)> {
-    match &event.kind {
-        Kind::UnitStarted { unit, .. } if !open.insert(unit.clone()) => {
-            return Err((unit.clone(), "started while it was running"));
-        }
-        Kind::UnitFinished { unit, definition, .. } => {
-            let was_open = open.remove(unit);
-            let ran = definition.is_some()
-                && !matches!(event.kind, Kind::UnitFinished { outcome: crate::event::Outcome::Kept, .. });
-            if ran && !was_open {
-                return Err((unit.clone(), "ended without having started"));
-            }
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-fn io(path: &Path, source: std::io::Error) -> JournalError {
+fn io(path: &Path, source: io::Error) -> JournalError {
     JournalError::Io { path: path.to_owned(), source }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::super::testing::{events, finished, run_started, started};
     use super::*;
-    use crate::event::{Outcome, Outputs, VERSION};
+    use crate::event::Outcome;
 
-    fn unit() -> UnitRef {
-        UnitRef { phase: "p".into(), step: "s".into(), host: None }
-    }
-
-    fn events() -> Vec<Event> {
-        let kinds = [
-            Kind::UnitStarted { unit: unit(), definition: "d".into(), attempt: 1 },
-            Kind::UnitFinished {
-                unit: unit(),
-                outcome: Outcome::Changed,
-                definition: Some("d".into()),
-                diff: crate::diff::Diff::act("run it"),
-                outputs: Outputs::new(),
-                output: String::new(),
-                elapsed: 0.5,
-            },
-        ];
-        let at = jiff::Timestamp::UNIX_EPOCH;
-        kinds.into_iter().enumerate().map(|(i, kind)| Event { v: VERSION, seq: i as u64, at, kind }).collect()
+    fn sample() -> Vec<Event> {
+        events([run_started(), started("a"), finished("a", Outcome::Changed)])
     }
 
     fn written(events: &[Event]) -> (tempfile::TempDir, PathBuf) {
@@ -176,40 +180,82 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let (_dir, path) = written(&events());
-        assert_eq!(read(&path).unwrap(), events());
+        let (_dir, path) = written(&sample());
+        assert_eq!(read(&path).unwrap(), sample());
     }
 
     #[test]
-    fn a_cut_at_any_byte_of_the_last_record_loses_only_that_record() {
-        let (_dir, path) = written(&events());
+    fn a_cut_at_any_byte_loses_only_the_record_that_it_hits() {
+        let (_dir, path) = written(&sample());
         let whole = std::fs::read(&path).unwrap();
-        let first = whole.iter().position(|b| *b == b'\n').unwrap() + 1;
-        for cut in first..whole.len() {
-            std::fs::write(&path, &whole[..cut]).unwrap();
-            assert_eq!(read(&path).unwrap(), events()[..1], "cut at byte {cut}");
+        for cut in 0..whole.len() {
+            let ends = whole[..cut].iter().filter(|b| **b == b'\n').count();
+            assert_eq!(parse(&path, &whole[..cut]).unwrap(), sample()[..ends], "cut at byte {cut}");
         }
     }
 
     #[test]
     fn damage_before_the_last_record_is_refused() {
-        let (_dir, path) = written(&events());
+        let (_dir, path) = written(&sample());
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[20] ^= 1;
-        std::fs::write(&path, bytes).unwrap();
-        assert!(matches!(read(&path), Err(JournalError::Damaged { line: 1, .. })));
+        assert!(matches!(parse(&path, &bytes), Err(JournalError::Damaged { line: 1, .. })));
     }
 
     #[test]
-    fn an_end_without_a_start_is_refused() {
-        let (_dir, path) = written(&events()[1..]);
-        assert!(matches!(read(&path), Err(JournalError::Illegal { line: 1, .. })));
+    fn what_cannot_be_is_refused_in_writing_and_in_reading() {
+        let (_dir, path) = written(&sample()[..1]);
+        let line = |event: &Event| {
+            let json = serde_json::to_string(event).unwrap();
+            format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()))
+        };
+        let text = line(&sample()[0]) + &line(&sample()[2]);
+        assert!(matches!(parse(&path, text.as_bytes()), Err(JournalError::Illegal { line: 2, .. })));
+        let mut journal = Journal::on(Box::new(Flaky::default()), &path);
+        journal.append(&sample()[0]).unwrap();
+        assert!(matches!(journal.append(&sample()[2]), Err(JournalError::Illegal { line: 2, .. })));
     }
 
     #[test]
-    fn two_starts_are_refused() {
-        let start = &events()[0];
-        let (_dir, path) = written(&[start.clone(), start.clone()]);
-        assert!(matches!(read(&path), Err(JournalError::Illegal { line: 2, .. })));
+    fn a_newer_format_is_named() {
+        let mut newer = sample();
+        newer[0].v = VERSION + 1;
+        let (_dir, path) = written(&newer);
+        let error = read(&path).unwrap_err();
+        assert!(matches!(error, JournalError::TooNew { .. }), "{error}");
+    }
+
+    /// A disk that fails at its n-th operation, and only there.
+    #[derive(Default, Clone)]
+    struct Flaky(Arc<Mutex<(usize, Option<usize>)>>);
+
+    impl Flaky {
+        fn operation(&self) -> io::Result<()> {
+            let mut state = self.0.lock().unwrap();
+            state.0 += 1;
+            if state.1 == Some(state.0) { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(()) }
+        }
+    }
+
+    impl Disk for Flaky {
+        fn append(&mut self, _: &[u8]) -> io::Result<()> {
+            self.operation()
+        }
+        fn sync(&mut self) -> io::Result<()> {
+            self.operation()
+        }
+    }
+
+    #[test]
+    fn after_a_failed_write_or_sync_nothing_is_vouched_for() {
+        for fails_at in 1..=2 {
+            let disk = Flaky::default();
+            disk.0.lock().unwrap().1 = Some(fails_at);
+            let mut journal = Journal::on(Box::new(disk), Path::new("j"));
+            journal.append(&sample()[0]).unwrap();
+            assert!(journal.sync().is_err());
+            journal.append(&sample()[1]).unwrap();
+            assert!(journal.sync().is_err(), "the disk would take this one, but the one before it is lost");
+        }
     }
 }

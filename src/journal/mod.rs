@@ -3,12 +3,19 @@
 //! The world is the state; the journal only remembers what was done, so that a run can go on where another one ended.
 //! Knows events; never actions. A folder holds the runs of one plan with one inventory.
 
+mod disk;
 mod file;
+mod legal;
 mod lock;
+mod memory;
 mod resume;
 mod store;
+#[cfg(test)]
+mod testing;
 
-pub use file::{Journal, JournalError, read};
+pub use disk::Disk;
+pub use file::{Journal, JournalError, parse, read};
 pub use lock::{Lock, LockError};
-pub use resume::{Decision, Memory, Recorded, State, decide};
+pub use memory::{Memory, Recorded};
+pub use resume::{Case, Decision, NOW, Why, decide};
 pub use store::{RunInfo, RunState, Store, new_run_id};

@@ -1,96 +1,101 @@
-//! What a run may keep of the one before it.
+//! The decision table of a resumed run. Pure.
 
-use std::collections::HashMap;
-
-use crate::event::{Event, Kind, Outcome, Outputs, UnitRef};
+use super::memory::Recorded;
+use crate::event::{Outputs, Standing};
 use crate::plan::Role;
 use crate::secret::MASK;
 
-/// What an earlier run recorded of a unit.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Recorded {
-    /// Hash of the definition that ran.
-    pub definition: String,
-    /// How it stands.
-    pub state: State,
-    /// Its outputs, when it ended well.
-    pub outputs: Outputs,
+/// All that decides about a unit.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// What is on record of it.
+    pub recorded: Option<&'a Recorded>,
+    /// Hash of its definition now.
+    pub definition: &'a str,
+    /// When something that it stands on was touched last, and who that was; [`NOW`] when this run did it.
+    pub below: Option<(u64, &'a str)>,
+    /// Whether it can change anything.
+    pub role: Role,
+    /// Whether it may be started again after it was cut off: its probes tell whether that is needed, or the plan says
+    /// that repeating it does no harm.
+    pub repeatable: bool,
 }
 
-/// How a recorded unit stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// It ended well.
-    Succeeded,
-    /// It ended badly, or never came to run.
-    Failed,
-    /// It was started and its end is not on record.
-    Unknown,
-}
-
-/// What earlier runs recorded, by unit.
-#[derive(Debug, Clone, Default)]
-pub struct Memory(HashMap<(String, Option<String>), Recorded>);
-
-impl Memory {
-    /// From a run's events.
-    pub fn of(events: &[Event]) -> Self {
-        let mut memory = Self::default();
-        for event in events {
-            match &event.kind {
-                Kind::UnitStarted { unit, definition, .. } => {
-                    memory.set(unit, definition, State::Unknown, Outputs::new());
-                }
-                Kind::UnitFinished { unit, outcome, definition: Some(definition), outputs, .. } => {
-                    let state = match outcome {
-                        Outcome::Same { .. } | Outcome::Changed | Outcome::Kept => State::Succeeded,
-                        Outcome::Unknown(_) => State::Unknown,
-                        _ => State::Failed,
-                    };
-                    memory.set(unit, definition, state, outputs.clone());
-                }
-                _ => {}
-            }
-        }
-        memory
-    }
-
-    fn set(&mut self, unit: &UnitRef, definition: &str, state: State, outputs: Outputs) {
-        let recorded = Recorded { definition: definition.to_owned(), state, outputs };
-        self.0.insert((unit.step.clone(), unit.host.clone()), recorded);
-    }
-
-    /// What is known of a unit; its phase does not matter, since steps may move between phases.
-    pub fn get(&self, unit: &UnitRef) -> Option<&Recorded> {
-        self.0.get(&(unit.step.clone(), unit.host.clone()))
-    }
-}
+/// Later than all that is on record.
+pub const NOW: u64 = u64::MAX;
 
 /// What to do with a unit of a resumed run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// It is done: take its outputs from the record.
     Keep,
-    /// Probe it, and do what its verdict says.
-    Probe,
+    /// Probe it, and do what its verdict says; for people, why it is not kept. `None`: nothing is on record.
+    Probe(Option<Why>),
+    /// It was cut off, nobody can tell whether it took effect, and it must not happen twice: a person decides.
+    Stop,
 }
 
-/// The decision table. `ancestor_changed` is whether something it depends on was changed by this run.
-///
-/// | recorded | definition | ancestors | action | decision |
-/// |---|---|---|---|---|
-/// | succeeded | same | none changed | changes something | keep |
-/// | all else | | | | probe |
-///
-/// A check is always made again: it costs one look, and the world may have moved.
-pub fn decide(recorded: Option<&Recorded>, definition: &str, ancestor_changed: bool, role: Role) -> Decision {
-    match recorded {
-        Some(Recorded { definition: before, state: State::Succeeded, outputs })
-            if before == definition && !ancestor_changed && role == Role::Change && !holds_mask(outputs) =>
-        {
-            Decision::Keep
+/// Why a unit that is on record is not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// It was started, and its end is not on record.
+    CutOff,
+    /// It ended badly.
+    Failed,
+    /// It was undone when its phase failed.
+    Undone,
+    /// Action, parameters, host or rights are others now.
+    Definition,
+    /// What it stands on was touched after it was done.
+    Below(String),
+    /// Checks are always made again: the world may have moved.
+    Check,
+    /// Its outputs are secret, so they are not on record.
+    SecretOutputs,
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::CutOff => f.write_str("it was cut off"),
+            Self::Failed => f.write_str("it had failed"),
+            Self::Undone => f.write_str("it was undone"),
+            Self::Definition => f.write_str("its definition changed"),
+            Self::Below(who) => write!(f, "{who} changed after it"),
+            Self::Check => f.write_str("checks are made again"),
+            Self::SecretOutputs => f.write_str("its outputs are secret, so they are not on record"),
         }
-        _ => Decision::Probe,
+    }
+}
+
+/// The decision table; the first row that fits counts.
+///
+/// | recorded | definition | below | unit | decision |
+/// |---|---|---|---|---|
+/// | nothing | | | | probe |
+/// | cut off | | | not repeatable | stop |
+/// | cut off | | | | probe |
+/// | failed, undone | | | | probe |
+/// | succeeded | | | only looks | probe |
+/// | succeeded | changed | | | probe |
+/// | succeeded | same | touched since | | probe |
+/// | succeeded | same | quiet | has secret outputs | probe |
+/// | succeeded | same | quiet | | keep |
+pub fn decide(case: &Case<'_>) -> Decision {
+    let Some(recorded) = case.recorded else { return Decision::Probe(None) };
+    let probe = |why| Decision::Probe(Some(why));
+    match recorded.standing {
+        Standing::Unknown if !case.repeatable => Decision::Stop,
+        Standing::Unknown => probe(Why::CutOff),
+        Standing::Failed => probe(Why::Failed),
+        Standing::Undone => probe(Why::Undone),
+        Standing::Succeeded if case.role == Role::Check => probe(Why::Check),
+        Standing::Succeeded if recorded.definition != case.definition => probe(Why::Definition),
+        Standing::Succeeded => match case.below {
+            Some((when, who)) if Some(when) > recorded.done => probe(Why::Below(who.to_owned())),
+            _ if holds_mask(&recorded.outputs) => probe(Why::SecretOutputs),
+            _ => Decision::Keep,
+        },
     }
 }
 
@@ -101,34 +106,130 @@ fn holds_mask(outputs: &Outputs) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::unit;
     use super::*;
 
-    fn recorded(state: State) -> Recorded {
-        Recorded { definition: "d".into(), state, outputs: Outputs::new() }
+    const STANDINGS: [Standing; 4] = [Standing::Succeeded, Standing::Failed, Standing::Unknown, Standing::Undone];
+
+    /// A case in the words of the table.
+    #[derive(Debug, Clone, Copy)]
+    struct Words {
+        standing: Option<Standing>,
+        same_definition: bool,
+        /// Below: untouched, touched before it was done, touched after, touched by this run.
+        below: Option<u64>,
+        role: Role,
+        repeatable: bool,
+        secret: bool,
     }
 
-    #[test]
-    fn only_a_succeeded_unchanged_change_with_quiet_ancestors_is_kept() {
-        let mut kept = Vec::new();
-        for state in [State::Succeeded, State::Failed, State::Unknown] {
-            for definition in ["d", "other"] {
-                for ancestor_changed in [false, true] {
-                    for role in [Role::Check, Role::Change] {
-                        if decide(Some(&recorded(state)), definition, ancestor_changed, role) == Decision::Keep {
-                            kept.push((state, definition, ancestor_changed, role));
+    const DONE: u64 = 5;
+
+    impl Words {
+        fn decide(&self) -> Decision {
+            let mut outputs = Outputs::new();
+            if self.secret {
+                outputs.insert("token".into(), MASK.into());
+            }
+            let recorded = self.standing.map(|standing| Recorded {
+                unit: unit("a"),
+                definition: "d".into(),
+                standing,
+                outputs,
+                done: Some(DONE),
+                touched: Some(DONE),
+            });
+            decide(&Case {
+                recorded: recorded.as_ref(),
+                definition: if self.same_definition { "d" } else { "other" },
+                below: self.below.map(|when| (when, "p/b")),
+                role: self.role,
+                repeatable: self.repeatable,
+            })
+        }
+
+        fn all() -> Vec<Self> {
+            let mut all = Vec::new();
+            for standing in STANDINGS.map(Some).into_iter().chain([None]) {
+                for same_definition in [true, false] {
+                    for below in [None, Some(DONE - 1), Some(DONE + 1), Some(NOW)] {
+                        for role in [Role::Check, Role::Change] {
+                            for repeatable in [true, false] {
+                                for secret in [true, false] {
+                                    all.push(Self { standing, same_definition, below, role, repeatable, secret });
+                                }
+                            }
                         }
                     }
                 }
             }
+            all
         }
-        assert_eq!(kept, [(State::Succeeded, "d", false, Role::Change)]);
-        assert_eq!(decide(None, "d", false, Role::Change), Decision::Probe);
+    }
+
+    /// The promise, said the other way round: what must hold for each answer to be right.
+    fn right(words: &Words, decision: &Decision) -> bool {
+        let below_is_older = words.below.is_none_or(|when| when < DONE);
+        let may_keep = words.standing == Some(Standing::Succeeded)
+            && words.same_definition
+            && below_is_older
+            && words.role == Role::Change
+            && !words.secret;
+        let must_stop = words.standing == Some(Standing::Unknown) && !words.repeatable;
+        match decision {
+            Decision::Keep => may_keep,
+            Decision::Stop => must_stop,
+            Decision::Probe(why) => !may_keep && !must_stop && why.is_some() == words.standing.is_some(),
+        }
     }
 
     #[test]
-    fn a_masked_output_is_not_kept() {
-        let mut with_secret = recorded(State::Succeeded);
-        with_secret.outputs.insert("token".into(), MASK.into());
-        assert_eq!(decide(Some(&with_secret), "d", false, Role::Change), Decision::Probe);
+    fn the_table_agrees_with_the_promise_everywhere() {
+        let all = Words::all();
+        assert_eq!(all.len(), 5 * 2 * 4 * 2 * 2 * 2);
+        for words in all {
+            let decision = words.decide();
+            assert!(right(&words, &decision), "{words:?} → {decision:?}");
+        }
+    }
+
+    #[test]
+    fn each_row_by_hand() {
+        let base = Words {
+            standing: Some(Standing::Succeeded),
+            same_definition: true,
+            below: None,
+            role: Role::Change,
+            repeatable: true,
+            secret: false,
+        };
+        let probe = |why| Decision::Probe(Some(why));
+        for (words, decision) in [
+            (base, Decision::Keep),
+            (Words { below: Some(DONE - 1), ..base }, Decision::Keep),
+            (Words { standing: None, ..base }, Decision::Probe(None)),
+            (Words { standing: Some(Standing::Unknown), ..base }, probe(Why::CutOff)),
+            (Words { standing: Some(Standing::Unknown), repeatable: false, ..base }, Decision::Stop),
+            (Words { standing: Some(Standing::Failed), repeatable: false, ..base }, probe(Why::Failed)),
+            (Words { standing: Some(Standing::Undone), ..base }, probe(Why::Undone)),
+            (Words { role: Role::Check, ..base }, probe(Why::Check)),
+            (Words { same_definition: false, ..base }, probe(Why::Definition)),
+            (Words { below: Some(NOW), ..base }, probe(Why::Below("p/b".into()))),
+            (Words { secret: true, ..base }, probe(Why::SecretOutputs)),
+        ] {
+            assert_eq!(words.decide(), decision, "{words:?}");
+        }
+    }
+
+    proptest! {
+        /// Knowing more that speaks against keeping a unit never makes it kept.
+        #[test]
+        fn doubts_never_lead_to_keeping(index in 0..Words::all().len(), later in 0..10_u64) {
+            let words = Words::all()[index];
+            let doubtful = Words { below: Some(words.below.unwrap_or_default().max(later)), ..words };
+            prop_assert!(doubtful.decide() != Decision::Keep || words.decide() == Decision::Keep);
+        }
     }
 }

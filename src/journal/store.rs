@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Journal, JournalError, read};
 use crate::digest;
-use crate::event::{Event, Kind, Summary};
+use crate::event::{Event, Kind, Source, Summary};
 
 /// The journals of one plan with one inventory.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct RunInfo {
     pub path: PathBuf,
     /// The plan's name.
     pub plan: String,
+    /// What it was asked to run; journals of format 1 do not tell.
+    pub source: Option<Source>,
     /// When it began.
     pub started: Option<jiff::Timestamp>,
     /// Seconds it took.
@@ -80,6 +82,13 @@ impl Store {
         &self.folder
     }
 
+    /// A new run's id, later than all that are here: a clock that was set back must not make an old run the newest.
+    pub fn new_run_id(&self) -> String {
+        let newest = self.journals().last().and_then(|p| time_of(&p.file_stem()?.to_string_lossy()));
+        let after = newest.and_then(|time| time.checked_add(jiff::SignedDuration::from_millis(1)).ok());
+        id_at(jiff::Timestamp::now().max(after.unwrap_or(jiff::Timestamp::MIN)))
+    }
+
     /// A new journal for the run of that id.
     ///
     /// # Errors
@@ -90,34 +99,53 @@ impl Store {
 
     /// The runs, oldest first; damaged ones are left out.
     pub fn runs(&self) -> Vec<RunInfo> {
-        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let mut paths: Vec<PathBuf> =
-            entries.map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "jsonl")).collect();
-        paths.sort();
-        paths.iter().filter_map(|p| read(p).ok().map(|events| info(p, &events))).collect()
+        let runs = self.journals();
+        let runs = runs.iter().filter_map(|p| read(p).ok().map(|events| info(p, &events)));
+        runs.filter(|run| run.started.is_some()).collect()
     }
 
-    /// The newest run, with its events.
+    /// The newest run, with its events. One that was killed before its start was on disk did not happen.
     ///
     /// # Errors
     /// When its journal is damaged.
     pub fn latest(&self) -> Result<Option<(RunInfo, Vec<Event>)>, JournalError> {
+        for path in self.journals().iter().rev() {
+            let events = read(path)?;
+            if events.iter().any(|e| matches!(e.kind, Kind::RunStarted { .. })) {
+                return Ok(Some((info(path, &events), events)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The journals' files, oldest first.
+    fn journals(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let newest = entries.map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "jsonl")).max();
-        newest
-            .map(|path| {
-                let events = read(&path)?;
-                Ok((info(&path, &events), events))
-            })
-            .transpose()
+        let mut paths: Vec<PathBuf> =
+            entries.map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "jsonl")).collect();
+        paths.sort();
+        paths
     }
 }
 
 /// A new run's id: `<UTC date>-<time>-<milliseconds><random>`, so that ids sort by age.
 pub fn new_run_id() -> String {
-    let now = jiff::Timestamp::now();
-    let random = (now.subsec_nanosecond().unsigned_abs() ^ std::process::id()) & 0xff;
-    format!("{}-{:03}{random:02x}", now.strftime("%Y%m%d-%H%M%S"), now.subsec_millisecond())
+    id_at(jiff::Timestamp::now())
+}
+
+fn id_at(time: jiff::Timestamp) -> String {
+    format!("{}-{:03}{:02x}", time.strftime(ID_TIME), time.subsec_millisecond(), rand::random::<u8>())
+}
+
+const ID_TIME: &str = "%Y%m%d-%H%M%S";
+
+/// When a run of that id began, to the millisecond.
+fn time_of(id: &str) -> Option<jiff::Timestamp> {
+    let (seconds, rest) = id.split_at_checked(15)?;
+    let time = jiff::civil::DateTime::strptime(ID_TIME, seconds).ok()?;
+    let time = jiff::tz::TimeZone::UTC.to_timestamp(time).ok()?;
+    let milliseconds: i64 = rest.get(1..4)?.parse().ok()?;
+    time.checked_add(jiff::SignedDuration::from_millis(milliseconds)).ok()
 }
 
 fn info(path: &Path, events: &[Event]) -> RunInfo {
@@ -125,15 +153,20 @@ fn info(path: &Path, events: &[Event]) -> RunInfo {
         id: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         path: path.to_owned(),
         plan: String::new(),
-        started: events.first().map(|e| e.at),
+        source: None,
+        started: None,
         elapsed: None,
         state: RunState::Unfinished,
         summary: Summary::default(),
     };
     for event in events {
         match &event.kind {
-            Kind::RunStarted { plan, .. } => info.plan.clone_from(plan),
-            Kind::RunFinished { summary, ok, interrupted, elapsed } => {
+            Kind::RunStarted { plan, source, .. } => {
+                info.plan.clone_from(plan);
+                info.started = Some(event.at);
+                info.source.clone_from(source);
+            }
+            Kind::RunFinished { summary, ok, interrupted, elapsed, .. } => {
                 info.state = match (ok, interrupted) {
                     (_, true) => RunState::Interrupted,
                     (true, _) => RunState::Succeeded,
@@ -161,10 +194,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_later_run_has_a_later_id() {
-        let first = new_run_id();
-        let began = jiff::Timestamp::now();
-        while jiff::Timestamp::now().duration_since(began).as_millis() < 2 {}
-        assert!(new_run_id() > first);
+    fn a_later_run_has_a_later_id_even_when_the_clock_was_set_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store { folder: dir.path().to_owned() };
+        let tomorrow = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
+        for id in [new_run_id(), id_at(tomorrow)] {
+            std::fs::write(dir.path().join(format!("{id}.jsonl")), "").unwrap();
+            let next = store.new_run_id();
+            assert!(next > id, "{next} {id}");
+        }
     }
 }

@@ -20,4 +20,4 @@ pub use check::check;
 pub use params::{FileKind, Param};
 pub use schema::schema;
 pub use scope::{Scope, ScopeError};
-pub use types::{Phase, Plan, Retry, Step, template_name};
+pub use types::{Part, Phase, Plan, Retry, Step, template_name};

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::step::step;
-use super::{Phase, Plan};
+use super::{Part, Phase, Plan};
 use crate::document::{Item, Node, Reader, Table, project_root};
 use crate::finding::{Findings, Source, Span, Spanned, listed};
 use crate::template::{RESERVED, is_variable_name};
@@ -14,7 +14,7 @@ pub(super) const TOP: &[&str] = &["plan", "vars", "phase"];
 /// Keys of `[plan]`.
 pub(super) const PLAN: &[&str] = &["name", "description"];
 /// Keys of `[phase.NAME]`.
-pub(super) const PHASE: &[&str] = &["description", "needs", "when", "step"];
+pub(super) const PHASE: &[&str] = &["description", "needs", "when", "step", "handler", "on_failure"];
 
 impl Plan {
     /// Reads a plan file.
@@ -105,18 +105,21 @@ fn phase(reader: &mut Reader, name: Spanned<String>, node: Node) -> Option<Phase
     let description = reader.string(&mut table, "description").map(|d| d.value);
     let needs = reader.strings(&mut table, "needs").unwrap_or_default();
     let when = reader.string(&mut table, "when");
-    let steps = match table.take("step") {
-        None => Vec::new(),
-        Some((_, Node { item: Item::List(nodes), .. })) => {
-            nodes.into_iter().filter_map(|node| step(reader, &name.value, node)).collect()
+    let mut steps = Vec::new();
+    for part in Part::ALL {
+        match table.take(part.key()) {
+            None => {}
+            Some((_, Node { item: Item::List(nodes), .. })) => {
+                steps.extend(nodes.into_iter().filter_map(|node| step(reader, &name.value, part, node)));
+            }
+            Some((key, _)) => {
+                let help = format!("write [[phase.{}.{}]] with two brackets", name.value, part.key());
+                let message = format!("the {}s of {of} are a list of tables", part.key());
+                reader.error("wrong-type", &key.span, message, Some(help));
+                return None;
+            }
         }
-        Some((key, _)) => {
-            let help = format!("write [[phase.{}.step]] with two brackets", name.value);
-            let message = format!("the steps of {of} are a list of tables");
-            reader.error("wrong-type", &key.span, message, Some(help));
-            return None;
-        }
-    };
+    }
     reader.no_more(table, &of, PHASE);
     Some(Phase { name, description, needs, when, steps })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
-use super::Catalog;
+use super::{Catalog, Part};
 
 /// Deepest nesting of definitions that is followed; a schema that refers to itself ends there.
 const DEEPEST: usize = 8;
@@ -48,6 +48,10 @@ struct PhaseKeys {
     when: Option<String>,
     /// The steps.
     step: Option<Vec<Value>>,
+    /// Steps that run once at the end of the phase, if a changed step has notified them.
+    handler: Option<Vec<Value>>,
+    /// Steps that undo others when the phase fails, the last step's first.
+    on_failure: Option<Vec<Value>>,
 }
 
 /// Keys that every step may have.
@@ -73,6 +77,12 @@ struct StepKeys {
     retry_delay: Option<String>,
     /// Deadline of one attempt, and of a wait, such as `90s` or `5m`.
     timeout: Option<String>,
+    /// Handlers of the phase that run when this step changed something. Only steps of `step` have this key.
+    notify: Option<Vec<String>>,
+    /// Whether the handlers that were notified so far run before this step. Only steps of `step` have this key.
+    flush: Option<bool>,
+    /// Steps of the phase's `on_failure` that undo this one. Only steps of `step` have this key.
+    on_failure: Option<Vec<String>>,
     /// Whether its diff, outputs and output are masked.
     sensitive: Option<bool>,
     /// Labels.
@@ -105,8 +115,10 @@ pub fn schema(catalog: &dyn Catalog) -> Value {
             })
         })
         .collect();
-    let step = &mut schema["properties"]["phase"]["additionalProperties"]["properties"]["step"];
-    step["items"] = json!({ "oneOf": steps });
+    for part in Part::ALL {
+        let list = &mut schema["properties"]["phase"]["additionalProperties"]["properties"][part.key()];
+        list["items"] = json!({ "oneOf": steps });
+    }
     schema
 }
 

@@ -1,24 +1,54 @@
 //! One step: the keys that every step may have are taken off, the rest are the action's parameters.
 
 use super::parse::{is_name, places};
-use super::{Retry, Step};
+use super::{Part, Retry, Step};
 use crate::document::{Item, Node, Reader, Table};
 use crate::finding::Span;
 
 /// Keys that every step may have.
-pub(super) const STEP: &[&str] =
-    &["id", "action", "hosts", "needs", "when", "become", "retry", "retry_delay", "timeout", "sensitive", "tags"];
+pub(super) const STEP: &[&str] = &[
+    "id",
+    "action",
+    "hosts",
+    "needs",
+    "when",
+    "become",
+    "retry",
+    "retry_delay",
+    "timeout",
+    "notify",
+    "flush",
+    "on_failure",
+    "sensitive",
+    "tags",
+];
+
+/// Keys that only a phase's steps have: what handlers and `on_failure` steps wait for is given.
+const ONLY_STEPS: &[&str] = &["needs", "notify", "flush", "on_failure", "tags"];
 
 /// Most attempts after the first; more is a typo.
 const MOST_RETRIES: u32 = 1000;
 
-pub(super) fn step(reader: &mut Reader, phase: &str, node: Node) -> Option<Step> {
+pub(super) fn step(reader: &mut Reader, phase: &str, part: Part, node: Node) -> Option<Step> {
+    let key = part.key();
     let Item::Table(mut table) = node.item else {
-        let help = format!("write [[phase.{phase}.step]] and under it the step's keys");
-        reader.wrong_type("step", &node, "a table", Some(help));
+        let help = format!("write [[phase.{phase}.{key}]] and under it the step's keys");
+        reader.wrong_type(key, &node, "a table", Some(help));
         return None;
     };
     let header = header(&table, &node.span);
+    if part != Part::Step {
+        for name in ONLY_STEPS {
+            if let Some((name, _)) = table.take(name) {
+                let message = format!("`{}` is not a key of a step of `{key}`", name.value);
+                let help = match part {
+                    Part::Handler => "a handler runs at the end of its phase when a step has notified it",
+                    _ => "what undoes a step runs when the phase fails, the last step's first",
+                };
+                reader.error("unknown-key", &name.span, message, Some(help.to_owned()));
+            }
+        }
+    }
     let id = reader.required(&mut table, "id", &header, "a step");
     let name = id.as_ref().map_or_else(|| "a step".to_owned(), |id| format!("step `{}`", id.value));
     let here = id.as_ref().map_or(header, |id| id.span.clone());
@@ -29,6 +59,9 @@ pub(super) fn step(reader: &mut Reader, phase: &str, node: Node) -> Option<Step>
     let r#become = reader.flag(&mut table, "become").unwrap_or_default();
     let retry = retry(reader, &mut table);
     let timeout = reader.duration(&mut table, "timeout");
+    let notify = reader.strings(&mut table, "notify").unwrap_or_default();
+    let flush = reader.flag(&mut table, "flush").unwrap_or_default();
+    let on_failure = reader.strings(&mut table, "on_failure").unwrap_or_default();
     let sensitive = reader.flag(&mut table, "sensitive").unwrap_or_default();
     let tags = reader.strings(&mut table, "tags").unwrap_or_default();
 
@@ -41,7 +74,25 @@ pub(super) fn step(reader: &mut Reader, phase: &str, node: Node) -> Option<Step>
         places(&pointer, node, &mut spans, &mut key_spans);
     }
     let params = table.plain();
-    Some(Step { id, action, hosts, needs, when, r#become, retry, timeout, sensitive, tags, params, spans, key_spans })
+    Some(Step {
+        part,
+        id,
+        action,
+        hosts,
+        needs,
+        when,
+        r#become,
+        retry,
+        timeout,
+        notify,
+        flush,
+        on_failure,
+        sensitive,
+        tags,
+        params,
+        spans,
+        key_spans,
+    })
 }
 
 fn retry(reader: &mut Reader, table: &mut Table) -> Retry {

@@ -36,13 +36,61 @@ pub struct Phase {
     pub needs: Vec<Spanned<String>>,
     /// Expression; the phase is skipped when it is false.
     pub when: Option<Spanned<String>>,
-    /// In file order.
+    /// The steps, then the handlers, then the steps of `on_failure`, each in file order.
     pub steps: Vec<Step>,
+}
+
+/// What a step is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Part {
+    /// `[[phase.NAME.step]]`: it runs in its turn.
+    #[default]
+    Step,
+    /// `[[phase.NAME.handler]]`: it runs once at the end of the phase, or at a `flush`, if a changed step notified it.
+    Handler,
+    /// `[[phase.NAME.on_failure]]`: it undoes what the steps did that name it, when the phase fails.
+    OnFailure,
+}
+
+impl Part {
+    /// All parts, in the order in which a phase has them.
+    pub const ALL: [Self; 3] = [Self::Step, Self::Handler, Self::OnFailure];
+
+    /// The name of its tables.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Step => "step",
+            Self::Handler => "handler",
+            Self::OnFailure => "on_failure",
+        }
+    }
+}
+
+impl Phase {
+    /// The steps of a part, with their index in `steps`.
+    pub fn part(&self, part: Part) -> impl Iterator<Item = (usize, &Step)> {
+        self.steps.iter().enumerate().filter(move |(_, step)| step.part == part)
+    }
+
+    /// For each step the indices of those that must end well first: those that its `needs` names, else the one before
+    /// it. What does not exist is left out. A handler comes after all steps, and so does what undoes them.
+    pub fn order(&self) -> Vec<Vec<usize>> {
+        let index = |id: &str| self.part(Part::Step).find(|(_, s)| s.id.value == id).map(|(n, _)| n);
+        let steps: Vec<usize> = self.part(Part::Step).map(|(n, _)| n).collect();
+        let needs = self.steps.iter().enumerate().map(|(n, step)| match (step.part, &step.needs) {
+            (Part::Step, Some(names)) => names.iter().filter_map(|name| index(&name.value)).collect(),
+            (Part::Step, None) => n.checked_sub(1).into_iter().collect(),
+            _ => steps.clone(),
+        });
+        needs.collect()
+    }
 }
 
 /// One typed step: the keys that every step may have, and the action's own parameters.
 #[derive(Debug, Clone)]
 pub struct Step {
+    /// What it is for.
+    pub part: Part,
     /// Unique in the plan; its outputs are `steps.<id with dashes as underscores>.<output>`.
     pub id: Spanned<String>,
     /// Name of the action, such as `node.file`.
@@ -59,6 +107,12 @@ pub struct Step {
     pub retry: Retry,
     /// Deadline of one attempt, and of a wait. `None`: the action's default.
     pub timeout: Option<Duration>,
+    /// Handlers of the phase that must run when this step changed something.
+    pub notify: Vec<Spanned<String>>,
+    /// Whether the handlers that were notified so far run before this step.
+    pub flush: bool,
+    /// Steps of the phase's `on_failure` that undo this one.
+    pub on_failure: Vec<Spanned<String>>,
     /// Whether its diff, outputs and output are masked.
     pub sensitive: bool,
     /// Labels for `--tags`.

@@ -1,6 +1,7 @@
 //! Events as text for people: pure, so that it is tested by snapshots. Every meaning stands in words as well as in
 //! colour.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
@@ -29,6 +30,8 @@ pub struct Text {
     mode: Mode,
     /// Units that were not run, with what they needed; told together at the end, phase by phase.
     not_run: Vec<(UnitRef, String)>,
+    /// Running units that an earlier run had on record, with why they run again.
+    again_since: HashMap<UnitRef, String>,
 }
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -40,15 +43,21 @@ const QUIET: Style = Style::new().dimmed();
 impl Text {
     /// `again` is the command that goes on after a failure.
     pub fn new(diff: DiffStyle, again: String) -> Self {
-        Self { diff, again, mode: Mode::Run, not_run: Vec::new() }
+        Self { diff, again, mode: Mode::Run, not_run: Vec::new(), again_since: HashMap::new() }
     }
 
     /// The lines that an event leaves behind, each ended; most leave none.
     pub fn block(&mut self, event: &Event) -> Option<String> {
         match &event.kind {
-            Kind::RunStarted { run, plan, mode, units, resumed_from } => {
+            Kind::RunStarted { run, plan, mode, units, resumed_from, .. } => {
                 self.mode = *mode;
                 Some(started(run, plan, *mode, *units, resumed_from.as_deref()))
+            }
+            Kind::Dropped { unit, why } => Some(line(QUIET, '⊖', "dropped", unit, why)),
+            Kind::Undone { unit, by } => Some(line(CHANGE, '↶', "undone", unit, &format!("by {by}"))),
+            Kind::UnitStarted { unit, why: Some(why), .. } => {
+                self.again_since.insert(unit.clone(), why.clone());
+                None
             }
             Kind::UnitRetried { unit, attempt, message, delay } => Some(format!(
                 "{CHANGE}↻ retry    {CHANGE:#} {unit}  attempt {attempt} failed: {message}; again in {delay} s\n"
@@ -58,17 +67,26 @@ impl Text {
                 None
             }
             Kind::UnitFinished { unit, outcome, diff, output, elapsed, .. } => {
-                Some(self.unit(unit, outcome, diff, output, *elapsed))
+                let again_since = self.again_since.remove(unit);
+                Some(self.unit(unit, outcome, diff, output, *elapsed, again_since))
             }
-            Kind::RunFinished { summary, ok, interrupted, elapsed } => {
+            Kind::RunFinished { summary, ok, interrupted, elapsed, handlers_left, stuck } => {
                 let not_run = self.not_run();
-                Some(not_run + &self.end(summary, *ok, *interrupted, *elapsed))
+                Some(not_run + &self.end(summary, *ok, *interrupted, *elapsed, handlers_left, stuck))
             }
             _ => None,
         }
     }
 
-    fn unit(&self, unit: &UnitRef, outcome: &Outcome, diff: &Diff, output: &str, elapsed: f64) -> String {
+    fn unit(
+        &self,
+        unit: &UnitRef,
+        outcome: &Outcome,
+        diff: &Diff,
+        output: &str,
+        elapsed: f64,
+        again_since: Option<String>,
+    ) -> String {
         let (style, sign, word) = face(outcome, diff, self.mode);
         let mut out = format!("{style}{sign} {word:<9}{style:#} {unit}");
         match outcome {
@@ -77,6 +95,9 @@ impl Text {
             Outcome::Waits { seen } => push(&mut out, &format!("now: {seen}")),
             Outcome::Pending { needs } => push(&mut out, &format!("needs {needs}")),
             _ => {}
+        }
+        if let Some(why) = again_since {
+            push(&mut out, &format!("again: {why}"));
         }
         if elapsed >= 0.1 {
             let _ = write!(out, "  {QUIET}{elapsed:.1} s{QUIET:#}");
@@ -136,7 +157,15 @@ impl Text {
         }
     }
 
-    fn end(&self, summary: &Summary, ok: bool, interrupted: bool, elapsed: f64) -> String {
+    fn end(
+        &self,
+        summary: &Summary,
+        ok: bool,
+        interrupted: bool,
+        elapsed: f64,
+        handlers_left: &[UnitRef],
+        stuck: &[UnitRef],
+    ) -> String {
         let changed = summary.get("changed");
         let counts = counts(summary, self.mode);
         let (style, head) = match (self.mode, ok, interrupted) {
@@ -148,11 +177,29 @@ impl Text {
             (Mode::Run, ..) => (GOOD, "done"),
         };
         let mut out = format!("\n{style}{head}{style:#}: {counts}, in {elapsed:.1} s\n");
+        if !stuck.is_empty() {
+            let _ =
+                writeln!(out, "{BAD}stuck{BAD:#}: not undone: {}; see why above, and undo it by hand", listed(stuck));
+        }
+        if !handlers_left.is_empty() {
+            let _ = writeln!(out, "{CHANGE}handlers left{CHANGE:#} for the next run: {}", listed(handlers_left));
+        }
         if !ok && self.mode == Mode::Run {
             let _ = writeln!(out, "{HINT}hint{HINT:#}: `{}` goes on from here", self.again);
         }
         out
     }
+}
+
+fn listed(units: &[UnitRef]) -> String {
+    units.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn line(style: Style, sign: char, word: &str, unit: &UnitRef, detail: &str) -> String {
+    let mut out = format!("{style}{sign} {word:<9}{style:#} {unit}");
+    push(&mut out, detail);
+    out.push('\n');
+    out
 }
 
 fn started(run: &str, plan: &str, mode: Mode, units: usize, resumed_from: Option<&str>) -> String {
@@ -270,9 +317,17 @@ mod tests {
             mode,
             units: outcomes.len(),
             resumed_from: None,
+            source: None,
         }];
         kinds.extend(outcomes);
-        kinds.push(Kind::RunFinished { summary, ok, interrupted: false, elapsed: 1.25 });
+        kinds.push(Kind::RunFinished {
+            summary,
+            ok,
+            interrupted: false,
+            elapsed: 1.25,
+            handlers_left: Vec::new(),
+            stuck: Vec::new(),
+        });
         kinds
     }
 

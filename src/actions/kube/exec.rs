@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::unexpected;
-use crate::actions::{Action, Spec, Verdict};
+use crate::actions::{Action, OnInterrupt, Spec, Verdict};
 use crate::connect::kube::{self, Object, Seen};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
@@ -51,6 +51,10 @@ pub struct Exec {
     /// dry run, and repeated until it says what is expected or the deadline has come.
     #[serde(default)]
     changes: bool,
+    /// With `changes` and without `unless`: what a later run does when this command was cut off: `rerun`, or `stop` (the
+    /// default) and let a person look. Handlers and steps of `on_failure` are always run again.
+    #[serde(default)]
+    on_interrupt: Option<OnInterrupt>,
     /// With `changes`: a command that changes nothing; when it ends with exit status 0, there is nothing to do.
     #[serde(default)]
     unless: Vec<String>,
@@ -119,6 +123,10 @@ fn quoted(output: &str) -> String {
 }
 
 impl Action for Exec {
+    fn cut_off(&self) -> Option<OnInterrupt> {
+        (self.changes && self.unless.is_empty()).then_some(self.on_interrupt.unwrap_or(OnInterrupt::Stop))
+    }
+
     fn probes(&self) -> Vec<Probe> {
         let command = match (self.changes, self.unless.is_empty()) {
             (false, _) => self.call(&self.command, self.stdin.as_ref()),
@@ -215,6 +223,9 @@ timeout = "1m"
         }
         if !self.unless.is_empty() && !self.changes {
             return error("/unless", "unless goes with changes = true".to_owned());
+        }
+        if self.on_interrupt.is_some() && self.cut_off().is_none() {
+            return error("/on_interrupt", "on_interrupt goes with changes = true and without unless".to_owned());
         }
         if self.expect_failure && self.expect_exit != 0 {
             return error("/expect_exit", "expect_exit and expect_failure exclude each other".to_owned());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::effects::{file_at, look};
 use super::params::{check_path, refuse};
-use crate::actions::{Action, Spec, Verdict};
+use crate::actions::{Action, OnInterrupt, Spec, Verdict};
 use crate::connect::host::{self, Read, Run};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
@@ -52,6 +52,10 @@ pub struct Command {
     /// Whether it changes anything. With `false` it is a check.
     #[serde(default = "yes")]
     pub changes: bool,
+    /// What a later run does when this command was cut off and has no guard that tells whether it took effect: `rerun`,
+    /// or `stop` (the default) and let a person look. Handlers and steps of `on_failure` are always run again.
+    #[serde(default)]
+    pub on_interrupt: Option<OnInterrupt>,
     /// With `changes = false`: whether it is asked again until its status is right or the step's timeout ends.
     #[serde(default)]
     pub wait: bool,
@@ -110,6 +114,11 @@ unless = "test $(wc -l < /proc/swaps) -le 1"
         }
         if !self.changes && self.guards().next().is_some() {
             return refuse("changes", "guards are for commands that change something; use `when` to leave out a check");
+        }
+        if self.on_interrupt.is_some() && (!self.changes || self.guards().next().is_some()) {
+            let why =
+                if self.changes { "a guard tells whether it must run again" } else { "a check is always repeated" };
+            return refuse("on_interrupt", &format!("it does nothing here: {why}"));
         }
         if self.wait && self.changes {
             return refuse("wait", "only a check (`changes = false`) can be waited for");
@@ -206,6 +215,11 @@ impl Guard<'_> {
 }
 
 impl Action for Command {
+    fn cut_off(&self) -> Option<OnInterrupt> {
+        let blind = self.changes && self.guards().next().is_none();
+        blind.then_some(self.on_interrupt.unwrap_or(OnInterrupt::Stop))
+    }
+
     fn probes(&self) -> Vec<Probe> {
         if self.changes {
             self.guards().map(|guard| guard.probe(self.cwd.as_ref())).collect()
@@ -344,6 +358,15 @@ mod tests {
     }
 
     #[test]
+    fn only_a_change_without_a_guard_must_ask_what_to_do_when_it_was_cut_off() {
+        let cut_off = |toml: &str| build::<Command>(toml).unwrap().cut_off();
+        assert_eq!(cut_off("command = 'x'"), Some(OnInterrupt::Stop));
+        assert_eq!(cut_off("command = 'x'\non_interrupt = 'rerun'"), Some(OnInterrupt::Rerun));
+        assert_eq!(cut_off("command = 'x'\ncreates = '/x'"), None);
+        assert_eq!(cut_off("command = 'x'\nchanges = false"), None);
+    }
+
+    #[test]
     fn standard_input_is_handed_over_and_never_shown() {
         let step = build::<Command>("argv = ['chpasswd']\nstdin = 'pi:raspberry'").unwrap();
         let effects = effects(&step, &[]);
@@ -362,6 +385,8 @@ mod tests {
             ("command = 'x'\nok_exit_codes = []".into(), "/ok_exit_codes"),
             ("command = 'x'\nchanges = false\nunless = 'true'".into(), "/changes"),
             ("command = 'x'\nwait = true".into(), "/wait"),
+            ("command = 'x'\nunless = 'true'\non_interrupt = 'rerun'".into(), "/on_interrupt"),
+            ("command = 'x'\nchanges = false\non_interrupt = 'stop'".into(), "/on_interrupt"),
             (format!("command = 'login {}'", secret.expose()), "/command"),
             (format!("argv = ['login', '{}']", secret.expose()), "/argv"),
         ] {

@@ -242,7 +242,7 @@ impl Backend {
             return ConnectError::failed(message)
                 .hint("another helm run is at work on this release, or was cut off: see on_pending");
         }
-        let look = Call { deadline: std::time::Instant::now() + MARGIN, progress: Arc::clone(&call.progress) };
+        let look = Call { deadline: tokio::time::Instant::now() + MARGIN, progress: Arc::clone(&call.progress) };
         let waited = ["timed out", "deadline exceeded", "not ready"].iter().any(|w| message.contains(w));
         let trouble = if waited { self.trouble(namespace, &look).await.unwrap_or_default() } else { String::new() };
         let hint = format!("`helm -n {namespace} history {release}` and `kubectl -n {namespace} get pods` show more");

@@ -1,6 +1,8 @@
 //! A live `sh` at the other end of three streams: sends frames, reads replies. Knows nothing of ssh or processes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use base64::Engine as _;
 use futures::FutureExt as _;

@@ -14,7 +14,7 @@ use crate::event::{Event, Kind, Mode, Outcome, name};
 use crate::graph::Graph;
 use crate::inventory::Inventory;
 use crate::journal::{Journal, Memory, read};
-use crate::plan::{Phase, Plan, Retry, Scope, Source, Spanned, Step};
+use crate::plan::{Part, Phase, Plan, Retry, Scope, Source, Spanned, Step};
 use crate::template::Templates;
 
 fn at<T>(value: T) -> Spanned<T> {
@@ -24,6 +24,7 @@ fn at<T>(value: T) -> Spanned<T> {
 fn step(id: &str, action: &str, params: Value) -> Step {
     let Value::Object(params) = params else { panic!("parameters are a table") };
     Step {
+        part: Part::Step,
         id: at(id.to_owned()),
         action: at(action.to_owned()),
         hosts: None,
@@ -32,6 +33,9 @@ fn step(id: &str, action: &str, params: Value) -> Step {
         r#become: false,
         retry: Retry { times: 0, delay: Duration::from_millis(1) },
         timeout: Some(Duration::from_millis(600)),
+        notify: Vec::new(),
+        flush: false,
+        on_failure: Vec::new(),
         sensitive: false,
         tags: Vec::new(),
         params,
@@ -102,6 +106,8 @@ async fn run_with(plan: Plan, world: &FakeWorld, setup: Setup) -> Ran {
         world: world.clone().into(),
         mode: setup.mode,
         run: "r".into(),
+        source: None,
+        faults: Arc::new(()),
         journal: setup.journal,
         resumed_from: None,
         memory: setup.memory,

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::structure::{phase_edges, step_edges};
+use super::structure::phase_edges;
 use super::{Checker, Known};
 use crate::finding::{did_you_mean, listed};
-use crate::plan::Plan;
+use crate::plan::{Part, Plan};
 use crate::template::{Names, OutputRef};
 
 /// Whose template it is, by index.
@@ -38,11 +38,13 @@ impl Before {
     pub(super) fn new(plan: &Plan, steps: &[Known<'_>]) -> Self {
         let edges = phase_edges(plan);
         let index = |phase: usize, number: usize| steps.iter().position(|k| k.phase == phase && k.number == number);
-        let of_phase = |phase: usize| steps.iter().enumerate().filter(move |(_, k)| k.phase == phase).map(|(n, _)| n);
+        let of_phase = |phase: usize| {
+            steps.iter().enumerate().filter(move |(_, k)| k.phase == phase && k.step.part == Part::Step).map(|(n, _)| n)
+        };
         let phases: Vec<BTreeSet<usize>> =
             (0..edges.len()).map(|p| reachable(p, &edges).into_iter().flat_map(of_phase).collect()).collect();
         let before = |known: &Known<'_>| {
-            let inside = reachable(known.number, &step_edges(&plan.phases[known.phase]));
+            let inside = reachable(known.number, &plan.phases[known.phase].order());
             let inside = inside.into_iter().filter_map(|number| index(known.phase, number));
             phases[known.phase].iter().copied().chain(inside).collect()
         };

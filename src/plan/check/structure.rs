@@ -2,7 +2,7 @@
 
 use super::Checker;
 use crate::finding::{Finding, Span, Spanned, cycles, did_you_mean, listed};
-use crate::plan::{Phase, Plan};
+use crate::plan::{Part, Phase, Plan, Step};
 
 impl Checker<'_> {
     pub(super) fn structure(&mut self) {
@@ -18,7 +18,9 @@ impl Checker<'_> {
                     self.step_need(phase, number, need);
                 }
             }
-            if phase.steps.is_empty() {
+            self.called(phase, Part::Handler, "notifies", |step| &step.notify);
+            self.called(phase, Part::OnFailure, "names", |step| &step.on_failure);
+            if phase.part(Part::Step).next().is_none() {
                 let message = format!("phase `{}` has no steps", phase.name.value);
                 let help = format!("add [[phase.{}.step]], or take the phase away", phase.name.value);
                 self.warn("empty-phase", &phase.name.span, message, Some(help));
@@ -37,7 +39,7 @@ impl Checker<'_> {
                 let named = step.needs.iter().flatten().find(|need| need.value == phase.steps[of].id.value);
                 named.map_or(&step.id.span, |need| &need.span)
             };
-            self.circle(&of, &step_edges(phase), |n| &phase.steps[n].id.value, place);
+            self.circle(&of, &phase.order(), |n| &phase.steps[n].id.value, place);
         }
     }
 
@@ -76,13 +78,56 @@ impl Checker<'_> {
         self.error("unknown-phase", &need.span, format!("no phase is named `{}`", need.value), Some(help));
     }
 
+    /// The handlers and `on_failure` steps of a phase: do those exist that are named, and is each one named.
+    fn called(
+        &mut self,
+        phase: &Phase,
+        part: Part,
+        verb: &str,
+        names_of: impl for<'s> Fn(&'s Step) -> &'s [Spanned<String>],
+    ) {
+        let key = part.key();
+        let there: Vec<&str> = phase.part(part).map(|(_, s)| s.id.value.as_str()).collect();
+        let wanted: Vec<&Spanned<String>> = phase.steps.iter().flat_map(names_of).collect();
+        for name in &wanted {
+            if there.contains(&name.value.as_str()) {
+                continue;
+            }
+            let other = self.plan.phases.iter().find(|p| p.part(part).any(|(_, s)| s.id.value == name.value));
+            let help = if let Some(other) = other {
+                format!("it is in phase `{}`: a step {verb} what stands in its own phase", other.name.value)
+            } else if phase.steps.iter().any(|s| s.id.value == name.value) {
+                format!("it stands in another list: write it below [[phase.{}.{key}]]", phase.name.value)
+            } else {
+                did_you_mean(&name.value, there.iter().copied())
+                    .unwrap_or_else(|| format!("add [[phase.{}.{key}]] with this id", phase.name.value))
+            };
+            let message = format!("`{key}` of phase `{}` has no step named `{}`", phase.name.value, name.value);
+            self.error("unknown-step", &name.span, message, Some(help));
+        }
+        for (_, step) in phase.part(part) {
+            if !wanted.iter().any(|name| name.value == step.id.value) {
+                let id = &step.id.value;
+                let keyword = if part == Part::Handler { "notify" } else { "on_failure" };
+                let help = format!("add {keyword} = [\"{id}\"] to a step of the phase, or take it away");
+                self.error(
+                    "unused-step",
+                    &step.id.span,
+                    format!("no step {verb} `{id}`, so it never runs"),
+                    Some(help),
+                );
+            }
+        }
+    }
+
     fn step_need(&mut self, phase: &Phase, number: usize, need: &Spanned<String>) {
-        if phase.steps.iter().any(|s| s.id.value == need.value) {
+        let steps = || phase.part(Part::Step);
+        if steps().any(|(_, s)| s.id.value == need.value) {
             return;
         }
         let elsewhere = self.plan.phases.iter().find(|p| p.steps.iter().any(|s| s.id.value == need.value));
         let is_phase = self.plan.phases.iter().any(|p| p.name.value == need.value);
-        let ids = phase.steps.iter().enumerate().filter(|(n, _)| *n != number).map(|(_, s)| s.id.value.as_str());
+        let ids: Vec<&str> = steps().filter(|(n, _)| *n != number).map(|(_, s)| s.id.value.as_str()).collect();
         let help = if let Some(other) = elsewhere {
             format!(
                 "it is in phase `{}`: steps need steps of their own phase; let phase `{}` need that phase",
@@ -91,7 +136,7 @@ impl Checker<'_> {
         } else if is_phase {
             format!("it is a phase: write `needs` below [phase.{}]", phase.name.value)
         } else {
-            did_you_mean(&need.value, ids.clone()).unwrap_or_else(|| format!("the steps are {}", listed(ids)))
+            did_you_mean(&need.value, ids.iter().copied()).unwrap_or_else(|| format!("the steps are {}", listed(ids)))
         };
         let message = format!("no step of phase `{}` is named `{}`", phase.name.value, need.value);
         self.error("unknown-step", &need.span, message, Some(help));
@@ -118,14 +163,4 @@ impl Checker<'_> {
 pub(super) fn phase_edges(plan: &Plan) -> Vec<Vec<usize>> {
     let index = |name: &str| plan.phases.iter().position(|p| p.name.value == name);
     plan.phases.iter().map(|p| p.needs.iter().filter_map(|n| index(&n.value)).collect()).collect()
-}
-
-/// For each step of a phase the steps that it needs: those that it names, else the one before it.
-pub(super) fn step_edges(phase: &Phase) -> Vec<Vec<usize>> {
-    let index = |id: &str| phase.steps.iter().position(|s| s.id.value == id);
-    let needs = phase.steps.iter().enumerate().map(|(n, step)| match &step.needs {
-        Some(names) => names.iter().filter_map(|name| index(&name.value)).collect(),
-        None => n.checked_sub(1).into_iter().collect(),
-    });
-    needs.collect()
 }

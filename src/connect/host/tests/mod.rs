@@ -8,7 +8,9 @@ mod ssh;
 mod sshd;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::*;
 use crate::connect::{Call, Target};

@@ -1,0 +1,200 @@
+//! What becomes of a unit whose turn has come, decided without asking the world.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use petgraph::graph::NodeIndex;
+
+use super::dispatcher::{Finished, State, Told};
+use super::executor::Job;
+use super::values;
+use crate::actions::{Boxed, OnInterrupt};
+use crate::connect::Target;
+use crate::event::{Mode, Outcome, Problem, UnitRef};
+use crate::graph::Unit;
+use crate::journal::{Case, Decision, Recorded, Why, decide};
+use crate::plan::{Catalog, Part, Role, Step};
+
+/// What becomes of a unit.
+pub(super) enum Turn {
+    /// Nothing, and nobody need know: a handler that nobody asked for.
+    Passes,
+    /// It has ended without having run.
+    Ends(Finished),
+    /// It runs.
+    Runs {
+        job: Box<Job>,
+        definition: String,
+        /// Why it was not kept from an earlier run.
+        why: Option<String>,
+    },
+}
+
+/// The same as [`Turn`], but for what is still to be rendered.
+enum First {
+    Done(Turn),
+    Render,
+}
+
+impl State {
+    pub(super) fn turn(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef) -> Turn {
+        let step = unit.step(&self.plan).clone();
+        let first = match step.part {
+            Part::Step => self.first_of_step(node, unit, &step),
+            Part::Handler => self.first_of_handler(node, unit, reference),
+            Part::OnFailure => self.first_of_undo(node, unit),
+        };
+        if let First::Done(turn) = first {
+            return turn;
+        }
+        match self.rendered(unit, &step) {
+            Ok((action, definition)) => self.decided(node, unit, reference, &step, action, definition),
+            Err(outcome) => ends(outcome),
+        }
+    }
+
+    fn first_of_step(&self, node: NodeIndex, unit: &Unit, step: &Step) -> First {
+        let done = |outcome| First::Done(ends(outcome));
+        if let Some(why) = self.skipped_phases.get(&unit.phase) {
+            return done(Outcome::Skipped { why: why.clone() });
+        }
+        if let Some(needs) = self.marks.get(&node).and_then(|mark| mark.blocked_by.clone()) {
+            return done(Outcome::Cancelled { needs });
+        }
+        let wanted = &self.options.tags;
+        if !wanted.is_empty() && !step.tags.iter().any(|tag| wanted.contains(&tag.value)) {
+            return done(Outcome::Skipped { why: "has none of the tags".to_owned() });
+        }
+        First::Render
+    }
+
+    /// A handler that may not run now stays owed.
+    fn first_of_handler(&self, node: NodeIndex, unit: &Unit, reference: &UnitRef) -> First {
+        let blocked = self.marks.get(&node).is_some_and(|mark| mark.blocked_by.is_some());
+        if blocked || self.skipped_phases.contains_key(&unit.phase) || !self.owed.has(reference) {
+            return First::Done(Turn::Passes);
+        }
+        First::Render
+    }
+
+    fn first_of_undo(&mut self, node: NodeIndex, unit: &Unit) -> First {
+        if !self.failed_phases.undoes(unit.phase) || self.mode == Mode::Preview {
+            return First::Done(Turn::Passes);
+        }
+        let undoes = self.undoes(unit);
+        if undoes.is_empty() {
+            return First::Done(Turn::Passes);
+        }
+        match self.marks.get(&node).and_then(|mark| mark.stuck.clone()) {
+            Some(needs) => {
+                self.report.stuck.extend(undoes);
+                First::Done(ends(Outcome::Cancelled { needs }))
+            }
+            None => First::Render,
+        }
+    }
+
+    /// The unit's action and the hash of its definition; else how it ends.
+    fn rendered(&self, unit: &Unit, step: &Step) -> Result<(Boxed, String), Outcome> {
+        let host = unit.host.as_deref();
+        let reads = self.values.reads(step);
+        if let Some(needs) = reads.iter().find(|s| self.unknown_outputs.contains(*s)) {
+            return Err(Outcome::Pending { needs: format!("outputs of step {needs}") });
+        }
+        if let Some(when) = &step.when {
+            match self.values.holds(&when.value, host) {
+                Ok(true) => {}
+                Ok(false) => return Err(Outcome::Skipped { why: format!("when: {}", when.value) }),
+                Err(problem) => return Err(Outcome::Failed(prefixed("when", problem))),
+            }
+        }
+        let params = self.values.resolve(step, host, &reads).map_err(Outcome::Failed)?;
+        let action = self.registry.build(&step.action.value, &params).map_err(|error| {
+            let parameter = error.pointer.trim_start_matches('/').replace('/', ".");
+            Outcome::Failed(prefixed(&parameter, Problem::new(error.message)))
+        })?;
+        Ok((action, values::definition(step, &params, host)))
+    }
+
+    fn decided(
+        &self,
+        node: NodeIndex,
+        unit: &Unit,
+        reference: &UnitRef,
+        step: &Step,
+        action: Boxed,
+        definition: String,
+    ) -> Turn {
+        let mut why = None;
+        if self.mode == Mode::Run && !self.named_in(&self.options.rerun, reference) {
+            let recorded = self.memory.get(reference);
+            if self.named_in(&self.options.done, reference) {
+                return kept(definition, recorded);
+            }
+            let below = self.marks.get(&node).and_then(|mark| mark.touched.as_ref());
+            let decision = decide(&Case {
+                recorded,
+                definition: &definition,
+                below: below.map(|(when, who)| (*when, who.as_str())),
+                role: self.role(step, &action),
+                repeatable: step.part != Part::Step || action.cut_off() != Some(OnInterrupt::Stop),
+            });
+            match (decision, recorded) {
+                // What must run because of what else happened is never kept.
+                (Decision::Keep, _) if step.part == Part::Step => return kept(definition, recorded),
+                (Decision::Stop, _) => return ends(Outcome::Unknown(cut_off(reference))),
+                (Decision::Probe(reason), _) => why = reason.filter(|w| *w != Why::Check).map(|w| w.to_string()),
+                _ => {}
+            }
+        }
+        let notes = self.notes.clone();
+        let of = reference.clone();
+        let job = Job {
+            action,
+            unit: reference.clone(),
+            target: Target { host: unit.host.clone(), r#become: step.r#become },
+            mode: self.mode,
+            timeout: step.timeout.unwrap_or(self.options.timeout),
+            retry: step.retry,
+            world: Arc::clone(&self.world),
+            notes: Arc::new(move |note| drop(notes.send(Told { unit: of.clone(), note }))),
+            acted: Arc::new(AtomicBool::new(false)),
+            faults: Arc::clone(&self.faults),
+        };
+        Turn::Runs { job: Box::new(job), definition, why }
+    }
+
+    fn role(&self, step: &Step, action: &Boxed) -> Role {
+        if action.only_looks() {
+            return Role::Check;
+        }
+        self.registry.kind(&step.action.value).map_or(Role::Change, |kind| kind.role)
+    }
+
+    fn named_in(&self, names: &[String], unit: &UnitRef) -> bool {
+        names.iter().any(|name| unit.is_meant_by(name))
+    }
+}
+
+fn ends(outcome: Outcome) -> Turn {
+    Turn::Ends(Finished::new(outcome))
+}
+
+fn kept(definition: String, recorded: Option<&Recorded>) -> Turn {
+    let outputs = recorded.map(|r| r.outputs.clone()).unwrap_or_default();
+    Turn::Ends(Finished { definition: Some(definition), outputs, ..Finished::new(Outcome::Kept) })
+}
+
+fn cut_off(unit: &UnitRef) -> Problem {
+    Problem::new("an earlier run was cut off while it did this; whether it took effect is not known").hint(format!(
+        "look, then run the plan again with `--done {unit}` if it did, or with `--rerun {unit}` to do it now; \
+         where that never does harm, write `on_interrupt = \"rerun\"` into the step"
+    ))
+}
+
+fn prefixed(what: &str, mut problem: Problem) -> Problem {
+    if !what.is_empty() {
+        problem.message = format!("{what}: {}", problem.message);
+    }
+    problem
+}

@@ -1,0 +1,62 @@
+//! Undoing what a failed phase did.
+
+use std::collections::HashSet;
+
+use super::dispatcher::State;
+use crate::event::{Kind, Outcome, UnitRef};
+use crate::graph::Unit;
+use crate::journal::JournalError;
+use crate::plan::Part;
+
+/// Which phases went wrong, and how.
+#[derive(Debug, Default)]
+pub(super) struct FailedPhases {
+    failed: HashSet<usize>,
+    /// A unit's end is not known: it must be cleared up before anything is undone on top of it.
+    unclear: HashSet<usize>,
+}
+
+impl FailedPhases {
+    pub(super) fn note(&mut self, phase: usize, outcome: &Outcome) {
+        match outcome {
+            Outcome::Failed(_) => drop(self.failed.insert(phase)),
+            Outcome::Unknown(_) => drop(self.unclear.insert(phase)),
+            _ => {}
+        }
+    }
+
+    pub(super) fn undoes(&self, phase: usize) -> bool {
+        self.failed.contains(&phase) && !self.unclear.contains(&phase)
+    }
+}
+
+impl State {
+    /// The units whose work a unit of `on_failure` undoes: those that name its step, answer to its host, and may have
+    /// changed something.
+    pub(super) fn undoes(&self, undo: &Unit) -> Vec<UnitRef> {
+        let phase = &self.plan.phases[undo.phase];
+        let id = &undo.step(&self.plan).id.value;
+        let here = undo.host.as_ref().map(|h| h.name.clone());
+        let answers = |unit: &UnitRef| {
+            let names_it = phase
+                .part(Part::Step)
+                .any(|(_, step)| step.id.value == unit.step && step.on_failure.iter().any(|name| name.value == *id));
+            names_it && self.called.hosts(undo.phase, undo.step, unit.host.as_deref()).contains(&here)
+        };
+        let touched = self.touched.iter().filter(|unit| unit.phase == phase.name.value && answers(unit));
+        touched.cloned().collect()
+    }
+
+    /// A unit of `on_failure` has ended.
+    pub(super) fn undid(&mut self, undo: &Unit, by: &UnitRef, well: bool) -> Result<(), JournalError> {
+        for unit in self.undoes(undo) {
+            if well {
+                self.touched.remove(&unit);
+                self.emitter.emit(Kind::Undone { unit, by: by.clone() })?;
+            } else {
+                self.report.stuck.push(unit);
+            }
+        }
+        Ok(())
+    }
+}

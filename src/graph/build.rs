@@ -1,0 +1,245 @@
+//! From a plan and its hosts to the graph.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use petgraph::Direction;
+use petgraph::algo::toposort;
+use petgraph::graph::{DiGraph, NodeIndex};
+
+use super::{Graph, GraphError, Node, Unit};
+use crate::inventory::Host;
+use crate::plan::{Part, Phase, Plan, Step};
+
+impl Graph {
+    /// The graph of a plan, where `hosts_of` gives the hosts of a pattern.
+    ///
+    /// # Errors
+    /// See [`GraphError`].
+    pub fn new(plan: &Plan, mut hosts_of: impl FnMut(&str) -> Vec<Arc<Host>>) -> Result<Self, GraphError> {
+        let mut dag = DiGraph::new();
+        let ends: Vec<(NodeIndex, NodeIndex)> =
+            (0..plan.phases.len()).map(|p| (dag.add_node(Node::Begin(p)), dag.add_node(Node::End(p)))).collect();
+        for (index, phase) in plan.phases.iter().enumerate() {
+            let (begin, end) = ends[index];
+            for need in &phase.needs {
+                let before = plan.phases.iter().position(|p| p.name.value == need.value);
+                let before = before.ok_or_else(|| no_such(&phase.name.value, &need.value))?;
+                dag.add_edge(ends[before].1, begin, ());
+            }
+            known_needs(phase)?;
+            let mut build = Build { dag: &mut dag, index, phase, hosts: Vec::new(), begin, inner: Vec::new() };
+            build.hosts = phase.steps.iter().map(|s| s.hosts.as_ref().map(|p| hosts_of(&p.value))).collect();
+            build.build(end)?;
+        }
+        toposort(&dag, None).map_err(|_| GraphError::Cycle)?;
+        Ok(Self { dag })
+    }
+}
+
+/// A phase under construction.
+struct Build<'a> {
+    dag: &'a mut DiGraph<Node, ()>,
+    index: usize,
+    phase: &'a Phase,
+    /// The hosts of each step, for those that fan out.
+    hosts: Vec<Option<Vec<Arc<Host>>>>,
+    begin: NodeIndex,
+    /// All units and joins between begin and end.
+    inner: Vec<NodeIndex>,
+}
+
+impl Build<'_> {
+    fn build(&mut self, end: NodeIndex) -> Result<(), GraphError> {
+        let order = self.phase.order();
+        let steps: Vec<usize> = self.phase.part(Part::Step).map(|(n, _)| n).collect();
+        let units: Vec<Vec<NodeIndex>> = steps.iter().map(|n| self.units(*n)).collect();
+        for number in &steps {
+            let mut before: Vec<Vec<NodeIndex>> = order[*number].iter().map(|n| units[*n].clone()).collect();
+            let mut flushed = false;
+            if self.phase.steps[*number].flush {
+                before = self.handlers(&before, &[]);
+                flushed = true;
+            }
+            if before.is_empty() {
+                self.edges(&[self.begin], &units[*number]);
+            }
+            for (position, nodes) in before.iter().enumerate() {
+                let whole = !flushed && self.looks_across_hosts(order[*number][position], *number);
+                self.connect(nodes, &units[*number], whole);
+            }
+        }
+        let sinks = self.sinks();
+        let _last = self.handlers(&[sinks], &units);
+        if self.phase.part(Part::OnFailure).next().is_some() {
+            self.undo(&order)?;
+        }
+        let inner = self.inner.clone();
+        self.edges(&inner, &[end]);
+        if inner.is_empty() {
+            self.dag.add_edge(self.begin, end, ());
+        }
+        Ok(())
+    }
+
+    /// The units of a step. An empty one (no host matched) hands its place on to a join node, so that order is kept.
+    fn units(&mut self, step: usize) -> Vec<NodeIndex> {
+        let hosts: Vec<Option<Arc<Host>>> = match &self.hosts[step] {
+            None => vec![None],
+            Some(hosts) => hosts.iter().cloned().map(Some).collect(),
+        };
+        let nodes: Vec<Node> = if hosts.is_empty() {
+            vec![Node::Join]
+        } else {
+            hosts.into_iter().map(|host| Node::Unit(Unit { phase: self.index, step, host })).collect()
+        };
+        nodes.into_iter().map(|node| self.add(node)).collect()
+    }
+
+    fn add(&mut self, node: Node) -> NodeIndex {
+        let index = self.dag.add_node(node);
+        self.inner.push(index);
+        index
+    }
+
+    /// All handlers of the phase, one after the other, behind `before` and, of `steps`, behind those that may notify
+    /// them. Gives what is to be waited for: the last ones, or `before` when the phase has no handlers.
+    fn handlers(&mut self, before: &[Vec<NodeIndex>], steps: &[Vec<NodeIndex>]) -> Vec<Vec<NodeIndex>> {
+        let mut last = before.to_vec();
+        for (number, handler) in self.phase.part(Part::Handler) {
+            let notifies = |step: &Step| step.notify.iter().any(|name| name.value == handler.id.value);
+            let asking = self.phase.part(Part::Step).filter(|(_, step)| notifies(step));
+            let asking: Vec<(usize, &Step)> = asking.collect();
+            let asked_from_elsewhere = asking.iter().any(|(_, step)| pattern(step) != pattern(handler));
+            let units = self.units(number);
+            if last.is_empty() {
+                self.edges(&[self.begin], &units);
+            }
+            for nodes in &last {
+                self.connect(nodes, &units, asked_from_elsewhere);
+            }
+            for nodes in asking.iter().filter_map(|(n, _)| steps.get(*n)) {
+                self.connect(nodes, &units, asked_from_elsewhere);
+            }
+            last = vec![units];
+        }
+        last
+    }
+
+    /// What undoes the steps, in the opposite order, once all of the phase has ended.
+    fn undo(&mut self, order: &[Vec<usize>]) -> Result<(), GraphError> {
+        let settled = self.add(Node::Join);
+        let all: Vec<NodeIndex> = self.inner.iter().copied().filter(|n| *n != settled).collect();
+        self.edges(&all, &[settled]);
+        let mut last = vec![settled];
+        let mut placed = Vec::new();
+        // From the first step on, so that what undoes several steps comes where the first of them is undone.
+        for number in sorted(self.phase, order)? {
+            for name in &self.phase.steps[number].on_failure {
+                let undo = self.phase.part(Part::OnFailure).find(|(_, s)| s.id.value == name.value).map(|(n, _)| n);
+                let undo = undo.ok_or_else(|| no_such(&self.phase.steps[number].id.value, &name.value))?;
+                if !placed.contains(&undo) {
+                    placed.push(undo);
+                }
+            }
+        }
+        for undo in placed.into_iter().rev() {
+            let units = self.units(undo);
+            self.connect(&last, &units, false);
+            last = units;
+        }
+        Ok(())
+    }
+
+    /// Nodes of the phase that nothing in it waits for.
+    fn sinks(&self) -> Vec<NodeIndex> {
+        let is_sink = |n: &NodeIndex| self.dag.neighbors_directed(*n, Direction::Outgoing).next().is_none();
+        self.inner.iter().copied().filter(is_sink).collect()
+    }
+
+    /// Lets `after` wait for `before`; where both have the same host, for that host's part only, unless `whole`.
+    fn connect(&mut self, before: &[NodeIndex], after: &[NodeIndex], whole: bool) {
+        let mut by_host: HashMap<String, Vec<NodeIndex>> = HashMap::new();
+        for node in before {
+            if let Some(host) = self.host_of(*node) {
+                by_host.entry(host).or_default().push(*node);
+            }
+        }
+        let mut join = None;
+        for unit in after {
+            let same_host = if whole { None } else { self.host_of(*unit).and_then(|h| by_host.get(&h).cloned()) };
+            let from = match (same_host, before) {
+                (Some(nodes), _) => nodes,
+                (None, [only]) => vec![*only],
+                (None, many) => {
+                    let node = *join.get_or_insert_with(|| {
+                        let node = self.dag.add_node(Node::Join);
+                        for from in many {
+                            self.dag.add_edge(*from, node, ());
+                        }
+                        self.inner.push(node);
+                        node
+                    });
+                    vec![node]
+                }
+            };
+            self.edges(&from, &[*unit]);
+        }
+    }
+
+    fn edges(&mut self, from: &[NodeIndex], to: &[NodeIndex]) {
+        for from in from {
+            for to in to {
+                self.dag.add_edge(*from, *to, ());
+            }
+        }
+    }
+
+    fn host_of(&self, node: NodeIndex) -> Option<String> {
+        match &self.dag[node] {
+            Node::Unit(unit) => unit.host.as_ref().map(|h| h.name.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether a step reads the outputs of another one on other hosts (`steps.id.hosts[...]`), so that all must be done.
+    fn looks_across_hosts(&self, before: usize, after: usize) -> bool {
+        let mark = format!("{}.hosts", self.phase.steps[before].template_name());
+        let step = &self.phase.steps[after];
+        let when = step.when.iter().any(|w| w.value.contains(&mark));
+        when || serde_json::to_string(&step.params).is_ok_and(|text| text.contains(&mark))
+    }
+}
+
+fn pattern(step: &Step) -> Option<&str> {
+    step.hosts.as_ref().map(|h| h.value.as_str())
+}
+
+/// The phase's steps, each after those that it needs.
+fn sorted(phase: &Phase, order: &[Vec<usize>]) -> Result<Vec<usize>, GraphError> {
+    let mut dag = DiGraph::<usize, ()>::new();
+    let nodes: Vec<NodeIndex> = phase.part(Part::Step).map(|(n, _)| dag.add_node(n)).collect();
+    for (to, node) in nodes.iter().enumerate() {
+        for from in &order[to] {
+            dag.add_edge(nodes[*from], *node, ());
+        }
+    }
+    let sorted = toposort(&dag, None).map_err(|_| GraphError::Cycle)?;
+    Ok(sorted.into_iter().map(|n| dag[n]).collect())
+}
+
+/// All `needs` of a phase's steps name steps of it; static checks say it better.
+fn known_needs(phase: &Phase) -> Result<(), GraphError> {
+    for (_, step) in phase.part(Part::Step) {
+        for need in step.needs.iter().flatten() {
+            if !phase.part(Part::Step).any(|(_, s)| s.id.value == need.value) {
+                return Err(no_such(&step.id.value, &need.value));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn no_such(of: &str, name: &str) -> GraphError {
+    GraphError::NoSuch { of: of.to_owned(), name: name.to_owned() }
+}

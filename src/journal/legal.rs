@@ -1,0 +1,129 @@
+//! Which event may follow which: checked when a journal is written, and again when it is read.
+//!
+//! | event | legal when |
+//! |---|---|
+//! | remembered | the run has not started |
+//! | notified | always |
+//! | run started | once, before all units |
+//! | unit started | the unit is not running |
+//! | unit retried | the unit is running |
+//! | unit finished, after it ran | the unit is running |
+//! | unit finished, without having run | the unit is not running |
+//! | undone | the unit is not running |
+//! | run finished | no unit is running; nothing follows |
+
+use std::collections::HashSet;
+
+use crate::event::{Kind, Outcome, UnitRef};
+
+/// What has been seen of a run so far.
+#[derive(Debug, Default)]
+pub struct Legal {
+    started: bool,
+    finished: bool,
+    running: HashSet<UnitRef>,
+}
+
+impl Legal {
+    /// Takes the next event in.
+    ///
+    /// # Errors
+    /// Who cannot do so now, and why; nothing is taken in then.
+    pub fn step(&mut self, kind: &Kind) -> Result<(), String> {
+        if self.finished && !matches!(kind, Kind::Progress { .. } | Kind::Unknown) {
+            return Err("something follows the run's end".to_owned());
+        }
+        let running = |unit: &UnitRef| self.running.contains(unit);
+        match kind {
+            Kind::Remembered { unit, .. } if self.started => Err(format!("{unit} is taken over after the run's start")),
+            Kind::RunStarted { .. } if self.started => Err("the run starts twice".to_owned()),
+            Kind::RunFinished { .. } if !self.running.is_empty() => {
+                let unit = self.running.iter().min().map(ToString::to_string).unwrap_or_default();
+                Err(format!("the run ends while {unit} is running"))
+            }
+            Kind::UnitStarted { unit, .. } if running(unit) => Err(format!("{unit} starts while it is running")),
+            Kind::UnitFinished { unit, .. } if ran(kind) && !running(unit) => {
+                Err(format!("{unit} ends without having started"))
+            }
+            Kind::UnitFinished { unit, .. } if !ran(kind) && running(unit) => {
+                Err(format!("{unit} is passed over while it is running"))
+            }
+            Kind::UnitRetried { unit, .. } if !running(unit) => {
+                Err(format!("{unit} is tried again without having started"))
+            }
+            Kind::Undone { unit, .. } if running(unit) => Err(format!("{unit} is undone while it is running")),
+            Kind::UnitStarted { .. }
+            | Kind::UnitFinished { .. }
+            | Kind::UnitRetried { .. }
+            | Kind::Undone { .. }
+            | Kind::Dropped { .. }
+            | Kind::RunFinished { .. }
+                if !self.started =>
+            {
+                Err("the run has not started".to_owned())
+            }
+            _ => Ok(()),
+        }?;
+        match kind {
+            Kind::RunStarted { .. } => self.started = true,
+            Kind::RunFinished { .. } => self.finished = true,
+            Kind::UnitStarted { unit, .. } => drop(self.running.insert(unit.clone())),
+            Kind::UnitFinished { unit, .. } => drop(self.running.remove(unit)),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Whether a unit's end is that of something that ran.
+fn ran(kind: &Kind) -> bool {
+    matches!(kind, Kind::UnitFinished { definition: Some(_), outcome, .. } if *outcome != Outcome::Kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{finished, kept, notified, remembered, run_finished, run_started, started, undone};
+    use super::*;
+
+    fn all() -> Vec<(&'static str, Kind)> {
+        vec![
+            ("remembered", remembered("a")),
+            ("notified", notified("h", "a")),
+            ("run started", run_started()),
+            ("started", started("a")),
+            (
+                "retried",
+                Kind::UnitRetried {
+                    unit: super::super::testing::unit("a"),
+                    attempt: 1,
+                    message: String::new(),
+                    delay: 0.0,
+                },
+            ),
+            ("finished", finished("a", Outcome::Changed)),
+            ("kept", kept("a")),
+            ("undone", undone("a")),
+            ("run finished", run_finished()),
+        ]
+    }
+
+    /// The events that may come next, by name.
+    fn next(so_far: &[Kind]) -> Vec<&'static str> {
+        let may = |kind: &Kind| {
+            let mut legal = Legal::default();
+            so_far.iter().for_each(|k| legal.step(k).unwrap());
+            legal.step(kind).is_ok()
+        };
+        all().into_iter().filter(|(_, kind)| may(kind)).map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn what_may_follow_what() {
+        assert_eq!(next(&[]), ["remembered", "notified", "run started"]);
+        assert_eq!(next(&[run_started()]), ["notified", "started", "kept", "undone", "run finished"]);
+        assert_eq!(next(&[run_started(), started("a")]), ["notified", "retried", "finished"]);
+        let ended = [run_started(), started("a"), finished("a", Outcome::Changed)];
+        assert_eq!(next(&ended), ["notified", "started", "kept", "undone", "run finished"]);
+        assert_eq!(next(&[run_started(), run_finished()]), [""; 0]);
+    }
+}

@@ -1,0 +1,300 @@
+//! What earlier runs recorded, folded into one entry a unit.
+//!
+//! A journal begins with what its run took over ([`Kind::Remembered`]), so the newest journal alone tells everything:
+//! older ones may be deleted. Time is a count of records, which goes on from run to run: a unit may be kept only when
+//! nothing that it stands on was touched after it was done.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::event::{Event, Kind, Outcome, Outputs, Standing, UnitRef};
+
+/// What is on record of a unit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// The unit, as it was named then.
+    pub unit: UnitRef,
+    /// Hash of the definition that ran.
+    pub definition: String,
+    /// How it stands.
+    pub standing: Standing,
+    /// Its outputs, when it ended well.
+    pub outputs: Outputs,
+    /// When it ended well last.
+    pub done: Option<u64>,
+    /// When it may have changed something last.
+    pub touched: Option<u64>,
+}
+
+impl Recorded {
+    /// Whether it may have changed something and never told those whom that concerns.
+    pub fn unsettled(&self) -> bool {
+        matches!(self.standing, Standing::Unknown | Standing::Failed) && self.touched.is_some()
+    }
+}
+
+/// A unit's place in the memory; its phase does not matter, since steps may move between phases.
+type Key = (String, Option<String>);
+
+/// What earlier runs recorded.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    units: BTreeMap<Key, Recorded>,
+    /// Handlers that were notified and have not run since, with those who asked for them.
+    handlers: BTreeMap<UnitRef, BTreeSet<UnitRef>>,
+}
+
+impl Memory {
+    /// From a run's events.
+    pub fn of(events: &[Event]) -> Self {
+        let mut fold = Fold::default();
+        events.iter().for_each(|event| fold.take(&event.kind));
+        fold.end()
+    }
+
+    /// What outlives a run that ended well: who was cut off or failed and was not looked at since (it was left out of
+    /// that run), and handlers that are still to run.
+    #[must_use]
+    pub fn open_ends(mut self) -> Self {
+        self.units.retain(|_, r| r.unsettled());
+        self
+    }
+
+    /// What outlives even a fresh start: handlers that are still to run.
+    #[must_use]
+    pub fn handlers_only(self) -> Self {
+        Self { units: BTreeMap::new(), handlers: self.handlers }
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.units.is_empty() && self.handlers.is_empty()
+    }
+
+    /// What is known of a unit.
+    pub fn get(&self, unit: &UnitRef) -> Option<&Recorded> {
+        self.units.get(&key(unit))
+    }
+
+    /// All units.
+    pub fn units(&self) -> impl Iterator<Item = &Recorded> {
+        self.units.values()
+    }
+
+    /// The handlers that are still to run, with those who asked for them.
+    pub fn handlers(&self) -> &BTreeMap<UnitRef, BTreeSet<UnitRef>> {
+        &self.handlers
+    }
+
+    /// Forgets a unit.
+    pub fn forget(&mut self, unit: &UnitRef) {
+        self.units.remove(&key(unit));
+    }
+
+    /// Forgets that a handler was notified.
+    pub fn forget_handler(&mut self, handler: &UnitRef) {
+        self.handlers.remove(handler);
+    }
+
+    /// The records that hand all this on to the next journal.
+    pub fn records(&self) -> impl Iterator<Item = Kind> {
+        let units = self.units.values().cloned().map(|r| Kind::Remembered {
+            unit: r.unit,
+            definition: r.definition,
+            standing: r.standing,
+            outputs: r.outputs,
+            done: r.done,
+            touched: r.touched,
+        });
+        let asked = |(handler, by): (&UnitRef, &BTreeSet<UnitRef>)| {
+            let handler = handler.clone();
+            by.clone().into_iter().map(move |by| Kind::Notified { handler: handler.clone(), by })
+        };
+        units.chain(self.handlers.iter().flat_map(asked))
+    }
+}
+
+fn key(unit: &UnitRef) -> Key {
+    (unit.step.clone(), unit.host.clone())
+}
+
+/// A memory in the making.
+#[derive(Default)]
+struct Fold {
+    memory: Memory,
+    clock: u64,
+    /// Running units, with when they had touched something before.
+    running: HashMap<Key, Option<u64>>,
+    /// Running handlers, with the notifications that they answer. One that comes meanwhile is a new one.
+    answering: HashMap<UnitRef, BTreeSet<UnitRef>>,
+}
+
+impl Fold {
+    fn take(&mut self, kind: &Kind) {
+        self.clock += 1;
+        match kind {
+            Kind::Remembered { unit, definition, standing, outputs, done, touched } => {
+                let (unit, definition, outputs) = (unit.clone(), definition.clone(), outputs.clone());
+                self.clock = self.clock.max(done.unwrap_or_default()).max(touched.unwrap_or_default());
+                let recorded =
+                    Recorded { unit, definition, standing: *standing, outputs, done: *done, touched: *touched };
+                self.memory.units.insert(key(&recorded.unit), recorded);
+            }
+            Kind::Notified { handler, by } => {
+                self.memory.handlers.entry(handler.clone()).or_default().insert(by.clone());
+            }
+            Kind::UnitStarted { unit, definition, .. } => self.start(unit, definition),
+            Kind::UnitFinished { unit, outcome, definition: Some(definition), outputs, .. } => {
+                self.finish(unit, outcome, definition, outputs);
+            }
+            Kind::Undone { unit, .. } => {
+                if let Some(recorded) = self.memory.units.get_mut(&key(unit)) {
+                    recorded.standing = Standing::Undone;
+                    recorded.touched = Some(self.clock);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, unit: &UnitRef, definition: &str) {
+        let before = self.memory.get(unit);
+        let (done, touched) = (before.and_then(|r| r.done), before.and_then(|r| r.touched));
+        self.running.insert(key(unit), touched);
+        self.set(unit, definition, Standing::Unknown, &Outputs::new(), done, Some(self.clock));
+        if let Some(by) = self.memory.handlers.remove(unit) {
+            self.answering.insert(unit.clone(), by);
+        }
+    }
+
+    fn finish(&mut self, unit: &UnitRef, outcome: &Outcome, definition: &str, outputs: &Outputs) {
+        let now = Some(self.clock);
+        let recorded = self.memory.get(unit);
+        let (done, touched) = (recorded.and_then(|r| r.done), recorded.and_then(|r| r.touched));
+        let before = self.running.remove(&key(unit)).unwrap_or(touched);
+        let (standing, done, touched) = match outcome {
+            Outcome::Same { .. } => (Standing::Succeeded, now, before),
+            Outcome::Kept if recorded.is_some_and(|r| r.standing == Standing::Succeeded) => {
+                (Standing::Succeeded, done.or(now), before)
+            }
+            // A person said so.
+            Outcome::Kept => (Standing::Succeeded, now, before),
+            Outcome::Changed => (Standing::Succeeded, now, now),
+            Outcome::Unknown(_) => (Standing::Unknown, done, now),
+            _ => (Standing::Failed, done, now),
+        };
+        self.set(unit, definition, standing, outputs, done, touched);
+        if let Some(by) = self.answering.remove(unit)
+            && standing != Standing::Succeeded
+        {
+            self.memory.handlers.entry(unit.clone()).or_default().extend(by);
+        }
+    }
+
+    fn set(
+        &mut self,
+        unit: &UnitRef,
+        definition: &str,
+        standing: Standing,
+        outputs: &Outputs,
+        done: Option<u64>,
+        touched: Option<u64>,
+    ) {
+        let (outputs, definition) = (outputs.clone(), definition.to_owned());
+        let recorded = Recorded { unit: unit.clone(), definition, standing, outputs, done, touched };
+        self.memory.units.insert(key(unit), recorded);
+    }
+
+    fn end(mut self) -> Memory {
+        for (handler, by) in self.answering {
+            self.memory.handlers.entry(handler).or_default().extend(by);
+        }
+        self.memory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{events, finished, kept, notified, run_started, started, undone, unit};
+    use super::*;
+    use crate::event::Problem;
+
+    fn memory(kinds: Vec<Kind>) -> Memory {
+        Memory::of(&events(kinds))
+    }
+
+    fn failed(step: &str) -> Kind {
+        finished(step, Outcome::Failed(Problem::new("no")))
+    }
+
+    fn same(step: &str) -> Kind {
+        finished(step, Outcome::Same { seen: String::new() })
+    }
+
+    fn of(memory: &Memory, step: &str) -> (Standing, Option<u64>, Option<u64>) {
+        let recorded = memory.get(&unit(step)).unwrap();
+        (recorded.standing, recorded.done, recorded.touched)
+    }
+
+    #[test]
+    fn each_end_has_its_standing_and_its_times() {
+        let of = |end: Vec<Kind>| of(&memory([vec![run_started(), started("a")], end].concat()), "a");
+        assert_eq!(of(vec![]), (Standing::Unknown, None, Some(2)));
+        assert_eq!(of(vec![same("a")]), (Standing::Succeeded, Some(3), None));
+        assert_eq!(of(vec![finished("a", Outcome::Changed)]), (Standing::Succeeded, Some(3), Some(3)));
+        assert_eq!(of(vec![failed("a")]), (Standing::Failed, None, Some(3)));
+        assert_eq!(of(vec![finished("a", Outcome::Changed), undone("a")]), (Standing::Undone, Some(3), Some(4)));
+    }
+
+    #[test]
+    fn a_second_look_that_finds_all_well_does_not_forget_what_was_touched_before() {
+        let twice = vec![run_started(), started("a"), failed("a"), started("a"), same("a")];
+        assert_eq!(of(&memory(twice), "a"), (Standing::Succeeded, Some(5), Some(3)));
+    }
+
+    #[test]
+    fn what_is_handed_on_is_remembered_with_its_times() {
+        let first = memory(vec![
+            run_started(),
+            started("a"),
+            finished("a", Outcome::Changed),
+            notified("h", "a"),
+            started("b"),
+        ]);
+        let mut next: Vec<Kind> = first.records().collect();
+        next.extend([run_started(), kept("a"), started("c"), finished("c", Outcome::Changed)]);
+        let second = memory(next);
+        assert_eq!(of(&second, "a"), of(&first, "a"));
+        assert_eq!(of(&second, "b"), (Standing::Unknown, None, Some(5)));
+        assert!(of(&second, "c").1 > of(&second, "b").2, "later runs have later times");
+        assert_eq!(second.handlers(), first.handlers());
+    }
+
+    #[test]
+    fn a_handler_is_owed_until_it_has_run_well_since_it_was_last_asked_for() {
+        let owed = |kinds: Vec<Kind>| !memory([vec![run_started()], kinds].concat()).handlers().is_empty();
+        let well = || finished("h", Outcome::Changed);
+        assert!(owed(vec![notified("h", "a")]));
+        assert!(owed(vec![notified("h", "a"), started("h")]));
+        assert!(owed(vec![notified("h", "a"), started("h"), failed("h")]));
+        assert!(!owed(vec![notified("h", "a"), started("h"), well()]));
+        assert!(owed(vec![notified("h", "a"), started("h"), notified("h", "b"), well()]));
+    }
+
+    #[test]
+    fn open_ends_outlive_a_good_run() {
+        let all = memory(vec![
+            run_started(),
+            started("good"),
+            finished("good", Outcome::Changed),
+            started("bad"),
+            failed("bad"),
+            started("cut"),
+            notified("h", "good"),
+        ]);
+        let open = all.clone().open_ends();
+        assert_eq!(open.units().map(|r| r.unit.step.as_str()).collect::<Vec<_>>(), ["bad", "cut"]);
+        assert_eq!(open.handlers().len(), 1);
+        let fresh = all.handlers_only();
+        assert_eq!((fresh.units().count(), fresh.handlers().len()), (0, 1));
+    }
+}

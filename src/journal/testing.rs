@@ -1,0 +1,66 @@
+//! Events for this folder's tests.
+
+use crate::event::{Event, Kind, Mode, Outcome, Outputs, Standing, Summary, UnitRef, VERSION};
+
+pub fn unit(step: &str) -> UnitRef {
+    UnitRef { phase: "p".into(), step: step.into(), host: None }
+}
+
+pub fn remembered(step: &str) -> Kind {
+    Kind::Remembered {
+        unit: unit(step),
+        definition: "d".into(),
+        standing: Standing::Succeeded,
+        outputs: Outputs::new(),
+        done: Some(1),
+        touched: None,
+    }
+}
+
+pub fn notified(handler: &str, by: &str) -> Kind {
+    Kind::Notified { handler: unit(handler), by: unit(by) }
+}
+
+pub fn run_started() -> Kind {
+    Kind::RunStarted { run: "r".into(), plan: "p".into(), mode: Mode::Run, units: 1, resumed_from: None, source: None }
+}
+
+pub fn started(step: &str) -> Kind {
+    Kind::UnitStarted { unit: unit(step), definition: "d".into(), attempt: 1, why: None }
+}
+
+pub fn finished(step: &str, outcome: Outcome) -> Kind {
+    Kind::UnitFinished {
+        unit: unit(step),
+        outcome,
+        definition: Some("d".into()),
+        diff: crate::diff::Diff::default(),
+        outputs: Outputs::new(),
+        output: String::new(),
+        elapsed: 0.5,
+    }
+}
+
+pub fn kept(step: &str) -> Kind {
+    finished(step, Outcome::Kept)
+}
+
+pub fn undone(step: &str) -> Kind {
+    Kind::Undone { unit: unit(step), by: unit("undo") }
+}
+
+pub fn run_finished() -> Kind {
+    Kind::RunFinished {
+        summary: Summary::default(),
+        ok: true,
+        interrupted: false,
+        elapsed: 1.0,
+        handlers_left: Vec::new(),
+        stuck: Vec::new(),
+    }
+}
+
+pub fn events(kinds: impl IntoIterator<Item = Kind>) -> Vec<Event> {
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    kinds.into_iter().enumerate().map(|(i, kind)| Event { v: VERSION, seq: i as u64, at, kind }).collect()
+}
