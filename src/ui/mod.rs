@@ -12,7 +12,7 @@ pub use text::{DiffStyle, Text};
 
 use tokio::sync::mpsc;
 
-use crate::event::Event;
+use crate::event::{Event, Kind};
 
 /// Something that shows events.
 pub trait Reader: Send {
@@ -40,9 +40,14 @@ pub fn reader(style: Style, text: Text) -> Box<dyn Reader> {
     }
 }
 
-/// Shows all events until the stream ends.
-pub async fn show(mut events: mpsc::UnboundedReceiver<Event>, mut reader: Box<dyn Reader>) {
+/// Shows all events until the stream ends, and gives them back, but for progress.
+pub async fn show(mut events: mpsc::UnboundedReceiver<Event>, mut reader: Box<dyn Reader>) -> Vec<Event> {
+    let mut shown = Vec::new();
     while let Some(event) = events.recv().await {
         reader.read(&event);
+        if !matches!(event.kind, Kind::Progress { .. }) {
+            shown.push(event);
+        }
     }
+    shown
 }

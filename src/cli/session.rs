@@ -1,0 +1,216 @@
+//! One walk over a plan, from its file to its report: what `run`, `plan` and their relatives have in common.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::load::{self, Loaded};
+use super::options::{Format, Options};
+use super::past::Past;
+use super::signals;
+use super::terminal::Terminal;
+use crate::actions::Registry;
+use crate::connect::Real;
+use crate::engine::{self, Engine, Faults, Report, Values};
+use crate::event::{Event, Mode, Problem, Source};
+use crate::graph::Graph;
+use crate::ui::{self, DiffStyle, Style, Text};
+
+/// Which plan, and which part of it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Selection {
+    /// The plan file
+    pub plan: PathBuf,
+    /// Only these hosts (a host pattern, such as `pi-1` or `workers:!pi-2`)
+    #[arg(long, value_name = "PATTERN")]
+    pub limit: Option<String>,
+    /// Only this phase; what it needs is taken as done. Repeatable
+    #[arg(long, value_name = "PHASE")]
+    pub only: Vec<String>,
+    /// Leave this phase out; what needs it runs all the same. Repeatable
+    #[arg(long, value_name = "PHASE")]
+    pub skip: Vec<String>,
+    /// Only steps that have one of these tags; what they need is taken as done. Repeatable, or with commas
+    #[arg(long, value_name = "TAG", value_delimiter = ',')]
+    pub tags: Vec<String>,
+}
+
+/// How it is walked and shown.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Manner {
+    /// Steps at a time, over all hosts
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    pub parallel: u32,
+    /// How much of the changes to show [default: full in a preview, summary in a run]
+    #[arg(long, value_enum)]
+    pub diff: Option<DiffStyle>,
+}
+
+/// A walk that is asked for.
+pub struct Session<'a> {
+    /// Which plan.
+    pub selection: &'a Selection,
+    /// How.
+    pub manner: &'a Manner,
+    /// Preview or run.
+    pub mode: Mode,
+    /// Whether to start anew instead of going on.
+    pub fresh: bool,
+    /// Units to take as done.
+    pub done: Vec<String>,
+    /// Units to run, whatever is on record.
+    pub rerun: Vec<String>,
+    /// What goes wrong on purpose.
+    pub faults: Arc<dyn Faults>,
+}
+
+/// How it went.
+pub struct Walked {
+    /// The counts.
+    pub report: Report,
+    /// All that was told.
+    pub events: Vec<Event>,
+}
+
+impl<'a> Session<'a> {
+    /// An ordinary one.
+    pub fn new(selection: &'a Selection, manner: &'a Manner, mode: Mode) -> Self {
+        let (done, rerun) = (Vec::new(), Vec::new());
+        Self { selection, manner, mode, fresh: false, done, rerun, faults: Arc::new(()) }
+    }
+
+    /// Loads the plan, takes the lock and walks the graph.
+    ///
+    /// # Errors
+    /// What kept it from starting, or made the journal unusable.
+    pub fn go(self, options: &Options, terminal: &Terminal) -> Result<Walked, Failure> {
+        let loaded = load::checked(&self.selection.plan, options, terminal)?;
+        let graph = self.selection.graph(&loaded)?;
+        self.named_units(&loaded, &graph)?;
+        let past = match self.mode {
+            Mode::Preview => Past::none(),
+            Mode::Run => Past::open(&loaded, self.fresh)?,
+        };
+        let lock = past.lock;
+        let source = Source {
+            plan: absolute(&loaded.plan.source.path),
+            inventory: loaded.inventory.path.as_deref().map(absolute),
+            arguments: self.selection.arguments(options),
+        };
+        let runtime = tokio::runtime::Runtime::new()?;
+        let walked = runtime.block_on(async {
+            let (readers, events) = mpsc::unbounded_channel();
+            let shown = tokio::spawn(ui::show(events, ui::reader(style(terminal), self.text())));
+            let world = Arc::new(Real::new(&loaded.inventory));
+            let registry = Arc::new(Registry::standard());
+            let engine = Engine {
+                graph,
+                values: Values::new(loaded.templates, loaded.scope, &*registry),
+                registry,
+                plan: Arc::new(loaded.plan),
+                world: world.clone(),
+                mode: self.mode,
+                run: past.id,
+                source: Some(source),
+                journal: past.journal,
+                resumed_from: past.resumed_from,
+                memory: past.memory,
+                options: engine::Options {
+                    parallel: self.manner.parallel as usize,
+                    only: self.selection.only.clone(),
+                    skip: self.selection.skip.clone(),
+                    tags: self.selection.tags.clone(),
+                    done: self.done,
+                    rerun: self.rerun,
+                    limited: self.selection.limit.is_some(),
+                    ..engine::Options::default()
+                },
+                readers,
+                interrupts: signals::count(*terminal)?,
+                faults: self.faults,
+            };
+            let report = engine.run().await;
+            world.close().await;
+            // The stream has ended with the engine; what is left of it is still shown.
+            let events = shown.await.unwrap_or_default();
+            report.map(|report| Walked { report, events }).map_err(|e| {
+                let hint = "what ran until then was let finish, and counts as cut off; make room, or give another \
+                            ROLLOUT_STATE_DIR, and run the plan again";
+                Failure::Problem(Problem::new(e.to_string()).hint(hint), Exit::Failed)
+            })
+        });
+        // A worker that hangs in a blocking call must not hold the program.
+        runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+        drop(lock);
+        walked
+    }
+
+    fn text(&self) -> Text {
+        let default = if self.mode == Mode::Preview { DiffStyle::Full } else { DiffStyle::Summary };
+        let again = format!("rollout run {}", self.selection.plan.display());
+        Text::new(self.manner.diff.unwrap_or(default), again)
+    }
+
+    /// Makes sure that each unit that a person named exists.
+    fn named_units(&self, loaded: &Loaded, graph: &Graph) -> Result<(), Failure> {
+        for name in self.done.iter().chain(&self.rerun) {
+            if !graph.units().any(|unit| unit.reference(&loaded.plan).is_meant_by(name)) {
+                let hint = "write STEP, PHASE/STEP or STEP@HOST";
+                return Err(Failure::usage(Problem::new(format!("no step is named `{name}`")).hint(hint)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Selection {
+    /// The graph of what is selected.
+    fn graph(&self, loaded: &Loaded) -> Result<Graph, Failure> {
+        self.only.iter().chain(&self.skip).try_for_each(|phase| loaded.phase(phase))?;
+        self.tags.iter().try_for_each(|tag| loaded.tag(tag))?;
+        let limit = self.limit.as_deref().map(|pattern| loaded.hosts(pattern)).transpose()?;
+        Graph::new(&loaded.plan, |pattern| {
+            let mut hosts = loaded.hosts(pattern).unwrap_or_default();
+            hosts.retain(|h| limit.as_ref().is_none_or(|only| only.iter().any(|o| o.name == h.name)));
+            hosts
+        })
+        .map_err(|e| Failure::usage(Problem::new(e.to_string())))
+    }
+
+    /// The same selection, and the variables, as one would type them.
+    fn arguments(&self, options: &Options) -> Vec<String> {
+        let mut arguments = Vec::new();
+        let mut add = |name: &str, value: &str| arguments.extend([format!("--{name}"), value.to_owned()]);
+        self.limit.iter().for_each(|pattern| add("limit", pattern));
+        self.only.iter().for_each(|phase| add("only", phase));
+        self.skip.iter().for_each(|phase| add("skip", phase));
+        self.tags.iter().for_each(|tag| add("tags", tag));
+        options.vars.iter().for_each(|(name, value)| add("var", &format!("{name}={value}")));
+        arguments
+    }
+}
+
+/// How a walk ends the program.
+pub fn exit(report: &Report) -> Exit {
+    match report {
+        Report { interrupted: true, .. } => Exit::Interrupted,
+        Report { ok: true, .. } => Exit::Ok,
+        Report { unreachable: true, .. } => Exit::Unreachable,
+        _ => Exit::Failed,
+    }
+}
+
+fn style(terminal: &Terminal) -> Style {
+    match (terminal.format, std::io::IsTerminal::is_terminal(&std::io::stderr())) {
+        (Format::Json, _) => Style::Json,
+        (Format::Text, true) => Style::Bars,
+        (Format::Text, false) => Style::Lines,
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
