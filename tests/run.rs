@@ -100,9 +100,13 @@ fn gate(id: &str) -> String {
 }
 
 fn wait_for(path: &Path) {
+    wait_until(&path.display().to_string(), || path.exists());
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let began = std::time::Instant::now();
-    while !path.exists() {
-        assert!(began.elapsed().as_secs() < 20, "{} never came", path.display());
+    while !holds() {
+        assert!(began.elapsed().as_secs() < 20, "not so after 20 s: {what}");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
@@ -153,6 +157,9 @@ fn a_run_that_was_killed_is_gone_on_from() {
     wait_for(&project.path("begun"));
     child.kill().unwrap();
     child.wait().unwrap();
+    // The command that it had started does not go on by itself.
+    let command = fs::read_to_string(project.path("begun")).unwrap();
+    wait_until("the command ended", || !Path::new("/proc").join(command.trim()).exists());
     fs::write(project.path("go"), "").unwrap();
     let (code, outcomes) = project.run();
     assert_eq!((code, outcomes["a"], outcomes["c"]), (0, "kept", "changed"));

@@ -29,10 +29,11 @@ impl Frame {
         self.parts.push(script);
     }
 
-    /// As it goes to the shell: one compound command, so that nothing of it runs before all of it has arrived. `input`
-    /// is a redirection: what the scripts read.
-    pub fn text(&self, input: &str) -> String {
-        let mut text = format!("_ro_n={}\n{{ _ro_mark\n", self.nonce);
+    /// As it goes to the shell: one compound command, so that nothing of it runs before all of it has arrived. The
+    /// scripts read nothing, or `payload` that follows on the channel.
+    pub fn text(&self, payload: bool) -> String {
+        let (watched, input) = if payload { ("n", "") } else { ("y", "9<&0 </dev/null") };
+        let mut text = format!("_ro_n={} _ro_c9={watched}\n{{ _ro_mark\n", self.nonce);
         for part in &self.parts {
             text.push_str(part);
             text.push_str("\n_ro_mark\n");
@@ -50,10 +51,11 @@ impl Frame {
     }
 }
 
-/// A script of someone else: it may be wrong, `exit`, and read its standard input without harm to what follows.
+/// A script of someone else: it may be wrong, `exit`, and read its standard input without harm to what follows. It ends
+/// when the one who sent it is gone.
 pub fn foreign(script: &str, cwd: Option<&str>) -> String {
     let cd = cwd.map(|dir| format!("cd -- {} || exit 126; ", quote::word(dir))).unwrap_or_default();
-    format!("( unset _ro_n _ro_s; {cd}eval {} )", quote::word(script))
+    format!("{{ _ro_watch; ( exec 9<&-; unset _ro_n _ro_s _ro_c9; {cd}eval {} ); _ro_unwatch; }}", quote::word(script))
 }
 
 /// `script` with `payload` on its standard input, by way of builtins only: no argument, file or variable has it.

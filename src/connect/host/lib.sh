@@ -10,6 +10,32 @@ _ro_mark() {
 	printf '\001%s %s\n' "$_ro_n" "$_ro_s" >&2
 }
 
+# While a script of someone else runs, nothing is sent to this shell, and its requests' channel (9) says only one thing:
+# that the other side is gone. Then the script must not go on by itself.
+_ro_watch() {
+	_ro_w=
+	if [ "$_ro_c9" = y ]; then
+		(
+			read -r _ro_g <&9
+			trap '' HUP INT TERM
+			kill -TERM 0
+			sleep 2
+			kill -KILL 0
+		) >/dev/null 2>&1 &
+		_ro_w=$!
+	fi
+}
+
+# Ends the watch, with the status of the command before.
+_ro_unwatch() {
+	_ro_u=$?
+	if [ -n "$_ro_w" ]; then
+		kill "$_ro_w"
+		wait "$_ro_w"
+	fi 2>/dev/null
+	return "$_ro_u"
+}
+
 # This shell's process group, its own number and when it started; the last is empty where the kernel does not tell.
 _ro_hello() {
 	if read -r _ro_g </proc/$$/stat; then

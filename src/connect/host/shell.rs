@@ -107,7 +107,7 @@ impl Shell {
     pub async fn start(mut streams: Streams, mode: Mode, deadline: Instant) -> Result<Self, Broken> {
         let mut frame = Frame::new();
         frame.part("_ro_hello".to_owned());
-        let text = mode.encode(format!("{LIBRARY}\n{}", frame.text("</dev/null")));
+        let text = mode.encode(format!("{LIBRARY}\n{}", frame.text(false)));
         let done = streams.send(&frame, &[&text], false, deadline, &|_| {}).await?;
         let answer = done.first().map(|d| (d.stdout.text(), d.stderr.text())).unwrap_or_default();
         let Some(identity) = Identity::read(&answer.0) else {
@@ -125,7 +125,7 @@ impl Shell {
         deadline: Instant,
         line: OnLine<'_>,
     ) -> Result<Vec<Done>, Broken> {
-        let text = self.mode.encode(frame.text(if payload.is_some() { "" } else { "</dev/null" }));
+        let text = self.mode.encode(frame.text(payload.is_some()));
         let input = [text.as_slice(), payload.unwrap_or_default()];
         let last = payload.is_some();
         let done = self.streams.send(frame, &input, last, deadline, line).await?;

@@ -1,5 +1,8 @@
 //! The engine against a world that is a map from path to text.
 
+mod handlers;
+mod resume;
+mod undo;
 mod world;
 
 use std::collections::HashMap;
@@ -94,6 +97,18 @@ impl Default for Setup {
 }
 
 async fn run_with(plan: Plan, world: &FakeWorld, setup: Setup) -> Ran {
+    let (report, seen) = try_run(plan, world, setup).await;
+    let outcomes = seen
+        .iter()
+        .filter_map(|e| match &e.kind {
+            Kind::UnitFinished { unit, outcome, .. } => Some((unit.to_string(), outcome.clone())),
+            _ => None,
+        })
+        .collect();
+    Ran { outcomes, report: report.unwrap(), events: seen }
+}
+
+async fn try_run(plan: Plan, world: &FakeWorld, setup: Setup) -> (Result<Report, EngineError>, Vec<Event>) {
     let templates = Templates::new(&plan.root);
     let (scope, errors) = Scope::new(&plan, &Inventory::default(), &Map::new(), &templates);
     assert!(errors.is_empty());
@@ -115,19 +130,12 @@ async fn run_with(plan: Plan, world: &FakeWorld, setup: Setup) -> Ran {
         readers,
         interrupts: setup.interrupts,
     };
-    let report = engine.run().await.unwrap();
+    let report = engine.run().await;
     let mut seen = Vec::new();
     while let Some(event) = events.recv().await {
         seen.push(event);
     }
-    let outcomes = seen
-        .iter()
-        .filter_map(|e| match &e.kind {
-            Kind::UnitFinished { unit, outcome, .. } => Some((unit.to_string(), outcome.clone())),
-            _ => None,
-        })
-        .collect();
-    Ran { outcomes, report, events: seen }
+    (report, seen)
 }
 
 async fn run(plan: Plan, world: &FakeWorld) -> Ran {

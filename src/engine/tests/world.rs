@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::actions::{Action, Registry, Spec, Thing, Verdict};
+use crate::actions::{Action, OnInterrupt, Registry, Spec, Thing, Verdict};
 use crate::connect::vault::{self, Data};
 use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World};
 use crate::diff::Diff;
@@ -32,6 +32,7 @@ type Hook = Box<dyn FnOnce() + Send>;
 struct State {
     values: HashMap<String, String>,
     writes: usize,
+    acts: HashMap<String, usize>,
     refuses: HashMap<String, usize>,
     loses: HashMap<String, bool>,
     hangs: Vec<String>,
@@ -55,6 +56,10 @@ impl FakeWorld {
     }
     pub fn writes(&self) -> usize {
         self.state().writes
+    }
+    /// How often something was done that leaves no state behind.
+    pub fn acts(&self, path: &str) -> usize {
+        self.state().acts.get(path).copied().unwrap_or_default()
     }
     pub fn refuse(&self, path: &str) {
         self.refuse_times(path, usize::MAX);
@@ -123,7 +128,11 @@ impl FakeWorld {
         }
         let lost = state.loses.remove(path);
         if lost != Some(false) {
-            state.values.insert(path.into(), value.into());
+            if value.is_empty() {
+                *state.acts.entry(path.into()).or_default() += 1;
+            } else {
+                state.values.insert(path.into(), value.into());
+            }
             state.writes += 1;
         }
         match lost {
@@ -168,6 +177,7 @@ impl World for FakeWorld {
 
 pub fn registry() -> Registry {
     let mut registry = Registry::standard();
+    registry.add::<Act>();
     registry.add::<Set>();
     registry.add::<Wait>();
     registry.add::<NeedsThing>();
@@ -234,6 +244,38 @@ impl Spec for Set {
     const PLACE: Place = Place::Controller;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[Output { name: "value", about: "what was set" }];
+    const EXAMPLE: &'static str = "";
+}
+
+/// Does something that leaves no trace to look for.
+#[derive(Deserialize, JsonSchema)]
+struct Act {
+    path: String,
+    #[serde(default)]
+    rerun: bool,
+}
+
+impl Action for Act {
+    fn probes(&self) -> Vec<Probe> {
+        Vec::new()
+    }
+    fn verdict(&self, _: &[Fact]) -> Verdict {
+        Verdict::Change(Diff::act(&self.path))
+    }
+    fn next(&self, _: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        let act = Effect::Vault(vault::Effect::Write { path: self.path.clone(), body: Data::default() });
+        Ok(done.is_empty().then_some(act))
+    }
+    fn cut_off(&self) -> Option<OnInterrupt> {
+        Some(if self.rerun { OnInterrupt::Rerun } else { OnInterrupt::Stop })
+    }
+}
+
+impl Spec for Act {
+    const NAME: &'static str = "test.act";
+    const SUMMARY: &'static str = "does something";
+    const PLACE: Place = Place::Controller;
+    const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = "";
 }
 

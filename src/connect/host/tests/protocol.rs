@@ -160,6 +160,30 @@ async fn what_a_profile_prints_is_passed_over() {
 }
 
 #[tokio::test]
+async fn a_script_does_not_outlive_the_one_who_sent_it() {
+    for name in SHELLS {
+        let folder = tempfile::tempdir().unwrap();
+        let tools = tempfile::tempdir().unwrap();
+        let shell = Shell::start(start(name, "", tools.path()), Mode::Program, soon()).await;
+        let mut shell = shell.unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        let begun = folder.path().join("begun");
+        let hangs = format!("sh -c 'echo $$ >{0}.new; mv {0}.new {0}; exec sleep 600'", begun.display());
+        let mut frame = Frame::new();
+        frame.part(fed(b"input", &foreign(&hangs, None)));
+        // The request is sent, and then its sender goes, without a word.
+        let sent = shell.exchange(&frame, None, soon(), &|_| {});
+        tokio::select! {
+            _ = sent => panic!("{name}: it ended by itself"),
+            () = until("the script began", || begun.exists()) => {}
+        }
+        let pid = std::fs::read_to_string(&begun).unwrap().trim().parse().unwrap();
+        assert!(runs(pid));
+        drop(shell);
+        until(&format!("{name}: the script ended"), || !runs(pid)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_shell_that_ends_is_noticed_at_once() {
     in_each_shell(Mode::Program, async |mut shell| {
         assert!(!shell.has_ended());

@@ -1,0 +1,119 @@
+//! Handlers: asked for, run once, never lost.
+
+use super::*;
+
+fn notifying(id: &str, handler: &str) -> Step {
+    Step { notify: vec![at(handler.to_owned())], ..set(id, "1") }
+}
+
+/// A handler that leaves a mark each time it runs.
+fn handler(id: &str) -> Step {
+    Step { part: Part::Handler, ..step(id, "test.act", json!({ "path": id })) }
+}
+
+fn journaled(dir: &tempfile::TempDir, name: &str, memory: Memory) -> (Setup, std::path::PathBuf) {
+    let path = dir.path().join(name);
+    (Setup { journal: Some(Journal::create(&path).unwrap()), memory, ..Setup::default() }, path)
+}
+
+/// The order in which units ended.
+fn ends(ran: &Ran) -> Vec<String> {
+    let ends = ran.events.iter().filter_map(|e| match &e.kind {
+        Kind::UnitFinished { unit, outcome, .. } if outcome.lets_dependents_start() => Some(unit.step.clone()),
+        _ => None,
+    });
+    ends.collect()
+}
+
+#[tokio::test]
+async fn a_handler_runs_once_at_the_end_of_its_phase_and_only_when_asked_for() {
+    let world = FakeWorld::default();
+    let steps = || {
+        vec![notifying("a", "restart"), notifying("b", "restart"), set("c", "1"), handler("restart"), handler("other")]
+    };
+    let make = || {
+        let mut steps = steps();
+        steps[2].notify = vec![at("other".to_owned())];
+        plan(vec![phase("p", &[], steps), phase("q", &["p"], vec![set("d", "1")])])
+    };
+    let first = run(make(), &world).await;
+    assert_eq!(ends(&first), ["a", "b", "c", "restart", "other", "d"]);
+    let second = run(make(), &world).await;
+    assert_eq!(ends(&second), ["a", "b", "c", "d"], "nothing changed, so nobody is notified");
+    assert_eq!(world.acts("restart"), 1);
+}
+
+#[tokio::test]
+async fn a_flush_runs_handlers_early_and_what_changes_later_asks_again() {
+    let world = FakeWorld::default();
+    let flushing = Step { flush: true, ..notifying("b", "restart") };
+    let steps = vec![notifying("a", "restart"), flushing, handler("restart")];
+    let ran = run(plan(vec![phase("p", &[], steps)]), &world).await;
+    assert_eq!(ends(&ran), ["a", "restart", "b", "restart"]);
+}
+
+#[tokio::test]
+async fn a_failure_or_an_interrupt_does_not_lose_a_handler() {
+    let dir = tempfile::tempdir().unwrap();
+    let make = || plan(vec![phase("p", &[], vec![notifying("a", "restart"), set("b", "1"), handler("restart")])]);
+    for interrupted in [false, true] {
+        let world = FakeWorld::default();
+        let (interrupt, interrupts) = watch::channel(0);
+        if interrupted {
+            world.on_write("a", move || interrupt.send(1).unwrap());
+        } else {
+            world.refuse("b");
+        }
+        let (setup, path) = journaled(&dir, &format!("first-{interrupted}"), Memory::default());
+        let first = run_with(make(), &world, Setup { interrupts, ..setup }).await;
+        assert_eq!(world.acts("restart"), 0);
+        let Kind::RunFinished { handlers_left, .. } = &first.events.last().unwrap().kind else { panic!() };
+        assert_eq!(handlers_left.len(), 1);
+        world.allow("b");
+        let memory = Memory::of(&read(&path).unwrap());
+        let second = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
+        assert_eq!(ends(&second), ["a", "b", "restart"]);
+        assert_eq!(second.word("p/a"), "kept");
+    }
+}
+
+#[tokio::test]
+async fn who_was_cut_off_after_its_change_still_notifies() {
+    let world = FakeWorld::default();
+    let dir = tempfile::tempdir().unwrap();
+    let make = || plan(vec![phase("p", &[], vec![notifying("a", "restart"), handler("restart")])]);
+    let (setup, path) = journaled(&dir, "first", Memory::default());
+    run_with(make(), &world, setup).await;
+    // The same journal, as if the process had been killed after the change and before its end was on record.
+    let text = std::fs::read_to_string(&path).unwrap();
+    let started: Vec<&str> = text.lines().take_while(|l| !l.contains("notified")).collect();
+    std::fs::write(&path, started.join("\n") + "\n").unwrap();
+    let memory = Memory::of(&read(&path).unwrap());
+    let second = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
+    assert_eq!(second.word("p/a"), "same");
+    assert_eq!(world.acts("restart"), 2);
+}
+
+#[tokio::test]
+async fn a_failed_handler_is_owed_still() {
+    let world = FakeWorld::default();
+    let dir = tempfile::tempdir().unwrap();
+    world.refuse("restart");
+    let make = || plan(vec![phase("p", &[], vec![notifying("a", "restart"), handler("restart")])]);
+    let (setup, path) = journaled(&dir, "first", Memory::default());
+    let first = run_with(make(), &world, setup).await;
+    assert_eq!(first.word("p/restart"), "failed");
+    world.allow("restart");
+    let memory = Memory::of(&read(&path).unwrap()).handlers_only();
+    let fresh = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
+    assert_eq!((fresh.word("p/a"), fresh.word("p/restart")), ("same", "changed"));
+}
+
+#[tokio::test]
+async fn a_preview_shows_the_handlers_that_would_run() {
+    let world = FakeWorld::default();
+    let make = || plan(vec![phase("p", &[], vec![notifying("a", "restart"), handler("restart")])]);
+    let ran = preview(make(), &world).await;
+    assert_eq!(ran.word("p/restart"), "changed");
+    assert_eq!(world.acts("restart"), 0);
+}

@@ -1,0 +1,92 @@
+//! Undoing what a failed phase did.
+
+use super::*;
+
+fn undone_by(undo: &str, step: Step) -> Step {
+    Step { on_failure: vec![at(undo.to_owned())], ..step }
+}
+
+fn undo(id: &str) -> Step {
+    Step { part: Part::OnFailure, ..step(id, "test.act", json!({ "path": id })) }
+}
+
+fn saga() -> Plan {
+    let steps = vec![
+        undone_by("undo-a", set("a", "1")),
+        undone_by("undo-b", set("b", "1")),
+        undone_by("undo-c", set("c", "1")),
+        set("d", "1"),
+        undo("undo-a"),
+        undo("undo-b"),
+        undo("undo-c"),
+    ];
+    plan(vec![phase("p", &[], steps)])
+}
+
+fn undone(ran: &Ran) -> Vec<String> {
+    let undone = ran.events.iter().filter_map(|e| match &e.kind {
+        Kind::Undone { unit, .. } => Some(unit.step.clone()),
+        _ => None,
+    });
+    undone.collect()
+}
+
+#[tokio::test]
+async fn a_failed_phase_is_undone_in_the_opposite_order() {
+    let world = FakeWorld::default();
+    world.refuse("d");
+    let ran = run(saga(), &world).await;
+    assert_eq!(undone(&ran), ["c", "b", "a"]);
+    assert!(!ran.report.ok && ran.report.stuck.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_not_touched_is_not_undone() {
+    let world = FakeWorld::default();
+    run(plan(vec![phase("p", &[], vec![set("b", "1")])]), &world).await;
+    world.refuse("c");
+    let ran = run(saga(), &world).await;
+    // `b` was right already; `c` was sent out and refused, so nobody knows that it left nothing behind.
+    assert_eq!(undone(&ran), ["c", "a"]);
+    assert_eq!(world.acts("undo-b"), 0);
+}
+
+#[tokio::test]
+async fn nothing_is_undone_when_all_is_well_or_when_it_is_only_a_preview() {
+    let world = FakeWorld::default();
+    assert!(undone(&preview(saga(), &world).await).is_empty());
+    assert!(undone(&run(saga(), &world).await).is_empty());
+}
+
+#[tokio::test]
+async fn a_failed_undo_is_stuck_with_what_is_left() {
+    let world = FakeWorld::default();
+    world.refuse("d");
+    world.refuse("undo-b");
+    let ran = run(saga(), &world).await;
+    assert_eq!(undone(&ran), ["c"]);
+    let stuck: Vec<&str> = ran.report.stuck.iter().map(|u| u.step.as_str()).collect();
+    assert_eq!(stuck, ["b", "a"]);
+    assert_eq!(ran.outcomes["p/undo-a"], Outcome::Cancelled { needs: "p/undo-b".into() });
+}
+
+#[tokio::test]
+async fn what_was_undone_is_done_again_by_the_next_run() {
+    let world = FakeWorld::default();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.jsonl");
+    world.refuse("d");
+    run_with(saga(), &world, Setup { journal: Some(Journal::create(&path).unwrap()), ..Setup::default() }).await;
+    world.allow("d");
+    let memory = Memory::of(&read(&path).unwrap());
+    let ran = run_with(saga(), &world, Setup { memory, ..Setup::default() }).await;
+    let whys: Vec<&str> = ran
+        .events
+        .iter()
+        .filter_map(|e| match &e.kind {
+            Kind::UnitStarted { why: Some(why), .. } => Some(why.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(whys, ["it was undone", "it was undone", "it was undone", "it had failed"]);
+}
