@@ -170,6 +170,9 @@ pub struct Source {
     /// Selections and variables, as on the command line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arguments: Vec<String>,
+    /// Hash of the saved plan that it applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<String>,
 }
 
 /// How a unit stands, as far as it is on record.

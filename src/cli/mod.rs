@@ -4,6 +4,7 @@
 //! to stderr; only this folder and the readers of the event stream write to the terminal.
 
 mod actions;
+mod apply;
 mod check;
 mod completions;
 pub mod exit;
@@ -13,6 +14,8 @@ mod inject;
 mod load;
 pub mod options;
 mod past;
+mod replay;
+mod resume;
 mod run;
 mod runs;
 mod schema;
@@ -48,6 +51,10 @@ enum Command {
     Run(run::RunArgs),
     /// Show what a run would change, and change nothing
     Plan(run::PlanArgs),
+    /// Do exactly what a saved plan shows, or say what moved since
+    Apply(apply::Args),
+    /// Go on from a run that did not end well, asked for as it was then
+    Resume(resume::Args),
     /// Print the plan's graph as a picture
     Graph(graph::Args),
     /// List what ran here
@@ -82,6 +89,8 @@ impl Command {
             Self::Check(args) => check::run(args, options, terminal),
             Self::Run(args) => run::run(args, options, terminal),
             Self::Plan(args) => run::plan(args, options, terminal),
+            Self::Apply(args) => apply::run(args, options, terminal),
+            Self::Resume(args) => resume::run(args, options, terminal),
             Self::Graph(args) => graph::run(args, options, terminal),
             Self::Runs(args) => runs::run(args, terminal),
             Self::Show(args) => show::run(args, terminal),

@@ -1,5 +1,6 @@
 //! `rollout run PLAN` and its dry run, `rollout plan PLAN`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::exit::Exit;
@@ -8,7 +9,8 @@ use super::inject::{Injection, Injections};
 use super::options::Options;
 use super::session::{Manner, Selection, Session, exit};
 use super::terminal::Terminal;
-use crate::event::Mode;
+use crate::event::{Mode, Problem};
+use crate::journal::SavedPlan;
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -23,15 +25,22 @@ pub struct RunArgs {
     /// Start anew instead of going on from the last run; handlers that are still to run are not forgotten
     #[arg(long)]
     fresh: bool,
-    /// Take this step as done: it was cut off, and you saw that it took effect. STEP, PHASE/STEP or STEP@HOST. Repeatable
-    #[arg(long, value_name = "STEP")]
-    done: Vec<String>,
-    /// Run this step, whatever is on record: it was cut off, and you saw that it did not take effect. Repeatable
-    #[arg(long, value_name = "STEP")]
-    rerun: Vec<String>,
+    #[command(flatten)]
+    answers: Answers,
     /// Make a step go wrong on purpose
     #[arg(long, value_name = "STEP=WHAT", hide = true)]
     inject: Vec<Injection>,
+}
+
+/// What a person says of steps that were cut off.
+#[derive(Debug, clap::Args)]
+pub struct Answers {
+    /// Take this step as done: it was cut off, and you saw that it took effect. STEP, PHASE/STEP or STEP@HOST. Repeatable
+    #[arg(long, value_name = "STEP")]
+    pub done: Vec<String>,
+    /// Run this step, whatever is on record: it was cut off, and you saw that it did not take effect. Repeatable
+    #[arg(long, value_name = "STEP")]
+    pub rerun: Vec<String>,
 }
 
 /// Arguments of `plan`.
@@ -41,6 +50,9 @@ pub struct PlanArgs {
     selection: Selection,
     #[command(flatten)]
     manner: Manner,
+    /// Save what is shown in this file, for `rollout apply FILE`
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// End with exit code 3 when something would change
     #[arg(long)]
     detailed_exit_code: bool,
@@ -51,8 +63,8 @@ pub fn run(args: &RunArgs, options: &Options, terminal: &Terminal) -> Result<Exi
     let mode = if args.dry_run { Mode::Preview } else { Mode::Run };
     let session = Session {
         fresh: args.fresh,
-        done: args.done.clone(),
-        rerun: args.rerun.clone(),
+        done: args.answers.done.clone(),
+        rerun: args.answers.rerun.clone(),
         faults: Arc::new(Injections::new(args.inject.clone())),
         ..Session::new(&args.selection, &args.manner, mode)
     };
@@ -61,7 +73,17 @@ pub fn run(args: &RunArgs, options: &Options, terminal: &Terminal) -> Result<Exi
 
 /// `rollout plan`.
 pub fn plan(args: &PlanArgs, options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
-    let report = Session::new(&args.selection, &args.manner, Mode::Preview).go(options, terminal)?.report;
+    let walked = Session::new(&args.selection, &args.manner, Mode::Preview).go(options, terminal)?;
+    let report = walked.report;
+    if let Some(path) = &args.out {
+        if !report.ok {
+            let problem = Problem::new(format!("{} is not written: the preview did not end well", path.display()));
+            return Err(Failure::Problem(problem.hint("see above for why"), exit(&report)));
+        }
+        let saved = SavedPlan::of(&walked.events, walked.plan, walked.source);
+        saved.save(path).map_err(|e| Failure::Problem(Problem::new(e.to_string()), Exit::Failed))?;
+        terminal.note(&format!("saved: apply exactly this with `rollout apply {}`\n", path.display()));
+    }
     let pending = report.summary.get("changed") + report.summary.get("pending") > 0;
     match exit(&report) {
         Exit::Ok if pending && args.detailed_exit_code => Ok(Exit::Pending),

@@ -17,6 +17,7 @@ use crate::connect::Real;
 use crate::engine::{self, Engine, Faults, Report, Values};
 use crate::event::{Event, Mode, Problem, Source};
 use crate::graph::Graph;
+use crate::journal::SavedPlan;
 use crate::ui::{self, DiffStyle, Style, Text};
 
 /// Which plan, and which part of it.
@@ -65,10 +66,20 @@ pub struct Session<'a> {
     pub rerun: Vec<String>,
     /// What goes wrong on purpose.
     pub faults: Arc<dyn Faults>,
+    /// The saved plan that it must keep to.
+    pub agreed: Option<(SavedPlan, String)>,
+    /// The command that goes on after a failure, where it is not `rollout run PLAN`.
+    pub again: Option<String>,
+    /// Whether nothing is shown.
+    pub quiet: bool,
 }
 
 /// How it went.
 pub struct Walked {
+    /// The plan's name.
+    pub plan: String,
+    /// What was asked for.
+    pub source: Source,
     /// The counts.
     pub report: Report,
     /// All that was told.
@@ -78,15 +89,26 @@ pub struct Walked {
 impl<'a> Session<'a> {
     /// An ordinary one.
     pub fn new(selection: &'a Selection, manner: &'a Manner, mode: Mode) -> Self {
-        let (done, rerun) = (Vec::new(), Vec::new());
-        Self { selection, manner, mode, fresh: false, done, rerun, faults: Arc::new(()) }
+        let (done, rerun, again) = (Vec::new(), Vec::new(), None);
+        Self {
+            selection,
+            manner,
+            mode,
+            fresh: false,
+            done,
+            rerun,
+            faults: Arc::new(()),
+            agreed: None,
+            again,
+            quiet: false,
+        }
     }
 
     /// Loads the plan, takes the lock and walks the graph.
     ///
     /// # Errors
     /// What kept it from starting, or made the journal unusable.
-    pub fn go(self, options: &Options, terminal: &Terminal) -> Result<Walked, Failure> {
+    pub fn go(mut self, options: &Options, terminal: &Terminal) -> Result<Walked, Failure> {
         let loaded = load::checked(&self.selection.plan, options, terminal)?;
         let graph = self.selection.graph(&loaded)?;
         self.named_units(&loaded, &graph)?;
@@ -95,15 +117,19 @@ impl<'a> Session<'a> {
             Mode::Run => Past::open(&loaded, self.fresh)?,
         };
         let lock = past.lock;
+        let name = loaded.plan.name.value.clone();
         let source = Source {
             plan: absolute(&loaded.plan.source.path),
             inventory: loaded.inventory.path.as_deref().map(absolute),
             arguments: self.selection.arguments(options),
+            saved: self.agreed.as_ref().map(|(_, hash)| hash.clone()),
         };
+        let agreed = self.agreed.take();
         let runtime = tokio::runtime::Runtime::new()?;
         let walked = runtime.block_on(async {
             let (readers, events) = mpsc::unbounded_channel();
-            let shown = tokio::spawn(ui::show(events, ui::reader(style(terminal), self.text())));
+            let style = if self.quiet { Style::Nothing } else { style(terminal) };
+            let shown = tokio::spawn(ui::show(events, ui::reader(style, self.text())));
             let world = Arc::new(Real::new(&loaded.inventory));
             let registry = Arc::new(Registry::standard());
             let engine = Engine {
@@ -114,7 +140,7 @@ impl<'a> Session<'a> {
                 world: world.clone(),
                 mode: self.mode,
                 run: past.id,
-                source: Some(source),
+                source: Some(source.clone()),
                 journal: past.journal,
                 resumed_from: past.resumed_from,
                 memory: past.memory,
@@ -131,12 +157,13 @@ impl<'a> Session<'a> {
                 readers,
                 interrupts: signals::count(*terminal)?,
                 faults: self.faults,
+                agreed: agreed.map(|(plan, _)| plan),
             };
             let report = engine.run().await;
             world.close().await;
             // The stream has ended with the engine; what is left of it is still shown.
             let events = shown.await.unwrap_or_default();
-            report.map(|report| Walked { report, events }).map_err(|e| {
+            report.map(|report| Walked { plan: name, source, report, events }).map_err(|e| {
                 let hint = "what ran until then was let finish, and counts as cut off; make room, or give another \
                             ROLLOUT_STATE_DIR, and run the plan again";
                 Failure::Problem(Problem::new(e.to_string()).hint(hint), Exit::Failed)
@@ -150,7 +177,7 @@ impl<'a> Session<'a> {
 
     fn text(&self) -> Text {
         let default = if self.mode == Mode::Preview { DiffStyle::Full } else { DiffStyle::Summary };
-        let again = format!("rollout run {}", self.selection.plan.display());
+        let again = self.again.clone().unwrap_or_else(|| format!("rollout run {}", self.selection.plan.display()));
         Text::new(self.manner.diff.unwrap_or(default), again)
     }
 

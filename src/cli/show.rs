@@ -36,7 +36,8 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn find(wanted: Option<&str>) -> Result<RunInfo, Failure> {
+/// The run that a person means: by id or its beginning; the newest without one.
+pub fn find(wanted: Option<&str>) -> Result<RunInfo, Failure> {
     let mut runs = Store::all_runs();
     let hint = "`rollout runs` lists them";
     let Some(wanted) = wanted else {

@@ -25,7 +25,7 @@ use crate::connect::World;
 use crate::diff::Diff;
 use crate::event::{Kind, Mode, Outcome, Outputs, Problem, UnitRef, seconds};
 use crate::graph::{Graph, Node, Unit};
-use crate::journal::{JournalError, Memory, NOW};
+use crate::journal::{JournalError, Memory, NOW, SavedUnit};
 use crate::plan::{Catalog, Part, Plan, Role};
 use crate::secret::MASK;
 
@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) memory: Memory,
     pub(super) options: Options,
     pub(super) faults: Arc<dyn Faults>,
+    /// What a saved plan allows each unit to do, where there is one.
+    pub(super) agreed: Option<HashMap<UnitRef, SavedUnit>>,
     pub(super) emitter: Emitter,
     pub(super) notes: mpsc::UnboundedSender<Told>,
     pub(super) ready: VecDeque<NodeIndex>,
@@ -94,6 +96,7 @@ impl State {
             memory: engine.memory,
             options: engine.options,
             faults: engine.faults,
+            agreed: engine.agreed.map(|plan| plan.units.into_iter().map(|unit| (unit.unit.clone(), unit)).collect()),
             emitter: Emitter::new(engine.journal, engine.readers),
             notes,
             marks: HashMap::new(),

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::event::{Event, Kind, Outcome, Outputs, VERSION};
+use crate::event::{Event, Kind, Outcome, Outputs, Source, VERSION};
 use crate::journal::{Journal, JournalError};
 use crate::secret::redact;
 
@@ -81,8 +81,16 @@ fn redacted(kind: Kind) -> Kind {
             output: redact(&output).into_owned(),
             elapsed,
         },
+        Kind::RunStarted { run, plan, mode, units, resumed_from, source } => {
+            Kind::RunStarted { run, plan, mode, units, resumed_from, source: source.map(redacted_source) }
+        }
         other => other,
     }
+}
+
+fn redacted_source(mut source: Source) -> Source {
+    source.arguments.iter_mut().for_each(|argument| *argument = redact(argument).into_owned());
+    source
 }
 
 fn redacted_outcome(outcome: Outcome) -> Outcome {

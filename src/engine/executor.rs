@@ -11,7 +11,8 @@ use super::faults::{Faults, Point};
 use crate::actions::{Boxed, Thing, Verdict};
 use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, host, kube};
 use crate::diff::Diff;
-use crate::event::{Mode, Outputs, Problem, UnitRef};
+use crate::event::{Mode, Outcome, Outputs, Problem, UnitRef};
+use crate::journal::SavedUnit;
 use crate::plan::Retry;
 
 /// Everything that one unit needs to run.
@@ -28,6 +29,8 @@ pub struct Job {
     /// True once an effect was sent out, so that who cancels the job knows what is known.
     pub acted: Arc<AtomicBool>,
     pub faults: Arc<dyn Faults>,
+    /// What a saved plan says of it.
+    pub agreed: Option<SavedUnit>,
 }
 
 /// What a running job tells meanwhile.
@@ -138,12 +141,27 @@ impl Attempt<'_> {
             Ok(Verdict::Missing(thing)) => Ending::Failed(self.timed_out(&format!("{thing} does not exist"))),
             Ok(Verdict::Change(diff)) => {
                 self.diff = diff;
+                if let Some(moved) = self.moved() {
+                    return Ending::Failed(moved);
+                }
                 match self.job.mode {
                     Mode::Preview => Ending::Changed,
                     Mode::Run => self.change(&probes).await,
                 }
             }
         }
+    }
+
+    /// Why the change is not the one that the saved plan shows.
+    fn moved(&self) -> Option<Problem> {
+        let agreed = self.job.agreed.as_ref().filter(|agreed| !agreed.is_open())?;
+        let (unit, diff) = (agreed.unit.clone(), self.diff.redacted());
+        let now = SavedUnit { unit, definition: None, outcome: Outcome::Changed, diff };
+        let moved = agreed.moved(&now);
+        let what = moved.join("\n");
+        (!moved.is_empty()).then(|| {
+            Problem::new(format!("it moved since the plan was saved:\n{what}")).hint("save a new plan, and look at it")
+        })
     }
 
     /// Probes until the verdict is more than "not yet", or time is up.

@@ -28,7 +28,7 @@ use crate::actions::Registry;
 use crate::connect::World;
 use crate::event::{Event, Kind, Mode, Source, Summary, UnitRef, seconds};
 use crate::graph::Graph;
-use crate::journal::{Journal, JournalError, Memory};
+use crate::journal::{Journal, JournalError, Memory, SavedPlan};
 use crate::plan::Plan;
 
 /// A run, ready to go.
@@ -61,6 +61,8 @@ pub struct Engine {
     pub readers: mpsc::UnboundedSender<Event>,
     /// How often the user asked to stop: once finishes what runs, twice cancels it.
     pub interrupts: watch::Receiver<u8>,
+    /// The saved plan that it must keep to; none: it does whatever is needed.
+    pub agreed: Option<SavedPlan>,
     /// What goes wrong on purpose; `()`: nothing.
     pub faults: Arc<dyn Faults>,
 }

@@ -12,7 +12,7 @@ use crate::actions::{Boxed, OnInterrupt};
 use crate::connect::Target;
 use crate::event::{Mode, Outcome, Problem, UnitRef};
 use crate::graph::Unit;
-use crate::journal::{Case, Decision, Recorded, Why, decide};
+use crate::journal::{Case, Decision, Recorded, SavedUnit, Why, decide};
 use crate::plan::{Catalog, Part, Role, Step};
 
 /// What becomes of a unit.
@@ -147,6 +147,10 @@ impl State {
                 _ => {}
             }
         }
+        let agreed = match self.agreed_to(reference, &definition) {
+            Ok(agreed) => agreed,
+            Err(problem) => return ends(Outcome::Failed(problem)),
+        };
         let notes = self.notes.clone();
         let of = reference.clone();
         let job = Job {
@@ -160,8 +164,22 @@ impl State {
             notes: Arc::new(move |note| drop(notes.send(Told { unit: of.clone(), note }))),
             acted: Arc::new(AtomicBool::new(false)),
             faults: Arc::clone(&self.faults),
+            agreed,
         };
         Turn::Runs { job: Box::new(job), definition, why }
+    }
+
+    /// What a saved plan says of a unit.
+    fn agreed_to(&self, unit: &UnitRef, definition: &str) -> Result<Option<SavedUnit>, Problem> {
+        let Some(agreed) = &self.agreed else { return Ok(None) };
+        let hint = "nothing of it was done; save a new plan";
+        match agreed.get(unit) {
+            None => Err(Problem::new("it is not in the saved plan").hint(hint)),
+            Some(saved) if saved.definition.as_ref().is_some_and(|d| d != definition) => {
+                Err(Problem::new("its definition is not the one in the saved plan").hint(hint))
+            }
+            Some(saved) => Ok(Some(saved.clone())),
+        }
     }
 
     fn role(&self, step: &Step, action: &Boxed) -> Role {

@@ -9,6 +9,7 @@ mod legal;
 mod lock;
 mod memory;
 mod resume;
+mod saved;
 mod store;
 #[cfg(test)]
 mod testing;
@@ -18,4 +19,5 @@ pub use file::{Journal, JournalError, parse, read};
 pub use lock::{Lock, LockError};
 pub use memory::{Memory, Recorded};
 pub use resume::{Case, Decision, NOW, Why, decide};
+pub use saved::{SavedError, SavedPlan, SavedUnit};
 pub use store::{RunInfo, RunState, Store, new_run_id};

@@ -29,6 +29,15 @@ pub enum Style {
     Lines,
     /// A JSON object a line.
     Json,
+    /// Nothing is shown.
+    Nothing,
+}
+
+/// Shows nothing.
+struct Nothing;
+
+impl Reader for Nothing {
+    fn read(&mut self, _: &Event) {}
 }
 
 /// The reader for a style.
@@ -37,6 +46,7 @@ pub fn reader(style: Style, text: Text) -> Box<dyn Reader> {
         Style::Bars => Box::new(bars::Bars::new(text)),
         Style::Lines => Box::new(lines::Lines::new(text)),
         Style::Json => Box::new(json::Json),
+        Style::Nothing => Box::new(Nothing),
     }
 }
 

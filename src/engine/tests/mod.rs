@@ -2,6 +2,7 @@
 
 mod handlers;
 mod resume;
+mod saved;
 mod undo;
 mod world;
 
@@ -16,7 +17,7 @@ use super::*;
 use crate::event::{Event, Kind, Mode, Outcome, name};
 use crate::graph::Graph;
 use crate::inventory::Inventory;
-use crate::journal::{Journal, Memory, read};
+use crate::journal::{Journal, Memory, SavedPlan, read};
 use crate::plan::{Part, Phase, Plan, Retry, Scope, Source, Spanned, Step};
 use crate::template::Templates;
 
@@ -87,12 +88,14 @@ struct Setup {
     journal: Option<Journal>,
     interrupts: watch::Receiver<u8>,
     options: Options,
+    agreed: Option<SavedPlan>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let (_keep, interrupts) = watch::channel(0);
-        Self { mode: Mode::Run, memory: Memory::default(), journal: None, interrupts, options: Options::default() }
+        let (memory, options) = (Memory::default(), Options::default());
+        Self { mode: Mode::Run, memory, journal: None, interrupts, options, agreed: None }
     }
 }
 
@@ -123,6 +126,7 @@ async fn try_run(plan: Plan, world: &FakeWorld, setup: Setup) -> (Result<Report,
         run: "r".into(),
         source: None,
         faults: Arc::new(()),
+        agreed: setup.agreed,
         journal: setup.journal,
         resumed_from: None,
         memory: setup.memory,

@@ -51,6 +51,9 @@ impl FakeWorld {
     pub fn get(&self, path: &str) -> Option<String> {
         self.state().values.get(path).cloned()
     }
+    pub fn put(&self, path: &str, value: &str) {
+        self.state().values.insert(path.into(), value.into());
+    }
     pub fn remove(&self, path: &str) {
         self.state().values.remove(path);
     }

@@ -1,0 +1,65 @@
+//! `rollout resume [RUN]`: goes on from a run, asked for as it was then.
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::options::Options;
+use super::replay::Replay;
+use super::run::Answers;
+use super::session::{Manner, Session, exit};
+use super::show;
+use super::terminal::Terminal;
+use crate::event::{Mode, Problem};
+use crate::journal::{RunInfo, RunState, Store};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Id of the run, or its beginning [default: the newest that did not end well]
+    run: Option<String>,
+    #[command(flatten)]
+    manner: Manner,
+    #[command(flatten)]
+    answers: Answers,
+}
+
+/// Runs the plan again with the arguments of that run.
+pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
+    let info = find(args.run.as_deref())?;
+    let source = info.source.as_ref().ok_or_else(|| {
+        let problem = Problem::new(format!("run {} was made by a version that did not note its plan", info.id));
+        Failure::usage(problem.hint("name the plan: rollout run PLAN"))
+    })?;
+    if source.saved.is_some() {
+        let problem = Problem::new(format!("run {} applied a saved plan", info.id));
+        return Err(Failure::usage(problem.hint("apply the same file again: rollout apply FILE")));
+    }
+    let replay = Replay::of(source, options)?;
+    let session = Session {
+        done: args.answers.done.clone(),
+        rerun: args.answers.rerun.clone(),
+        ..Session::new(&replay.selection, &args.manner, Mode::Run)
+    };
+    Ok(exit(&session.go(&replay.options, terminal)?.report))
+}
+
+fn find(wanted: Option<&str>) -> Result<RunInfo, Failure> {
+    let runs = Store::all_runs();
+    let Some(wanted) = wanted else {
+        let open = runs.into_iter().rfind(|r| r.state != RunState::Succeeded);
+        return open.ok_or_else(|| Failure::usage(Problem::new("no run is left unfinished")));
+    };
+    let info = show::find(Some(wanted))?;
+    let newest = runs.into_iter().rfind(|r| r.path.parent() == info.path.parent());
+    match newest {
+        // Only the newest run of a plan knows how things stand.
+        Some(newest) if newest.id != info.id => {
+            let problem = Problem::new(format!("run {} of {} came after {}", newest.id, info.plan, info.id));
+            Err(Failure::usage(problem.hint(format!("go on from that one: rollout resume {}", newest.id))))
+        }
+        _ if info.state == RunState::Succeeded => {
+            let problem = Problem::new(format!("run {} ended well; there is nothing to go on from", info.id));
+            Err(Failure::usage(problem.hint("run the plan again: rollout run PLAN")))
+        }
+        _ => Ok(info),
+    }
+}
