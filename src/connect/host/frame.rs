@@ -44,6 +44,20 @@ impl Frame {
         text
     }
 
+    /// A stream with this request's nonce after each byte 1 that `N` follows.
+    pub fn with_nonce(&self, stream: &[u8]) -> Vec<u8> {
+        let mut parts = stream.split(|b| *b == MARK);
+        let mut whole = parts.next().unwrap_or_default().to_vec();
+        for part in parts {
+            whole.push(MARK);
+            match part.strip_prefix(b"N") {
+                Some(rest) => whole.extend([self.nonce.as_bytes(), rest].concat()),
+                None => whole.extend(part),
+            }
+        }
+        whole
+    }
+
     /// A reader of one of the two output streams.
     pub fn splitter(&self) -> Splitter {
         // The first marker only says that the request has been accepted.
