@@ -1,6 +1,6 @@
 //! From a file to an [`Inventory`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,6 +44,8 @@ impl Inventory {
 pub(super) struct Draft {
     pub(super) reader: Reader,
     pub(super) inventory: Inventory,
+    /// Names of the hosts so far.
+    pub(super) names: HashSet<String>,
     root: PathBuf,
     home: Option<PathBuf>,
 }
@@ -52,7 +54,7 @@ fn read(reader: Reader, mut top: Table) -> Result<Inventory, Findings> {
     let path = reader.source.path.clone();
     let inventory =
         Inventory { path: Some(path.clone()), source: Some(Arc::clone(&reader.source)), ..Inventory::default() };
-    let mut draft = Draft { reader, inventory, root: root(&path), home: home() };
+    let mut draft = Draft { reader, inventory, names: HashSet::new(), root: root(&path), home: home() };
     let vars = draft.reader.table(&mut top, "vars");
     draft.inventory.vars = draft.vars("vars", vars);
     let hosts = draft.reader.table(&mut top, "hosts");
@@ -92,7 +94,7 @@ impl Draft {
         let Some(names) = self.names(name) else { return };
         let addresses = self.addresses(&names, address.as_ref());
         for (one, address) in names.into_iter().zip(addresses) {
-            if self.inventory.hosts.iter().any(|h| h.name == one) {
+            if !self.names.insert(one.clone()) {
                 self.reader.error("duplicate", &name.span, format!("host `{one}` is there twice"), None);
                 continue;
             }

@@ -60,6 +60,9 @@ fn message(kind: minijinja::ErrorKind, detail: Option<&str>) -> String {
     match detail {
         Some(detail) if kind == minijinja::ErrorKind::SyntaxError => format!("template does not parse: {detail}"),
         Some(detail) => format!("template fails: {detail}"),
+        None if kind == minijinja::ErrorKind::OutOfFuel => {
+            format!("template takes more than {} steps to render", super::bounds::FUEL)
+        }
         None => format!("template fails: {kind}"),
     }
 }
