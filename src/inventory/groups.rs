@@ -1,6 +1,6 @@
 //! `[groups.*]`: who is in them, and what variables they hand down.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -38,7 +38,7 @@ pub(super) fn read(draft: &mut Draft, table: Table) {
         draft.reader.no_more(table, &of, GROUP);
         groups.push(Group { name, hosts, children, vars });
     }
-    let index: HashMap<&str, usize> = groups.iter().enumerate().map(|(n, g)| (g.name.value.as_str(), n)).collect();
+    let index: BTreeMap<&str, usize> = groups.iter().enumerate().map(|(n, g)| (g.name.value.as_str(), n)).collect();
     let own: Vec<BTreeSet<String>> = groups.iter().map(|g| own_hosts(draft, g, &index)).collect();
     let children: Vec<Vec<usize>> = groups.iter().map(|g| children(draft, g, &index)).collect();
     if !acyclic(draft, &groups, &children) {
@@ -55,7 +55,7 @@ pub(super) fn read(draft: &mut Draft, table: Table) {
     hand_down(draft, &groups, &members, &children, &downwards);
 }
 
-fn own_hosts(draft: &mut Draft, group: &Group, index: &HashMap<&str, usize>) -> BTreeSet<String> {
+fn own_hosts(draft: &mut Draft, group: &Group, index: &BTreeMap<&str, usize>) -> BTreeSet<String> {
     let mut own = BTreeSet::new();
     for pattern in &group.hosts {
         if index.contains_key(pattern.value.as_str()) {
@@ -71,7 +71,7 @@ fn own_hosts(draft: &mut Draft, group: &Group, index: &HashMap<&str, usize>) -> 
     own
 }
 
-fn children(draft: &mut Draft, group: &Group, index: &HashMap<&str, usize>) -> Vec<usize> {
+fn children(draft: &mut Draft, group: &Group, index: &BTreeMap<&str, usize>) -> Vec<usize> {
     let mut found = Vec::new();
     for child in &group.children {
         if let Some(group) = index.get(child.value.as_str()) {

@@ -1,18 +1,24 @@
 //! What a host's shell writes back.
 
-use rollout::connect::host::{Probe, Read, Run, replay};
+use rollout::connect::ConnectError;
+use rollout::connect::host::{Fact, Probe, Read, Run, replay};
+
+/// Takes an answer, see [`facts`].
+pub fn run(data: &[u8]) {
+    let _either = facts(data);
+}
 
 /// Takes a byte that chooses what was asked, one for the size of the chunks, and the two output streams with a byte 2
 /// between them. In them, the byte 1 followed by `N` begins a marker.
-pub fn run(data: &[u8]) {
-    let [asked, chunk, streams @ ..] = data else { return };
+pub fn facts(data: &[u8]) -> Result<Vec<Fact>, ConnectError> {
+    let [asked, chunk, streams @ ..] = data else { return Ok(Vec::new()) };
     let at = streams.iter().position(|b| *b == 2).unwrap_or(streams.len());
     let (stdout, stderr) = (&streams[..at], streams.get(at + 1..).unwrap_or_default());
-    let probes: Vec<Probe> =
-        questions().into_iter().enumerate().filter(|(bit, _)| asked & 1 << bit != 0).map(|(_, probe)| probe).collect();
-    if let Ok(facts) = replay(&probes, stdout, stderr, usize::from(*chunk) + 1) {
-        assert_eq!(facts.len(), probes.len());
-    }
+    let chosen = questions().into_iter().enumerate().filter(|(bit, _)| asked & 1 << bit != 0);
+    let probes: Vec<Probe> = chosen.map(|(_, probe)| probe).collect();
+    let facts = replay(&probes, stdout, stderr, usize::from(*chunk) + 1)?;
+    assert_eq!(facts.len(), probes.len(), "each question has its answer");
+    Ok(facts)
 }
 
 fn questions() -> [Probe; 8] {
