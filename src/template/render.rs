@@ -37,9 +37,9 @@ impl Templates {
         env.set_debug(true);
         let (load, of_files) = (minijinja::path_loader(root.clone()), syntax.clone());
         env.set_loader(move |name| {
-            let text = load(name)?;
-            text.as_deref().map_or(Ok(()), |text| bounds::check(text, false, &of_files))?;
-            Ok(text)
+            let file = load(name)?;
+            file.as_ref().map_or(Ok(()), |file| bounds::check(file.source(), false, &of_files))?;
+            Ok(file)
         });
         filters::add(&mut env);
         Self { root, env, syntax }
@@ -125,13 +125,15 @@ impl Templates {
     /// A template that is not too large for the engine.
     pub(super) fn template<'a>(&'a self, name: &'a str, source: &'a str) -> Result<Template<'a, 'a>, Error> {
         bounds::check(source, false, &self.syntax)?;
-        self.env.template_from_named_str(name, source)
+        let env: &Environment<'a> = &self.env;
+        env.template_from_named_str(name, source)
     }
 
     /// An expression that is not too large for the engine.
     pub(super) fn compile<'a>(&'a self, expression: &'a str) -> Result<Expression<'a, 'a>, Error> {
         bounds::check(expression, true, &self.syntax)?;
-        self.env.compile_expression(expression)
+        let env: &Environment<'a> = &self.env;
+        env.compile_expression(expression)
     }
 
     pub(super) fn env(&self) -> &Environment<'static> {
