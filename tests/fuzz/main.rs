@@ -65,7 +65,7 @@ fn answers_of_a_host_are_read_or_refused() {
 #[test]
 fn the_seeds_get_past_the_checksum_and_the_markers() {
     let journal = targets::journal::lines(&std::fs::read("tests/fuzz/seeds/journal/run.jsonl").unwrap());
-    assert_eq!(rollout::journal::parse(Path::new("run.jsonl"), &journal).unwrap().len(), 8);
+    assert_eq!(rollout::journal::parse(Path::new("run.jsonl"), &journal).unwrap().len(), 12);
     for name in ["absent", "command", "files", "kernel"] {
         let seed = std::fs::read(Path::new("tests/fuzz/seeds/remote").join(name)).unwrap();
         assert!(targets::remote::facts(&seed).is_ok(), "{name}: {:?}", targets::remote::facts(&seed));
