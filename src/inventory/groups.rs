@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::parse::Draft;
 use crate::document::{Item, Table};
-use crate::finding::{Spanned, cycles, did_you_mean};
+use crate::finding::{Spanned, cycles, did_you_mean, downwards};
 
 pub(super) const GROUP: &[&str] = &["hosts", "children", "vars"];
 
@@ -45,7 +45,7 @@ pub(super) fn read(draft: &mut Draft, table: Table) {
         return;
     }
     let order: Vec<String> = draft.inventory.hosts.iter().map(|h| h.name.clone()).collect();
-    let downwards = parents_first(&children);
+    let downwards = downwards(&children);
     let members = members(own, &children, &downwards);
     draft.inventory.groups = groups
         .iter()
@@ -93,24 +93,6 @@ fn acyclic(draft: &mut Draft, groups: &[Group], children: &[Vec<usize>]) -> bool
         draft.reader.error("cycle", &groups[path[0]].name.span, message, None);
     }
     circles.is_empty()
-}
-
-/// All groups, each after those that it is in.
-fn parents_first(children: &[Vec<usize>]) -> Vec<usize> {
-    let mut parents = vec![0; children.len()];
-    children.iter().flatten().for_each(|child| parents[*child] += 1);
-    let mut order: Vec<usize> = (0..children.len()).filter(|g| parents[*g] == 0).collect();
-    let mut next = 0;
-    while let Some(group) = order.get(next).copied() {
-        next += 1;
-        for child in &children[group] {
-            parents[*child] -= 1;
-            if parents[*child] == 0 {
-                order.push(*child);
-            }
-        }
-    }
-    order
 }
 
 /// The hosts of each group: its own and its children's.

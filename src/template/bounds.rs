@@ -23,7 +23,8 @@ pub fn check(source: &str, expression: bool, syntax: &SyntaxConfig) -> Result<()
     // What is no token is the parser's to say.
     for (token, _) in tokenize(source, expression, syntax.clone()).map_while(Result::ok) {
         match token {
-            Token::TemplateData(_) | Token::VariableStart | Token::BlockStart => tokens = 0,
+            Token::TemplateData(_) | Token::VariableEnd | Token::BlockEnd => tokens = 0,
+            Token::VariableStart | Token::BlockStart => {}
             Token::Ident("elif") => branches += 1,
             _ => tokens += 1,
         }
