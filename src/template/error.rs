@@ -61,7 +61,8 @@ fn message(kind: minijinja::ErrorKind, detail: Option<&str>) -> String {
         Some(detail) if kind == minijinja::ErrorKind::SyntaxError => format!("template does not parse: {detail}"),
         Some(detail) => format!("template fails: {detail}"),
         None if kind == minijinja::ErrorKind::OutOfFuel => {
-            format!("template takes more than {} steps to render", super::bounds::FUEL)
+            let steps = super::bounds::FUEL;
+            format!("template takes more than {steps} steps or {} MB to render", steps * 64 / 1_000_000)
         }
         None => format!("template fails: {kind}"),
     }

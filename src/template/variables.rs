@@ -111,10 +111,6 @@ impl Walk<'_> {
         let used = heads.iter().filter_map(|h| Some(((*h).to_owned(), self.out.values.get(*h)?.clone())));
         let context = self.base.with_all(&used.collect());
         match self.templates.render_value(raw, &context) {
-            Ok(value) if bounds::size(&value) > bounds::VALUE => {
-                let error = TemplateError::new("", format!("its value has more than {} bytes", bounds::VALUE));
-                self.fail(name, error);
-            }
             Ok(value) => drop(self.out.values.insert(name.to_owned(), value)),
             Err(error) => self.fail(name, error),
         }
