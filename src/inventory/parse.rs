@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::paths::{expand, home};
-use super::range::expand_range;
+use super::range::{MOST, expand_range};
 use super::{Connection, Host, Inventory, Kube, Ssh, Token, Vault, groups, root};
 use crate::document::{Item, Node, Reader, Table};
 use crate::finding::{Findings, Source, Span, Spanned, did_you_mean};
@@ -92,6 +92,10 @@ impl Draft {
         self.reader.no_more(table, &of, HOST);
 
         let Some(names) = self.names(name) else { return };
+        if self.names.len() + names.len() > MOST {
+            self.reader.error("too-many", &name.span, format!("these are more than {MOST} hosts"), None);
+            return;
+        }
         let addresses = self.addresses(&names, address.as_ref());
         for (one, address) in names.into_iter().zip(addresses) {
             if !self.names.insert(one.clone()) {

@@ -1,7 +1,7 @@
 //! Ranges in names: `pi-[1:20]`, `rack[1:2]-pi-[01:08]`.
 
-/// More names than this in one go are a typo.
-const MOST: usize = 10_000;
+/// More names than this, in one go or in all, are a typo.
+pub(super) const MOST: usize = 10_000;
 /// No name or address of a host is longer, bytes.
 const LONGEST: usize = 253;
 
