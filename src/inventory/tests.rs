@@ -256,7 +256,7 @@ fn without_a_file_there_is_this_machine() {
 #[test]
 fn too_many_hosts_are_a_typo() {
     let text = "[hosts.\"a[1:9000]\"]\n[hosts.\"b[1:2000]\"]\n[hosts.c]\n";
-    let findings = Inventory::parse(Path::new("i"), text).unwrap_err();
+    let findings = Inventory::parse(Path::new("i"), text).err().unwrap();
     let messages: Vec<&str> = findings.iter().map(|f| f.message.as_str()).collect();
     assert_eq!(messages, ["these are more than 10000 hosts"]);
 }
