@@ -1,5 +1,6 @@
 //! Takes typed values off a table and remembers what is wrong with it.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,9 @@ use serde_json::Value;
 
 use super::{Item, Node, Table, parse, parse_duration};
 use crate::finding::{Finding, Findings, Source, Span, Spanned, did_you_mean, listed};
+
+/// The largest plan or inventory, bytes.
+const LARGEST: u64 = 1024 * 1024;
 
 /// A file that is being read.
 pub struct Reader {
@@ -23,7 +27,7 @@ impl Reader {
     /// # Errors
     /// When it cannot be read, is not text or not TOML; `what` says what kind of file it is.
     pub fn open(path: &Path, what: &str) -> Result<(Self, Table), Findings> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let text = read(path).map_err(|error| {
             let message = format!("cannot read the {what} {}: {error}", path.display());
             let help = (error.kind() == std::io::ErrorKind::NotFound)
                 .then(|| near_file(path).unwrap_or_else(|| "paths are relative to the current folder".into()));
@@ -168,6 +172,16 @@ impl Reader {
             self.error("unknown-key", &key.span, format!("`{}` is not a key of {of}", key.value), Some(help));
         }
     }
+}
+
+/// A file's text; a device that never ends, given by mistake, is no file of ours.
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(std::io::Error::other(format!("it has more than {LARGEST} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not text in UTF-8"))
 }
 
 /// A file of a similar name in the same folder.

@@ -1,11 +1,12 @@
-//! Circles, for messages that show them.
+//! Graphs: an order, and the circles that keep some nodes from having one.
 
 use std::collections::BTreeSet;
 
 /// The circles among nodes that point to others, each as the way around (`a → b → a`); nodes that were shown once are
 /// not shown again.
 pub fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
-    let mut shown = BTreeSet::new();
+    // These are in no circle.
+    let mut shown: BTreeSet<usize> = downwards(edges).into_iter().collect();
     let mut found = Vec::new();
     for start in 0..edges.len() {
         if !shown.contains(&start)
@@ -16,6 +17,24 @@ pub fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
         }
     }
     found
+}
+
+/// Each node after those that point to it; without the nodes of circles and all behind them.
+pub fn downwards(edges: &[Vec<usize>]) -> Vec<usize> {
+    let mut above = vec![0; edges.len()];
+    edges.iter().flatten().for_each(|node| above[*node] += 1);
+    let mut order: Vec<usize> = (0..edges.len()).filter(|node| above[*node] == 0).collect();
+    let mut next = 0;
+    while let Some(node) = order.get(next).copied() {
+        next += 1;
+        for below in &edges[node] {
+            above[*below] -= 1;
+            if above[*below] == 0 {
+                order.push(*below);
+            }
+        }
+    }
+    order
 }
 
 /// The shortest way from a node to itself.
@@ -56,6 +75,14 @@ mod tests {
         assert!(cycles(&[vec![1, 2], vec![2], vec![]]).is_empty());
         // One node leads into the circle but is not in it.
         assert_eq!(cycles(&[vec![1], vec![2], vec![1]]), [[1, 2, 1]]);
+    }
+
+    #[test]
+    fn an_order_ends_where_a_circle_begins() {
+        assert_eq!(downwards(&[vec![2, 2], vec![0], vec![]]), [1, 0, 2]);
+        assert_eq!(downwards(&[vec![1], vec![2], vec![1, 3], vec![]]), [0]);
+        let row: Vec<Vec<usize>> = (1..100_000).map(|next| vec![next]).chain([vec![]]).collect();
+        assert!(cycles(&row).is_empty());
     }
 
     proptest::proptest! {

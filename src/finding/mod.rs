@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use cycle::cycles;
+pub use cycle::{cycles, downwards};
 pub use render::Style;
 pub use similar::{did_you_mean, listed};
 pub use source::{Source, Span, Spanned};

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use super::{Finding, Findings, Severity};
 
+/// More findings than this are not read by anybody, and each costs an excerpt.
+const SHOWN: usize = 100;
+
 /// What the terminal can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
@@ -21,7 +24,7 @@ pub struct Style {
 }
 
 impl Findings {
-    /// All findings for people, one after the other.
+    /// The findings for people, one after the other: the first hundred.
     pub fn text(&self, style: Style) -> String {
         let mut theme = if style.color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         if !style.unicode {
@@ -29,13 +32,16 @@ impl Findings {
         }
         let handler = GraphicalReportHandler::new_themed(theme).with_width(style.width.max(40)).with_context_lines(1);
         let mut out = String::new();
-        for finding in self.iter() {
+        for finding in self.iter().take(SHOWN) {
             let mut one = String::new();
             if handler.render_report(&mut one, &Shown::new(finding)).is_err() {
                 one.clone_from(&finding.message);
             }
             out.push_str(&crate::secret::redact(one.trim_matches('\n')));
             out.push_str("\n\n");
+        }
+        if self.len() > SHOWN {
+            out.push_str(&format!("and {} more\n\n", self.len() - SHOWN));
         }
         out
     }
@@ -175,6 +181,15 @@ mod tests {
          help: did you mean `action`?
         "#);
         assert!(finding().text(Style { color: true, unicode: true, width: 80 }).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn people_see_a_hundred_and_how_many_more() {
+        let mut many = Findings::new();
+        many.extend((0..250).map(|n| Finding::error("x", format!("number {n}"))));
+        let text = many.text(Style { color: false, unicode: true, width: 80 });
+        assert!(text.contains("number 99\n") && !text.contains("number 100\n") && text.ends_with("and 150 more\n\n"));
+        assert_eq!(many.json().as_array().map(Vec::len), Some(250));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::parse::Draft;
 use crate::document::{Item, Table};
-use crate::finding::{Spanned, cycles, did_you_mean};
+use crate::finding::{Spanned, cycles, did_you_mean, downwards};
 
 pub(super) const GROUP: &[&str] = &["hosts", "children", "vars"];
 
@@ -27,7 +27,7 @@ pub(super) fn read(draft: &mut Draft, table: Table) {
             continue;
         };
         let of = format!("group `{}`", name.value);
-        if name.value == "all" || draft.inventory.hosts.iter().any(|h| h.name == name.value) {
+        if name.value == "all" || draft.names.contains(&name.value) {
             let what = if name.value == "all" { "always means all hosts" } else { "is the name of a host too" };
             draft.reader.error("bad-name", &name.span, format!("{of} {what}"), Some("give it another name".into()));
         }
@@ -38,25 +38,27 @@ pub(super) fn read(draft: &mut Draft, table: Table) {
         draft.reader.no_more(table, &of, GROUP);
         groups.push(Group { name, hosts, children, vars });
     }
-    let own: Vec<BTreeSet<String>> = groups.iter().map(|g| own_hosts(draft, g, &groups)).collect();
-    let children: Vec<Vec<usize>> = groups.iter().map(|g| children(draft, g, &groups)).collect();
+    let index: BTreeMap<&str, usize> = groups.iter().enumerate().map(|(n, g)| (g.name.value.as_str(), n)).collect();
+    let own: Vec<BTreeSet<String>> = groups.iter().map(|g| own_hosts(draft, g, &index)).collect();
+    let children: Vec<Vec<usize>> = groups.iter().map(|g| children(draft, g, &index)).collect();
     if !acyclic(draft, &groups, &children) {
         return;
     }
     let order: Vec<String> = draft.inventory.hosts.iter().map(|h| h.name.clone()).collect();
-    let members: Vec<BTreeSet<String>> = (0..groups.len()).map(|g| members(g, &own, &children)).collect();
+    let downwards = downwards(&children);
+    let members = members(own, &children, &downwards);
     draft.inventory.groups = groups
         .iter()
         .zip(&members)
         .map(|(group, set)| (group.name.value.clone(), order.iter().filter(|h| set.contains(*h)).cloned().collect()))
         .collect();
-    hand_down(draft, &groups, &members, &children);
+    hand_down(draft, &groups, &members, &children, &downwards);
 }
 
-fn own_hosts(draft: &mut Draft, group: &Group, groups: &[Group]) -> BTreeSet<String> {
+fn own_hosts(draft: &mut Draft, group: &Group, index: &BTreeMap<&str, usize>) -> BTreeSet<String> {
     let mut own = BTreeSet::new();
     for pattern in &group.hosts {
-        if groups.iter().any(|g| g.name.value == pattern.value) {
+        if index.contains_key(pattern.value.as_str()) {
             let help = "put groups into `children`".to_owned();
             draft.reader.error("bad-value", &pattern.span, format!("`{}` is a group", pattern.value), Some(help));
             continue;
@@ -69,14 +71,14 @@ fn own_hosts(draft: &mut Draft, group: &Group, groups: &[Group]) -> BTreeSet<Str
     own
 }
 
-fn children(draft: &mut Draft, group: &Group, groups: &[Group]) -> Vec<usize> {
+fn children(draft: &mut Draft, group: &Group, index: &BTreeMap<&str, usize>) -> Vec<usize> {
     let mut found = Vec::new();
     for child in &group.children {
-        if let Some(index) = groups.iter().position(|g| g.name.value == child.value) {
-            found.push(index);
+        if let Some(group) = index.get(child.value.as_str()) {
+            found.push(*group);
             continue;
         }
-        let help = did_you_mean(&child.value, groups.iter().map(|g| g.name.value.as_str()));
+        let help = did_you_mean(&child.value, index.keys().copied());
         draft.reader.error("unknown-group", &child.span, format!("no group is named `{}`", child.value), help);
     }
     found
@@ -93,27 +95,35 @@ fn acyclic(draft: &mut Draft, groups: &[Group], children: &[Vec<usize>]) -> bool
     circles.is_empty()
 }
 
-fn members(group: usize, own: &[BTreeSet<String>], children: &[Vec<usize>]) -> BTreeSet<String> {
-    let mut all = own[group].clone();
-    for child in &children[group] {
-        all.extend(members(*child, own, children));
+/// The hosts of each group: its own and its children's.
+fn members(own: Vec<BTreeSet<String>>, children: &[Vec<usize>], downwards: &[usize]) -> Vec<BTreeSet<String>> {
+    let mut members = own;
+    for group in downwards.iter().rev() {
+        let mut all = std::mem::take(&mut members[*group]);
+        for child in &children[*group] {
+            all.extend(members[*child].iter().cloned());
+        }
+        members[*group] = all;
     }
-    all
+    members
 }
 
 /// Puts the groups' variables below the hosts' own: a child's hide its parents', a later group's an earlier one's.
-fn hand_down(draft: &mut Draft, groups: &[Group], members: &[BTreeSet<String>], children: &[Vec<usize>]) {
-    let mut depth: BTreeMap<usize, usize> = (0..groups.len()).map(|g| (g, 0)).collect();
-    for _ in 0..groups.len() {
-        for parent in 0..groups.len() {
-            for child in &children[parent] {
-                let below = depth[&parent] + 1;
-                depth.entry(*child).and_modify(|d| *d = (*d).max(below));
-            }
+fn hand_down(
+    draft: &mut Draft,
+    groups: &[Group],
+    members: &[BTreeSet<String>],
+    children: &[Vec<usize>],
+    downwards: &[usize],
+) {
+    let mut depth = vec![0; groups.len()];
+    for parent in downwards {
+        for child in &children[*parent] {
+            depth[*child] = depth[*child].max(depth[*parent] + 1);
         }
     }
     let mut order: Vec<usize> = (0..groups.len()).collect();
-    order.sort_by_key(|g| depth[g]);
+    order.sort_by_key(|g| depth[*g]);
     for host in &mut draft.inventory.hosts {
         let mut vars = Map::new();
         for group in order.iter().filter(|g| members[**g].contains(&host.name)) {

@@ -1,13 +1,13 @@
 //! From a file to an [`Inventory`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::paths::{expand, home};
-use super::range::expand_range;
+use super::range::{MOST, expand_range};
 use super::{Connection, Host, Inventory, Kube, Ssh, Token, Vault, groups, root};
 use crate::document::{Item, Node, Reader, Table};
 use crate::finding::{Findings, Source, Span, Spanned, did_you_mean};
@@ -44,6 +44,8 @@ impl Inventory {
 pub(super) struct Draft {
     pub(super) reader: Reader,
     pub(super) inventory: Inventory,
+    /// Names of the hosts so far.
+    pub(super) names: HashSet<String>,
     root: PathBuf,
     home: Option<PathBuf>,
 }
@@ -52,7 +54,7 @@ fn read(reader: Reader, mut top: Table) -> Result<Inventory, Findings> {
     let path = reader.source.path.clone();
     let inventory =
         Inventory { path: Some(path.clone()), source: Some(Arc::clone(&reader.source)), ..Inventory::default() };
-    let mut draft = Draft { reader, inventory, root: root(&path), home: home() };
+    let mut draft = Draft { reader, inventory, names: HashSet::new(), root: root(&path), home: home() };
     let vars = draft.reader.table(&mut top, "vars");
     draft.inventory.vars = draft.vars("vars", vars);
     let hosts = draft.reader.table(&mut top, "hosts");
@@ -90,9 +92,13 @@ impl Draft {
         self.reader.no_more(table, &of, HOST);
 
         let Some(names) = self.names(name) else { return };
+        if self.names.len() + names.len() > MOST {
+            self.reader.error("too-many", &name.span, format!("these are more than {MOST} hosts"), None);
+            return;
+        }
         let addresses = self.addresses(&names, address.as_ref());
         for (one, address) in names.into_iter().zip(addresses) {
-            if self.inventory.hosts.iter().any(|h| h.name == one) {
+            if !self.names.insert(one.clone()) {
                 self.reader.error("duplicate", &name.span, format!("host `{one}` is there twice"), None);
                 continue;
             }

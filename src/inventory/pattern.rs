@@ -1,6 +1,6 @@
 //! Host patterns: `all`, names, groups, `pi-*`, `pi-[1:3]`; `a,b` together, `:!b` without, `:&b` only those also in.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -67,15 +67,14 @@ impl Inventory {
             return if found.is_empty() { Err(none()) } else { Ok(found) };
         }
         let names = expand_range(term).map_err(|message| (message, None))?;
-        names.iter().map(|name| self.index(name)).collect()
+        let places: HashMap<&str, usize> = self.hosts.iter().enumerate().map(|(n, h)| (h.name.as_str(), n)).collect();
+        names.iter().map(|name| places.get(name.as_str()).copied().ok_or_else(|| self.no_host(name))).collect()
     }
 
-    fn index(&self, name: &str) -> Result<usize, (String, Option<String>)> {
-        self.hosts.iter().position(|h| h.name == name).ok_or_else(|| {
-            let near = did_you_mean(name, self.names());
-            let local = (name == "localhost").then(|| "add [hosts.localhost] with connection = \"local\"".to_owned());
-            (format!("no host or group is named `{name}`"), near.or(local).or_else(|| Some(self.known())))
-        })
+    fn no_host(&self, name: &str) -> (String, Option<String>) {
+        let near = did_you_mean(name, self.names());
+        let local = (name == "localhost").then(|| "add [hosts.localhost] with connection = \"local\"".to_owned());
+        (format!("no host or group is named `{name}`"), near.or(local).or_else(|| Some(self.known())))
     }
 
     fn indices(&self, wanted: impl Fn(&Host) -> bool) -> BTreeSet<usize> {
@@ -116,13 +115,25 @@ fn parts(pattern: &str) -> Vec<Range<usize>> {
     parts
 }
 
+/// Only the last `*` is ever tried again with more of the name: what an earlier one could take, it can too.
 fn glob(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern.first(), name.first()) {
-        (None, None) => true,
-        (Some(b'*'), _) => glob(&pattern[1..], name) || (!name.is_empty() && glob(pattern, &name[1..])),
-        (Some(p), Some(n)) if *p == b'?' || p == n => glob(&pattern[1..], &name[1..]),
-        _ => false,
+    let (mut p, mut n) = (0, 0);
+    let mut star = None;
+    while n < name.len() {
+        match (pattern.get(p), star) {
+            (Some(b'*'), _) => {
+                star = Some((p, n));
+                p += 1;
+            }
+            (Some(c), _) if *c == b'?' || *c == name[n] => (p, n) = (p + 1, n + 1),
+            (_, Some((at, taken))) => {
+                star = Some((at, taken + 1));
+                (p, n) = (at + 1, taken + 1);
+            }
+            (_, None) => return false,
+        }
     }
+    pattern[p..].iter().all(|c| *c == b'*')
 }
 
 #[cfg(test)]
@@ -159,6 +170,23 @@ mod tests {
         ] {
             assert_eq!(select(pattern), wanted, "{pattern}");
         }
+    }
+
+    #[test]
+    fn a_star_stands_for_any_letters() {
+        for (pattern, name, wanted) in [
+            ("*", "", true),
+            ("a*b*c", "aXbbYc", true),
+            ("a*b*c", "aXcYb", false),
+            ("*ab", "aab", true),
+            ("?*", "", false),
+            ("a**", "a", true),
+            ("a", "ab", false),
+        ] {
+            assert_eq!(glob(pattern.as_bytes(), name.as_bytes()), wanted, "{pattern} {name}");
+        }
+        // It would take years to try all ways.
+        assert!(!glob(format!("{}b", "*a".repeat(60)).as_bytes(), "a".repeat(250).as_bytes()));
     }
 
     #[test]

@@ -1,13 +1,19 @@
 //! Ranges in names: `pi-[1:20]`, `rack[1:2]-pi-[01:08]`.
 
-/// More names than this in one go are a typo.
-const MOST: usize = 10_000;
+/// More names than this, in one go or in all, are a typo.
+pub(super) const MOST: usize = 10_000;
+/// No name or address of a host is longer, bytes.
+const LONGEST: usize = 253;
 
 /// All names that a name with ranges stands for; a name without ranges stands for itself. Leading zeros are kept.
 ///
 /// # Errors
 /// What is wrong with the range, as a fragment.
 pub fn expand_range(name: &str) -> Result<Vec<String>, String> {
+    if name.len() > LONGEST {
+        let start: String = name.chars().take(30).collect();
+        return Err(format!("`{start}…` is longer than {LONGEST} bytes"));
+    }
     let Some((before, rest)) = name.split_once('[') else {
         return if name.contains(']') {
             Err(format!("`{name}` has a `]` without a `[`"))
@@ -46,6 +52,10 @@ mod tests {
 
     #[test]
     fn what_is_no_range_is_said() {
+        let (zeros, many) = (format!("a[{}:1]", "0".repeat(70_000)), "[1:1]".repeat(20_000));
+        for text in [&zeros, &many] {
+            assert!(expand_range(text).unwrap_err().ends_with("is longer than 253 bytes"));
+        }
         for text in ["pi-[1:", "pi-1]", "pi-[]", "pi-[a:b]", "pi-[3:1]", "pi-[0:99999]", "p[1:200]q[1:200]", "p[+1:2]"]
         {
             assert!(expand_range(text).is_err(), "{text}");

@@ -253,6 +253,21 @@ fn without_a_file_there_is_this_machine() {
     assert_eq!(missing.help.as_deref(), Some("without an inventory there are `localhost`, `all`"));
 }
 
+#[test]
+fn too_many_hosts_are_a_typo() {
+    let text = "[hosts.\"a[1:9000]\"]\n[hosts.\"b[1:2000]\"]\n[hosts.c]\n";
+    let findings = Inventory::parse(Path::new("i"), text).err().unwrap();
+    let messages: Vec<&str> = findings.iter().map(|f| f.message.as_str()).collect();
+    assert_eq!(messages, ["these are more than 10000 hosts"]);
+}
+
+#[test]
+fn groups_that_meet_again_are_read_at_once() {
+    let row: String = (1..=40).map(|n| format!("[groups.g{n}]\nchildren = [\"g{0}\", \"g{0}\"]\n", n - 1)).collect();
+    let text = format!("[hosts.a]\n[groups.g0]\nhosts = [\"a\"]\n{row}");
+    assert_eq!(Inventory::parse(Path::new("i"), &text).unwrap().select("g40").unwrap().len(), 1);
+}
+
 proptest::proptest! {
     #[test]
     fn any_text_is_read_or_refused(at in 0..GOOD.len(), with in "[\\[\\]\"'={}.\n a0-]{0,3}") {

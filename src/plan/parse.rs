@@ -40,9 +40,18 @@ impl Plan {
     /// # Errors
     /// As [`Self::load`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, Findings> {
-        let (reader, table) = Reader::new(Source { path: path.to_owned(), text: text.to_owned() })?;
-        let (plan, findings) = read(reader, table);
+        let (plan, findings) = Self::parse_partly(path, text)?;
         findings.or(plan).map(|(plan, _)| plan)
+    }
+
+    /// Reads a plan's text as [`Self::load_partly`] reads a file.
+    ///
+    /// # Errors
+    /// When it is not TOML.
+    #[doc(hidden)]
+    pub fn parse_partly(path: &Path, text: &str) -> Result<(Self, Findings), Findings> {
+        let (reader, table) = Reader::new(Source { path: path.to_owned(), text: text.to_owned() })?;
+        Ok(read(reader, table))
     }
 }
 

@@ -60,6 +60,10 @@ fn message(kind: minijinja::ErrorKind, detail: Option<&str>) -> String {
     match detail {
         Some(detail) if kind == minijinja::ErrorKind::SyntaxError => format!("template does not parse: {detail}"),
         Some(detail) => format!("template fails: {detail}"),
+        None if kind == minijinja::ErrorKind::OutOfFuel => {
+            let steps = super::bounds::FUEL;
+            format!("template takes more than {steps} steps or {} MB to render", steps * 64 / 1_000_000)
+        }
         None => format!("template fails: {kind}"),
     }
 }

@@ -3,6 +3,7 @@
 //! Strict: what is not defined is an error that names it and its line. Knows the shared vocabulary only; reads template
 //! files below the plan's root and nothing else. The language is Jinja's, with the filters of [`filters`] added.
 
+mod bounds;
 mod context;
 mod error;
 mod filters;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use minijinja::{Environment, Expression};
+use minijinja::Expression;
 use serde_json::Value;
 
 use super::{TemplateError, Templates, is_template};
@@ -81,9 +81,7 @@ impl Templates {
     /// # Errors
     /// When it does not parse.
     pub fn names(&self, name: &str, source: &str) -> Result<Names, TemplateError> {
-        let env: &Environment<'_> = self.env();
-        let template =
-            env.template_from_named_str(name, source).map_err(|e| TemplateError::from_engine(&e, name, source))?;
+        let template = self.template(name, source).map_err(|e| TemplateError::from_engine(&e, name, source))?;
         Ok(Names::sort(template.undeclared_variables(true), source))
     }
 
@@ -93,8 +91,7 @@ impl Templates {
     /// When it does not parse.
     pub fn names_in_expression(&self, expression: &str) -> Result<Names, TemplateError> {
         let bare = self.single_expression(expression).unwrap_or(expression);
-        let compiled =
-            self.env().compile_expression(bare).map_err(|e| TemplateError::from_engine(&e, "", expression))?;
+        let compiled = self.compile(bare).map_err(|e| TemplateError::from_engine(&e, "", expression))?;
         Ok(Names::in_expression(&compiled, bare))
     }
 

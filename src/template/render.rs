@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, Expression, Template, UndefinedBehavior};
 use serde_json::Value;
 
 use super::error::ANONYMOUS;
-use super::{Context, Names, TemplateError, filters};
+use super::{Context, Names, TemplateError, bounds, filters};
 
 /// The template engine of one plan. Included files are read once; make a new one to see newer ones.
 pub struct Templates {
     root: PathBuf,
     env: Environment<'static>,
+    syntax: SyntaxConfig,
 }
 
 /// Whether a string has anything to render.
@@ -28,16 +29,20 @@ impl Templates {
         env.set_undefined_behavior(UndefinedBehavior::Strict);
         // The engine would else write JSON into YAML templates, by their file name.
         env.set_auto_escape_callback(|_| AutoEscape::None);
-        if let Ok(syntax) =
-            SyntaxConfig::builder().keep_trailing_newline(true).trim_blocks(true).lstrip_blocks(true).build()
-        {
-            env.set_syntax(syntax);
-        }
+        let syntax = SyntaxConfig::builder().keep_trailing_newline(true).trim_blocks(true).lstrip_blocks(true).build();
+        let syntax = syntax.unwrap_or_default();
+        env.set_syntax(syntax.clone());
+        env.set_fuel(Some(bounds::FUEL));
         // Gives errors their place; values that the engine collects with it never reach a message.
         env.set_debug(true);
-        env.set_loader(minijinja::path_loader(root.clone()));
+        let (load, of_files) = (minijinja::path_loader(root.clone()), syntax.clone());
+        env.set_loader(move |name| {
+            let file = load(name)?;
+            file.as_ref().map_or(Ok(()), |file| bounds::check(file.source(), false, &of_files))?;
+            Ok(file)
+        });
         filters::add(&mut env);
-        Self { root, env }
+        Self { root, env, syntax }
     }
 
     /// The folder that template files lie below.
@@ -51,8 +56,8 @@ impl Templates {
     /// When it does not parse, something is not defined or a filter refuses its input.
     pub fn render(&self, name: &str, source: &str, context: &Context) -> Result<String, TemplateError> {
         let called = if name.is_empty() { ANONYMOUS } else { name };
-        self.env
-            .render_named_str(called, source, context.0.clone())
+        self.template(called, source)
+            .and_then(|template| template.render(context.0.clone()))
             .map_err(|e| TemplateError::from_engine(&e, name, source))
     }
 
@@ -99,7 +104,7 @@ impl Templates {
 
     fn value_of(&self, expression: &str, context: &Context) -> Result<minijinja::Value, TemplateError> {
         let place = |e: &minijinja::Error| TemplateError::from_engine(e, "", expression);
-        let compiled = self.env.compile_expression(expression).map_err(|e| place(&e))?;
+        let compiled = self.compile(expression).map_err(|e| place(&e))?;
         // A comparison with something undefined is simply false to the engine; to us it is a mistyped name.
         if let Some(name) = Names::in_expression(&compiled, expression).unguarded().find(|n| !context.has(n)) {
             return Err(TemplateError::undefined("", name));
@@ -114,7 +119,21 @@ impl Templates {
         let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
         let inner = inner.strip_suffix(['-', '+']).unwrap_or(inner);
         // `{{ a }} {{ b }}` leaves `a }} {{ b`, which is no expression.
-        self.env.compile_expression(inner).is_ok().then_some(inner)
+        self.compile(inner).is_ok().then_some(inner)
+    }
+
+    /// A template that is not too large for the engine.
+    pub(super) fn template<'a>(&'a self, name: &'a str, source: &'a str) -> Result<Template<'a, 'a>, Error> {
+        bounds::check(source, false, &self.syntax)?;
+        let env: &Environment<'a> = &self.env;
+        env.template_from_named_str(name, source)
+    }
+
+    /// An expression that is not too large for the engine.
+    pub(super) fn compile<'a>(&'a self, expression: &'a str) -> Result<Expression<'a, 'a>, Error> {
+        bounds::check(expression, true, &self.syntax)?;
+        let env: &Environment<'a> = &self.env;
+        env.compile_expression(expression)
     }
 
     pub(super) fn env(&self) -> &Environment<'static> {

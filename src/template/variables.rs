@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Context, TemplateError, Templates};
+use super::{Context, TemplateError, Templates, bounds};
 
 /// What became of a set of variables.
 #[derive(Clone, Default)]
@@ -83,6 +83,11 @@ impl Walk<'_> {
         }
         let names = self.templates.names_in_value(raw);
         let heads: BTreeSet<&str> = names.iter().filter_map(|n| n.split('.').next()).collect();
+        if self.path.len() == bounds::CHAIN {
+            let error = TemplateError::new("", format!("it stands below {} others in a row", bounds::CHAIN));
+            self.fail(name, error);
+            return;
+        }
         self.path.push(name.to_owned());
         for head in &heads {
             self.visit(head);
@@ -107,11 +112,13 @@ impl Walk<'_> {
         let context = self.base.with_all(&used.collect());
         match self.templates.render_value(raw, &context) {
             Ok(value) => drop(self.out.values.insert(name.to_owned(), value)),
-            Err(error) => {
-                self.broken.insert(name.to_owned());
-                self.out.errors.push(VariableError::Template { name: name.to_owned(), error });
-            }
+            Err(error) => self.fail(name, error),
         }
+    }
+
+    fn fail(&mut self, name: &str, error: TemplateError) {
+        self.broken.insert(name.to_owned());
+        self.out.errors.push(VariableError::Template { name: name.to_owned(), error });
     }
 }
 

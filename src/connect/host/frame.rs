@@ -9,6 +9,9 @@ use super::types::{Done, Output};
 /// Bytes of each output that are kept.
 pub const KEPT: usize = 1024 * 1024;
 
+/// The longest exit status, bytes: what follows a marker and is longer is none.
+const STATUS: usize = "-2147483648".len();
+
 /// What a marker starts with: a byte that text hardly ever has, so that looking for markers is fast.
 const MARK: u8 = 1;
 
@@ -42,6 +45,20 @@ impl Frame {
         text.push_str(input);
         text.push('\n');
         text
+    }
+
+    /// A stream with this request's nonce after each byte 1 that `N` follows.
+    pub fn with_nonce(&self, stream: &[u8]) -> Vec<u8> {
+        let mut parts = stream.split(|b| *b == MARK);
+        let mut whole = parts.next().unwrap_or_default().to_vec();
+        for part in parts {
+            whole.push(MARK);
+            match part.strip_prefix(b"N") {
+                Some(rest) => whole.extend([self.nonce.as_bytes(), rest].concat()),
+                None => whole.extend(part),
+            }
+        }
+        whole
     }
 
     /// A reader of one of the two output streams.
@@ -88,6 +105,9 @@ impl Splitter {
 
     /// Takes more of the stream.
     pub fn push(&mut self, data: &[u8]) {
+        if self.complete() {
+            return;
+        }
         self.pending.extend_from_slice(data);
         while !self.complete() {
             let Some(start) = find(&self.pending, &self.marker) else {
@@ -96,11 +116,15 @@ impl Splitter {
                 self.pending.drain(..keep);
                 return;
             };
-            let after = start + self.marker.len();
-            let Some(length) = self.pending[after..].iter().position(|b| *b == b'\n') else { return };
-            let status = std::str::from_utf8(&self.pending[after..after + length]).ok().and_then(|s| s.parse().ok());
             self.current.push(&self.pending[..start]);
-            self.pending.drain(..=after + length);
+            self.pending.drain(..start);
+            let rest = &self.pending[self.marker.len()..];
+            let end = rest.iter().take(STATUS + 1).position(|b| *b == b'\n');
+            if end.is_none() && rest.len() <= STATUS {
+                return;
+            }
+            let status = end.and_then(|end| std::str::from_utf8(&rest[..end]).ok()).and_then(|s| s.parse().ok());
+            self.pending.drain(..self.marker.len() + end.map_or(0, |end| end + 1));
             self.parts.push((std::mem::take(&mut self.current).finish(), status.unwrap_or(-1)));
         }
     }
@@ -224,6 +248,21 @@ mod tests {
                 [(b"banner".to_vec(), 0), (nasty.clone(), 3), (Vec::new(), 0)],
                 "in chunks of {chunk}"
             );
+        }
+    }
+
+    #[test]
+    fn a_marker_without_a_status_is_not_waited_on() {
+        let frame = frame(1);
+        let torn = [&marker(&frame, 0)[..34], &[b'7'; 40], b"\n", &marker(&frame, 0)].concat();
+        for chunk in [1, 12, 1000] {
+            let mut splitter = frame.splitter();
+            for bytes in torn.chunks(chunk) {
+                splitter.push(bytes);
+                assert!(splitter.pending.len() <= 34 + STATUS, "{} bytes are held", splitter.pending.len());
+            }
+            let statuses: Vec<i32> = splitter.parts.iter().map(|(_, status)| *status).collect();
+            assert_eq!(statuses, [-1, 0], "in chunks of {chunk}");
         }
     }
 

@@ -22,6 +22,7 @@ mod link;
 mod probes;
 mod quote;
 mod remote;
+mod replay;
 mod shell;
 mod ssh;
 mod text;
@@ -31,6 +32,8 @@ mod types;
 mod tests;
 
 pub use facts::System;
+#[doc(hidden)]
+pub use replay::replay;
 pub use types::{
     Attributes, Bytes, CONTENT_LIMIT, Command, Done, Effect, Fact, File, FileKind, Module, Output, Probe, Read, Run,
     WriteFile,

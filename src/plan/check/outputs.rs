@@ -1,6 +1,6 @@
 //! What steps hand to later ones: does it exist, and is it there in time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::structure::phase_edges;
 use super::{Checker, Known};
@@ -37,15 +37,16 @@ pub(super) struct Before {
 impl Before {
     pub(super) fn new(plan: &Plan, steps: &[Known<'_>]) -> Self {
         let edges = phase_edges(plan);
-        let index = |phase: usize, number: usize| steps.iter().position(|k| k.phase == phase && k.number == number);
+        let index: HashMap<_, _> = steps.iter().enumerate().map(|(n, k)| ((k.phase, k.number), n)).collect();
+        let orders: Vec<Vec<Vec<usize>>> = plan.phases.iter().map(|p| p.order()).collect();
         let of_phase = |phase: usize| {
             steps.iter().enumerate().filter(move |(_, k)| k.phase == phase && k.step.part == Part::Step).map(|(n, _)| n)
         };
         let phases: Vec<BTreeSet<usize>> =
             (0..edges.len()).map(|p| reachable(p, &edges).into_iter().flat_map(of_phase).collect()).collect();
         let before = |known: &Known<'_>| {
-            let inside = reachable(known.number, &plan.phases[known.phase].order());
-            let inside = inside.into_iter().filter_map(|number| index(known.phase, number));
+            let inside = reachable(known.number, &orders[known.phase]);
+            let inside = inside.into_iter().filter_map(|number| index.get(&(known.phase, number)).copied());
             phases[known.phase].iter().copied().chain(inside).collect()
         };
         Self { steps: steps.iter().map(before).collect(), phases }

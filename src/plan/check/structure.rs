@@ -1,5 +1,7 @@
 //! Ids, needs and circles.
 
+use std::collections::HashMap;
+
 use super::Checker;
 use crate::finding::{Finding, Span, Spanned, cycles, did_you_mean, listed};
 use crate::plan::{Part, Phase, Plan, Step};
@@ -45,8 +47,12 @@ impl Checker<'_> {
 
     fn ids(&mut self) {
         let steps: Vec<_> = self.plan.phases.iter().flat_map(|p| &p.steps).collect();
-        for (n, step) in steps.iter().enumerate() {
-            let Some(first) = steps[..n].iter().find(|s| s.template_name() == step.template_name()) else { continue };
+        let mut seen = HashMap::new();
+        for step in &steps {
+            let first = *seen.entry(step.template_name()).or_insert(step);
+            if std::ptr::eq(first, step) {
+                continue;
+            }
             let (id, other) = (&step.id.value, &first.id.value);
             let finding = if id == other {
                 Finding::error("duplicate-id", format!("two steps have the id `{id}`"))
@@ -161,6 +167,7 @@ impl Checker<'_> {
 
 /// For each phase the phases that it needs.
 pub(super) fn phase_edges(plan: &Plan) -> Vec<Vec<usize>> {
-    let index = |name: &str| plan.phases.iter().position(|p| p.name.value == name);
-    plan.phases.iter().map(|p| p.needs.iter().filter_map(|n| index(&n.value)).collect()).collect()
+    let index: HashMap<&str, usize> = plan.phases.iter().enumerate().map(|(n, p)| (p.name.value.as_str(), n)).collect();
+    let needs = |p: &Phase| p.needs.iter().filter_map(|n| index.get(n.value.as_str()).copied()).collect();
+    plan.phases.iter().map(needs).collect()
 }

@@ -1,0 +1,34 @@
+//! What the reader makes of given bytes, without a shell: for the fuzzer.
+
+use super::frame::{Frame, Splitter};
+use super::probes::Batch;
+use super::types::{Fact, Probe};
+use crate::connect::ConnectError;
+
+/// Reads both streams as the answer to `probes`, `chunk` bytes (at least 1) at a time. In them, the byte 1 followed by
+/// `N` stands for the beginning of a marker, whose nonce nobody can know beforehand.
+///
+/// # Errors
+/// When the streams end too early, or hold no answer to what was asked.
+pub fn replay(probes: &[Probe], stdout: &[u8], stderr: &[u8], chunk: usize) -> Result<Vec<Fact>, ConnectError> {
+    let batch = Batch::new(probes);
+    let mut frame = Frame::new();
+    batch.request().parts.into_iter().for_each(|part| frame.part(part));
+    let split = |stream: &[u8]| {
+        let mut splitter = frame.splitter();
+        for bytes in frame.with_nonce(stream).chunks(chunk) {
+            splitter.push(bytes);
+            let _shown = (splitter.accepted(), splitter.last_line());
+        }
+        splitter
+    };
+    let (out, err) = (split(stdout), split(stderr));
+    if !(out.complete() && err.complete()) {
+        return Err(ConnectError::lost(format!("{}\n{}", out.unframed(), err.unframed())));
+    }
+    let mut facts = Vec::new();
+    if let Some(large) = batch.read(&Splitter::join(out, err), &mut facts)? {
+        large.fill(&[], &mut facts)?;
+    }
+    Ok(facts)
+}

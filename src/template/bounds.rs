@@ -1,0 +1,112 @@
+//! Bounds on templates, so that a wrong one is an error and not the end of the program: the engine's parser descends once
+//! for each operator, a loop has no end of its own, and variables that double each other need little text.
+
+use minijinja::machinery::{Token, tokenize};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Error, ErrorKind};
+
+/// Names, values and signs in one tag. The smallest stack of a thread is good for twice as many.
+const TOKENS: usize = 500;
+/// `elif`s in one template, which lie in each other.
+const BRANCHES: usize = 200;
+/// The engine's steps in one rendering: enough for a loop over ten thousand hosts. It counts 64 bytes of text as one, so
+/// that memory is bounded too. The checks render for each host.
+pub const FUEL: u64 = 250_000;
+/// Variables that stand on each other.
+pub const CHAIN: usize = 100;
+
+/// Refuses a template, or an expression, that is too large to be parsed.
+pub fn check(source: &str, expression: bool, syntax: &SyntaxConfig) -> Result<(), Error> {
+    let (mut tokens, mut branches) = (0, 0);
+    // What is no token is the parser's to say.
+    for (token, _) in tokenize(source, expression, syntax.clone()).map_while(Result::ok) {
+        match token {
+            Token::TemplateData(_) | Token::VariableEnd | Token::BlockEnd => tokens = 0,
+            Token::VariableStart | Token::BlockStart => {}
+            Token::Ident("elif") => branches += 1,
+            _ => tokens += 1,
+        }
+        if tokens > TOKENS {
+            return refuse(format!("more than {TOKENS} names, values and signs in one tag"));
+        }
+        if branches > BRANCHES {
+            return refuse(format!("more than {BRANCHES} times `elif`"));
+        }
+    }
+    Ok(())
+}
+
+fn refuse(why: String) -> Result<(), Error> {
+    Err(Error::new(ErrorKind::SyntaxError, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, json};
+
+    use crate::template::{Context, Templates, resolve};
+
+    fn error(source: &str) -> String {
+        let templates = Templates::new("/nowhere");
+        templates.render("", source, &Context::new(&Map::new())).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_would_overflow_the_stack_is_refused() {
+        for (before, after) in [
+            ("", "+1"),
+            ("", "~1"),
+            ("", "**1"),
+            ("", ".a"),
+            ("", "()"),
+            ("", "|upper"),
+            ("not ", ""),
+            ("-", ""),
+            ("1 if 1 else ", ""),
+        ] {
+            let source = format!("{{{{ {}1{} }}}}", before.repeat(20_000), after.repeat(20_000));
+            assert_eq!(error(&source), "template does not parse: more than 500 names, values and signs in one tag");
+        }
+        let source = format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(20_000));
+        assert_eq!(error(&source), "template does not parse: more than 200 times `elif`");
+    }
+
+    #[test]
+    fn what_is_just_small_enough_is_rendered() {
+        let render = |source: &str| Templates::new("/nowhere").render("", source, &Context::new(&Map::new()));
+        assert_eq!(render(&format!("{{{{ 1{} }}}}", "+1".repeat(249))).unwrap(), "250");
+        assert_eq!(render(&format!("{{{{ {}1 }}}}", "not ".repeat(499))).unwrap(), "False");
+        assert_eq!(
+            render(&format!("{{% if 0 %}}{}{{% else %}}x{{% endif %}}", "{% elif 0 %}".repeat(200))).unwrap(),
+            "x"
+        );
+    }
+
+    #[test]
+    fn a_loop_that_takes_too_long_is_ended() {
+        let source = "{% for i in range(99999) %}{% for j in range(99999) %}x{% endfor %}{% endfor %}";
+        assert_eq!(error(source), "template takes more than 250000 steps or 16 MB to render");
+    }
+
+    #[test]
+    fn variables_that_multiply_each_other_end_in_an_error() {
+        let mut vars = Map::from_iter([("x0".to_owned(), json!("aaaaaaaaaa"))]);
+        for n in 0..10 {
+            vars.insert(format!("x{}", n + 1), json!(format!("{{{{ {} }}}}", vec![format!("x{n}"); 10].join("~"))));
+        }
+        let errors = resolve(&Templates::new("/nowhere"), &[&vars], &Context::new(&Map::new())).errors;
+        assert_eq!(errors.len(), 1);
+        assert_eq!(errors[0].to_string(), "variable `x6`: template takes more than 250000 steps or 16 MB to render");
+    }
+
+    #[test]
+    fn a_row_of_variables_has_an_end() {
+        let mut vars = Map::new();
+        for n in (0..5000).rev() {
+            vars.insert(format!("x{n}"), json!(format!("{{{{ x{} }}}}", n.max(1) - 1)));
+        }
+        vars.insert("x0".to_owned(), json!("a"));
+        let errors = resolve(&Templates::new("/nowhere"), &[&vars], &Context::new(&Map::new())).errors;
+        assert_eq!(errors[0].to_string(), "variable `x4899`: it stands below 100 others in a row");
+    }
+}
