@@ -114,8 +114,6 @@ impl Pair {
                 "token" if unit == "token" && OF_CHANGES.contains(&point) => whole[command] + 1,
                 // A step's end becomes durable together with the next one's start.
                 "token" if (unit, point) == ("unguarded", "before-intent") => whole[command] + 1,
-                // What it had made may have been taken back.
-                "counted" if OF_TRIAL.contains(&unit) => whole[command] + 1,
                 _ => whole[command],
             };
             let least = if command == "reload" { 1 } else { whole[command] };

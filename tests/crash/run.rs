@@ -15,7 +15,7 @@ use crate::world::World;
 /// The plan of most tests here.
 pub const PLAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/crash/plan/plan.toml");
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_rollout");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_rollout");
 /// How long anything may take here; machines are busy at times.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -23,7 +23,8 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 pub struct Ran {
     pub code: i32,
     pub events: Vec<Event>,
-    pub stderr: String,
+    /// All that it printed.
+    pub said: String,
 }
 
 /// How a run that was to be cut off ended.
@@ -153,8 +154,8 @@ impl Ran {
     pub fn of(output: &Output) -> Self {
         let stdout = String::from_utf8_lossy(&output.stdout);
         let events = stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        Self { code: output.status.code().unwrap_or(-1), events, stderr }
+        let said = format!("{stdout}{}", String::from_utf8_lossy(&output.stderr));
+        Self { code: output.status.code().unwrap_or(-1), events, said }
     }
 
     /// How each unit ended last, with its outcome.
@@ -188,7 +189,8 @@ impl Ran {
 
     /// What went wrong, for an assertion's message.
     pub fn failures(&self) -> String {
-        format!("exit code {}, {:?}\n{}", self.code, self.ends(), self.stderr)
+        let unread = self.said.lines().filter(|line| serde_json::from_str::<Event>(line).is_err());
+        format!("exit code {}, {:?}\n{}", self.code, self.ends(), unread.collect::<Vec<_>>().join("\n"))
     }
 }
 
@@ -248,4 +250,11 @@ pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> 
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// What may block, in a thread of its own, within the deadline.
+pub fn within<T: Send + 'static>(what: &str, blocks: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || drop(sender.send(blocks())));
+    receiver.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))
 }

@@ -2,7 +2,7 @@
 //! without the machine noticing. Needs root.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// The namespaces, for as long as it lives.
@@ -47,6 +47,12 @@ impl Sandbox {
         let mut command = Command::new("nsenter");
         command.args(["--mount", "--uts", "--target"]).arg(self.holder.id().to_string()).arg("--").arg(program);
         command
+    }
+
+    /// Where a path inside is to be seen from outside.
+    pub fn seen(&self, path: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.holder.id()));
+        root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// What a script prints inside.

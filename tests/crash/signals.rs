@@ -1,7 +1,7 @@
 //! Signals in the middle of a long command, which says through a pipe that it has begun and waits for leave to end.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -17,39 +17,39 @@ struct Long {
     said: BufReader<std::process::ChildStderr>,
 }
 
-/// The command's process and a child of it have begun when it writes into `begun`; it ends when it can read from `leave`.
-const SCRIPT: &str = "echo long >>log; sh -c 'echo here >begun; read -r _ <leave'; echo ended >>log; touch made";
+/// It and a child of its own have begun when it writes into `begun`; it ends when it can read from `leave`. Where `calm` is,
+/// it asks nobody.
+const SCRIPT: &str = "echo long >>log
+test -e calm || sh -c 'echo here >begun; read -r _ <leave; echo left >>log' || exit
+echo ended >>log
+touch made";
 
 impl Long {
     fn begin(guard: &str) -> Self {
         let world = World::new();
-        for pipe in ["begun", "leave"] {
-            assert!(Command::new("mkfifo").arg(world.path(pipe)).status().unwrap().success());
-        }
-        let (plan, folder) = (world.path("plan.toml"), world.path(""));
-        let step = |id: &str, rest: &str| format!("[[phase.p.step]]\nid = \"{id}\"\nhosts = \"localhost\"\n{rest}\n");
-        let folder = folder.display();
-        let long = format!("action = \"node.command\"\ncwd = \"{folder}\"\ncommand = '''{SCRIPT}'''\n{guard}");
-        let after = format!("action = \"node.file\"\npath = \"{folder}after\"\ncontent = \"x\"");
-        let guard = guard.replace("FOLDER/", &folder.to_string());
-        let long = long.replace("FOLDER/", &folder.to_string());
-        drop(guard);
-        fs::write(&plan, format!("[plan]\nname = \"long\"\n{}{}", step("long", &long), step("after", &after))).unwrap();
+        world.pipes(&["begun", "leave"]);
+        let (plan, folder) = (world.path("plan.toml"), world.path("").display().to_string());
+        let text = format!(
+            "[plan]\nname = \"long\"\n\
+             [[phase.p.step]]\nid = \"long\"\nhosts = \"localhost\"\n\
+             action = \"node.command\"\ncwd = \"FOLDER\"\ncommand = \"\"\"{SCRIPT}\"\"\"\n{guard}\n\
+             [[phase.p.step]]\nid = \"after\"\nhosts = \"localhost\"\n\
+             action = \"node.file\"\npath = \"FOLDERafter\"\ncontent = \"x\"\n"
+        );
+        fs::write(&plan, text.replace("FOLDER", &folder)).unwrap();
         let mark = Mark::new();
         let mut command = world.rollout(&["run", plan.to_str().unwrap(), "--output", "json"]);
         mark.put(&mut command);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(lines(&mut child));
         let said = BufReader::new(child.stderr.take().unwrap());
-        let mut here = String::new();
-        // Blocks until the command has opened its end; a run that never comes there ends, and the test's deadline is cargo's.
-        File::open(world.path("begun")).unwrap().read_to_string(&mut here).unwrap();
-        assert_eq!(here, "here\n");
+        world.hear("begun");
         Self { world, plan, mark, child, said }
     }
 
-    fn let_end(&self) {
-        OpenOptions::new().write(true).open(self.world.path("leave")).unwrap().write_all(b"\n").unwrap();
+    /// From now on the command does not wait any more.
+    fn stay_calm(&self) {
+        fs::write(self.world.path("calm"), "").unwrap();
     }
 
     fn signal(&self, name: &str) {
@@ -81,19 +81,19 @@ impl Long {
     }
 }
 
-const GUARDED: &str = "creates = \"FOLDER/made\"";
+const GUARDED: &str = "creates = \"FOLDERmade\"";
 
 #[test]
-fn a_long_command_whose_run_is_killed_ends_by_itself_and_is_not_done_twice() {
+fn a_long_command_whose_run_is_killed_ends_and_is_done_once_more() {
     let mut long = Long::begin(GUARDED);
     long.child.kill().unwrap();
     long.code();
-    assert!(!long.mark.processes().is_empty(), "the command went with its run");
-    long.let_end();
     long.mark.wait();
+    assert_eq!(long.log(), ["long"]);
+    long.stay_calm();
     let ran = long.run(&[]);
-    assert_eq!((ran.code, ran.outcomes()["long"]), (0, "same"), "{}", ran.failures());
-    assert_eq!(long.log(), ["long", "ended"]);
+    assert_eq!((ran.code, ran.outcomes()["long"]), (0, "changed"), "{}", ran.failures());
+    assert_eq!(long.log(), ["long", "long", "ended"]);
 }
 
 #[test]
@@ -101,13 +101,14 @@ fn a_long_command_without_a_guard_is_not_repeated_without_being_asked_for() {
     let mut long = Long::begin("");
     long.child.kill().unwrap();
     long.code();
-    long.let_end();
     long.mark.wait();
+    long.stay_calm();
     let ran = long.run(&[]);
     assert_eq!((ran.code, ran.outcomes()["long"], ran.outcomes()["after"]), (1, "unknown", "cancelled"));
-    let ran = long.run(&["--done", "long"]);
+    assert_eq!(long.log(), ["long"]);
+    let ran = long.run(&["--rerun", "long"]);
     assert_eq!((ran.code, ran.outcomes()["after"]), (0, "changed"), "{}", ran.failures());
-    assert_eq!(long.log(), ["long", "ended"]);
+    assert_eq!(long.log(), ["long", "long", "ended"]);
 }
 
 #[test]
@@ -119,10 +120,10 @@ fn two_interrupts_end_the_command_with_all_that_it_started() {
     assert_eq!(long.mark.processes(), [""; 0], "they outlive the run");
     assert_eq!(long.log(), ["long"]);
     long.world.journals_are_legal();
-    // The next run starts it again, since it never made what its guard looks for.
-    fs::write(long.world.path("made"), "").unwrap();
+    long.stay_calm();
     let ran = long.run(&[]);
-    assert_eq!((ran.code, ran.outcomes()["long"], ran.outcomes()["after"]), (0, "same", "changed"));
+    assert_eq!((ran.code, ran.outcomes()["long"], ran.outcomes()["after"]), (0, "changed", "changed"));
+    assert_eq!(long.log(), ["long", "long", "ended"]);
 }
 
 #[test]
@@ -130,13 +131,13 @@ fn one_interrupt_or_a_termination_lets_the_command_end() {
     for name in ["-INT", "-TERM"] {
         let mut long = Long::begin("");
         long.stop(name, "running steps finish");
-        long.let_end();
+        long.world.say("leave");
         assert_eq!(long.code(), Some(130), "{name}");
         assert_eq!(long.mark.processes(), [""; 0]);
         assert!(!long.world.path("after").exists(), "{name}: a step was started all the same");
         let ran = long.run(&[]);
         let outcomes = ran.outcomes();
         assert_eq!((ran.code, outcomes["long"], outcomes["after"]), (0, "kept", "changed"), "{name}");
-        assert_eq!(long.log(), ["long", "ended"]);
+        assert_eq!(long.log(), ["long", "left", "ended"]);
     }
 }

@@ -97,9 +97,8 @@ fn a_journal_damaged_before_its_end_is_named_and_nothing_is_done() {
         let ran = run.world.run(1, &[]);
         let line = ends.iter().filter(|end| **end <= place).count() + 1;
         assert_eq!(ran.code, 1, "{}", ran.failures());
-        let says = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
         for word in [run.journal.to_str().unwrap(), &format!("line {line}"), "--fresh"] {
-            assert!(says.contains(word), "byte {place}, no {word}: {}", ran.stderr);
+            assert!(ran.said.contains(word), "byte {place}, no {word}: {}", ran.said);
         }
         assert_eq!(run.world.listing(), before, "byte {place}");
         assert_eq!(names(run.journal.parent().unwrap()), journals, "byte {place}");

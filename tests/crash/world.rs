@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::run::within;
 use crate::sandbox::Sandbox;
 
 /// A folder for a plan, with its own journals, and a sandbox for what is no file.
@@ -45,6 +47,26 @@ impl World {
         let module = self.dir.path().join(format!("kernel/loaded/crash_{round}"));
         fs::create_dir_all(&module).unwrap();
         fs::write(module.join("initstate"), "live\n").unwrap();
+    }
+
+    /// Makes named pipes, by which a command says where it is and is told to go on.
+    pub fn pipes(&self, names: &[&str]) {
+        let paths = names.iter().map(|name| self.path(name));
+        assert!(std::process::Command::new("mkfifo").args(paths).status().unwrap().success());
+    }
+
+    /// Waits until a command writes into a pipe.
+    pub fn hear(&self, pipe: &str) {
+        let path = self.path(pipe);
+        within(&format!("nobody wrote into {pipe}"), move || fs::read(path).unwrap());
+    }
+
+    /// Writes into a pipe once a command reads it.
+    pub fn say(&self, pipe: &str) {
+        let path = self.path(pipe);
+        within(&format!("nobody read {pipe}"), move || {
+            fs::OpenOptions::new().write(true).open(path).unwrap().write_all(b"\n").unwrap();
+        });
     }
 
     /// How often each command ran, by `ID ROUND`, as the commands themselves recorded it.
@@ -147,7 +169,7 @@ fn list(folder: &Path, name: &str, all: &mut Listing) {
 
 /// A server on this machine that says that it is here, until the tests end.
 fn serve() -> String {
-    use std::io::{BufRead as _, Write as _};
+    use std::io::BufRead as _;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     std::thread::spawn(move || {
