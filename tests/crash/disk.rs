@@ -57,9 +57,9 @@ impl Filling {
         let status = wait_until("the run ends", || child.try_wait().unwrap().ok_or("it goes on".to_owned()));
         let said: Vec<String> = told.iter().collect();
         assert_eq!(status.code(), Some(1), "{said:?}");
-        let error = said.last().unwrap();
+        let error = said.join("\n");
         for word in [journal.file_name().unwrap().to_str().unwrap(), "error", "ROLLOUT_STATE_DIR", "make room"] {
-            assert!(error.contains(word), "no {word}: {error}");
+            assert!(error.contains(word), "no {word}: {}", said.last().unwrap());
         }
         let told: Vec<Event> = said.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
         self.vouched_for(&told, &read(&journal).unwrap());
