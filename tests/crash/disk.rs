@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use rollout::event::{Event, Kind, UnitRef};
 use rollout::journal::read;
 
-use crate::run::{PROGRAM, Ran, lines, wait_until};
+use crate::process::{lines, wait_until};
+use crate::run::{PROGRAM, Ran};
 use crate::world::World;
 
 /// Enough to fill any journal here.
@@ -25,10 +26,11 @@ impl Filling {
         let world = World::new();
         world.pipes(&["begun", "leave"]);
         let folder = world.path("").display().to_string();
-        let mut text = "[plan]\nname = \"filling\"\n[phase.long]\n[[phase.long.step]]\nid = \"long\"\nhosts = \"localhost\"\n\
+        let mut text =
+            "[plan]\nname = \"filling\"\n[phase.long]\n[[phase.long.step]]\nid = \"long\"\nhosts = \"localhost\"\n\
             action = \"node.command\"\ncwd = \"FOLDER\"\ncreates = \"FOLDERmade\"\n\
             command = \"echo here >begun; read -r _ <leave; mkdir made\"\n[phase.fill]\n"
-            .to_owned();
+                .to_owned();
         for n in 0..FILES {
             text += &format!(
                 "[[phase.fill.step]]\nid = \"f{n}\"\nhosts = \"localhost\"\naction = \"node.file\"\n\
@@ -46,7 +48,12 @@ impl Filling {
 
     /// Starts a run on the bad disk; when that has failed, lets the long command end, and the run with it. `state` is where
     /// its journals are to be seen.
-    fn runs_into(&self, mut command: Command, state: &Path, failed: impl Fn(&Path) -> Result<(), String>) -> Vec<Event> {
+    fn runs_into(
+        &self,
+        mut command: Command,
+        state: &Path,
+        failed: impl Fn(&Path) -> Result<(), String>,
+    ) -> Vec<Event> {
         self.world.surround(&mut command);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let told = lines(&mut child);

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::run::{Cut, Ran};
+use crate::process::Cut;
+use crate::run::Ran;
 use crate::world::World;
 
 const POINTS: [&str; 5] = ["before-intent", "after-intent", "mid-effect", "after-effect", "after-outcome"];
@@ -117,7 +118,11 @@ impl Pair {
                 _ => whole[command],
             };
             let least = if command == "reload" { 1 } else { whole[command] };
-            assert!((least..=most).contains(times), "{at}: {command} ran {times} times, uninterrupted {}", whole[command]);
+            assert!(
+                (least..=most).contains(times),
+                "{at}: {command} ran {times} times, uninterrupted {}",
+                whole[command]
+            );
         }
     }
 

@@ -6,6 +6,7 @@
 mod disk;
 mod journals;
 mod kills;
+mod process;
 mod run;
 mod sandbox;
 mod signals;

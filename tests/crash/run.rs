@@ -1,38 +1,24 @@
 //! Runs of the real program on a [`World`]: to their end, or cut off on purpose.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
 
 use rollout::event::{Event, Kind, Outcome, UnitRef, name};
 
+use crate::process::{self, Cut, DEADLINE};
 use crate::world::World;
 
 /// The plan of most tests here.
 pub const PLAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/crash/plan/plan.toml");
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_rollout");
-/// How long anything may take here; machines are busy at times.
-pub const DEADLINE: Duration = Duration::from_secs(60);
-
 /// How a run ended.
 pub struct Ran {
     pub code: i32,
     pub events: Vec<Event>,
     /// All that it printed.
     pub said: String,
-}
-
-/// How a run that was to be cut off ended.
-pub enum Cut {
-    /// It was killed there.
-    Killed,
-    /// It never came there, and ended by itself.
-    Passed(Ran),
 }
 
 impl World {
@@ -74,41 +60,11 @@ impl World {
         Ran::of(&self.rollout(&args).output().unwrap())
     }
 
-    /// Runs the plan, and kills the program when it says that it has come to the point; then waits until all that it had
-    /// started has ended by itself.
-    pub fn cut(&self, round: u32, unit: &str, point: &str) -> Cut {
-        let inject = format!("{unit}=halt@{point}");
-        let args = self.arguments(round, &["--inject", &inject]);
+    /// Runs the plan, and kills the program at the point of the unit.
+    pub fn cut(&self, round: u32, unit: &str, point: &str) -> Cut<Ran> {
+        let args = self.arguments(round, &[]);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let mark = Mark::new();
-        let mut command = self.rollout(&args);
-        mark.put(&mut command);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = lines(&mut child);
-        let (mut seen, began) = (Vec::new(), Instant::now());
-        loop {
-            match lines.recv_timeout(DEADLINE.saturating_sub(began.elapsed())) {
-                Ok(line) if line.starts_with("halted ") => {
-                    assert!(line.starts_with(&format!("halted {point} ")) && line.contains(unit), "{line}");
-                    break;
-                }
-                Ok(line) => seen.push(line),
-                Err(mpsc::RecvTimeoutError::Timeout) => {
-                    let _ = child.kill();
-                    panic!("{inject} came to nothing within {DEADLINE:?}; last seen: {:?}", seen.last());
-                }
-                Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    let mut output = child.wait_with_output().unwrap();
-                    output.stdout = seen.join("\n").into_bytes();
-                    mark.wait();
-                    return Cut::Passed(Ran::of(&output));
-                }
-            }
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        mark.wait();
-        Cut::Killed
+        process::cut(self.rollout(&args), unit, point).map(|output| Ran::of(&output))
     }
 
     /// Goes on until the run has the wanted exit code, as a person would: where it asks whether an unguarded command took
@@ -191,64 +147,6 @@ impl Ran {
     pub fn failures(&self) -> String {
         let unread = self.said.lines().filter(|line| serde_json::from_str::<Event>(line).is_err());
         format!("exit code {}, {:?}\n{}", self.code, self.ends(), unread.collect::<Vec<_>>().join("\n"))
-    }
-}
-
-/// The lines of a program's standard output as they come.
-pub fn lines(child: &mut Child) -> mpsc::Receiver<String> {
-    let (sender, receiver) = mpsc::channel();
-    let stdout = BufReader::new(child.stdout.take().unwrap());
-    // All is read to its end, so that the program is not stopped by a full pipe.
-    std::thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
-    receiver
-}
-
-/// A word in the environment of a run, by which all processes that it starts can be found.
-pub struct Mark(String);
-
-impl Mark {
-    pub fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        Self(format!("{}.{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    pub fn put(&self, command: &mut Command) {
-        command.env("ROLLOUT_CRASH_MARK", &self.0);
-    }
-
-    /// The processes that bear it, with their command lines.
-    pub fn processes(&self) -> Vec<String> {
-        let word = format!("ROLLOUT_CRASH_MARK={}\0", self.0);
-        let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|e| e.path());
-        let bears = |path: &Path| {
-            let environment = std::fs::read(path.join("environ")).unwrap_or_default();
-            environment.windows(word.len()).any(|w| w == word.as_bytes())
-        };
-        let line = |path: &Path| {
-            let words = std::fs::read_to_string(path.join("cmdline")).unwrap_or_default();
-            format!("{}: {}", path.display(), words.replace('\0', " "))
-        };
-        processes.filter(|p| bears(p)).map(|p| line(&p)).collect()
-    }
-
-    /// Waits until none is left.
-    pub fn wait(&self) {
-        wait_until("the cut-off run's processes end", || {
-            let left = self.processes();
-            if left.is_empty() { Ok(()) } else { Err(left.join("\n")) }
-        });
-    }
-}
-
-/// Asks until the answer is `Ok`; past the deadline, says what it last saw.
-pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
-    let began = Instant::now();
-    loop {
-        match ask() {
-            Ok(answer) => return answer,
-            Err(seen) => assert!(began.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}; last seen: {seen}"),
-        }
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

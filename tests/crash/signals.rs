@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use crate::run::{Mark, Ran, lines, wait_until};
+use crate::process::{Mark, lines, wait_until};
+use crate::run::Ran;
 use crate::world::World;
 
 /// A plan with one long command, under way.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::run::Cut;
+use crate::process::Cut;
 use crate::world::{Listing, World};
 
 /// A run that was killed late, as it was left.
