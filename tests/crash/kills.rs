@@ -85,7 +85,8 @@ impl Pair {
     fn kill(&self, unit: &str, point: &str, totals: &mut Totals) -> bool {
         let killed = match self.cut.cut(self.round, unit, point) {
             Cut::Killed => true,
-            Cut::Passed(ran) => {
+            Cut::Passed(output) => {
+                let ran = Ran::of(&output);
                 assert_eq!(ran.code, i32::from(self.cut.path("fail").exists()), "{}", ran.failures());
                 totals.passed += 1;
                 false

@@ -11,26 +11,16 @@ use std::time::{Duration, Instant};
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How a run that was to be cut off ended.
-pub enum Cut<T> {
+pub enum Cut {
     /// It was killed there.
     Killed,
     /// It never came there, and ended by itself.
-    Passed(T),
-}
-
-impl<T> Cut<T> {
-    /// With what it passed by made into something else.
-    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Cut<U> {
-        match self {
-            Self::Killed => Cut::Killed,
-            Self::Passed(passed) => Cut::Passed(make(passed)),
-        }
-    }
+    Passed(Output),
 }
 
 /// Runs the program (`rollout run` with all but the injection), and kills it when it says that it has come to the point of
 /// the unit; then waits until all that it had started on this machine has ended by itself.
-pub fn cut(mut command: Command, unit: &str, point: &str) -> Cut<Output> {
+pub fn cut(mut command: Command, unit: &str, point: &str) -> Cut {
     let mark = Mark::new();
     mark.put(&mut command);
     command.arg("--inject").arg(format!("{unit}=halt@{point}")).stdout(Stdio::piped()).stderr(Stdio::piped());

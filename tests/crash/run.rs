@@ -61,10 +61,10 @@ impl World {
     }
 
     /// Runs the plan, and kills the program at the point of the unit.
-    pub fn cut(&self, round: u32, unit: &str, point: &str) -> Cut<Ran> {
+    pub fn cut(&self, round: u32, unit: &str, point: &str) -> Cut {
         let args = self.arguments(round, &[]);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        process::cut(self.rollout(&args), unit, point).map(|output| Ran::of(&output))
+        process::cut(self.rollout(&args), unit, point)
     }
 
     /// Goes on until the run has the wanted exit code, as a person would: where it asks whether an unguarded command took

@@ -251,7 +251,7 @@ fn a_command_on_a_host_ends_with_its_run() {
             || if running(&sleep).is_empty() { Err("nothing".to_owned()) } else { Ok(()) },
         );
         for signal in signals {
-            let sent = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+            let sent = std::process::Command::new("kill").args([*signal, &child.id().to_string()]).status().unwrap();
             assert!(sent.success());
             // Two at the same moment would be one.
             assert!(*signal == "-KILL" || said.any(|line| line.contains("stopping:")), "{signal} was not heard");
