@@ -74,7 +74,8 @@ impl Mark {
         command.env("ROLLOUT_CRASH_MARK", &self.0);
     }
 
-    /// The processes that bear it, with their command lines.
+    /// The processes that bear it, with their command lines. Not the masters of ssh connections: idle, they stay for a
+    /// minute.
     pub fn processes(&self) -> Vec<String> {
         let word = format!("ROLLOUT_CRASH_MARK={}\0", self.0);
         let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|e| e.path());
@@ -86,7 +87,7 @@ impl Mark {
             let words = std::fs::read_to_string(path.join("cmdline")).unwrap_or_default();
             format!("{}: {}", path.display(), words.replace('\0', " "))
         };
-        processes.filter(|p| bears(p)).map(|p| line(&p)).collect()
+        processes.filter(|p| bears(p)).map(|p| line(&p)).filter(|line| !line.contains("/.ssh-connection")).collect()
     }
 
     /// Waits until none is left.

@@ -58,9 +58,10 @@ impl<'a> Ground<'a> {
         let ground = Self { lab, round: 1000 };
         ground.clear();
         lab.call(&["kubectl", "create", "namespace", "crash-lab"]);
-        let pod = r#"{"spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "crash",
+        let pod = r#"{"apiVersion": "v1", "spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "crash",
             "image": "docker.io/library/trading-agent:lab", "imagePullPolicy": "IfNotPresent",
             "command": ["python3", "-c", "import time; time.sleep(1e9)"]}]}}"#;
+        lab.call(&["kubectl", "-n", "crash-lab", "wait", "--for=create", "serviceaccount/default", "--timeout=60s"]);
         let image = "--image=docker.io/library/trading-agent:lab";
         lab.call(&["kubectl", "-n", "crash-lab", "run", "crash", image, &format!("--overrides={pod}")]);
         lab.call(&["kubectl", "-n", "crash-lab", "wait", "--for=condition=Ready", "pod/crash", "--timeout=60s"]);
@@ -143,7 +144,7 @@ impl<'a> Ground<'a> {
             kubectl get ns crash-lab -o jsonpath='{{.metadata.labels.round}}'
             $k get secret cacerts -o jsonpath='{{.data.ca-cert\\.pem}}' | base64 -d | openssl x509 -noout -subject -issuer
             $k get cm istio-ca-root-cert -o jsonpath='{{.data.root-cert\\.pem}}' | openssl x509 -noout -subject
-            $k exec crash -- ls -d /tmp/round-{round}
+            $k exec crash -- python3 -c 'import os; print(os.path.isdir(\"/round-{round}\"))'
             helm -n crash-lab status crash -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)[\"info\"][\"status\"])'"
         );
         let vault = "bao=$1
