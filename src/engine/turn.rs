@@ -131,11 +131,12 @@ impl State {
             if self.named_in(&self.options.done, reference) {
                 return kept(definition, recorded);
             }
-            let below = self.marks.get(&node).and_then(|mark| mark.touched.as_ref());
+            let mark = self.marks.get(&node).and_then(|mark| mark.touched.clone());
+            let below = mark.into_iter().chain(self.undone_last(unit, step)).max();
             let decision = decide(&Case {
                 recorded,
                 definition: &definition,
-                below: below.map(|(when, who)| (*when, who.as_str())),
+                below: below.as_ref().map(|(when, who)| (*when, who.as_str())),
                 role: self.role(step, &action),
                 repeatable: step.part != Part::Step || action.cut_off() != Some(OnInterrupt::Stop),
             });

@@ -6,7 +6,7 @@ use super::dispatcher::State;
 use crate::event::{Kind, Outcome, UnitRef};
 use crate::graph::Unit;
 use crate::journal::JournalError;
-use crate::plan::Part;
+use crate::plan::{Part, Step};
 
 /// Which phases went wrong, and how.
 #[derive(Debug, Default)]
@@ -45,6 +45,19 @@ impl State {
         };
         let touched = self.touched.iter().filter(|unit| unit.phase == phase.name.value && answers(unit));
         touched.cloned().collect()
+    }
+
+    /// When something that undoes the unit was at work last, in an earlier run, and who that was. It may have been cut off
+    /// in the middle, and then nothing else tells that the unit's work may be gone.
+    pub(super) fn undone_last(&self, unit: &Unit, step: &Step) -> Option<(u64, String)> {
+        let phase = &self.plan.phases[unit.phase];
+        let host = unit.host.as_ref().map(|h| h.name.as_str());
+        let names_it = |undo: &Step| step.on_failure.iter().any(|name| name.value == undo.id.value);
+        let by = phase.part(Part::OnFailure).filter(|(_, undo)| names_it(undo)).flat_map(|(number, undo)| {
+            let hosts = self.called.hosts(unit.phase, number, host);
+            hosts.into_iter().map(|host| UnitRef { phase: phase.name.value.clone(), step: undo.id.value.clone(), host })
+        });
+        by.filter_map(|by| Some((self.memory.get(&by)?.touched?, by.to_string()))).max()
     }
 
     /// A unit of `on_failure` has ended.

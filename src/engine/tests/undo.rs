@@ -90,3 +90,23 @@ async fn what_was_undone_is_done_again_by_the_next_run() {
         .collect();
     assert_eq!(whys, ["it was undone", "it was undone", "it was undone", "it had failed"]);
 }
+
+#[tokio::test]
+async fn what_an_undo_was_at_when_it_was_cut_off_is_looked_at_again() {
+    let world = FakeWorld::default();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.jsonl");
+    world.refuse("d");
+    run_with(saga(), &world, Setup { journal: Some(Journal::create(&path).unwrap()), ..Setup::default() }).await;
+    // As if the run had been killed while `undo-c` was at work.
+    let cut = |event: &Event| matches!(&event.kind, Kind::Undone { unit, .. } if unit.step == "c");
+    let events: Vec<Event> = read(&path).unwrap().into_iter().take_while(|event| !cut(event)).collect();
+    world.allow("d");
+    let ran = run_with(saga(), &world, Setup { memory: Memory::of(&events), ..Setup::default() }).await;
+    let why = ran.events.iter().find_map(|e| match &e.kind {
+        Kind::UnitStarted { unit, why, .. } if unit.step == "c" => why.clone(),
+        _ => None,
+    });
+    assert_eq!(why.as_deref(), Some("p/undo-c changed after it"));
+    assert_eq!(ran.outcomes["p/a"], Outcome::Kept);
+}

@@ -1,0 +1,19 @@
+//! What a run promises when it is cut off: by a kill at each point of each step, by signals, by a torn or damaged journal,
+//! by a disk that is full or fails. The real program on this machine, each time.
+//!
+//! `ROLLOUT_LONG=1` (set by `tests/all`) tries every point of every step and every byte; without it, a sample.
+
+mod disk;
+mod journals;
+mod kills;
+mod process;
+mod run;
+mod sandbox;
+mod signals;
+mod truncation;
+mod world;
+
+/// Whether everything is to be tried, or only a sample.
+fn long() -> bool {
+    std::env::var_os("ROLLOUT_LONG").is_some()
+}

@@ -1,0 +1,112 @@
+//! Programs that are cut off on purpose, and all that they started.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// How long anything may take here; machines are busy at times.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How a run that was to be cut off ended.
+pub enum Cut {
+    /// It was killed there.
+    Killed,
+    /// It never came there, and ended by itself.
+    Passed(Output),
+}
+
+/// Runs the program (`rollout run` with all but the injection), and kills it when it says that it has come to the point of
+/// the unit; then waits until all that it had started on this machine has ended by itself.
+pub fn cut(mut command: Command, unit: &str, point: &str) -> Cut {
+    let mark = Mark::new();
+    mark.put(&mut command);
+    command.arg("--inject").arg(format!("{unit}=halt@{point}")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (lines, began) = (lines(&mut child), Instant::now());
+    let mut seen = Vec::new();
+    loop {
+        match lines.recv_timeout(DEADLINE.saturating_sub(began.elapsed())) {
+            Ok(line) if line.starts_with("halted ") => {
+                assert!(line.starts_with(&format!("halted {point} ")) && line.contains(unit), "{line}");
+                break;
+            }
+            Ok(line) => seen.push(line),
+            Err(RecvTimeoutError::Timeout) => {
+                let _ = child.kill();
+                panic!("{unit} {point}: not within {DEADLINE:?}; last seen: {:?}", seen.last());
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                let mut output = child.wait_with_output().unwrap();
+                output.stdout = seen.join("\n").into_bytes();
+                mark.wait();
+                return Cut::Passed(output);
+            }
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    mark.wait();
+    Cut::Killed
+}
+
+/// The lines of a program's standard output as they come.
+pub fn lines(child: &mut Child) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    // All is read to its end, so that the program is not stopped by a full pipe.
+    std::thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
+    receiver
+}
+
+/// A word in the environment of a run, by which all processes that it starts can be found.
+pub struct Mark(String);
+
+impl Mark {
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        Self(format!("{}.{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    pub fn put(&self, command: &mut Command) {
+        command.env("ROLLOUT_CRASH_MARK", &self.0);
+    }
+
+    /// The processes that bear it, with their command lines. Not the masters of ssh connections: idle, they stay for a
+    /// minute.
+    pub fn processes(&self) -> Vec<String> {
+        let word = format!("ROLLOUT_CRASH_MARK={}\0", self.0);
+        let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|e| e.path());
+        let bears = |path: &Path| {
+            let environment = std::fs::read(path.join("environ")).unwrap_or_default();
+            environment.windows(word.len()).any(|w| w == word.as_bytes())
+        };
+        let line = |path: &Path| {
+            let words = std::fs::read_to_string(path.join("cmdline")).unwrap_or_default();
+            format!("{}: {}", path.display(), words.replace('\0', " "))
+        };
+        processes.filter(|p| bears(p)).map(|p| line(&p)).filter(|line| !line.contains("/.ssh-connection")).collect()
+    }
+
+    /// Waits until none is left.
+    pub fn wait(&self) {
+        wait_until("the cut-off run's processes end", || {
+            let left = self.processes();
+            if left.is_empty() { Ok(()) } else { Err(left.join("\n")) }
+        });
+    }
+}
+
+/// Asks until the answer is `Ok`; past the deadline, says what it last saw.
+pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
+    let began = Instant::now();
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(seen) => assert!(began.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}; last seen: {seen}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,158 @@
+//! Runs of the real program on a [`World`]: to their end, or cut off on purpose.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+
+use rollout::event::{Event, Kind, Outcome, UnitRef, name};
+
+use crate::process::{self, Cut, DEADLINE};
+use crate::world::World;
+
+/// The plan of most tests here.
+pub const PLAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/crash/plan/plan.toml");
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_rollout");
+/// How a run ended.
+pub struct Ran {
+    pub code: i32,
+    pub events: Vec<Event>,
+    /// All that it printed.
+    pub said: String,
+}
+
+impl World {
+    /// The program, in the sandbox when there is one.
+    pub fn rollout(&self, args: &[&str]) -> Command {
+        let mut command = match &self.sandbox {
+            Some(sandbox) => sandbox.command(PROGRAM),
+            None => Command::new(PROGRAM),
+        };
+        self.surround(&mut command);
+        command.args(args);
+        command
+    }
+
+    /// Gives a command what all runs here have around them.
+    pub fn surround(&self, command: &mut Command) {
+        command.env("ROLLOUT_STATE_DIR", self.state()).env_remove("ROLLOUT_INVENTORY").stdin(Stdio::null());
+    }
+
+    /// The arguments of a run of the plan.
+    pub fn arguments(&self, round: u32, more: &[&str]) -> Vec<String> {
+        let sandbox = if self.sandbox.is_some() { "yes" } else { "no" };
+        let vars = [
+            format!("world={}", self.path("").display().to_string().trim_end_matches('/')),
+            format!("round={round}"),
+            format!("url={}", self.url),
+            format!("sandbox={sandbox}"),
+        ];
+        let mut all: Vec<String> = ["run", PLAN, "--output", "json"].map(str::to_owned).into();
+        vars.into_iter().for_each(|var| all.extend(["--var".to_owned(), var]));
+        all.extend(more.iter().map(|&m| m.to_owned()));
+        all
+    }
+
+    /// Runs the plan to its end.
+    pub fn run(&self, round: u32, more: &[&str]) -> Ran {
+        let args = self.arguments(round, more);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        Ran::of(&self.rollout(&args).output().unwrap())
+    }
+
+    /// Runs the plan, and kills the program at the point of the unit.
+    pub fn cut(&self, round: u32, unit: &str, point: &str) -> Cut {
+        let args = self.arguments(round, &[]);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        process::cut(self.rollout(&args), unit, point)
+    }
+
+    /// Goes on until the run has the wanted exit code, as a person would: where it asks whether an unguarded command took
+    /// effect, by looking. Gives how often that was.
+    pub fn go_on(&self, round: u32, code: i32) -> (Ran, usize) {
+        let mut answers: Vec<String> = Vec::new();
+        loop {
+            let ran = self.run(round, &answers.iter().map(String::as_str).collect::<Vec<_>>());
+            let unclear = ran.unclear();
+            if unclear.is_empty() || answers.len() > 8 {
+                assert_eq!(ran.code, code, "after {answers:?}: {}", ran.failures());
+                return (ran, answers.len() / 2);
+            }
+            assert_eq!(ran.code, 1, "{}", ran.failures());
+            for unit in unclear {
+                let took_effect = self.executions().contains_key(&format!("{} {round}", unit.step));
+                answers.extend([if took_effect { "--done" } else { "--rerun" }.to_owned(), unit.to_string()]);
+            }
+        }
+    }
+
+    /// Sees that all journals can be read and tell nothing that cannot be, by the program and by its library.
+    pub fn journals_are_legal(&self) {
+        for path in self.journals() {
+            rollout::journal::read(&path).unwrap_or_else(|e| panic!("{e}"));
+        }
+        let output = self.rollout(&["runs", "--output", "json"]).output().unwrap();
+        let runs: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        if runs.as_array().is_some_and(|runs| !runs.is_empty()) {
+            let shown = self.rollout(&["show", "--output", "json"]).output().unwrap();
+            assert!(shown.status.success(), "{shown:?}");
+        }
+    }
+
+    /// The newest journal alone tells all: the older ones are deleted.
+    pub fn forget_old_journals(&self) {
+        let journals = self.journals();
+        journals[..journals.len().saturating_sub(1)].iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    }
+}
+
+impl Ran {
+    pub fn of(output: &Output) -> Self {
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        let events = stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let said = format!("{stdout}{}", String::from_utf8_lossy(&output.stderr));
+        Self { code: output.status.code().unwrap_or(-1), events, said }
+    }
+
+    /// How each unit ended last, with its outcome.
+    pub fn ends(&self) -> BTreeMap<UnitRef, &Outcome> {
+        let ends = self.events.iter().filter_map(|e| match &e.kind {
+            Kind::UnitFinished { unit, outcome, .. } => Some((unit.clone(), outcome)),
+            _ => None,
+        });
+        ends.collect()
+    }
+
+    /// How each step ended last.
+    pub fn outcomes(&self) -> BTreeMap<String, &'static str> {
+        self.ends().into_iter().map(|(unit, outcome)| (unit.step, name(outcome))).collect()
+    }
+
+    /// The steps that ended so, whenever.
+    pub fn steps(&self, outcome: &str) -> Vec<&str> {
+        let ended = self.events.iter().filter_map(|e| match &e.kind {
+            Kind::UnitFinished { unit, outcome: is, .. } if name(is) == outcome => Some(unit.step.as_str()),
+            _ => None,
+        });
+        ended.collect()
+    }
+
+    /// Units that ask for a person to look.
+    fn unclear(&self) -> Vec<UnitRef> {
+        let unclear = self.ends().into_iter().filter(|(_, outcome)| matches!(outcome, Outcome::Unknown(_)));
+        unclear.map(|(unit, _)| unit).collect()
+    }
+
+    /// What went wrong, for an assertion's message.
+    pub fn failures(&self) -> String {
+        let unread = self.said.lines().filter(|line| serde_json::from_str::<Event>(line).is_err());
+        format!("exit code {}, {:?}\n{}", self.code, self.ends(), unread.collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// What may block, in a thread of its own, within the deadline.
+pub fn within<T: Send + 'static>(what: &str, blocks: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || drop(sender.send(blocks())));
+    receiver.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))
+}
