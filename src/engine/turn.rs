@@ -30,12 +30,6 @@ pub(super) enum Turn {
     },
 }
 
-/// The same as [`Turn`], but for what is still to be rendered.
-enum First {
-    Done(Turn),
-    Render,
-}
-
 impl State {
     pub(super) fn turn(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef) -> Turn {
         let step = unit.step(&self.plan).clone();
@@ -44,7 +38,7 @@ impl State {
             Part::Handler => self.first_of_handler(node, unit, reference),
             Part::OnFailure => self.first_of_undo(node, unit),
         };
-        if let First::Done(turn) = first {
+        if let Some(turn) = first {
             return turn;
         }
         match self.rendered(unit, &step) {
@@ -53,8 +47,9 @@ impl State {
         }
     }
 
-    fn first_of_step(&self, node: NodeIndex, unit: &Unit, step: &Step) -> First {
-        let done = |outcome| First::Done(ends(outcome));
+    /// What is known before anything is rendered; `None`: it may run.
+    fn first_of_step(&self, node: NodeIndex, unit: &Unit, step: &Step) -> Option<Turn> {
+        let done = |outcome| Some(ends(outcome));
         if let Some(why) = self.skipped_phases.get(&unit.phase) {
             return done(Outcome::Skipped { why: why.clone() });
         }
@@ -65,32 +60,32 @@ impl State {
         if !wanted.is_empty() && !step.tags.iter().any(|tag| wanted.contains(&tag.value)) {
             return done(Outcome::Skipped { why: "has none of the tags".to_owned() });
         }
-        First::Render
+        None
     }
 
     /// A handler that may not run now stays owed.
-    fn first_of_handler(&self, node: NodeIndex, unit: &Unit, reference: &UnitRef) -> First {
+    fn first_of_handler(&self, node: NodeIndex, unit: &Unit, reference: &UnitRef) -> Option<Turn> {
         let blocked = self.marks.get(&node).is_some_and(|mark| mark.blocked_by.is_some());
         if blocked || self.skipped_phases.contains_key(&unit.phase) || !self.owed.has(reference) {
-            return First::Done(Turn::Passes);
+            return Some(Turn::Passes);
         }
-        First::Render
+        None
     }
 
-    fn first_of_undo(&mut self, node: NodeIndex, unit: &Unit) -> First {
+    fn first_of_undo(&mut self, node: NodeIndex, unit: &Unit) -> Option<Turn> {
         if !self.failed_phases.undoes(unit.phase) || self.mode == Mode::Preview {
-            return First::Done(Turn::Passes);
+            return Some(Turn::Passes);
         }
         let undoes = self.undoes(unit);
         if undoes.is_empty() {
-            return First::Done(Turn::Passes);
+            return Some(Turn::Passes);
         }
         match self.marks.get(&node).and_then(|mark| mark.stuck.clone()) {
             Some(needs) => {
                 self.report.stuck.extend(undoes);
-                First::Done(ends(Outcome::Cancelled { needs }))
+                Some(ends(Outcome::Cancelled { needs }))
             }
-            None => First::Render,
+            None => None,
         }
     }
 

@@ -118,7 +118,7 @@ unless = "test $(wc -l < /proc/swaps) -le 1"
         if self.on_interrupt.is_some() && (!self.changes || self.guards().next().is_some()) {
             let why =
                 if self.changes { "a guard tells whether it must run again" } else { "a check is always repeated" };
-            return refuse("on_interrupt", &format!("it does nothing here: {why}"));
+            return refuse("on_interrupt", format!("it does nothing here: {why}"));
         }
         if self.wait && self.changes {
             return refuse("wait", "only a check (`changes = false`) can be waited for");

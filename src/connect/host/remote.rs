@@ -171,7 +171,7 @@ impl Remote {
             let _ = ending.wait_for(|count| *count == 0).await;
             self.permits.clone().acquire_owned().await
         };
-        let Ok(Ok(permit)) = timeout_at(deadline.into(), free).await else {
+        let Ok(Ok(permit)) = timeout_at(deadline, free).await else {
             let busy = format!("all {SHELLS} shells on {} stayed busy until the deadline", self.name());
             return Err(ConnectError::failed(busy));
         };
@@ -190,7 +190,7 @@ impl Remote {
         self.make_room();
         let mut repeated = false;
         loop {
-            let connect = timeout_at(deadline.into(), self.link());
+            let connect = timeout_at(deadline, self.link());
             let link = connect.await.unwrap_or_else(|_| {
                 let message = format!("no connection to {} before the deadline", self.name());
                 Err(ConnectError::unreachable(message).hint("is it powered on, on the network, and ssh let through?"))
@@ -198,9 +198,9 @@ impl Remote {
             let lost = std::mem::take(&mut *lock(&self.lost));
             for (shell, r#become) in lost {
                 // What it began must not go on beside what comes next.
-                let _ = timeout_at(deadline.into(), link.1.end_lost(shell, r#become)).await;
+                let _ = timeout_at(deadline, link.1.end_lost(shell, r#become)).await;
             }
-            let opened = timeout_at(deadline.into(), link.1.open(r#become, mode.arguments())).await;
+            let opened = timeout_at(deadline, link.1.open(r#become, mode.arguments())).await;
             let error = match opened {
                 Ok(Ok(streams)) => match Shell::start(streams, mode, deadline).await {
                     Ok(shell) => return Ok(Lease::new(self, Idle { r#become, link, shell }, permit)),

@@ -186,7 +186,7 @@ impl Streams {
                 () = write => false,
             }
         };
-        match timeout_at(deadline.into(), exchange).await {
+        match timeout_at(deadline, exchange).await {
             Ok(true) => Ok(Splitter::join(reply.out, reply.err)),
             ended => Err(Broken { deadline: ended.is_err(), seen: reply.seen() }),
         }
