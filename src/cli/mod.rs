@@ -7,6 +7,7 @@ mod actions;
 mod apply;
 mod check;
 mod completions;
+mod detach;
 pub mod exit;
 pub mod failure;
 mod graph;
@@ -14,6 +15,7 @@ mod inject;
 mod load;
 pub mod options;
 mod past;
+mod prove;
 mod replay;
 mod resume;
 mod run;
@@ -55,6 +57,8 @@ enum Command {
     Apply(apply::Args),
     /// Go on from a run that did not end well, asked for as it was then
     Resume(resume::Args),
+    /// Try the plan in a test environment: each step fails once and is recovered from, a run after that changes nothing
+    Prove(prove::Args),
     /// Print the plan's graph as a picture
     Graph(graph::Args),
     /// List what ran here
@@ -91,6 +95,7 @@ impl Command {
             Self::Plan(args) => run::plan(args, options, terminal),
             Self::Apply(args) => apply::run(args, options, terminal),
             Self::Resume(args) => resume::run(args, options, terminal),
+            Self::Prove(args) => prove::run(args, options, terminal),
             Self::Graph(args) => graph::run(args, options, terminal),
             Self::Runs(args) => runs::run(args, terminal),
             Self::Show(args) => show::run(args, terminal),

@@ -1,5 +1,8 @@
 //! `rollout resume [RUN]`: goes on from a run, asked for as it was then.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
+
 use super::exit::Exit;
 use super::failure::Failure;
 use super::options::Options;
@@ -45,13 +48,15 @@ pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, 
 fn find(wanted: Option<&str>) -> Result<RunInfo, Failure> {
     let runs = Store::all_runs();
     let Some(wanted) = wanted else {
-        let open = runs.into_iter().rfind(|r| r.state != RunState::Succeeded);
+        // Of each plan only the newest run knows how things stand.
+        let mut newest: HashMap<PathBuf, RunInfo> = HashMap::new();
+        newest.extend(runs.into_iter().map(|r| (r.path.parent().unwrap_or(&r.path).to_owned(), r)));
+        let open = newest.into_values().filter(|r| r.state != RunState::Succeeded).max_by(|a, b| a.id.cmp(&b.id));
         return open.ok_or_else(|| Failure::usage(Problem::new("no run is left unfinished")));
     };
     let info = show::find(Some(wanted))?;
     let newest = runs.into_iter().rfind(|r| r.path.parent() == info.path.parent());
     match newest {
-        // Only the newest run of a plan knows how things stand.
         Some(newest) if newest.id != info.id => {
             let problem = Problem::new(format!("run {} of {} came after {}", newest.id, info.plan, info.id));
             Err(Failure::usage(problem.hint(format!("go on from that one: rollout resume {}", newest.id))))

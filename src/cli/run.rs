@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::detach;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::inject::{Injection, Injections};
@@ -25,6 +26,12 @@ pub struct RunArgs {
     /// Start anew instead of going on from the last run; handlers that are still to run are not forgotten
     #[arg(long)]
     fresh: bool,
+    /// Go on in the background: closing the terminal does not end the run
+    #[arg(long, conflicts_with = "dry_run")]
+    detach: bool,
+    /// This is the run in the background
+    #[arg(long, hide = true)]
+    detached: bool,
     #[command(flatten)]
     answers: Answers,
     /// Make a step go wrong on purpose
@@ -60,6 +67,12 @@ pub struct PlanArgs {
 
 /// `rollout run`.
 pub fn run(args: &RunArgs, options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
+    if args.detach {
+        return detach::start(&args.selection, options, terminal);
+    }
+    if args.detached {
+        detach::leave_terminal()?;
+    }
     let mode = if args.dry_run { Mode::Preview } else { Mode::Run };
     let session = Session {
         fresh: args.fresh,

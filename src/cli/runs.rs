@@ -1,6 +1,7 @@
 //! `rollout runs`: what ran here.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -8,6 +9,8 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::options::Format;
 use super::terminal::{CYAN, DIM, GREEN, RED, Terminal, YELLOW};
+use crate::document::parse_duration;
+use crate::event::Problem;
 use crate::journal::{RunInfo, RunState, Store};
 
 /// Arguments.
@@ -18,10 +21,22 @@ pub struct Args {
     /// Show this many, the newest last
     #[arg(short = 'n', long, default_value_t = 20)]
     limit: usize,
+    /// Delete old runs: all but the newest ones of each plan, see --keep and --older-than
+    #[arg(long, conflicts_with = "plan")]
+    prune: bool,
+    /// With --prune: how many runs of each plan stay; never less than one, from which the next run goes on
+    #[arg(long, default_value_t = 10, requires = "prune")]
+    keep: usize,
+    /// With --prune: delete only what is older, such as `720h`
+    #[arg(long, value_name = "DURATION", requires = "prune", value_parser = parse_duration)]
+    older_than: Option<Duration>,
 }
 
 /// Lists the runs, oldest first.
 pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
+    if args.prune {
+        return prune(args, terminal);
+    }
     let mut runs = Store::all_runs();
     runs.retain(|r| args.plan.as_ref().is_none_or(|plan| r.plan == *plan));
     let shown = &runs[runs.len().saturating_sub(args.limit)..];
@@ -37,6 +52,18 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
         terminal.note("nothing has run here yet\n");
     }
     terminal.data(&out)?;
+    Ok(Exit::Ok)
+}
+
+fn prune(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
+    let deleted = Store::prune(args.keep, args.older_than)
+        .map_err(|e| Failure::Problem(Problem::new(e.to_string()), Exit::Failed))?;
+    if terminal.format == Format::Json {
+        terminal.json(&deleted)?;
+    } else {
+        terminal.data(&deleted.iter().map(|id| format!("{id}\n")).collect::<String>())?;
+        terminal.note(&format!("{} runs deleted\n", deleted.len()));
+    }
     Ok(Exit::Ok)
 }
 

@@ -1,8 +1,10 @@
-//! Ctrl-C: once finishes what runs, twice cancels it, a third time quits at once. SIGTERM counts as the first.
+//! Ctrl-C: once finishes what runs, twice cancels it, a third time quits at once. SIGTERM counts as the first, and so does
+//! SIGHUP (the terminal was closed), unless the run is detached from it.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::detach;
 use super::exit::Exit;
 use super::terminal::{Terminal, YELLOW};
 
@@ -14,12 +16,19 @@ pub fn count(terminal: Terminal) -> std::io::Result<watch::Receiver<u8>> {
     let (sender, receiver) = watch::channel(0);
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         let mut count: u8 = 0;
         loop {
             tokio::select! {
                 Some(()) = interrupt.recv() => count += 1,
                 Some(()) = terminate.recv() => count = count.max(1),
+                Some(()) = hangup.recv() => {
+                    if detach::is_detached() {
+                        continue;
+                    }
+                    count = count.max(1);
+                }
                 else => return,
             }
             let says = match count {

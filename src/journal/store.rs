@@ -118,6 +118,47 @@ impl Store {
         Ok(None)
     }
 
+    /// Deletes old runs: all but the newest `keep`, and of those that are older than `age`. The newest one of each plan
+    /// stays in any case, since the next run goes on from it. Gives the ids of what was deleted.
+    ///
+    /// # Errors
+    /// When a file cannot be deleted.
+    pub fn prune(keep: usize, age: Option<std::time::Duration>) -> Result<Vec<String>, JournalError> {
+        let now = jiff::Timestamp::now();
+        let is_old = |id: &str| {
+            age.is_none_or(|age| time_of(id).is_some_and(|then| now.duration_since(then).unsigned_abs() > age))
+        };
+        let mut deleted = Vec::new();
+        for store in Self::all() {
+            let Some((newest, _)) = store.latest().ok().flatten() else { continue };
+            let journals = store.journals();
+            for path in &journals[..journals.len().saturating_sub(keep.max(1))] {
+                let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                if id >= newest.id || !is_old(&id) {
+                    continue;
+                }
+                std::fs::remove_file(path).map_err(|source| JournalError::Io { path: path.clone(), source })?;
+                deleted.push(id);
+            }
+            store.prune_logs(&newest.id);
+        }
+        Ok(deleted)
+    }
+
+    /// Logs of detached runs go with their journals.
+    fn prune_logs(&self, newest: &str) {
+        let kept: Vec<PathBuf> = self.journals();
+        let oldest = kept.first().and_then(|p| p.file_stem()).map(|s| s.to_string_lossy().into_owned());
+        let oldest = oldest.unwrap_or_else(|| newest.to_owned());
+        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_log = path.extension().is_some_and(|e| e == "log");
+            if is_log && path.file_stem().is_some_and(|s| *s.to_string_lossy() < *oldest) {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+
     /// The journals' files, oldest first.
     fn journals(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();

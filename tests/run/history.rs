@@ -1,0 +1,87 @@
+//! Earlier runs: going on from them, cleaning up after them, runs in the background.
+
+use std::fs;
+use std::process::{Command, Output, Stdio};
+
+use super::project::{Project, command, file, gate, same, signal, wait_for, wait_until};
+
+fn rollout(project: &Project, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rollout"));
+    command.args(args).env("ROLLOUT_STATE_DIR", project.path("state")).env_remove("ROLLOUT_INVENTORY");
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+fn ids(project: &Project) -> Vec<String> {
+    let runs = rollout(project, &["runs", "--output", "json", "-n", "100"]);
+    let runs: serde_json::Value = serde_json::from_slice(&runs.stdout).unwrap();
+    runs.as_array().unwrap().iter().map(|r| r["run"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_run_is_resumed_as_it_was_asked_for() {
+    let fails = command("b", "test {{ word }} = good && test -e DIR/go && touch DIR/b.done");
+    let project = Project::new(&format!("[vars]\nword = \"bad\"\n{}{fails}", file("a")));
+    assert_eq!(project.call(&["run", "--var", "word=good"]).status.code(), Some(1));
+    fs::write(project.path("go"), "").unwrap();
+    let resumed = rollout(&project, &["resume"]);
+    assert_eq!(resumed.status.code(), Some(0), "{resumed:?}");
+    assert!(project.path("b.done").exists());
+    let nothing = rollout(&project, &["resume"]);
+    assert_eq!(nothing.status.code(), Some(2));
+    let older = rollout(&project, &["resume", &ids(&project)[0]]);
+    let said = String::from_utf8_lossy(&older.stderr).into_owned();
+    assert!(older.status.code() == Some(2) && said.contains("came after"), "{said}");
+}
+
+#[test]
+fn old_runs_are_pruned_and_the_newest_stays() {
+    let project = Project::new(&file("a"));
+    (0..4).for_each(|_| drop(project.run()));
+    let all = ids(&project);
+    assert_eq!(all.len(), 4);
+    let young = rollout(&project, &["runs", "--prune", "--keep", "1", "--older-than", "1h"]);
+    assert!(young.status.success() && ids(&project) == all, "none of them is an hour old");
+    let pruned = rollout(&project, &["runs", "--prune", "--keep", "2"]);
+    assert_eq!(String::from_utf8_lossy(&pruned.stdout).lines().collect::<Vec<_>>(), all[..2]);
+    rollout(&project, &["runs", "--prune", "--keep", "0"]);
+    assert_eq!(ids(&project), all[3..]);
+}
+
+#[test]
+fn a_closed_terminal_stops_a_run_in_order_and_it_can_be_gone_on_from() {
+    let project = Project::new(&format!("{}{}", gate("gate"), file("b")));
+    let mut child = project.start_until("gate");
+    wait_for(&project.path("begun"));
+    signal(&child, "-HUP");
+    fs::write(project.path("go"), "").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!project.path("b").exists());
+    assert_eq!(project.run(), (0, same(&[("gate", "kept"), ("b", "changed")])));
+}
+
+#[test]
+fn a_detached_run_outlives_its_terminal() {
+    let project = Project::new(&format!("{}{}", gate("gate"), file("b")));
+    let started = project.call(&["run", "--detach"]);
+    let said = String::from_utf8_lossy(&started.stdout).into_owned();
+    assert!(started.status.success() && said.contains("in the background"), "{started:?}");
+    let pid = said.trim().rsplit(' ').next().unwrap().to_owned();
+    wait_for(&project.path("begun"));
+    assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    fs::write(project.path("go"), "").unwrap();
+    wait_until("the run in the background ended well", || {
+        let runs = rollout(&project, &["runs", "--output", "json"]);
+        String::from_utf8_lossy(&runs.stdout).contains("succeeded")
+    });
+    assert!(project.path("b").exists());
+}
+
+#[test]
+fn a_detached_run_that_cannot_begin_says_so_at_once() {
+    let project = Project::new(&gate("gate"));
+    let mut first = project.start_until("gate");
+    let second = project.call(&["run", "--detach"]);
+    assert_eq!(second.status.code(), Some(5), "{second:?}");
+    fs::write(project.path("go"), "").unwrap();
+    first.wait().unwrap();
+}
