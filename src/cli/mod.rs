@@ -12,6 +12,7 @@ pub mod failure;
 mod graph;
 mod inject;
 mod load;
+mod lock;
 pub mod options;
 mod past;
 mod replay;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::inject::{Injection, Injections};
+use super::lock::Waiting;
 use super::options::Options;
 use super::session::{Manner, Selection, Session, exit};
 use super::terminal::Terminal;
@@ -27,6 +28,8 @@ pub struct RunArgs {
     fresh: bool,
     #[command(flatten)]
     answers: Answers,
+    #[command(flatten)]
+    waiting: Waiting,
     /// Make a step go wrong on purpose
     #[arg(long, value_name = "STEP=WHAT", hide = true)]
     inject: Vec<Injection>,
@@ -63,6 +66,7 @@ pub fn run(args: &RunArgs, options: &Options, terminal: &Terminal) -> Result<Exi
     let mode = if args.dry_run { Mode::Preview } else { Mode::Run };
     let session = Session {
         fresh: args.fresh,
+        wait_lock: args.waiting.wait_lock,
         done: args.answers.done.clone(),
         rerun: args.answers.rerun.clone(),
         faults: Arc::new(Injections::new(args.inject.clone())),
