@@ -1,7 +1,7 @@
 //! `rollout` rolls systems out: a flat TOML plan, run as a graph over SSH, Kubernetes, Helm and Vault.
 //!
 //! Arrows point down this list only: [`cli`] → [`ui`] → [`engine`] → [`journal`] → [`graph`] → [`actions`] → [`connect`] →
-//! [`plan`] → [`inventory`] → [`event`], [`diff`], [`digest`], [`document`], [`finding`], [`secret`], [`template`].
+//! [`plan`] → [`inventory`] → [`event`], [`diff`], [`digest`], [`document`], [`finding`], [`holder`], [`secret`], [`template`].
 
 #![warn(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 
@@ -15,6 +15,7 @@ pub mod engine;
 pub mod event;
 pub mod finding;
 pub mod graph;
+pub mod holder;
 pub mod inventory;
 pub mod journal;
 pub mod plan;

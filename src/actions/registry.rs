@@ -115,3 +115,29 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+
+    #[test]
+    fn the_actions_of_these_groups_reach_a_cluster_and_no_others() {
+        for kind in Registry::standard().kinds() {
+            let group = kind.name.split('.').next().unwrap();
+            let reaches = ["argocd", "helm", "istio", "kube"].contains(&group);
+            assert_eq!(kind.place == Place::Cluster, reaches, "{}", kind.name);
+        }
+    }
+
+    #[test]
+    fn one_step_is_enough_to_touch_a_cluster() {
+        let head = "[plan]\nname = \"p\"\n";
+        let host = "[[phase.a.step]]\nid = \"a\"\nhosts = \"all\"\naction = \"node.facts\"\n";
+        let cluster = "[[phase.b.step]]\nid = \"b\"\naction = \"kube.wait\"\nkind = \"Node\"\n";
+        for (steps, wanted) in [(host.to_owned(), false), (format!("{host}{cluster}"), true)] {
+            let plan = Plan::parse(std::path::Path::new("p.toml"), &format!("{head}{steps}")).unwrap();
+            assert_eq!(plan.touches_cluster(&Registry::standard()), wanted, "{steps}");
+        }
+    }
+}

@@ -67,6 +67,7 @@ fn place(place: Place) -> &'static str {
     match place {
         Place::Host => "host",
         Place::Controller => "controller",
+        Place::Cluster => "cluster",
     }
 }
 
@@ -89,6 +90,7 @@ fn page(kind: &Kind) -> String {
     let place = match kind.place {
         Place::Host => "Runs on each host of the step's `hosts`",
         Place::Controller => "Runs once, from this machine",
+        Place::Cluster => "Runs once, from this machine, through the cluster's API",
     };
     let role = match kind.role {
         Role::Check => "it only looks.",

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::exit::Exit;
 use super::failure::Failure;
+use super::lock::Waiting;
 use super::options::Options;
 use super::replay::Replay;
 use super::session::{Manner, Session, exit};
@@ -18,6 +19,8 @@ pub struct Args {
     file: PathBuf,
     #[command(flatten)]
     manner: Manner,
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 /// Looks whether anything moved, then applies it.
@@ -45,6 +48,7 @@ pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, 
         }
     }
     let session = Session {
+        wait_lock: args.waiting.wait_lock,
         agreed: Some((saved, hash)),
         again: Some(format!("rollout apply {}", args.file.display())),
         ..Session::new(&replay.selection, &args.manner, Mode::Run)

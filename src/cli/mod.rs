@@ -13,6 +13,7 @@ pub mod failure;
 mod graph;
 mod inject;
 mod load;
+mod lock;
 pub mod options;
 mod past;
 mod prove;

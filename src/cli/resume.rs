@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::exit::Exit;
 use super::failure::Failure;
+use super::lock::Waiting;
 use super::options::Options;
 use super::replay::Replay;
 use super::run::Answers;
@@ -23,6 +24,8 @@ pub struct Args {
     manner: Manner,
     #[command(flatten)]
     answers: Answers,
+    #[command(flatten)]
+    waiting: Waiting,
 }
 
 /// Runs the plan again with the arguments of that run.
@@ -38,6 +41,7 @@ pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, 
     }
     let replay = Replay::of(source, options)?;
     let session = Session {
+        wait_lock: args.waiting.wait_lock,
         done: args.answers.done.clone(),
         rerun: args.answers.rerun.clone(),
         ..Session::new(&replay.selection, &args.manner, Mode::Run)

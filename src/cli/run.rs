@@ -7,6 +7,7 @@ use super::detach;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::inject::{Injection, Injections};
+use super::lock::Waiting;
 use super::options::Options;
 use super::session::{Manner, Selection, Session, exit};
 use super::terminal::Terminal;
@@ -34,6 +35,8 @@ pub struct RunArgs {
     detached: bool,
     #[command(flatten)]
     answers: Answers,
+    #[command(flatten)]
+    waiting: Waiting,
     /// Make a step go wrong on purpose
     #[arg(long, value_name = "STEP=WHAT", hide = true)]
     inject: Vec<Injection>,
@@ -76,6 +79,7 @@ pub fn run(args: &RunArgs, options: &Options, terminal: &Terminal) -> Result<Exi
     let mode = if args.dry_run { Mode::Preview } else { Mode::Run };
     let session = Session {
         fresh: args.fresh,
+        wait_lock: args.waiting.wait_lock,
         done: args.answers.done.clone(),
         rerun: args.answers.rerun.clone(),
         faults: Arc::new(Injections::new(args.inject.clone())),

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::exit::Exit;
 use super::failure::Failure;
 use super::load::{self, Loaded};
+use super::lock::Locks;
 use super::options::{Format, Options};
 use super::past::Past;
 use super::signals;
@@ -60,6 +62,8 @@ pub struct Session<'a> {
     pub mode: Mode,
     /// Whether to start anew instead of going on.
     pub fresh: bool,
+    /// How long to wait for another run of the plan to end.
+    pub wait_lock: Option<Duration>,
     /// Units to take as done.
     pub done: Vec<String>,
     /// Units to run, whatever is on record.
@@ -95,6 +99,7 @@ impl<'a> Session<'a> {
             manner,
             mode,
             fresh: false,
+            wait_lock: None,
             done,
             rerun,
             faults: Arc::new(()),
@@ -104,7 +109,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Loads the plan, takes the lock and walks the graph.
+    /// Loads the plan, takes the locks and walks the graph.
     ///
     /// # Errors
     /// What kept it from starting, or made the journal unusable.
@@ -114,10 +119,14 @@ impl<'a> Session<'a> {
         self.named_units(&loaded, &graph)?;
         let past = match self.mode {
             Mode::Preview => Past::none(),
-            Mode::Run => Past::open(&loaded, self.fresh)?,
+            Mode::Run => Past::open(&loaded, self.fresh, self.wait_lock, terminal)?,
         };
-        let lock = past.lock;
+<<<<<<< HEAD
         let name = loaded.plan.name.value.clone();
+=======
+        let locks = past.locks;
+        let lost = locks.as_ref().map_or_else(|| watch::channel(None).1, Locks::lost);
+>>>>>>> 6ae79fa (Hold a Lease in the cluster while a plan that touches it runs)
         let source = Source {
             plan: absolute(&loaded.plan.source.path),
             inventory: loaded.inventory.path.as_deref().map(absolute),
@@ -155,7 +164,7 @@ impl<'a> Session<'a> {
                     ..engine::Options::default()
                 },
                 readers,
-                interrupts: signals::count(*terminal)?,
+                interrupts: signals::count(*terminal, lost)?,
                 faults: self.faults,
                 agreed: agreed.map(|(plan, _)| plan),
             };
@@ -170,9 +179,11 @@ impl<'a> Session<'a> {
             })
         });
         // A worker that hangs in a blocking call must not hold the program.
-        runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-        drop(lock);
-        walked
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        match (walked, locks.and_then(|locks| locks.why_stopped())) {
+            (Ok(Walked { report: Report { interrupted: true, .. }, .. }), Some(failure)) => Err(failure),
+            (walked, _) => walked,
+        }
     }
 
     fn text(&self) -> Text {

@@ -1,5 +1,5 @@
-//! Ctrl-C: once finishes what runs, twice cancels it, a third time quits at once. SIGTERM counts as the first, and so does
-//! SIGHUP (the terminal was closed), unless the run is detached from it.
+//! Why a run stops early. Ctrl-C: once finishes what runs, twice cancels it, a third time quits at once. SIGTERM counts as
+//! the first, and so do SIGHUP (the terminal was closed), unless the run is detached from it, and a lock that was lost.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -8,11 +8,11 @@ use super::detach;
 use super::exit::Exit;
 use super::terminal::{Terminal, YELLOW};
 
-/// Counts the signals from now on.
+/// Counts the signals from now on; `lost` tells why the run's lock is lost, if it comes to that.
 ///
 /// # Errors
 /// When the system gives no signal handler.
-pub fn count(terminal: Terminal) -> std::io::Result<watch::Receiver<u8>> {
+pub fn count(terminal: Terminal, mut lost: watch::Receiver<Option<String>>) -> std::io::Result<watch::Receiver<u8>> {
     let (sender, receiver) = watch::channel(0);
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -20,6 +20,7 @@ pub fn count(terminal: Terminal) -> std::io::Result<watch::Receiver<u8>> {
     tokio::spawn(async move {
         let mut count: u8 = 0;
         loop {
+            let mut why = String::new();
             tokio::select! {
                 Some(()) = interrupt.recv() => count += 1,
                 Some(()) = terminate.recv() => count = count.max(1),
@@ -29,6 +30,10 @@ pub fn count(terminal: Terminal) -> std::io::Result<watch::Receiver<u8>> {
                     }
                     count = count.max(1);
                 }
+                Ok(()) = lost.changed() => {
+                    count = count.max(1);
+                    why = lost.borrow().as_ref().map(|why| format!("the lock is lost, {why}; ")).unwrap_or_default();
+                }
                 else => return,
             }
             let says = match count {
@@ -36,7 +41,7 @@ pub fn count(terminal: Terminal) -> std::io::Result<watch::Receiver<u8>> {
                 2 => "cancelling what runs; again to quit at once",
                 _ => std::process::exit(Exit::Interrupted as i32),
             };
-            terminal.note(&format!("{YELLOW}stopping:{YELLOW:#} {says}\n"));
+            terminal.note(&format!("{YELLOW}stopping:{YELLOW:#} {why}{says}\n"));
             if sender.send(count).is_err() {
                 return;
             }

@@ -16,7 +16,7 @@ use crate::template::is_variable_name;
 pub(super) const TOP: &[&str] = &["hosts", "groups", "vars", "ssh", "kube", "vault", "helm"];
 pub(super) const HOST: &[&str] = &["address", "user", "port", "connection", "vars"];
 pub(super) const SSH: &[&str] = &["config", "connect_timeout"];
-pub(super) const KUBE: &[&str] = &["kubeconfig", "context"];
+pub(super) const KUBE: &[&str] = &["kubeconfig", "context", "lease_namespace"];
 pub(super) const VAULT: &[&str] = &["address", "addresses", "ca_cert", "token_file", "token_env"];
 pub(super) const HELM: &[&str] = &["binary"];
 
@@ -193,7 +193,8 @@ impl Draft {
         let mut kube = self.reader.table(top, "kube");
         let kubeconfig = self.path(&mut kube, "kubeconfig");
         let context = self.reader.string(&mut kube, "context").map(|c| c.value);
-        self.inventory.kube = Kube { kubeconfig, context };
+        let lease_namespace = self.namespace(&mut kube, "lease_namespace");
+        self.inventory.kube = Kube { kubeconfig, context, lease_namespace };
         self.reader.no_more(kube, "`[kube]`", KUBE);
 
         let mut helm = self.reader.table(top, "helm");
@@ -239,6 +240,19 @@ impl Draft {
             (None, Some(env)) => Token::Env(env.value.trim_start_matches('$').to_owned()),
             (None, None) => Token::Standard,
         }
+    }
+
+    fn namespace(&mut self, table: &mut Table, key: &str) -> Option<String> {
+        let text = self.reader.string(table, key)?;
+        let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let good = !text.value.is_empty() && text.value.len() <= 63 && text.value.chars().all(inner);
+        if !good || text.value.starts_with('-') || text.value.ends_with('-') {
+            let help = "lower-case letters, digits and `-` within, at most 63".to_owned();
+            let message = format!("`{}` cannot be a namespace's name", text.value);
+            self.reader.error("bad-name", &text.span, message, Some(help));
+            return None;
+        }
+        Some(text.value)
     }
 
     fn path(&mut self, table: &mut Table, key: &str) -> Option<PathBuf> {

@@ -74,6 +74,9 @@ documented! {
         kubeconfig: String,
         /// Default the file's current one.
         context: String,
+        /// Namespace of the Leases by which runs on different machines keep out of each other's way; default
+        /// `kube-system`. Needs the rights get, create and update on leases.coordination.k8s.io there.
+        lease_namespace: String,
     }
 
     /// Which Vault or OpenBao.

@@ -25,6 +25,7 @@ connect_timeout = "5s"
 [kube]
 kubeconfig = "/etc/kube.conf"
 context = "lab"
+lease_namespace = "runs"
 [vault]
 address = "https://vault:8200"
 ca_cert = "ca.pem"
@@ -67,6 +68,8 @@ fn a_whole_inventory_is_read() {
     assert_eq!(inventory.ssh.config.as_deref(), Some(Path::new("/p/lab/ssh_config")));
     assert_eq!(inventory.ssh.connect_timeout, Some(Duration::from_secs(5)));
     assert_eq!(inventory.kube.kubeconfig.as_deref(), Some(Path::new("/etc/kube.conf")));
+    assert_eq!(inventory.kube.lease_namespace(), "runs");
+    assert_eq!(Inventory::builtin().kube.lease_namespace(), "kube-system");
     assert_eq!(inventory.vault.addresses, ["https://vault:8200"]);
     assert_eq!(inventory.vault.ca_cert.as_deref(), Some(Path::new("/p/ca.pem")));
     assert_eq!(inventory.vault.token, Token::Env("LAB_TOKEN".into()));
@@ -109,6 +112,8 @@ address = "vault:8200"
 token = "s.1234567"
 [ssh]
 connect_timeout = 10
+[kube]
+lease_namespace = "Kube_System"
 [hots.x]
 "#;
     insta::assert_snapshot!(findings(text), @r#"

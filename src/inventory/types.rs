@@ -108,6 +108,15 @@ pub struct Kube {
     pub kubeconfig: Option<PathBuf>,
     /// `context`; default the file's current one.
     pub context: Option<String>,
+    /// `lease_namespace`: where runs hold their lock; see [`Kube::lease_namespace`].
+    pub lease_namespace: Option<String>,
+}
+
+impl Kube {
+    /// The namespace of the Leases that keep runs on different machines apart; default `kube-system`.
+    pub fn lease_namespace(&self) -> &str {
+        self.lease_namespace.as_deref().unwrap_or("kube-system")
+    }
 }
 
 /// `[vault]`: which Vault or OpenBao.

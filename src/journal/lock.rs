@@ -5,32 +5,32 @@ use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use super::JournalError;
+use crate::holder::{Held, Holder};
 
 /// Held while a run lasts.
 pub struct Lock {
-    _file: File,
+    file: File,
+    run: String,
 }
 
 /// Why there is no lock.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody else runs this plan.
-    #[error("another run holds the lock: {holder}")]
-    Held {
-        /// Process, machine, run and since when, as the holder wrote it.
-        holder: String,
-    },
+    #[error("{0}")]
+    Held(Held),
     /// The disk or its rights.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
 
 impl Lock {
-    /// Takes the lock in `folder` for a run.
+    /// Takes the lock in `folder` for a run. It is named only then: the run that held the lock until now may have begun
+    /// after any earlier look at the journals.
     ///
     /// # Errors
     /// [`LockError::Held`] when another process has it.
-    pub fn take(folder: &Path, run: &str) -> Result<Self, LockError> {
+    pub fn take(folder: &Path, name: impl FnOnce() -> String) -> Result<Self, LockError> {
         let path = folder.join("lock");
         let io = |source| LockError::Journal(JournalError::Io { path: path.clone(), source });
         let mut file =
@@ -40,17 +40,26 @@ impl Lock {
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 file.read_to_string(&mut holder).map_err(io)?;
-                return Err(LockError::Held { holder: holder.trim().to_owned() });
+                return Err(LockError::Held(Held::new(path.display().to_string(), &holder, jiff::Timestamp::now())));
             }
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
-        let holder = format!(
-            "run {run}, process {}, since {}",
-            std::process::id(),
-            jiff::Timestamp::now().strftime("%F %T UTC")
-        );
+        let run = name();
+        let holder = Holder::here(&run);
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{holder}")).map_err(io)?;
-        Ok(Self { _file: file })
+        Ok(Self { file, run })
+    }
+
+    /// The id of the run that holds it.
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+}
+
+impl Drop for Lock {
+    /// Takes the name away first, so that nobody reads it as the next holder's.
+    fn drop(&mut self) {
+        let _left_there = self.file.set_len(0);
     }
 }
 
@@ -61,10 +70,14 @@ mod tests {
     #[test]
     fn the_second_one_hears_who_holds_it_and_gets_it_afterwards() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Lock::take(dir.path(), "one").unwrap();
-        let Err(LockError::Held { holder }) = Lock::take(dir.path(), "two") else { panic!("two locks at once") };
-        assert!(holder.contains("run one") && holder.contains(&std::process::id().to_string()), "{holder}");
+        let first = Lock::take(dir.path(), || "one".to_owned()).unwrap();
+        let Err(LockError::Held(held)) = Lock::take(dir.path(), || "two".to_owned()) else {
+            panic!("two locks at once")
+        };
+        let holder = held.holder().expect("the holder is on record");
+        assert_eq!((holder.run.as_str(), holder.process), ("one", std::process::id()));
+        assert_eq!(held.lock, dir.path().join("lock").display().to_string());
         drop(first);
-        Lock::take(dir.path(), "two").unwrap();
+        assert_eq!(Lock::take(dir.path(), || "two".to_owned()).unwrap().run(), "two");
     }
 }

@@ -39,6 +39,8 @@ pub enum Place {
     Host,
     /// Once, from the machine that runs the tool.
     Controller,
+    /// As [`Place::Controller`], and it reaches a cluster's API: a run of such a plan holds a lock in the cluster.
+    Cluster,
 }
 
 /// Whether an action can change anything.

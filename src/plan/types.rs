@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Source, Span, Spanned};
+use super::{Catalog, Place, Source, Span, Spanned};
 
 /// A plan file.
 #[derive(Debug, Clone)]
@@ -23,6 +23,14 @@ pub struct Plan {
     pub vars: Vec<(Spanned<String>, Spanned<Value>)>,
     /// `[phase.*]`, in file order.
     pub phases: Vec<Phase>,
+}
+
+impl Plan {
+    /// Whether some step reaches a cluster.
+    pub fn touches_cluster(&self, catalog: &dyn Catalog) -> bool {
+        let mut steps = self.phases.iter().flat_map(|p| &p.steps);
+        steps.any(|s| catalog.kind(&s.action.value).is_some_and(|k| k.place == Place::Cluster))
+    }
 }
 
 /// A named group of steps; a node of the graph that a person draws.

@@ -181,7 +181,7 @@ impl Action for Health {
 impl Spec for Health {
     const NAME: &'static str = "argocd.health";
     const SUMMARY: &'static str = "Argo CD runs and its Applications are healthy";
-    const PLACE: Place = Place::Controller;
+    const PLACE: Place = Place::Cluster;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "applications", about: "number of Applications looked at" },

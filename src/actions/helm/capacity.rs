@@ -124,7 +124,7 @@ impl Action for Capacity {
 impl Spec for Capacity {
     const NAME: &'static str = "helm.capacity";
     const SUMMARY: &'static str = "nodes have room left for all pods that a Helm chart makes";
-    const PLACE: Place = Place::Controller;
+    const PLACE: Place = Place::Cluster;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "workloads", about: "number of workloads in the chart" },

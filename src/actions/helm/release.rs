@@ -241,7 +241,7 @@ impl Action for Release {
 impl Spec for Release {
     const NAME: &'static str = "helm.release";
     const SUMMARY: &'static str = "a Helm release is deployed from a chart, version and values";
-    const PLACE: Place = Place::Controller;
+    const PLACE: Place = Place::Cluster;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "revision", about: "revision of the release, from 1" },

@@ -84,7 +84,7 @@ fn quarter() -> Lifetime {
 impl Spec for Cacerts {
     const NAME: &'static str = "istio.cacerts";
     const SUMMARY: &'static str = "istiod's CA, signed by Vault's intermediate";
-    const PLACE: Place = Place::Controller;
+    const PLACE: Place = Place::Cluster;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "subject", about: "subject of Istio's CA" },

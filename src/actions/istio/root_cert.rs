@@ -46,7 +46,7 @@ const CONFIG_MAP: &str = "istio-ca-root-cert";
 impl Spec for RootCert {
     const NAME: &'static str = "istio.root_cert";
     const SUMMARY: &'static str = "istiod hands out the root certificate that it was given";
-    const PLACE: Place = Place::Controller;
+    const PLACE: Place = Place::Cluster;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] =
         &[Output { name: "root_fingerprint", about: "SHA-256 of the root, hexadecimal" }];

@@ -58,7 +58,7 @@ const TAKEN_WITHIN: SignedDuration = SignedDuration::from_mins(3);
 impl Spec for WorkloadCert {
     const NAME: &'static str = "istio.workload_cert";
     const SUMMARY: &'static str = "a workload's certificate comes from the CA that istiod was given";
-    const PLACE: Place = Place::Controller;
+    const PLACE: Place = Place::Cluster;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "pod", about: "the pod that was asked" },

@@ -171,7 +171,7 @@ fn seen(objects: &[Value]) -> String {
 impl Spec for Apply {
     const NAME: &'static str = "kube.apply";
     const SUMMARY: &'static str = "Kubernetes objects are as a manifest says, by server-side apply";
-    const PLACE: Place = Place::Controller;
+    const PLACE: Place = Place::Cluster;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "objects", about: "number of objects in the manifest" },

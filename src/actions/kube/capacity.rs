@@ -100,7 +100,7 @@ impl Action for Capacity {
 impl Spec for Capacity {
     const NAME: &'static str = "kube.capacity";
     const SUMMARY: &'static str = "nodes have room left for the requests of pods";
-    const PLACE: Place = Place::Controller;
+    const PLACE: Place = Place::Cluster;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "fits", about: "how many such pods find room" },

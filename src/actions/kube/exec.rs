@@ -195,7 +195,7 @@ impl Action for Exec {
 impl Spec for Exec {
     const NAME: &'static str = "kube.exec";
     const SUMMARY: &'static str = "a command in a pod says what is expected, or changes something";
-    const PLACE: Place = Place::Controller;
+    const PLACE: Place = Place::Cluster;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "stdout", about: "what it printed" },

@@ -126,7 +126,7 @@ impl Action for Label {
 impl Spec for Label {
     const NAME: &'static str = "kube.label";
     const SUMMARY: &'static str = "Kubernetes objects carry labels and annotations";
-    const PLACE: Place = Place::Controller;
+    const PLACE: Place = Place::Cluster;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[Output { name: "changed", about: "number of objects that were changed" }];
     const EXAMPLE: &'static str = r#"[[phase.onboard.step]]

@@ -212,7 +212,7 @@ impl Action for Wait {
 impl Spec for Wait {
     const NAME: &'static str = "kube.wait";
     const SUMMARY: &'static str = "waits until Kubernetes objects are as asked";
-    const PLACE: Place = Place::Controller;
+    const PLACE: Place = Place::Cluster;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "count", about: "number of objects found" },

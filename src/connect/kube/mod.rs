@@ -9,6 +9,7 @@ mod backend;
 mod client;
 mod discovery;
 mod exec;
+pub mod lease;
 pub mod manifest;
 pub mod pods;
 

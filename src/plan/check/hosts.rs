@@ -22,7 +22,7 @@ impl Checker<'_> {
             }
             return None;
         };
-        if let Some(kind) = kind.filter(|k| k.place == Place::Controller) {
+        if let Some(kind) = kind.filter(|k| k.place != Place::Host) {
             let message = format!("step `{id}` has `hosts`, but {} runs once, from this machine", kind.name);
             self.error("useless-hosts", &pattern.span, message, Some("take `hosts` away".into()));
             return None;

@@ -1,0 +1,124 @@
+//! Whether somebody else's lease still stands, by nobody's clock but ours.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::LeaseSpec;
+use tokio::time::Instant;
+
+use super::DURATION;
+
+/// How a lease stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody holds it.
+    Free,
+    /// Its holder may be alive.
+    Held,
+    /// Its holder has not renewed it for as long as it said it would take at most.
+    Dead,
+}
+
+/// Watches one lease. The times in it come from clocks that may be wrong by years (a Raspberry Pi has none that runs
+/// without power), so they are only ever compared with themselves: a lease is dead once we have seen it unchanged for its
+/// whole duration, and alive as soon as it changes.
+#[derive(Debug, Default)]
+pub struct Observer {
+    seen: Option<(LeaseSpec, Instant)>,
+}
+
+impl Observer {
+    /// Takes note of what the lease says `now`.
+    pub fn observe(&mut self, spec: &LeaseSpec, now: Instant) -> Standing {
+        if spec.holder_identity.as_deref().unwrap_or_default().is_empty() {
+            self.seen = None;
+            return Standing::Free;
+        }
+        match &self.seen {
+            Some((before, since)) if before == spec => {
+                if now.duration_since(*since) >= duration(spec) {
+                    Standing::Dead
+                } else {
+                    Standing::Held
+                }
+            }
+            _ => {
+                self.seen = Some((spec.clone(), now));
+                Standing::Held
+            }
+        }
+    }
+}
+
+/// How long the lease lasts after each renewal.
+fn duration(spec: &LeaseSpec) -> Duration {
+    let seconds = spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok());
+    seconds.map_or(DURATION, Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+    use k8s_openapi::jiff::Timestamp;
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// Renewed in 1970, as a machine without a clock says.
+    fn lease(holder: &str, renewed: i64) -> LeaseSpec {
+        LeaseSpec {
+            holder_identity: Some(holder.to_owned()),
+            lease_duration_seconds: Some(15),
+            renew_time: Some(MicroTime(Timestamp::from_second(renewed).unwrap())),
+            ..LeaseSpec::default()
+        }
+    }
+
+    async fn after(observer: &mut Observer, seconds: f64, spec: &LeaseSpec) -> Standing {
+        advance(Duration::from_secs_f64(seconds)).await;
+        observer.observe(spec, Instant::now())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_is_dead_when_we_have_seen_it_unchanged_for_its_whole_duration() {
+        let mut o = Observer::default();
+        // However old its time is: the first look says nothing.
+        assert_eq!(after(&mut o, 0.0, &lease("a", 0)).await, Standing::Held);
+        assert_eq!(after(&mut o, 14.9, &lease("a", 0)).await, Standing::Held);
+        assert_eq!(after(&mut o, 0.1, &lease("a", 0)).await, Standing::Dead);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_renewal_counts_anew_even_one_that_goes_back_in_time() {
+        let mut o = Observer::default();
+        after(&mut o, 0.0, &lease("a", 1000)).await;
+        assert_eq!(after(&mut o, 14.0, &lease("a", 1005)).await, Standing::Held);
+        assert_eq!(after(&mut o, 14.0, &lease("a", 3)).await, Standing::Held);
+        assert_eq!(after(&mut o, 14.0, &lease("a", 3)).await, Standing::Held);
+        assert_eq!(after(&mut o, 1.0, &lease("a", 3)).await, Standing::Dead);
+        // It lives after all, or another one has it.
+        assert_eq!(after(&mut o, 1.0, &lease("a", 4)).await, Standing::Held);
+        assert_eq!(after(&mut o, 1.0, &lease("b", 4)).await, Standing::Held);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_released_lease_is_free_at_once_and_its_next_holder_is_new() {
+        let mut o = Observer::default();
+        after(&mut o, 0.0, &lease("a", 1)).await;
+        assert_eq!(after(&mut o, 1.0, &lease("", 2)).await, Standing::Free);
+        assert_eq!(after(&mut o, 0.0, &LeaseSpec::default()).await, Standing::Free);
+        assert_eq!(after(&mut o, 20.0, &lease("a", 1)).await, Standing::Held);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_duration_is_the_one_that_the_holder_states() {
+        let mut o = Observer::default();
+        let long = LeaseSpec { lease_duration_seconds: Some(60), ..lease("a", 1) };
+        after(&mut o, 0.0, &long).await;
+        assert_eq!(after(&mut o, 59.0, &long).await, Standing::Held);
+        assert_eq!(after(&mut o, 1.0, &long).await, Standing::Dead);
+        let unstated = LeaseSpec { lease_duration_seconds: None, ..lease("b", 1) };
+        after(&mut o, 0.0, &unstated).await;
+        assert_eq!(after(&mut o, 14.0, &unstated).await, Standing::Held);
+        assert_eq!(after(&mut o, 1.0, &unstated).await, Standing::Dead);
+    }
+}

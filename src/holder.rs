@@ -1,0 +1,173 @@
+//! Who holds a run lock: what a holder leaves in it, and what others make of that.
+//!
+//! Locks of one machine and of a cluster share this. Knows nothing of the crate.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::fmt::friendly::{Spacing, SpanPrinter};
+use jiff::{SignedDuration, Timestamp};
+
+/// A run that holds a lock. Written as `run=… user=… host=… process=… since=…`, which is unlike that of any other run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The run's id.
+    pub run: String,
+    /// Name of the user.
+    pub user: String,
+    /// Name of the machine.
+    pub host: String,
+    /// Process id there.
+    pub process: u32,
+    /// When it took the lock, by its own clock.
+    pub since: Timestamp,
+}
+
+impl Holder {
+    /// This process, from now on.
+    pub fn here(run: &str) -> Self {
+        let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+        let user = user.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
+        let second = Timestamp::now().as_second();
+        Self {
+            run: word(run),
+            user: word(&user),
+            host: host_name(),
+            process: std::process::id(),
+            since: Timestamp::from_second(second).unwrap_or_default(),
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { run, user, host, process, since } = self;
+        write!(f, "run={run} user={user} host={host} process={process} since={since}")
+    }
+}
+
+impl FromStr for Holder {
+    type Err = ();
+
+    /// Keys that a later version adds are passed over.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let pairs: HashMap<&str, &str> = text.split_whitespace().filter_map(|pair| pair.split_once('=')).collect();
+        let value = |key| pairs.get(key).copied().ok_or(());
+        Ok(Self {
+            run: value("run")?.to_owned(),
+            user: value("user")?.to_owned(),
+            host: value("host")?.to_owned(),
+            process: value("process")?.parse().map_err(drop)?,
+            since: value("since")?.parse().map_err(drop)?,
+        })
+    }
+}
+
+/// A lock that somebody else holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Which lock: a file, or a Lease.
+    pub lock: String,
+    /// What the holder wrote; not always one of ours.
+    pub text: String,
+    /// For how long it has been held.
+    pub age: Option<SignedDuration>,
+}
+
+impl Held {
+    /// A lock whose holder's clock showed `now` when it was last heard of. Only one clock is asked, so that it does not
+    /// matter whether it is right.
+    pub fn new(lock: impl Into<String>, text: &str, now: Timestamp) -> Self {
+        let mut held = Self { lock: lock.into(), text: text.trim().to_owned(), age: None };
+        held.age = held.holder().map(|holder| now.duration_since(holder.since).max(SignedDuration::ZERO));
+        held
+    }
+
+    /// The holder, when it is a run of ours.
+    pub fn holder(&self) -> Option<Holder> {
+        self.text.parse().ok()
+    }
+
+    /// The holder's run, when its journal is on this machine.
+    pub fn run_here(&self) -> Option<String> {
+        self.holder().filter(|holder| holder.host == host_name()).map(|holder| holder.run)
+    }
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.holder() {
+            Some(Holder { run, user, host, process, .. }) => {
+                write!(f, "run {run} of {user} on {host} (process {process}) holds {}", self.lock)?;
+            }
+            None if self.text.is_empty() => write!(f, "somebody holds {}", self.lock)?,
+            None => write!(f, "`{}` holds {}", self.text, self.lock)?,
+        }
+        let printer = SpanPrinter::new().spacing(Spacing::None);
+        self.age.map_or(Ok(()), |age| {
+            write!(f, ", taken {} ago", printer.duration_to_string(&SignedDuration::from_secs(age.as_secs())))
+        })
+    }
+}
+
+/// The name of this machine.
+fn host_name() -> String {
+    word(&rustix::system::uname().nodename().to_string_lossy())
+}
+
+fn word(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join("_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ada() -> Holder {
+        Holder {
+            run: "20261124-153515-07c11".into(),
+            user: "ada".into(),
+            host: "laptop".into(),
+            process: 4711,
+            since: "2026-11-24T15:35:15Z".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_a_holder_writes_is_read_also_with_keys_of_a_later_version() {
+        let text = ada().to_string();
+        assert_eq!(text, "run=20261124-153515-07c11 user=ada host=laptop process=4711 since=2026-11-24T15:35:15Z");
+        assert_eq!(text.parse(), Ok(ada()));
+        assert_eq!(format!("v=2 {text} colour=red\n").parse(), Ok(ada()));
+        for cut in 0..text.len() - 1 {
+            let read: Result<Holder, ()> = text[..cut].parse();
+            assert!(read.is_err(), "{}", &text[..cut]);
+        }
+    }
+
+    #[test]
+    fn this_process_is_one_word_a_value() {
+        let here = Holder::here("a run");
+        assert_eq!((here.run.as_str(), here.process), ("a_run", std::process::id()));
+        assert_eq!(here.to_string().parse(), Ok(here));
+    }
+
+    #[test]
+    fn a_person_reads_who_holds_which_lock_for_how_long() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let held = |text: &str, now| Held::new("lease a/b", text, at(now)).to_string();
+        let ada = ada().to_string();
+        insta::assert_snapshot!(held(&ada, "2026-11-24T15:39:27.5Z"), @"");
+        insta::assert_snapshot!(held(&ada, "1970-01-01T00:00:00Z"), @"");
+        insta::assert_snapshot!(held("istiod-7", "2026-11-24T15:39:27Z"), @"");
+        insta::assert_snapshot!(held("", "2026-11-24T15:39:27Z"), @"");
+    }
+
+    #[test]
+    fn only_a_run_of_this_machine_can_be_looked_at_here() {
+        let held = |holder: Holder| Held::new("l", &holder.to_string(), Timestamp::UNIX_EPOCH).run_here();
+        assert_eq!(held(Holder::here("mine")).as_deref(), Some("mine"));
+        assert_eq!(held(Holder { host: "no such machine".replace(' ', "-"), ..ada() }), None);
+    }
+}
