@@ -158,10 +158,10 @@ mod tests {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let held = |text: &str, now| Held::new("lease a/b", text, at(now)).to_string();
         let ada = ada().to_string();
-        insta::assert_snapshot!(held(&ada, "2026-11-24T15:39:27.5Z"), @"");
-        insta::assert_snapshot!(held(&ada, "1970-01-01T00:00:00Z"), @"");
-        insta::assert_snapshot!(held("istiod-7", "2026-11-24T15:39:27Z"), @"");
-        insta::assert_snapshot!(held("", "2026-11-24T15:39:27Z"), @"");
+        insta::assert_snapshot!(held(&ada, "2026-11-24T15:39:27.5Z"), @"run 20261124-153515-07c11 of ada on laptop (process 4711) holds lease a/b, taken 4m12s ago");
+        insta::assert_snapshot!(held(&ada, "1970-01-01T00:00:00Z"), @"run 20261124-153515-07c11 of ada on laptop (process 4711) holds lease a/b, taken 0s ago");
+        insta::assert_snapshot!(held("istiod-7", "2026-11-24T15:39:27Z"), @"`istiod-7` holds lease a/b");
+        insta::assert_snapshot!(held("", "2026-11-24T15:39:27Z"), @"somebody holds lease a/b");
     }
 
     #[test]

@@ -121,12 +121,9 @@ impl<'a> Session<'a> {
             Mode::Preview => Past::none(),
             Mode::Run => Past::open(&loaded, self.fresh, self.wait_lock, terminal)?,
         };
-<<<<<<< HEAD
-        let name = loaded.plan.name.value.clone();
-=======
         let locks = past.locks;
         let lost = locks.as_ref().map_or_else(|| watch::channel(None).1, Locks::lost);
->>>>>>> 6ae79fa (Hold a Lease in the cluster while a plan that touches it runs)
+        let name = loaded.plan.name.value.clone();
         let source = Source {
             plan: absolute(&loaded.plan.source.path),
             inventory: loaded.inventory.path.as_deref().map(absolute),

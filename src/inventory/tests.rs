@@ -236,14 +236,23 @@ lease_namespace = "Kube_System"
     21 │ [ssh]
     22 │ connect_timeout = 10
        ·                   ──
-    23 │ [hots.x]
+    23 │ [kube]
        ╰────
      help: write connect_timeout = "10s"; units are ms, s, m, h
 
+     × `Kube_System` cannot be a namespace's name
+       ╭─[inventory/lab.toml:24:19]
+    23 │ [kube]
+    24 │ lease_namespace = "Kube_System"
+       ·                   ─────────────
+    25 │ [hots.x]
+       ╰────
+     help: lower-case letters, digits and `-` within, at most 63
+
      × `hots` is not a key of an inventory
-       ╭─[inventory/lab.toml:23:2]
-    22 │ connect_timeout = 10
-    23 │ [hots.x]
+       ╭─[inventory/lab.toml:25:2]
+    24 │ lease_namespace = "Kube_System"
+    25 │ [hots.x]
        ·  ────
        ╰────
      help: did you mean `hosts`?

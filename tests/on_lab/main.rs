@@ -3,6 +3,7 @@
 mod cluster;
 mod crash;
 mod istio;
+mod locks;
 #[path = "../crash/process.rs"]
 mod process;
 mod support;

@@ -57,12 +57,17 @@ impl Lab {
 
     /// A call of the tool on the lab's laptop, not yet started.
     pub fn command(&self, args: &[&str]) -> Command {
+        self.command_on("inventory/lab.toml", args)
+    }
+
+    /// The same with another inventory.
+    pub fn command_on(&self, inventory: &str, args: &[&str]) -> Command {
         let mut command = Command::new(self.root.join("tests/lab/lab"));
         command
             .arg("exec")
             .arg(env!("CARGO_BIN_EXE_rollout"))
             .args(args)
-            .args(["--inventory", "inventory/lab.toml", "--output", "json"])
+            .args(["--inventory", inventory, "--output", "json"])
             .env("ROLLOUT_STATE_DIR", self.state.path())
             .current_dir(&self.root)
             .stdin(Stdio::null());
