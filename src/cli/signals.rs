@@ -32,7 +32,7 @@ pub fn count(terminal: Terminal, mut lost: watch::Receiver<Option<String>>) -> s
                 }
                 Ok(()) = lost.changed() => {
                     count = count.max(1);
-                    why = lost.borrow().as_ref().map(|why| format!("the lock is lost, {why}; ")).unwrap_or_default();
+                    why = lost.borrow().as_ref().map(|why| format!("the lock is lost: {why}; ")).unwrap_or_default();
                 }
                 else => return,
             }

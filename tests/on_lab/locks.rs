@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rollout::event::{Event, Kind};
 use serde_json::Value;
 
-use crate::support::{Lab, lab};
+use crate::support::{Lab, Mend, lab};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -182,7 +182,7 @@ fn a_run_whose_lease_is_taken_away_starts_no_more_steps() {
             &["patch", "lease", "rollout-bench-lock", "-p", r#"{"spec":{"holderIdentity":"thief"}}"#][..],
             "`thief` holds",
         ),
-        (&["delete", "lease", "rollout-bench-lock"], "somebody deleted it"),
+        (&["delete", "lease", "rollout-bench-lock"], "somebody deleted lease kube-system/rollout-bench-lock"),
     ] {
         let bench = Bench::new(&lab);
         let mut run = bench.started("laptop");
@@ -204,6 +204,24 @@ fn a_run_whose_lease_is_taken_away_starts_no_more_steps() {
         ]);
         assert!(["thief", ""].contains(&left.as_str()), "somebody else's lease was touched: {left}");
     }
+}
+
+#[test]
+fn a_run_that_cannot_renew_its_lease_stops_before_another_may_have_it() {
+    let Some(lab) = lab() else { return };
+    let bench = Bench::new(&lab);
+    let mut run = bench.started("laptop");
+    let mut told = stderr(&mut run);
+    let mend = Mend(&lab, &["mend", "control-pi"]);
+    lab.call(&["cut", "control-pi"]);
+    let cut = Instant::now();
+    let stops = line(&mut told, "stopping: ");
+    assert!(stops.contains("the lease could not be renewed for"), "{stops}");
+    assert!(cut.elapsed() < Duration::from_secs(15), "{:?}", cut.elapsed());
+    drop(mend);
+    bench.open();
+    assert_eq!(end(&mut run), Some(5), "{:?}", told.collect::<Vec<_>>());
+    assert_eq!(bench.spec()["holderIdentity"], "", "what is still its own is given back");
 }
 
 #[test]

@@ -135,7 +135,7 @@ impl Lease {
             match outcome {
                 Next::At(at) => next = at,
                 Next::Lost(why) => {
-                    lost.send_replace(Some(format!("{}: {why}", self.place)));
+                    lost.send_replace(Some(why));
                     let _ended = stop.await;
                     break;
                 }
@@ -163,11 +163,11 @@ impl Lease {
                     let spec = object.spec.clone().unwrap_or_default();
                     match spec.holder_identity.as_deref().unwrap_or_default() {
                         holder if holder == self.holder => self.object = object,
-                        "" => return Answer::Gone("somebody took it away from this run".to_owned()),
+                        "" => return Answer::Gone(format!("somebody emptied {}", self.place)),
                         _ => return Answer::Gone(self.place.held(&spec).to_string()),
                     }
                 }
-                Ok(None) => return Answer::Gone("somebody deleted it".to_owned()),
+                Ok(None) => return Answer::Gone(format!("somebody deleted {}", self.place)),
                 Err(error) => return Answer::Silent(message(error)),
             }
         }

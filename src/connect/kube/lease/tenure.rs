@@ -64,7 +64,7 @@ impl Tenure {
             // The next attempt would have to end in time too.
             Answer::Silent(why) if now + RETRY + RETRY > self.renewed + DURATION => {
                 let age = now.duration_since(self.renewed).as_secs();
-                Next::Lost(format!("it could not be renewed for {age}s: {why}"))
+                Next::Lost(format!("the lease could not be renewed for {age}s: {why}"))
             }
             Answer::Silent(_) => Next::At(now + RETRY),
         }
