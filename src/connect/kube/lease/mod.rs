@@ -142,7 +142,11 @@ impl Lease {
             }
         }
         // Nothing more can be done when that does not work out: the lease runs out by itself.
-        let _released = self.put(&Call::quiet(RELEASE), |spec| spec.holder_identity = Some(String::new())).await;
+        let released = |spec: &mut LeaseSpec| {
+            spec.holder_identity = Some(String::new());
+            spec.renew_time = Some(MicroTime(Timestamp::now()));
+        };
+        let _answer = self.put(&Call::quiet(RELEASE), released).await;
     }
 
     /// Changes the lease while it is ours. Where the last answer got lost, it is not as we know it, and still ours.
