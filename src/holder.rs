@@ -38,6 +38,11 @@ impl Holder {
             since: Timestamp::from_second(second).unwrap_or_default(),
         }
     }
+
+    /// Whether that is the same run, which takes more than one lock.
+    pub fn is_run_of(&self, other: &Self) -> bool {
+        Self { since: other.since, ..self.clone() } == *other
+    }
 }
 
 impl fmt::Display for Holder {
@@ -144,6 +149,14 @@ mod tests {
             let read: Result<Holder, ()> = text[..cut].parse();
             assert!(read.is_err(), "{}", &text[..cut]);
         }
+    }
+
+    #[test]
+    fn a_run_is_the_same_in_all_of_its_locks() {
+        let later = Holder { since: ada().since + SignedDuration::from_secs(3), ..ada() };
+        assert!(ada().is_run_of(&later));
+        assert!(!ada().is_run_of(&Holder { host: "control-pi".into(), ..later.clone() }));
+        assert!(!ada().is_run_of(&Holder { run: "20261124-153515-07c12".into(), ..later }));
     }
 
     #[test]

@@ -56,7 +56,9 @@ impl Locks {
         };
         let (say, lost) = watch::channel(None);
         let lease = if loaded.plan.touches_cluster(&Registry::standard()) {
-            let candidate = Candidate::new(&loaded.inventory, &loaded.plan.name.value, flock.run());
+            // A run on this machine that was killed had the same two: we have one, so it does not have the other.
+            let killed = flock.killed().cloned();
+            let candidate = Candidate::new(&loaded.inventory, &loaded.plan.name.value, flock.run(), killed);
             Keeper::take(candidate, &mut wait, say)?
         } else {
             None

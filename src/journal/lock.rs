@@ -11,6 +11,7 @@ use crate::holder::{Held, Holder};
 pub struct Lock {
     file: File,
     run: String,
+    killed: Option<Holder>,
 }
 
 /// Why there is no lock.
@@ -35,24 +36,30 @@ impl Lock {
         let io = |source| LockError::Journal(JournalError::Io { path: path.clone(), source });
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
-        match file.try_lock() {
+        let taken = file.try_lock();
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(io)?;
+        match taken {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                file.read_to_string(&mut holder).map_err(io)?;
-                return Err(LockError::Held(Held::new(path.display().to_string(), &holder, jiff::Timestamp::now())));
+                return Err(LockError::Held(Held::new(path.display().to_string(), &text, jiff::Timestamp::now())));
             }
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
         let run = name();
         let holder = Holder::here(&run);
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{holder}")).map_err(io)?;
-        Ok(Self { file, run })
+        Ok(Self { file, run, killed: text.parse().ok() })
     }
 
     /// The id of the run that holds it.
     pub fn run(&self) -> &str {
         &self.run
+    }
+
+    /// The run that held it before, when that did not live to give it back.
+    pub fn killed(&self) -> Option<&Holder> {
+        self.killed.as_ref()
     }
 }
 
@@ -78,6 +85,16 @@ mod tests {
         assert_eq!((holder.run.as_str(), holder.process), ("one", std::process::id()));
         assert_eq!(held.lock, dir.path().join("lock").display().to_string());
         drop(first);
-        assert_eq!(Lock::take(dir.path(), || "two".to_owned()).unwrap().run(), "two");
+        let second = Lock::take(dir.path(), || "two".to_owned()).unwrap();
+        assert_eq!((second.run(), second.killed()), ("two", None));
+    }
+
+    #[test]
+    fn a_holder_that_did_not_give_it_back_was_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let left = Holder::here("one");
+        std::fs::write(dir.path().join("lock"), format!("{left}\n")).unwrap();
+        let second = Lock::take(dir.path(), || "two".to_owned()).unwrap();
+        assert_eq!(second.killed(), Some(&left));
     }
 }

@@ -175,6 +175,19 @@ fn a_holder_that_was_killed_frees_the_lease_within_its_time() {
 }
 
 #[test]
+fn a_run_that_was_killed_is_gone_on_from_at_once_on_its_own_machine() {
+    let Some(lab) = lab() else { return };
+    let bench = Bench::new(&lab);
+    let mut first = bench.started("laptop");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    bench.open();
+    let again = bench.run("laptop", &[]).output().unwrap();
+    assert_eq!(again.status.code(), Some(0), "{again:?}");
+    assert_eq!(bench.spec()["leaseTransitions"], 1);
+}
+
+#[test]
 fn a_run_whose_lease_is_taken_away_starts_no_more_steps() {
     let Some(lab) = lab() else { return };
     for (taken, says) in [

@@ -57,16 +57,19 @@ pub enum Attempt {
 pub struct Candidate {
     place: Arc<Place>,
     run: String,
+    killed: Option<Holder>,
     observer: Observer,
 }
 
 impl Candidate {
-    /// For a run of the plan of that name.
-    pub fn new(inventory: &Inventory, plan: &str, run: &str) -> Self {
-        Self { place: Arc::new(Place::new(inventory, plan)), run: run.to_owned(), observer: Observer::default() }
+    /// For a run of the plan of that name. `killed` is a run of which it is certain that it is dead.
+    pub fn new(inventory: &Inventory, plan: &str, run: &str, killed: Option<Holder>) -> Self {
+        let place = Arc::new(Place::new(inventory, plan));
+        Self { place, run: run.to_owned(), killed, observer: Observer::default() }
     }
 
-    /// Takes the lease when it is free, or when it has not changed over all attempts within its duration.
+    /// Takes the lease when it is free, or when it has not changed over all attempts within its duration, or when its
+    /// holder is known to be dead.
     ///
     /// # Errors
     /// [`LeaseError::Unreachable`] when it could not even be asked who has it.
@@ -76,6 +79,7 @@ impl Candidate {
             let before = self.place.read(&call).await?;
             if let Some(Object { spec: Some(spec), .. }) = &before
                 && self.observer.observe(spec, Instant::now()) == Standing::Held
+                && !self.is_of_the_killed(spec)
             {
                 return Ok(Attempt::Held(self.place.held(spec)));
             }
@@ -86,6 +90,11 @@ impl Candidate {
             let place = Arc::clone(&self.place);
             return Ok(Attempt::Taken(Box::new(Lease { place, holder, object, tenure: Tenure::new(sent) })));
         }
+    }
+
+    fn is_of_the_killed(&self, spec: &LeaseSpec) -> bool {
+        let holder = spec.holder_identity.as_deref().and_then(|text| text.parse().ok());
+        self.killed.as_ref().zip(holder).is_some_and(|(killed, holder)| killed.is_run_of(&holder))
     }
 }
 
