@@ -12,6 +12,7 @@ pub mod failure;
 mod graph;
 mod inject;
 mod load;
+pub mod log;
 pub mod options;
 mod past;
 mod replay;
@@ -19,6 +20,7 @@ mod resume;
 mod run;
 mod runs;
 mod schema;
+mod secrets;
 mod session;
 mod show;
 mod signals;
@@ -32,6 +34,8 @@ use exit::Exit;
 use failure::Failure;
 use options::Options;
 use terminal::Terminal;
+
+use crate::secret::environment;
 
 /// Rolls systems out: a flat TOML plan, run as a graph over SSH, Kubernetes, Helm and Vault.
 #[derive(Debug, Parser)]
@@ -71,6 +75,8 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    environment::receive();
+    log::start();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

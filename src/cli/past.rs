@@ -6,7 +6,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::load::Loaded;
 use crate::event::Problem;
-use crate::journal::{Journal, JournalError, Lock, LockError, Memory, RunState, Store, new_run_id};
+use crate::journal::{DefinitionKey, Journal, JournalError, Lock, LockError, Memory, RunState, Store, new_run_id};
 
 /// A new run's id, and what it goes on from.
 #[derive(Default)]
@@ -21,12 +21,20 @@ pub struct Past {
     pub memory: Memory,
     /// The run that is gone on from.
     pub resumed_from: Option<String>,
+    /// The key of the hashes of definitions.
+    pub key: DefinitionKey,
 }
 
 impl Past {
-    /// Of a preview, which goes on from nothing and leaves nothing behind.
-    pub fn none() -> Self {
-        Self { id: new_run_id(), ..Self::default() }
+    /// Of a preview, which goes on from nothing; only one that is compared with another leaves something behind, the key.
+    ///
+    /// # Errors
+    /// When the key cannot be read or written.
+    pub fn of_preview(loaded: &Loaded, compared: bool) -> Result<Self, Failure> {
+        let key = || store(loaded)?.key();
+        let key =
+            if compared { key().map_err(|e| locked(e.into(), &loaded.plan.source.path))? } else { Default::default() };
+        Ok(Self { id: new_run_id(), key, ..Self::default() })
     }
 
     /// A run that ended well is over but for its open ends; any other is gone on from, unless a fresh start is asked for.
@@ -38,10 +46,10 @@ impl Past {
     }
 
     fn taken(loaded: &Loaded, fresh: bool) -> Result<Self, LockError> {
-        let store = Store::open(&loaded.plan.source.path, &loaded.plan.name.value, loaded.inventory.path.as_deref())?;
+        let store = store(loaded)?;
         let id = store.new_run_id();
         let lock = Lock::take(store.folder(), &id)?;
-        let mut past = Self { lock: Some(lock), ..Self::default() };
+        let mut past = Self { lock: Some(lock), key: store.key()?, ..Self::default() };
         // Named only now: the run that held the lock until then may have begun after the first look.
         past.id = store.new_run_id();
         let latest = match store.latest() {
@@ -61,6 +69,10 @@ impl Past {
         past.journal = Some(store.create(&past.id)?);
         Ok(past)
     }
+}
+
+fn store(loaded: &Loaded) -> Result<Store, JournalError> {
+    Store::open(&loaded.plan.source.path, &loaded.plan.name.value, loaded.inventory.path.as_deref())
 }
 
 fn locked(error: LockError, plan: &Path) -> Failure {

@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::load::{self, Loaded};
 use super::options::{Format, Options};
 use super::past::Past;
+use super::secrets::{self, Chosen};
 use super::signals;
 use super::terminal::Terminal;
 use crate::actions::Registry;
@@ -18,6 +19,7 @@ use crate::engine::{self, Engine, Faults, Report, Values};
 use crate::event::{Event, Mode, Problem, Source};
 use crate::graph::Graph;
 use crate::journal::SavedPlan;
+use crate::plan::{Part, Step};
 use crate::ui::{self, DiffStyle, Style, Text};
 
 /// Which plan, and which part of it.
@@ -68,6 +70,8 @@ pub struct Session<'a> {
     pub faults: Arc<dyn Faults>,
     /// The saved plan that it must keep to.
     pub agreed: Option<(SavedPlan, String)>,
+    /// Whether it is a preview that is compared with another one, and so needs the plan's key for its hashes.
+    pub compared: bool,
     /// The command that goes on after a failure, where it is not `rollout run PLAN`.
     pub again: Option<String>,
     /// Whether nothing is shown.
@@ -99,6 +103,7 @@ impl<'a> Session<'a> {
             rerun,
             faults: Arc::new(()),
             agreed: None,
+            compared: false,
             again,
             quiet: false,
         }
@@ -109,11 +114,14 @@ impl<'a> Session<'a> {
     /// # Errors
     /// What kept it from starting, or made the journal unusable.
     pub fn go(mut self, options: &Options, terminal: &Terminal) -> Result<Walked, Failure> {
-        let loaded = load::checked(&self.selection.plan, options, terminal)?;
+        let mut loaded = load::checked(&self.selection.plan, options, terminal)?;
         let graph = self.selection.graph(&loaded)?;
         self.named_units(&loaded, &graph)?;
+        let runtime = tokio::runtime::Runtime::new()?;
+        let chosen = self.selection.chosen(&loaded, &graph);
+        runtime.block_on(secrets::load(&mut loaded, &chosen, options, terminal))?;
         let past = match self.mode {
-            Mode::Preview => Past::none(),
+            Mode::Preview => Past::of_preview(&loaded, self.compared)?,
             Mode::Run => Past::open(&loaded, self.fresh)?,
         };
         let lock = past.lock;
@@ -125,7 +133,6 @@ impl<'a> Session<'a> {
             saved: self.agreed.as_ref().map(|(_, hash)| hash.clone()),
         };
         let agreed = self.agreed.take();
-        let runtime = tokio::runtime::Runtime::new()?;
         let walked = runtime.block_on(async {
             let (readers, events) = mpsc::unbounded_channel();
             let style = if self.quiet { Style::Nothing } else { style(terminal) };
@@ -134,7 +141,7 @@ impl<'a> Session<'a> {
             let registry = Arc::new(Registry::standard());
             let engine = Engine {
                 graph,
-                values: Values::new(loaded.templates, loaded.scope, &*registry),
+                values: Values::new(loaded.templates, loaded.scope, &*registry).with_key(past.key),
                 registry,
                 plan: Arc::new(loaded.plan),
                 world: world.clone(),
@@ -205,6 +212,24 @@ impl Selection {
             hosts
         })
         .map_err(|e| Failure::usage(Problem::new(e.to_string())))
+    }
+
+    /// What may run of it.
+    fn chosen(&self, loaded: &Loaded, graph: &Graph) -> Chosen {
+        let phases = &loaded.plan.phases;
+        let named = |n: usize| {
+            let name = &phases[n].name.value;
+            (self.only.is_empty() || self.only.contains(name)) && !self.skip.contains(name)
+        };
+        // Handlers and what undoes a phase follow its steps, whatever their tags.
+        let tagged = |step: &Step| {
+            step.part != Part::Step || self.tags.is_empty() || step.tags.iter().any(|t| self.tags.contains(&t.value))
+        };
+        let units = graph.units().map(|unit| (unit.phase, unit.step));
+        Chosen {
+            phases: (0..phases.len()).filter(|n| named(*n)).collect(),
+            steps: units.filter(|(phase, step)| named(*phase) && tagged(&phases[*phase].steps[*step])).collect(),
+        }
     }
 
     /// The same selection, and the variables, as one would type them.
