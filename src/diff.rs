@@ -2,9 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use similar::TextDiff;
+use similar::{DiffTag, TextDiff};
 
-use crate::secret::{MASK, redact};
+use crate::secret::{MASK, is_in, redact};
 
 /// The changes of one step, in the order in which they are shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -70,20 +70,29 @@ impl Diff {
         self.0.is_empty()
     }
 
-    /// The same diff with every registered secret masked.
+    /// The same diff with every registered secret masked, and what stood in the place of one: most likely its earlier
+    /// value, which nobody has registered.
     #[must_use]
     pub fn redacted(&self) -> Self {
         let one = |s: &String| redact(s).into_owned();
         let opt = |s: &Option<String>| s.as_ref().map(one);
+        let place = |before: &Option<String>, after: &Option<String>| match (before, after) {
+            (Some(_), Some(after)) if is_in(after) => Some(MASK.to_owned()),
+            (before, _) => opt(before),
+        };
         Self(
             self.0
                 .iter()
                 .map(|delta| match delta {
-                    Delta::Field { path, before, after, owner } => {
-                        Delta::Field { path: one(path), before: opt(before), after: opt(after), owner: owner.clone() }
-                    }
+                    Delta::Field { path, before, after, owner } => Delta::Field {
+                        path: one(path),
+                        before: place(before, after),
+                        after: opt(after),
+                        owner: opt(owner),
+                    },
                     Delta::Text { label, before, after } => {
-                        Delta::Text { label: one(label), before: one(before), after: one(after) }
+                        let (before, after) = redacted_text(before, after);
+                        Delta::Text { label: one(label), before, after }
                     }
                     Delta::Act { what } => Delta::Act { what: one(what) },
                 })
@@ -114,6 +123,28 @@ impl Diff {
                 .collect(),
         )
     }
+}
+
+/// Lines that are replaced by lines with a secret are masked whole.
+fn redacted_text(before: &str, after: &str) -> (String, String) {
+    let masked = redact(after).into_owned();
+    if masked == after {
+        return (redact(before).into_owned(), masked);
+    }
+    let diff = TextDiff::from_lines(before, after);
+    let old: Vec<&str> = before.split_inclusive('\n').collect();
+    let new: Vec<&str> = after.split_inclusive('\n').collect();
+    let mut out = String::new();
+    for op in diff.ops() {
+        let lines = old[op.old_range()].concat();
+        if op.tag() == DiffTag::Replace && is_in(&new[op.new_range()].concat()) {
+            out.push_str(MASK);
+            out.push_str(if lines.ends_with('\n') { "\n" } else { "" });
+        } else {
+            out.push_str(&lines);
+        }
+    }
+    (redact(&out).into_owned(), masked)
 }
 
 impl Delta {
@@ -168,5 +199,17 @@ mod tests {
     fn masked_shows_that_but_not_what() {
         let diff = Diff::text("key", "", "hidden");
         assert_eq!(diff.masked().0[0].lines(), ["~ key", "@@ -0,0 +1 @@", "+‹secret›", "\\ No newline at end of file"]);
+    }
+
+    #[test]
+    fn what_stood_in_the_place_of_a_secret_is_masked_too() {
+        crate::secret::register("new-secret-of-diff");
+        let before = "user: a\npassword: old-secret\nport: 1\n";
+        let diff = Diff::text("conf", before, "user: a\npassword: new-secret-of-diff\nport: 2\n").redacted();
+        let Delta::Text { before, after, .. } = &diff.0[0] else { panic!("{diff:?}") };
+        assert_eq!(after, "user: a\npassword: ‹secret›\nport: 2\n");
+        assert!(before.starts_with("user: a\n‹secret›\n") && !before.contains("old"), "{before}");
+        let field = Diff::field("data.k", Some("old-secret".into()), Some("x new-secret-of-diff".into())).redacted();
+        assert_eq!(field.0[0].lines(), ["~ data.k: ‹secret› → x ‹secret›"]);
     }
 }

@@ -35,7 +35,8 @@ pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, 
     let replay = Replay::of(&saved.source, options)?;
     // What an apply that was cut off has done already is no reason to refuse: its own journal tells what that was.
     if !replay.goes_on_from(&saved.plan, &hash) {
-        let look = Session { quiet: true, ..Session::new(&replay.selection, &args.manner, Mode::Preview) };
+        let look = Session::new(&replay.selection, &args.manner, Mode::Preview);
+        let look = Session { quiet: true, compared: true, ..look };
         let now = look.go(&replay.options, terminal)?;
         let now = SavedPlan::of(&now.events, now.plan, now.source);
         let moved = saved.moved(&now);

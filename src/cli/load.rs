@@ -1,16 +1,19 @@
 //! What most subcommands start with: the plan, its inventory, and the checks of both.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::exit::Exit;
 use super::failure::Failure;
 use super::options::Options;
 use super::terminal::Terminal;
 use crate::actions::Registry;
 use crate::event::Problem;
 use crate::finding::{Findings, did_you_mean};
-use crate::inventory::{Host, Inventory, find};
-use crate::plan::{Plan, Scope, check};
+use crate::inventory::{Host, Inventory, Origin, find};
+use crate::plan::{Plan, Scope, check, secrets};
+use crate::secret::environment;
 use crate::template::Templates;
 
 /// A plan and where it runs.
@@ -32,11 +35,25 @@ pub struct Loaded {
 pub fn checked(path: &Path, options: &Options, terminal: &Terminal) -> Result<Loaded, Failure> {
     let (plan, inventory, findings) = examine(path, options)?;
     let ((), warnings) = findings.or(())?;
+    // Before anything is shown, since the program begins anew.
+    environment::hand_over(&variables(&plan, &inventory)).map_err(|e| {
+        let problem = Problem::new(format!("cannot take secrets out of the environment: {e}"));
+        Failure::Problem(problem.hint("put them into files of mode 0600, and name those"), Exit::Failed)
+    })?;
     terminal.warnings(&warnings);
     let templates = Templates::new(&plan.root);
     // Whatever is wrong with a variable is among the findings.
     let (scope, _errors) = Scope::new(&plan, &inventory, &options.overrides(), &templates);
     Ok(Loaded { plan, inventory, scope, templates })
+}
+
+/// The environment variables that secrets and the Vault token may be in.
+fn variables(plan: &Plan, inventory: &Inventory) -> BTreeSet<String> {
+    let origins = secrets(plan, inventory).into_values().map(|entry| &entry.origin);
+    let of_secrets =
+        origins.filter_map(|origin| if let Origin::Env(name) = origin { Some(name.as_str()) } else { None });
+    let token = inventory.vault.token.variable().filter(|_| !inventory.vault.addresses.is_empty());
+    of_secrets.chain(token).map(str::to_owned).collect()
 }
 
 /// Loads both, with everything that is wrong with them.
@@ -79,7 +96,7 @@ impl Loaded {
     /// When none has.
     pub fn tag(&self, wanted: &str) -> Result<(), Failure> {
         let steps = self.plan.phases.iter().flat_map(|p| &p.steps);
-        let tags: std::collections::BTreeSet<&str> = steps.flat_map(|s| &s.tags).map(|t| t.value.as_str()).collect();
+        let tags: BTreeSet<&str> = steps.flat_map(|s| &s.tags).map(|t| t.value.as_str()).collect();
         if tags.contains(wanted) {
             return Ok(());
         }

@@ -14,6 +14,7 @@ mod graph;
 mod inject;
 mod load;
 mod lock;
+pub mod log;
 pub mod options;
 mod past;
 mod prove;
@@ -22,6 +23,7 @@ mod resume;
 mod run;
 mod runs;
 mod schema;
+mod secrets;
 mod session;
 mod show;
 mod signals;
@@ -35,6 +37,8 @@ use exit::Exit;
 use failure::Failure;
 use options::Options;
 use terminal::Terminal;
+
+use crate::secret::environment;
 
 /// Rolls systems out: a flat TOML plan, run as a graph over SSH, Kubernetes, Helm and Vault.
 #[derive(Debug, Parser)]
@@ -76,6 +80,8 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    environment::receive();
+    log::start();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

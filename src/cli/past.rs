@@ -8,7 +8,7 @@ use super::load::Loaded;
 use super::lock::Locks;
 use super::terminal::Terminal;
 use crate::event::Problem;
-use crate::journal::{Journal, JournalError, Memory, RunState, Store, new_run_id};
+use crate::journal::{DefinitionKey, Journal, JournalError, Memory, RunState, Store, new_run_id};
 
 /// A new run's id, and what it goes on from.
 #[derive(Default)]
@@ -23,12 +23,19 @@ pub struct Past {
     pub memory: Memory,
     /// The run that is gone on from.
     pub resumed_from: Option<String>,
+    /// The key of the hashes of definitions.
+    pub key: DefinitionKey,
 }
 
 impl Past {
-    /// Of a preview, which goes on from nothing and leaves nothing behind.
-    pub fn none() -> Self {
-        Self { id: new_run_id(), ..Self::default() }
+    /// Of a preview, which goes on from nothing; only one that is compared with another leaves something behind, the key.
+    ///
+    /// # Errors
+    /// When the key cannot be read or written.
+    pub fn of_preview(loaded: &Loaded, compared: bool) -> Result<Self, Failure> {
+        let key = || store(loaded)?.key();
+        let key = if compared { key().map_err(unusable)? } else { DefinitionKey::default() };
+        Ok(Self { id: new_run_id(), key, ..Self::default() })
     }
 
     /// A run that ended well is over but for its open ends; any other is gone on from, unless a fresh start is asked for.
@@ -41,8 +48,7 @@ impl Past {
         wait_lock: Option<Duration>,
         terminal: &Terminal,
     ) -> Result<Self, Failure> {
-        let (plan, inventory) = (&loaded.plan, loaded.inventory.path.as_deref());
-        let store = Store::open(&plan.source.path, &plan.name.value, inventory).map_err(unusable)?;
+        let store = store(loaded).map_err(unusable)?;
         let locks = Locks::take(loaded, &store, wait_lock, terminal)?;
         let past = Self { id: locks.run().to_owned(), locks: Some(locks), ..Self::default() };
         past.read(&store, fresh).map_err(unusable)
@@ -63,9 +69,14 @@ impl Past {
             let goes_on = !fresh && (info.state != RunState::Succeeded || !self.memory.is_empty());
             self.resumed_from = goes_on.then_some(info.id);
         }
+        self.key = store.key()?;
         self.journal = Some(store.create(&self.id)?);
         Ok(self)
     }
+}
+
+fn store(loaded: &Loaded) -> Result<Store, JournalError> {
+    Store::open(&loaded.plan.source.path, &loaded.plan.name.value, loaded.inventory.path.as_deref())
 }
 
 fn unusable(error: JournalError) -> Failure {

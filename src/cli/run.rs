@@ -90,7 +90,9 @@ pub fn run(args: &RunArgs, options: &Options, terminal: &Terminal) -> Result<Exi
 
 /// `rollout plan`.
 pub fn plan(args: &PlanArgs, options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
-    let walked = Session::new(&args.selection, &args.manner, Mode::Preview).go(options, terminal)?;
+    let session =
+        Session { compared: args.out.is_some(), ..Session::new(&args.selection, &args.manner, Mode::Preview) };
+    let walked = session.go(options, terminal)?;
     let report = walked.report;
     if let Some(path) = &args.out {
         if !report.ok {

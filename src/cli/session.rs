@@ -12,6 +12,7 @@ use super::load::{self, Loaded};
 use super::lock::Locks;
 use super::options::{Format, Options};
 use super::past::Past;
+use super::secrets::{self, Chosen};
 use super::signals;
 use super::terminal::Terminal;
 use crate::actions::Registry;
@@ -20,6 +21,7 @@ use crate::engine::{self, Engine, Faults, Report, Values};
 use crate::event::{Event, Mode, Problem, Source};
 use crate::graph::Graph;
 use crate::journal::SavedPlan;
+use crate::plan::{Part, Step};
 use crate::ui::{self, DiffStyle, Style, Text};
 
 /// Which plan, and which part of it.
@@ -72,6 +74,8 @@ pub struct Session<'a> {
     pub faults: Arc<dyn Faults>,
     /// The saved plan that it must keep to.
     pub agreed: Option<(SavedPlan, String)>,
+    /// Whether it is a preview that is compared with another one, and so needs the plan's key for its hashes.
+    pub compared: bool,
     /// The command that goes on after a failure, where it is not `rollout run PLAN`.
     pub again: Option<String>,
     /// Whether nothing is shown.
@@ -104,6 +108,7 @@ impl<'a> Session<'a> {
             rerun,
             faults: Arc::new(()),
             agreed: None,
+            compared: false,
             again,
             quiet: false,
         }
@@ -114,11 +119,14 @@ impl<'a> Session<'a> {
     /// # Errors
     /// What kept it from starting, or made the journal unusable.
     pub fn go(mut self, options: &Options, terminal: &Terminal) -> Result<Walked, Failure> {
-        let loaded = load::checked(&self.selection.plan, options, terminal)?;
+        let mut loaded = load::checked(&self.selection.plan, options, terminal)?;
         let graph = self.selection.graph(&loaded)?;
         self.named_units(&loaded, &graph)?;
+        let runtime = tokio::runtime::Runtime::new()?;
+        let chosen = self.selection.chosen(&loaded, &graph);
+        runtime.block_on(secrets::load(&mut loaded, &chosen, options, terminal))?;
         let past = match self.mode {
-            Mode::Preview => Past::none(),
+            Mode::Preview => Past::of_preview(&loaded, self.compared)?,
             Mode::Run => Past::open(&loaded, self.fresh, self.wait_lock, terminal)?,
         };
         let locks = past.locks;
@@ -131,7 +139,6 @@ impl<'a> Session<'a> {
             saved: self.agreed.as_ref().map(|(_, hash)| hash.clone()),
         };
         let agreed = self.agreed.take();
-        let runtime = tokio::runtime::Runtime::new()?;
         let walked = runtime.block_on(async {
             let (readers, events) = mpsc::unbounded_channel();
             let style = if self.quiet { Style::Nothing } else { style(terminal) };
@@ -140,7 +147,7 @@ impl<'a> Session<'a> {
             let registry = Arc::new(Registry::standard());
             let engine = Engine {
                 graph,
-                values: Values::new(loaded.templates, loaded.scope, &*registry),
+                values: Values::new(loaded.templates, loaded.scope, &*registry).with_key(past.key),
                 registry,
                 plan: Arc::new(loaded.plan),
                 world: world.clone(),
@@ -213,6 +220,24 @@ impl Selection {
             hosts
         })
         .map_err(|e| Failure::usage(Problem::new(e.to_string())))
+    }
+
+    /// What may run of it.
+    fn chosen(&self, loaded: &Loaded, graph: &Graph) -> Chosen {
+        let phases = &loaded.plan.phases;
+        let named = |n: usize| {
+            let name = &phases[n].name.value;
+            (self.only.is_empty() || self.only.contains(name)) && !self.skip.contains(name)
+        };
+        // Handlers and what undoes a phase follow its steps, whatever their tags.
+        let tagged = |step: &Step| {
+            step.part != Part::Step || self.tags.is_empty() || step.tags.iter().any(|t| self.tags.contains(&t.value))
+        };
+        let units = graph.units().map(|unit| (unit.phase, unit.step));
+        Chosen {
+            phases: (0..phases.len()).filter(|n| named(*n)).collect(),
+            steps: units.filter(|(phase, step)| named(*phase) && tagged(&phases[*phase].steps[*step])).collect(),
+        }
     }
 
     /// The same selection, and the variables, as one would type them.

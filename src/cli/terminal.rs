@@ -1,7 +1,7 @@
 //! The terminal: data goes to stdout, all else to stderr.
 //!
 //! Colours are always written into the text and taken out again by the stream where they are not wanted: `NO_COLOR`,
-//! `--color`, a pipe.
+//! `--color`, a pipe. Secrets are masked in all of it.
 
 use std::io::{self, Write as _};
 
@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::options::{Color, Format};
 use crate::event::Problem;
 use crate::finding::{Findings, Severity, Style};
+use crate::secret::{redact, redact_value};
 
 /// Red and bold: errors.
 pub const RED: Ansi = AnsiColor::Red.on_default().bold();
@@ -50,7 +51,7 @@ impl Terminal {
     /// When it cannot be written, for example since the reader has gone.
     pub fn data(&self, text: &str) -> io::Result<()> {
         let mut out = anstream::stdout().lock();
-        out.write_all(text.as_bytes())?;
+        out.write_all(redact(text).as_bytes())?;
         out.flush()
     }
 
@@ -59,14 +60,14 @@ impl Terminal {
     /// # Errors
     /// As [`Self::data`].
     pub fn json(&self, value: &impl Serialize) -> io::Result<()> {
-        let text = serde_json::to_string_pretty(value)?;
+        let text = serde_json::to_string_pretty(&redact_value(serde_json::to_value(value)?))?;
         self.data(&format!("{text}\n"))
     }
 
     /// Writes to stderr. That nobody reads it is no error.
     pub fn note(&self, text: &str) {
         let mut err = anstream::stderr().lock();
-        let _unread = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+        let _unread = err.write_all(redact(text).as_bytes()).and_then(|()| err.flush());
     }
 
     /// Shows findings: as a JSON document on stdout, or as text on stderr with their count.
@@ -95,12 +96,11 @@ impl Terminal {
 
     /// Shows why the program ends: on stderr, or as a JSON document on stdout.
     pub fn problem(&self, problem: &Problem) {
-        let problem = problem.clone().redacted();
         if self.format == Format::Json {
             let _unread = self.json(&serde_json::json!({ "ok": false, "error": problem }));
             return;
         }
-        let hint = problem.hint.map(|h| format!("\n{CYAN}hint:{CYAN:#} {h}\n")).unwrap_or_default();
+        let hint = problem.hint.as_ref().map(|h| format!("\n{CYAN}hint:{CYAN:#} {h}\n")).unwrap_or_default();
         self.note(&format!("{RED}error:{RED:#} {}\n{hint}", problem.message));
     }
 }

@@ -10,6 +10,7 @@ pub mod host;
 pub mod http;
 pub mod kube;
 mod real;
+pub mod secrets;
 pub mod tls;
 pub mod vault;
 

@@ -27,7 +27,7 @@ use crate::event::{Kind, Mode, Outcome, Outputs, Problem, UnitRef, seconds};
 use crate::graph::{Graph, Node, Unit};
 use crate::journal::{JournalError, Memory, NOW, SavedUnit};
 use crate::plan::{Catalog, Part, Plan, Role};
-use crate::secret::MASK;
+use crate::secret::redact;
 
 /// What the tasks tell the dispatcher.
 pub(super) struct Told {
@@ -82,6 +82,8 @@ type Batch = Vec<(NodeIndex, Box<Job>)>;
 impl State {
     pub(super) fn new(engine: super::Engine, notes: mpsc::UnboundedSender<Told>) -> Self {
         let graph = engine.graph;
+        let steps = engine.plan.phases.iter().flat_map(|phase| &phase.steps);
+        let sensitive = steps.filter(|step| step.sensitive).map(|step| step.id.value.clone()).collect();
         Self {
             waiting: graph.nodes().map(|(i, _)| (i, graph.needs(i))).collect(),
             ready: graph.nodes().filter(|(i, _)| graph.needs(*i) == 0).map(|(i, _)| i).collect(),
@@ -97,7 +99,7 @@ impl State {
             options: engine.options,
             faults: engine.faults,
             agreed: engine.agreed.map(|plan| plan.units.into_iter().map(|unit| (unit.unit.clone(), unit)).collect()),
-            emitter: Emitter::new(engine.journal, engine.readers),
+            emitter: Emitter::new(engine.journal, engine.readers, sensitive),
             notes,
             marks: HashMap::new(),
             running: HashMap::new(),
@@ -358,15 +360,13 @@ impl State {
             Part::OnFailure if matches!(outcome, Outcome::Cancelled { .. }) => {}
             Part::OnFailure => self.undid(unit, &reference, well)?,
         }
-        let sensitive = step.sensitive;
-        let hide = |text: String| if sensitive && !text.is_empty() { MASK.to_owned() } else { text };
         self.emitter.emit(Kind::UnitFinished {
             unit: reference.clone(),
             outcome: finished.outcome,
             definition: finished.definition,
-            diff: if sensitive { finished.diff.masked() } else { finished.diff },
-            outputs: if sensitive { masked(&finished.outputs) } else { finished.outputs },
-            output: hide(finished.output),
+            diff: finished.diff,
+            outputs: finished.outputs,
+            output: finished.output,
             elapsed: seconds(finished.elapsed),
         })?;
         self.ending.push(reference);
@@ -409,11 +409,9 @@ impl Finished {
     }
 }
 
-fn masked(outputs: &Outputs) -> Outputs {
-    outputs.keys().map(|name| (name.clone(), MASK.into())).collect()
-}
-
+/// Secrets are masked before the text is cut: a part of one would not be known for it.
 fn last_lines(text: &str, count: usize) -> String {
+    let text = redact(text);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }

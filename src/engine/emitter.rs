@@ -1,10 +1,12 @@
 //! The one way out for events: numbered, redacted, journaled, then sent to the readers.
 
+use std::collections::HashSet;
+
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::event::{Event, Kind, Outcome, Outputs, Source, VERSION};
+use crate::event::{Event, Kind, Outcome, Outputs, Problem, Source, UnitRef, VERSION};
 use crate::journal::{Journal, JournalError};
-use crate::secret::redact;
+use crate::secret::{MASK, redact, redact_value};
 
 /// Numbers events, writes them to the journal and, once they are durable there, hands them to the readers.
 pub struct Emitter {
@@ -13,12 +15,13 @@ pub struct Emitter {
     readers: UnboundedSender<Event>,
     /// Events that are not told yet, since they are not on disk.
     held: Vec<Event>,
+    sensitive: HashSet<String>,
 }
 
 impl Emitter {
-    /// Previews have no journal.
-    pub fn new(journal: Option<Journal>, readers: UnboundedSender<Event>) -> Self {
-        Self { seq: 0, journal, readers, held: Vec::new() }
+    /// Previews have no journal. Of `sensitive` steps, by id, nothing is told that they said.
+    pub fn new(journal: Option<Journal>, readers: UnboundedSender<Event>, sensitive: HashSet<String>) -> Self {
+        Self { seq: 0, journal, readers, held: Vec::new(), sensitive }
     }
 
     /// Sends an event on its way; durable and told after [`Emitter::commit`]. Progress is not journaled.
@@ -59,18 +62,38 @@ impl Emitter {
     }
 
     fn event(&mut self, kind: Kind) -> Event {
-        let event = Event { v: VERSION, seq: self.seq, at: jiff::Timestamp::now(), kind: redacted(kind) };
+        let sensitive = unit(&kind).is_some_and(|unit| self.sensitive.contains(&unit.step));
+        let kind = redacted(if sensitive { hidden(kind) } else { kind });
+        let event = Event { v: VERSION, seq: self.seq, at: jiff::Timestamp::now(), kind };
         self.seq += 1;
         event
     }
 }
 
+/// The unit that an event is about.
+fn unit(kind: &Kind) -> Option<&UnitRef> {
+    match kind {
+        Kind::Remembered { unit, .. }
+        | Kind::Dropped { unit, .. }
+        | Kind::UnitStarted { unit, .. }
+        | Kind::Progress { unit, .. }
+        | Kind::UnitRetried { unit, .. }
+        | Kind::UnitFinished { unit, .. } => Some(unit),
+        Kind::Notified { .. }
+        | Kind::Undone { .. }
+        | Kind::RunStarted { .. }
+        | Kind::RunFinished { .. }
+        | Kind::Unknown => None,
+    }
+}
+
+/// Everything that a step, a host or an API may have said. Names of runs, phases, steps and hosts stay: they come from the
+/// project's files, and a resumed run finds its units by them.
 fn redacted(kind: Kind) -> Kind {
     match kind {
-        Kind::Progress { unit, message } => Kind::Progress { unit, message: redact(&message).into_owned() },
-        Kind::Dropped { unit, why } => Kind::Dropped { unit, why: redact(&why).into_owned() },
+        Kind::Progress { unit, message } => Kind::Progress { unit, message: one(message) },
         Kind::UnitRetried { unit, attempt, message, delay } => {
-            Kind::UnitRetried { unit, attempt, message: redact(&message).into_owned(), delay }
+            Kind::UnitRetried { unit, attempt, message: one(message), delay }
         }
         Kind::UnitFinished { unit, outcome, definition, diff, outputs, output, elapsed } => Kind::UnitFinished {
             unit,
@@ -78,41 +101,178 @@ fn redacted(kind: Kind) -> Kind {
             definition,
             diff: diff.redacted(),
             outputs: redacted_outputs(outputs),
-            output: redact(&output).into_owned(),
+            output: one(output),
             elapsed,
         },
+        Kind::Remembered { unit, definition, standing, outputs, done, touched } => {
+            Kind::Remembered { unit, definition, standing, outputs: redacted_outputs(outputs), done, touched }
+        }
+        Kind::Dropped { unit, why } => Kind::Dropped { unit, why: one(why) },
+        Kind::UnitStarted { unit, definition, attempt, why } => {
+            Kind::UnitStarted { unit, definition, attempt, why: why.map(one) }
+        }
         Kind::RunStarted { run, plan, mode, units, resumed_from, source } => {
             Kind::RunStarted { run, plan, mode, units, resumed_from, source: source.map(redacted_source) }
+        }
+        Kind::Notified { .. } | Kind::Undone { .. } | Kind::RunFinished { .. } | Kind::Unknown => kind,
+    }
+}
+
+fn redacted_source(source: Source) -> Source {
+    Source { arguments: source.arguments.into_iter().map(one).collect(), ..source }
+}
+
+fn redacted_outcome(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Same { seen } => Outcome::Same { seen: one(seen) },
+        Outcome::Waits { seen } => Outcome::Waits { seen: one(seen) },
+        Outcome::Skipped { why } => Outcome::Skipped { why: one(why) },
+        Outcome::Pending { needs } => Outcome::Pending { needs: one(needs) },
+        Outcome::Cancelled { needs } => Outcome::Cancelled { needs: one(needs) },
+        Outcome::Failed(problem) => Outcome::Failed(problem.redacted()),
+        Outcome::Unknown(problem) => Outcome::Unknown(problem.redacted()),
+        Outcome::Changed | Outcome::Kept => outcome,
+    }
+}
+
+/// All that a step marked `sensitive` says, masked whole. Why it could not even be reached, or was not started, is none of
+/// its words.
+fn hidden(kind: Kind) -> Kind {
+    match kind {
+        Kind::Progress { unit, .. } => Kind::Progress { unit, message: MASK.to_owned() },
+        Kind::UnitRetried { unit, attempt, delay, .. } => {
+            Kind::UnitRetried { unit, attempt, message: MASK.to_owned(), delay }
+        }
+        Kind::UnitFinished { unit, outcome, definition, diff, outputs, output, elapsed } => Kind::UnitFinished {
+            unit,
+            outcome: hidden_outcome(outcome),
+            definition,
+            diff: diff.masked(),
+            outputs: hidden_outputs(outputs),
+            output: hide(output),
+            elapsed,
+        },
+        Kind::Remembered { unit, definition, standing, outputs, done, touched } => {
+            Kind::Remembered { unit, definition, standing, outputs: hidden_outputs(outputs), done, touched }
         }
         other => other,
     }
 }
 
-fn redacted_source(mut source: Source) -> Source {
-    source.arguments.iter_mut().for_each(|argument| *argument = redact(argument).into_owned());
-    source
-}
-
-fn redacted_outcome(outcome: Outcome) -> Outcome {
-    let one = |s: String| redact(&s).into_owned();
+fn hidden_outcome(outcome: Outcome) -> Outcome {
+    let problem = |problem: Problem| {
+        if problem.unreachable {
+            return problem;
+        }
+        let hint = "the step is `sensitive`: without that for one run, it would be told what went wrong";
+        Problem::new(hide(problem.message)).hint(hint)
+    };
     match outcome {
-        Outcome::Same { seen } => Outcome::Same { seen: one(seen) },
-        Outcome::Waits { seen } => Outcome::Waits { seen: one(seen) },
-        Outcome::Failed(problem) => Outcome::Failed(problem.redacted()),
-        Outcome::Unknown(problem) => Outcome::Unknown(problem.redacted()),
+        Outcome::Same { seen } => Outcome::Same { seen: hide(seen) },
+        Outcome::Waits { seen } => Outcome::Waits { seen: hide(seen) },
+        Outcome::Failed(of) => Outcome::Failed(problem(of)),
+        Outcome::Unknown(of) => Outcome::Unknown(problem(of)),
         other => other,
     }
 }
 
 fn redacted_outputs(outputs: Outputs) -> Outputs {
-    fn walk(value: serde_json::Value) -> serde_json::Value {
-        use serde_json::Value;
-        match value {
-            Value::String(s) => Value::String(redact(&s).into_owned()),
-            Value::Array(items) => Value::Array(items.into_iter().map(walk).collect()),
-            Value::Object(map) => Value::Object(map.into_iter().map(|(k, v)| (k, walk(v))).collect()),
-            other => other,
+    outputs.into_iter().map(|(name, value)| (one(name), redact_value(value))).collect()
+}
+
+fn hidden_outputs(outputs: Outputs) -> Outputs {
+    outputs.into_iter().map(|(name, _)| (name, MASK.into())).collect()
+}
+
+fn one(text: String) -> String {
+    redact(&text).into_owned()
+}
+
+fn hide(text: String) -> String {
+    if text.is_empty() { text } else { MASK.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::diff::Diff;
+    use crate::event::{Mode, Summary, UnitRef};
+    use crate::secret::register;
+
+    const POISON: &str = "poison-of-the-emitter";
+
+    fn finished(outcome: Outcome) -> Kind {
+        Kind::UnitFinished {
+            unit: UnitRef { phase: "p".into(), step: "s".into(), host: None },
+            outcome,
+            definition: None,
+            diff: Diff::field(POISON, Some(POISON.into()), Some(POISON.into())),
+            outputs: serde_json::from_value(json!({ POISON: [{ POISON: POISON }] })).unwrap(),
+            output: POISON.into(),
+            elapsed: 0.0,
         }
     }
-    outputs.into_iter().map(|(name, value)| (name, walk(value))).collect()
+
+    /// One of each kind, with the poison wherever something was said.
+    fn all() -> Vec<Kind> {
+        let text = || format!("said {POISON}");
+        let problem = || Problem::new(text()).hint(text());
+        let unit = || UnitRef { phase: "p".into(), step: "s".into(), host: None };
+        let outcomes = [
+            Outcome::Same { seen: text() },
+            Outcome::Changed,
+            Outcome::Kept,
+            Outcome::Skipped { why: text() },
+            Outcome::Waits { seen: text() },
+            Outcome::Pending { needs: text() },
+            Outcome::Failed(problem()),
+            Outcome::Unknown(problem()),
+            Outcome::Cancelled { needs: text() },
+        ];
+        let mut all: Vec<Kind> = outcomes.into_iter().map(finished).collect();
+        all.push(Kind::Progress { unit: unit(), message: text() });
+        all.push(Kind::UnitRetried { unit: unit(), attempt: 1, message: text(), delay: 0.0 });
+        let (summary, mode) = (Summary::default(), Mode::Run);
+        let (handlers_left, stuck) = (Vec::new(), Vec::new());
+        all.push(Kind::RunFinished { summary, ok: true, interrupted: false, elapsed: 0.0, handlers_left, stuck });
+        let source = Some(Source { arguments: vec![text()], ..Source::default() });
+        all.push(Kind::RunStarted { run: "r".into(), plan: "p".into(), mode, units: 1, resumed_from: None, source });
+        all.push(Kind::Dropped { unit: unit(), why: text() });
+        all
+    }
+
+    #[test]
+    fn no_event_says_a_secret() {
+        register(POISON);
+        for kind in all() {
+            let said = serde_json::to_string(&redacted(kind)).unwrap();
+            assert!(!said.contains("poison"), "{said}");
+        }
+    }
+
+    #[test]
+    fn of_a_sensitive_step_nothing_is_told_that_it_said() {
+        for kind in all() {
+            let told = hidden(kind);
+            let json = serde_json::to_string(&told).unwrap();
+            let why_not = ["skipped", "pending", "cancelled"].iter().any(|o| json.contains(&format!("\"{o}\"")));
+            let paths = json.matches(POISON).count();
+            // What changes is named, and which outputs there are; never their values.
+            let allowed = match told {
+                Kind::UnitFinished { .. } => 2 + usize::from(why_not),
+                // Of the run and the plan, not of the step.
+                Kind::RunStarted { .. } | Kind::Dropped { .. } => 1,
+                _ => 0,
+            };
+            assert!(paths <= allowed, "{json}");
+        }
+    }
+
+    #[test]
+    fn that_nobody_could_be_reached_is_told_of_a_sensitive_step_too() {
+        let away = Problem { unreachable: true, ..Problem::new("pi-1 does not answer") };
+        assert_eq!(hidden_outcome(Outcome::Failed(away.clone())), Outcome::Failed(away));
+    }
 }

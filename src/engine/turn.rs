@@ -7,7 +7,6 @@ use petgraph::graph::NodeIndex;
 
 use super::dispatcher::{Finished, State, Told};
 use super::executor::Job;
-use super::values;
 use crate::actions::{Boxed, OnInterrupt};
 use crate::connect::Target;
 use crate::event::{Mode, Outcome, Problem, UnitRef};
@@ -108,7 +107,7 @@ impl State {
             let parameter = error.pointer.trim_start_matches('/').replace('/', ".");
             Outcome::Failed(prefixed(&parameter, Problem::new(error.message)))
         })?;
-        Ok((action, values::definition(step, &params, host)))
+        Ok((action, self.values.definition(step, &params, host)))
     }
 
     fn decided(

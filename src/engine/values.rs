@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value, json};
 
-use crate::digest;
 use crate::event::{Outputs, Problem};
 use crate::inventory::Host;
+use crate::journal::DefinitionKey;
 use crate::plan::{Catalog, FileKind, Kind, Scope, Step, template_name};
 use crate::template::{Context, Names, TemplateError, Templates, is_template};
 
@@ -17,6 +17,7 @@ pub struct Values {
     files: HashMap<&'static str, FileParams>,
     /// By the step's template name.
     outputs: HashMap<String, StepOutputs>,
+    key: DefinitionKey,
 }
 
 #[derive(Default)]
@@ -29,7 +30,13 @@ impl Values {
     /// The values of a plan before its first step.
     pub fn new(templates: Templates, scope: Scope, catalog: &dyn Catalog) -> Self {
         let files = catalog.kinds().into_iter().map(|kind| (kind.name, FileParams::of(kind))).collect();
-        Self { templates, scope, files, outputs: HashMap::new() }
+        Self { templates, scope, files, outputs: HashMap::new(), key: DefinitionKey::default() }
+    }
+
+    /// With the key of the hashes that an earlier run left; else they are of use in this run only.
+    #[must_use]
+    pub fn with_key(self, key: DefinitionKey) -> Self {
+        Self { key, ..self }
     }
 
     /// Remembers the outputs of a step that ended well.
@@ -73,6 +80,17 @@ impl Values {
         let mut params = self.templates.render_value(&raw, &context).map_err(|e| problem(&e))?;
         self.read_files(&mut params, &step.action.value, &context)?;
         Ok(params)
+    }
+
+    /// Hash of all that makes a step what it is: its action, rendered parameters, host and rights.
+    pub fn definition(&self, step: &Step, params: &Value, host: Option<&Host>) -> String {
+        let text = json!({
+            "action": step.action.value,
+            "params": params,
+            "host": host.map(|h| [&h.name, &h.address]),
+            "become": step.r#become,
+        });
+        self.key.hash(&text.to_string())
     }
 
     fn read_files(&self, params: &mut Value, action: &str, context: &Context) -> Result<(), Problem> {
@@ -124,18 +142,6 @@ impl StepOutputs {
         }
         Value::Object(all)
     }
-}
-
-/// Hash of all that makes a step what it is: its action, rendered parameters, host and rights.
-pub fn definition(step: &Step, params: &Value, host: Option<&Host>) -> String {
-    let text = json!({
-        "action": step.action.value,
-        "params": params,
-        "host": host.map(|h| [&h.name, &h.address]),
-        "become": step.r#become,
-    })
-    .to_string();
-    digest::sha256(text.as_bytes())[..32].to_owned()
 }
 
 fn step_names(names: &Names) -> BTreeSet<String> {

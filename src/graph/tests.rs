@@ -35,6 +35,7 @@ pub fn plan(phases: Vec<(&str, &[&str], Vec<Step>)>) -> Plan {
         name: at("test".to_owned()),
         description: None,
         vars: Vec::new(),
+        secrets: Vec::new(),
         phases: phases
             .into_iter()
             .map(|(name, needs, steps)| Phase {

@@ -9,6 +9,7 @@ mod paths;
 mod pattern;
 mod range;
 mod schema;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -18,6 +19,7 @@ pub use find::find;
 pub use pattern::PatternError;
 pub use range::expand_range;
 pub use schema::schema;
+pub use secrets::{Origin, SecretEntry, SecretKeys, read_secrets};
 pub use token::Token;
 pub use types::{Connection, Host, Inventory, Kube, Ssh, Vault};
 

@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use super::paths::{expand, home};
 use super::range::{MOST, expand_range};
-use super::{Connection, Host, Inventory, Kube, Ssh, Token, Vault, groups, root};
+use super::{Connection, Host, Inventory, Kube, Ssh, Token, Vault, groups, read_secrets, root};
 use crate::document::{Item, Node, Reader, Table};
 use crate::finding::{Findings, Source, Span, Spanned, did_you_mean};
 use crate::template::is_variable_name;
 
-pub(super) const TOP: &[&str] = &["hosts", "groups", "vars", "ssh", "kube", "vault", "helm"];
+pub(super) const TOP: &[&str] = &["hosts", "groups", "vars", "secrets", "ssh", "kube", "vault", "helm"];
 pub(super) const HOST: &[&str] = &["address", "user", "port", "connection", "vars"];
 pub(super) const SSH: &[&str] = &["config", "connect_timeout"];
 pub(super) const KUBE: &[&str] = &["kubeconfig", "context", "lease_namespace"];
@@ -63,6 +63,7 @@ fn read(reader: Reader, mut top: Table) -> Result<Inventory, Findings> {
     }
     let table = draft.reader.table(&mut top, "groups");
     groups::read(&mut draft, table);
+    draft.inventory.secrets = read_secrets(&mut draft.reader, &mut top, &draft.root);
     draft.endpoints(&mut top);
     draft.reader.no_more(top, "an inventory", TOP);
     draft.reader.findings.or(draft.inventory).map(|(inventory, _)| inventory)
@@ -176,7 +177,7 @@ impl Draft {
                 vars.insert(key.value, node.plain());
             } else {
                 let message = format!("`{}` cannot be the name of a variable", key.value);
-                let help = "letters, digits and `_`; not host, hosts, groups, steps or plan".to_owned();
+                let help = "letters, digits and `_`; not host, hosts, groups, steps, secrets or plan".to_owned();
                 self.reader.error("bad-name", &key.span, message, Some(help));
             }
         }

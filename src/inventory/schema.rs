@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
+use super::SecretKeys;
+
 macro_rules! documented {
     ($($(#[$doc:meta])* struct $name:ident { $($(#[$about:meta])* $field:ident: $type:ty,)* })*) => {
         $(
@@ -26,6 +28,8 @@ documented! {
         groups: BTreeMap<String, GroupKeys>,
         /// Variables of every plan that runs here; they override the plan's own.
         vars: BTreeMap<String, Value>,
+        /// Secrets by name, used as `{{ secrets.NAME }}`; they come before the plan's of the same names.
+        secrets: BTreeMap<String, SecretKeys>,
         /// How ssh connects.
         ssh: SshKeys,
         /// Which cluster.
@@ -120,7 +124,7 @@ pub fn schema() -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{groups, parse};
+    use super::super::{groups, parse, secrets};
     use super::*;
 
     #[test]
@@ -135,6 +139,7 @@ mod tests {
             ("KubeKeys", parse::KUBE),
             ("VaultKeys", parse::VAULT),
             ("HelmKeys", parse::HELM),
+            ("SecretKeys", secrets::SECRET),
         ] {
             assert_eq!(keys(&schema["$defs"][table]), known, "{table}");
         }

@@ -4,7 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::paths::home;
-use crate::secret::Secret;
+use crate::secret::{Secret, environment};
+
+/// Where Vault's own command looks first.
+const STANDARD: &str = "VAULT_TOKEN";
 
 /// Where a token comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +22,15 @@ pub enum Token {
 }
 
 impl Token {
+    /// The environment variable that it is in, or may be.
+    pub fn variable(&self) -> Option<&str> {
+        match self {
+            Self::Standard => Some(STANDARD),
+            Self::Env(name) => Some(name),
+            Self::File(_) => None,
+        }
+    }
+
     /// Reads it; anew each time, since others may renew it.
     ///
     /// # Errors
@@ -27,7 +39,7 @@ impl Token {
         let text = match self {
             Self::File(path) => from_file(path)?,
             Self::Env(name) => from_env(name)?,
-            Self::Standard => match from_env("VAULT_TOKEN") {
+            Self::Standard => match from_env(STANDARD) {
                 Ok(text) => text,
                 Err(why) => {
                     let home = home().ok_or_else(|| why.clone())?;
@@ -56,7 +68,7 @@ fn from_file(path: &Path) -> Result<String, String> {
 }
 
 fn from_env(name: &str) -> Result<String, String> {
-    match std::env::var(name) {
+    match environment::var(name) {
         Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
         Ok(_) => Err(format!("${name} is empty")),
         Err(_) => Err(format!("${name} is not set")),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::Token;
 use super::parse::Places;
 use super::range::expand_range;
+use super::{SecretEntry, Token};
 use crate::finding::{Source, Span};
 
 /// An inventory file.
@@ -23,6 +23,8 @@ pub struct Inventory {
     pub groups: Vec<(String, Vec<String>)>,
     /// `[vars]`: override the plan's.
     pub vars: Map<String, Value>,
+    /// `[secrets.*]`: come before the plan's of the same names.
+    pub secrets: Vec<SecretEntry>,
     /// `[ssh]`.
     pub ssh: Ssh,
     /// `[kube]`.

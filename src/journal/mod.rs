@@ -5,6 +5,7 @@
 
 mod disk;
 mod file;
+mod key;
 mod legal;
 mod lock;
 mod memory;
@@ -16,6 +17,7 @@ mod testing;
 
 pub use disk::Disk;
 pub use file::{Journal, JournalError, parse, read};
+pub use key::DefinitionKey;
 pub use lock::{Lock, LockError};
 pub use memory::{Memory, Recorded};
 pub use resume::{Case, Decision, NOW, Why, decide};

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Journal, JournalError, read};
+use super::{DefinitionKey, Journal, JournalError, read};
 use crate::digest;
 use crate::event::{Event, Kind, Source, Summary};
 
@@ -87,6 +87,14 @@ impl Store {
         let newest = self.journals().last().and_then(|p| time_of(&p.file_stem()?.to_string_lossy()));
         let after = newest.and_then(|time| time.checked_add(jiff::SignedDuration::from_millis(1)).ok());
         id_at(jiff::Timestamp::now().max(after.unwrap_or(jiff::Timestamp::MIN)))
+    }
+
+    /// The key of the hashes of definitions in its journals and saved plans.
+    ///
+    /// # Errors
+    /// When its file cannot be made or read.
+    pub fn key(&self) -> Result<DefinitionKey, JournalError> {
+        DefinitionKey::keep(&self.folder)
     }
 
     /// A new journal for the run of that id.

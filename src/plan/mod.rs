@@ -9,6 +9,7 @@ mod params;
 mod parse;
 mod schema;
 mod scope;
+mod secrets;
 mod step;
 #[cfg(test)]
 mod testing;
@@ -20,4 +21,5 @@ pub use check::check;
 pub use params::{FileKind, Param};
 pub use schema::schema;
 pub use scope::{Scope, ScopeError};
+pub use secrets::{References, secrets, used_secrets};
 pub use types::{Part, Phase, Plan, Retry, Step, template_name};

@@ -7,10 +7,11 @@ use super::step::step;
 use super::{Part, Phase, Plan};
 use crate::document::{Item, Node, Reader, Table, project_root};
 use crate::finding::{Findings, Source, Span, Spanned, listed};
+use crate::inventory::read_secrets;
 use crate::template::{RESERVED, is_variable_name};
 
 /// Keys at the top of a plan.
-pub(super) const TOP: &[&str] = &["plan", "vars", "phase"];
+pub(super) const TOP: &[&str] = &["plan", "vars", "secrets", "phase"];
 /// Keys of `[plan]`.
 pub(super) const PLAN: &[&str] = &["name", "description"];
 /// Keys of `[phase.NAME]`.
@@ -71,17 +72,19 @@ fn read(mut reader: Reader, mut top: Table) -> (Plan, Findings) {
     let vars = vars.entries.into_iter().filter(|(key, _)| is_variable(&mut reader, key)).collect::<Vec<_>>();
     let vars = vars.into_iter().map(|(key, node)| (key, Spanned::new(node.plain(), node.span))).collect();
 
+    let root = project_root(&reader.source.path, "plans");
+    let secrets = read_secrets(&mut reader, &mut top, &root);
     let phases = phases(&mut reader, &mut top);
     misplaced(&mut reader, &mut top);
     reader.no_more(top, "a plan", TOP);
 
-    let root = project_root(&reader.source.path, "plans");
     let plan = Plan {
         source: reader.source.clone(),
         root,
         name: name.unwrap_or_else(|| Spanned::new(String::new(), 0..0)),
         description,
         vars,
+        secrets,
         phases,
     };
     (plan, reader.findings)
@@ -303,7 +306,7 @@ id = "x"
           · ─────
         5 │ my-var = 2
           ╰────
-         help: `host`, `hosts`, `groups`, `steps`, `plan` have a meaning of their own
+         help: `host`, `hosts`, `groups`, `steps`, `secrets`, `plan` have a meaning of their own
 
          × `my-var` is not a variable name that templates can use
           ╭─[plans/a.toml:5:1]

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 use super::{Catalog, Part};
+use crate::inventory::SecretKeys;
 
 /// Deepest nesting of definitions that is followed; a schema that refers to itself ends there.
 const DEEPEST: usize = 8;
@@ -20,6 +21,9 @@ struct PlanFile {
     /// Variables, used as `{{ name }}`; the inventory and `--var` override them.
     #[serde(default)]
     vars: BTreeMap<String, Value>,
+    /// Secrets by name, used as `{{ secrets.NAME }}`; the inventory's of the same names come first.
+    #[serde(default)]
+    secrets: BTreeMap<String, SecretKeys>,
     /// The phases by name: the nodes of the graph.
     phase: BTreeMap<String, PhaseKeys>,
 }

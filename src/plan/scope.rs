@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::Plan;
+use super::{Plan, secrets};
 use crate::inventory::{Host, Inventory};
 use crate::template::{Context, Resolution, Templates, VariableError, resolve};
 
@@ -28,19 +28,33 @@ pub struct ScopeError {
 }
 
 impl Scope {
-    /// Resolves all variables. What can be resolved is in the scope, whatever else is wrong.
+    /// Resolves all variables, without a look at any secret: something else stands in the place of their values. What can
+    /// be resolved is in the scope, whatever else is wrong.
     pub fn new(
         plan: &Plan,
         inventory: &Inventory,
         overrides: &Map<String, Value>,
         templates: &Templates,
     ) -> (Self, Vec<ScopeError>) {
+        Self::with_secrets(plan, inventory, overrides, templates, &secrets::stand_ins(plan, inventory))
+    }
+
+    /// The same with the values of some secrets; what uses others is not defined.
+    pub fn with_secrets(
+        plan: &Plan,
+        inventory: &Inventory,
+        overrides: &Map<String, Value>,
+        templates: &Templates,
+        secrets: &Map<String, Value>,
+    ) -> (Self, Vec<ScopeError>) {
         let vars: Map<String, Value> =
             plan.vars.iter().map(|(name, value)| (name.value.clone(), value.value.clone())).collect();
         let groups: Map<String, Value> =
             inventory.groups.iter().map(|(name, members)| (name.clone(), json!(members))).collect();
-        let base =
-            Context::default().with("plan", &json!({ "name": plan.name.value })).with("groups", &Value::Object(groups));
+        let base = Context::default()
+            .with("plan", &json!({ "name": plan.name.value }))
+            .with("groups", &Value::Object(groups))
+            .with("secrets", &Value::Object(secrets.clone()));
         let mut errors = Vec::new();
         let mut take = |host: Option<&Host>, resolution: &Resolution| {
             let host = host.map(|h| h.name.clone());
@@ -81,6 +95,11 @@ impl Scope {
     /// For a step on that host; of one that the inventory does not have, the controller's.
     pub fn host(&self, name: &str) -> &Context {
         self.hosts.get(name).unwrap_or(&self.controller)
+    }
+
+    /// The controller's and all hosts'.
+    pub fn all(&self) -> impl Iterator<Item = &Context> {
+        std::iter::once(&self.controller).chain(self.hosts.values())
     }
 
     /// Whether a variable may differ between hosts.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{Catalog, Place, Source, Span, Spanned};
+use crate::inventory::SecretEntry;
 
 /// A plan file.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct Plan {
     pub description: Option<String>,
     /// `[vars]`, in file order; values may be templates of other variables.
     pub vars: Vec<(Spanned<String>, Spanned<Value>)>,
+    /// `[secrets.*]`; the inventory's of the same names come first.
+    pub secrets: Vec<SecretEntry>,
     /// `[phase.*]`, in file order.
     pub phases: Vec<Phase>,
 }

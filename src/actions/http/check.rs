@@ -13,6 +13,7 @@ use crate::connect::http::{Answer, Nothing};
 use crate::connect::{Done, Effect, Fact, Probe, http};
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Place, Role};
+use crate::secret::redact;
 
 /// A URL answers with this status and text. Asked again until it does or the step's timeout ends.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
@@ -246,6 +247,7 @@ impl Action for Check {
 
 /// The start of a body, on one line.
 fn excerpt(body: &str) -> String {
+    let body = redact(body);
     let line = body.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(120) {
         _ if line.is_empty() => String::new(),

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::connect::kube::{Conflict, MANAGER, manifest};
 use crate::diff::{Delta, Diff};
+use crate::secret::redact;
 
 /// Metadata that the API keeps for itself.
 const KEPT_BY_API: &[&str] =
@@ -144,6 +145,8 @@ fn tells_apart(items: &[Value], key: &str) -> bool {
 
 fn short(value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    // Before it is cut: a part of a secret would not be known for one.
+    let text = redact(&text).into_owned();
     match text.char_indices().nth(200) {
         Some((cut, _)) => format!("{}…", &text[..cut]),
         None => text,

@@ -11,6 +11,7 @@ use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Place, Role};
+use crate::secret::{is_in, redact};
 
 /// Characters of output quoted in a message.
 const QUOTED: usize = 300;
@@ -112,6 +113,8 @@ fn both(stdout: &str, stderr: &str) -> String {
 
 /// The end of an output on one line.
 fn quoted(output: &str) -> String {
+    // Before it is cut: a part of a secret would not be known for one.
+    let output = redact(output);
     let line = output.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.is_empty() {
         return "no output".to_owned();
@@ -220,6 +223,14 @@ timeout = "1m"
         }
         if self.command.is_empty() {
             return error("/command", "the command is empty".to_owned());
+        }
+        for (pointer, words) in [("/command", &self.command), ("/unless", &self.unless)] {
+            if words.iter().any(|word| is_in(word)) {
+                return error(
+                    pointer,
+                    "it has a secret in it, which others could see: hand it over by `stdin`".to_owned(),
+                );
+            }
         }
         if !self.unless.is_empty() && !self.changes {
             return error("/unless", "unless goes with changes = true".to_owned());

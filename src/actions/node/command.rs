@@ -12,7 +12,7 @@ use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Place, Role};
-use crate::secret::redact;
+use crate::secret::is_in;
 
 /// Lines of output in an error.
 const LINES: usize = 20;
@@ -96,13 +96,13 @@ unless = "test $(wc -l < /proc/swaps) -le 1"
         if self.command.is_some() != self.argv.is_empty() {
             return refuse("command", "give either `command` or `argv`");
         }
-        let words = self.command.iter().chain(&self.argv);
-        if words.into_iter().any(|text| redact(text) != *text) {
-            let parameter = if self.command.is_some() { "command" } else { "argv" };
-            return refuse(
-                parameter,
-                "it has a secret in it, which others on the host could see: hand it over by `stdin`",
-            );
+        let scripts = [("command", &self.command), ("unless", &self.unless), ("only_if", &self.only_if)];
+        let words = scripts.into_iter().flat_map(|(name, script)| script.iter().map(move |text| (name, text)));
+        for (name, text) in words.chain(self.argv.iter().map(|word| ("argv", word))) {
+            if is_in(text) {
+                let message = "it has a secret in it, which others on the host could see: hand it over by `stdin`";
+                return refuse(name, message);
+            }
         }
         for (name, path) in [("creates", &self.creates), ("removes", &self.removes), ("cwd", &self.cwd)] {
             if let Some(path) = path {
@@ -240,7 +240,7 @@ impl Action for Command {
             return Verdict::Blocked(Problem::new("the host did not say how the command ended"));
         };
         match self.judge(done) {
-            Ok(()) => Verdict::Same { seen: done.stdout.text().lines().next().unwrap_or_default().to_owned() },
+            Ok(()) => Verdict::Same { seen: done.stdout.first_line() },
             Err(_) if self.wait => {
                 let said = if done.stderr.length > 0 { &done.stderr } else { &done.stdout };
                 Verdict::Wait { seen: format!("{} {}", status(done.exit), said.last_lines(1)).trim().to_owned() }

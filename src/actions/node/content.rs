@@ -4,6 +4,7 @@ use crate::actions::Verdict;
 use crate::connect::host::{self, Attributes, CONTENT_LIMIT, File, FileKind, WriteFile, sha256};
 use crate::diff::{Delta, Diff};
 use crate::event::Problem;
+use crate::secret::is_in;
 
 use super::effects::diff_attributes;
 
@@ -101,8 +102,11 @@ pub fn text_delta(path: &str, seen: Option<&File>, wanted: Option<&[u8]>) -> Del
     {
         return Delta::Text { label: path.to_owned(), before, after };
     }
-    let before = regular.map(|f| summary(f.size, f.sha256.as_deref().unwrap_or_default()));
-    let after = wanted.map(|bytes| summary(bytes.len() as u64, &sha256(bytes)));
+    // By its hash, a weak secret could be guessed.
+    let secret = wanted.is_some_and(|bytes| is_in(&String::from_utf8_lossy(bytes)));
+    let hash = |sha256: &str| if secret { String::new() } else { sha256.to_owned() };
+    let before = regular.map(|f| summary(f.size, &hash(f.sha256.as_deref().unwrap_or_default())));
+    let after = wanted.map(|bytes| summary(bytes.len() as u64, &hash(&sha256(bytes))));
     Delta::Field { path: format!("{path} content"), before, after, owner: None }
 }
 
@@ -112,6 +116,9 @@ fn text(bytes: &[u8]) -> Option<String> {
 }
 
 fn summary(size: u64, sha256: &str) -> String {
+    if sha256.is_empty() {
+        return format!("{size} bytes");
+    }
     format!("{size} bytes, sha256 {}…", &sha256[..sha256.len().min(12)])
 }
 

@@ -11,9 +11,13 @@ use tokio::process::{Child, Command};
 
 use crate::connect::{Call, ConnectError};
 use crate::inventory::Inventory;
+use crate::secret::{is_in, redact, redact_open};
 
 /// How long helm may take to note down that it was interrupted.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Bytes at the end of what helm says in which its last line is looked for.
+const SHOWN: usize = 4096;
 
 /// Lines of helm's complaints that are quoted.
 const QUOTED: usize = 12;
@@ -43,6 +47,10 @@ impl Program {
     /// [`ConnectError::Failed`] with helm's own complaint, [`ConnectError::Lost`] when it was ended at the deadline.
     pub async fn run(&self, arguments: &[String], stdin: &str, call: &Call) -> Result<String, ConnectError> {
         let verb = arguments.first().map_or("", String::as_str);
+        if let Some(shown) = arguments.iter().find(|word| is_in(word)) {
+            return Err(ConnectError::failed(format!("helm {verb} would get a secret as an argument: {shown}"))
+                .hint("everybody on this machine could see it there; values are handed over in another way"));
+        }
         let mut command = Command::new(&self.path);
         command.args(arguments).args(&self.flags).process_group(0).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -69,6 +77,8 @@ impl Program {
 
 /// The end of what helm complained of, without its warnings about the kubeconfig's mode.
 fn complaint(stderr: &str, code: Option<i32>) -> String {
+    // Before it is cut: a part of a secret would not be known for one.
+    let stderr = redact(stderr);
     let lines: Vec<&str> = stderr.lines().filter(|l| !l.trim().is_empty() && !l.starts_with("WARNING:")).collect();
     if lines.is_empty() {
         return code.map_or_else(|| "it was killed".to_owned(), |c| format!("exit status {c}, without a word"));
@@ -145,11 +155,11 @@ async fn lines(
     let Some(pipe) = pipe else { return Ok(all) };
     let mut lines = BufReader::new(pipe).lines();
     while let Some(line) = lines.next_line().await? {
-        if !line.starts_with("WARNING:") {
-            progress(line.clone());
-        }
         all.push_str(&line);
         all.push('\n');
+        if !line.starts_with("WARNING:") {
+            progress(redact_open(all.as_bytes(), SHOWN).lines().next_back().unwrap_or_default().to_owned());
+        }
     }
     Ok(all)
 }

@@ -16,6 +16,7 @@
 //! Knows the inventory; never plans or actions, never prints.
 
 mod effects;
+mod exposed;
 mod facts;
 mod frame;
 mod link;
@@ -64,8 +65,10 @@ impl Backend {
     /// Asks all questions in one round trip; a second one follows only when a file is too large to be read whole.
     ///
     /// # Errors
-    /// When the host cannot be reached or does not answer in time, or a question cannot be answered (no permission).
+    /// When the host cannot be reached or does not answer in time, a question cannot be answered (no permission), or a
+    /// secret would be seen by others there.
     pub async fn probe(&self, target: &Target, probes: &[Probe], call: &Call) -> Result<Vec<Fact>, ConnectError> {
+        exposed::check_probes(probes)?;
         let remote = self.remote(target);
         let mut facts = Vec::new();
         let asked = probes::Batch::new(probes);
@@ -81,8 +84,10 @@ impl Backend {
     /// Carries out one effect.
     ///
     /// # Errors
-    /// All but [`Effect::Run`] fail when the host says no; its exit status is in the result.
+    /// All but [`Effect::Run`] fail when the host says no; its exit status is in the result. Nothing is done that would
+    /// show a secret to others there.
     pub async fn perform(&self, target: &Target, effect: &Effect, call: &Call) -> Result<Done, ConnectError> {
+        exposed::check_effect(effect)?;
         let remote = self.remote(target);
         let mut done = remote.call(target.r#become, effects::request(effect), Purpose::Change, call).await?;
         let done = done.pop().ok_or_else(|| ConnectError::lost("the host gave no answer"))?;

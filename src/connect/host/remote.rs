@@ -18,7 +18,6 @@ use super::types::{Bytes, Done};
 use super::{ssh, text};
 use crate::connect::{Call, ConnectError};
 use crate::inventory::{Connection, Host, Ssh};
-use crate::secret::redact;
 
 /// Shells of one connection: sshd allows ten sessions, some are left for ending what is cancelled.
 const SHELLS: usize = 6;
@@ -128,7 +127,7 @@ impl Remote {
         let mode = if request.payload.is_some() { Mode::Lines } else { Mode::Program };
         let show = |line: String| {
             if request.live {
-                (call.progress)(redact(&line).into_owned());
+                (call.progress)(line);
             }
         };
         let mut repeated = false;

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use base64::Engine as _;
 use futures::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{sleep_until, timeout, timeout_at};
 
 use super::frame::{Frame, Splitter};
 use super::types::Done;
@@ -17,6 +17,9 @@ pub const LIBRARY: &str = include_str!("lib.sh");
 
 /// How long the errors of a shell are read that has ended.
 const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// How long after a line of a running command the next one may be shown.
+const BETWEEN_LINES: Duration = Duration::from_millis(100);
 
 /// The three streams of a shell, and whatever must live as long as they do.
 pub struct Streams {
@@ -209,23 +212,27 @@ impl Reply {
         let mut from_out = vec![0; 64 * 1024];
         let mut from_err = vec![0; 64 * 1024];
         let mut err_open = true;
+        // Which stream was read last since a line was shown, and when the next may be: masking each of a flood takes long.
+        let (mut unseen, mut next) = (None, Instant::now());
         while !(self.out.complete() && self.err.complete()) {
-            let splitter = tokio::select! {
+            tokio::select! {
                 read = stdout.read(&mut from_out), if !self.out.complete() => match read {
-                    Ok(count) if count > 0 => { self.out.push(&from_out[..count]); &self.out }
+                    Ok(count) if count > 0 => { self.out.push(&from_out[..count]); unseen = Some(true); }
                     _ => { self.drain(stderr).await; return false }
                 },
                 read = stderr.read(&mut from_err), if err_open && !self.err.complete() => match read {
-                    Ok(count) if count > 0 => { self.err.push(&from_err[..count]); &self.err }
-                    _ => { err_open = false; continue }
+                    Ok(count) if count > 0 => { self.err.push(&from_err[..count]); unseen = Some(false); }
+                    _ => err_open = false,
                 },
+                () = sleep_until(next), if unseen.is_some() => {
+                    let streams = if unseen.take() == Some(true) { [&self.out, &self.err] } else { [&self.err, &self.out] };
+                    let running = |stream: &&&Splitter| stream.accepted() && !stream.complete();
+                    if let Some(last) = streams.iter().filter(running).find_map(|stream| stream.last_line()) {
+                        line(last);
+                    }
+                    next = Instant::now() + BETWEEN_LINES;
+                }
                 else => return false,
-            };
-            if splitter.accepted()
-                && !splitter.complete()
-                && let Some(last) = splitter.last_line()
-            {
-                line(last);
             }
         }
         true

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::secret::Secret;
+use crate::secret::{Secret, redact};
 
 /// Files up to this many bytes are read whole; of larger ones only size and hash are told.
 pub const CONTENT_LIMIT: usize = 256 * 1024;
@@ -307,9 +307,15 @@ impl Output {
         String::from_utf8_lossy(&self.tail).trim_end_matches('\n').to_owned()
     }
 
-    /// The last lines, for messages.
+    /// The first line, likewise.
+    pub fn first_line(&self) -> String {
+        redact(&self.text()).lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// The last lines, for messages: secrets are masked, since a part of one would not be known for it.
     pub fn last_lines(&self, count: usize) -> String {
         let text = self.text();
+        let text = redact(&text);
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(count)..].join("\n")
     }

@@ -16,10 +16,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Catalog, Kind, Param, Phase, Plan, Scope, ScopeError, Step};
+use super::{Catalog, Kind, Param, Phase, Plan, References, Scope, ScopeError, Step};
 use crate::finding::{Finding, Findings, Span};
 use crate::inventory::{Host, Inventory};
-use crate::template::{Context, Templates};
+use crate::template::{Context, Templates, VariableError};
 
 /// What is wrong with a plan that is read, against an inventory and the actions that there are.
 pub fn check(plan: &Plan, inventory: &Inventory, catalog: &dyn Catalog, overrides: &Map<String, Value>) -> Findings {
@@ -30,10 +30,12 @@ pub fn check(plan: &Plan, inventory: &Inventory, catalog: &dyn Catalog, override
         inventory,
         catalog,
         overrides,
+        references: References::new(plan, inventory, overrides, &templates),
         templates,
         scope,
         params: HashMap::new(),
         used: BTreeSet::new(),
+        used_secrets: BTreeSet::new(),
         findings: Findings::new(),
     };
     checker.structure();
@@ -58,10 +60,13 @@ struct Checker<'a> {
     overrides: &'a Map<String, Value>,
     templates: Templates,
     scope: Scope,
+    references: References,
     /// The actions' parameters, by action.
     params: HashMap<&'static str, Arc<Vec<Param>>>,
     /// First parts of all names that templates use.
     used: BTreeSet<String>,
+    /// The secrets that templates use, also through variables.
+    used_secrets: BTreeSet<String>,
     findings: Findings,
 }
 
@@ -116,12 +121,15 @@ impl<'a> Checker<'a> {
     fn variables(&mut self, errors: &[ScopeError]) {
         for error in errors {
             let name = error.error.variable();
+            if self.only_a_secret_can_tell(&error.error) {
+                continue;
+            }
             let known = |what: &str| self.scope.controller().names_at(what);
             let mut message = error.error.to_string();
             if let Some(host) = &error.host {
                 message = format!("{message} (on {host})");
             }
-            let help = templates::variable_help(&error.error, &known(""));
+            let help = templates::variable_help(&error.error, known);
             let finding = Finding::error("bad-variable", message).maybe_help(help);
             let place = if self.overrides.contains_key(name) {
                 None
@@ -137,7 +145,14 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Variables of the plan that nothing uses.
+    /// Whether a variable fails on what stands in the place of a secret: a filter that takes the secret itself.
+    fn only_a_secret_can_tell(&self, error: &VariableError) -> bool {
+        let VariableError::Template { name, error } = error else { return false };
+        let names = self.templates.names_in_value(&Value::String(format!("{{{{ {name} }}}}")));
+        templates::fails(error) && !self.references.secrets_of(&names).is_empty()
+    }
+
+    /// Variables and secrets of the plan that nothing uses.
     fn unused(&mut self) {
         let plan = self.plan;
         for (_, value) in &plan.vars {
@@ -153,10 +168,17 @@ impl<'a> Checker<'a> {
                 self.warn("unused-variable", &name.span, message, None);
             }
         }
+        for entry in &plan.secrets {
+            if !self.used_secrets.contains(&entry.name.value) {
+                let message = format!("secret `{}` is not used", entry.name.value);
+                self.warn("unused-secret", &entry.name.span, message, None);
+            }
+        }
     }
 
     fn use_names_of(&mut self, value: &Value) {
         let names = self.templates.names_in_value(value);
+        self.used_secrets.extend(self.references.secrets_of(&names));
         self.used.extend(names.iter().filter_map(|n| n.split('.').next()).map(str::to_owned));
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::templates::{collect, fails};
 use super::{Checker, Known};
 use crate::finding::{Finding, Span, did_you_mean, listed};
+use crate::plan::secrets::without_secrets;
 use crate::plan::step::STEP;
 use crate::plan::{Kind, Param, ParamError, Step};
 use crate::template::Context;
@@ -84,6 +85,7 @@ impl Checker<'_> {
         for (host, context) in contexts {
             let mut rendered = Map::new();
             let mut open: BTreeSet<String> = open.iter().cloned().collect();
+            let mut secret = Map::new();
             for ((key, raw), rendering) in known.step.params.iter().zip(&kinds) {
                 let value = match (rendering, same.get(key)) {
                     (Rendering::Later, _) => {
@@ -94,6 +96,11 @@ impl Checker<'_> {
                     _ => self.templates.render_value(raw, &context),
                 };
                 match value {
+                    Ok(value) if *rendering == Rendering::Secret => {
+                        open.insert(key.clone());
+                        secret.insert(key.clone(), value);
+                    }
+                    Err(_) if *rendering == Rendering::Secret => drop(open.insert(key.clone())),
                     Ok(value) => {
                         if *rendering == Rendering::Same && !same.contains_key(key) {
                             same.insert(key.clone(), value.clone());
@@ -111,6 +118,12 @@ impl Checker<'_> {
             }
             if !seen.insert(Value::Object(rendered.clone()).to_string()) {
                 continue;
+            }
+            for error in shown_secrets(kind, params, &rendered, &secret, &open) {
+                if said.insert((error.pointer.clone(), error.message.clone())) {
+                    let span = known.step.place(&error.pointer);
+                    self.error("bad-parameter", &span, explain(&error, params, &rendered), None);
+                }
             }
             for error in refusals(kind, params, rendered.clone(), open) {
                 let message = explain(&error, params, &rendered);
@@ -148,6 +161,8 @@ impl Checker<'_> {
         let roots: Vec<&str> = names.iter().filter_map(|n| n.split('.').next()).collect();
         if roots.contains(&"steps") {
             Rendering::Later
+        } else if !self.references.secrets_of(&names).is_empty() {
+            Rendering::Secret
         } else if roots.into_iter().any(|root| root == "host" || self.scope.differs(root)) {
             Rendering::PerHost
         } else {
@@ -161,6 +176,8 @@ impl Checker<'_> {
 enum Rendering {
     /// Only when other steps have run.
     Later,
+    /// Only when secrets have been read.
+    Secret,
     /// Now; it is the same on all hosts.
     Same,
     /// Now; it may differ between hosts.
@@ -202,6 +219,28 @@ fn refusals(
         open.insert(key);
     }
     refused
+}
+
+/// What the action refuses since there is a secret in it, and would take without. All else that it says of such a
+/// parameter is about the value, which is not known.
+fn shown_secrets(
+    kind: &Kind,
+    params: &[Param],
+    values: &Map<String, Value>,
+    secret: &Map<String, Value>,
+    open: &BTreeSet<String>,
+) -> Vec<ParamError> {
+    let mut filled = values.clone();
+    for param in params.iter().filter(|p| open.contains(&p.name)) {
+        filled.insert(param.name.clone(), param.sample());
+    }
+    let refused = |key: &String, value: &Value| {
+        let with = Map::from_iter(filled.clone().into_iter().chain([(key.clone(), value.clone())]));
+        let error = (kind.validate)(&Value::Object(with.clone())).err().filter(|e| key_of(&e.pointer) == key)?;
+        let without = (kind.validate)(&Value::Object(without_secrets(&with))).err();
+        (without.as_ref() != Some(&error)).then_some(error)
+    };
+    secret.iter().filter_map(|(key, value)| refused(key, value)).collect()
 }
 
 fn key_of(pointer: &str) -> &str {

@@ -78,10 +78,16 @@ impl Checker<'_> {
         before: &Before,
     ) {
         self.used.extend(names.iter().filter_map(|n| n.split('.').next()).map(str::to_owned));
+        self.used_secrets.extend(self.references.secrets_of(names));
+        if names.iter().any(|n| n == "secrets") {
+            let message = "`secrets` is not used with a name, so nobody can tell which one must be read".to_owned();
+            let help = Some("write secrets.NAME".to_owned());
+            self.push(place, Wrong { code: "bad-secret", name: "secrets".into(), message, help });
+        }
         for wrong in self.wrong_outputs(names, owner, steps, before) {
             self.push(place, wrong);
         }
-        for name in names.unguarded().filter(|n| *n != "steps" && !n.starts_with("steps.")) {
+        for name in names.unguarded().filter(|n| !["steps", "secrets"].contains(n) && !n.starts_with("steps.")) {
             if let Some(wrong) = self.wrong_name(name, contexts) {
                 self.push(place, wrong);
             }
@@ -111,6 +117,11 @@ impl Checker<'_> {
         if host.is_none() && self.scope.is_per_host(root) {
             let message = format!("variable `{root}` uses `host`, which a step without `hosts` does not have");
             return wrong(message, None);
+        }
+        if let Some(secret) = name.strip_prefix("secrets.") {
+            let message = format!("no secret is named `{secret}`");
+            let help = secret_help(secret, &context.names_at("secrets"));
+            return Some(Wrong { code: "unknown-secret", name: name.to_owned(), message, help: Some(help) });
         }
         let mut message = format!("`{name}` is not defined");
         if lacking.len() < contexts.len() {
@@ -207,7 +218,8 @@ impl Checker<'_> {
                     // What a template sets, the templates that it includes see too.
                     let names = names.without(|name| assigns(&around, name.split('.').next().unwrap_or_default()));
                     self.names(&names, &place, owner, contexts, steps, before);
-                    let later = names.iter().any(|n| n.starts_with("steps"));
+                    let later =
+                        names.iter().any(|n| n.starts_with("steps")) || !self.references.secrets_of(&names).is_empty();
                     if let (true, false, Some((_, context))) = (seen.len() == 1, later, contexts.first())
                         && let Err(error) = self.templates.render(&path, &text, context)
                         && error.name == path
@@ -300,7 +312,7 @@ fn assigns(text: &str, name: &str) -> bool {
 }
 
 /// What to do about a variable that cannot be resolved.
-pub(super) fn variable_help(error: &VariableError, known: &[String]) -> Option<String> {
+pub(super) fn variable_help(error: &VariableError, known: impl Fn(&str) -> Vec<String>) -> Option<String> {
     match error {
         VariableError::Cycle(_) => Some("an arrow reads \"refers to\"; give one of them a value of its own".into()),
         VariableError::Template { error, .. } => {
@@ -308,7 +320,17 @@ pub(super) fn variable_help(error: &VariableError, known: &[String]) -> Option<S
             if undefined.split('.').next() == Some("steps") {
                 return Some("variables are resolved before any step runs; use the output in the step itself".into());
             }
-            did_you_mean(undefined, known.iter().map(String::as_str))
+            if let Some(secret) = undefined.strip_prefix("secrets.") {
+                return Some(secret_help(secret, &known("secrets")));
+            }
+            did_you_mean(undefined, known("").iter().map(String::as_str))
         }
     }
+}
+
+fn secret_help(name: &str, known: &[String]) -> String {
+    let near = did_you_mean(name, known.iter().map(String::as_str));
+    near.unwrap_or_else(|| {
+        format!("add [secrets.{name}] to the plan or the inventory, with where its value comes from")
+    })
 }

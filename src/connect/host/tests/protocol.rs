@@ -105,7 +105,9 @@ async fn floods_on_both_streams_neither_hang_nor_fill_memory() {
         let done = exchange(&mut shell, &[foreign(flood, None), foreign("echo next", None)]).await;
         for (output, length) in [(&done[0].stdout, 5_000_000), (&done[0].stderr, 1_500_000)] {
             let hash = sha256(&vec![0; length]);
-            assert_eq!((output.length, output.tail.len(), &output.sha256), (length as u64, KEPT, &hash));
+            assert_eq!((output.length, &output.sha256), (length as u64, &hash));
+            // Secrets of other tests may reach across the cut.
+            assert!((KEPT / 2..=KEPT).contains(&output.tail.len()), "{}", output.tail.len());
         }
         assert_eq!(done[1].stdout.text(), "next");
     })

@@ -18,7 +18,7 @@ fn seen(text: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_secret_on_standard_input_is_seen_by_nobody() {
-    for size in [1, 10_000] {
+    for size in [1, 2_000] {
         let poison = format!("poison-{}-{size}", super::super::frame::nonce());
         let secret = crate::secret::Secret::new(poison.repeat(size));
         let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,120 @@
+//! Which secrets a plan may use, and which its templates do, directly or through variables. Reads none.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::{Catalog, FileKind, Phase, Plan, Scope, Step};
+use crate::inventory::{Inventory, SecretEntry};
+use crate::template::{Names, Templates, is_template};
+
+/// The secrets by name: the inventory's, and the plan's that it does not have.
+pub fn secrets<'a>(plan: &'a Plan, inventory: &'a Inventory) -> BTreeMap<&'a str, &'a SecretEntry> {
+    plan.secrets.iter().chain(&inventory.secrets).map(|entry| (entry.name.value.as_str(), entry)).collect()
+}
+
+/// What the checks see in the place of a secret's value. The redactor knows it, so rules about secrets hold for it.
+const STAND_IN: &str = "stand-in-for-secret-";
+
+/// The secrets, each with something else in the place of its value.
+pub(super) fn stand_ins(plan: &Plan, inventory: &Inventory) -> Map<String, Value> {
+    let stand_in = |name: &str| {
+        let text = format!("{STAND_IN}{name}");
+        crate::secret::register(&text);
+        (name.to_owned(), text.into())
+    };
+    secrets(plan, inventory).into_keys().map(stand_in).collect()
+}
+
+/// The same values as if no secret were in them.
+pub(super) fn without_secrets(values: &Map<String, Value>) -> Map<String, Value> {
+    let text = Value::Object(values.clone()).to_string().replace(STAND_IN, "stand-in-for-nobody-");
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(map)) => map,
+        _ => values.clone(),
+    }
+}
+
+/// What the variables refer to.
+pub struct References {
+    variables: BTreeMap<String, Names>,
+    of_hosts: BTreeSet<String>,
+}
+
+impl References {
+    /// Of all variables, as far as they are not hidden by others.
+    pub fn new(plan: &Plan, inventory: &Inventory, overrides: &Map<String, Value>, templates: &Templates) -> Self {
+        let plan = plan.vars.iter().map(|(name, value)| (&name.value, &value.value));
+        let shared: BTreeMap<&String, &Value> = plan.chain(&inventory.vars).collect();
+        let of_hosts = inventory.hosts.iter().flat_map(|h| &h.vars);
+        let all = shared.into_iter().chain(of_hosts.clone()).filter(|(name, _)| !overrides.contains_key(*name));
+        let mut variables: BTreeMap<String, Names> = BTreeMap::new();
+        for (name, value) in all.chain(overrides) {
+            variables.entry(name.clone()).or_default().extend(templates.names_in_value(value));
+        }
+        Self { variables, of_hosts: of_hosts.map(|(name, _)| name.clone()).collect() }
+    }
+
+    /// The names of the secrets that a template with these names uses.
+    pub fn secrets_of(&self, names: &Names) -> BTreeSet<String> {
+        let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        let mut todo: Vec<&str> = names.iter().collect();
+        while let Some(name) = todo.pop() {
+            let (head, rest) = name.split_once('.').unwrap_or((name, ""));
+            let next = rest.split('.').next().unwrap_or_default();
+            match head {
+                "secrets" => drop(found.insert(next.to_owned())),
+                // `host.url` is a variable of the host; of `hosts['pi-1'].url` the names say no more than `hosts`.
+                "host" if !next.is_empty() => todo.push(next),
+                "host" | "hosts" if seen.insert("hosts") => todo.extend(self.of_hosts.iter().map(String::as_str)),
+                variable => {
+                    if let Some(names) = self.variables.get(variable).filter(|_| seen.insert(variable)) {
+                        todo.extend(names.iter());
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+/// The names of the secrets that some phases and steps use: in expressions, parameters and template files. `scope` has to
+/// have something for every variable that a path of a template file depends on.
+pub fn used_secrets<'p>(
+    phases: impl IntoIterator<Item = &'p Phase>,
+    steps: impl IntoIterator<Item = &'p Step>,
+    references: &References,
+    catalog: &dyn Catalog,
+    scope: &Scope,
+    templates: &Templates,
+) -> BTreeSet<String> {
+    let mut names = Names::default();
+    let mut whens: Vec<_> = phases.into_iter().filter_map(|phase| phase.when.as_ref()).collect();
+    for step in steps {
+        whens.extend(&step.when);
+        names.extend(templates.names_in_value(&Value::Object(step.params.clone())));
+        let kind = catalog.kind(&step.action.value);
+        let files = kind.into_iter().flat_map(|k| k.params()).filter(|p| p.file == Some(FileKind::Template));
+        for path in files.filter_map(|p| step.params.get(&p.name)).flat_map(|value| paths(value, scope, templates)) {
+            names.extend(templates.names_in_file(&path).unwrap_or_default());
+        }
+    }
+    for when in whens {
+        names.extend(templates.names_in_expression(&when.value).unwrap_or_default());
+    }
+    references.secrets_of(&names)
+}
+
+/// The paths that a parameter names, on any host.
+fn paths(value: &Value, scope: &Scope, templates: &Templates) -> BTreeSet<String> {
+    match value {
+        Value::String(text) if is_template(text) => {
+            let rendered = scope.all().filter_map(|context| templates.render_value(value, context).ok());
+            rendered.filter_map(|path| path.as_str().map(str::to_owned)).collect()
+        }
+        Value::String(path) => BTreeSet::from([path.clone()]),
+        Value::Array(items) => items.iter().flat_map(|item| paths(item, scope, templates)).collect(),
+        Value::Object(map) => map.values().flat_map(|item| paths(item, scope, templates)).collect(),
+        _ => BTreeSet::new(),
+    }
+}

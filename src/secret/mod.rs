@@ -1,0 +1,92 @@
+//! Secrets by type, and the one redactor that stands before every sink.
+//!
+//! Knows nothing else of the crate. A [`Secret`] cannot be printed, compared in logs or serialised; its value is
+//! registered with the redactor when it is made, so that a copy of it inside a command's output, an error text or an
+//! API answer is masked as well: as it is, in base64, hex, URL-encoded, escaped, wrapped into lines, and any of these
+//! inside of another. The redactor does not list encodings of a secret; it looks through those of the text ([`views`]).
+
+pub mod environment;
+mod known;
+mod views;
+
+use std::borrow::Cow;
+use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use known::Known;
+
+/// What stands in the place of a secret.
+pub const MASK: &str = "‹secret›";
+
+/// Values shorter than this many bytes are not searched for: masking every "a" would make a run unreadable.
+pub const SHORTEST: usize = 6;
+
+static KNOWN: LazyLock<RwLock<Known>> = LazyLock::new(RwLock::default);
+
+fn known() -> RwLockReadGuard<'static, Known> {
+    KNOWN.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A value that no sink may print: no `Debug`, `Display` or `Serialize`.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// Takes the value and registers it with the redactor.
+    pub fn new(value: impl Into<String>) -> Self {
+        let value = value.into();
+        register(&value);
+        Self(SecretString::from(value))
+    }
+
+    /// The value itself: for the wire, never for a message.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+/// Makes the redactor mask `value` from now on, and each line of it by itself.
+pub fn register(value: &str) {
+    if !known().has(value) {
+        KNOWN.write().unwrap_or_else(PoisonError::into_inner).add(value);
+    }
+}
+
+/// `text` with every registered secret masked. Linear in the length of the text, whatever the number of secrets.
+pub fn redact(text: &str) -> Cow<'_, str> {
+    known().redact(text)
+}
+
+/// Whether some registered secret is in a text.
+pub fn is_in(text: &str) -> bool {
+    known().is_in(text)
+}
+
+/// A value with every registered secret in its strings, numbers and keys masked.
+pub fn redact_value(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(redact(&text).into_owned()),
+        Value::Number(number) if is_in(&number.to_string()) => MASK.into(),
+        Value::Array(items) => items.into_iter().map(redact_value).collect(),
+        Value::Object(map) => {
+            Value::Object(map.into_iter().map(|(key, v)| (redact(&key).into_owned(), redact_value(v))).collect())
+        }
+        other => other,
+    }
+}
+
+/// About the last `keep` bytes of what is still being printed, masked: also what may be the beginning of a secret whose
+/// rest has not arrived yet, and the rest of one whose beginning is left out.
+pub fn redact_open(text: &[u8], keep: usize) -> String {
+    known().redact_open(text, keep)
+}
+
+/// Where a text may begin that lost what stood before it: no secret reaches across.
+pub fn safe_start(text: &[u8]) -> usize {
+    known().safe_start(text)
+}
+
+#[cfg(test)]
+mod tests;

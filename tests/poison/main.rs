@@ -1,0 +1,147 @@
+//! Unique values go as secrets through every feature, and are then looked for everywhere. The real program each time.
+//!
+//! A new feature is an entry of [`FEATURES`], a new way to call the program one of [`CALLS`], a new place where something
+//! may stay one of `places`.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test says what it skips and fails by panic")]
+
+#[path = "../vault/bao.rs"]
+mod bao;
+mod poison;
+mod project;
+mod sshd;
+
+use std::fs;
+
+use poison::Search;
+use project::Project;
+use rollout::secret::MASK;
+use sshd::Sshd;
+
+/// Steps that have secrets in them, by name. `all` has all of them, `DIR` is the project's folder, `key` one of many lines.
+const FEATURES: &[(&str, &str)] = &[
+    ("file", "action = 'node.file'\npath = 'DIR/wanted/file'\ncontent = '{{ all }}'\nmode = '0600'"),
+    (
+        "template",
+        "action = 'node.template'\npath = 'DIR/wanted/template'\ntemplate = 'templates/conf.j2'\nmode = '0600'",
+    ),
+    ("large", "action = 'node.template'\npath = 'DIR/wanted/large'\ntemplate = 'templates/large.j2'\nmode = '0600'"),
+    ("echo", "action = 'node.command'\nstdin = '{{ all }}'\ncommand = 'cat'"),
+    ("use", "action = 'node.command'\nstdin = '{{ steps.echo.stdout }}'\ncommand = 'cat >&2'"),
+    ("base64", "action = 'node.command'\nstdin = 'a{{ all }}z'\ncommand = 'base64'"),
+    ("base64-in-parts", "action = 'node.command'\nstdin = '{{ key }}'\ncommand = 'base64 -w 20; exit 1'"),
+    ("base64url", "action = 'node.command'\nstdin = 'ab{{ all }}'\ncommand = 'base64 -w 0 | tr +/ -_; exit 1'"),
+    ("hex", "action = 'node.command'\nstdin = '{{ all }}'\ncommand = 'od -An -v -tx1 | tr -d \" \"; exit 1'"),
+    ("fail", "action = 'node.command'\nstdin = '{{ all }}'\ncommand = 'cat >&2; exit 3'"),
+    ("fail-late", "action = 'node.command'\nstdin = '{{ key }}'\ncommand = 'cat; seq 15; exit 3'"),
+    ("check", "action = 'node.command'\nstdin = '{{ all }}'\ncommand = 'cat'\nchanges = false"),
+    ("check-fails", "action = 'node.command'\nstdin = '{{ all }}'\ncommand = 'base64; exit 1'\nchanges = false"),
+    (
+        "wait",
+        "action = 'node.command'\nstdin = '{{ all }}'\ncommand = 'cat; exit 1'\nchanges = false\nwait = true\ntimeout = '5s'",
+    ),
+    ("retry", "action = 'node.command'\nstdin = '{{ all }}'\ncommand = 'cat; exit 1'\nretry = 1\nretry_delay = '10ms'"),
+    ("late", "action = 'node.command'\nstdin = '{{ all }}'\ncommand = 'cat; sleep 60'\ntimeout = '5s'"),
+    ("argument", "action = 'node.directory'\npath = 'DIR/wanted/{{ secrets.file }}'"),
+    ("filter", "action = 'node.file'\npath = 'DIR/wanted/no'\ncontent = '{{ secrets.file | from_json }}'"),
+    ("when", "action = 'node.file'\npath = 'DIR/wanted/no'\ncontent = ''\nwhen = \"secrets.file == 'x'\""),
+    ("made", "action = 'node.command'\ncommand = 'cat DIR/made'\nsensitive = true"),
+    (
+        "made-fails",
+        "action = 'node.command'\ncommand = 'cat DIR/made >&2; exit 1'\nsensitive = true\nretry = 1\nretry_delay = '10ms'",
+    ),
+    (
+        "http",
+        "action = 'http.check'\nurl = 'ECHO'\nbody = '{{ all }}'\nheaders = { x = '{{ secrets.file | b64encode }}' }\nrequest_timeout = '5s'\ntimeout = '2s'",
+    ),
+    // Prints the first part of a secret, waits for the test to have looked around, and prints the rest.
+    (
+        "gate",
+        "action = 'node.command'\nstdin = '{{ all }}'\n\
+         command = 'v=$(cat); printf %s \"$v\" | head -c 25; touch DIR/begun; until test -e DIR/go; do sleep 0.05; done; \
+         printf %s \"$v\" | tail -c +26'",
+    ),
+];
+
+/// Ways to call the program with the plan. A step of a run waits at the gate.
+const CALLS: &[&[&str]] = &[
+    &["check"],
+    &["plan"],
+    &["plan", "--diff", "full", "--output", "json"],
+    &["run", "--diff", "full", "--output", "json"],
+    &["run", "--diff", "full"],
+    &["run", "--fresh", "--color", "always"],
+];
+
+/// The same without a plan.
+const QUERIES: &[&[&str]] =
+    &[&["runs"], &["runs", "--output", "json"], &["show", "--diff", "full"], &["show", "--output", "json"]];
+
+fn goes_nowhere_but_where_it_is_wanted(project: &Project, further_places: &[std::path::PathBuf]) {
+    let search = Search::new(&project.values());
+    let mut found = Vec::new();
+    for (log, args) in ["off", "trace"].into_iter().flat_map(|log| CALLS.iter().map(move |call| (log, call))) {
+        let (output, seen) = project.call(args, log, || search.find_in_processes());
+        let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+        let text = String::from_utf8_lossy(&said);
+        // Some steps fail on purpose; that a machine is too slow for one of their deadlines has a code of its own.
+        let codes: &[i32] = if args[0] == "check" { &[0] } else { &[1, 4] };
+        assert!(output.status.code().is_some_and(|code| codes.contains(&code)), "{args:?}: {text}");
+        // Else the search would find nothing since there was nothing.
+        assert!(args[0] == "check" || text.contains(MASK), "{args:?}: {text}");
+        found.extend(seen.into_iter().chain(search.find(&said).iter().map(|name| format!("{args:?} said {name}"))));
+    }
+    for args in QUERIES {
+        let output = project.query(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        found.extend(search.find(&output.stdout).iter().map(|name| format!("{args:?} said {name}")));
+    }
+    let all = project.all();
+    for wanted in ["file", "template", "large"] {
+        let content = fs::read_to_string(project.path("wanted").join(wanted)).unwrap();
+        assert!(content.contains(&all), "{wanted} has no secret in it");
+        assert_eq!(project.mode(&format!("wanted/{wanted}")), 0o600);
+    }
+    let left: Vec<_> = fs::read_dir(project.path("wanted")).unwrap().flatten().map(|e| e.file_name()).collect();
+    assert_eq!(left.len(), 3, "{left:?}");
+
+    let wanted = [project.path("wanted"), project.path("kept")];
+    let left_out: Vec<_> = wanted.iter().map(std::path::PathBuf::as_path).collect();
+    let mut places = vec![(project.path(""), 5), (std::env::temp_dir(), 1), ("/run".into(), 2)];
+    places.extend(further_places.iter().map(|place| (place.clone(), 1)));
+    found.extend(places.iter().flat_map(|(place, depth)| search.find_in(place, *depth, &left_out)));
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_on_a_host_over_ssh() {
+    let (sshd, bao) = (Sshd::start(), bao::Bao::start().await);
+    let project = Project::new(FEATURES, &sshd.inventory(), bao.as_ref()).await;
+    goes_nowhere_but_where_it_is_wanted(&project, &[sshd.log()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_on_this_machine() {
+    let bao = bao::Bao::start().await;
+    let project = Project::new(FEATURES, "[hosts.target]\nconnection = \"local\"\n", bao.as_ref()).await;
+    goes_nowhere_but_where_it_is_wanted(&project, &[]);
+}
+
+/// Runs in a process of its own, which is this test's own program.
+#[test]
+fn a_panic_says_no_secret() {
+    if let Ok(value) = std::env::var("POISON_OF_A_PANIC") {
+        rollout::cli::log::start();
+        rollout::secret::register(&value);
+        let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &value);
+        panic!("unexpected {value}, {encoded}");
+    }
+    let value = poison::value("panic");
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_panic_says_no_secret", "--nocapture"])
+        .env("POISON_OF_A_PANIC", &value)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains(&format!("unexpected {MASK}, {MASK}")), "{said}");
+    assert_eq!(Search::new(&[("panic", &value)]).find(&output.stderr), Vec::<&str>::new());
+}
