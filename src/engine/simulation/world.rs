@@ -353,12 +353,11 @@ impl World for SimWorld {
         let host = target.host.as_ref().map(|h| h.name.clone());
         let unit: Key = (body.text("unit").unwrap_or_default().to_owned(), host.clone());
         let place = (host.clone(), path.clone());
+        if self.state().session().life.is_over() {
+            return forever().await;
+        }
         let (fate, pause, sent) = {
             let mut state = self.state();
-            if state.session().life.is_over() {
-                drop(state);
-                return forever().await;
-            }
             state.judge(&unit, target);
             if state.is_away(host.as_ref()) {
                 return Err(ConnectError::unreachable("nobody answers"));
@@ -373,37 +372,45 @@ impl World for SimWorld {
         if let Some(pause) = pause {
             tokio::time::sleep(pause).await;
         }
+        match self.carry_out(fate, place, sent) {
+            Some(result) => result,
+            None => forever().await,
+        }
+    }
+}
+
+impl SimWorld {
+    /// What becomes of an effect; `None`: no answer ever comes.
+    fn carry_out(&self, fate: Fate, place: Place, sent: Sent) -> Option<Result<Done, ConnectError>> {
         let mut state = self.state();
         if state.session().life.is_over() {
-            drop(state);
-            return forever().await;
+            return None;
         }
         state.pass();
         match fate {
             Fate::Works => {
                 let changed = state.take(&place, &sent.value);
                 state.sent.push(Sent { took: true, changed, ..sent });
-                Ok(Done::Vault(vault::Done::Written(Data::default())))
+                Some(Ok(Done::Vault(vault::Done::Written(Data::default()))))
             }
             Fate::Refused => {
                 state.stats.count("refused");
-                Err(ConnectError::failed("refused"))
+                Some(Err(ConnectError::failed("refused")))
             }
             Fate::Lost(lost) => {
                 state.stats.count("lost");
                 state.lose(lost, place, sent);
-                Err(ConnectError::lost("the connection broke"))
+                Some(Err(ConnectError::lost("the connection broke")))
             }
             Fate::Hangs => {
                 state.stats.count("hung");
-                drop(state);
-                forever().await
+                None
             }
             Fate::Dies(lost) => {
+                let whereabouts = format!("in an effect of {:?} ({lost:?})", sent.unit);
                 state.lose(lost, place, sent);
-                state.session().life.end(format!("in an effect of {unit:?} ({lost:?})"));
-                drop(state);
-                forever().await
+                state.session().life.end(whereabouts);
+                None
             }
         }
     }

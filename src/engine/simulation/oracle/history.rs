@@ -243,7 +243,7 @@ fn around(ran: &Ran, unit: &Key) -> Vec<Key> {
     let mut units = below(ran, unit);
     if let Some(phase) = ran.model.phases.iter().find(|p| p.steps.iter().any(|s| s.id == unit.0)) {
         let ids = ran.order.before(&unit.0);
-        let near = phase.steps.iter().filter(|s| s.part == Part::Handler || ids.contains(&s.id));
+        let near = phase.steps.iter().filter(|s| s.part != Part::Step || ids.contains(&s.id));
         units.extend(near.flat_map(|s| ran.order.places(&s.id).iter().map(|h| (s.id.clone(), h.clone()))));
     }
     units
