@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::dispatcher::State;
-use crate::event::{Kind, Mode, Standing, UnitRef};
-use crate::journal::JournalError;
+use crate::event::{Kind, Mode, UnitRef};
+use crate::journal::{JournalError, Recorded};
 use crate::plan::Part;
 
 impl State {
@@ -16,8 +16,8 @@ impl State {
         }
         let mut dropped = Vec::new();
         for (unit, why) in self.no_longer_there() {
-            // Should it come back, it must still be known that it was cut off.
-            if self.memory.get(&unit).is_none_or(|r| r.standing != Standing::Unknown) {
+            // Should it come back, it must still be known that it was cut off, or has yet to tell what it changed.
+            if !self.memory.get(&unit).is_some_and(Recorded::unsettled) {
                 self.memory.forget(&unit);
             }
             dropped.push(Kind::Dropped { unit, why });

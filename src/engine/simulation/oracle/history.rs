@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Asked, Ran, key};
-use crate::engine::simulation::model::Act;
+use crate::engine::simulation::model::{Act, Step};
 use crate::engine::simulation::order::Key;
 use crate::event::{Kind, Outcome};
 use crate::plan::Part;
@@ -12,7 +12,7 @@ use crate::secret::MASK;
 
 #[derive(Debug)]
 enum Item {
-    Start(Key, String),
+    Start(Key),
     /// Ran to an end, or a person said that it had.
     End(Key, String, End),
     Undone(Key),
@@ -87,7 +87,7 @@ impl History {
 
     pub fn take(&mut self, _index: usize, kind: &Kind, asked: &Asked) {
         match kind {
-            Kind::UnitStarted { unit, definition, .. } => self.push(Item::Start(key(unit), definition.clone())),
+            Kind::UnitStarted { unit, .. } => self.push(Item::Start(key(unit))),
             Kind::UnitFinished { unit, outcome, definition: Some(definition), outputs, .. } => {
                 let masked = outputs.values().any(|v| v.as_str().is_some_and(|v| v.contains(MASK)));
                 let end = match outcome {
@@ -113,7 +113,7 @@ impl History {
     }
 
     fn push(&mut self, item: Item) {
-        if let Item::Start(unit, _) | Item::End(unit, ..) | Item::Undone(unit) = &item {
+        if let Item::Start(unit) | Item::End(unit, ..) | Item::Undone(unit) = &item {
             self.places.entry(unit.clone()).or_default().push(self.items.len());
         }
         self.items.push(item);
@@ -133,7 +133,7 @@ impl History {
                     continue;
                 }
                 Item::Fresh => return Last::Nothing,
-                Item::Start(of, _) if of == unit => Last::CutOff,
+                Item::Start(of) if of == unit => Last::CutOff,
                 Item::Undone(of) if of == unit => Last::Undone,
                 Item::End(of, definition, end) if of == unit => match end {
                     End::Same | End::Said => Last::Well(n, definition.clone(), false),
@@ -198,7 +198,8 @@ impl History {
         if before != definition {
             return Err(format!("{unit:?} is kept, but its definition changed"));
         }
-        if masked && !step.act.unguarded() {
+        let read = |s: &Step| matches!(&s.act, Act::Set { reads: Some(reads), .. } if reads.step == unit.0);
+        if masked && ran.model.steps().any(|(_, s)| read(s)) {
             return Err(format!("{unit:?} is kept, but its outputs are not on record"));
         }
         for below in below(ran, unit) {
