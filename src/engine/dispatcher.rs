@@ -23,9 +23,9 @@ use super::{Options, Report};
 use crate::actions::{Registry, Thing};
 use crate::connect::World;
 use crate::diff::Diff;
-use crate::event::{Kind, Mode, Outcome, Outputs, Problem, UnitRef, seconds};
+use crate::event::{Kind, Mode, Outcome, Outputs, Problem, Standing, UnitRef, seconds};
 use crate::graph::{Graph, Node, Unit};
-use crate::journal::{JournalError, Memory, NOW, SavedUnit};
+use crate::journal::{JournalError, Memory, NOW, Recorded, SavedUnit};
 use crate::plan::{Catalog, Part, Plan, Role};
 use crate::secret::MASK;
 
@@ -326,7 +326,8 @@ impl State {
             self.report.unreachable |= problem.unreachable;
         }
         let before = self.memory.get(&reference).filter(|_| role == Role::Change);
-        let (touched, unsettled) = (before.and_then(|r| r.touched), before.is_some_and(|r| r.unsettled()));
+        let (touched, unsettled) = (before.and_then(|r| r.touched), before.is_some_and(Recorded::unsettled));
+        let undone = before.is_some_and(|r| r.standing == Standing::Undone);
         let ran = finished.definition.is_some();
         let mark = self.marks.entry(node).or_default();
         if well {
@@ -354,7 +355,9 @@ impl State {
             }
         }
         let changed = *outcome == Outcome::Changed;
-        if self.mode == Mode::Run && (changed || finished.acted || ran && touched.is_some()) {
+        // What an earlier run did counts too, even where this one did not come to the unit.
+        let did = touched.is_some() && (ran || !undone);
+        if self.mode == Mode::Run && (changed || finished.acted || did) {
             self.touched.insert(reference.clone());
         }
         // Who was cut off before it could tell tells now, even when nothing is left to change.

@@ -309,7 +309,7 @@ pub fn past(journals: &[Vec<u8>], fresh: bool) -> Result<(Memory, Option<String>
         }
         let memory = Memory::of(&events);
         let memory = match ended_well(&events) {
-            _ if fresh => memory.handlers_only(),
+            _ if fresh => memory.fresh(),
             true => memory.open_ends(),
             false => memory,
         };

@@ -85,7 +85,7 @@ impl History {
         }
     }
 
-    pub fn take(&mut self, _index: usize, kind: &Kind, asked: &Asked) {
+    pub fn take(&mut self, kind: &Kind, asked: &Asked) {
         match kind {
             Kind::UnitStarted { unit, .. } => self.push(Item::Start(key(unit))),
             Kind::UnitFinished { unit, outcome, definition: Some(definition), outputs, .. } => {
@@ -173,7 +173,21 @@ impl History {
         open.is_some()
     }
 
+    /// Whether what a unit did in this chain of runs, since one of them ended well, is neither undone nor forgotten.
+    pub fn stands(&self, unit: &Key) -> bool {
+        let ends = |item: &Item| match item {
+            Item::Over | Item::Fresh => true,
+            Item::Gone(units) => units.contains(unit),
+            Item::Undone(of) => of == unit,
+            _ => false,
+        };
+        self.touched_after(unit, self.items.iter().rposition(ends).unwrap_or_default())
+    }
+
     /// Judges what the engine made of what was on record, at an event that is not taken in yet.
+    ///
+    /// # Errors
+    /// The unit that was kept or done again without a right to.
     pub fn judge(&self, ran: &Ran, index: usize) -> Result<(), String> {
         match &ran.events[index].kind {
             Kind::UnitFinished { unit, outcome: Outcome::Kept, definition, .. } => {
@@ -181,7 +195,7 @@ impl History {
                 let said = ran.asked.done.contains(&unit);
                 if said { Ok(()) } else { self.may_keep(ran, &unit, definition.as_deref().unwrap_or_default()) }
             }
-            Kind::UnitStarted { unit, definition, .. } => self.has_cause(ran, index, &key(unit), definition),
+            Kind::UnitStarted { unit, definition, .. } => self.has_cause(ran, &key(unit), definition),
             _ => Ok(()),
         }
     }
@@ -211,7 +225,7 @@ impl History {
     }
 
     /// What leaves no trace is done again only if there is a reason.
-    fn has_cause(&self, ran: &Ran, index: usize, unit: &Key, definition: &str) -> Result<(), String> {
+    fn has_cause(&self, ran: &Ran, unit: &Key, definition: &str) -> Result<(), String> {
         let Some(step) = ran.step(unit).filter(|s| s.part == Part::Step) else { return Ok(()) };
         let Act::Do { rerun, .. } = &step.act else { return Ok(()) };
         if ran.asked.rerun.contains(unit) {
@@ -224,7 +238,6 @@ impl History {
                 before != definition || around(ran, unit).iter().any(|u| self.touched_after(u, done))
             }
         };
-        let _ = index;
         match fine {
             true => Ok(()),
             false => Err(format!("{unit:?} is done again without a reason: {:?}", self.last(unit))),
@@ -236,6 +249,8 @@ impl History {
 fn below(ran: &Ran, unit: &Key) -> Vec<Key> {
     let mut units = ran.order.units_inside(unit);
     units.extend(ran.order.units_outside(unit));
+    // What only looks cannot touch anything.
+    units.retain(|unit| ran.step(unit).is_some_and(|s| !s.act.only_looks()));
     units
 }
 

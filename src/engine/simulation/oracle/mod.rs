@@ -46,11 +46,6 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Whether it is the whole plan.
-    pub fn is_all(&self) -> bool {
-        self.limit.is_none() && self.only.is_empty() && self.skip.is_empty() && self.tags.is_empty()
-    }
-
     pub fn leaves_out(&self, phase: &str) -> bool {
         !self.only.is_empty() && !self.only.iter().any(|p| p == phase) || self.skip.iter().any(|p| p == phase)
     }
@@ -74,7 +69,7 @@ impl Oracle {
         for index in ran.start..ran.events.len() {
             self.history.judge(ran, index)?;
             undo::judge(ran, index, &self.history)?;
-            self.history.take(index, &ran.events[index].kind, &ran.asked);
+            self.history.take(&ran.events[index].kind, &ran.asked);
         }
         self.history.end();
         undo::all_done(ran, &self.history)?;
