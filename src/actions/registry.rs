@@ -44,9 +44,14 @@ struct Entry {
 }
 
 impl Registry {
+    /// No actions.
+    pub fn empty() -> Self {
+        Self { entries: Vec::new() }
+    }
+
     /// The actions of this version.
     pub fn standard() -> Self {
-        let mut registry = Self { entries: Vec::new() };
+        let mut registry = Self::empty();
         super::argocd::register(&mut registry);
         super::http::register(&mut registry);
         super::helm::register(&mut registry);

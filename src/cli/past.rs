@@ -62,7 +62,7 @@ impl Past {
         if let Some((info, events)) = latest {
             let memory = Memory::of(&events);
             self.memory = match info.state {
-                _ if fresh => memory.handlers_only(),
+                _ if fresh => memory.fresh(),
                 RunState::Succeeded => memory.open_ends(),
                 _ => memory,
             };

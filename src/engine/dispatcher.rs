@@ -1,6 +1,6 @@
 //! Owns all state of a run: which nodes wait for what, what ended how. One task, one `select!`.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,9 +23,9 @@ use super::{Options, Report};
 use crate::actions::{Registry, Thing};
 use crate::connect::World;
 use crate::diff::Diff;
-use crate::event::{Kind, Mode, Outcome, Outputs, Problem, UnitRef, seconds};
+use crate::event::{Kind, Mode, Outcome, Outputs, Problem, Standing, UnitRef, seconds};
 use crate::graph::{Graph, Node, Unit};
-use crate::journal::{JournalError, Memory, NOW, SavedUnit};
+use crate::journal::{JournalError, Memory, NOW, Recorded, SavedUnit};
 use crate::plan::{Catalog, Part, Plan, Role};
 use crate::secret::redact;
 
@@ -65,13 +65,19 @@ pub(super) struct State {
     pub(super) brings: HashMap<Thing, String>,
     /// Preview: steps (by template name) whose outputs are not known.
     pub(super) unknown_outputs: HashSet<String>,
+    /// Steps (by template name) whose outputs the plan reads somewhere.
+    pub(super) read: HashSet<String>,
     pub(super) called: Called,
     pub(super) owed: Owed,
-    /// Units that changed something, or may have, in this run or one that it goes on from, and that are not undone.
-    pub(super) touched: HashSet<UnitRef>,
+    /// Units that changed something, or may have, in this run or one that it goes on from.
+    pub(super) touched: BTreeSet<UnitRef>,
+    /// Of these, the ones that are undone, with what undid them.
+    pub(super) undone: HashSet<(UnitRef, UnitRef)>,
     pub(super) failed_phases: FailedPhases,
     pub(super) report: Report,
-    running: HashMap<NodeIndex, Running>,
+    running: BTreeMap<NodeIndex, Running>,
+    /// Nodes of handlers that run just now at another node of theirs.
+    held: Vec<NodeIndex>,
     /// Units whose end is on its way to the disk.
     ending: Vec<UnitRef>,
 }
@@ -87,6 +93,7 @@ impl State {
         Self {
             waiting: graph.nodes().map(|(i, _)| (i, graph.needs(i))).collect(),
             ready: graph.nodes().filter(|(i, _)| graph.needs(*i) == 0).map(|(i, _)| i).collect(),
+            read: engine.values.read_in(&engine.plan),
             called: Called::new(&engine.plan, &graph),
             owed: Owed::new(engine.memory.handlers().clone()),
             plan: engine.plan,
@@ -102,11 +109,13 @@ impl State {
             emitter: Emitter::new(engine.journal, engine.readers, sensitive),
             notes,
             marks: HashMap::new(),
-            running: HashMap::new(),
+            running: BTreeMap::new(),
+            held: Vec::new(),
             skipped_phases: HashMap::new(),
             brings: HashMap::new(),
             unknown_outputs: HashSet::new(),
-            touched: HashSet::new(),
+            touched: BTreeSet::new(),
+            undone: HashSet::new(),
             failed_phases: FailedPhases::default(),
             report: Report { ok: true, ..Report::default() },
             ending: Vec::new(),
@@ -204,8 +213,12 @@ impl State {
                 Node::End(_) | Node::Join => self.pass(node),
                 Node::Unit(unit) => {
                     let reference = unit.reference(&self.plan);
+                    if self.runs_elsewhere(&unit, &reference) {
+                        self.held.push(node);
+                        continue;
+                    }
                     match self.turn(node, &unit, &reference) {
-                        Turn::Passes => self.pass(node),
+                        Turn::Passes => self.pass_over(node, &reference),
                         Turn::Ends(finished) => self.finish(node, &unit, reference, finished)?,
                         Turn::Runs { job, definition, why } => {
                             self.faults.reach(Point::BeforeIntent, &reference);
@@ -282,8 +295,7 @@ impl State {
 
     /// Tasks that the user cancelled: where a change was under way, what it did is not known.
     fn cancel_running(&mut self) -> Result<(), JournalError> {
-        let running: Vec<(NodeIndex, Running)> = self.running.drain().collect();
-        for (node, running) in running {
+        for (node, running) in std::mem::take(&mut self.running) {
             let problem = Problem::new("cancelled").hint("run the plan again to go on from here");
             let acted = running.acted.load(Ordering::SeqCst);
             let outcome = if acted {
@@ -316,14 +328,15 @@ impl State {
             self.report.unreachable |= problem.unreachable;
         }
         let before = self.memory.get(&reference).filter(|_| role == Role::Change);
-        let (touched, unsettled) = (before.and_then(|r| r.touched), before.is_some_and(|r| r.unsettled()));
+        let (touched, unsettled) = (before.and_then(|r| r.touched), before.is_some_and(Recorded::unsettled));
+        let undone = before.is_some_and(|r| r.standing == Standing::Undone);
         let ran = finished.definition.is_some();
         let mark = self.marks.entry(node).or_default();
         if well {
             // A check that changed nothing, and a change that was not needed, leave what follows as it was.
             if *outcome == Outcome::Changed && role == Role::Change {
                 mark.touch(NOW, &reference);
-            } else if let (Some(when), true) = (touched, ran) {
+            } else if let Some(when) = touched {
                 mark.touch(when, &reference);
             }
             if matches!(outcome, Outcome::Changed | Outcome::Pending { .. } | Outcome::Waits { .. })
@@ -344,7 +357,9 @@ impl State {
             }
         }
         let changed = *outcome == Outcome::Changed;
-        if self.mode == Mode::Run && (changed || finished.acted || ran && touched.is_some()) {
+        // What an earlier run did counts too, even where this one did not come to the unit.
+        let did = touched.is_some() && (ran || !undone);
+        if self.mode == Mode::Run && (changed || finished.acted || did) {
             self.touched.insert(reference.clone());
         }
         // Who was cut off before it could tell tells now, even when nothing is left to change.
@@ -369,9 +384,26 @@ impl State {
             output: finished.output,
             elapsed: seconds(finished.elapsed),
         })?;
+        if step.part == Part::Handler {
+            self.ready.extend(self.held.drain(..));
+        }
         self.ending.push(reference);
         self.pass(node);
         Ok(())
+    }
+
+    /// Whether a handler runs at another place of its phase. Only when that has ended is it known whether it is to run
+    /// here too, and what waits for it here waits for that as well.
+    fn runs_elsewhere(&self, unit: &Unit, reference: &UnitRef) -> bool {
+        unit.step(&self.plan).part == Part::Handler && self.running.values().any(|r| r.reference == *reference)
+    }
+
+    /// Passes over a unit that has nothing to do; what an earlier run did there still counts for those that follow.
+    fn pass_over(&mut self, node: NodeIndex, reference: &UnitRef) {
+        if let Some(when) = self.memory.get(reference).and_then(|r| r.touched) {
+            self.marks.entry(node).or_default().touch(when, reference);
+        }
+        self.pass(node);
     }
 
     /// Hands a node's mark on and makes ready whom it was the last need of.

@@ -166,4 +166,6 @@ impl Engine {
 }
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;

@@ -59,6 +59,11 @@ impl Called {
         Self(called)
     }
 
+    /// Whether a handler, or what undoes, runs on a host.
+    pub(super) fn runs_on(&self, phase: usize, step: usize, host: Option<&String>) -> bool {
+        self.0.get(&(phase, step)).is_some_and(|hosts| hosts.contains(&host.cloned()))
+    }
+
     /// The hosts on which a unit's call is answered: its own where the called step runs there, else all of its hosts.
     pub(super) fn hosts(&self, phase: usize, step: usize, caller: Option<&str>) -> Vec<Option<String>> {
         let Some(hosts) = self.0.get(&(phase, step)) else { return Vec::new() };

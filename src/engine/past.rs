@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::dispatcher::State;
-use crate::event::{Kind, Mode, Standing, UnitRef};
-use crate::journal::JournalError;
+use crate::event::{Kind, Mode, UnitRef};
+use crate::journal::{JournalError, Recorded};
 use crate::plan::Part;
 
 impl State {
@@ -16,14 +16,13 @@ impl State {
         }
         let mut dropped = Vec::new();
         for (unit, why) in self.no_longer_there() {
-            // Should it come back, it must still be known that it was cut off.
-            if self.memory.get(&unit).is_none_or(|r| r.standing != Standing::Unknown) {
+            // Should it come back, it must still be known that it was cut off, or has yet to tell what it changed.
+            if !self.memory.get(&unit).is_some_and(Recorded::unsettled) {
                 self.memory.forget(&unit);
             }
             dropped.push(Kind::Dropped { unit, why });
         }
-        for handler in self.handlers_no_longer_there() {
-            self.memory.forget_handler(&handler);
+        for handler in self.move_handlers() {
             let why = "it is still to run, but the plan has no such handler any more".to_owned();
             dropped.push(Kind::Dropped { unit: handler, why });
         }
@@ -57,11 +56,36 @@ impl State {
         gone.collect()
     }
 
-    fn handlers_no_longer_there(&self) -> Vec<UnitRef> {
-        let is_there = |handler: &UnitRef| {
-            let phase = self.plan.phases.iter().find(|p| p.name.value == handler.phase);
-            phase.is_some_and(|p| p.part(Part::Handler).any(|(_, s)| s.id.value == handler.step))
-        };
-        self.memory.handlers().keys().filter(|handler| !is_there(handler)).cloned().collect()
+    /// Handlers that are still to run follow their step to another phase or to other hosts; gives those that have none.
+    fn move_handlers(&mut self) -> Vec<UnitRef> {
+        let plan = self.plan.clone();
+        let handlers = plan.phases.iter().enumerate().flat_map(|(p, phase)| {
+            phase.part(Part::Handler).map(move |(number, step)| (p, number, &phase.name.value, &step.id.value))
+        });
+        let handlers: Vec<_> = handlers.collect();
+        let mut gone = Vec::new();
+        for (handler, askers) in self.memory.handlers().clone() {
+            self.memory.forget_handler(&handler);
+            let at = |host: Option<String>, phase: &String| UnitRef { phase: phase.clone(), host, ..handler.clone() };
+            let mut found = false;
+            if let Some((p, number, phase, _)) = handlers.iter().find(|(.., id)| **id == handler.step) {
+                // A host that is missing may only be out of this run's sight.
+                let stays = self.options.limited || self.called.runs_on(*p, *number, handler.host.as_ref());
+                for by in askers {
+                    let hosts = match stays {
+                        true => vec![handler.host.clone()],
+                        false => self.called.hosts(*p, *number, by.host.as_deref()),
+                    };
+                    for host in hosts {
+                        found = true;
+                        self.memory.ask(at(host, phase), by.clone());
+                    }
+                }
+            }
+            if !found {
+                gone.push(handler);
+            }
+        }
+        gone
     }
 }

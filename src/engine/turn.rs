@@ -81,7 +81,7 @@ impl State {
         }
         match self.marks.get(&node).and_then(|mark| mark.stuck.clone()) {
             Some(needs) => {
-                self.report.stuck.extend(undoes);
+                undoes.into_iter().for_each(|unit| self.stuck(unit));
                 Some(ends(Outcome::Cancelled { needs }))
             }
             None => None,
@@ -133,6 +133,7 @@ impl State {
                 below: below.as_ref().map(|(when, who)| (*when, who.as_str())),
                 role: self.role(step, &action),
                 repeatable: step.part != Part::Step || action.cut_off() != Some(OnInterrupt::Stop),
+                read: self.read.contains(&step.template_name()),
             });
             match (decision, recorded) {
                 // What must run because of what else happened is never kept.

@@ -37,6 +37,7 @@ impl State {
         let phase = &self.plan.phases[undo.phase];
         let id = &undo.step(&self.plan).id.value;
         let here = undo.host.as_ref().map(|h| h.name.clone());
+        let by = undo.reference(&self.plan);
         let answers = |unit: &UnitRef| {
             let names_it = phase
                 .part(Part::Step)
@@ -44,7 +45,7 @@ impl State {
             names_it && self.called.hosts(undo.phase, undo.step, unit.host.as_deref()).contains(&here)
         };
         let touched = self.touched.iter().filter(|unit| unit.phase == phase.name.value && answers(unit));
-        touched.cloned().collect()
+        touched.filter(|unit| !self.undone.contains(&((*unit).clone(), by.clone()))).cloned().collect()
     }
 
     /// When something that undoes the unit was at work last, in an earlier run, and who that was. It may have been cut off
@@ -60,14 +61,21 @@ impl State {
         by.filter_map(|by| Some((self.memory.get(&by)?.touched?, by.to_string()))).max()
     }
 
+    pub(super) fn stuck(&mut self, unit: UnitRef) {
+        if !self.report.stuck.contains(&unit) {
+            self.report.stuck.push(unit);
+        }
+    }
+
     /// A unit of `on_failure` has ended.
     pub(super) fn undid(&mut self, undo: &Unit, by: &UnitRef, well: bool) -> Result<(), JournalError> {
         for unit in self.undoes(undo) {
             if well {
-                self.touched.remove(&unit);
+                // What else undoes the same unit has still to do its part.
+                self.undone.insert((unit.clone(), by.clone()));
                 self.emitter.emit(Kind::Undone { unit, by: by.clone() })?;
             } else {
-                self.report.stuck.push(unit);
+                self.stuck(unit);
             }
         }
         Ok(())

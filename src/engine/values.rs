@@ -1,13 +1,13 @@
 //! What templates see, and a step's parameters rendered with it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
 use crate::event::{Outputs, Problem};
 use crate::inventory::Host;
 use crate::journal::DefinitionKey;
-use crate::plan::{Catalog, FileKind, Kind, Scope, Step, template_name};
+use crate::plan::{Catalog, FileKind, Kind, Plan, Scope, Step, template_name};
 use crate::template::{Context, Names, TemplateError, Templates, is_template};
 
 /// Variables, and the outputs of finished steps.
@@ -59,6 +59,14 @@ impl Values {
             names.extend(self.templates.names_in_file(&path).unwrap_or_default());
         }
         step_names(&names)
+    }
+
+    /// The steps (by template name) whose outputs a plan reads somewhere.
+    pub fn read_in(&self, plan: &Plan) -> HashSet<String> {
+        let phases = plan.phases.iter().filter_map(|phase| phase.when.as_ref());
+        let phases = phases.flat_map(|when| self.templates.names_in_expression(&when.value));
+        let steps = plan.phases.iter().flat_map(|phase| &phase.steps);
+        steps.flat_map(|step| self.reads(step)).chain(phases.flat_map(|names| step_names(&names))).collect()
     }
 
     /// Whether an expression (a `when`) holds.

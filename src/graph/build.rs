@@ -1,6 +1,6 @@
 //! From a plan and its hosts to the graph.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use petgraph::Direction;
@@ -54,23 +54,23 @@ impl Build<'_> {
         let order = self.phase.order();
         let steps: Vec<usize> = self.phase.part(Part::Step).map(|(n, _)| n).collect();
         let units: Vec<Vec<NodeIndex>> = steps.iter().map(|n| self.units(*n)).collect();
+        let reach = reach(self.phase, &order)?;
         for number in &steps {
-            let mut before: Vec<Vec<NodeIndex>> = order[*number].iter().map(|n| units[*n].clone()).collect();
-            let mut flushed = false;
-            if self.phase.steps[*number].flush {
-                before = self.handlers(&before, &[]);
-                flushed = true;
+            let wanted: Vec<usize> = self.wanted(*number, &order[*number], &reach);
+            let before: Vec<Vec<NodeIndex>> = wanted.iter().map(|n| units[*n].clone()).collect();
+            for (earlier, nodes) in wanted.iter().zip(&before) {
+                self.connect(nodes, &units[*number], self.looks_across_hosts(*earlier, *number));
             }
-            if before.is_empty() {
+            let handlers = if self.phase.steps[*number].flush { self.handlers(&before, &[]) } else { Vec::new() };
+            for nodes in &handlers {
+                self.connect(nodes, &units[*number], false);
+            }
+            if before.is_empty() && handlers.is_empty() {
                 self.edges(&[self.begin], &units[*number]);
-            }
-            for (position, nodes) in before.iter().enumerate() {
-                let whole = !flushed && self.looks_across_hosts(order[*number][position], *number);
-                self.connect(nodes, &units[*number], whole);
             }
         }
         let sinks = self.sinks();
-        let _last = self.handlers(&[sinks], &units);
+        self.handlers(&[sinks], &units);
         if self.phase.part(Part::OnFailure).next().is_some() {
             self.undo(&order)?;
         }
@@ -102,28 +102,71 @@ impl Build<'_> {
         index
     }
 
+    /// The earlier steps that a step must be tied to: those that it needs, and of those behind them the ones of which
+    /// it needs a part that the steps between do not wait for, since they run on other hosts.
+    fn wanted(&self, number: usize, direct: &[usize], reach: &[BTreeSet<usize>]) -> Vec<usize> {
+        let behind = reach[number].iter().copied().filter(|n| !direct.contains(n));
+        let implied = |earlier: usize| {
+            let between = direct.iter().copied().filter(|n| reach[*n].contains(&earlier));
+            !self.looks_across_hosts(earlier, number)
+                && between.into_iter().any(|between| self.implies(number, between, earlier))
+        };
+        let behind: Vec<usize> = behind.filter(|earlier| !implied(*earlier)).collect();
+        direct.iter().copied().chain(behind).collect()
+    }
+
+    /// Whether every unit of a step that waits for its part of the step between has thereby waited for its part of the
+    /// earlier step.
+    fn implies(&self, number: usize, between: usize, earlier: usize) -> bool {
+        let (mine, theirs) = (self.names(number), self.names(between));
+        if mine == theirs {
+            return true;
+        }
+        let first = self.names(earlier);
+        let part = |host: Option<&str>, of: &BTreeSet<&str>| match host {
+            Some(host) if of.contains(host) => BTreeSet::from([host.to_owned()]),
+            _ => of.iter().map(|h| (*h).to_owned()).collect(),
+        };
+        let covered = |host: Option<&str>| {
+            let waits = part(host, &theirs);
+            let reached = match waits.is_empty() {
+                true => part(None, &first),
+                false => waits.iter().flat_map(|h| part(Some(h), &first)).collect(),
+            };
+            part(host, &first).is_subset(&reached)
+        };
+        if mine.is_empty() { covered(None) } else { mine.iter().all(|host| covered(Some(host))) }
+    }
+
+    /// The hosts of a step; none when it runs on none, or once.
+    fn names(&self, number: usize) -> BTreeSet<&str> {
+        self.hosts[number].iter().flatten().map(|h| h.name.as_str()).collect()
+    }
+
     /// All handlers of the phase, one after the other, behind `before` and, of `steps`, behind those that may notify
-    /// them. Gives what is to be waited for: the last ones, or `before` when the phase has no handlers.
+    /// them. Gives their units.
     fn handlers(&mut self, before: &[Vec<NodeIndex>], steps: &[Vec<NodeIndex>]) -> Vec<Vec<NodeIndex>> {
-        let mut last = before.to_vec();
+        let mut waits = before.to_vec();
+        let mut handlers = Vec::new();
         for (number, handler) in self.phase.part(Part::Handler) {
             let notifies = |step: &Step| step.notify.iter().any(|name| name.value == handler.id.value);
             let asking = self.phase.part(Part::Step).filter(|(_, step)| notifies(step));
             let asking: Vec<(usize, &Step)> = asking.collect();
             let asked_from_elsewhere = asking.iter().any(|(_, step)| pattern(step) != pattern(handler));
             let units = self.units(number);
-            if last.is_empty() {
+            if waits.is_empty() {
                 self.edges(&[self.begin], &units);
             }
-            for nodes in &last {
+            for nodes in &waits {
                 self.connect(nodes, &units, asked_from_elsewhere);
             }
             for nodes in asking.iter().filter_map(|(n, _)| steps.get(*n)) {
                 self.connect(nodes, &units, asked_from_elsewhere);
             }
-            last = vec![units];
+            waits.push(units.clone());
+            handlers.push(units);
         }
-        last
+        handlers
     }
 
     /// What undoes the steps, in the opposite order, once all of the phase has ended.
@@ -131,7 +174,7 @@ impl Build<'_> {
         let settled = self.add(Node::Join);
         let all: Vec<NodeIndex> = self.inner.iter().copied().filter(|n| *n != settled).collect();
         self.edges(&all, &[settled]);
-        let mut last = vec![settled];
+        let mut waits = vec![vec![settled]];
         let mut placed = Vec::new();
         // From the first step on, so that what undoes several steps comes where the first of them is undone.
         for number in sorted(self.phase, order)? {
@@ -145,8 +188,10 @@ impl Build<'_> {
         }
         for undo in placed.into_iter().rev() {
             let units = self.units(undo);
-            self.connect(&last, &units, false);
-            last = units;
+            for nodes in &waits {
+                self.connect(nodes, &units, false);
+            }
+            waits.push(units);
         }
         Ok(())
     }
@@ -226,6 +271,16 @@ fn sorted(phase: &Phase, order: &[Vec<usize>]) -> Result<Vec<usize>, GraphError>
     }
     let sorted = toposort(&dag, None).map_err(|_| GraphError::Cycle)?;
     Ok(sorted.into_iter().map(|n| dag[n]).collect())
+}
+
+/// For each step all that it comes after.
+fn reach(phase: &Phase, order: &[Vec<usize>]) -> Result<Vec<BTreeSet<usize>>, GraphError> {
+    let mut reach = vec![BTreeSet::new(); order.len()];
+    for number in sorted(phase, order)? {
+        let mine = order[number].iter().flat_map(|n| reach[*n].iter().copied().chain([*n])).collect();
+        reach[number] = mine;
+    }
+    Ok(reach)
 }
 
 /// All `needs` of a phase's steps name steps of it; static checks say it better.

@@ -28,7 +28,7 @@ pub struct Recorded {
 impl Recorded {
     /// Whether it may have changed something and never told those whom that concerns.
     pub fn unsettled(&self) -> bool {
-        matches!(self.standing, Standing::Unknown | Standing::Failed) && self.touched.is_some()
+        self.standing != Standing::Succeeded && self.touched.is_some()
     }
 }
 
@@ -59,10 +59,13 @@ impl Memory {
         self
     }
 
-    /// What outlives even a fresh start: handlers that are still to run.
+    /// What outlives even a fresh start: handlers that are still to run, and who may have changed something without
+    /// having asked for theirs. That one is done anew, whatever it was cut off at.
     #[must_use]
-    pub fn handlers_only(self) -> Self {
-        Self { units: BTreeMap::new(), handlers: self.handlers }
+    pub fn fresh(self) -> Self {
+        let mut open = self.open_ends();
+        open.units.values_mut().for_each(|r| r.standing = Standing::Failed);
+        open
     }
 
     /// Whether nothing is remembered.
@@ -88,6 +91,11 @@ impl Memory {
     /// Forgets a unit.
     pub fn forget(&mut self, unit: &UnitRef) {
         self.units.remove(&key(unit));
+    }
+
+    /// Notes that a handler is asked for.
+    pub fn ask(&mut self, handler: UnitRef, by: UnitRef) {
+        self.handlers.entry(handler).or_default().insert(by);
     }
 
     /// Forgets that a handler was notified.
@@ -294,7 +302,8 @@ mod tests {
         let open = all.clone().open_ends();
         assert_eq!(open.units().map(|r| r.unit.step.as_str()).collect::<Vec<_>>(), ["bad", "cut"]);
         assert_eq!(open.handlers().len(), 1);
-        let fresh = all.handlers_only();
-        assert_eq!((fresh.units().count(), fresh.handlers().len()), (0, 1));
+        let fresh = all.fresh();
+        assert_eq!(fresh.units().map(|r| r.standing).collect::<Vec<_>>(), [Standing::Failed; 2]);
+        assert_eq!(fresh.handlers().len(), 1);
     }
 }

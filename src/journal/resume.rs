@@ -19,6 +19,8 @@ pub struct Case<'a> {
     /// Whether it may be started again after it was cut off: its probes tell whether that is needed, or the plan says
     /// that repeating it does no harm.
     pub repeatable: bool,
+    /// Whether some step reads its outputs.
+    pub read: bool,
 }
 
 /// Later than all that is on record.
@@ -79,7 +81,7 @@ impl std::fmt::Display for Why {
 /// | succeeded | | | only looks | probe |
 /// | succeeded | changed | | | probe |
 /// | succeeded | same | touched since | | probe |
-/// | succeeded | same | quiet | has secret outputs | probe |
+/// | succeeded | same | quiet | has secret outputs that are read | probe |
 /// | succeeded | same | quiet | | keep |
 pub fn decide(case: &Case<'_>) -> Decision {
     let Some(recorded) = case.recorded else { return Decision::Probe(None) };
@@ -93,7 +95,7 @@ pub fn decide(case: &Case<'_>) -> Decision {
         Standing::Succeeded if recorded.definition != case.definition => probe(Why::Definition),
         Standing::Succeeded => match case.below {
             Some((when, who)) if Some(when) > recorded.done => probe(Why::Below(who.to_owned())),
-            _ if holds_mask(&recorded.outputs) => probe(Why::SecretOutputs),
+            _ if case.read && holds_mask(&recorded.outputs) => probe(Why::SecretOutputs),
             _ => Decision::Keep,
         },
     }
@@ -122,7 +124,8 @@ mod tests {
         below: Option<u64>,
         role: Role,
         repeatable: bool,
-        secret: bool,
+        /// Its outputs: plain, secret, secret and read.
+        secret: Option<bool>,
     }
 
     const DONE: u64 = 5;
@@ -130,7 +133,7 @@ mod tests {
     impl Words {
         fn decide(&self) -> Decision {
             let mut outputs = Outputs::new();
-            if self.secret {
+            if self.secret.is_some() {
                 outputs.insert("token".into(), MASK.into());
             }
             let recorded = self.standing.map(|standing| Recorded {
@@ -147,6 +150,7 @@ mod tests {
                 below: self.below.map(|when| (when, "p/b")),
                 role: self.role,
                 repeatable: self.repeatable,
+                read: self.secret == Some(true),
             })
         }
 
@@ -157,7 +161,7 @@ mod tests {
                     for below in [None, Some(DONE - 1), Some(DONE + 1), Some(NOW)] {
                         for role in [Role::Check, Role::Change] {
                             for repeatable in [true, false] {
-                                for secret in [true, false] {
+                                for secret in [None, Some(false), Some(true)] {
                                     all.push(Self { standing, same_definition, below, role, repeatable, secret });
                                 }
                             }
@@ -176,7 +180,7 @@ mod tests {
             && words.same_definition
             && below_is_older
             && words.role == Role::Change
-            && !words.secret;
+            && words.secret != Some(true);
         let must_stop = words.standing == Some(Standing::Unknown) && !words.repeatable;
         match decision {
             Decision::Keep => may_keep,
@@ -188,7 +192,7 @@ mod tests {
     #[test]
     fn the_table_agrees_with_the_promise_everywhere() {
         let all = Words::all();
-        assert_eq!(all.len(), 5 * 2 * 4 * 2 * 2 * 2);
+        assert_eq!(all.len(), 5 * 2 * 4 * 2 * 2 * 3);
         for words in all {
             let decision = words.decide();
             assert!(right(&words, &decision), "{words:?} → {decision:?}");
@@ -203,7 +207,7 @@ mod tests {
             below: None,
             role: Role::Change,
             repeatable: true,
-            secret: false,
+            secret: None,
         };
         let probe = |why| Decision::Probe(Some(why));
         for (words, decision) in [
@@ -217,7 +221,8 @@ mod tests {
             (Words { role: Role::Check, ..base }, probe(Why::Check)),
             (Words { same_definition: false, ..base }, probe(Why::Definition)),
             (Words { below: Some(NOW), ..base }, probe(Why::Below("p/b".into()))),
-            (Words { secret: true, ..base }, probe(Why::SecretOutputs)),
+            (Words { secret: Some(false), ..base }, Decision::Keep),
+            (Words { secret: Some(true), ..base }, probe(Why::SecretOutputs)),
         ] {
             assert_eq!(words.decide(), decision, "{words:?}");
         }

@@ -104,7 +104,7 @@ async fn a_failed_handler_is_owed_still() {
     let first = run_with(make(), &world, setup).await;
     assert_eq!(first.word("p/restart"), "failed");
     world.allow("restart");
-    let memory = Memory::of(&read(&path).unwrap()).handlers_only();
+    let memory = Memory::of(&read(&path).unwrap()).fresh();
     let fresh = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!((fresh.word("p/a"), fresh.word("p/restart")), ("same", "changed"));
 }

@@ -1,0 +1,209 @@
+//! The actions of simulated plans.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::actions::{Action, OnInterrupt, Registry, Spec, Verdict};
+use crate::connect::vault::{self, Data};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::Diff;
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, Place, Role};
+
+pub fn registry() -> Registry {
+    let mut registry = Registry::empty();
+    registry.add::<Set>();
+    registry.add::<Copy>();
+    registry.add::<Do>();
+    registry.add::<Check>();
+    registry.add::<Wait>();
+    registry
+}
+
+fn look(path: &str) -> Probe {
+    Probe::Vault(vault::Probe::Read { path: path.to_owned() })
+}
+
+fn seen(fact: &Fact) -> Option<&str> {
+    match fact {
+        Fact::Vault(vault::Fact::Found { data, .. }) => data.text("value"),
+        _ => None,
+    }
+}
+
+fn write(unit: &str, path: &str, value: &str) -> Effect {
+    let body = [("value".to_owned(), json!(value)), ("unit".to_owned(), json!(unit))].into_iter().collect();
+    Effect::Vault(vault::Effect::Write { path: path.to_owned(), body: Data(body) })
+}
+
+fn output(value: &str) -> Outputs {
+    [("value".to_owned(), json!(value))].into_iter().collect()
+}
+
+const OUTPUTS: &[Output] = &[Output { name: "value", about: "what is there now" }];
+
+/// Sets paths to a value, one after the other.
+#[derive(Deserialize, JsonSchema)]
+struct Set {
+    unit: String,
+    paths: Vec<String>,
+    value: String,
+}
+
+impl Action for Set {
+    fn probes(&self) -> Vec<Probe> {
+        self.paths.iter().map(|p| look(p)).collect()
+    }
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        match facts.iter().find(|f| seen(f) != Some(&self.value)) {
+            None => Verdict::Same { seen: String::new() },
+            Some(_) => Verdict::Change(Diff::field(&self.unit, None, Some(self.value.clone()))),
+        }
+    }
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        let mut lacking = self.paths.iter().zip(facts).filter(|(_, f)| seen(f) != Some(&self.value));
+        Ok(lacking.nth(done.len()).map(|(path, _)| write(&self.unit, path, &self.value)))
+    }
+    fn outputs(&self, _: &[Fact], _: &[Done]) -> Outputs {
+        output(&self.value)
+    }
+}
+
+impl Spec for Set {
+    const NAME: &'static str = "sim.set";
+    const SUMMARY: &'static str = "sets paths";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Change;
+    const OUTPUTS: &'static [Output] = OUTPUTS;
+    const EXAMPLE: &'static str = "";
+}
+
+/// Makes a path what another one is: its definition does not tell what that will be.
+#[derive(Deserialize, JsonSchema)]
+struct Copy {
+    unit: String,
+    from: String,
+}
+
+impl Action for Copy {
+    fn probes(&self) -> Vec<Probe> {
+        vec![look(&format!("{}.0", self.unit)), look(&self.from)]
+    }
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        match (seen(&facts[0]), seen(&facts[1])) {
+            (_, None) => Verdict::Blocked(Problem::new("nothing to copy")),
+            (before, after) if before == after => Verdict::Same { seen: String::new() },
+            (before, after) => {
+                Verdict::Change(Diff::field(&self.unit, before.map(str::to_owned), after.map(str::to_owned)))
+            }
+        }
+    }
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        let path = format!("{}.0", self.unit);
+        Ok(seen(&facts[1]).filter(|_| done.is_empty()).map(|value| write(&self.unit, &path, value)))
+    }
+}
+
+impl Spec for Copy {
+    const NAME: &'static str = "sim.copy";
+    const SUMMARY: &'static str = "copies a path";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Change;
+    const EXAMPLE: &'static str = "";
+}
+
+/// Something that leaves no trace.
+#[derive(Deserialize, JsonSchema)]
+struct Do {
+    unit: String,
+    value: String,
+    on_interrupt: OnInterrupt,
+}
+
+impl Action for Do {
+    fn probes(&self) -> Vec<Probe> {
+        Vec::new()
+    }
+    fn verdict(&self, _: &[Fact]) -> Verdict {
+        Verdict::Change(Diff::act(&self.value))
+    }
+    fn next(&self, _: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        Ok(done.is_empty().then(|| write(&self.unit, "", &self.value)))
+    }
+    fn cut_off(&self) -> Option<OnInterrupt> {
+        Some(self.on_interrupt)
+    }
+    fn outputs(&self, _: &[Fact], _: &[Done]) -> Outputs {
+        output(&self.value)
+    }
+}
+
+impl Spec for Do {
+    const NAME: &'static str = "sim.do";
+    const SUMMARY: &'static str = "does something";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Change;
+    const OUTPUTS: &'static [Output] = OUTPUTS;
+    const EXAMPLE: &'static str = "";
+}
+
+/// Looks whether a path has a value.
+#[derive(Deserialize, JsonSchema)]
+struct Check {
+    path: String,
+    value: String,
+}
+
+/// Waits until a path has a value.
+#[derive(Deserialize, JsonSchema)]
+struct Wait {
+    path: String,
+    value: String,
+}
+
+impl Action for Check {
+    fn probes(&self) -> Vec<Probe> {
+        vec![look(&self.path)]
+    }
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        match seen(&facts[0]) {
+            Some(value) if value == self.value => Verdict::Same { seen: String::new() },
+            other => Verdict::Blocked(Problem::new(format!("{} is {other:?}, not {}", self.path, self.value))),
+        }
+    }
+    fn next(&self, _: &[Fact], _: &[Done]) -> Result<Option<Effect>, Problem> {
+        Ok(None)
+    }
+}
+
+impl Spec for Check {
+    const NAME: &'static str = "sim.check";
+    const SUMMARY: &'static str = "checks a path";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Check;
+    const EXAMPLE: &'static str = "";
+}
+
+impl Action for Wait {
+    fn probes(&self) -> Vec<Probe> {
+        vec![look(&self.path)]
+    }
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        match seen(&facts[0]) {
+            Some(value) if value == self.value => Verdict::Same { seen: String::new() },
+            other => Verdict::Wait { seen: format!("{} is {other:?}", self.path) },
+        }
+    }
+    fn next(&self, _: &[Fact], _: &[Done]) -> Result<Option<Effect>, Problem> {
+        Ok(None)
+    }
+}
+
+impl Spec for Wait {
+    const NAME: &'static str = "sim.wait";
+    const SUMMARY: &'static str = "waits for a path";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Check;
+    const EXAMPLE: &'static str = "";
+}

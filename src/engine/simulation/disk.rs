@@ -1,0 +1,155 @@
+//! A disk that forgets what was not synced: wholly, or from any byte on.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::life::Life;
+use super::order::Key;
+use crate::event::{Event, Kind};
+use crate::journal::Disk;
+
+/// What goes wrong with the disk in a run, at which operation, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// No space for part of what is appended.
+    Full(usize),
+    /// The sync fails; some of it may be durable.
+    Sync(usize),
+    /// The program dies in the middle.
+    Crash(usize),
+}
+
+/// One journal's disk.
+#[derive(Clone)]
+pub struct SimDisk(Arc<Mutex<State>>);
+
+struct State {
+    durable: Vec<u8>,
+    pending: Vec<u8>,
+    operations: usize,
+    trouble: Option<Trouble>,
+    /// Which part of what is not synced survives, in thousandths of its records.
+    survives: usize,
+    life: Life,
+    /// Events that are durable, for questions in the middle of a run.
+    events: Vec<Event>,
+    told: usize,
+}
+
+impl SimDisk {
+    pub fn new(life: Life, trouble: Option<Trouble>, survives: usize) -> Self {
+        let (durable, pending, events) = (Vec::new(), Vec::new(), Vec::new());
+        Self(Arc::new(Mutex::new(State { durable, pending, operations: 0, trouble, survives, life, events, told: 0 })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// What the disk holds once the program is gone: the system may have written the rest, or a part of it.
+    pub fn left(&self) -> Vec<u8> {
+        let mut state = self.state();
+        state.settle();
+        state.durable.clone()
+    }
+
+    /// How many events are durable.
+    pub fn count(&self) -> usize {
+        self.state().events.len()
+    }
+
+    /// Whether a unit's start is durable, and not yet its end.
+    pub fn shows_running(&self, unit: &Key) -> bool {
+        let is = |of: &crate::event::UnitRef| of.step == unit.0 && of.host == unit.1;
+        let state = self.state();
+        let last = state.events.iter().rev().find_map(|event| match &event.kind {
+            Kind::UnitStarted { unit, .. } if is(unit) => Some(true),
+            Kind::UnitFinished { unit, .. } if is(unit) => Some(false),
+            _ => None,
+        });
+        last == Some(true)
+    }
+
+    /// A reader was told of an event, which must be durable.
+    pub fn told(&self, event: &Event) -> Result<(), String> {
+        if matches!(event.kind, Kind::Progress { .. }) {
+            return Ok(());
+        }
+        let mut state = self.state();
+        let from = state.told;
+        match state.events[from..].iter().position(|e| e == event) {
+            Some(at) => {
+                state.told = from + at + 1;
+                Ok(())
+            }
+            None => Err(format!("a reader was told what is not durable: {:?}", event.kind)),
+        }
+    }
+}
+
+impl State {
+    fn sync(&mut self) {
+        let bytes = std::mem::take(&mut self.pending);
+        self.durable.extend_from_slice(&bytes);
+        // The lines alone, without the question whether they may follow what is there: that is asked of the whole.
+        let json = |line: &str| serde_json::from_str::<Event>(line.get(9..)?).ok();
+        self.events.extend(String::from_utf8_lossy(&bytes).lines().filter_map(json));
+    }
+
+    /// A part of what is not synced becomes durable, cut anywhere: so many whole records, and a piece of the next.
+    fn settle(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        let lines: Vec<&[u8]> = pending.split_inclusive(|b| *b == b'\n').collect();
+        let records = lines.len() * self.survives / 1000;
+        let whole: usize = lines[..records].iter().map(|l| l.len()).sum();
+        let piece = lines.get(records).map_or(0, |l| l.len() * (self.survives % 97) / 97);
+        self.durable.extend_from_slice(&pending[..whole + piece]);
+    }
+}
+
+impl Disk for SimDisk {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        if state.life.is_over() {
+            return Err(io::Error::other("the program is dead"));
+        }
+        state.operations += 1;
+        match state.trouble {
+            Some(Trouble::Full(at)) if state.operations >= at => {
+                state.pending.extend_from_slice(bytes);
+                state.settle();
+                Err(io::Error::from(io::ErrorKind::StorageFull))
+            }
+            Some(Trouble::Crash(at)) if state.operations >= at => {
+                state.pending.extend_from_slice(bytes);
+                state.life.end("in a write to the journal");
+                Err(io::Error::other("the program is dead"))
+            }
+            _ => {
+                state.pending.extend_from_slice(bytes);
+                Ok(())
+            }
+        }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let mut state = self.state();
+        if state.life.is_over() {
+            return Err(io::Error::other("the program is dead"));
+        }
+        match state.trouble {
+            Some(Trouble::Sync(at)) if state.operations >= at => {
+                state.settle();
+                Err(io::Error::other("the disk lost a write"))
+            }
+            Some(Trouble::Crash(at)) if state.operations >= at => {
+                state.life.end("in a sync of the journal");
+                Err(io::Error::other("the program is dead"))
+            }
+            _ => {
+                state.sync();
+                Ok(())
+            }
+        }
+    }
+}

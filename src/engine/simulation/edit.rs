@@ -1,0 +1,93 @@
+//! What a person does to a plan between two runs.
+
+use rand::RngExt as _;
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom as _;
+
+use super::generate::{chance, new_step, normalise};
+use super::model::{Act, Model, PATTERNS};
+use crate::plan::Part;
+
+/// One random edit; says which.
+pub fn edit(rng: &mut SmallRng, model: &mut Model, earlier: &[Model]) -> &'static str {
+    let (p, s) = place(rng, model);
+    let what = match rng.random_range(0..15) {
+        0..=3 => {
+            if let Act::Set { value, .. } | Act::Do { value, .. } = &mut model.phases[p].steps[s].act {
+                *value = format!("v{}", rng.random_range(0..3));
+            }
+            "a value"
+        }
+        4 => {
+            model.phases[p].steps.remove(s);
+            "a step less"
+        }
+        5 => {
+            let step = new_step(rng, model, p);
+            let at = rng.random_range(0..=model.phases[p].steps.len());
+            model.phases[p].steps.insert(at, step);
+            "a step more"
+        }
+        6 => {
+            let other = rng.random_range(0..model.phases[p].steps.len());
+            model.phases[p].steps.swap(s, other);
+            "steps in another order"
+        }
+        7 => {
+            let step = model.phases[p].steps.remove(s);
+            let to = rng.random_range(0..model.phases.len());
+            let at = rng.random_range(0..=model.phases[to].steps.len());
+            model.phases[to].steps.insert(at, step);
+            "a step to another phase"
+        }
+        8 => {
+            let old = model.phases[p].name.clone();
+            let new = format!("q{}", model.next);
+            model.next += 1;
+            model.phases[p].name.clone_from(&new);
+            model.phases.iter_mut().flat_map(|p| &mut p.needs).filter(|n| **n == old).for_each(|n| n.clone_from(&new));
+            "a phase's name"
+        }
+        9 => {
+            let step = &mut model.phases[p].steps[s];
+            step.hosts = chance(rng, 70).then(|| rng.random_range(0..PATTERNS.len()));
+            "a step's hosts"
+        }
+        10 => {
+            let step = &mut model.phases[p].steps[s];
+            if step.part == Part::Step {
+                step.when = [None, None, Some(true), Some(false)].choose(rng).copied().flatten();
+            }
+            "a step's when"
+        }
+        11 => {
+            let step = &mut model.phases[p].steps[s];
+            match rng.random_range(0..3) {
+                0 => step.r#become ^= true,
+                1 => step.sensitive ^= true,
+                _ => step.flush ^= true,
+            }
+            "a step's flag"
+        }
+        _ => {
+            if let Some(old) = earlier.choose(rng) {
+                let next = model.next;
+                *model = old.clone();
+                model.next = next;
+            }
+            "back to what it was"
+        }
+    };
+    normalise(model);
+    if model.phases.is_empty() {
+        let next = model.next;
+        *model = earlier[0].clone();
+        model.next = next;
+    }
+    what
+}
+
+fn place(rng: &mut SmallRng, model: &Model) -> (usize, usize) {
+    let p = rng.random_range(0..model.phases.len());
+    (p, rng.random_range(0..model.phases[p].steps.len()))
+}

@@ -1,0 +1,163 @@
+//! Random plans.
+
+use rand::RngExt as _;
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom as _;
+
+use super::model::{Act, Model, PATTERNS, Phase, Reads, Step};
+use super::order::Order;
+use crate::plan::Part;
+
+pub fn chance(rng: &mut SmallRng, percent: u32) -> bool {
+    rng.random_range(0..100) < percent
+}
+
+pub fn plan(rng: &mut SmallRng) -> Model {
+    let mut model = Model { phases: Vec::new(), next: 0 };
+    for n in 0..rng.random_range(1..=4) {
+        let earlier: Vec<String> = model.phases.iter().map(|p| p.name.clone()).collect();
+        let needs = earlier.into_iter().filter(|_| chance(rng, 55)).collect();
+        let when = chance(rng, 8).then(|| chance(rng, 50));
+        model.phases.push(Phase { name: format!("p{n}"), needs, when, steps: Vec::new() });
+        for part in [Part::Handler, Part::OnFailure] {
+            for _ in 0..[0, 0, 1, 2].choose(rng).copied().unwrap_or(0) {
+                let step = step(rng, &mut model, part);
+                model.phases[n].steps.push(step);
+            }
+        }
+        for _ in 0..rng.random_range(1..=5) {
+            let step = new_step(rng, &mut model, n);
+            model.phases[n].steps.push(step);
+        }
+    }
+    normalise(&mut model);
+    model
+}
+
+/// A new step for a phase: what it refers to is chosen at random and may yet prove impossible.
+pub fn new_step(rng: &mut SmallRng, model: &mut Model, phase: usize) -> Step {
+    let mut step = step(rng, model, Part::Step);
+    let ids = |part: Part| -> Vec<String> {
+        model.phases[phase].steps.iter().filter(|s| s.part == part).map(|s| s.id.clone()).collect()
+    };
+    if chance(rng, 30) {
+        step.needs = Some(ids(Part::Step).into_iter().filter(|_| chance(rng, 35)).collect());
+    }
+    step.notify = ids(Part::Handler).into_iter().filter(|_| chance(rng, 50)).collect();
+    step.on_failure = ids(Part::OnFailure).into_iter().filter(|_| chance(rng, 50)).collect();
+    step.flush = chance(rng, 20);
+    let others: Vec<(String, Option<usize>)> = model
+        .steps()
+        .filter(|(_, s)| s.part == Part::Step && matches!(s.act, Act::Set { .. }))
+        .map(|(_, s)| (s.id.clone(), s.hosts))
+        .collect();
+    if let Some((of, hosts)) = others.choose(rng).cloned() {
+        let across = hosts.filter(|_| chance(rng, 35)).and_then(|n| PATTERNS[n].1.choose(rng));
+        match rng.random_range(0..10) {
+            0..=3 => {
+                if across.is_none() {
+                    step.hosts = hosts;
+                }
+                if let Act::Set { reads, .. } = &mut step.act {
+                    *reads = Some(Reads { step: of, host: across.map(|h| (*h).to_owned()) });
+                }
+            }
+            4..=5 => (step.hosts, step.act) = (hosts, Act::Copy { of }),
+            6 => (step.hosts, step.act) = (hosts, Act::Check { of }),
+            7 => (step.hosts, step.act) = (hosts, Act::Wait { of }),
+            _ => {}
+        }
+    }
+    step
+}
+
+fn step(rng: &mut SmallRng, model: &mut Model, part: Part) -> Step {
+    let number = model.next;
+    model.next += 1;
+    let letter = match part {
+        Part::Step => 's',
+        Part::Handler => 'n',
+        Part::OnFailure => 'u',
+    };
+    let value = format!("v{}", rng.random_range(0..3));
+    let act = match rng.random_range(0..10) {
+        0..=2 => Act::Do { value, rerun: chance(rng, 50) },
+        3 if part == Part::Step => Act::Dawn,
+        _ => {
+            let value = if part == Part::OnFailure { "undone".into() } else { value };
+            Act::Set { value, reads: None, parts: [1, 1, 2, 3].choose(rng).copied().unwrap_or(1) }
+        }
+    };
+    Step {
+        id: format!("{letter}{number}"),
+        part,
+        hosts: chance(rng, 65).then(|| if chance(rng, 40) { 0 } else { rng.random_range(0..PATTERNS.len()) }),
+        needs: None,
+        when: chance(rng, if part == Part::Step { 8 } else { 0 }).then(|| chance(rng, 60)),
+        r#become: chance(rng, 20),
+        retry: if chance(rng, 25) { rng.random_range(1..=2) } else { 0 },
+        timeout: rng.random_range(10..=60),
+        notify: Vec::new(),
+        flush: false,
+        on_failure: Vec::new(),
+        sensitive: chance(rng, 8),
+        tags: ["quick", "slow"].iter().filter(|_| chance(rng, 30)).map(|t| (*t).to_owned()).collect(),
+        act,
+    }
+}
+
+/// Takes away what no sound plan has: names that lead nowhere, circles, values that are read before they are there.
+pub fn normalise(model: &mut Model) {
+    model.phases.retain(|p| p.steps.iter().any(|s| s.part == Part::Step));
+    for n in 0..model.phases.len() {
+        let earlier: Vec<String> = model.phases[..n].iter().map(|p| p.name.clone()).collect();
+        let phase = &mut model.phases[n];
+        phase.needs.retain(|need| earlier.contains(need));
+        let ids: Vec<(String, Part)> = phase.steps.iter().map(|s| (s.id.clone(), s.part)).collect();
+        let there = |name: &String, part: Part| ids.iter().any(|(id, p)| id == name && *p == part);
+        for number in 0..phase.steps.len() {
+            let before: Vec<String> = phase.steps[..number].iter().map(|s| s.id.clone()).collect();
+            let step = &mut phase.steps[number];
+            if let Some(needs) = &mut step.needs {
+                needs.retain(|need| before.contains(need) && there(need, Part::Step));
+            }
+            step.notify.retain(|name| there(name, Part::Handler));
+            step.on_failure.retain(|name| there(name, Part::OnFailure));
+        }
+    }
+    references(model);
+}
+
+/// What a step needs of another one must be there when it looks.
+fn references(model: &mut Model) {
+    let order = Order::of(model);
+    let ids: Vec<String> = model.steps().map(|(_, s)| s.id.clone()).collect();
+    for id in ids {
+        let Some(step) = model.step(&id).cloned() else { continue };
+        let Some(of) = step.act.of() else { continue };
+        let sound = model.steps().find(|(_, s)| s.id == of).is_some_and(|(phase, other)| {
+            let before = order.before(&id).contains(of);
+            let runs = other.when != Some(false) && phase.when != Some(false) && other.part == Part::Step;
+            let Act::Set { reads, .. } = &other.act else { return false };
+            let same_hosts = other.hosts == step.hosts;
+            runs && match &step.act {
+                Act::Set { reads: Some(Reads { host: Some(host), .. }), .. } => {
+                    before && other.places().contains(&Some(host.as_str()))
+                }
+                Act::Wait { .. } => {
+                    let waits = |id: &String| model.step(id).is_some_and(|s| matches!(s.act, Act::Wait { .. }));
+                    let free =
+                        reads.is_none() && !order.before(of).contains(&id) && !order.before(of).iter().any(waits);
+                    same_hosts && (before || free)
+                }
+                _ => before && same_hosts,
+            }
+        });
+        if !sound {
+            let step = model.phases.iter_mut().flat_map(|p| &mut p.steps).find(|s| s.id == id);
+            if let Some(step) = step {
+                step.act = Act::Set { value: "v9".into(), reads: None, parts: 1 };
+            }
+        }
+    }
+}

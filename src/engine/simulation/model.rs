@@ -1,0 +1,217 @@
+//! A plan as the simulation thinks of it, small enough to edit at random and to judge without the engine.
+
+use std::fmt::Write as _;
+
+use crate::plan::Part;
+
+/// The hosts of the world, and the patterns that plans use.
+pub const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
+
+/// Patterns with what they mean: written down, not computed, so that an error in resolving them shows.
+pub const PATTERNS: [(&str, &[&str]); 7] = [
+    ("all", &HOSTS),
+    ("h1", &["h1"]),
+    ("h2", &["h2"]),
+    ("h1,h2", &["h1", "h2"]),
+    ("h2,h3", &["h2", "h3"]),
+    ("web", &["h1", "h3"]),
+    ("all:!h2", &["h1", "h3"]),
+];
+
+pub const INVENTORY: &str = "[hosts.h1]\n[hosts.h2]\n[hosts.h3]\n[groups.web]\nhosts = [\"h1\", \"h3\"]\n";
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    pub phases: Vec<Phase>,
+    /// Counts up, so that no id is ever given twice.
+    pub next: usize,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Phase {
+    pub name: String,
+    pub needs: Vec<String>,
+    pub when: Option<bool>,
+    /// Steps, handlers and what undoes, in any mix.
+    pub steps: Vec<Step>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    pub id: String,
+    pub part: Part,
+    /// Index in [`PATTERNS`].
+    pub hosts: Option<usize>,
+    pub needs: Option<Vec<String>>,
+    pub when: Option<bool>,
+    pub r#become: bool,
+    pub retry: u32,
+    /// Seconds.
+    pub timeout: u64,
+    pub notify: Vec<String>,
+    pub flush: bool,
+    pub on_failure: Vec<String>,
+    pub sensitive: bool,
+    pub tags: Vec<String>,
+    pub act: Act,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Act {
+    /// Sets `parts` paths of its own to a value, one effect each.
+    Set { value: String, reads: Option<Reads>, parts: usize },
+    /// Makes its own path what another step's is, whatever that is.
+    Copy { of: String },
+    /// Does something that leaves no trace, with an argument.
+    Do { value: String, rerun: bool },
+    /// Looks whether another step's path is as the plan says.
+    Check { of: String },
+    /// Waits until it is.
+    Wait { of: String },
+    /// Waits for something that time brings.
+    Dawn,
+}
+
+/// Whose value a step reads: on its own host, or on a named one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reads {
+    pub step: String,
+    pub host: Option<String>,
+}
+
+impl Act {
+    /// The step whose path or value it needs.
+    pub fn of(&self) -> Option<&str> {
+        match self {
+            Self::Set { reads, .. } => reads.as_ref().map(|r| r.step.as_str()),
+            Self::Copy { of } | Self::Check { of } | Self::Wait { of } => Some(of),
+            Self::Do { .. } | Self::Dawn => None,
+        }
+    }
+
+    pub fn only_looks(&self) -> bool {
+        matches!(self, Self::Check { .. } | Self::Wait { .. } | Self::Dawn)
+    }
+
+    pub fn unguarded(&self) -> bool {
+        matches!(self, Self::Do { .. })
+    }
+}
+
+impl Step {
+    /// Where it runs: `None` for the controller.
+    pub fn places(&self) -> Vec<Option<&'static str>> {
+        self.hosts.map_or_else(|| vec![None], |n| PATTERNS[n].1.iter().copied().map(Some).collect())
+    }
+
+    pub fn paths(&self) -> Vec<String> {
+        match &self.act {
+            Act::Set { parts, .. } => (0..*parts).map(|n| format!("{}.{n}", self.id)).collect(),
+            Act::Copy { .. } => vec![format!("{}.0", self.id)],
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Model {
+    pub fn steps(&self) -> impl Iterator<Item = (&Phase, &Step)> {
+        self.phases.iter().flat_map(|p| p.steps.iter().map(move |s| (p, s)))
+    }
+
+    pub fn step(&self, id: &str) -> Option<&Step> {
+        self.steps().find(|(_, s)| s.id == id).map(|(_, s)| s)
+    }
+
+    /// The value that a step sets, as a template.
+    fn value_of(&self, id: &str) -> String {
+        match self.step(id).map(|s| &s.act) {
+            Some(Act::Set { value, reads: None, .. }) => value.clone(),
+            _ => format!("{{{{ steps.{id}.value }}}}"),
+        }
+    }
+
+    /// The plan file.
+    pub fn text(&self) -> String {
+        let mut out = String::from("[plan]\nname = \"simulated\"\n[vars]\non = true\noff = false\n");
+        for phase in &self.phases {
+            let _ = writeln!(out, "\n[phase.{}]\nneeds = {:?}", phase.name, phase.needs);
+            if let Some(when) = phase.when {
+                let _ = writeln!(out, "when = \"{}\"", if when { "on" } else { "off" });
+            }
+            for part in Part::ALL {
+                for step in phase.steps.iter().filter(|s| s.part == part) {
+                    let _ = write!(out, "[[phase.{}.{}]]\n{}", phase.name, part.key(), self.table(phase, step));
+                }
+            }
+        }
+        out
+    }
+
+    fn table(&self, phase: &Phase, step: &Step) -> String {
+        let mut out = format!("id = \"{}\"\ntimeout = \"{}s\"\n", step.id, step.timeout);
+        let mut add = |line: String| out.extend([line.as_str(), "\n"]);
+        if let Some(n) = step.hosts {
+            add(format!("hosts = \"{}\"", PATTERNS[n].0));
+        }
+        if let Some(when) = step.when {
+            add(format!("when = \"{}\"", if when { "on" } else { "off" }));
+        }
+        if step.r#become {
+            add("become = true".into());
+        }
+        if step.sensitive {
+            add("sensitive = true".into());
+        }
+        if step.retry > 0 {
+            add(format!("retry = {}\nretry_delay = \"1s\"", step.retry));
+        }
+        if step.part == Part::Step {
+            if let Some(needs) = &step.needs {
+                add(format!("needs = {needs:?}"));
+            }
+            add(format!("notify = {:?}\non_failure = {:?}\ntags = {:?}", step.notify, step.on_failure, step.tags));
+            if step.flush {
+                add("flush = true".into());
+            }
+        }
+        let id = &step.id;
+        match &step.act {
+            Act::Set { value, reads, .. } => {
+                let mut paths = step.paths();
+                if step.part == Part::OnFailure {
+                    paths.extend(self.undone_by(phase, step));
+                }
+                let value = match reads {
+                    Some(Reads { step, host: None }) => format!("{{{{ steps.{step}.value }}}}-{value}"),
+                    Some(Reads { step, host: Some(host) }) => {
+                        format!("{{{{ steps.{step}.hosts['{host}'].value }}}}-{value}")
+                    }
+                    None => value.clone(),
+                };
+                add(format!("action = \"sim.set\"\nunit = \"{id}\"\npaths = {paths:?}\nvalue = \"{value}\""));
+            }
+            Act::Copy { of } => add(format!("action = \"sim.copy\"\nunit = \"{id}\"\nfrom = \"{of}.0\"")),
+            Act::Do { value, rerun } => {
+                let on_interrupt = if *rerun { "rerun" } else { "stop" };
+                add(format!(
+                    "action = \"sim.do\"\nunit = \"{id}\"\nvalue = \"{value}\"\non_interrupt = \"{on_interrupt}\""
+                ));
+            }
+            Act::Check { of } => {
+                add(format!("action = \"sim.check\"\npath = \"{of}.0\"\nvalue = \"{}\"", self.value_of(of)));
+            }
+            Act::Wait { of } => {
+                add(format!("action = \"sim.wait\"\npath = \"{of}.0\"\nvalue = \"{}\"", self.value_of(of)));
+            }
+            Act::Dawn => add(format!("action = \"sim.wait\"\npath = \"dawn.{id}\"\nvalue = \"1\"")),
+        }
+        out
+    }
+
+    /// The paths of the steps that one of `on_failure` undoes, where both run on the same hosts.
+    fn undone_by(&self, phase: &Phase, undo: &Step) -> Vec<String> {
+        let undone = phase.steps.iter().filter(|s| s.on_failure.contains(&undo.id) && s.hosts == undo.hosts);
+        undone.flat_map(Step::paths).collect()
+    }
+}

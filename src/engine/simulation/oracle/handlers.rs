@@ -1,0 +1,71 @@
+//! No handler is lost: after each change of a step that notifies it, it runs.
+
+use std::collections::BTreeSet;
+
+use super::{Ran, key, well};
+use crate::engine::simulation::order::{Key, answered};
+use crate::event::{Kind, Outcome};
+
+/// A handler that must run after a moment: a run, and a place among its events.
+#[derive(Debug)]
+struct Demand {
+    handler: Key,
+    by: Key,
+    since: (usize, usize),
+}
+
+#[derive(Default)]
+pub struct Demands(Vec<Demand>);
+
+impl Demands {
+    /// Takes in what a run changed, and what it saw to.
+    pub fn take(&mut self, ran: &Ran) {
+        // What a plan does not have any more is not owed.
+        self.0.retain(|d| ran.model.step(&d.handler.0).is_some());
+        for sent in ran.sent.iter().filter(|s| s.changed) {
+            let Some((phase, step)) = ran.model.steps().find(|(_, s)| s.id == sent.unit.0) else { continue };
+            for handler in phase.steps.iter().filter(|s| step.notify.contains(&s.id)) {
+                for handler in answered(handler, sent.unit.1.as_deref(), ran.asked.limit) {
+                    self.0.push(Demand { handler, by: sent.unit.clone(), since: sent.at });
+                }
+            }
+        }
+        let mut starts: Vec<(Key, usize)> = Vec::new();
+        for (index, kind) in ran.own() {
+            match kind {
+                Kind::UnitStarted { unit, .. } => starts.push((key(unit), index)),
+                Kind::UnitFinished { unit, outcome, definition: Some(_), .. } if well(outcome) => {
+                    let unit = key(unit);
+                    let Some((_, start)) = starts.iter().rev().find(|(of, _)| *of == unit) else { continue };
+                    self.0.retain(|d| d.handler != unit || d.since > (ran.number, *start));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// After a run of the whole plan that ended well, nothing is owed by those who are still there to ask.
+    pub fn all_served(&self, last: &Ran) -> Result<(), String> {
+        let outcomes = last.outcomes();
+        let asks: BTreeSet<(Key, Key)> = last
+            .model
+            .steps()
+            .flat_map(|(phase, step)| {
+                let handlers = phase.steps.iter().filter(|h| step.notify.contains(&h.id));
+                handlers.flat_map(move |h| {
+                    last.order.places(&step.id).iter().flat_map(move |host| {
+                        let by = (step.id.clone(), host.clone());
+                        answered(h, host.as_deref(), None).into_iter().map(move |handler| (by.clone(), handler))
+                    })
+                })
+            })
+            .collect();
+        for demand in &self.0 {
+            let skipped = matches!(outcomes.get(&demand.by), Some(Outcome::Skipped { .. }) | None);
+            if !skipped && asks.contains(&(demand.by.clone(), demand.handler.clone())) {
+                return Err(format!("a handler is lost: {demand:?}"));
+            }
+        }
+        Ok(())
+    }
+}

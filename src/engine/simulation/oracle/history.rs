@@ -1,0 +1,266 @@
+//! All that is on record of a chain of runs, as one list that is searched backwards: the engine's decisions, which it
+//! makes from a table over a folded state, are judged by it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Asked, Ran, key};
+use crate::engine::simulation::model::{Act, Step};
+use crate::engine::simulation::order::Key;
+use crate::event::{Kind, Outcome};
+use crate::plan::Part;
+use crate::secret::MASK;
+
+#[derive(Debug)]
+enum Item {
+    Start(Key),
+    /// Ran to an end, or a person said that it had.
+    End(Key, String, End),
+    Undone(Key),
+    /// A run began whose plan has some units no more.
+    Gone(BTreeSet<Key>),
+    /// The run before ended well: what it did is over.
+    Over,
+    /// A person asked for a fresh start.
+    Fresh,
+    /// A run ended, or was cut off.
+    Cut,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Same,
+    Changed { masked: bool },
+    SameMasked,
+    Said,
+    Failed,
+    Unknown,
+}
+
+/// How a unit stands, by the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Last {
+    Nothing,
+    /// When, as what, and whether its outputs are masked.
+    Well(usize, String, bool),
+    Failed,
+    CutOff,
+    Undone,
+}
+
+#[derive(Default)]
+pub struct History {
+    items: Vec<Item>,
+    /// For each unit where it stands in the list.
+    places: BTreeMap<Key, Vec<usize>>,
+    /// Where runs end, so that what is open there is cut off.
+    cuts: Vec<usize>,
+    /// In which run a unit was started last.
+    pub started: BTreeMap<Key, usize>,
+    ended_well: bool,
+}
+
+impl History {
+    /// A run begins.
+    pub fn begin(&mut self, ran: &Ran) {
+        if ran.asked.fresh {
+            self.push(Item::Fresh);
+        } else if self.ended_well {
+            self.push(Item::Over);
+        }
+        self.ended_well = false;
+        let known: BTreeSet<Key> = self.places.keys().cloned().collect();
+        let gone = known.into_iter().filter(|unit| match ran.step(unit) {
+            None => true,
+            Some(step) => {
+                let there = step.places().iter().any(|h| h.map(str::to_owned) == unit.1);
+                ran.asked.limit.is_none() && !there
+            }
+        });
+        let gone: BTreeSet<Key> = gone.collect();
+        self.push(Item::Gone(gone));
+        for (_, kind) in ran.own() {
+            if let Kind::UnitStarted { unit, .. } = kind {
+                self.started.insert(key(unit), ran.number);
+            }
+        }
+    }
+
+    pub fn take(&mut self, kind: &Kind, asked: &Asked) {
+        match kind {
+            Kind::UnitStarted { unit, .. } => self.push(Item::Start(key(unit))),
+            Kind::UnitFinished { unit, outcome, definition: Some(definition), outputs, .. } => {
+                let masked = outputs.values().any(|v| v.as_str().is_some_and(|v| v.contains(MASK)));
+                let end = match outcome {
+                    Outcome::Same { .. } if masked => End::SameMasked,
+                    Outcome::Same { .. } => End::Same,
+                    Outcome::Changed => End::Changed { masked },
+                    Outcome::Kept if asked.done.contains(&key(unit)) => End::Said,
+                    Outcome::Kept => return,
+                    Outcome::Unknown(_) => End::Unknown,
+                    _ => End::Failed,
+                };
+                self.push(Item::End(key(unit), definition.clone(), end));
+            }
+            Kind::Undone { unit, .. } => self.push(Item::Undone(key(unit))),
+            Kind::RunFinished { ok, interrupted, .. } => self.ended_well = *ok && !interrupted,
+            _ => {}
+        }
+    }
+
+    pub fn end(&mut self) {
+        self.cuts.push(self.items.len());
+        self.push(Item::Cut);
+    }
+
+    fn push(&mut self, item: Item) {
+        if let Item::Start(unit) | Item::End(unit, ..) | Item::Undone(unit) = &item {
+            self.places.entry(unit.clone()).or_default().push(self.items.len());
+        }
+        self.items.push(item);
+    }
+
+    /// How a unit stands.
+    pub fn last(&self, unit: &Key) -> Last {
+        let (mut over, mut gone) = (false, false);
+        for (n, item) in self.items.iter().enumerate().rev() {
+            let found = match item {
+                Item::Over => {
+                    over = true;
+                    continue;
+                }
+                Item::Gone(units) => {
+                    gone |= units.contains(unit);
+                    continue;
+                }
+                Item::Fresh => return Last::Nothing,
+                Item::Start(of) if of == unit => Last::CutOff,
+                Item::Undone(of) if of == unit => Last::Undone,
+                Item::End(of, definition, end) if of == unit => match end {
+                    End::Same | End::Said => Last::Well(n, definition.clone(), false),
+                    End::SameMasked => Last::Well(n, definition.clone(), true),
+                    End::Changed { masked } => Last::Well(n, definition.clone(), *masked),
+                    End::Failed => Last::Failed,
+                    End::Unknown => Last::CutOff,
+                },
+                _ => continue,
+            };
+            return match found {
+                Last::CutOff => Last::CutOff,
+                _ if gone => Last::Nothing,
+                Last::Failed => Last::Failed,
+                _ if over => Last::Nothing,
+                found => found,
+            };
+        }
+        Last::Nothing
+    }
+
+    /// Whether a unit may have changed something after that place in the list.
+    pub fn touched_after(&self, unit: &Key, since: usize) -> bool {
+        let Some(places) = self.places.get(unit) else { return false };
+        let mut open: Option<usize> = None;
+        for place in places.iter().copied().filter(|p| *p > since) {
+            // A start that was cut off, before what follows now.
+            if open.is_some_and(|o| self.cuts.iter().any(|cut| (o..place).contains(cut))) {
+                return true;
+            }
+            match &self.items[place] {
+                Item::Start(..) => open = Some(place),
+                Item::End(_, _, End::Same | End::SameMasked | End::Said) => open = None,
+                _ => return true,
+            }
+        }
+        open.is_some()
+    }
+
+    /// Whether what a unit did in this chain of runs, since one of them ended well, is neither undone nor forgotten.
+    pub fn stands(&self, unit: &Key) -> bool {
+        let ends = |item: &Item| match item {
+            Item::Over | Item::Fresh => true,
+            Item::Gone(units) => units.contains(unit),
+            Item::Undone(of) => of == unit,
+            _ => false,
+        };
+        self.touched_after(unit, self.items.iter().rposition(ends).unwrap_or_default())
+    }
+
+    /// Judges what the engine made of what was on record, at an event that is not taken in yet.
+    ///
+    /// # Errors
+    /// The unit that was kept or done again without a right to.
+    pub fn judge(&self, ran: &Ran, index: usize) -> Result<(), String> {
+        match &ran.events[index].kind {
+            Kind::UnitFinished { unit, outcome: Outcome::Kept, definition, .. } => {
+                let unit = key(unit);
+                let said = ran.asked.done.contains(&unit);
+                if said { Ok(()) } else { self.may_keep(ran, &unit, definition.as_deref().unwrap_or_default()) }
+            }
+            Kind::UnitStarted { unit, definition, .. } => self.has_cause(ran, &key(unit), definition),
+            _ => Ok(()),
+        }
+    }
+
+    /// A unit is kept only if its last end was good, it is the same still, and nothing that it stands on moved since.
+    fn may_keep(&self, ran: &Ran, unit: &Key, definition: &str) -> Result<(), String> {
+        let Some(step) = ran.step(unit) else { return Err(format!("{unit:?} is kept, but not in the plan")) };
+        if step.act.only_looks() {
+            return Err(format!("{unit:?} only looks, and is kept"));
+        }
+        let Last::Well(done, before, masked) = self.last(unit) else {
+            return Err(format!("{unit:?} is kept, but on record is {:?}", self.last(unit)));
+        };
+        if before != definition {
+            return Err(format!("{unit:?} is kept, but its definition changed"));
+        }
+        let read = |s: &Step| matches!(&s.act, Act::Set { reads: Some(reads), .. } if reads.step == unit.0);
+        if masked && ran.model.steps().any(|(_, s)| read(s)) {
+            return Err(format!("{unit:?} is kept, but its outputs are not on record"));
+        }
+        for below in below(ran, unit) {
+            if self.touched_after(&below, done) {
+                return Err(format!("{unit:?} is kept, but {below:?} was touched after it"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What leaves no trace is done again only if there is a reason.
+    fn has_cause(&self, ran: &Ran, unit: &Key, definition: &str) -> Result<(), String> {
+        let Some(step) = ran.step(unit).filter(|s| s.part == Part::Step) else { return Ok(()) };
+        let Act::Do { rerun, .. } = &step.act else { return Ok(()) };
+        if ran.asked.rerun.contains(unit) {
+            return Ok(());
+        }
+        let fine = match self.last(unit) {
+            Last::Nothing | Last::Failed | Last::Undone => true,
+            Last::CutOff => *rerun,
+            Last::Well(done, before, _) => {
+                before != definition || around(ran, unit).iter().any(|u| self.touched_after(u, done))
+            }
+        };
+        match fine {
+            true => Ok(()),
+            false => Err(format!("{unit:?} is done again without a reason: {:?}", self.last(unit))),
+        }
+    }
+}
+
+/// What a unit stands on.
+fn below(ran: &Ran, unit: &Key) -> Vec<Key> {
+    let mut units = ran.order.units_inside(unit);
+    units.extend(ran.order.units_outside(unit));
+    // What only looks cannot touch anything.
+    units.retain(|unit| ran.step(unit).is_some_and(|s| !s.act.only_looks()));
+    units
+}
+
+/// All that it may stand on, seen most generously.
+fn around(ran: &Ran, unit: &Key) -> Vec<Key> {
+    let mut units = below(ran, unit);
+    if let Some(phase) = ran.model.phases.iter().find(|p| p.steps.iter().any(|s| s.id == unit.0)) {
+        let ids = ran.order.before(&unit.0);
+        let near = phase.steps.iter().filter(|s| s.part != Part::Step || ids.contains(&s.id));
+        units.extend(near.flat_map(|s| ran.order.places(&s.id).iter().map(|h| (s.id.clone(), h.clone()))));
+    }
+    units
+}

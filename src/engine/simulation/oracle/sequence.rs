@@ -1,0 +1,138 @@
+//! The order of events within one run: needs, limits, handlers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Ran, key, well};
+use crate::engine::simulation::order::Key;
+use crate::event::{Kind, Outcome};
+use crate::plan::Part;
+
+struct Walk<'a> {
+    ran: &'a Ran,
+    running: BTreeSet<Key>,
+    ended: BTreeMap<Key, &'a Outcome>,
+    /// Handlers that were asked for and have not run well since, with those who asked.
+    open: BTreeMap<Key, BTreeSet<Key>>,
+    answering: BTreeMap<Key, BTreeSet<Key>>,
+    handler_runs: BTreeMap<Key, usize>,
+}
+
+pub fn judge(ran: &Ran) -> Result<(), String> {
+    let mut walk = Walk {
+        ran,
+        running: BTreeSet::new(),
+        ended: BTreeMap::new(),
+        open: BTreeMap::new(),
+        answering: BTreeMap::new(),
+        handler_runs: BTreeMap::new(),
+    };
+    ran.events.iter().try_for_each(|event| walk.take(&event.kind))
+}
+
+impl<'a> Walk<'a> {
+    fn take(&mut self, kind: &'a Kind) -> Result<(), String> {
+        match kind {
+            Kind::Notified { handler, by } => {
+                self.open.entry(key(handler)).or_default().insert(key(by));
+            }
+            Kind::UnitStarted { unit, .. } => {
+                let unit = key(unit);
+                self.starts(&unit)?;
+                if !self.running.insert(unit.clone()) {
+                    return Err(format!("{unit:?} runs twice at a time"));
+                }
+                if self.running.len() > self.ran.asked.parallel {
+                    return Err(format!("{} units run at a time: {:?}", self.running.len(), self.running));
+                }
+                if let Some(by) = self.open.remove(&unit) {
+                    self.answering.insert(unit, by);
+                }
+            }
+            Kind::UnitFinished { unit, outcome, .. } => {
+                let unit = key(unit);
+                self.running.remove(&unit);
+                if *outcome == Outcome::Kept {
+                    self.needs(&unit)?;
+                }
+                if let Some(by) = self.answering.remove(&unit)
+                    && !well(outcome)
+                {
+                    self.open.entry(unit.clone()).or_default().extend(by);
+                }
+                self.ended.insert(unit, outcome);
+            }
+            Kind::RunFinished { handlers_left, .. } => {
+                let told: BTreeSet<Key> = handlers_left.iter().map(key).collect();
+                let open: BTreeSet<Key> = self.open.keys().cloned().collect();
+                if told != open {
+                    return Err(format!("the run says that {told:?} are to run, but {open:?} are"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn starts(&mut self, unit: &Key) -> Result<(), String> {
+        let step = self.ran.step(unit).ok_or_else(|| format!("{unit:?} is not in the plan"))?;
+        match step.part {
+            Part::Step => {
+                self.needs(unit)?;
+                self.flushed(unit)
+            }
+            Part::Handler => {
+                self.needs(unit)?;
+                let runs = self.handler_runs.entry(unit.clone()).or_default();
+                *runs += 1;
+                let phase = self.ran.model.steps().find(|(_, s)| s.id == unit.0).map(|(p, _)| p);
+                let flushes = phase.map_or(0, |p| p.steps.iter().filter(|s| s.flush && s.part == Part::Step).count());
+                if *runs > flushes + 1 {
+                    return Err(format!("{unit:?} runs {runs} times in a phase with {flushes} flushes"));
+                }
+                match self.open.contains_key(unit) {
+                    true => Ok(()),
+                    false => Err(format!("{unit:?} runs, and nobody asked for it")),
+                }
+            }
+            Part::OnFailure => Ok(()),
+        }
+    }
+
+    /// All that a unit needs has ended well, the handlers of the phases before it included.
+    fn needs(&self, unit: &Key) -> Result<(), String> {
+        let order = &self.ran.order;
+        for need in order.units_inside(unit).into_iter().chain(order.units_outside(unit)) {
+            let Some((phase, step)) = self.ran.model.steps().find(|(_, s)| s.id == need.0) else { continue };
+            let fine = match step.part {
+                Part::Step => self.ended.get(&need).is_some_and(|o| well(o)) && !self.running.contains(&need),
+                _ => {
+                    let owed = self.open.contains_key(&need) && !self.ran.asked.leaves_out(&phase.name);
+                    let out = phase.when == Some(false);
+                    !self.running.contains(&need) && (!owed || out)
+                }
+            };
+            if !fine {
+                return Err(format!("{unit:?} starts before {need:?} has ended well: {:?}", self.ended.get(&need)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Before a step that flushes, the handlers have run that those before it asked for.
+    fn flushed(&self, unit: &Key) -> Result<(), String> {
+        if !self.ran.step(unit).is_some_and(|s| s.flush) {
+            return Ok(());
+        }
+        let before = self.ran.order.units_inside(unit);
+        for (handler, by) in self.open.iter().chain(&self.answering) {
+            let Some((phase, _)) = self.ran.model.steps().find(|(_, s)| s.id == handler.0) else { continue };
+            let here = phase.steps.iter().any(|s| s.id == unit.0);
+            let places = self.ran.order.places(&handler.0);
+            let mine = places.contains(&handler.1) && (handler.1 == unit.1 || !places.contains(&unit.1));
+            if here && mine && by.iter().any(|by| before.contains(by)) {
+                return Err(format!("{unit:?} flushes, and {handler:?} has not run, which {by:?} asked for"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! What a failed phase did is undone: only that, backwards, and what could not be undone is named.
+
+use std::collections::BTreeSet;
+
+use super::{History, Ran, key, well};
+use crate::engine::simulation::model::{Phase, Step};
+use crate::engine::simulation::order::{Key, answered};
+use crate::event::{Kind, Outcome};
+use crate::plan::Part;
+
+/// Judges the start of what undoes.
+pub fn judge(ran: &Ran, index: usize, history: &History) -> Result<(), String> {
+    let Kind::UnitStarted { unit, .. } = &ran.events[index].kind else { return Ok(()) };
+    let undo = key(unit);
+    let Some((phase, step)) = ran.model.steps().find(|(_, s)| s.id == undo.0 && s.part == Part::OnFailure) else {
+        return Ok(());
+    };
+    let before: Vec<&Kind> = ran.events[ran.start..index].iter().map(|e| &e.kind).collect();
+    if let Failed::No(why) = failed(phase, before.iter().copied()) {
+        return Err(format!("{undo:?} undoes, but {why}"));
+    }
+    let ended: BTreeSet<Key> = before.iter().filter_map(|k| end(k)).map(|(unit, _)| unit).collect();
+    for (unit, _) in units(ran, phase) {
+        if !ended.contains(&unit) {
+            return Err(format!("{undo:?} undoes while {unit:?} has yet to end"));
+        }
+    }
+    let mine: Vec<Key> = undone_by(ran, phase, step, &undo).collect();
+    if !mine.iter().any(|unit| history.touched_after(unit, 0)) {
+        return Err(format!("{undo:?} undoes what was never done: {mine:?}"));
+    }
+    backwards(ran, index, phase, &undo)
+}
+
+/// Before a step's work is undone, that of the steps after it is.
+fn backwards(ran: &Ran, index: usize, phase: &Phase, undo: &Key) -> Result<(), String> {
+    let naming =
+        |id: &str| -> Vec<&Step> { phase.steps.iter().filter(|s| s.on_failure.iter().any(|n| n == id)).collect() };
+    let [first] = naming(&undo.0)[..] else { return Ok(()) };
+    let well_undone: BTreeSet<Key> = ran.events[ran.start..index]
+        .iter()
+        .filter_map(|e| end(&e.kind))
+        .filter(|(_, outcome)| well(outcome))
+        .map(|(unit, _)| unit)
+        .collect();
+    for later in phase.steps.iter().filter(|s| s.part == Part::Step && ran.order.before(&s.id).contains(&first.id)) {
+        for name in &later.on_failure {
+            let ([_], Some(step)) = (&naming(name)[..], ran.model.step(name)) else { continue };
+            for sent in ran.sent.iter().filter(|s| s.unit.0 == later.id && s.took && s.at.1 <= index) {
+                for other in answered(step, sent.unit.1.as_deref(), ran.asked.limit) {
+                    let ordered = other.1 == undo.1 || other.1.is_none() || undo.1.is_none();
+                    if ordered && *name != undo.0 && !well_undone.contains(&other) {
+                        return Err(format!("{undo:?} undoes {} before {other:?} has undone {}", first.id, later.id));
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// After a run that came to its end: all that was touched in a failed phase is undone, or named as stuck.
+pub fn all_done(ran: &Ran, history: &History) -> Result<(), String> {
+    let Some(report) = ran.report.as_ref().filter(|r| !r.interrupted) else { return Ok(()) };
+    let stuck: BTreeSet<Key> = report.stuck.iter().map(key).collect();
+    let undone: BTreeSet<(Key, Key)> = ran
+        .own()
+        .filter_map(|(_, kind)| match kind {
+            Kind::Undone { unit, by } => Some((key(unit), key(by))),
+            _ => None,
+        })
+        .collect();
+    for phase in &ran.model.phases {
+        if matches!(failed(phase, ran.own().map(|(_, k)| k)), Failed::No(_)) {
+            continue;
+        }
+        let touched: BTreeSet<&Key> =
+            ran.sent.iter().filter(|s| s.took && s.at.1 != usize::MAX).map(|s| &s.unit).collect();
+        for (unit, step) in units(ran, phase) {
+            if stuck.contains(&unit) {
+                continue;
+            }
+            let here = touched.contains(&unit);
+            if !here && (ran.asked.limit.is_some() || !history.stands(&unit)) {
+                continue;
+            }
+            for undo in phase.steps.iter().filter(|s| step.on_failure.contains(&s.id)) {
+                for by in answered(undo, unit.1.as_deref(), ran.asked.limit) {
+                    if !undone.contains(&(unit.clone(), by.clone())) {
+                        return Err(format!("{unit:?} of a failed phase is neither undone by {by:?} nor stuck"));
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+enum Failed {
+    Yes,
+    No(&'static str),
+}
+
+fn failed<'a>(phase: &Phase, kinds: impl Iterator<Item = &'a Kind>) -> Failed {
+    let ends = kinds
+        .filter_map(end)
+        .filter(|(unit, _)| phase.steps.iter().any(|s| s.id == unit.0 && s.part != Part::OnFailure));
+    let (mut failed, mut unknown) = (false, false);
+    for (_, outcome) in ends {
+        failed |= matches!(outcome, Outcome::Failed(_));
+        unknown |= matches!(outcome, Outcome::Unknown(_));
+    }
+    match (failed, unknown) {
+        (_, true) => Failed::No("what one of its units did is not known"),
+        (true, _) => Failed::Yes,
+        _ => Failed::No("its phase has not failed"),
+    }
+}
+
+fn end(kind: &Kind) -> Option<(Key, &Outcome)> {
+    match kind {
+        Kind::UnitFinished { unit, outcome, .. } => Some((key(unit), outcome)),
+        _ => None,
+    }
+}
+
+/// The units of a phase's steps.
+fn units<'a>(ran: &'a Ran, phase: &'a Phase) -> impl Iterator<Item = (Key, &'a Step)> {
+    let steps = phase.steps.iter().filter(|s| s.part == Part::Step);
+    steps.flat_map(|s| ran.order.places(&s.id).iter().map(move |h| ((s.id.clone(), h.clone()), s)))
+}
+
+/// The units whose work a unit of `on_failure` undoes.
+fn undone_by<'a>(ran: &'a Ran, phase: &'a Phase, undo: &'a Step, here: &'a Key) -> impl Iterator<Item = Key> + 'a {
+    let named = units(ran, phase).filter(|(_, step)| step.on_failure.contains(&undo.id));
+    let mine = move |unit: &Key| answered(undo, unit.1.as_deref(), ran.asked.limit).contains(here);
+    named.map(|(unit, _)| unit).filter(mine)
+}

@@ -1,0 +1,121 @@
+//! Which step comes before which, read off the plan's rules and not off the graph.
+//!
+//! The rules: a step comes after the steps that it names, else after the one above it, and after all that come before
+//! those; a phase's steps come after all of the phases that it needs, and of those that these need. Where both run on a
+//! host, the host's part counts, unless the step reads other hosts' values; else all of the earlier step.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::model::{Act, Model, Reads, Step};
+use crate::plan::Part;
+
+/// A step on a host.
+pub type Key = (String, Option<String>);
+
+pub struct Order {
+    /// For each step the steps before it in its own phase.
+    inside: BTreeMap<String, BTreeSet<String>>,
+    /// For each step everything in the phases before its own.
+    outside: BTreeMap<String, BTreeSet<String>>,
+    /// For each step where it runs.
+    places: BTreeMap<String, Vec<Option<String>>>,
+    /// For each step that whose values it reads on named hosts.
+    across: BTreeMap<String, String>,
+    all: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Order {
+    pub fn of(model: &Model) -> Self {
+        Self::limited(model, None)
+    }
+
+    /// With only some of the hosts.
+    pub fn limited(model: &Model, limit: Option<&[&str]>) -> Self {
+        let (mut inside, mut outside) = (BTreeMap::new(), BTreeMap::new());
+        let mut places = BTreeMap::new();
+        let mut across = BTreeMap::new();
+        for phase in &model.phases {
+            let mut phases = BTreeSet::new();
+            let mut todo = phase.needs.clone();
+            while let Some(name) = todo.pop() {
+                if phases.insert(name.clone()) {
+                    todo.extend(model.phases.iter().filter(|p| p.name == name).flat_map(|p| p.needs.clone()));
+                }
+            }
+            let before = model.steps().filter(|(p, s)| phases.contains(&p.name) && s.part != Part::OnFailure);
+            let before: BTreeSet<String> = before.map(|(_, s)| s.id.clone()).collect();
+            let mut above: Option<String> = None;
+            let mut reached: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+            for step in &phase.steps {
+                let hosts =
+                    step.places().into_iter().filter(|h| h.is_none_or(|h| limit.is_none_or(|l| l.contains(&h))));
+                places.insert(step.id.clone(), hosts.map(|h| h.map(str::to_owned)).collect());
+                outside.insert(step.id.clone(), before.clone());
+                if let Act::Set { reads: Some(Reads { step: of, host: Some(_) }), .. } = &step.act {
+                    across.insert(step.id.clone(), of.clone());
+                }
+                if step.part != Part::Step {
+                    continue;
+                }
+                let direct: Vec<String> = step.needs.clone().unwrap_or_else(|| above.iter().cloned().collect());
+                let mut mine: BTreeSet<String> = direct.iter().cloned().collect();
+                direct.iter().for_each(|d| mine.extend(reached.get(d).into_iter().flatten().cloned()));
+                reached.insert(step.id.clone(), mine);
+                above = Some(step.id.clone());
+            }
+            for step in &phase.steps {
+                let mine = match step.part {
+                    Part::Step => reached.remove(&step.id).unwrap_or_default(),
+                    _ => BTreeSet::new(),
+                };
+                inside.insert(step.id.clone(), mine);
+            }
+        }
+        let all = inside
+            .iter()
+            .map(|(id, ids): (&String, &BTreeSet<String>)| (id.clone(), ids.union(&outside[id]).cloned().collect()))
+            .collect();
+        Self { inside, outside, places, across, all }
+    }
+
+    /// The steps before a step.
+    pub fn before(&self, id: &str) -> &BTreeSet<String> {
+        &self.all[id]
+    }
+
+    /// Where a step runs.
+    pub fn places(&self, id: &str) -> &[Option<String>] {
+        self.places.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// The units of its own phase that a unit must not start before.
+    pub fn units_inside(&self, unit: &Key) -> Vec<Key> {
+        let ids = self.inside.get(&unit.0).into_iter().flatten();
+        ids.flat_map(|id| self.part(id, unit)).collect()
+    }
+
+    /// The units of other phases that a unit must not start before.
+    pub fn units_outside(&self, unit: &Key) -> Vec<Key> {
+        let ids = self.outside.get(&unit.0).into_iter().flatten();
+        ids.flat_map(|id| self.places(id).iter().map(|h| (id.clone(), h.clone()))).collect()
+    }
+
+    /// What of an earlier step a unit stands on.
+    fn part(&self, id: &str, unit: &Key) -> Vec<Key> {
+        let whole = self.across.get(&unit.0).is_some_and(|of| of == id);
+        let places = self.places(id);
+        if !whole && unit.1.is_some() && places.contains(&unit.1) {
+            return vec![(id.to_owned(), unit.1.clone())];
+        }
+        places.iter().map(|h| (id.to_owned(), h.clone())).collect()
+    }
+}
+
+/// Where a caller's call is answered, by the rule: on its own host if the called step runs there, else everywhere.
+pub fn answered(called: &Step, caller: Option<&str>, limit: Option<&[&str]>) -> Vec<Key> {
+    let places = called.places().into_iter().filter(|h| h.is_none_or(|h| limit.is_none_or(|l| l.contains(&h))));
+    let places: Vec<Option<&str>> = places.collect();
+    let own = caller.filter(|c| places.contains(&Some(c)));
+    let chosen = own.map_or(places, |own| vec![Some(own)]);
+    chosen.into_iter().map(|h| (called.id.clone(), h.map(str::to_owned))).collect()
+}

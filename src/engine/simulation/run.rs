@@ -1,0 +1,276 @@
+//! One run of the engine in the simulated world, up to its end or its death.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+use serde_json::Map;
+use tokio::sync::{mpsc, watch};
+
+use super::actions::registry;
+use super::disk::{SimDisk, Trouble};
+use super::generate::chance;
+use super::life::Life;
+use super::model::{INVENTORY, Model};
+use super::oracle::Asked;
+use super::order::Key;
+use super::world::{SimWorld, Weather};
+use crate::engine::{Engine, EngineError, Faults, Options, Point, Report, Values};
+use crate::event::{Event, Kind, Mode, Outcome, UnitRef};
+use crate::graph::Graph;
+use crate::inventory::Inventory;
+use crate::journal::{Journal, Memory};
+use crate::plan::{Plan, Scope};
+use crate::template::Templates;
+
+/// All that a run is given.
+pub struct Setup<'a> {
+    pub number: usize,
+    pub seed: u64,
+    pub model: &'a Model,
+    pub asked: &'a Asked,
+    pub memory: Memory,
+    pub resumed_from: Option<String>,
+    pub troubles: Troubles,
+    pub trace: Option<Arc<Mutex<Vec<String>>>>,
+}
+
+/// What may go wrong in it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Troubles {
+    pub weather: Weather,
+    pub disk: Option<Trouble>,
+    /// In thousandths of what is on its way to the disk when the program dies.
+    pub survives: usize,
+    /// In thousandths of the points that units come to.
+    pub deadly_points: u32,
+    /// Before which poll of the engine the program dies.
+    pub dies_at_poll: Option<usize>,
+    /// Milliseconds after the start; a second time that long after the first.
+    pub interrupts: Option<(u64, Option<u64>)>,
+    /// In percent of the units.
+    pub fails: u32,
+    pub repeats: u32,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub enum End {
+    Finished(Report),
+    Broken,
+    Died,
+}
+
+/// Virtual time that no run may need.
+const TOO_LONG: Duration = Duration::from_secs(24 * 3600);
+
+/// Runs; gives the journal's bytes as they are left on disk.
+///
+/// # Errors
+/// A rule that was broken on the way.
+pub fn run(setup: Setup<'_>, world: &SimWorld) -> Result<(End, Vec<u8>), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.map_err(|e| e.to_string())?;
+    runtime.block_on(one(setup, world))
+}
+
+async fn one(setup: Setup<'_>, world: &SimWorld) -> Result<(End, Vec<u8>), String> {
+    let life = Life::default();
+    let disk = SimDisk::new(life.clone(), setup.troubles.disk, setup.troubles.survives);
+    let roots = setup.model.steps().filter(|(_, s)| s.r#become).map(|(_, s)| s.id.clone()).collect();
+    let weather = setup.troubles.weather;
+    world.begin(setup.number, setup.seed, weather, disk.clone(), life.clone(), roots, setup.trace.clone());
+    let (readers, mut events) = mpsc::unbounded_channel();
+    let (interrupt, interrupts) = watch::channel(0);
+    let engine = engine(&setup, world, &disk, &life, readers, interrupts);
+
+    let mut polls = 0;
+    let dies_at = setup.troubles.dies_at_poll;
+    let mut engine = Box::pin(engine.run());
+    let counted = std::future::poll_fn(|cx| {
+        polls += 1;
+        if dies_at.is_some_and(|at| polls >= at) {
+            life.end("between two steps of the engine");
+            return Poll::Pending;
+        }
+        engine.as_mut().poll(cx)
+    });
+    let hand = async {
+        if let Some((first, second)) = setup.troubles.interrupts {
+            tokio::time::sleep(Duration::from_millis(first)).await;
+            world.count("interrupts");
+            let _ = interrupt.send(1);
+            if let Some(second) = second {
+                tokio::time::sleep(Duration::from_millis(second)).await;
+                world.count("second interrupts");
+                let _ = interrupt.send(2);
+            }
+        }
+        std::future::pending::<()>().await
+    };
+    let end = tokio::select! {
+        biased;
+        whereabouts = life.over() => {
+            note(&setup.trace, || format!("  killed {whereabouts}"));
+            Ok(End::Died)
+        }
+        result = counted => match result {
+            Ok(report) => Ok(End::Finished(report)),
+            Err(EngineError::Journal(error @ crate::journal::JournalError::Io { .. })) => {
+                note(&setup.trace, || format!("  {error}"));
+                Ok(End::Broken)
+            }
+            Err(error) => Err(error.to_string()),
+        },
+        () = hand => Err("the hand ended".to_owned()),
+        () = tokio::time::sleep(TOO_LONG) => Err("the run hangs".to_owned()),
+    };
+    drop(engine);
+    let end = match (end?, life.is_over()) {
+        (_, true) => End::Died,
+        (end, false) => end,
+    };
+    events.close();
+    while let Ok(event) = events.try_recv() {
+        note(&setup.trace, || line(&event));
+        disk.told(&event)?;
+    }
+    world.end();
+    if let Some(broken) = world.broken().into_iter().next() {
+        return Err(broken);
+    }
+    Ok((end, disk.left()))
+}
+
+fn engine(
+    setup: &Setup<'_>,
+    world: &SimWorld,
+    disk: &SimDisk,
+    life: &Life,
+    readers: mpsc::UnboundedSender<Event>,
+    interrupts: watch::Receiver<u8>,
+) -> Engine {
+    let inventory = Inventory::parse(Path::new("inventory.toml"), INVENTORY).ok().unwrap();
+    let text = setup.model.text();
+    let plan = match Plan::parse(Path::new("plan.toml"), &text) {
+        Ok(plan) => plan,
+        Err(findings) => panic!("{:?}\n{text}", findings.iter().map(|f| &f.message).collect::<Vec<_>>()),
+    };
+    let asked = setup.asked;
+    let graph = Graph::new(&plan, |pattern| {
+        let mut hosts = inventory.select(pattern).unwrap();
+        hosts.retain(|h| asked.limit.is_none_or(|only| only.contains(&h.name.as_str())));
+        hosts
+    });
+    let templates = Templates::new(&plan.root);
+    let (scope, errors) = Scope::new(&plan, &inventory, &Map::new(), &templates);
+    assert!(errors.is_empty());
+    let registry = registry();
+    let name = |(step, host): &Key| host.as_ref().map_or(step.clone(), |host| format!("{step}@{host}"));
+    let guarded: BTreeSet<String> =
+        setup.model.steps().filter(|(_, s)| !s.act.unguarded()).map(|(_, s)| s.id.clone()).collect();
+    Engine {
+        graph: graph.unwrap(),
+        plan: plan.into(),
+        values: Values::new(templates, scope, &registry),
+        registry: registry.into(),
+        world: Arc::new(world.clone()),
+        mode: Mode::Run,
+        run: setup.number.to_string(),
+        source: None,
+        journal: Some(Journal::on(Box::new(disk.clone()), Path::new("journal"))),
+        resumed_from: setup.resumed_from.clone(),
+        memory: setup.memory.clone(),
+        options: Options {
+            parallel: asked.parallel,
+            only: asked.only.clone(),
+            skip: asked.skip.clone(),
+            tags: asked.tags.clone(),
+            done: asked.done.iter().map(name).collect(),
+            rerun: asked.rerun.iter().map(name).collect(),
+            limited: asked.limit.is_some(),
+            ..Options::default()
+        },
+        readers,
+        interrupts,
+        agreed: None,
+        faults: Arc::new(Mishaps {
+            rng: Mutex::new(SmallRng::seed_from_u64(setup.seed ^ 1)),
+            troubles: setup.troubles,
+            life: life.clone(),
+            world: world.clone(),
+            guarded,
+        }),
+    }
+}
+
+/// What befalls units at the points that the engine tells of.
+struct Mishaps {
+    rng: Mutex<SmallRng>,
+    troubles: Troubles,
+    life: Life,
+    world: SimWorld,
+    guarded: BTreeSet<String>,
+}
+
+impl Faults for Mishaps {
+    fn reach(&self, point: Point, unit: &UnitRef) {
+        if self.rng.lock().unwrap().random_range(0..1000) < self.troubles.deadly_points {
+            self.life.end(format!("{} of {unit}", point.name()));
+        }
+    }
+
+    fn fails(&self, _: &UnitRef) -> bool {
+        let fails = chance(&mut self.rng.lock().unwrap(), self.troubles.fails);
+        if fails {
+            self.world.count("failed after success");
+        }
+        fails
+    }
+
+    fn repeats(&self, unit: &UnitRef) -> bool {
+        let repeats = chance(&mut self.rng.lock().unwrap(), self.troubles.repeats) && self.guarded.contains(&unit.step);
+        if repeats {
+            self.world.count("repeated");
+        }
+        repeats
+    }
+}
+
+fn note(trace: &Option<Arc<Mutex<Vec<String>>>>, line: impl FnOnce() -> String) {
+    if let Some(trace) = trace {
+        trace.lock().unwrap().push(line());
+    }
+}
+
+/// An event as a line of the trace.
+pub fn line(event: &Event) -> String {
+    let n = event.seq;
+    match &event.kind {
+        Kind::UnitStarted { unit, why, .. } => {
+            format!("  {n:3} started  {unit}{}", why.as_ref().map(|w| format!(" ({w})")).unwrap_or_default())
+        }
+        Kind::UnitFinished { unit, outcome, .. } => match outcome {
+            Outcome::Failed(p) | Outcome::Unknown(p) => {
+                format!("  {n:3} {} {unit}: {}", crate::event::name(outcome), p.message)
+            }
+            _ => format!("  {n:3} {} {unit}", crate::event::name(outcome)),
+        },
+        Kind::Notified { handler, by } => format!("  {n:3} {by} asks for {handler}"),
+        Kind::Undone { unit, by } => format!("  {n:3} {by} has undone {unit}"),
+        Kind::Dropped { unit, why } => format!("  {n:3} dropped {unit}: {why}"),
+        Kind::RunFinished { ok, interrupted, .. } => format!("  {n:3} end: ok {ok}, interrupted {interrupted}"),
+        Kind::Remembered { unit, standing, done, touched, .. } => {
+            format!("  {n:3} remembers {unit} {standing:?}, done {done:?}, touched {touched:?}")
+        }
+        Kind::Progress { .. } => format!("  {n:3} ."),
+        Kind::UnitRetried { unit, .. } => format!("  {n:3} retries {unit}"),
+        Kind::RunStarted { .. } => format!("  {n:3} run starts"),
+        Kind::Unknown => format!("  {n:3} ?"),
+    }
+}

@@ -1,0 +1,416 @@
+//! The simulated world: some hosts and a controller as maps from path to text, and all that may befall a call.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rand::RngExt as _;
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::disk::SimDisk;
+use super::generate::chance;
+use super::life::Life;
+use super::order::Key;
+use super::report::Stats;
+use crate::connect::vault::{self, Data};
+use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World};
+
+/// Where something lies: a host, or the controller, and a path.
+pub type Place = (Option<String>, String);
+
+/// How likely each kind of trouble is, in percent of the calls (of hosts, of units).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Weather {
+    pub refused: u32,
+    pub refused_for_good: u32,
+    pub lost: u32,
+    pub hangs: u32,
+    pub away: u32,
+    pub slow: u32,
+    /// In ten thousandths of the calls.
+    pub deadly: u32,
+}
+
+/// A change that took place or was at least sent out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sent {
+    pub unit: Key,
+    /// The run, and how many of its events were durable then.
+    pub at: (usize, usize),
+    /// What it was to be.
+    pub value: String,
+    /// Whether it took place.
+    pub took: bool,
+    /// Whether anything is another thing since: doing something without a trace always counts.
+    pub changed: bool,
+    /// Whether it arrived long after it was sent.
+    pub late: bool,
+}
+
+/// An effect whose connection broke and that arrives later all the same.
+struct Late {
+    due: Instant,
+    place: Place,
+    sent: Sent,
+}
+
+#[derive(Clone)]
+pub struct SimWorld(Arc<Mutex<State>>);
+
+struct State {
+    values: BTreeMap<Place, String>,
+    sent: Vec<Sent>,
+    late: Vec<Late>,
+    refusals: BTreeMap<Key, usize>,
+    away: BTreeMap<Option<String>, Instant>,
+    dawns: BTreeMap<Place, Instant>,
+    broken: Vec<String>,
+    session: Option<Session>,
+    pub stats: Stats,
+}
+
+/// What belongs to one run.
+struct Session {
+    run: usize,
+    rng: SmallRng,
+    weather: Weather,
+    disk: SimDisk,
+    life: Life,
+    /// Units that run as root, by the plan.
+    roots: BTreeSet<String>,
+    trace: Option<Arc<Mutex<Vec<String>>>>,
+}
+
+/// What becomes of an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Works,
+    Refused,
+    /// The connection breaks: before, after, or it arrives later on its own, perhaps once more.
+    Lost(Lost),
+    Hangs,
+    Dies(Lost),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lost {
+    Before,
+    After,
+    Later,
+    TakenAndLater,
+}
+
+impl SimWorld {
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(State {
+            values: BTreeMap::new(),
+            sent: Vec::new(),
+            late: Vec::new(),
+            refusals: BTreeMap::new(),
+            away: BTreeMap::new(),
+            dawns: BTreeMap::new(),
+            broken: Vec::new(),
+            session: None,
+            stats: Stats::default(),
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a run brings along")]
+    pub fn begin(
+        &self,
+        run: usize,
+        seed: u64,
+        weather: Weather,
+        disk: SimDisk,
+        life: Life,
+        roots: BTreeSet<String>,
+        trace: Option<Arc<Mutex<Vec<String>>>>,
+    ) {
+        let mut state = self.state();
+        state.away.clear();
+        state.dawns.clear();
+        if weather.refused_for_good == 0 {
+            state.refusals.clear();
+        }
+        let rng = SmallRng::seed_from_u64(seed);
+        state.session = Some(Session { run, rng, weather, disk, life, roots, trace });
+    }
+
+    /// A run is over, and all that was still on its way has arrived.
+    pub fn end(&self) {
+        let mut state = self.state();
+        for late in std::mem::take(&mut state.late) {
+            let at = (late.sent.at.0, usize::MAX);
+            state.arrive(late, at);
+        }
+        state.session = None;
+    }
+
+    pub fn values(&self) -> BTreeMap<Place, String> {
+        self.state().values.clone()
+    }
+
+    pub fn sent(&self) -> Vec<Sent> {
+        self.state().sent.clone()
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.state().stats.clone()
+    }
+
+    pub fn count(&self, what: &'static str) {
+        self.state().stats.count(what);
+    }
+
+    /// Rules that a call has broken.
+    pub fn broken(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().broken)
+    }
+}
+
+impl State {
+    fn session(&mut self) -> &mut Session {
+        self.session.as_mut().unwrap()
+    }
+
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &self.session().trace {
+            trace.lock().unwrap().push(format!("      {}", line()));
+        }
+    }
+
+    fn arrive(&mut self, late: Late, at: (usize, usize)) {
+        let Late { place, sent, .. } = late;
+        self.note(|| format!("late: {}@{:?} sets {place:?} to {}", sent.unit.0, sent.unit.1, sent.value));
+        let changed = self.take(&place, &sent.value);
+        self.sent.push(Sent { took: true, changed, late: true, at, ..sent });
+    }
+
+    /// Lets an effect take place; tells whether anything is another thing since.
+    fn take(&mut self, place: &Place, value: &str) -> bool {
+        let act = place.1.is_empty();
+        act || self.values.insert(place.clone(), value.to_owned()).as_deref() != Some(value)
+    }
+
+    /// What is due by now.
+    fn pass(&mut self) {
+        let now = Instant::now();
+        let (run, seen) = (self.session().run, self.session().disk.count());
+        while let Some(n) = self.late.iter().position(|l| l.due <= now) {
+            let late = self.late.remove(n);
+            self.arrive(late, (run, seen));
+        }
+    }
+
+    /// Whether a host does not answer just now.
+    fn is_away(&mut self, host: Option<&String>) -> bool {
+        let now = Instant::now();
+        if self.away.get(&host.cloned()).is_some_and(|until| *until > now) {
+            return true;
+        }
+        let session = self.session();
+        let leaves = chance(&mut session.rng, session.weather.away);
+        if leaves {
+            let pause = Duration::from_millis(session.rng.random_range(1..20_000));
+            self.away.insert(host.cloned(), now + pause);
+            self.stats.count("unreachable");
+            self.note(|| format!("{host:?} is away for {pause:?}"));
+        }
+        leaves
+    }
+
+    fn pause(&mut self) -> Option<Duration> {
+        let session = self.session();
+        chance(&mut session.rng, session.weather.slow).then(|| Duration::from_millis(session.rng.random_range(1..3000)))
+    }
+
+    fn dies(&mut self) -> bool {
+        let session = self.session();
+        session.rng.random_range(0..10_000) < session.weather.deadly
+    }
+
+    fn fate(&mut self, unit: &Key, act: bool) -> Fate {
+        if let Some(left) = self.refusals.get_mut(unit).filter(|n| **n > 0) {
+            *left = left.saturating_sub(usize::from(*left != usize::MAX));
+            return Fate::Refused;
+        }
+        let deadly = self.dies();
+        let session = self.session();
+        let weather = session.weather;
+        let lost = match session.rng.random_range(0..4) {
+            0 => Lost::Before,
+            1 => Lost::After,
+            2 => Lost::Later,
+            // What leaves no trace arrives once at most.
+            _ if act => Lost::After,
+            _ => Lost::TakenAndLater,
+        };
+        if deadly {
+            return Fate::Dies(lost);
+        }
+        if chance(&mut session.rng, weather.refused_for_good) {
+            self.refusals.insert(unit.clone(), usize::MAX);
+            return Fate::Refused;
+        }
+        if chance(&mut session.rng, weather.refused) {
+            let more = session.rng.random_range(0..2);
+            self.refusals.insert(unit.clone(), more);
+            return Fate::Refused;
+        }
+        if chance(&mut session.rng, weather.lost) {
+            return Fate::Lost(lost);
+        }
+        if chance(&mut session.rng, weather.hangs) { Fate::Hangs } else { Fate::Works }
+    }
+
+    /// Notes what the rules say of an effect that is sent out.
+    fn judge(&mut self, unit: &Key, target: &Target) {
+        let session = self.session();
+        let (running, root) = (session.disk.shows_running(unit), session.roots.contains(&unit.0));
+        if !running {
+            self.broken.push(format!("an effect of {unit:?} was sent out whose start is not durable"));
+        }
+        if target.r#become != root {
+            self.broken.push(format!("an effect of {unit:?} was sent out with other rights than the plan says"));
+        }
+    }
+
+    /// Has an effect, lost in some way, take place as far as it does.
+    fn lose(&mut self, lost: Lost, place: Place, sent: Sent) {
+        if matches!(lost, Lost::After | Lost::TakenAndLater) {
+            let changed = self.take(&place, &sent.value);
+            self.sent.push(Sent { took: true, changed, ..sent.clone() });
+        } else {
+            self.sent.push(sent.clone());
+        }
+        if matches!(lost, Lost::Later | Lost::TakenAndLater) {
+            let delay = Duration::from_millis(self.session().rng.random_range(1..10_000));
+            self.late.push(Late { due: Instant::now() + delay, place, sent });
+            self.stats.count("late");
+        }
+    }
+}
+
+async fn forever<T>() -> T {
+    std::future::pending().await
+}
+
+#[async_trait]
+impl World for SimWorld {
+    async fn probe(&self, target: &Target, probes: &[Probe], _: &Call) -> Result<Vec<Fact>, ConnectError> {
+        let host = target.host.as_ref().map(|h| h.name.clone());
+        let (dead, pause, away) = {
+            let mut state = self.state();
+            let over = state.session().life.is_over();
+            if !over && state.dies() {
+                state.session().life.end(format!("asking {host:?}"));
+            }
+            (state.session().life.is_over(), state.pause(), state.is_away(host.as_ref()))
+        };
+        if dead {
+            return forever().await;
+        }
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
+        if away {
+            return Err(ConnectError::unreachable("nobody answers"));
+        }
+        let mut state = self.state();
+        state.pass();
+        let facts = probes.iter().map(|probe| {
+            let Probe::Vault(vault::Probe::Read { path }) = probe else { panic!("this world knows no {probe:?}") };
+            let place = (host.clone(), path.clone());
+            if path.starts_with("dawn.") {
+                let in_a_while = Duration::from_millis(state.session().rng.random_range(0..5000));
+                let now = Instant::now();
+                if *state.dawns.entry(place.clone()).or_insert(now + in_a_while) <= now {
+                    state.values.insert(place.clone(), "1".to_owned());
+                }
+            }
+            Fact::Vault(match state.values.get(&place) {
+                Some(value) => {
+                    let data = Data([("value".to_owned(), json!(value))].into_iter().collect());
+                    vault::Fact::Found { data, at: jiff::Timestamp::UNIX_EPOCH }
+                }
+                None => vault::Fact::Absent { why: "nothing there".into() },
+            })
+        });
+        Ok(facts.collect())
+    }
+
+    async fn perform(&self, target: &Target, effect: &Effect, _: &Call) -> Result<Done, ConnectError> {
+        let Effect::Vault(vault::Effect::Write { path, body }) = effect else { panic!("unknown effect") };
+        let host = target.host.as_ref().map(|h| h.name.clone());
+        let unit: Key = (body.text("unit").unwrap_or_default().to_owned(), host.clone());
+        let place = (host.clone(), path.clone());
+        if self.state().session().life.is_over() {
+            return forever().await;
+        }
+        let (fate, pause, sent) = {
+            let mut state = self.state();
+            state.judge(&unit, target);
+            if state.is_away(host.as_ref()) {
+                return Err(ConnectError::unreachable("nobody answers"));
+            }
+            let fate = state.fate(&unit, path.is_empty());
+            let (run, seen) = (state.session().run, state.session().disk.count());
+            state.note(|| format!("effect of {}@{host:?} on {path:?}: {fate:?}", unit.0));
+            let value = body.text("value").unwrap_or_default().to_owned();
+            let sent = Sent { unit: unit.clone(), at: (run, seen), value, took: false, changed: false, late: false };
+            (fate, state.pause(), sent)
+        };
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
+        match self.carry_out(fate, place, sent) {
+            Some(result) => result,
+            None => forever().await,
+        }
+    }
+}
+
+impl SimWorld {
+    /// What becomes of an effect; `None`: no answer ever comes.
+    fn carry_out(&self, fate: Fate, place: Place, sent: Sent) -> Option<Result<Done, ConnectError>> {
+        let mut state = self.state();
+        if state.session().life.is_over() {
+            return None;
+        }
+        state.pass();
+        match fate {
+            Fate::Works => {
+                let changed = state.take(&place, &sent.value);
+                state.sent.push(Sent { took: true, changed, ..sent });
+                Some(Ok(Done::Vault(vault::Done::Written(Data::default()))))
+            }
+            Fate::Refused => {
+                state.stats.count("refused");
+                Some(Err(ConnectError::failed("refused")))
+            }
+            Fate::Lost(lost) => {
+                state.stats.count("lost");
+                state.lose(lost, place, sent);
+                Some(Err(ConnectError::lost("the connection broke")))
+            }
+            Fate::Hangs => {
+                state.stats.count("hung");
+                None
+            }
+            Fate::Dies(lost) => {
+                let whereabouts = format!("in an effect of {:?} ({lost:?})", sent.unit);
+                state.lose(lost, place, sent);
+                state.session().life.end(whereabouts);
+                None
+            }
+        }
+    }
+}
