@@ -9,6 +9,7 @@ use super::lock::Locks;
 use super::terminal::Terminal;
 use crate::event::Problem;
 use crate::journal::{DefinitionKey, Journal, JournalError, Memory, RunState, Store, new_run_id};
+use crate::plan::secrets;
 
 /// A new run's id, and what it goes on from.
 #[derive(Default)]
@@ -23,8 +24,8 @@ pub struct Past {
     pub memory: Memory,
     /// The run that is gone on from.
     pub resumed_from: Option<String>,
-    /// The key of the hashes of definitions.
-    pub key: DefinitionKey,
+    /// The key of the hashes of definitions; none where the plan has no secrets.
+    pub key: Option<DefinitionKey>,
 }
 
 impl Past {
@@ -33,8 +34,11 @@ impl Past {
     /// # Errors
     /// When the key cannot be read or written.
     pub fn of_preview(loaded: &Loaded, compared: bool) -> Result<Self, Failure> {
-        let key = || store(loaded)?.key();
-        let key = if compared { key().map_err(unusable)? } else { DefinitionKey::default() };
+        let key = match (has_secrets(loaded), compared) {
+            (false, _) => None,
+            (true, false) => Some(DefinitionKey::default()),
+            (true, true) => Some(store(loaded).and_then(|store| store.key()).map_err(unusable)?),
+        };
         Ok(Self { id: new_run_id(), key, ..Self::default() })
     }
 
@@ -50,7 +54,8 @@ impl Past {
     ) -> Result<Self, Failure> {
         let store = store(loaded).map_err(unusable)?;
         let locks = Locks::take(loaded, &store, wait_lock, terminal)?;
-        let past = Self { id: locks.run().to_owned(), locks: Some(locks), ..Self::default() };
+        let key = has_secrets(loaded).then(|| store.key()).transpose().map_err(unusable)?;
+        let past = Self { id: locks.run().to_owned(), locks: Some(locks), key, ..Self::default() };
         past.read(&store, fresh).map_err(unusable)
     }
 
@@ -69,10 +74,15 @@ impl Past {
             let goes_on = !fresh && (info.state != RunState::Succeeded || !self.memory.is_empty());
             self.resumed_from = goes_on.then_some(info.id);
         }
-        self.key = store.key()?;
         self.journal = Some(store.create(&self.id)?);
         Ok(self)
     }
+}
+
+/// Whether the hash of a definition may tell something that is nobody's business.
+fn has_secrets(loaded: &Loaded) -> bool {
+    let mut steps = loaded.plan.phases.iter().flat_map(|phase| &phase.steps);
+    !secrets(&loaded.plan, &loaded.inventory).is_empty() || steps.any(|step| step.sensitive)
 }
 
 fn store(loaded: &Loaded) -> Result<Store, JournalError> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
+use crate::digest;
 use crate::event::{Outputs, Problem};
 use crate::inventory::Host;
 use crate::journal::DefinitionKey;
@@ -17,7 +18,7 @@ pub struct Values {
     files: HashMap<&'static str, FileParams>,
     /// By the step's template name.
     outputs: HashMap<String, StepOutputs>,
-    key: DefinitionKey,
+    key: Option<DefinitionKey>,
 }
 
 #[derive(Default)]
@@ -30,12 +31,12 @@ impl Values {
     /// The values of a plan before its first step.
     pub fn new(templates: Templates, scope: Scope, catalog: &dyn Catalog) -> Self {
         let files = catalog.kinds().into_iter().map(|kind| (kind.name, FileParams::of(kind))).collect();
-        Self { templates, scope, files, outputs: HashMap::new(), key: DefinitionKey::default() }
+        Self { templates, scope, files, outputs: HashMap::new(), key: None }
     }
 
-    /// With the key of the hashes that an earlier run left; else they are of use in this run only.
+    /// With a key for the hashes of definitions, where there may be secrets in them.
     #[must_use]
-    pub fn with_key(self, key: DefinitionKey) -> Self {
+    pub fn with_key(self, key: Option<DefinitionKey>) -> Self {
         Self { key, ..self }
     }
 
@@ -98,7 +99,8 @@ impl Values {
             "host": host.map(|h| [&h.name, &h.address]),
             "become": step.r#become,
         });
-        self.key.hash(&text.to_string())
+        let text = text.to_string();
+        self.key.as_ref().map_or_else(|| digest::sha256(text.as_bytes())[..32].to_owned(), |key| key.hash(&text))
     }
 
     fn read_files(&self, params: &mut Value, action: &str, context: &Context) -> Result<(), Problem> {

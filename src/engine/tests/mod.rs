@@ -112,9 +112,6 @@ async fn run_with(plan: Plan, world: &FakeWorld, setup: Setup) -> Ran {
     Ran { outcomes, report: report.unwrap(), events: seen }
 }
 
-/// The runs of a test have one store, and so one key.
-static KEY: std::sync::LazyLock<crate::journal::DefinitionKey> = std::sync::LazyLock::new(Default::default);
-
 async fn try_run(plan: Plan, world: &FakeWorld, setup: Setup) -> (Result<Report, EngineError>, Vec<Event>) {
     let templates = Templates::new(&plan.root);
     let (scope, errors) = Scope::new(&plan, &Inventory::default(), &Map::new(), &templates);
@@ -124,7 +121,7 @@ async fn try_run(plan: Plan, world: &FakeWorld, setup: Setup) -> (Result<Report,
         graph: Graph::new(&plan, |_| Vec::new()).unwrap(),
         plan: plan.into(),
         registry: registry().into(),
-        values: Values::new(templates, scope, &registry()).with_key(KEY.clone()),
+        values: Values::new(templates, scope, &registry()),
         world: world.clone().into(),
         mode: setup.mode,
         run: "r".into(),
