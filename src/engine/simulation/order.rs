@@ -47,7 +47,8 @@ impl Order {
             let mut above: Option<String> = None;
             let mut reached: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
             for step in &phase.steps {
-                let hosts = step.places().into_iter().filter(|h| h.is_none_or(|h| limit.is_none_or(|l| l.contains(&h))));
+                let hosts =
+                    step.places().into_iter().filter(|h| h.is_none_or(|h| limit.is_none_or(|l| l.contains(&h))));
                 places.insert(step.id.clone(), hosts.map(|h| h.map(str::to_owned)).collect());
                 outside.insert(step.id.clone(), before.clone());
                 if let Act::Set { reads: Some(Reads { step: of, host: Some(_) }), .. } = &step.act {

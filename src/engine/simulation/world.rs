@@ -229,8 +229,7 @@ impl State {
 
     fn pause(&mut self) -> Option<Duration> {
         let session = self.session();
-        chance(&mut session.rng, session.weather.slow)
-            .then(|| Duration::from_millis(session.rng.random_range(1..3000)))
+        chance(&mut session.rng, session.weather.slow).then(|| Duration::from_millis(session.rng.random_range(1..3000)))
     }
 
     fn dies(&mut self) -> bool {

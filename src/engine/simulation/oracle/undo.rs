@@ -34,7 +34,8 @@ pub fn judge(ran: &Ran, index: usize, history: &History) -> Result<(), String> {
 
 /// Before a step's work is undone, that of the steps after it is.
 fn backwards(ran: &Ran, index: usize, phase: &Phase, undo: &Key) -> Result<(), String> {
-    let naming = |id: &str| -> Vec<&Step> { phase.steps.iter().filter(|s| s.on_failure.iter().any(|n| n == id)).collect() };
+    let naming =
+        |id: &str| -> Vec<&Step> { phase.steps.iter().filter(|s| s.on_failure.iter().any(|n| n == id)).collect() };
     let [first] = naming(&undo.0)[..] else { return Ok(()) };
     let well_undone: BTreeSet<Key> = ran.events[ran.start..index]
         .iter()
@@ -59,7 +60,7 @@ fn backwards(ran: &Ran, index: usize, phase: &Phase, undo: &Key) -> Result<(), S
 }
 
 /// After a run that came to its end: all that was touched in a failed phase is undone, or named as stuck.
-pub fn all_done(ran: &Ran, history: &History) -> Result<(), String> {
+pub fn all_done(ran: &Ran, standing: &BTreeSet<Key>) -> Result<(), String> {
     let Some(report) = ran.report.as_ref().filter(|r| !r.interrupted) else { return Ok(()) };
     let stuck: BTreeSet<Key> = report.stuck.iter().map(key).collect();
     let undone: BTreeSet<(Key, Key)> = ran
@@ -73,13 +74,14 @@ pub fn all_done(ran: &Ran, history: &History) -> Result<(), String> {
         if matches!(failed(phase, ran.own().map(|(_, k)| k)), Failed::No(_)) {
             continue;
         }
-        let touched: BTreeSet<&Key> = ran.sent.iter().filter(|s| s.took && s.at.1 != usize::MAX).map(|s| &s.unit).collect();
+        let touched: BTreeSet<&Key> =
+            ran.sent.iter().filter(|s| s.took && s.at.1 != usize::MAX).map(|s| &s.unit).collect();
         for (unit, step) in units(ran, phase) {
             if stuck.contains(&unit) {
                 continue;
             }
             let here = touched.contains(&unit);
-            if !here && (ran.asked.limit.is_some() || !history.stands(&unit)) {
+            if !here && (ran.asked.limit.is_some() || !standing.contains(&unit)) {
                 continue;
             }
             for undo in phase.steps.iter().filter(|s| step.on_failure.contains(&s.id)) {
@@ -100,9 +102,9 @@ enum Failed {
 }
 
 fn failed<'a>(phase: &Phase, kinds: impl Iterator<Item = &'a Kind>) -> Failed {
-    let ends = kinds.filter_map(end).filter(|(unit, _)| {
-        phase.steps.iter().any(|s| s.id == unit.0 && s.part != Part::OnFailure)
-    });
+    let ends = kinds
+        .filter_map(end)
+        .filter(|(unit, _)| phase.steps.iter().any(|s| s.id == unit.0 && s.part != Part::OnFailure));
     let (mut failed, mut unknown) = (false, false);
     for (_, outcome) in ends {
         failed |= matches!(outcome, Outcome::Failed(_));
