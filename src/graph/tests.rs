@@ -142,3 +142,60 @@ fn circles_are_refused() {
     let plan = plan(vec![("a", &["b"], vec![step("one", None, None)]), ("b", &["a"], vec![step("two", None, None)])]);
     assert!(matches!(Graph::new(&plan, hosts), Err(GraphError::Cycle)));
 }
+
+#[test]
+fn a_step_comes_after_its_hosts_part_of_all_earlier_steps() {
+    let steps = vec![step("one", Some("x,y"), None), step("two", Some("x"), None), step("three", Some("y"), None)];
+    let plan = plan(vec![("a", &[], steps)]);
+    assert_eq!(needs_of(&plan, "a/three@y"), ["a/one@x", "a/one@y", "a/two@x"]);
+}
+
+#[test]
+fn a_host_that_no_earlier_step_ran_on_waits_for_all_of_them() {
+    let steps = vec![step("one", Some("x,y"), None), step("two", Some("x"), None), step("three", Some("z"), None)];
+    let plan = plan(vec![("a", &[], steps)]);
+    assert_eq!(needs_of(&plan, "a/three@z"), ["a/one@x", "a/one@y", "a/two@x"]);
+}
+
+#[test]
+fn outputs_of_other_hosts_are_waited_for_over_the_steps_between() {
+    let mut third = step("three", Some("x,y"), None);
+    third.params.insert("content".into(), "{{ steps.one.hosts['y'].stdout }}".into());
+    let steps = vec![step("one", Some("x,y"), None), step("two", Some("x,y"), None), third];
+    let plan = plan(vec![("a", &[], steps)]);
+    assert_eq!(needs_of(&plan, "a/three@x"), ["a/one@x", "a/one@y", "a/two@x"]);
+}
+
+#[test]
+fn what_flushes_waits_for_every_handler_and_for_its_own_part() {
+    let notify =
+        |names: &[&str], step: Step| Step { notify: names.iter().map(|n| at((*n).to_owned())).collect(), ..step };
+    let handler = |id: &str, hosts: &str| Step { part: Part::Handler, ..step(id, Some(hosts), None) };
+    let steps = vec![
+        notify(&["first", "last"], step("one", Some("x,y"), None)),
+        Step { flush: true, ..step("two", Some("y"), None) },
+        handler("first", "x,y"),
+        handler("last", "x"),
+    ];
+    let plan = plan(vec![("a", &[], steps)]);
+    let before = needs_of(&plan, "a/two@y");
+    for unit in ["a/one@y", "a/first@y", "a/last@x"] {
+        assert!(before.contains(&unit.to_owned()), "{unit} in {before:?}");
+    }
+}
+
+#[test]
+fn a_host_is_undone_backwards_whatever_runs_elsewhere() {
+    let undone = |by: &str, step: Step| Step { on_failure: vec![at(by.to_owned())], ..step };
+    let undo = |id: &str, hosts: &str| Step { part: Part::OnFailure, ..step(id, Some(hosts), None) };
+    let steps = vec![
+        undone("undo-one", step("one", Some("y"), None)),
+        undone("undo-two", step("two", Some("x"), None)),
+        undone("undo-three", step("three", Some("x,y"), None)),
+        undo("undo-one", "y"),
+        undo("undo-two", "x"),
+        undo("undo-three", "x,y"),
+    ];
+    let plan = plan(vec![("a", &[], steps)]);
+    assert!(needs_of(&plan, "a/undo-one@y").contains(&"a/undo-three@y".to_owned()));
+}

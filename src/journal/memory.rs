@@ -297,13 +297,16 @@ mod tests {
             started("bad"),
             failed("bad"),
             started("cut"),
+            started("undone"),
+            finished("undone", Outcome::Changed),
+            undone("undone"),
             notified("h", "good"),
         ]);
         let open = all.clone().open_ends();
-        assert_eq!(open.units().map(|r| r.unit.step.as_str()).collect::<Vec<_>>(), ["bad", "cut"]);
+        assert_eq!(open.units().map(|r| r.unit.step.as_str()).collect::<Vec<_>>(), ["bad", "cut", "undone"]);
         assert_eq!(open.handlers().len(), 1);
         let fresh = all.fresh();
-        assert_eq!(fresh.units().map(|r| r.standing).collect::<Vec<_>>(), [Standing::Failed; 2]);
+        assert_eq!(fresh.units().map(|r| r.standing).collect::<Vec<_>>(), [Standing::Failed; 3]);
         assert_eq!(fresh.handlers().len(), 1);
     }
 }

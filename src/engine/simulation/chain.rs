@@ -16,11 +16,11 @@ use super::model::{Act, Model};
 use super::oracle::{Asked, Oracle, Ran, key};
 use super::order::{Key, Order};
 use super::report::Stats;
-use super::run::{End, Setup, Troubles, run};
+use super::run::{End, Setup, Troubles, plan, run};
 use super::world::{SimWorld, Weather};
 use crate::event::{Event, Kind, Outcome};
 use crate::journal::{Memory, parse};
-use crate::plan::Part;
+use crate::plan::{Part, Plan};
 
 /// The state of a chain.
 pub struct Chain {
@@ -28,9 +28,10 @@ pub struct Chain {
     rng: SmallRng,
     pub world: SimWorld,
     pub model: Model,
+    plan: Arc<Plan>,
     earlier: Vec<Model>,
     /// What each run has left on disk.
-    pub journals: Vec<Vec<u8>>,
+    pub journals: Vec<Vec<Event>>,
     oracle: Oracle,
     runs: usize,
     /// Units that a person must look at.
@@ -72,6 +73,7 @@ impl Chain {
             rng,
             world: SimWorld::new(),
             earlier: vec![model.clone()],
+            plan: plan(&model),
             model,
             journals: Vec::new(),
             oracle: Oracle::default(),
@@ -103,6 +105,7 @@ impl Chain {
     fn edit(&mut self) {
         let what = edit(&mut self.rng, &mut self.model, &self.earlier);
         self.earlier.push(self.model.clone());
+        self.plan = plan(&self.model);
         self.world.count("edits");
         self.note(|| format!("edit: {what}\n{}", self.model.text()));
     }
@@ -142,6 +145,7 @@ impl Chain {
             number: 0,
             seed: 0,
             model: &self.model,
+            plan: &self.plan,
             asked: &asked,
             memory: Memory::default(),
             resumed_from: None,
@@ -257,13 +261,14 @@ impl Chain {
         let number = self.runs;
         self.runs += 1;
         self.note(|| format!("run {number}: {asked:?}\n  {troubles:?}"));
-        let (memory, resumed_from) = past(&self.journals, asked.fresh)?;
+        let (memory, resumed_from) = past(&self.journals, asked.fresh);
         let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(number as u64);
         let sent_before = self.world.sent().len();
         let setup = Setup {
             number,
             seed,
             model: &self.model,
+            plan: &self.plan,
             asked: &asked,
             memory,
             resumed_from,
@@ -278,7 +283,7 @@ impl Chain {
         });
         let report = if let End::Finished(report) = end { Some(report) } else { None };
         let events = parse(Path::new("journal"), &bytes).map_err(|e| e.to_string())?;
-        self.journals.push(bytes);
+        self.journals.push(events.clone());
         let Some(start) = events.iter().position(|e| matches!(e.kind, Kind::RunStarted { .. })) else {
             return Ok(None);
         };
@@ -301,22 +306,21 @@ fn stopped(ran: &Ran) -> Vec<Key> {
 }
 
 /// What the newest run that began has left, as `rollout run` takes it over.
-pub fn past(journals: &[Vec<u8>], fresh: bool) -> Result<(Memory, Option<String>), String> {
-    for (number, bytes) in journals.iter().enumerate().rev() {
-        let events = parse(Path::new("journal"), bytes).map_err(|e| e.to_string())?;
+pub fn past(journals: &[Vec<Event>], fresh: bool) -> (Memory, Option<String>) {
+    for (number, events) in journals.iter().enumerate().rev() {
         if !events.iter().any(|e| matches!(e.kind, Kind::RunStarted { .. })) {
             continue;
         }
-        let memory = Memory::of(&events);
-        let memory = match ended_well(&events) {
+        let memory = Memory::of(events);
+        let memory = match ended_well(events) {
             _ if fresh => memory.fresh(),
             true => memory.open_ends(),
             false => memory,
         };
-        let goes_on = !fresh && (!ended_well(&events) || !memory.is_empty());
-        return Ok((memory, goes_on.then(|| number.to_string())));
+        let goes_on = !fresh && (!ended_well(events) || !memory.is_empty());
+        return (memory, goes_on.then(|| number.to_string()));
     }
-    Ok((Memory::default(), None))
+    (Memory::default(), None)
 }
 
 fn ended_well(events: &[Event]) -> bool {

@@ -17,6 +17,8 @@ pub enum Trouble {
     Sync(usize),
     /// The program dies in the middle.
     Crash(usize),
+    /// The program dies in the write that would bring more records than these.
+    Keep(usize),
 }
 
 /// One journal's disk.
@@ -99,12 +101,16 @@ impl State {
     /// A part of what is not synced becomes durable, cut anywhere: so many whole records, and a piece of the next.
     fn settle(&mut self) {
         let pending = std::mem::take(&mut self.pending);
-        let lines: Vec<&[u8]> = pending.split_inclusive(|b| *b == b'\n').collect();
+        let lines = lines(&pending);
         let records = lines.len() * self.survives / 1000;
         let whole: usize = lines[..records].iter().map(|l| l.len()).sum();
         let piece = lines.get(records).map_or(0, |l| l.len() * (self.survives % 97) / 97);
         self.durable.extend_from_slice(&pending[..whole + piece]);
     }
+}
+
+fn lines(bytes: &[u8]) -> Vec<&[u8]> {
+    bytes.split_inclusive(|b| *b == b'\n').collect()
 }
 
 impl Disk for SimDisk {
@@ -123,6 +129,15 @@ impl Disk for SimDisk {
             Some(Trouble::Crash(at)) if state.operations >= at => {
                 state.pending.extend_from_slice(bytes);
                 state.life.end("in a write to the journal");
+                Err(io::Error::other("the program is dead"))
+            }
+            Some(Trouble::Keep(records)) if state.events.len() + lines(bytes).len() > records => {
+                let lines = lines(bytes);
+                let whole: usize = lines[..records - state.events.len()].iter().map(|l| l.len()).sum();
+                let next = lines[records - state.events.len()].len();
+                let piece = next * state.survives / 1001;
+                state.durable.extend_from_slice(&bytes[..whole + piece]);
+                state.life.end(format!("after {records} records of the journal"));
                 Err(io::Error::other("the program is dead"))
             }
             _ => {

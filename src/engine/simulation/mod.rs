@@ -4,13 +4,14 @@
 //! - [`model`], [`generate`], [`edit`]: plans and what people do to them; [`order`]: what comes before what, by the rules
 //! - [`world`], [`disk`], [`life`], [`actions`]: what stands in for everything outside
 //! - [`run`], [`chain`]: one run; a chain of runs with what each takes over from the one before
-//! - [`oracle`]: what must be true of them
+//! - [`oracle`]: what must be true of them; [`cuts`]: journals that are cut after each record
 //!
 //! `ROLLOUT_SEEDS=2000 cargo test simulation` plays more seeds, `ROLLOUT_SEED_BASE=N` others, and `ROLLOUT_SEED=N` tells the
 //! story of one.
 
 mod actions;
 mod chain;
+mod cuts;
 mod disk;
 mod edit;
 mod generate;

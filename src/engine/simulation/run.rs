@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub struct Setup<'a> {
     pub number: usize,
     pub seed: u64,
     pub model: &'a Model,
+    /// The same, as the engine has it.
+    pub plan: &'a Arc<Plan>,
     pub asked: &'a Asked,
     pub memory: Memory,
     pub resumed_from: Option<String>,
@@ -147,6 +149,18 @@ async fn one(setup: Setup<'_>, world: &SimWorld) -> Result<(End, Vec<u8>), Strin
     Ok((end, disk.left()))
 }
 
+static THE_INVENTORY: LazyLock<Inventory> =
+    LazyLock::new(|| Inventory::parse(Path::new("inventory.toml"), INVENTORY).ok().unwrap());
+
+/// The plan that a model's text says.
+pub fn plan(model: &Model) -> Arc<Plan> {
+    let text = model.text();
+    match Plan::parse(Path::new("plan.toml"), &text) {
+        Ok(plan) => plan.into(),
+        Err(findings) => panic!("{:?}\n{text}", findings.iter().map(|f| &f.message).collect::<Vec<_>>()),
+    }
+}
+
 fn engine(
     setup: &Setup<'_>,
     world: &SimWorld,
@@ -155,12 +169,7 @@ fn engine(
     readers: mpsc::UnboundedSender<Event>,
     interrupts: watch::Receiver<u8>,
 ) -> Engine {
-    let inventory = Inventory::parse(Path::new("inventory.toml"), INVENTORY).ok().unwrap();
-    let text = setup.model.text();
-    let plan = match Plan::parse(Path::new("plan.toml"), &text) {
-        Ok(plan) => plan,
-        Err(findings) => panic!("{:?}\n{text}", findings.iter().map(|f| &f.message).collect::<Vec<_>>()),
-    };
+    let (inventory, plan) = (&*THE_INVENTORY, setup.plan.clone());
     let asked = setup.asked;
     let graph = Graph::new(&plan, |pattern| {
         let mut hosts = inventory.select(pattern).unwrap();
@@ -168,7 +177,7 @@ fn engine(
         hosts
     });
     let templates = Templates::new(&plan.root);
-    let (scope, errors) = Scope::new(&plan, &inventory, &Map::new(), &templates);
+    let (scope, errors) = Scope::new(&plan, inventory, &Map::new(), &templates);
     assert!(errors.is_empty());
     let registry = registry();
     let name = |(step, host): &Key| host.as_ref().map_or(step.clone(), |host| format!("{step}@{host}"));
@@ -176,7 +185,7 @@ fn engine(
         setup.model.steps().filter(|(_, s)| !s.act.unguarded()).map(|(_, s)| s.id.clone()).collect();
     Engine {
         graph: graph.unwrap(),
-        plan: plan.into(),
+        plan,
         values: Values::new(templates, scope, &registry),
         registry: registry.into(),
         world: Arc::new(world.clone()),

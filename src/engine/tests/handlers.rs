@@ -117,3 +117,72 @@ async fn a_preview_shows_the_handlers_that_would_run() {
     assert_eq!(ran.word("p/restart"), "changed");
     assert_eq!(world.acts("restart"), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_runs_at_one_flush_is_waited_for_at_another() {
+    let world = FakeWorld::default();
+    let seen = world.clone();
+    // While the handler is at its second attempt, another step asks for it, and yet another one flushes.
+    world.refuse_times("restart", 1);
+    world.on_write("restart", move || seen.put("running", "1"));
+    let slow = Step { retry: Retry { times: 1, delay: Duration::from_secs(30) }, ..handler("restart") };
+    let wait = step("wait", "test.wait", json!({ "path": "running", "value": "1" }));
+    let wait = Step { needs: Some(Vec::new()), timeout: Some(Duration::from_secs(20)), ..wait };
+    let flushing = |id: &str| Step { flush: true, ..set(id, "1") };
+    let steps = vec![notifying("a", "restart"), flushing("b"), wait, notifying("c", "restart"), flushing("d"), slow];
+    let ran = run(plan(vec![phase("p", &[], steps)]), &world).await;
+    assert!(ran.report.ok);
+    let ends = ends(&ran);
+    assert_eq!(world.acts("restart"), 2);
+    assert!(ends.iter().position(|id| id == "d") > ends.iter().rposition(|id| id == "restart"), "{ends:?}");
+}
+
+#[tokio::test]
+async fn a_handler_follows_its_phase_to_another_name() {
+    let world = FakeWorld::default();
+    let dir = tempfile::tempdir().unwrap();
+    world.refuse("b");
+    let make = |name| plan(vec![phase(name, &[], vec![notifying("a", "restart"), set("b", "1"), handler("restart")])]);
+    let (setup, path) = journaled(&dir, "first", Memory::default());
+    run_with(make("p"), &world, setup).await;
+    world.allow("b");
+    let memory = Memory::of(&read(&path).unwrap());
+    let second = run_with(make("q"), &world, Setup { memory, ..Setup::default() }).await;
+    assert_eq!(ends(&second), ["a", "b", "restart"]);
+}
+
+#[tokio::test]
+async fn who_failed_and_came_back_after_an_edit_still_notifies() {
+    let world = FakeWorld::default();
+    let dir = tempfile::tempdir().unwrap();
+    world.refuse("a");
+    let make = |with: bool| {
+        let a = with.then(|| notifying("a", "restart"));
+        plan(vec![phase("p", &[], a.into_iter().chain([set("c", "1"), handler("restart")]).collect())])
+    };
+    let (setup, first) = journaled(&dir, "first", Memory::default());
+    run_with(make(true), &world, setup).await;
+    world.refuse("c");
+    let (setup, second) = journaled(&dir, "second", Memory::of(&read(&first).unwrap()));
+    run_with(make(false), &world, setup).await;
+    world.allow("c");
+    // It had taken effect after all.
+    world.put("a", "1");
+    let memory = Memory::of(&read(&second).unwrap());
+    let third = run_with(make(true), &world, Setup { memory, ..Setup::default() }).await;
+    assert_eq!((third.word("p/a"), world.acts("restart")), ("same", 1));
+}
+
+#[tokio::test]
+async fn a_fresh_start_does_not_forget_who_has_yet_to_notify() {
+    let world = FakeWorld::default();
+    let dir = tempfile::tempdir().unwrap();
+    world.refuse("a");
+    let make = || plan(vec![phase("p", &[], vec![notifying("a", "restart"), handler("restart")])]);
+    let (setup, path) = journaled(&dir, "first", Memory::default());
+    run_with(make(), &world, setup).await;
+    world.put("a", "1");
+    let memory = Memory::of(&read(&path).unwrap()).fresh();
+    let fresh = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
+    assert_eq!((fresh.word("p/a"), world.acts("restart")), ("same", 1));
+}

@@ -123,3 +123,61 @@ async fn a_full_disk_stops_the_run_and_nothing_is_told_that_is_not_on_disk() {
         assert_eq!((world.writes(), events.len()), (sent, told), "after {takes} writes");
     }
 }
+
+#[tokio::test]
+async fn secret_outputs_are_looked_for_again_only_when_a_step_reads_them() {
+    for (read, word) in [(false, "kept"), (true, "same")] {
+        let world = FakeWorld::default();
+        world.refuse("b");
+        let value = if read { "{{ steps.a.value }}" } else { "1" };
+        let make = || plan(vec![phase("p", &[], vec![Step { sensitive: true, ..set("a", "1") }, set("b", value)])]);
+        let memory = cut(make(), &world, |_| true).await;
+        world.allow("b");
+        let ran = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
+        assert_eq!((ran.word("p/a"), ran.word("p/b")), (word, "changed"));
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_this_run_leaves_out_still_counts_for_what_stands_on_it() {
+    let world = FakeWorld::default();
+    let make = |a: &str| {
+        let quick = Step { tags: vec![at("quick".to_owned())], ..set("b", "1") };
+        plan(vec![phase("p", &[], vec![set("a", a), quick, set("c", "1")])])
+    };
+    world.refuse("c");
+    let memory = cut(make("1"), &world, |_| true).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.jsonl");
+    let (interrupt, interrupts) = watch::channel(0);
+    world.on_write("a", move || interrupt.send(1).unwrap());
+    let journal = Some(Journal::create(&path).unwrap());
+    run_with(make("2"), &world, Setup { memory, journal, interrupts, ..Setup::default() }).await;
+    let (memory, tags) = (Memory::of(&read(&path).unwrap()), vec!["quick".to_owned()]);
+    let options = Options { tags, ..Options::default() };
+    let third = run_with(make("2"), &world, Setup { memory, options, ..Setup::default() }).await;
+    assert_eq!((third.word("p/a"), third.word("p/b")), ("skipped", "same"));
+}
+
+#[tokio::test]
+async fn what_a_handler_did_counts_for_the_step_behind_its_flush() {
+    let world = FakeWorld::default();
+    let make = |flush: bool| {
+        let a = Step { notify: vec![at("h".to_owned())], ..set("a", "1") };
+        let h = Step { part: Part::Handler, ..set("h", "1") };
+        plan(vec![phase("p", &[], vec![a, Step { flush, ..set("b", "1") }, set("c", "1"), h])])
+    };
+    world.refuse("c");
+    let memory = cut(make(false), &world, |_| true).await;
+    // The handler runs before `b` now, and the run ends there.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.jsonl");
+    let (interrupt, interrupts) = watch::channel(0);
+    world.on_write("h", move || interrupt.send(1).unwrap());
+    let journal = Some(Journal::create(&path).unwrap());
+    run_with(make(true), &world, Setup { memory, journal, interrupts, ..Setup::default() }).await;
+    world.allow("c");
+    let memory = Memory::of(&read(&path).unwrap());
+    let third = run_with(make(true), &world, Setup { memory, ..Setup::default() }).await;
+    assert_eq!((third.word("p/a"), third.word("p/b"), third.word("p/c")), ("kept", "same", "changed"));
+}

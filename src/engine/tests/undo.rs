@@ -110,3 +110,31 @@ async fn what_an_undo_was_at_when_it_was_cut_off_is_looked_at_again() {
     assert_eq!(why.as_deref(), Some("p/undo-c changed after it"));
     assert_eq!(ran.outcomes["p/a"], Outcome::Kept);
 }
+
+#[tokio::test]
+async fn each_of_several_steps_that_undo_one_does_its_part() {
+    let world = FakeWorld::default();
+    world.refuse("b");
+    let both = Step { on_failure: vec![at("first".to_owned()), at("second".to_owned())], ..set("a", "1") };
+    let ran = run(plan(vec![phase("p", &[], vec![both, set("b", "1"), undo("first"), undo("second")])]), &world).await;
+    assert_eq!((world.acts("first"), world.acts("second")), (1, 1));
+    assert_eq!(undone(&ran), ["a", "a"]);
+}
+
+#[tokio::test]
+async fn what_an_earlier_run_did_is_undone_even_when_this_one_did_not_come_to_it() {
+    let world = FakeWorld::default();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.jsonl");
+    let (interrupt, interrupts) = watch::channel(0);
+    world.on_write("b", move || interrupt.send(1).unwrap());
+    let journal = Some(Journal::create(&path).unwrap());
+    run_with(saga(), &world, Setup { journal, interrupts, ..Setup::default() }).await;
+    let memory = Memory::of(&read(&path).unwrap());
+    let mut edited = saga();
+    edited.phases[0].steps[0].params.insert("value".to_owned(), json!("2"));
+    world.refuse("a");
+    let ran = run_with(edited, &world, Setup { memory, ..Setup::default() }).await;
+    assert!(matches!(ran.outcomes["p/b"], Outcome::Cancelled { .. }));
+    assert_eq!(undone(&ran), ["b", "a"]);
+}

@@ -173,8 +173,12 @@ impl History {
         open.is_some()
     }
 
-    /// Whether what a unit did in this chain of runs, since one of them ended well, is neither undone nor forgotten.
-    pub fn stands(&self, unit: &Key) -> bool {
+    /// Units of which what they did in this chain of runs, since one of them ended well, is neither undone nor forgotten.
+    pub fn standing(&self) -> BTreeSet<Key> {
+        self.places.keys().filter(|unit| self.stands(unit)).cloned().collect()
+    }
+
+    fn stands(&self, unit: &Key) -> bool {
         let ends = |item: &Item| match item {
             Item::Over | Item::Fresh => true,
             Item::Gone(units) => units.contains(unit),

@@ -7,7 +7,7 @@ mod history;
 mod sequence;
 mod undo;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{Model, Step};
 use super::order::{Key, Order};
@@ -66,13 +66,14 @@ impl Oracle {
     pub fn judge(&mut self, ran: &Ran) -> Result<(), String> {
         sequence::judge(ran)?;
         self.history.begin(ran);
+        let standing: BTreeSet<Key> = self.history.standing();
         for index in ran.start..ran.events.len() {
             self.history.judge(ran, index)?;
             undo::judge(ran, index, &self.history)?;
             self.history.take(&ran.events[index].kind, &ran.asked);
         }
         self.history.end();
-        undo::all_done(ran, &self.history)?;
+        undo::all_done(ran, &standing)?;
         acts::judge(ran)?;
         self.handlers.take(ran);
         Ok(())

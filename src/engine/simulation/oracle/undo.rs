@@ -60,7 +60,7 @@ fn backwards(ran: &Ran, index: usize, phase: &Phase, undo: &Key) -> Result<(), S
 }
 
 /// After a run that came to its end: all that was touched in a failed phase is undone, or named as stuck.
-pub fn all_done(ran: &Ran, history: &History) -> Result<(), String> {
+pub fn all_done(ran: &Ran, standing: &BTreeSet<Key>) -> Result<(), String> {
     let Some(report) = ran.report.as_ref().filter(|r| !r.interrupted) else { return Ok(()) };
     let stuck: BTreeSet<Key> = report.stuck.iter().map(key).collect();
     let undone: BTreeSet<(Key, Key)> = ran
@@ -77,11 +77,11 @@ pub fn all_done(ran: &Ran, history: &History) -> Result<(), String> {
         let touched: BTreeSet<&Key> =
             ran.sent.iter().filter(|s| s.took && s.at.1 != usize::MAX).map(|s| &s.unit).collect();
         for (unit, step) in units(ran, phase) {
-            if stuck.contains(&unit) {
+            if stuck.contains(&unit) || step.act.only_looks() {
                 continue;
             }
             let here = touched.contains(&unit);
-            if !here && (ran.asked.limit.is_some() || !history.stands(&unit)) {
+            if !here && (ran.asked.limit.is_some() || !standing.contains(&unit)) {
                 continue;
             }
             for undo in phase.steps.iter().filter(|s| step.on_failure.contains(&s.id)) {
