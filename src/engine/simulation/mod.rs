@@ -6,8 +6,8 @@
 //! - [`run`], [`chain`]: one run; a chain of runs with what each takes over from the one before
 //! - [`oracle`]: what must be true of them; [`cuts`]: journals that are cut after each record
 //!
-//! `ROLLOUT_SEEDS=2000 cargo test simulation` plays more seeds, `ROLLOUT_SEED_BASE=N` others, and `ROLLOUT_SEED=N` tells the
-//! story of one.
+//! `ROLLOUT_SEEDS=2000 cargo test simulation` plays more seeds, `ROLLOUT_SEED_BASE=N` others, `ROLLOUT_SEED_SECONDS=60` as
+//! many as fit; `ROLLOUT_SEED=N` tells the story of one. It stops at the first failure, or after `ROLLOUT_FAILURES`.
 
 mod actions;
 mod chain;
@@ -51,7 +51,6 @@ fn simulation() {
     let (total, wrong) = (Mutex::new(Stats::default()), Mutex::new(Vec::new()));
     let most_wrong = setting("ROLLOUT_FAILURES").unwrap_or(1) as usize;
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    std::panic::set_hook(Box::new(|_| {}));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -71,7 +70,6 @@ fn simulation() {
             });
         }
     });
-    let _ = std::panic::take_hook();
     let seconds = began.elapsed().as_secs_f64();
     let total = total.into_inner().unwrap();
     println!("seeds from {base}: {total}; {:.1} seeds/s", total.0["seeds"] as f64 / seconds);

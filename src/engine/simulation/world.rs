@@ -92,7 +92,8 @@ enum Fate {
     Refused,
     /// The connection breaks: before, after, or it arrives later on its own, perhaps once more.
     Lost(Lost),
-    Hangs,
+    /// Nobody answers, whatever became of it.
+    Hangs(Lost),
     Dies(Lost),
 }
 
@@ -268,7 +269,7 @@ impl State {
         if chance(&mut session.rng, weather.lost) {
             return Fate::Lost(lost);
         }
-        if chance(&mut session.rng, weather.hangs) { Fate::Hangs } else { Fate::Works }
+        if chance(&mut session.rng, weather.hangs) { Fate::Hangs(lost) } else { Fate::Works }
     }
 
     /// Notes what the rules say of an effect that is sent out.
@@ -355,7 +356,7 @@ impl World for SimWorld {
         if self.state().session().life.is_over() {
             return forever().await;
         }
-        let (fate, pause, sent) = {
+        let (fate, pauses, sent) = {
             let mut state = self.state();
             state.judge(&unit, target);
             if state.is_away(host.as_ref()) {
@@ -366,15 +367,14 @@ impl World for SimWorld {
             state.note(|| format!("effect of {}@{host:?} on {path:?}: {fate:?}", unit.0));
             let value = body.text("value").unwrap_or_default().to_owned();
             let sent = Sent { unit: unit.clone(), at: (run, seen), value, took: false, changed: false, late: false };
-            (fate, state.pause(), sent)
+            (fate, [state.pause(), state.pause()], sent)
         };
-        if let Some(pause) = pause {
-            tokio::time::sleep(pause).await;
-        }
-        match self.carry_out(fate, place, sent) {
-            Some(result) => result,
-            None => forever().await,
-        }
+        let [before, after] = pauses;
+        tokio::time::sleep(before.unwrap_or_default()).await;
+        let Some(result) = self.carry_out(fate, place, sent) else { return forever().await };
+        // The answer takes its time too, and the caller may be gone by then.
+        tokio::time::sleep(after.unwrap_or_default()).await;
+        result
     }
 }
 
@@ -401,8 +401,9 @@ impl SimWorld {
                 state.lose(lost, place, sent);
                 Some(Err(ConnectError::lost("the connection broke")))
             }
-            Fate::Hangs => {
+            Fate::Hangs(lost) => {
                 state.stats.count("hung");
+                state.lose(lost, place, sent);
                 None
             }
             Fate::Dies(lost) => {
