@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::options::{Format, Options};
 use super::session::{Manner, Selection, Session, Walked, exit};
 use super::terminal::{DIM, GREEN, RED, Terminal};
-use crate::engine::{FAILED_ON_PURPOSE, Faults};
+use crate::engine::Faults;
 use crate::event::{Event, Kind, Mode, Outcome, Problem, UnitRef, name};
 
 /// Arguments.
@@ -30,6 +30,12 @@ pub struct Args {
 /// Fails each unit the first time that it ends well.
 #[derive(Default)]
 struct FailsOnce(Mutex<HashSet<UnitRef>>);
+
+impl FailsOnce {
+    fn has_failed(&self, unit: &UnitRef) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(unit)
+    }
+}
 
 impl Faults for FailsOnce {
     fn fails(&self, unit: &UnitRef) -> bool {
@@ -68,7 +74,7 @@ pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, 
         if walked.report.interrupted {
             return Ok(Exit::Interrupted);
         }
-        let failed = note(&walked.events, round, &mut seen, &mut order);
+        let failed = note(&walked.events, round, &faults, &mut seen, &mut order);
         if walked.report.ok {
             terminal.note(&format!("round {round}: ended well\n"));
             break;
@@ -89,7 +95,13 @@ pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, 
 }
 
 /// Takes a round's ends in; gives those that failed on purpose.
-fn note(events: &[Event], round: usize, seen: &mut BTreeMap<UnitRef, Seen>, order: &mut Vec<UnitRef>) -> Vec<String> {
+fn note(
+    events: &[Event],
+    round: usize,
+    faults: &FailsOnce,
+    seen: &mut BTreeMap<UnitRef, Seen>,
+    order: &mut Vec<UnitRef>,
+) -> Vec<String> {
     let mut failed = Vec::new();
     for (unit, outcome) in ends(events) {
         if !order.contains(unit) {
@@ -97,7 +109,8 @@ fn note(events: &[Event], round: usize, seen: &mut BTreeMap<UnitRef, Seen>, orde
         }
         let of = seen.entry(unit.clone()).or_default();
         match outcome {
-            Outcome::Failed(problem) if problem.message == FAILED_ON_PURPOSE => {
+            // Not by its message, which is masked where the step is sensitive.
+            Outcome::Failed(_) if of.failed.is_none() && faults.has_failed(unit) => {
                 of.failed = Some(round);
                 failed.push(unit.to_string());
             }

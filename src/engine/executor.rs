@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::faults::{FAILED_ON_PURPOSE, Faults, Point};
+use super::faults::{Faults, Point};
 use crate::actions::{Boxed, Thing, Verdict};
 use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, host, kube};
 use crate::diff::Diff;
@@ -80,7 +80,7 @@ impl Job {
         }
         let well = matches!(ended.result, Ending::Same { .. } | Ending::Changed);
         if well && self.mode == Mode::Run && self.faults.fails(&self.unit) {
-            ended.result = Ending::Failed(Problem::new(FAILED_ON_PURPOSE));
+            ended.result = Ending::Failed(Problem::new("failed on purpose, after it was done"));
         }
         ended
     }

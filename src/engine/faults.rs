@@ -34,9 +34,6 @@ impl Point {
     }
 }
 
-/// The message of a unit that failed on purpose.
-pub const FAILED_ON_PURPOSE: &str = "failed on purpose, after it was done";
-
 /// What goes wrong on purpose.
 pub trait Faults: Send + Sync {
     /// A unit has come to a point; may end the process or block the thread.

@@ -15,7 +15,7 @@ mod turn;
 mod undo;
 mod values;
 
-pub use faults::{FAILED_ON_PURPOSE, Faults, Point};
+pub use faults::{Faults, Point};
 pub use values::Values;
 
 use std::sync::Arc;

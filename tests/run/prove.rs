@@ -2,9 +2,13 @@
 
 use super::project::{Project, command, file, same, step};
 
+fn sensitive(step: &str) -> String {
+    format!("{step}sensitive = true\n")
+}
+
 #[test]
 fn a_sound_plan_is_proven() {
-    let project = Project::new(&format!("{}{}{}", file("a"), command("b", "touch DIR/b.done"), file("c")));
+    let project = Project::new(&format!("{}{}{}", file("a"), command("b", "touch DIR/b.done"), sensitive(&file("c"))));
     let refused = project.call(&["prove"]);
     assert_eq!(refused.status.code(), Some(2), "it must be said that this is a test environment");
     assert!(!project.path("a").exists());
