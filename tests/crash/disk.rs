@@ -136,10 +136,10 @@ fn a_full_disk_stops_the_run_until_there_is_room() {
     let filling = Filling::new();
     let Some(sandbox) = &filling.world.sandbox else { return };
     let state = filling.world.state();
-    sandbox.sh(&format!("mount -t tmpfs -o size=16k none {}", state.display()));
+    sandbox.sh(&format!("mount -t tmpfs -o size=20k none {}", state.display()));
     let mut command = sandbox.command(PROGRAM);
     command.args(filling.arguments());
-    // Pages are 4 KiB, and the lock has one of them.
+    // Pages are 4 KiB, of which the lock and the key have one each.
     filling.runs_into(command, &sandbox.seen(&state), |journal| match length(journal) {
         12288 => Ok(()),
         length => Err(format!("{length} bytes")),
