@@ -136,13 +136,14 @@ fn a_full_disk_stops_the_run_until_there_is_room() {
     let filling = Filling::new();
     let Some(sandbox) = &filling.world.sandbox else { return };
     let state = filling.world.state();
-    sandbox.sh(&format!("mount -t tmpfs -o size=16k none {}", state.display()));
+    sandbox.sh(&format!("mount -t tmpfs -o size=20k none {}", state.display()));
     let mut command = sandbox.command(PROGRAM);
     command.args(filling.arguments());
-    // Pages are 4 KiB, and the lock has one of them.
-    filling.runs_into(command, &sandbox.seen(&state), |journal| match length(journal) {
-        12288 => Ok(()),
-        length => Err(format!("{length} bytes")),
+    // It is full when the journal fills its last page and there is no other.
+    let free = || sandbox.sh(&format!("stat -f -c %f {}", state.display()));
+    filling.runs_into(command, &sandbox.seen(&state), |journal| match (length(journal), free()) {
+        (length, free) if length > 0 && length % 4096 == 0 && free == "0" => Ok(()),
+        (length, free) => Err(format!("{length} bytes, {free} pages free")),
     });
     sandbox.sh(&format!("mount -o remount,size=1m {}", state.display()));
     filling.goes_on();
