@@ -62,13 +62,14 @@ const FEATURES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Ways to call the program with the plan. A step of a run waits at the gate.
+/// Ways to call the program with the plan. A step of a run waits at the gate, also where the run goes on from one that has
+/// passed it.
 const CALLS: &[&[&str]] = &[
     &["check"],
     &["plan"],
     &["plan", "--diff", "full", "--output", "json"],
-    &["run", "--diff", "full", "--output", "json"],
-    &["run", "--diff", "full"],
+    &["run", "--rerun", "gate", "--diff", "full", "--output", "json"],
+    &["run", "--rerun", "gate", "--diff", "full"],
     &["run", "--fresh", "--color", "always"],
 ];
 
