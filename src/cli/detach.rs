@@ -42,10 +42,8 @@ pub fn leave_terminal() -> Result<(), Failure> {
 pub fn start(selection: &Selection, options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
     let loaded = load::checked(&selection.plan, options, terminal)?;
     let io = |e: std::io::Error| Failure::Problem(Problem::new(format!("cannot detach: {e}")), Exit::Failed);
-    let inventory = loaded.inventory.path.as_deref();
-    let store = Store::open(&loaded.plan.source.path, &loaded.plan.name.value, inventory)
-        .map_err(|e| Failure::Problem(Problem::new(e.to_string()), Exit::Failed))?;
-    let before = newest(&store).map(|run| run.id);
+    let store = loaded.store()?;
+    let before = store.newest_id();
     let log = store.folder().join(format!("{}.log", store.new_run_id()));
     let file = File::create(&log).map_err(io)?;
     let arguments = std::env::args_os().skip(1).map(|a| if a == "--detach" { FLAG.into() } else { a });
@@ -71,10 +69,10 @@ pub fn start(selection: &Selection, options: &Options, terminal: &Terminal) -> R
 fn begun(child: &mut Child, store: &Store, before: Option<&str>) -> Result<Option<RunInfo>, Failure> {
     loop {
         let ended = child.try_wait()?.is_some();
-        match newest(store) {
-            Some(run) if before != Some(run.id.as_str()) => return Ok(Some(run)),
-            _ if ended => return Ok(None),
-            _ => std::thread::sleep(Duration::from_millis(50)),
+        match store.begun_after(before) {
+            Some(run) => return Ok(Some(run)),
+            None if ended => return Ok(None),
+            None => std::thread::sleep(Duration::from_millis(50)),
         }
     }
 }
@@ -85,8 +83,4 @@ fn ended_at_once(child: &mut Child, log: &Path, terminal: &Terminal) -> Result<E
     let _ = std::fs::remove_file(log);
     let known = [Exit::Ok, Exit::Usage, Exit::Unreachable, Exit::Locked, Exit::Interrupted];
     Ok(known.into_iter().find(|exit| Some(*exit as i32) == code).unwrap_or(Exit::Failed))
-}
-
-fn newest(store: &Store) -> Option<RunInfo> {
-    store.latest().ok().flatten().map(|(run, _)| run)
 }

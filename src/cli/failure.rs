@@ -6,6 +6,7 @@ use super::exit::Exit;
 use super::terminal::Terminal;
 use crate::event::Problem;
 use crate::finding::Findings;
+use crate::journal::JournalError;
 
 /// Why a subcommand ended early.
 #[derive(Debug)]
@@ -47,6 +48,16 @@ impl Failure {
 impl From<Findings> for Failure {
     fn from(findings: Findings) -> Self {
         Self::Findings(findings)
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        let hint = match error {
+            JournalError::Io { .. } => "ROLLOUT_STATE_DIR names another folder for journals",
+            _ => "`--fresh` starts anew: the world is the state, so only the memory of that run is lost",
+        };
+        Self::Problem(Problem::new(error.to_string()).hint(hint), Exit::Failed)
     }
 }
 

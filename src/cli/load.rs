@@ -12,6 +12,7 @@ use crate::actions::Registry;
 use crate::event::Problem;
 use crate::finding::{Findings, did_you_mean};
 use crate::inventory::{Host, Inventory, Origin, find};
+use crate::journal::{JournalError, Store};
 use crate::plan::{Plan, Scope, check, secrets};
 use crate::secret::environment;
 use crate::template::Templates;
@@ -80,6 +81,14 @@ pub fn examine(path: &Path, options: &Options) -> Result<(Plan, Inventory, Findi
 }
 
 impl Loaded {
+    /// Where its journals lie.
+    ///
+    /// # Errors
+    /// When that folder cannot be made.
+    pub fn store(&self) -> Result<Store, JournalError> {
+        Store::open(&self.plan.source.path, &self.plan.name.value, self.inventory.path.as_deref())
+    }
+
     /// The hosts of a pattern that a person typed.
     ///
     /// # Errors

@@ -48,10 +48,7 @@ impl Locks {
             match Lock::take(store.folder(), || store.new_run_id()) {
                 Ok(lock) => break lock,
                 Err(LockError::Held(held)) => std::thread::sleep(wait.pause(&held, None, LOOK)?),
-                Err(LockError::Journal(error)) => {
-                    let hint = "ROLLOUT_STATE_DIR names another folder for journals";
-                    return Err(Failure::Problem(Problem::new(error.to_string()).hint(hint), Exit::Failed));
-                }
+                Err(LockError::Journal(error)) => return Err(error.into()),
             }
         };
         let (say, lost) = watch::channel(None);

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use super::exit::Exit;
 use super::failure::Failure;
 use super::load::Loaded;
 use super::lock::Locks;
 use super::terminal::Terminal;
-use crate::event::Problem;
 use crate::journal::{DefinitionKey, Journal, JournalError, Memory, RunState, Store, new_run_id};
 use crate::plan::secrets;
 
@@ -37,7 +35,7 @@ impl Past {
         let key = match (has_secrets(loaded), compared) {
             (false, _) => None,
             (true, false) => Some(DefinitionKey::default()),
-            (true, true) => Some(store(loaded).and_then(|store| store.key()).map_err(unusable)?),
+            (true, true) => Some(loaded.store()?.key()?),
         };
         Ok(Self { id: new_run_id(), key, ..Self::default() })
     }
@@ -52,11 +50,11 @@ impl Past {
         wait_lock: Option<Duration>,
         terminal: &Terminal,
     ) -> Result<Self, Failure> {
-        let store = store(loaded).map_err(unusable)?;
+        let store = loaded.store()?;
         let locks = Locks::take(loaded, &store, wait_lock, terminal)?;
-        let key = has_secrets(loaded).then(|| store.key()).transpose().map_err(unusable)?;
+        let key = has_secrets(loaded).then(|| store.key()).transpose()?;
         let past = Self { id: locks.run().to_owned(), locks: Some(locks), key, ..Self::default() };
-        past.read(&store, fresh).map_err(unusable)
+        Ok(past.read(&store, fresh)?)
     }
 
     fn read(mut self, store: &Store, fresh: bool) -> Result<Self, JournalError> {
@@ -83,16 +81,4 @@ impl Past {
 fn has_secrets(loaded: &Loaded) -> bool {
     let mut steps = loaded.plan.phases.iter().flat_map(|phase| &phase.steps);
     !secrets(&loaded.plan, &loaded.inventory).is_empty() || steps.any(|step| step.sensitive)
-}
-
-fn store(loaded: &Loaded) -> Result<Store, JournalError> {
-    Store::open(&loaded.plan.source.path, &loaded.plan.name.value, loaded.inventory.path.as_deref())
-}
-
-fn unusable(error: JournalError) -> Failure {
-    let hint = match error {
-        JournalError::Io { .. } => "ROLLOUT_STATE_DIR names another folder for journals",
-        _ => "`--fresh` starts anew: the world is the state, so only the memory of that run is lost",
-    };
-    Failure::Problem(Problem::new(error.to_string()).hint(hint), Exit::Failed)
 }

@@ -21,7 +21,6 @@ use crate::engine::{self, Engine, Faults, Report, Values};
 use crate::event::{Event, Mode, Problem, Source};
 use crate::graph::Graph;
 use crate::journal::SavedPlan;
-use crate::plan::{Part, Step};
 use crate::ui::{self, DiffStyle, Style, Text};
 
 /// Which plan, and which part of it.
@@ -97,19 +96,18 @@ pub struct Walked {
 impl<'a> Session<'a> {
     /// An ordinary one.
     pub fn new(selection: &'a Selection, manner: &'a Manner, mode: Mode) -> Self {
-        let (done, rerun, again) = (Vec::new(), Vec::new(), None);
         Self {
             selection,
             manner,
             mode,
             fresh: false,
             wait_lock: None,
-            done,
-            rerun,
+            done: Vec::new(),
+            rerun: Vec::new(),
             faults: Arc::new(()),
             agreed: None,
             compared: false,
-            again,
+            again: None,
             quiet: false,
         }
     }
@@ -123,7 +121,8 @@ impl<'a> Session<'a> {
         let graph = self.selection.graph(&loaded)?;
         self.named_units(&loaded, &graph)?;
         let runtime = tokio::runtime::Runtime::new()?;
-        let chosen = self.selection.chosen(&loaded, &graph);
+        let limits = self.limits();
+        let chosen = chosen(&limits, &loaded, &graph);
         runtime.block_on(secrets::load(&mut loaded, &chosen, options, terminal))?;
         let past = match self.mode {
             Mode::Preview => Past::of_preview(&loaded, self.compared)?,
@@ -157,16 +156,7 @@ impl<'a> Session<'a> {
                 journal: past.journal,
                 resumed_from: past.resumed_from,
                 memory: past.memory,
-                options: engine::Options {
-                    parallel: self.manner.parallel as usize,
-                    only: self.selection.only.clone(),
-                    skip: self.selection.skip.clone(),
-                    tags: self.selection.tags.clone(),
-                    done: self.done,
-                    rerun: self.rerun,
-                    limited: self.selection.limit.is_some(),
-                    ..engine::Options::default()
-                },
+                options: limits,
                 readers,
                 interrupts: signals::count(*terminal, lost)?,
                 faults: self.faults,
@@ -187,6 +177,19 @@ impl<'a> Session<'a> {
         match (walked, locks.and_then(|locks| locks.why_stopped())) {
             (Ok(Walked { report: Report { interrupted: true, .. }, .. }), Some(failure)) => Err(failure),
             (walked, _) => walked,
+        }
+    }
+
+    fn limits(&self) -> engine::Options {
+        engine::Options {
+            parallel: self.manner.parallel as usize,
+            only: self.selection.only.clone(),
+            skip: self.selection.skip.clone(),
+            tags: self.selection.tags.clone(),
+            done: self.done.clone(),
+            rerun: self.rerun.clone(),
+            limited: self.selection.limit.is_some(),
+            ..engine::Options::default()
         }
     }
 
@@ -222,24 +225,6 @@ impl Selection {
         .map_err(|e| Failure::usage(Problem::new(e.to_string())))
     }
 
-    /// What may run of it.
-    fn chosen(&self, loaded: &Loaded, graph: &Graph) -> Chosen {
-        let phases = &loaded.plan.phases;
-        let named = |n: usize| {
-            let name = &phases[n].name.value;
-            (self.only.is_empty() || self.only.contains(name)) && !self.skip.contains(name)
-        };
-        // Handlers and what undoes a phase follow its steps, whatever their tags.
-        let tagged = |step: &Step| {
-            step.part != Part::Step || self.tags.is_empty() || step.tags.iter().any(|t| self.tags.contains(&t.value))
-        };
-        let units = graph.units().map(|unit| (unit.phase, unit.step));
-        Chosen {
-            phases: (0..phases.len()).filter(|n| named(*n)).collect(),
-            steps: units.filter(|(phase, step)| named(*phase) && tagged(&phases[*phase].steps[*step])).collect(),
-        }
-    }
-
     /// The same selection, and the variables, as one would type them.
     fn arguments(&self, options: &Options) -> Vec<String> {
         let mut arguments = Vec::new();
@@ -250,6 +235,17 @@ impl Selection {
         self.tags.iter().for_each(|tag| add("tags", tag));
         options.vars.iter().for_each(|(name, value)| add("var", &format!("{name}={value}")));
         arguments
+    }
+}
+
+/// What may run of a graph.
+fn chosen(limits: &engine::Options, loaded: &Loaded, graph: &Graph) -> Chosen {
+    let phases = &loaded.plan.phases;
+    let named = |n: usize| limits.takes_phase(&phases[n].name.value);
+    let units = graph.units().filter(|unit| named(unit.phase) && limits.takes_step(unit.step(&loaded.plan)));
+    Chosen {
+        phases: (0..phases.len()).filter(|n| named(*n)).collect(),
+        steps: units.map(|unit| (unit.phase, unit.step)).collect(),
     }
 }
 

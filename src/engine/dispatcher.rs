@@ -246,9 +246,7 @@ impl State {
     fn begin(&mut self, node: NodeIndex, index: usize) {
         let phase = &self.plan.phases[index];
         let name = &phase.name.value;
-        let left_out =
-            !self.options.only.is_empty() && !self.options.only.contains(name) || self.options.skip.contains(name);
-        if left_out {
+        if !self.options.takes_phase(name) {
             self.skipped_phases.insert(index, "left out".to_owned());
         } else if let Some(when) = &phase.when {
             match self.values.holds(&when.value, None) {

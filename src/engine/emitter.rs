@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::event::{Event, Kind, Outcome, Outputs, Problem, Source, UnitRef, VERSION};
+use crate::event::{Event, Kind, Outcome, Outputs, UnitRef, VERSION};
 use crate::journal::{Journal, JournalError};
 use crate::secret::{MASK, redact, redact_value};
 
@@ -89,107 +89,86 @@ fn unit(kind: &Kind) -> Option<&UnitRef> {
 
 /// Everything that a step, a host or an API may have said. Names of runs, phases, steps and hosts stay: they come from the
 /// project's files, and a resumed run finds its units by them.
-fn redacted(kind: Kind) -> Kind {
-    match kind {
-        Kind::Progress { unit, message } => Kind::Progress { unit, message: one(message) },
-        Kind::UnitRetried { unit, attempt, message, delay } => {
-            Kind::UnitRetried { unit, attempt, message: one(message), delay }
+fn redacted(mut kind: Kind) -> Kind {
+    match &mut kind {
+        Kind::Progress { message: text, .. }
+        | Kind::UnitRetried { message: text, .. }
+        | Kind::Dropped { why: text, .. } => {
+            clean(text);
         }
-        Kind::UnitFinished { unit, outcome, definition, diff, outputs, output, elapsed } => Kind::UnitFinished {
-            unit,
-            outcome: redacted_outcome(outcome),
-            definition,
-            diff: diff.redacted(),
-            outputs: redacted_outputs(outputs),
-            output: one(output),
-            elapsed,
-        },
-        Kind::Remembered { unit, definition, standing, outputs, done, touched } => {
-            Kind::Remembered { unit, definition, standing, outputs: redacted_outputs(outputs), done, touched }
+        Kind::UnitFinished { outcome, diff, outputs, output, .. } => {
+            clean_outcome(outcome);
+            *diff = diff.redacted();
+            clean_outputs(outputs);
+            clean(output);
         }
-        Kind::Dropped { unit, why } => Kind::Dropped { unit, why: one(why) },
-        Kind::UnitStarted { unit, definition, attempt, why } => {
-            Kind::UnitStarted { unit, definition, attempt, why: why.map(one) }
-        }
-        Kind::RunStarted { run, plan, mode, units, resumed_from, source } => {
-            Kind::RunStarted { run, plan, mode, units, resumed_from, source: source.map(redacted_source) }
-        }
-        Kind::Notified { .. } | Kind::Undone { .. } | Kind::RunFinished { .. } | Kind::Unknown => kind,
+        Kind::Remembered { outputs, .. } => clean_outputs(outputs),
+        Kind::UnitStarted { why, .. } => why.iter_mut().for_each(clean),
+        Kind::RunStarted { source, .. } => source.iter_mut().flat_map(|s| &mut s.arguments).for_each(clean),
+        Kind::Notified { .. } | Kind::Undone { .. } | Kind::RunFinished { .. } | Kind::Unknown => {}
     }
+    kind
 }
 
-fn redacted_source(source: Source) -> Source {
-    Source { arguments: source.arguments.into_iter().map(one).collect(), ..source }
+fn clean(text: &mut String) {
+    *text = redact(text).into_owned();
 }
 
-fn redacted_outcome(outcome: Outcome) -> Outcome {
+fn clean_outcome(outcome: &mut Outcome) {
     match outcome {
-        Outcome::Same { seen } => Outcome::Same { seen: one(seen) },
-        Outcome::Waits { seen } => Outcome::Waits { seen: one(seen) },
-        Outcome::Skipped { why } => Outcome::Skipped { why: one(why) },
-        Outcome::Pending { needs } => Outcome::Pending { needs: one(needs) },
-        Outcome::Cancelled { needs } => Outcome::Cancelled { needs: one(needs) },
-        Outcome::Failed(problem) => Outcome::Failed(problem.redacted()),
-        Outcome::Unknown(problem) => Outcome::Unknown(problem.redacted()),
-        Outcome::Changed | Outcome::Kept => outcome,
+        Outcome::Same { seen: text }
+        | Outcome::Waits { seen: text }
+        | Outcome::Skipped { why: text }
+        | Outcome::Pending { needs: text }
+        | Outcome::Cancelled { needs: text } => clean(text),
+        Outcome::Failed(problem) | Outcome::Unknown(problem) => *problem = std::mem::take(problem).redacted(),
+        Outcome::Changed | Outcome::Kept => {}
     }
+}
+
+fn clean_outputs(outputs: &mut Outputs) {
+    let clean =
+        std::mem::take(outputs).into_iter().map(|(name, value)| (redact(&name).into_owned(), redact_value(value)));
+    *outputs = clean.collect();
 }
 
 /// All that a step marked `sensitive` says, masked whole. Why it could not even be reached, or was not started, is none of
 /// its words.
-fn hidden(kind: Kind) -> Kind {
-    match kind {
-        Kind::Progress { unit, .. } => Kind::Progress { unit, message: MASK.to_owned() },
-        Kind::UnitRetried { unit, attempt, delay, .. } => {
-            Kind::UnitRetried { unit, attempt, message: MASK.to_owned(), delay }
+fn hidden(mut kind: Kind) -> Kind {
+    match &mut kind {
+        Kind::Progress { message, .. } | Kind::UnitRetried { message, .. } => MASK.clone_into(message),
+        Kind::UnitFinished { outcome, diff, outputs, output, .. } => {
+            hide_outcome(outcome);
+            *diff = diff.masked();
+            hide_outputs(outputs);
+            hide(output);
         }
-        Kind::UnitFinished { unit, outcome, definition, diff, outputs, output, elapsed } => Kind::UnitFinished {
-            unit,
-            outcome: hidden_outcome(outcome),
-            definition,
-            diff: diff.masked(),
-            outputs: hidden_outputs(outputs),
-            output: hide(output),
-            elapsed,
-        },
-        Kind::Remembered { unit, definition, standing, outputs, done, touched } => {
-            Kind::Remembered { unit, definition, standing, outputs: hidden_outputs(outputs), done, touched }
-        }
-        other => other,
+        Kind::Remembered { outputs, .. } => hide_outputs(outputs),
+        _ => {}
+    }
+    kind
+}
+
+fn hide(text: &mut String) {
+    if !text.is_empty() {
+        MASK.clone_into(text);
     }
 }
 
-fn hidden_outcome(outcome: Outcome) -> Outcome {
-    let problem = |problem: Problem| {
-        if problem.unreachable {
-            return problem;
-        }
-        let hint = "the step is `sensitive`: without that for one run, it would be told what went wrong";
-        Problem::new(hide(problem.message)).hint(hint)
-    };
+fn hide_outcome(outcome: &mut Outcome) {
     match outcome {
-        Outcome::Same { seen } => Outcome::Same { seen: hide(seen) },
-        Outcome::Waits { seen } => Outcome::Waits { seen: hide(seen) },
-        Outcome::Failed(of) => Outcome::Failed(problem(of)),
-        Outcome::Unknown(of) => Outcome::Unknown(problem(of)),
-        other => other,
+        Outcome::Same { seen } | Outcome::Waits { seen } => hide(seen),
+        Outcome::Failed(problem) | Outcome::Unknown(problem) if !problem.unreachable => {
+            hide(&mut problem.message);
+            let hint = "the step is `sensitive`: without that for one run, it would be told what went wrong";
+            problem.hint = Some(hint.to_owned());
+        }
+        _ => {}
     }
 }
 
-fn redacted_outputs(outputs: Outputs) -> Outputs {
-    outputs.into_iter().map(|(name, value)| (one(name), redact_value(value))).collect()
-}
-
-fn hidden_outputs(outputs: Outputs) -> Outputs {
-    outputs.into_iter().map(|(name, _)| (name, MASK.into())).collect()
-}
-
-fn one(text: String) -> String {
-    redact(&text).into_owned()
-}
-
-fn hide(text: String) -> String {
-    if text.is_empty() { text } else { MASK.to_owned() }
+fn hide_outputs(outputs: &mut Outputs) {
+    outputs.values_mut().for_each(|value| *value = MASK.into());
 }
 
 #[cfg(test)]
@@ -198,7 +177,7 @@ mod tests {
 
     use super::*;
     use crate::diff::Diff;
-    use crate::event::{Mode, Summary, UnitRef};
+    use crate::event::{Mode, Problem, Source, Summary, UnitRef};
     use crate::secret::register;
 
     const POISON: &str = "poison-of-the-emitter";
@@ -273,6 +252,8 @@ mod tests {
     #[test]
     fn that_nobody_could_be_reached_is_told_of_a_sensitive_step_too() {
         let away = Problem { unreachable: true, ..Problem::new("pi-1 does not answer") };
-        assert_eq!(hidden_outcome(Outcome::Failed(away.clone())), Outcome::Failed(away));
+        let mut told = Outcome::Failed(away.clone());
+        hide_outcome(&mut told);
+        assert_eq!(told, Outcome::Failed(away));
     }
 }

@@ -29,7 +29,7 @@ use crate::connect::World;
 use crate::event::{Event, Kind, Mode, Source, Summary, UnitRef, seconds};
 use crate::graph::Graph;
 use crate::journal::{Journal, JournalError, Memory, SavedPlan};
-use crate::plan::Plan;
+use crate::plan::{Part, Plan, Step};
 
 /// A run, ready to go.
 pub struct Engine {
@@ -102,6 +102,19 @@ impl Default for Options {
             rerun: none(),
             limited: false,
         }
+    }
+}
+
+impl Options {
+    /// Whether a phase may run.
+    pub fn takes_phase(&self, name: &String) -> bool {
+        (self.only.is_empty() || self.only.contains(name)) && !self.skip.contains(name)
+    }
+
+    /// Whether a step may run, as far as its tags go. Handlers and what undoes a phase follow its steps, whatever their
+    /// tags.
+    pub fn takes_step(&self, step: &Step) -> bool {
+        step.part != Part::Step || self.tags.is_empty() || step.tags.iter().any(|tag| self.tags.contains(&tag.value))
     }
 }
 

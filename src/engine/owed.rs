@@ -6,7 +6,7 @@ use super::dispatcher::State;
 use crate::event::{Kind, UnitRef};
 use crate::graph::{Graph, Unit};
 use crate::journal::JournalError;
-use crate::plan::{Part, Plan};
+use crate::plan::{Part, Plan, Step};
 
 /// The handlers that are owed, with those who asked for them.
 #[derive(Debug, Default)]
@@ -75,16 +75,22 @@ impl Called {
 impl State {
     /// A unit that changed something, or may have done so, asks for its handlers. Durable with the unit's end.
     pub(super) fn notify(&mut self, unit: &Unit, by: &UnitRef) -> Result<(), JournalError> {
-        let phase = &self.plan.clone().phases[unit.phase];
-        for name in &unit.step(&self.plan.clone()).notify {
-            for (number, handler) in phase.part(Part::Handler).filter(|(_, h)| h.id.value == name.value) {
-                for host in self.called.hosts(unit.phase, number, by.host.as_deref()) {
-                    let handler = UnitRef { phase: by.phase.clone(), step: handler.id.value.clone(), host };
-                    self.owed.waiting.entry(handler.clone()).or_default().insert(by.clone());
-                    self.emitter.emit(Kind::Notified { handler, by: by.clone() })?;
-                }
-            }
+        let step = unit.step(&self.plan);
+        for handler in self.calls(unit, Part::Handler, |handler| step.notifies(handler)) {
+            self.owed.waiting.entry(handler.clone()).or_default().insert(by.clone());
+            self.emitter.emit(Kind::Notified { handler, by: by.clone() })?;
         }
         Ok(())
+    }
+
+    /// The units of the handlers, or of what undoes, that a unit's step names, on the hosts where they answer to it.
+    pub(super) fn calls(&self, unit: &Unit, part: Part, names: impl Fn(&Step) -> bool) -> Vec<UnitRef> {
+        let phase = &self.plan.phases[unit.phase];
+        let host = unit.host.as_ref().map(|h| h.name.as_str());
+        let called = phase.part(part).filter(|(_, step)| names(step)).flat_map(|(number, step)| {
+            let hosts = self.called.hosts(unit.phase, number, host);
+            hosts.into_iter().map(|host| UnitRef { phase: phase.name.value.clone(), step: step.id.value.clone(), host })
+        });
+        called.collect()
     }
 }

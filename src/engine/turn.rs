@@ -55,8 +55,7 @@ impl State {
         if let Some(needs) = self.marks.get(&node).and_then(|mark| mark.blocked_by.clone()) {
             return done(Outcome::Cancelled { needs });
         }
-        let wanted = &self.options.tags;
-        if !wanted.is_empty() && !step.tags.iter().any(|tag| wanted.contains(&tag.value)) {
+        if !self.options.takes_step(step) {
             return done(Outcome::Skipped { why: "has none of the tags".to_owned() });
         }
         None
@@ -71,6 +70,7 @@ impl State {
         None
     }
 
+    /// As [`Self::first_of_step`]; what is left where an undo before it failed, is noted.
     fn first_of_undo(&mut self, node: NodeIndex, unit: &Unit) -> Option<Turn> {
         if !self.failed_phases.undoes(unit.phase) || self.mode == Mode::Preview {
             return Some(Turn::Passes);
@@ -79,13 +79,9 @@ impl State {
         if undoes.is_empty() {
             return Some(Turn::Passes);
         }
-        match self.marks.get(&node).and_then(|mark| mark.stuck.clone()) {
-            Some(needs) => {
-                undoes.into_iter().for_each(|unit| self.stuck(unit));
-                Some(ends(Outcome::Cancelled { needs }))
-            }
-            None => None,
-        }
+        let needs = self.marks.get(&node)?.stuck.clone()?;
+        undoes.into_iter().for_each(|unit| self.stuck(unit));
+        Some(ends(Outcome::Cancelled { needs }))
     }
 
     /// The unit's action and the hash of its definition; else how it ends.

@@ -35,14 +35,13 @@ impl State {
     /// changed something.
     pub(super) fn undoes(&self, undo: &Unit) -> Vec<UnitRef> {
         let phase = &self.plan.phases[undo.phase];
-        let id = &undo.step(&self.plan).id.value;
+        let step = undo.step(&self.plan);
         let here = undo.host.as_ref().map(|h| h.name.clone());
         let by = undo.reference(&self.plan);
         let answers = |unit: &UnitRef| {
-            let names_it = phase
-                .part(Part::Step)
-                .any(|(_, step)| step.id.value == unit.step && step.on_failure.iter().any(|name| name.value == *id));
-            names_it && self.called.hosts(undo.phase, undo.step, unit.host.as_deref()).contains(&here)
+            let mut steps = phase.part(Part::Step);
+            steps.any(|(_, of)| of.id.value == unit.step && of.is_undone_by(step))
+                && self.called.hosts(undo.phase, undo.step, unit.host.as_deref()).contains(&here)
         };
         let touched = self.touched.iter().filter(|unit| unit.phase == phase.name.value && answers(unit));
         touched.filter(|unit| !self.undone.contains(&((*unit).clone(), by.clone()))).cloned().collect()
@@ -51,13 +50,7 @@ impl State {
     /// When something that undoes the unit was at work last, in an earlier run, and who that was. It may have been cut off
     /// in the middle, and then nothing else tells that the unit's work may be gone.
     pub(super) fn undone_last(&self, unit: &Unit, step: &Step) -> Option<(u64, String)> {
-        let phase = &self.plan.phases[unit.phase];
-        let host = unit.host.as_ref().map(|h| h.name.as_str());
-        let names_it = |undo: &Step| step.on_failure.iter().any(|name| name.value == undo.id.value);
-        let by = phase.part(Part::OnFailure).filter(|(_, undo)| names_it(undo)).flat_map(|(number, undo)| {
-            let hosts = self.called.hosts(unit.phase, number, host);
-            hosts.into_iter().map(|host| UnitRef { phase: phase.name.value.clone(), step: undo.id.value.clone(), host })
-        });
+        let by = self.calls(unit, Part::OnFailure, |undo| step.is_undone_by(undo)).into_iter();
         by.filter_map(|by| Some((self.memory.get(&by)?.touched?, by.to_string()))).max()
     }
 

@@ -149,8 +149,7 @@ impl Build<'_> {
         let mut waits = before.to_vec();
         let mut handlers = Vec::new();
         for (number, handler) in self.phase.part(Part::Handler) {
-            let notifies = |step: &Step| step.notify.iter().any(|name| name.value == handler.id.value);
-            let asking = self.phase.part(Part::Step).filter(|(_, step)| notifies(step));
+            let asking = self.phase.part(Part::Step).filter(|(_, step)| step.notifies(handler));
             let asking: Vec<(usize, &Step)> = asking.collect();
             let asked_from_elsewhere = asking.iter().any(|(_, step)| pattern(step) != pattern(handler));
             let units = self.units(number);

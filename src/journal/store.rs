@@ -84,9 +84,21 @@ impl Store {
 
     /// A new run's id, later than all that are here: a clock that was set back must not make an old run the newest.
     pub fn new_run_id(&self) -> String {
-        let newest = self.journals().last().and_then(|p| time_of(&p.file_stem()?.to_string_lossy()));
+        let newest = self.newest_id().and_then(|id| time_of(&id));
         let after = newest.and_then(|time| time.checked_add(jiff::SignedDuration::from_millis(1)).ok());
         id_at(jiff::Timestamp::now().max(after.unwrap_or(jiff::Timestamp::MIN)))
+    }
+
+    /// The newest id that is here, of a run that began or did not come to it.
+    pub fn newest_id(&self) -> Option<String> {
+        self.journals().last().map(|path| id_of(path))
+    }
+
+    /// The newest run that began after all that are called `id` or earlier; earlier journals are not read.
+    pub fn begun_after(&self, id: Option<&str>) -> Option<RunInfo> {
+        let later = self.journals().into_iter().rev().take_while(|path| Some(id_of(path).as_str()) > id);
+        let runs = later.filter_map(|path| read(&path).ok().map(|events| info(&path, &events)));
+        runs.into_iter().find(|run| run.started.is_some())
     }
 
     /// The key of the hashes of definitions in its journals and saved plans.
@@ -141,7 +153,7 @@ impl Store {
             let Some((newest, _)) = store.latest().ok().flatten() else { continue };
             let journals = store.journals();
             for path in &journals[..journals.len().saturating_sub(keep.max(1))] {
-                let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                let id = id_of(path);
                 if id >= newest.id || !is_old(&id) {
                     continue;
                 }
@@ -156,12 +168,11 @@ impl Store {
     /// Logs of detached runs go with their journals.
     fn prune_logs(&self, newest: &str) {
         let kept: Vec<PathBuf> = self.journals();
-        let oldest = kept.first().and_then(|p| p.file_stem()).map(|s| s.to_string_lossy().into_owned());
-        let oldest = oldest.unwrap_or_else(|| newest.to_owned());
+        let oldest = kept.first().map_or_else(|| newest.to_owned(), |path| id_of(path));
         for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let path = entry.path();
             let is_log = path.extension().is_some_and(|e| e == "log");
-            if is_log && path.file_stem().is_some_and(|s| *s.to_string_lossy() < *oldest) {
+            if is_log && id_of(&path) < oldest {
                 let _ = std::fs::remove_file(path);
             }
         }
@@ -197,9 +208,14 @@ fn time_of(id: &str) -> Option<jiff::Timestamp> {
     time.checked_add(jiff::SignedDuration::from_millis(milliseconds)).ok()
 }
 
+/// The id of the run whose journal, or log, that is.
+fn id_of(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 fn info(path: &Path, events: &[Event]) -> RunInfo {
     let mut info = RunInfo {
-        id: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        id: id_of(path),
         path: path.to_owned(),
         plan: String::new(),
         source: None,

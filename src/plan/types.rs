@@ -159,6 +159,16 @@ impl Retry {
 }
 
 impl Step {
+    /// Whether it asks for a handler when it has changed something.
+    pub fn notifies(&self, handler: &Self) -> bool {
+        self.notify.iter().any(|name| name.value == handler.id.value)
+    }
+
+    /// Whether a step of `on_failure` undoes it.
+    pub fn is_undone_by(&self, undo: &Self) -> bool {
+        self.on_failure.iter().any(|name| name.value == undo.id.value)
+    }
+
     /// The name under which templates find the step's outputs.
     pub fn template_name(&self) -> String {
         template_name(&self.id.value)

@@ -42,7 +42,7 @@ impl<'a> Ground<'a> {
         let pod = r#"{"apiVersion": "v1", "spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "crash",
             "image": "docker.io/library/trading-agent:lab", "imagePullPolicy": "IfNotPresent",
             "command": ["python3", "-c", "import time; time.sleep(1e9)"],
-            "volumeMounts": [{"name": "work", "mountPath": "/work"}]}], "volumes": [{"name": "work", "emptyDir": {}}]}}"#;
+            "volumeMounts": [{"name": "work", "mountPath": "/data"}]}], "volumes": [{"name": "work", "emptyDir": {}}]}}"#;
         lab.call(&["kubectl", "-n", "crash-lab", "wait", "--for=create", "serviceaccount/default", "--timeout=60s"]);
         let image = "--image=docker.io/library/trading-agent:lab";
         lab.call(&["kubectl", "-n", "crash-lab", "run", "crash", image, &format!("--overrides={pod}")]);
@@ -127,7 +127,7 @@ impl<'a> Ground<'a> {
             "objects" => self.sh(&format!(
                 "kubectl -n crash-lab get cm applied -o jsonpath='{{.data}}'
                 kubectl get ns crash-lab -o jsonpath='{{.metadata.labels.round}}'
-                kubectl -n crash-lab exec crash -- python3 -c 'import os; os.stat(\"/work/round-{round}\"); print(\"right\")'"
+                kubectl -n crash-lab exec crash -- python3 -c 'import os; os.stat(\"/data/round-{round}\"); print(\"right\")'"
             )),
             "chart" => self.sh(
                 "kubectl -n crash-lab get cm from-chart -o jsonpath='{.data}'

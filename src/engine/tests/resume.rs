@@ -13,6 +13,17 @@ async fn cut(plan: Plan, world: &FakeWorld, until: impl Fn(&Kind) -> bool) -> Me
     Memory::of(&events[..=last])
 }
 
+/// A run that goes on from `memory` and is asked to stop while it writes at `path`; gives what the next one finds.
+async fn interrupted_at(path: &str, plan: Plan, world: &FakeWorld, memory: Memory) -> Memory {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("r.jsonl");
+    let (interrupt, interrupts) = watch::channel(0);
+    world.on_write(path, move || interrupt.send(1).unwrap());
+    let journal = Some(Journal::create(&file).unwrap());
+    run_with(plan, world, Setup { memory, journal, interrupts, ..Setup::default() }).await;
+    Memory::of(&read(&file).unwrap())
+}
+
 fn started(step: &str) -> impl Fn(&Kind) -> bool {
     move |kind| matches!(kind, Kind::UnitStarted { unit, .. } if unit.step == step)
 }
@@ -55,14 +66,8 @@ async fn a_change_below_is_not_forgotten_by_a_run_that_ended_before_it_came_to_w
     world.refuse("c");
     let memory = cut(make("1"), &world, |_| true).await;
     // The second run changes `a` and ends before it comes to `b`, which the first run had done.
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("r.jsonl");
-    let (interrupt, interrupts) = watch::channel(0);
-    world.on_write("a", move || interrupt.send(1).unwrap());
-    let journal = Some(Journal::create(&path).unwrap());
-    run_with(make("2"), &world, Setup { memory, journal, interrupts, ..Setup::default() }).await;
+    let memory = interrupted_at("a", make("2"), &world, memory).await;
     world.allow("c");
-    let memory = Memory::of(&read(&path).unwrap());
     let third = run_with(make("2"), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!((third.word("p/a"), third.word("p/b"), third.word("p/c")), ("kept", "same", "changed"));
 }
@@ -147,14 +152,8 @@ async fn a_step_that_this_run_leaves_out_still_counts_for_what_stands_on_it() {
     };
     world.refuse("c");
     let memory = cut(make("1"), &world, |_| true).await;
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("r.jsonl");
-    let (interrupt, interrupts) = watch::channel(0);
-    world.on_write("a", move || interrupt.send(1).unwrap());
-    let journal = Some(Journal::create(&path).unwrap());
-    run_with(make("2"), &world, Setup { memory, journal, interrupts, ..Setup::default() }).await;
-    let (memory, tags) = (Memory::of(&read(&path).unwrap()), vec!["quick".to_owned()]);
-    let options = Options { tags, ..Options::default() };
+    let memory = interrupted_at("a", make("2"), &world, memory).await;
+    let options = Options { tags: vec!["quick".to_owned()], ..Options::default() };
     let third = run_with(make("2"), &world, Setup { memory, options, ..Setup::default() }).await;
     assert_eq!((third.word("p/a"), third.word("p/b")), ("skipped", "same"));
 }
