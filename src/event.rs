@@ -72,6 +72,10 @@ pub enum Kind {
         units: usize,
         /// The run that this one goes on from.
         resumed_from: Option<String>,
+        /// The run of the whole plan that has yet to end well: this one, or one that this run of a part belongs to.
+        /// Absent where a part is all that was asked for, and in version 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        whole: Option<String>,
         /// What it was asked to run; absent in version 1.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         source: Option<Source>,
@@ -129,6 +133,9 @@ pub enum Kind {
         output: String,
         /// Seconds since it started.
         elapsed: f64,
+        /// Whether anything that changes something was sent out; absent: it was, or that is not known.
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        acted: bool,
     },
     /// What a unit did has been undone, since its phase failed.
     Undone {
@@ -157,6 +164,16 @@ pub enum Kind {
     /// An event of a newer version.
     #[serde(other)]
     Unknown,
+}
+
+/// What is not known is taken to have happened.
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_yes(flag: &bool) -> bool {
+    *flag
 }
 
 /// What a run was asked for: enough to ask for it again.
@@ -244,7 +261,11 @@ pub enum Outcome {
     /// It was changed (run) or would be changed (preview).
     Changed,
     /// Done by the run that this one resumes; its definition is the same.
-    Kept,
+    Kept {
+        /// Whether only a person says so.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        said: bool,
+    },
     /// `when` was false, or the phase was left out.
     Skipped {
         /// Why.
@@ -334,7 +355,7 @@ pub fn name(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Same { .. } => "same",
         Outcome::Changed => "changed",
-        Outcome::Kept => "kept",
+        Outcome::Kept { .. } => "kept",
         Outcome::Skipped { .. } => "skipped",
         Outcome::Waits { .. } => "waits",
         Outcome::Pending { .. } => "pending",

@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::load::Loaded;
 use super::lock::Locks;
 use super::terminal::Terminal;
-use crate::journal::{DefinitionKey, Journal, JournalError, Memory, RunState, Store, new_run_id};
+use crate::journal::{DefinitionKey, Earlier, Journal, JournalError, Store, new_run_id};
 use crate::plan::secrets;
 
 /// A new run's id, and what it goes on from.
@@ -18,10 +18,8 @@ pub struct Past {
     pub locks: Option<Locks>,
     /// The new run's journal; none for previews.
     pub journal: Option<Journal>,
-    /// What earlier runs recorded.
-    pub memory: Memory,
-    /// The run that is gone on from.
-    pub resumed_from: Option<String>,
+    /// What earlier runs have left to it.
+    pub earlier: Earlier,
     /// The key of the hashes of definitions; none where the plan has no secrets.
     pub key: Option<DefinitionKey>,
 }
@@ -40,7 +38,7 @@ impl Past {
         Ok(Self { id: new_run_id(), key, ..Self::default() })
     }
 
-    /// A run that ended well is over but for its open ends; any other is gone on from, unless a fresh start is asked for.
+    /// Of a run, which goes on from the newest one; see [`Earlier::of`].
     ///
     /// # Errors
     /// When another run is under way, or the journals cannot be read or written.
@@ -62,16 +60,7 @@ impl Past {
             Err(error) if fresh && !matches!(error, JournalError::Io { .. }) => None,
             latest => latest?,
         };
-        if let Some((info, events)) = latest {
-            let memory = Memory::of(&events);
-            self.memory = match info.state {
-                _ if fresh => memory.fresh(),
-                RunState::Succeeded => memory.open_ends(),
-                _ => memory,
-            };
-            let goes_on = !fresh && (info.state != RunState::Succeeded || !self.memory.is_empty());
-            self.resumed_from = goes_on.then_some(info.id);
-        }
+        self.earlier = latest.map(|(_, events)| Earlier::of(&events, fresh)).unwrap_or_default();
         self.journal = Some(store.create(&self.id)?);
         Ok(self)
     }

@@ -20,6 +20,7 @@ use crate::connect::Real;
 use crate::engine::{self, Engine, Faults, Report, Values};
 use crate::event::{Event, Mode, Problem, Source};
 use crate::graph::Graph;
+use crate::inventory::Host;
 use crate::journal::SavedPlan;
 use crate::ui::{self, DiffStyle, Style, Text};
 
@@ -154,8 +155,7 @@ impl<'a> Session<'a> {
                 run: past.id,
                 source: Some(source.clone()),
                 journal: past.journal,
-                resumed_from: past.resumed_from,
-                memory: past.memory,
+                earlier: past.earlier,
                 options: limits,
                 readers,
                 interrupts: signals::count(*terminal, lost)?,
@@ -188,7 +188,6 @@ impl<'a> Session<'a> {
             tags: self.selection.tags.clone(),
             done: self.done.clone(),
             rerun: self.rerun.clone(),
-            limited: self.selection.limit.is_some(),
             ..engine::Options::default()
         }
     }
@@ -217,12 +216,9 @@ impl Selection {
         self.only.iter().chain(&self.skip).try_for_each(|phase| loaded.phase(phase))?;
         self.tags.iter().try_for_each(|tag| loaded.tag(tag))?;
         let limit = self.limit.as_deref().map(|pattern| loaded.hosts(pattern)).transpose()?;
-        Graph::new(&loaded.plan, |pattern| {
-            let mut hosts = loaded.hosts(pattern).unwrap_or_default();
-            hosts.retain(|h| limit.as_ref().is_none_or(|only| only.iter().any(|o| o.name == h.name)));
-            hosts
-        })
-        .map_err(|e| Failure::usage(Problem::new(e.to_string())))
+        let in_sight = |host: &Host| limit.as_ref().is_none_or(|only| only.iter().any(|o| o.name == host.name));
+        Graph::new(&loaded.plan, |pattern| loaded.hosts(pattern).unwrap_or_default(), in_sight)
+            .map_err(|e| Failure::usage(Problem::new(e.to_string())))
     }
 
     /// The same selection, and the variables, as one would type them.

@@ -15,7 +15,7 @@ use super::executor::{Ended, Job, Note};
 use super::faults::{Faults, Point};
 use super::marks::Mark;
 use super::outcome;
-use super::owed::{Called, Owed};
+use super::owed::Owed;
 use super::turn::Turn;
 use super::undo::FailedPhases;
 use super::values::Values;
@@ -67,7 +67,6 @@ pub(super) struct State {
     pub(super) unknown_outputs: HashSet<String>,
     /// Steps (by template name) whose outputs the plan reads somewhere.
     pub(super) read: HashSet<String>,
-    pub(super) called: Called,
     pub(super) owed: Owed,
     /// Units that changed something, or may have, in this run or one that it goes on from.
     pub(super) touched: BTreeSet<UnitRef>,
@@ -94,15 +93,14 @@ impl State {
             waiting: graph.nodes().map(|(i, _)| (i, graph.needs(i))).collect(),
             ready: graph.nodes().filter(|(i, _)| graph.needs(*i) == 0).map(|(i, _)| i).collect(),
             read: engine.values.read_in(&engine.plan),
-            called: Called::new(&engine.plan, &graph),
-            owed: Owed::new(engine.memory.handlers().clone()),
+            owed: Owed::new(engine.earlier.memory.handlers().clone()),
             plan: engine.plan,
             graph,
             registry: engine.registry,
             values: engine.values,
             world: engine.world,
             mode: engine.mode,
-            memory: engine.memory,
+            memory: engine.earlier.memory,
             options: engine.options,
             faults: engine.faults,
             agreed: engine.agreed.map(|plan| plan.units.into_iter().map(|unit| (unit.unit.clone(), unit)).collect()),
@@ -210,7 +208,11 @@ impl State {
             let Some(node) = self.ready.pop_front() else { break };
             match self.graph.node(node).clone() {
                 Node::Begin(phase) => self.begin(node, phase),
-                Node::End(_) | Node::Join => self.pass(node),
+                Node::End(phase) => {
+                    self.out_of_sight(phase);
+                    self.pass(node);
+                }
+                Node::Join => self.pass(node),
                 Node::Unit(unit) => {
                     let reference = unit.reference(&self.plan);
                     if self.runs_elsewhere(&unit, &reference) {
@@ -381,6 +383,7 @@ impl State {
             outputs: finished.outputs,
             output: finished.output,
             elapsed: seconds(finished.elapsed),
+            acted: finished.acted,
         })?;
         if step.part == Part::Handler {
             self.ready.extend(self.held.drain(..));

@@ -122,7 +122,7 @@ fn clean_outcome(outcome: &mut Outcome) {
         | Outcome::Pending { needs: text }
         | Outcome::Cancelled { needs: text } => clean(text),
         Outcome::Failed(problem) | Outcome::Unknown(problem) => *problem = std::mem::take(problem).redacted(),
-        Outcome::Changed | Outcome::Kept => {}
+        Outcome::Changed | Outcome::Kept { .. } => {}
     }
 }
 
@@ -191,6 +191,7 @@ mod tests {
             outputs: serde_json::from_value(json!({ POISON: [{ POISON: POISON }] })).unwrap(),
             output: POISON.into(),
             elapsed: 0.0,
+            acted: true,
         }
     }
 
@@ -202,7 +203,7 @@ mod tests {
         let outcomes = [
             Outcome::Same { seen: text() },
             Outcome::Changed,
-            Outcome::Kept,
+            Outcome::Kept { said: false },
             Outcome::Skipped { why: text() },
             Outcome::Waits { seen: text() },
             Outcome::Pending { needs: text() },
@@ -217,7 +218,15 @@ mod tests {
         let (handlers_left, stuck) = (Vec::new(), Vec::new());
         all.push(Kind::RunFinished { summary, ok: true, interrupted: false, elapsed: 0.0, handlers_left, stuck });
         let source = Some(Source { arguments: vec![text()], ..Source::default() });
-        all.push(Kind::RunStarted { run: "r".into(), plan: "p".into(), mode, units: 1, resumed_from: None, source });
+        all.push(Kind::RunStarted {
+            run: "r".into(),
+            plan: "p".into(),
+            mode,
+            units: 1,
+            resumed_from: None,
+            whole: None,
+            source,
+        });
         all.push(Kind::Dropped { unit: unit(), why: text() });
         all
     }

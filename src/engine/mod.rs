@@ -28,7 +28,7 @@ use crate::actions::Registry;
 use crate::connect::World;
 use crate::event::{Event, Kind, Mode, Source, Summary, UnitRef, seconds};
 use crate::graph::Graph;
-use crate::journal::{Journal, JournalError, Memory, SavedPlan};
+use crate::journal::{Earlier, Journal, JournalError, SavedPlan};
 use crate::plan::{Part, Plan, Step};
 
 /// A run, ready to go.
@@ -51,10 +51,8 @@ pub struct Engine {
     pub source: Option<Source>,
     /// Where events are kept; none for previews.
     pub journal: Option<Journal>,
-    /// The run that this one goes on from.
-    pub resumed_from: Option<String>,
-    /// What that run, and those before it, did.
-    pub memory: Memory,
+    /// What the runs before it have left to it.
+    pub earlier: Earlier,
     /// Limits and selections.
     pub options: Options,
     /// Takes the events.
@@ -84,24 +82,13 @@ pub struct Options {
     pub done: Vec<String>,
     /// Units to run, whatever is on record.
     pub rerun: Vec<String>,
-    /// Whether the graph has only some of the plan's hosts.
-    pub limited: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let none = Vec::new;
         let (timeout, parallel) = (Duration::from_secs(300), 64);
-        Self {
-            parallel,
-            timeout,
-            only: none(),
-            skip: none(),
-            tags: none(),
-            done: none(),
-            rerun: none(),
-            limited: false,
-        }
+        Self { parallel, timeout, only: none(), skip: none(), tags: none(), done: none(), rerun: none() }
     }
 }
 
@@ -109,6 +96,11 @@ impl Options {
     /// Whether a phase may run.
     pub fn takes_phase(&self, name: &String) -> bool {
         (self.only.is_empty() || self.only.contains(name)) && !self.skip.contains(name)
+    }
+
+    /// Whether they leave something of the plan out.
+    fn leaves_out(&self) -> bool {
+        [&self.only, &self.skip, &self.tags].iter().any(|names| !names.is_empty())
     }
 
     /// Whether a step may run, as far as its tags go. Handlers and what undoes a phase follow its steps, whatever their
@@ -150,12 +142,14 @@ impl Engine {
         let began = Instant::now();
         let (notes, told) = mpsc::unbounded_channel();
         let mut interrupts = self.interrupts.clone();
+        let part = self.options.leaves_out() || self.graph.is_limited();
         let started = Kind::RunStarted {
             run: self.run.clone(),
             plan: self.plan.name.value.clone(),
             mode: self.mode,
             units: self.graph.steps(&self.plan),
-            resumed_from: self.resumed_from.clone(),
+            resumed_from: self.earlier.run.clone(),
+            whole: if part { self.earlier.whole.clone() } else { Some(self.run.clone()) },
             source: self.source.clone(),
         };
         let mut state = dispatcher::State::new(self, notes);

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::dispatcher::State;
 use crate::event::{Kind, UnitRef};
-use crate::graph::{Graph, Unit};
+use crate::graph::{Places, Unit};
 use crate::journal::JournalError;
-use crate::plan::{Part, Plan, Step};
+use crate::plan::{Part, Step};
 
 /// The handlers that are owed, with those who asked for them.
 #[derive(Debug, Default)]
@@ -31,11 +31,12 @@ impl Owed {
         }
     }
 
+    /// One that ended well without having started was answered too: by its condition, or by a person.
     pub(super) fn end(&mut self, handler: &UnitRef, well: bool) {
-        if let Some(by) = self.answering.remove(handler)
-            && !well
-        {
-            self.waiting.entry(handler.clone()).or_default().extend(by);
+        match (self.answering.remove(handler), well) {
+            (Some(by), false) => self.waiting.entry(handler.clone()).or_default().extend(by),
+            (None, true) => drop(self.waiting.remove(handler)),
+            _ => {}
         }
     }
 
@@ -45,31 +46,10 @@ impl Owed {
     }
 }
 
-/// Where the units of handlers and of what undoes are: by phase and step, with their hosts.
-#[derive(Debug, Default)]
-pub(super) struct Called(HashMap<(usize, usize), BTreeSet<Option<String>>>);
-
-impl Called {
-    pub(super) fn new(plan: &Plan, graph: &Graph) -> Self {
-        let mut called: HashMap<(usize, usize), BTreeSet<Option<String>>> = HashMap::new();
-        for unit in graph.units().filter(|unit| unit.step(plan).part != Part::Step) {
-            let host = unit.host.as_ref().map(|h| h.name.clone());
-            called.entry((unit.phase, unit.step)).or_default().insert(host);
-        }
-        Self(called)
-    }
-
-    /// Whether a handler, or what undoes, runs on a host.
-    pub(super) fn runs_on(&self, phase: usize, step: usize, host: Option<&String>) -> bool {
-        self.0.get(&(phase, step)).is_some_and(|hosts| hosts.contains(&host.cloned()))
-    }
-
-    /// The hosts on which a unit's call is answered: its own where the called step runs there, else all of its hosts.
-    pub(super) fn hosts(&self, phase: usize, step: usize, caller: Option<&str>) -> Vec<Option<String>> {
-        let Some(hosts) = self.0.get(&(phase, step)) else { return Vec::new() };
-        let own = caller.map(str::to_owned);
-        if own.is_some() && hosts.contains(&own) { vec![own] } else { hosts.iter().cloned().collect() }
-    }
+/// The places where a unit's call is answered: its own host where the called step runs there, else all of its places.
+pub(super) fn answering(places: &Places, caller: Option<&str>) -> Vec<Option<String>> {
+    let own = caller.map(str::to_owned);
+    if own.is_some() && places.contains(&own) { vec![own] } else { places.iter().cloned().collect() }
 }
 
 impl State {
@@ -88,7 +68,7 @@ impl State {
         let phase = &self.plan.phases[unit.phase];
         let host = unit.host.as_ref().map(|h| h.name.as_str());
         let called = phase.part(part).filter(|(_, step)| names(step)).flat_map(|(number, step)| {
-            let hosts = self.called.hosts(unit.phase, number, host);
+            let hosts = answering(self.graph.places(unit.phase, number), host);
             hosts.into_iter().map(|host| UnitRef { phase: phase.name.value.clone(), step: step.id.value.clone(), host })
         });
         called.collect()

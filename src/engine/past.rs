@@ -1,8 +1,9 @@
 //! What a run takes over from the one before, and what of that no longer fits the plan.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::dispatcher::State;
+use super::owed::answering;
 use crate::event::{Kind, Mode, UnitRef};
 use crate::journal::{JournalError, Recorded};
 use crate::plan::Part;
@@ -34,22 +35,15 @@ impl State {
     }
 
     fn no_longer_there(&self) -> Vec<(UnitRef, String)> {
-        let in_graph: HashSet<(&str, Option<&str>)> = self
-            .graph
-            .units()
-            .map(|u| (u.step(&self.plan).id.value.as_str(), u.host.as_ref().map(|h| h.name.as_str())))
-            .collect();
-        let steps: HashSet<&str> =
-            self.plan.phases.iter().flat_map(|p| &p.steps).map(|s| s.id.value.as_str()).collect();
-        let gone = self.memory.units().filter(|r| !in_graph.contains(&(&r.unit.step, r.unit.host.as_deref())));
-        let gone = gone.filter_map(|r| {
-            let why = if !steps.contains(r.unit.step.as_str()) {
-                "the plan has no such step any more"
-            } else if self.options.limited {
-                // It may only be out of this run's sight.
-                return None;
-            } else {
-                "it no longer runs there"
+        let steps = self.plan.phases.iter().enumerate().flat_map(|(p, phase)| {
+            phase.steps.iter().enumerate().map(move |(number, step)| (step.id.value.as_str(), (p, number)))
+        });
+        let steps: HashMap<&str, (usize, usize)> = steps.collect();
+        let gone = self.memory.units().filter_map(|r| {
+            let why = match steps.get(r.unit.step.as_str()) {
+                None => "the plan has no such step any more",
+                Some((phase, step)) if self.graph.places(*phase, *step).contains(&r.unit.host) => return None,
+                Some(_) => "it no longer runs there",
             };
             Some((r.unit.clone(), why.to_owned()))
         });
@@ -69,12 +63,11 @@ impl State {
             let at = |host: Option<String>, phase: &String| UnitRef { phase: phase.clone(), host, ..handler.clone() };
             let mut found = false;
             if let Some((p, number, phase, _)) = handlers.iter().find(|(.., id)| **id == handler.step) {
-                // A host that is missing may only be out of this run's sight.
-                let stays = self.options.limited || self.called.runs_on(*p, *number, handler.host.as_ref());
+                let places = self.graph.places(*p, *number);
                 for by in askers {
-                    let hosts = match stays {
+                    let hosts = match places.contains(&handler.host) {
                         true => vec![handler.host.clone()],
-                        false => self.called.hosts(*p, *number, by.host.as_deref()),
+                        false => answering(places, by.host.as_deref()),
                     };
                     for host in hosts {
                         found = true;

@@ -119,22 +119,26 @@ impl State {
         if self.mode == Mode::Run && !self.named_in(&self.options.rerun, reference) {
             let recorded = self.memory.get(reference);
             if self.named_in(&self.options.done, reference) {
-                return kept(definition, recorded);
+                return kept(definition, recorded, true);
             }
             let mark = self.marks.get(&node).and_then(|mark| mark.touched.clone());
             let below = mark.into_iter().chain(self.undone_last(unit, step)).max();
+            let undoing = recorded.and_then(|r| self.undoing(unit, step, r.done));
             let decision = decide(&Case {
                 recorded,
                 definition: &definition,
                 below: below.as_ref().map(|(when, who)| (*when, who.as_str())),
+                undoing: undoing.as_deref(),
                 role: self.role(step, &action),
                 repeatable: step.part != Part::Step || action.cut_off() != Some(OnInterrupt::Stop),
                 read: self.read.contains(&step.template_name()),
             });
             match (decision, recorded) {
                 // What must run because of what else happened is never kept.
-                (Decision::Keep, _) if step.part == Part::Step => return kept(definition, recorded),
-                (Decision::Stop, _) => return ends(Outcome::Unknown(cut_off(reference))),
+                (Decision::Keep, _) if step.part == Part::Step => {
+                    return kept(definition, recorded, false);
+                }
+                (Decision::Stop(why), _) => return ends(Outcome::Unknown(in_doubt(reference, &why))),
                 (Decision::Probe(reason), _) => why = reason.filter(|w| *w != Why::Check).map(|w| w.to_string()),
                 _ => {}
             }
@@ -190,13 +194,17 @@ fn ends(outcome: Outcome) -> Turn {
     Turn::Ends(Finished::new(outcome))
 }
 
-fn kept(definition: String, recorded: Option<&Recorded>) -> Turn {
+fn kept(definition: String, recorded: Option<&Recorded>, said: bool) -> Turn {
     let outputs = recorded.map(|r| r.outputs.clone()).unwrap_or_default();
-    Turn::Ends(Finished { definition: Some(definition), outputs, ..Finished::new(Outcome::Kept) })
+    Turn::Ends(Finished { definition: Some(definition), outputs, ..Finished::new(Outcome::Kept { said }) })
 }
 
-fn cut_off(unit: &UnitRef) -> Problem {
-    Problem::new("an earlier run was cut off while it did this; whether it took effect is not known").hint(format!(
+fn in_doubt(unit: &UnitRef, why: &Why) -> Problem {
+    let what = match why {
+        Why::HalfUndone(_) => format!("{why}; whether it is still in effect is not known"),
+        _ => "an earlier run was cut off while it did this; whether it took effect is not known".to_owned(),
+    };
+    Problem::new(what).hint(format!(
         "look, then run the plan again with `--done {unit}` if it did, or with `--rerun {unit}` to do it now; \
          where that never does harm, write `on_interrupt = \"rerun\"` into the step"
     ))

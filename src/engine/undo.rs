@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use super::dispatcher::State;
-use crate::event::{Kind, Outcome, UnitRef};
+use super::owed::answering;
+use crate::event::{Kind, Mode, Outcome, UnitRef};
 use crate::graph::Unit;
 use crate::journal::JournalError;
 use crate::plan::{Part, Step};
@@ -41,7 +42,7 @@ impl State {
         let answers = |unit: &UnitRef| {
             let mut steps = phase.part(Part::Step);
             steps.any(|(_, of)| of.id.value == unit.step && of.is_undone_by(step))
-                && self.called.hosts(undo.phase, undo.step, unit.host.as_deref()).contains(&here)
+                && answering(self.graph.places(undo.phase, undo.step), unit.host.as_deref()).contains(&here)
         };
         let touched = self.touched.iter().filter(|unit| unit.phase == phase.name.value && answers(unit));
         touched.filter(|unit| !self.undone.contains(&((*unit).clone(), by.clone()))).cloned().collect()
@@ -52,6 +53,28 @@ impl State {
     pub(super) fn undone_last(&self, unit: &Unit, step: &Step) -> Option<(u64, String)> {
         let by = self.calls(unit, Part::OnFailure, |undo| step.is_undone_by(undo)).into_iter();
         by.filter_map(|by| Some((self.memory.get(&by)?.touched?, by.to_string()))).max()
+    }
+
+    /// Who began to undo the unit since it was done, and did not come to a good end.
+    pub(super) fn undoing(&self, unit: &Unit, step: &Step, done: Option<u64>) -> Option<String> {
+        let by = self.calls(unit, Part::OnFailure, |undo| step.is_undone_by(undo)).into_iter();
+        let unfinished = |by: &UnitRef| self.memory.get(by).is_some_and(|r| r.unsettled() && r.touched > done);
+        by.into_iter().find(unfinished).map(|by| by.to_string())
+    }
+
+    /// At the end of a phase: what this run does not see of the hosts where something should have been undone.
+    pub(super) fn out_of_sight(&mut self, phase: usize) {
+        if !self.failed_phases.undoes(phase) || self.mode == Mode::Preview {
+            return;
+        }
+        let undoes: Vec<&Unit> = self.graph.units().filter(|u| u.phase == phase).collect();
+        let seen: HashSet<UnitRef> = undoes.iter().map(|u| u.reference(&self.plan)).collect();
+        let left = undoes.into_iter().filter(|unit| unit.step(&self.plan).part == Part::Step).filter_map(|unit| {
+            let (step, reference) = (unit.step(&self.plan), unit.reference(&self.plan));
+            let by = self.calls(unit, Part::OnFailure, |undo| step.is_undone_by(undo));
+            (self.touched.contains(&reference) && by.iter().any(|by| !seen.contains(by))).then_some(reference)
+        });
+        left.collect::<Vec<_>>().into_iter().for_each(|unit| self.stuck(unit));
     }
 
     pub(super) fn stuck(&mut self, unit: UnitRef) {

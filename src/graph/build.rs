@@ -7,16 +7,22 @@ use petgraph::Direction;
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use super::{Graph, GraphError, Node, Unit};
+use super::{Graph, GraphError, Node, Places, Unit};
 use crate::inventory::Host;
 use crate::plan::{Part, Phase, Plan, Step};
 
 impl Graph {
-    /// The graph of a plan, where `hosts_of` gives the hosts of a pattern.
+    /// The graph of a plan on the hosts that are `in_sight`, where `hosts_of` gives the hosts of a pattern.
     ///
     /// # Errors
     /// See [`GraphError`].
-    pub fn new(plan: &Plan, mut hosts_of: impl FnMut(&str) -> Vec<Arc<Host>>) -> Result<Self, GraphError> {
+    pub fn new(
+        plan: &Plan,
+        hosts_of: impl FnMut(&str) -> Vec<Arc<Host>>,
+        in_sight: impl Fn(&Host) -> bool,
+    ) -> Result<Self, GraphError> {
+        let mut patterns = Patterns { hosts_of, in_sight, known: HashMap::new() };
+        let mut places = Vec::new();
         let mut dag = DiGraph::new();
         let ends: Vec<(NodeIndex, NodeIndex)> =
             (0..plan.phases.len()).map(|p| (dag.add_node(Node::Begin(p)), dag.add_node(Node::End(p)))).collect();
@@ -29,11 +35,42 @@ impl Graph {
             }
             known_needs(phase)?;
             let mut build = Build { dag: &mut dag, index, phase, hosts: Vec::new(), begin, inner: Vec::new() };
-            build.hosts = phase.steps.iter().map(|s| s.hosts.as_ref().map(|p| hosts_of(&p.value))).collect();
+            build.hosts = phase.steps.iter().map(|s| patterns.of(s).hosts.clone()).collect();
             build.build(end)?;
+            places.push(phase.steps.iter().map(|s| Arc::clone(&patterns.of(s).places)).collect());
         }
         toposort(&dag, None).map_err(|_| GraphError::Cycle)?;
-        Ok(Self { dag })
+        let limited = patterns.known.values().any(|of| of.hosts.as_ref().is_some_and(|h| h.len() < of.places.len()));
+        Ok(Self { dag, places, limited })
+    }
+}
+
+/// The hosts of patterns, each asked for once.
+struct Patterns<H, S> {
+    hosts_of: H,
+    in_sight: S,
+    known: HashMap<Option<String>, Hosts>,
+}
+
+#[derive(Clone)]
+struct Hosts {
+    /// Those in sight; `None`: the step does not fan out.
+    hosts: Option<Vec<Arc<Host>>>,
+    places: Arc<Places>,
+}
+
+impl<H: FnMut(&str) -> Vec<Arc<Host>>, S: Fn(&Host) -> bool> Patterns<H, S> {
+    fn of(&mut self, step: &Step) -> &Hosts {
+        let (hosts_of, in_sight) = (&mut self.hosts_of, &self.in_sight);
+        self.known.entry(pattern(step).map(str::to_owned)).or_insert_with(|| match pattern(step) {
+            None => Hosts { hosts: None, places: Arc::new([None].into()) },
+            Some(pattern) => {
+                let mut hosts = hosts_of(pattern);
+                let places = hosts.iter().map(|h| Some(h.name.clone())).collect();
+                hosts.retain(|h| in_sight(h));
+                Hosts { hosts: Some(hosts), places: Arc::new(places) }
+            }
+        })
     }
 }
 

@@ -13,6 +13,7 @@ mod picture;
 
 pub use picture::{dot, mermaid};
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use petgraph::Direction;
@@ -50,7 +51,13 @@ pub struct Unit {
 #[derive(Debug)]
 pub struct Graph {
     dag: DiGraph<Node, ()>,
+    /// By phase and step.
+    places: Vec<Vec<Arc<Places>>>,
+    limited: bool,
 }
+
+/// The hosts that a step runs on; only `None`: it runs once, on no host.
+pub type Places = BTreeSet<Option<String>>;
 
 /// Why there is no graph.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +99,16 @@ impl Graph {
     /// How many units run in their turn; handlers and what undoes come on top.
     pub fn steps(&self, plan: &Plan) -> usize {
         self.units().filter(|unit| unit.step(plan).part == Part::Step).count()
+    }
+
+    /// Where a step runs, hosts out of the graph's sight included.
+    pub fn places(&self, phase: usize, step: usize) -> &Places {
+        &self.places[phase][step]
+    }
+
+    /// Whether some of the plan's hosts are out of sight.
+    pub fn is_limited(&self) -> bool {
+        self.limited
     }
 
     /// All units.

@@ -65,7 +65,7 @@ fn hosts(pattern: &str) -> Vec<Arc<Host>> {
 
 /// For each unit, the units that must have ended before it.
 fn order(plan: &Plan) -> Vec<(String, Vec<String>)> {
-    let graph = Graph::new(plan, hosts).unwrap();
+    let graph = Graph::new(plan, hosts, |_| true).unwrap();
     let name = |i: NodeIndex| match graph.node(i) {
         Node::Unit(unit) => Some(unit.reference(plan).to_string()),
         _ => None,
@@ -140,7 +140,7 @@ fn a_step_without_a_matching_host_still_keeps_the_order() {
 #[test]
 fn circles_are_refused() {
     let plan = plan(vec![("a", &["b"], vec![step("one", None, None)]), ("b", &["a"], vec![step("two", None, None)])]);
-    assert!(matches!(Graph::new(&plan, hosts), Err(GraphError::Cycle)));
+    assert!(matches!(Graph::new(&plan, hosts, |_| true), Err(GraphError::Cycle)));
 }
 
 #[test]

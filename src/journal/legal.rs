@@ -77,7 +77,7 @@ impl Legal {
 
 /// Whether a unit's end is that of something that ran.
 fn ran(kind: &Kind) -> bool {
-    matches!(kind, Kind::UnitFinished { definition: Some(_), outcome, .. } if *outcome != Outcome::Kept)
+    matches!(kind, Kind::UnitFinished { definition: Some(_), outcome, .. } if !matches!(outcome, Outcome::Kept { .. }))
 }
 
 #[cfg(test)]

@@ -130,8 +130,8 @@ fn key(unit: &UnitRef) -> Key {
 struct Fold {
     memory: Memory,
     clock: u64,
-    /// Running units, with when they had touched something before.
-    running: HashMap<Key, Option<u64>>,
+    /// Running units, as they stood before.
+    running: HashMap<Key, Option<Recorded>>,
     /// Running handlers, with the notifications that they answer. One that comes meanwhile is a new one.
     answering: HashMap<UnitRef, BTreeSet<UnitRef>>,
 }
@@ -151,9 +151,11 @@ impl Fold {
                 self.memory.handlers.entry(handler.clone()).or_default().insert(by.clone());
             }
             Kind::UnitStarted { unit, definition, .. } => self.start(unit, definition),
-            Kind::UnitFinished { unit, outcome, definition: Some(definition), outputs, .. } => {
-                self.finish(unit, outcome, definition, outputs);
+            Kind::UnitFinished { unit, outcome, definition: Some(definition), outputs, acted, .. } => {
+                self.finish(unit, outcome, definition, outputs, *acted);
             }
+            // A handler whose condition does not hold has been answered.
+            Kind::UnitFinished { unit, outcome: Outcome::Skipped { .. }, .. } => self.memory.forget_handler(unit),
             Kind::Undone { unit, .. } => {
                 if let Some(recorded) = self.memory.units.get_mut(&key(unit)) {
                     recorded.standing = Standing::Undone;
@@ -165,36 +167,40 @@ impl Fold {
     }
 
     fn start(&mut self, unit: &UnitRef, definition: &str) {
-        let before = self.memory.get(unit);
-        let (done, touched) = (before.and_then(|r| r.done), before.and_then(|r| r.touched));
-        self.running.insert(key(unit), touched);
+        let before = self.memory.get(unit).cloned();
+        let done = before.as_ref().and_then(|r| r.done);
+        self.running.insert(key(unit), before);
         self.set(unit, definition, Standing::Unknown, &Outputs::new(), done, Some(self.clock));
         if let Some(by) = self.memory.handlers.remove(unit) {
             self.answering.insert(unit.clone(), by);
         }
     }
 
-    fn finish(&mut self, unit: &UnitRef, outcome: &Outcome, definition: &str, outputs: &Outputs) {
+    fn finish(&mut self, unit: &UnitRef, outcome: &Outcome, definition: &str, outputs: &Outputs, acted: bool) {
         let now = Some(self.clock);
-        let recorded = self.memory.get(unit);
-        let (done, touched) = (recorded.and_then(|r| r.done), recorded.and_then(|r| r.touched));
-        let before = self.running.remove(&key(unit)).unwrap_or(touched);
+        let started = self.running.remove(&key(unit));
+        let before = started.unwrap_or_else(|| self.memory.get(unit).cloned());
+        let (done, touched) = (before.as_ref().and_then(|r| r.done), before.as_ref().and_then(|r| r.touched));
+        let stood = before.map(|r| r.standing);
         let (standing, done, touched) = match outcome {
-            Outcome::Same { .. } => (Standing::Succeeded, now, before),
-            Outcome::Kept if recorded.is_some_and(|r| r.standing == Standing::Succeeded) => {
-                (Standing::Succeeded, done.or(now), before)
+            Outcome::Same { .. } => (Standing::Succeeded, now, touched),
+            Outcome::Kept { said: false } if stood == Some(Standing::Succeeded) => {
+                (Standing::Succeeded, done.or(now), touched)
             }
-            // A person said so.
-            Outcome::Kept => (Standing::Succeeded, now, before),
+            Outcome::Kept { .. } => (Standing::Succeeded, now, touched),
             Outcome::Changed => (Standing::Succeeded, now, now),
             Outcome::Unknown(_) => (Standing::Unknown, done, now),
+            // It never came to change anything.
+            _ if !acted && stood == Some(Standing::Undone) => (Standing::Undone, done, touched),
+            _ if !acted => (Standing::Failed, done, touched),
             _ => (Standing::Failed, done, now),
         };
         self.set(unit, definition, standing, outputs, done, touched);
-        if let Some(by) = self.answering.remove(unit)
-            && standing != Standing::Succeeded
-        {
-            self.memory.handlers.entry(unit.clone()).or_default().extend(by);
+        match (self.answering.remove(unit), standing == Standing::Succeeded) {
+            (Some(by), false) => self.memory.handlers.entry(unit.clone()).or_default().extend(by),
+            // A person said that it is done.
+            (None, true) => self.memory.forget_handler(unit),
+            _ => {}
         }
     }
 

@@ -4,6 +4,7 @@
 //! Knows events; never actions. A folder holds the runs of one plan with one inventory.
 
 mod disk;
+mod earlier;
 mod file;
 mod key;
 mod legal;
@@ -16,6 +17,7 @@ mod store;
 mod testing;
 
 pub use disk::Disk;
+pub use earlier::Earlier;
 pub use file::{Journal, JournalError, parse, read};
 pub use key::DefinitionKey;
 pub use lock::{Lock, LockError};

@@ -14,6 +14,8 @@ pub struct Case<'a> {
     pub definition: &'a str,
     /// When something that it stands on was touched last, and who that was; [`NOW`] when this run did it.
     pub below: Option<(u64, &'a str)>,
+    /// Who began to undo it since it was done, and did not come to a good end.
+    pub undoing: Option<&'a str>,
     /// Whether it can change anything.
     pub role: Role,
     /// Whether it may be started again after it was cut off: its probes tell whether that is needed, or the plan says
@@ -33,8 +35,9 @@ pub enum Decision {
     Keep,
     /// Probe it, and do what its verdict says; for people, why it is not kept. `None`: nothing is on record.
     Probe(Option<Why>),
-    /// It was cut off, nobody can tell whether it took effect, and it must not happen twice: a person decides.
-    Stop,
+    /// It was cut off, or its undo was; nobody can tell whether it is in effect, and it must not happen twice: a person
+    /// decides.
+    Stop(Why),
 }
 
 /// Why a unit that is on record is not kept.
@@ -46,6 +49,8 @@ pub enum Why {
     Failed,
     /// It was undone when its phase failed.
     Undone,
+    /// Undoing it was begun and not finished.
+    HalfUndone(String),
     /// Action, parameters, host or rights are others now.
     Definition,
     /// What it stands on was touched after it was done.
@@ -62,6 +67,7 @@ impl std::fmt::Display for Why {
             Self::CutOff => f.write_str("it was cut off"),
             Self::Failed => f.write_str("it had failed"),
             Self::Undone => f.write_str("it was undone"),
+            Self::HalfUndone(who) => write!(f, "{who} began to undo it, and did not finish"),
             Self::Definition => f.write_str("its definition changed"),
             Self::Below(who) => write!(f, "{who} changed after it"),
             Self::Check => f.write_str("checks are made again"),
@@ -76,6 +82,7 @@ impl std::fmt::Display for Why {
 /// |---|---|---|---|---|
 /// | nothing | | | | probe |
 /// | cut off | | | not repeatable | stop |
+/// | succeeded, undone | | | its undo was cut off or failed; not repeatable | stop |
 /// | cut off | | | | probe |
 /// | failed, undone | | | | probe |
 /// | succeeded | | | only looks | probe |
@@ -86,8 +93,12 @@ impl std::fmt::Display for Why {
 pub fn decide(case: &Case<'_>) -> Decision {
     let Some(recorded) = case.recorded else { return Decision::Probe(None) };
     let probe = |why| Decision::Probe(Some(why));
+    let half_undone = case.undoing.filter(|_| matches!(recorded.standing, Standing::Succeeded | Standing::Undone));
+    if let Some(who) = half_undone.filter(|_| !case.repeatable) {
+        return Decision::Stop(Why::HalfUndone(who.to_owned()));
+    }
     match recorded.standing {
-        Standing::Unknown if !case.repeatable => Decision::Stop,
+        Standing::Unknown if !case.repeatable => Decision::Stop(Why::CutOff),
         Standing::Unknown => probe(Why::CutOff),
         Standing::Failed => probe(Why::Failed),
         Standing::Undone => probe(Why::Undone),
@@ -123,6 +134,7 @@ mod tests {
         /// Below: untouched, touched before it was done, touched after, touched by this run.
         below: Option<u64>,
         role: Role,
+        undoing: bool,
         repeatable: bool,
         /// Its outputs: plain, secret, secret and read.
         secret: Option<bool>,
@@ -148,6 +160,7 @@ mod tests {
                 recorded: recorded.as_ref(),
                 definition: if self.same_definition { "d" } else { "other" },
                 below: self.below.map(|when| (when, "p/b")),
+                undoing: self.undoing.then_some("p/undo"),
                 role: self.role,
                 repeatable: self.repeatable,
                 read: self.secret == Some(true),
@@ -160,9 +173,17 @@ mod tests {
                 for same_definition in [true, false] {
                     for below in [None, Some(DONE - 1), Some(DONE + 1), Some(NOW)] {
                         for role in [Role::Check, Role::Change] {
-                            for repeatable in [true, false] {
+                            for (undoing, repeatable) in [(true, true), (true, false), (false, true), (false, false)] {
                                 for secret in [None, Some(false), Some(true)] {
-                                    all.push(Self { standing, same_definition, below, role, repeatable, secret });
+                                    all.push(Self {
+                                        standing,
+                                        same_definition,
+                                        below,
+                                        role,
+                                        undoing,
+                                        repeatable,
+                                        secret,
+                                    });
                                 }
                             }
                         }
@@ -181,10 +202,15 @@ mod tests {
             && below_is_older
             && words.role == Role::Change
             && words.secret != Some(true);
-        let must_stop = words.standing == Some(Standing::Unknown) && !words.repeatable;
+        let in_doubt = match words.standing {
+            Some(Standing::Unknown) => true,
+            Some(Standing::Succeeded | Standing::Undone) => words.undoing,
+            Some(Standing::Failed) | None => false,
+        };
+        let must_stop = in_doubt && !words.repeatable;
         match decision {
-            Decision::Keep => may_keep,
-            Decision::Stop => must_stop,
+            Decision::Keep => may_keep && !must_stop,
+            Decision::Stop(_) => must_stop,
             Decision::Probe(why) => !may_keep && !must_stop && why.is_some() == words.standing.is_some(),
         }
     }
@@ -192,7 +218,7 @@ mod tests {
     #[test]
     fn the_table_agrees_with_the_promise_everywhere() {
         let all = Words::all();
-        assert_eq!(all.len(), 5 * 2 * 4 * 2 * 2 * 3);
+        assert_eq!(all.len(), 5 * 2 * 4 * 2 * 4 * 3);
         for words in all {
             let decision = words.decide();
             assert!(right(&words, &decision), "{words:?} → {decision:?}");
@@ -206,6 +232,7 @@ mod tests {
             same_definition: true,
             below: None,
             role: Role::Change,
+            undoing: false,
             repeatable: true,
             secret: None,
         };
@@ -215,7 +242,9 @@ mod tests {
             (Words { below: Some(DONE - 1), ..base }, Decision::Keep),
             (Words { standing: None, ..base }, Decision::Probe(None)),
             (Words { standing: Some(Standing::Unknown), ..base }, probe(Why::CutOff)),
-            (Words { standing: Some(Standing::Unknown), repeatable: false, ..base }, Decision::Stop),
+            (Words { standing: Some(Standing::Unknown), repeatable: false, ..base }, Decision::Stop(Why::CutOff)),
+            (Words { undoing: true, repeatable: false, ..base }, Decision::Stop(Why::HalfUndone("p/undo".into()))),
+            (Words { undoing: true, below: Some(NOW), ..base }, probe(Why::Below("p/b".into()))),
             (Words { standing: Some(Standing::Failed), repeatable: false, ..base }, probe(Why::Failed)),
             (Words { standing: Some(Standing::Undone), ..base }, probe(Why::Undone)),
             (Words { role: Role::Check, ..base }, probe(Why::Check)),

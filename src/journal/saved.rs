@@ -263,8 +263,8 @@ mod tests {
     fn changing(step: &str, before: &str, after: &str) -> Kind {
         let diff = Diff::field("mode", Some(before.to_owned()), Some(after.to_owned()));
         match finished(step, Outcome::Changed) {
-            Kind::UnitFinished { unit, outcome, definition, outputs, output, elapsed, .. } => {
-                Kind::UnitFinished { unit, outcome, definition, diff, outputs, output, elapsed }
+            Kind::UnitFinished { unit, outcome, definition, outputs, output, elapsed, acted, .. } => {
+                Kind::UnitFinished { unit, outcome, definition, diff, outputs, output, elapsed, acted }
             }
             other => other,
         }

@@ -22,7 +22,15 @@ pub fn notified(handler: &str, by: &str) -> Kind {
 }
 
 pub fn run_started() -> Kind {
-    Kind::RunStarted { run: "r".into(), plan: "p".into(), mode: Mode::Run, units: 1, resumed_from: None, source: None }
+    Kind::RunStarted {
+        run: "r".into(),
+        plan: "p".into(),
+        mode: Mode::Run,
+        units: 1,
+        resumed_from: None,
+        whole: None,
+        source: None,
+    }
 }
 
 pub fn started(step: &str) -> Kind {
@@ -38,11 +46,12 @@ pub fn finished(step: &str, outcome: Outcome) -> Kind {
         outputs: Outputs::new(),
         output: String::new(),
         elapsed: 0.5,
+        acted: true,
     }
 }
 
 pub fn kept(step: &str) -> Kind {
-    finished(step, Outcome::Kept)
+    finished(step, Outcome::Kept { said: false })
 }
 
 pub fn undone(step: &str) -> Kind {

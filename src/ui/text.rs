@@ -223,7 +223,7 @@ fn face(outcome: &Outcome, diff: &Diff, mode: Mode) -> (Style, char, &'static st
         Outcome::Same { .. } => (GOOD, '✓', "ok"),
         Outcome::Changed if mode == Mode::Preview => (CHANGE, '±', "would do"),
         Outcome::Changed => (CHANGE, '±', "changed"),
-        Outcome::Kept => (QUIET, '✓', "kept"),
+        Outcome::Kept { .. } => (QUIET, '✓', "kept"),
         Outcome::Skipped { .. } => (QUIET, '↷', "skipped"),
         Outcome::Waits { .. } => (HINT, '…', "waits"),
         // Where its change is known, only the time is not.
@@ -301,6 +301,7 @@ mod tests {
             outputs: serde_json::Map::new(),
             output: "last words".into(),
             elapsed,
+            acted: true,
         }
     }
 
@@ -317,6 +318,7 @@ mod tests {
             mode,
             units: outcomes.len(),
             resumed_from: None,
+            whole: None,
             source: None,
         }];
         kinds.extend(outcomes);

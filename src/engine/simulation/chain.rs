@@ -19,7 +19,7 @@ use super::report::Stats;
 use super::run::{End, Setup, Troubles, plan, run};
 use super::world::{SimWorld, Weather};
 use crate::event::{Event, Kind, Outcome};
-use crate::journal::{Memory, parse};
+use crate::journal::{Earlier, parse};
 use crate::plan::{Part, Plan};
 
 /// The state of a chain.
@@ -147,8 +147,7 @@ impl Chain {
             model: &self.model,
             plan: &self.plan,
             asked: &asked,
-            memory: Memory::default(),
-            resumed_from: None,
+            earlier: Earlier::default(),
             troubles: Troubles::default(),
             trace: None,
         };
@@ -261,7 +260,7 @@ impl Chain {
         let number = self.runs;
         self.runs += 1;
         self.note(|| format!("run {number}: {asked:?}\n  {troubles:?}"));
-        let (memory, resumed_from) = past(&self.journals, asked.fresh);
+        let earlier = earlier(&self.journals, asked.fresh);
         let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(number as u64);
         let sent_before = self.world.sent().len();
         let setup = Setup {
@@ -270,8 +269,7 @@ impl Chain {
             model: &self.model,
             plan: &self.plan,
             asked: &asked,
-            memory,
-            resumed_from,
+            earlier,
             troubles,
             trace: self.trace.clone(),
         };
@@ -306,25 +304,9 @@ fn stopped(ran: &Ran) -> Vec<Key> {
 }
 
 /// What the newest run that began has left, as `rollout run` takes it over.
-pub fn past(journals: &[Vec<Event>], fresh: bool) -> (Memory, Option<String>) {
-    for (number, events) in journals.iter().enumerate().rev() {
-        if !events.iter().any(|e| matches!(e.kind, Kind::RunStarted { .. })) {
-            continue;
-        }
-        let memory = Memory::of(events);
-        let memory = match ended_well(events) {
-            _ if fresh => memory.fresh(),
-            true => memory.open_ends(),
-            false => memory,
-        };
-        let goes_on = !fresh && (!ended_well(events) || !memory.is_empty());
-        return (memory, goes_on.then(|| number.to_string()));
-    }
-    (Memory::default(), None)
-}
-
-fn ended_well(events: &[Event]) -> bool {
-    events.iter().any(|e| matches!(e.kind, Kind::RunFinished { ok: true, interrupted: false, .. }))
+pub fn earlier(journals: &[Vec<Event>], fresh: bool) -> Earlier {
+    let began = |events: &&Vec<Event>| events.iter().any(|e| matches!(e.kind, Kind::RunStarted { .. }));
+    journals.iter().rev().find(began).map(|events| Earlier::of(events, fresh)).unwrap_or_default()
 }
 
 fn troubles(rng: &mut SmallRng) -> Troubles {

@@ -93,7 +93,7 @@ fn step(rng: &mut SmallRng, model: &mut Model, part: Part) -> Step {
         part,
         hosts: chance(rng, 65).then(|| if chance(rng, 40) { 0 } else { rng.random_range(0..PATTERNS.len()) }),
         needs: None,
-        when: chance(rng, if part == Part::Step { 8 } else { 0 }).then(|| chance(rng, 60)),
+        when: chance(rng, if part == Part::OnFailure { 0 } else { 8 }).then(|| chance(rng, 60)),
         r#become: chance(rng, 20),
         retry: if chance(rng, 25) { rng.random_range(1..=2) } else { 0 },
         timeout: rng.random_range(10..=60),

@@ -112,9 +112,8 @@ impl Order {
 }
 
 /// Where a caller's call is answered, by the rule: on its own host if the called step runs there, else everywhere.
-pub fn answered(called: &Step, caller: Option<&str>, limit: Option<&[&str]>) -> Vec<Key> {
-    let places = called.places().into_iter().filter(|h| h.is_none_or(|h| limit.is_none_or(|l| l.contains(&h))));
-    let places: Vec<Option<&str>> = places.collect();
+pub fn answered(called: &Step, caller: Option<&str>) -> Vec<Key> {
+    let places = called.places();
     let own = caller.filter(|c| places.contains(&Some(c)));
     let chosen = own.map_or(places, |own| vec![Some(own)]);
     chosen.into_iter().map(|h| (called.id.clone(), h.map(str::to_owned))).collect()

@@ -23,8 +23,8 @@ use super::world::{SimWorld, Weather};
 use crate::engine::{Engine, EngineError, Faults, Options, Point, Report, Values};
 use crate::event::{Event, Kind, Mode, Outcome, UnitRef};
 use crate::graph::Graph;
-use crate::inventory::Inventory;
-use crate::journal::{Journal, Memory};
+use crate::inventory::{Host, Inventory};
+use crate::journal::{Earlier, Journal};
 use crate::plan::{Plan, Scope};
 use crate::template::Templates;
 
@@ -36,8 +36,7 @@ pub struct Setup<'a> {
     /// The same, as the engine has it.
     pub plan: &'a Arc<Plan>,
     pub asked: &'a Asked,
-    pub memory: Memory,
-    pub resumed_from: Option<String>,
+    pub earlier: Earlier,
     pub troubles: Troubles,
     pub trace: Option<Arc<Mutex<Vec<String>>>>,
 }
@@ -171,11 +170,8 @@ fn engine(
 ) -> Engine {
     let (inventory, plan) = (&*THE_INVENTORY, setup.plan.clone());
     let asked = setup.asked;
-    let graph = Graph::new(&plan, |pattern| {
-        let mut hosts = inventory.select(pattern).unwrap();
-        hosts.retain(|h| asked.limit.is_none_or(|only| only.contains(&h.name.as_str())));
-        hosts
-    });
+    let in_sight = |host: &Host| asked.limit.is_none_or(|only| only.contains(&host.name.as_str()));
+    let graph = Graph::new(&plan, |pattern| inventory.select(pattern).unwrap(), in_sight);
     let templates = Templates::new(&plan.root);
     let (scope, errors) = Scope::new(&plan, inventory, &Map::new(), &templates);
     assert!(errors.is_empty());
@@ -193,8 +189,7 @@ fn engine(
         run: setup.number.to_string(),
         source: None,
         journal: Some(Journal::on(Box::new(disk.clone()), Path::new("journal"))),
-        resumed_from: setup.resumed_from.clone(),
-        memory: setup.memory.clone(),
+        earlier: setup.earlier.clone(),
         options: Options {
             parallel: asked.parallel,
             only: asked.only.clone(),
@@ -202,7 +197,6 @@ fn engine(
             tags: asked.tags.clone(),
             done: asked.done.iter().map(name).collect(),
             rerun: asked.rerun.iter().map(name).collect(),
-            limited: asked.limit.is_some(),
             ..Options::default()
         },
         readers,

@@ -186,3 +186,52 @@ async fn a_fresh_start_does_not_forget_who_has_yet_to_notify() {
     let fresh = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!((fresh.word("p/a"), world.acts("restart")), ("same", 1));
 }
+
+#[tokio::test]
+async fn a_handler_whose_condition_does_not_hold_is_not_owed_any_more() {
+    let world = FakeWorld::default();
+    let dir = tempfile::tempdir().unwrap();
+    let never = Step { when: Some(at("greeting == 'bye'".to_owned())), ..handler("restart") };
+    let make = |handler| plan(vec![phase("p", &[], vec![notifying("a", "restart"), handler])]);
+    let (setup, path) = journaled(&dir, "first", Memory::default());
+    let first = run_with(make(never), &world, setup).await;
+    assert_eq!((first.word("p/restart"), first.report.ok), ("skipped", true));
+    let Kind::RunFinished { handlers_left, .. } = &first.events.last().unwrap().kind else { panic!() };
+    assert!(handlers_left.is_empty());
+    assert!(Memory::of(&read(&path).unwrap()).handlers().is_empty());
+}
+
+#[tokio::test]
+async fn a_handler_that_a_person_says_is_done_is_not_owed_any_more() {
+    let world = FakeWorld::default();
+    let dir = tempfile::tempdir().unwrap();
+    world.refuse("restart");
+    let make = || plan(vec![phase("p", &[], vec![notifying("a", "restart"), handler("restart")])]);
+    let (setup, path) = journaled(&dir, "first", Memory::default());
+    run_with(make(), &world, setup).await;
+    let memory = Memory::of(&read(&path).unwrap());
+    let options = Options { done: vec!["restart".into()], ..Options::default() };
+    let (setup, path) = journaled(&dir, "second", memory);
+    let second = run_with(make(), &world, Setup { options, ..setup }).await;
+    assert_eq!((second.word("p/restart"), second.report.ok), ("kept", true));
+    assert!(Memory::of(&read(&path).unwrap()).handlers().is_empty());
+}
+
+#[tokio::test]
+async fn a_handler_on_a_host_out_of_sight_is_owed_to_a_later_run() {
+    let world = FakeWorld::default();
+    let dir = tempfile::tempdir().unwrap();
+    let on = |hosts: &str, step: Step| Step { hosts: Some(at(hosts.to_owned())), ..step };
+    let make = || {
+        let steps = vec![on("web", notifying("a", "reload")), on("balancers", handler("reload"))];
+        plan(vec![phase("p", &[], steps)])
+    };
+    let (setup, path) = journaled(&dir, "first", Memory::default());
+    let first = run_with(make(), &world, Setup { sees: Some("web"), ..setup }).await;
+    assert!(!first.outcomes.contains_key("p/reload@balancers"));
+    let Kind::RunFinished { handlers_left, .. } = &first.events.last().unwrap().kind else { panic!() };
+    assert_eq!(handlers_left.iter().map(ToString::to_string).collect::<Vec<_>>(), ["p/reload@balancers"]);
+    let memory = Memory::of(&read(&path).unwrap()).open_ends();
+    let second = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
+    assert_eq!((second.word("p/a@web"), second.word("p/reload@balancers")), ("same", "changed"));
+}

@@ -16,8 +16,8 @@ use world::{FakeWorld, registry};
 use super::*;
 use crate::event::{Event, Kind, Mode, Outcome, name};
 use crate::graph::Graph;
-use crate::inventory::Inventory;
-use crate::journal::{Journal, Memory, SavedPlan, read};
+use crate::inventory::{Connection, Host, Inventory};
+use crate::journal::{Earlier, Journal, Memory, SavedPlan, read};
 use crate::plan::{Part, Phase, Plan, Retry, Scope, Source, Spanned, Step};
 use crate::template::Templates;
 
@@ -70,6 +70,13 @@ fn plan(phases: Vec<Phase>) -> Plan {
     }
 }
 
+/// A pattern stands for the one host of its name.
+fn host(name: &str) -> Vec<Arc<Host>> {
+    let name = name.to_owned();
+    let (connection, vars) = (Connection::Local, Map::new());
+    vec![Arc::new(Host { address: name.clone(), name, connection, user: None, port: None, vars })]
+}
+
 /// A run's ends by unit, its report and its events.
 struct Ran {
     outcomes: HashMap<String, Outcome>,
@@ -90,13 +97,15 @@ struct Setup {
     interrupts: watch::Receiver<u8>,
     options: Options,
     agreed: Option<SavedPlan>,
+    /// The only host that is seen; `None`: all.
+    sees: Option<&'static str>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let (_keep, interrupts) = watch::channel(0);
         let (memory, options) = (Memory::default(), Options::default());
-        Self { mode: Mode::Run, memory, journal: None, interrupts, options, agreed: None }
+        Self { mode: Mode::Run, memory, journal: None, interrupts, options, agreed: None, sees: None }
     }
 }
 
@@ -118,7 +127,7 @@ async fn try_run(plan: Plan, world: &FakeWorld, setup: Setup) -> (Result<Report,
     assert!(errors.is_empty());
     let (readers, mut events) = mpsc::unbounded_channel();
     let engine = Engine {
-        graph: Graph::new(&plan, |_| Vec::new()).unwrap(),
+        graph: Graph::new(&plan, host, |host| setup.sees.is_none_or(|name| name == host.name)).unwrap(),
         plan: plan.into(),
         registry: registry().into(),
         values: Values::new(templates, scope, &registry()),
@@ -129,8 +138,7 @@ async fn try_run(plan: Plan, world: &FakeWorld, setup: Setup) -> (Result<Report,
         faults: Arc::new(()),
         agreed: setup.agreed,
         journal: setup.journal,
-        resumed_from: None,
-        memory: setup.memory,
+        earlier: Earlier { memory: setup.memory, ..Earlier::default() },
         options: setup.options,
         readers,
         interrupts: setup.interrupts,

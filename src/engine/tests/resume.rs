@@ -87,7 +87,7 @@ async fn each_step_of_an_edited_plan_says_why_it_is_redone_or_dropped() {
         .filter_map(|e| match &e.kind {
             Kind::Dropped { unit, why } => Some(format!("{unit}: dropped, {why}")),
             Kind::UnitStarted { unit, why, .. } => Some(format!("{unit}: {}", why.as_deref().unwrap_or("new"))),
-            Kind::UnitFinished { unit, outcome: Outcome::Kept, .. } => Some(format!("{unit}: kept")),
+            Kind::UnitFinished { unit, outcome: Outcome::Kept { .. }, .. } => Some(format!("{unit}: kept")),
             _ => None,
         })
         .collect();
@@ -179,4 +179,24 @@ async fn what_a_handler_did_counts_for_the_step_behind_its_flush() {
     let memory = Memory::of(&read(&path).unwrap());
     let third = run_with(make(true), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!((third.word("p/a"), third.word("p/b"), third.word("p/c")), ("kept", "same", "changed"));
+}
+
+#[tokio::test]
+async fn who_failed_before_it_sent_anything_has_touched_nothing() {
+    let world = FakeWorld::default();
+    let make = || plan(vec![phase("p", &[], vec![set("a", "1"), set("b", "1"), set("c", "1")])]);
+    world.refuse("c");
+    let memory = cut(make(), &world, |_| true).await;
+    // `a` is to be done again and cannot be reached: the run's first look, after the three of the first run.
+    world.silent_at(&[4]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.jsonl");
+    let journal = Some(Journal::create(&path).unwrap());
+    let options = Options { rerun: vec!["a".into()], ..Options::default() };
+    let second = run_with(make(), &world, Setup { memory, options, journal, ..Setup::default() }).await;
+    assert_eq!(second.word("p/a"), "failed");
+    world.allow("c");
+    let memory = Memory::of(&read(&path).unwrap());
+    let third = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
+    assert_eq!((third.word("p/a"), third.word("p/b"), third.word("p/c")), ("same", "kept", "changed"));
 }

@@ -108,7 +108,7 @@ async fn what_an_undo_was_at_when_it_was_cut_off_is_looked_at_again() {
         _ => None,
     });
     assert_eq!(why.as_deref(), Some("p/undo-c changed after it"));
-    assert_eq!(ran.outcomes["p/a"], Outcome::Kept);
+    assert_eq!(ran.outcomes["p/a"], Outcome::Kept { said: false });
 }
 
 #[tokio::test]
@@ -137,4 +137,49 @@ async fn what_an_earlier_run_did_is_undone_even_when_this_one_did_not_come_to_it
     let ran = run_with(edited, &world, Setup { memory, ..Setup::default() }).await;
     assert!(matches!(ran.outcomes["p/b"], Outcome::Cancelled { .. }));
     assert_eq!(undone(&ran), ["b", "a"]);
+}
+
+#[tokio::test]
+async fn what_leaves_no_trace_is_not_repeated_after_its_undo_was_cut_off_unless_a_person_says_so() {
+    let act = |id: &str| step(id, "test.act", json!({ "path": id }));
+    let make = || {
+        let steps = vec![undone_by("undo-a", act("a")), set("b", "1"), undo("undo-a")];
+        plan(vec![phase("p", &[], steps)])
+    };
+    for (options, word, acts) in [
+        (Options::default(), "unknown", 1),
+        (Options { done: vec!["a".into()], ..Options::default() }, "kept", 1),
+        (Options { rerun: vec!["a".into()], ..Options::default() }, "changed", 2),
+    ] {
+        let world = FakeWorld::default();
+        world.refuse("b");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("first");
+        run_with(make(), &world, Setup { journal: Some(Journal::create(&path).unwrap()), ..Setup::default() }).await;
+        let events = read(&path).unwrap();
+        let starts = |e: &Event| matches!(&e.kind, Kind::UnitStarted { unit, .. } if unit.step == "undo-a");
+        let cut = events.iter().position(starts).unwrap();
+        let memory = Memory::of(&events[..=cut]);
+        world.allow("b");
+        let path = dir.path().join("second");
+        let journal = Some(Journal::create(&path).unwrap());
+        let second = run_with(make(), &world, Setup { memory, options, journal, ..Setup::default() }).await;
+        assert_eq!((second.word("p/a"), world.acts("a")), (word, acts));
+        // The answer holds for the runs after this one, and so does the question.
+        let memory = Memory::of(&read(&path).unwrap());
+        let third = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
+        let again = if word == "unknown" { "unknown" } else { "kept" };
+        assert_eq!((third.word("p/a"), world.acts("a")), (again, acts));
+    }
+}
+
+#[tokio::test]
+async fn what_is_to_be_undone_on_a_host_out_of_sight_is_stuck() {
+    let world = FakeWorld::default();
+    world.refuse("b");
+    let on = |hosts: &str, step: Step| Step { hosts: Some(at(hosts.to_owned())), ..step };
+    let steps = vec![undone_by("undo-a", on("web", set("a", "1"))), on("web", set("b", "1")), on("db", undo("undo-a"))];
+    let plan = plan(vec![phase("p", &[], steps)]);
+    let ran = run_with(plan, &world, Setup { sees: Some("web"), ..Setup::default() }).await;
+    assert_eq!(ran.report.stuck.iter().map(ToString::to_string).collect::<Vec<_>>(), ["p/a@web"]);
 }

@@ -25,7 +25,7 @@ impl Demands {
         for sent in ran.sent.iter().filter(|s| s.changed) {
             let Some((phase, step)) = ran.model.steps().find(|(_, s)| s.id == sent.unit.0) else { continue };
             for handler in phase.steps.iter().filter(|s| step.notify.contains(&s.id)) {
-                for handler in answered(handler, sent.unit.1.as_deref(), ran.asked.limit) {
+                for handler in answered(handler, sent.unit.1.as_deref()) {
                     self.0.push(Demand { handler, by: sent.unit.clone(), since: sent.at });
                 }
             }
@@ -38,6 +38,10 @@ impl Demands {
                     let unit = key(unit);
                     let Some((_, start)) = starts.iter().rev().find(|(of, _)| *of == unit) else { continue };
                     self.0.retain(|d| d.handler != unit || d.since > (ran.number, *start));
+                }
+                // Its condition says that it need not run.
+                Kind::UnitFinished { unit, outcome: Outcome::Skipped { .. }, .. } => {
+                    self.0.retain(|d| d.handler != key(unit) || d.since > (ran.number, index));
                 }
                 _ => {}
             }
@@ -55,7 +59,7 @@ impl Demands {
                 handlers.flat_map(move |h| {
                     last.order.places(&step.id).iter().flat_map(move |host| {
                         let by = (step.id.clone(), host.clone());
-                        answered(h, host.as_deref(), None).into_iter().map(move |handler| (by.clone(), handler))
+                        answered(h, host.as_deref()).into_iter().map(move |handler| (by.clone(), handler))
                     })
                 })
             })

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Asked, Ran, key};
+use super::{Ran, key};
 use crate::engine::simulation::model::{Act, Step};
-use crate::engine::simulation::order::Key;
+use crate::engine::simulation::order::{Key, answered};
 use crate::event::{Kind, Outcome};
 use crate::plan::Part;
 use crate::secret::MASK;
@@ -29,10 +29,14 @@ enum Item {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Same,
-    Changed { masked: bool },
+    Changed {
+        masked: bool,
+    },
     SameMasked,
     Said,
     Failed,
+    /// Failed before it sent anything out.
+    Untouched,
     Unknown,
 }
 
@@ -57,6 +61,8 @@ pub struct History {
     /// In which run a unit was started last.
     pub started: BTreeMap<Key, usize>,
     ended_well: bool,
+    /// A run of the whole plan was begun and has not ended well.
+    whole: bool,
 }
 
 impl History {
@@ -64,16 +70,19 @@ impl History {
     pub fn begin(&mut self, ran: &Ran) {
         if ran.asked.fresh {
             self.push(Item::Fresh);
-        } else if self.ended_well {
+            self.whole = false;
+        } else if self.ended_well && !self.whole {
             self.push(Item::Over);
         }
         self.ended_well = false;
+        let part = ran.asked.is_part(&ran.model);
+        self.whole |= !part;
         let known: BTreeSet<Key> = self.places.keys().cloned().collect();
         let gone = known.into_iter().filter(|unit| match ran.step(unit) {
             None => true,
             Some(step) => {
                 let there = step.places().iter().any(|h| h.map(str::to_owned) == unit.1);
-                ran.asked.limit.is_none() && !there
+                !there
             }
         });
         let gone: BTreeSet<Key> = gone.collect();
@@ -85,24 +94,29 @@ impl History {
         }
     }
 
-    pub fn take(&mut self, kind: &Kind, asked: &Asked) {
+    pub fn take(&mut self, kind: &Kind, ran: &Ran) {
+        let (asked, part) = (&ran.asked, ran.asked.is_part(&ran.model));
         match kind {
             Kind::UnitStarted { unit, .. } => self.push(Item::Start(key(unit))),
-            Kind::UnitFinished { unit, outcome, definition: Some(definition), outputs, .. } => {
+            Kind::UnitFinished { unit, outcome, definition: Some(definition), outputs, acted, .. } => {
                 let masked = outputs.values().any(|v| v.as_str().is_some_and(|v| v.contains(MASK)));
                 let end = match outcome {
                     Outcome::Same { .. } if masked => End::SameMasked,
                     Outcome::Same { .. } => End::Same,
                     Outcome::Changed => End::Changed { masked },
-                    Outcome::Kept if asked.done.contains(&key(unit)) => End::Said,
-                    Outcome::Kept => return,
+                    Outcome::Kept { .. } if asked.done.contains(&key(unit)) => End::Said,
+                    Outcome::Kept { .. } => return,
                     Outcome::Unknown(_) => End::Unknown,
+                    _ if !acted => End::Untouched,
                     _ => End::Failed,
                 };
                 self.push(Item::End(key(unit), definition.clone(), end));
             }
             Kind::Undone { unit, .. } => self.push(Item::Undone(key(unit))),
-            Kind::RunFinished { ok, interrupted, .. } => self.ended_well = *ok && !interrupted,
+            Kind::RunFinished { ok, interrupted, .. } => {
+                self.ended_well = *ok && !interrupted;
+                self.whole &= part || !self.ended_well;
+            }
             _ => {}
         }
     }
@@ -139,7 +153,7 @@ impl History {
                     End::Same | End::Said => Last::Well(n, definition.clone(), false),
                     End::SameMasked => Last::Well(n, definition.clone(), true),
                     End::Changed { masked } => Last::Well(n, definition.clone(), *masked),
-                    End::Failed => Last::Failed,
+                    End::Failed | End::Untouched => Last::Failed,
                     End::Unknown => Last::CutOff,
                 },
                 _ => continue,
@@ -166,7 +180,7 @@ impl History {
             }
             match &self.items[place] {
                 Item::Start(..) => open = Some(place),
-                Item::End(_, _, End::Same | End::SameMasked | End::Said) => open = None,
+                Item::End(_, _, End::Same | End::SameMasked | End::Said | End::Untouched) => open = None,
                 _ => return true,
             }
         }
@@ -194,7 +208,7 @@ impl History {
     /// The unit that was kept or done again without a right to.
     pub fn judge(&self, ran: &Ran, index: usize) -> Result<(), String> {
         match &ran.events[index].kind {
-            Kind::UnitFinished { unit, outcome: Outcome::Kept, definition, .. } => {
+            Kind::UnitFinished { unit, outcome: Outcome::Kept { .. }, definition, .. } => {
                 let unit = key(unit);
                 let said = ran.asked.done.contains(&unit);
                 if said { Ok(()) } else { self.may_keep(ran, &unit, definition.as_deref().unwrap_or_default()) }
@@ -236,8 +250,10 @@ impl History {
             return Ok(());
         }
         let fine = match self.last(unit) {
-            Last::Nothing | Last::Failed | Last::Undone => true,
+            Last::Nothing | Last::Failed => true,
             Last::CutOff => *rerun,
+            Last::Undone | Last::Well(..) if self.half_undone(ran, unit) => *rerun,
+            Last::Undone => true,
             Last::Well(done, before, _) => {
                 before != definition || around(ran, unit).iter().any(|u| self.touched_after(u, done))
             }
@@ -246,6 +262,22 @@ impl History {
             true => Ok(()),
             false => Err(format!("{unit:?} is done again without a reason: {:?}", self.last(unit))),
         }
+    }
+}
+
+impl History {
+    /// Whether undoing it was begun since it was done last, and has not come to a good end.
+    fn half_undone(&self, ran: &Ran, unit: &Key) -> bool {
+        let good = |item: &Item| match item {
+            Item::End(of, _, End::Same | End::SameMasked | End::Changed { .. } | End::Said) => of == unit,
+            _ => false,
+        };
+        let Some(done) = self.items.iter().rposition(good) else { return false };
+        let Some((phase, step)) = ran.model.steps().find(|(_, s)| s.id == unit.0) else { return false };
+        let undoes = phase.steps.iter().filter(|s| step.on_failure.contains(&s.id));
+        undoes
+            .flat_map(|undo| answered(undo, unit.1.as_deref()))
+            .any(|by| matches!(self.last(&by), Last::CutOff | Last::Failed) && self.touched_after(&by, done))
     }
 }
 

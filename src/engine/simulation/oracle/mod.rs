@@ -46,6 +46,13 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// Whether it leaves something of the plan out.
+    pub fn is_part(&self, model: &Model) -> bool {
+        let hosts = || model.steps().flat_map(|(_, step)| step.places()).flatten();
+        [&self.only, &self.skip, &self.tags].iter().any(|names| !names.is_empty())
+            || self.limit.is_some_and(|limit| hosts().any(|host| !limit.contains(&host)))
+    }
+
     pub fn leaves_out(&self, phase: &str) -> bool {
         !self.only.is_empty() && !self.only.iter().any(|p| p == phase) || self.skip.iter().any(|p| p == phase)
     }
@@ -70,7 +77,7 @@ impl Oracle {
         for index in ran.start..ran.events.len() {
             self.history.judge(ran, index)?;
             undo::judge(ran, index, &self.history)?;
-            self.history.take(&ran.events[index].kind, &ran.asked);
+            self.history.take(&ran.events[index].kind, ran);
         }
         self.history.end();
         undo::all_done(ran, &standing)?;
@@ -93,7 +100,7 @@ pub fn key(unit: &UnitRef) -> Key {
 }
 
 pub fn well(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Same { .. } | Outcome::Changed | Outcome::Kept | Outcome::Skipped { .. })
+    matches!(outcome, Outcome::Same { .. } | Outcome::Changed | Outcome::Kept { .. } | Outcome::Skipped { .. })
 }
 
 impl Ran {

@@ -51,13 +51,16 @@ impl<'a> Walk<'a> {
             Kind::UnitFinished { unit, outcome, .. } => {
                 let unit = key(unit);
                 self.running.remove(&unit);
-                if *outcome == Outcome::Kept {
+                if matches!(outcome, Outcome::Kept { .. }) {
                     self.needs(&unit)?;
                 }
                 if let Some(by) = self.answering.remove(&unit)
                     && !well(outcome)
                 {
                     self.open.entry(unit.clone()).or_default().extend(by);
+                }
+                if matches!(outcome, Outcome::Skipped { .. }) {
+                    self.open.remove(&unit);
                 }
                 self.ended.insert(unit, outcome);
             }

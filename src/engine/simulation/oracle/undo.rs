@@ -47,7 +47,8 @@ fn backwards(ran: &Ran, index: usize, phase: &Phase, undo: &Key) -> Result<(), S
         for name in &later.on_failure {
             let ([_], Some(step)) = (&naming(name)[..], ran.model.step(name)) else { continue };
             for sent in ran.sent.iter().filter(|s| s.unit.0 == later.id && s.took && s.at.1 <= index) {
-                for other in answered(step, sent.unit.1.as_deref(), ran.asked.limit) {
+                let sees = |by: &Key| ran.order.places(name).contains(&by.1);
+                for other in answered(step, sent.unit.1.as_deref()).into_iter().filter(sees) {
                     let ordered = other.1 == undo.1 || other.1.is_none() || undo.1.is_none();
                     if ordered && *name != undo.0 && !well_undone.contains(&other) {
                         return Err(format!("{undo:?} undoes {} before {other:?} has undone {}", first.id, later.id));
@@ -85,7 +86,7 @@ pub fn all_done(ran: &Ran, standing: &BTreeSet<Key>) -> Result<(), String> {
                 continue;
             }
             for undo in phase.steps.iter().filter(|s| step.on_failure.contains(&s.id)) {
-                for by in answered(undo, unit.1.as_deref(), ran.asked.limit) {
+                for by in answered(undo, unit.1.as_deref()) {
                     if !undone.contains(&(unit.clone(), by.clone())) {
                         return Err(format!("{unit:?} of a failed phase is neither undone by {by:?} nor stuck"));
                     }
@@ -133,6 +134,6 @@ fn units<'a>(ran: &'a Ran, phase: &'a Phase) -> impl Iterator<Item = (Key, &'a S
 /// The units whose work a unit of `on_failure` undoes.
 fn undone_by<'a>(ran: &'a Ran, phase: &'a Phase, undo: &'a Step, here: &'a Key) -> impl Iterator<Item = Key> + 'a {
     let named = units(ran, phase).filter(|(_, step)| step.on_failure.contains(&undo.id));
-    let mine = move |unit: &Key| answered(undo, unit.1.as_deref(), ran.asked.limit).contains(here);
+    let mine = move |unit: &Key| answered(undo, unit.1.as_deref()).contains(here);
     named.map(|(unit, _)| unit).filter(mine)
 }
