@@ -205,7 +205,7 @@ fn in_doubt(unit: &UnitRef, why: &Why) -> Problem {
         _ => "an earlier run was cut off while it did this; whether it took effect is not known".to_owned(),
     };
     Problem::new(what).hint(format!(
-        "look, then run the plan again with `--done {unit}` if it did, or with `--rerun {unit}` to do it now; \
+        "look, then run the plan again with `--done {unit}` if it is done, or with `--rerun {unit}` to do it now; \
          where that never does harm, write `on_interrupt = \"rerun\"` into the step"
     ))
 }
