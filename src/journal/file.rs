@@ -1,7 +1,7 @@
 //! One run's file: a line a record, `<crc32 of the JSON, 8 hex digits> <JSON of an Event>`.
 //!
-//! The last line may be torn by a crash and is then ignored; anything torn before it means that the file was damaged
-//! otherwise, and is refused. Every version of the format that was ever released is read.
+//! A last line without its line break was torn by a crash and is ignored; any other line that is not as it was written
+//! means that the file was damaged otherwise, and is refused. Every version of the format that was ever released is read.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub enum JournalError {
         /// What the system said.
         source: io::Error,
     },
-    /// A record before the last one does not match its checksum or is no event.
+    /// A whole line does not match its checksum or is no event.
     #[error("journal {} is damaged at line {line}: {why}", path.display())]
     Damaged {
         /// The file.
@@ -114,7 +114,7 @@ impl Journal {
 /// All whole records of a file, in order.
 ///
 /// # Errors
-/// When it cannot be read, is damaged before its last line, or tells what cannot be.
+/// When it cannot be read, is damaged otherwise than by a write that was cut off, or tells what cannot be.
 pub fn read(path: &Path) -> Result<Vec<Event>, JournalError> {
     parse(path, &std::fs::read(path).map_err(|e| io(path, e))?)
 }
@@ -126,8 +126,7 @@ pub fn read(path: &Path) -> Result<Vec<Event>, JournalError> {
 pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Event>, JournalError> {
     let mut events = Vec::new();
     let mut legal = Legal::default();
-    let lines: Vec<&[u8]> = bytes.split_inclusive(|b| *b == b'\n').collect();
-    for (index, line) in lines.iter().enumerate() {
+    for (index, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
         let (path, line_number) = (path.to_owned(), index + 1);
         match record(line) {
             Ok(event) if event.v > VERSION => return Err(JournalError::TooNew { path, found: event.v }),
@@ -136,7 +135,8 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Event>, JournalError> {
                 legal.step(&event.kind).map_err(illegal)?;
                 events.push(event);
             }
-            Err(_) if index + 1 == lines.len() => {}
+            // Only the last line can lack it.
+            Err(_) if !line.ends_with(b"\n") => {}
             Err(why) => return Err(JournalError::Damaged { path, line: line_number, why }),
         }
     }
@@ -195,11 +195,27 @@ mod tests {
     }
 
     #[test]
-    fn damage_before_the_last_record_is_refused() {
+    fn no_damage_of_one_byte_goes_unnoticed() {
         let (_dir, path) = written(&sample());
-        let mut bytes = std::fs::read(&path).unwrap();
-        bytes[20] ^= 1;
-        assert!(matches!(parse(&path, &bytes), Err(JournalError::Damaged { line: 1, .. })));
+        let whole = std::fs::read(&path).unwrap();
+        let but_last = &sample()[..sample().len() - 1];
+        for (at, was) in whole.iter().enumerate() {
+            // Any other byte in its place, or none.
+            for now in (0..=u8::MAX).filter(|now| now != was).map(Some).chain([None]) {
+                let bytes = [&whole[..at], now.as_slice(), &whole[at + 1..]].concat();
+                match parse(&path, &bytes) {
+                    Err(JournalError::Damaged { line, .. }) => {
+                        let of = whole[..at].iter().filter(|b| **b == b'\n').count() + 1;
+                        assert_eq!(line, of, "byte {at} is {now:?}");
+                    }
+                    Ok(events) => {
+                        assert!(!bytes.ends_with(b"\n"), "byte {at} is {now:?}");
+                        assert_eq!(events, but_last, "byte {at} is {now:?}");
+                    }
+                    Err(error) => panic!("byte {at} is {now:?}: {error}"),
+                }
+            }
+        }
     }
 
     #[test]
