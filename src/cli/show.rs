@@ -6,7 +6,7 @@ use super::options::Format;
 use super::terminal::Terminal;
 use crate::event::Problem;
 use crate::journal::{RunInfo, Store, read};
-use crate::ui::{DiffStyle, Text, finished};
+use crate::ui::{DiffStyle, Text, finished, open};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,8 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     if terminal.format == Format::Json {
         terminal.json(&events)?;
     } else {
-        terminal.data(&finished(&events, &mut Text::new(args.diff, format!("rollout run (plan {})", info.plan))))?;
+        let mut text = Text::new(args.diff, format!("rollout run (plan {})", info.plan));
+        terminal.data(&(finished(&events, &mut text) + &open(&events, &mut text, info.is_under_way())))?;
     }
     Ok(Exit::Ok)
 }

@@ -52,6 +52,16 @@ impl Lock {
         Ok(Self { file, run, killed: text.parse().ok() })
     }
 
+    /// Whether the run of that id holds the lock in `folder`.
+    pub fn is_held(folder: &Path, run: &str) -> bool {
+        let Ok(mut file) = File::open(folder.join("lock")) else { return false };
+        let mut text = String::new();
+        let named =
+            file.read_to_string(&mut text).is_ok() && text.parse().is_ok_and(|holder: Holder| holder.run == run);
+        // The name of a run that was killed stays; only then is the lock tried, so as to be in nobody's way.
+        named && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
     /// The id of the run that holds it.
     pub fn run(&self) -> &str {
         &self.run
@@ -84,7 +94,9 @@ mod tests {
         let holder = held.holder().expect("the holder is on record");
         assert_eq!((holder.run.as_str(), holder.process), ("one", std::process::id()));
         assert_eq!(held.lock, dir.path().join("lock").display().to_string());
+        assert!(Lock::is_held(dir.path(), "one") && !Lock::is_held(dir.path(), "two"));
         drop(first);
+        assert!(!Lock::is_held(dir.path(), "one"));
         let second = Lock::take(dir.path(), || "two".to_owned()).unwrap();
         assert_eq!((second.run(), second.killed()), ("two", None));
     }
@@ -94,6 +106,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let left = Holder::here("one");
         std::fs::write(dir.path().join("lock"), format!("{left}\n")).unwrap();
+        assert!(!Lock::is_held(dir.path(), "one"));
         let second = Lock::take(dir.path(), || "two".to_owned()).unwrap();
         assert_eq!(second.killed(), Some(&left));
     }

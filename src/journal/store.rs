@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DefinitionKey, Journal, JournalError, read};
+use super::{DefinitionKey, Journal, JournalError, Lock, read};
 use crate::digest;
 use crate::event::{Event, Kind, Source, Summary};
 
@@ -47,6 +47,13 @@ pub enum RunState {
     Interrupted,
     /// It has no end on record: it still runs, or was killed.
     Unfinished,
+}
+
+impl RunInfo {
+    /// Whether a process is at it on this machine.
+    pub fn is_under_way(&self) -> bool {
+        self.path.parent().is_some_and(|folder| Lock::is_held(folder, &self.id))
+    }
 }
 
 impl Store {

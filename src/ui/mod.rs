@@ -5,9 +5,11 @@
 mod bars;
 mod json;
 mod lines;
+mod open;
 mod text;
 
 pub use lines::finished;
+pub use open::open;
 pub use text::{DiffStyle, Text};
 
 use tokio::sync::mpsc;

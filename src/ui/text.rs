@@ -36,8 +36,8 @@ pub struct Text {
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const CHANGE: Style = AnsiColor::Yellow.on_default();
-const BAD: Style = AnsiColor::Red.on_default();
-const HINT: Style = AnsiColor::Cyan.on_default();
+pub(super) const BAD: Style = AnsiColor::Red.on_default();
+pub(super) const HINT: Style = AnsiColor::Cyan.on_default();
 const QUIET: Style = Style::new().dimmed();
 
 impl Text {
@@ -114,7 +114,7 @@ impl Text {
     }
 
     /// One line for each phase and cause.
-    fn not_run(&mut self) -> String {
+    pub(super) fn not_run(&mut self) -> String {
         let (style, sign, word) = (QUIET, '⊘', "not run");
         let mut groups: Vec<(&str, &str, Vec<&UnitRef>)> = Vec::new();
         for (unit, needs) in &self.not_run {
@@ -185,9 +185,14 @@ impl Text {
             let _ = writeln!(out, "{CHANGE}handlers left{CHANGE:#} for the next run: {}", listed(handlers_left));
         }
         if !ok && self.mode == Mode::Run {
-            let _ = writeln!(out, "{HINT}hint{HINT:#}: `{}` goes on from here", self.again);
+            out += &self.hint();
         }
         out
+    }
+
+    /// How to go on.
+    pub(super) fn hint(&self) -> String {
+        format!("{HINT}hint{HINT:#}: `{}` goes on from here\n", self.again)
     }
 }
 
@@ -195,7 +200,8 @@ fn listed(units: &[UnitRef]) -> String {
     units.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn line(style: Style, sign: char, word: &str, unit: &UnitRef, detail: &str) -> String {
+/// What became of a unit, in one line.
+pub(super) fn line(style: Style, sign: char, word: &str, unit: &UnitRef, detail: &str) -> String {
     let mut out = format!("{style}{sign} {word:<9}{style:#} {unit}");
     push(&mut out, detail);
     out.push('\n');

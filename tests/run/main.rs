@@ -48,8 +48,14 @@ fn a_run_that_was_killed_is_gone_on_from() {
     let project = Project::new(&format!("{}{}{}", file("a"), gate("gate"), file("c")));
     let mut child = project.start_until("gate");
     wait_for(&project.path("begun"));
+    let shown = project.shown();
+    assert!(shown.contains("… running   p/gate@localhost") && shown.contains("under way: 1 running"), "{shown}");
     child.kill().unwrap();
     child.wait().unwrap();
+    let shown = project.shown();
+    assert!(shown.contains("? cut off   p/gate@localhost") && shown.contains("killed: 1 cut off"), "{shown}");
+    assert!(shown.contains("changed   p/a@localhost") && !shown.contains("p/c@localhost"), "{shown}");
+    assert!(shown.contains("goes on from here"), "{shown}");
     // The command that it had started does not go on by itself.
     let command = fs::read_to_string(project.path("begun")).unwrap();
     wait_until("the command ended", || !Path::new("/proc").join(command.trim()).exists());
@@ -134,4 +140,5 @@ fn runs_and_show_tell_what_was() {
     assert_eq!(runs[0]["state"], "succeeded");
     let shown = tell(&["show", runs[0]["run"].as_str().unwrap()]);
     assert!(shown.contains("p/a@localhost") && shown.contains("+x"), "{shown}");
+    assert!(shown.trim_end().ends_with(" s"), "nothing follows the end: {shown}");
 }

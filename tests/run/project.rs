@@ -49,6 +49,13 @@ impl Project {
         self.command(args).output().unwrap()
     }
 
+    /// What `rollout show` says of the newest run.
+    pub fn shown(&self) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rollout"));
+        let output = command.arg("show").env("ROLLOUT_STATE_DIR", self.path("state")).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     pub fn run(&self) -> (i32, BTreeMap<String, &'static str>) {
         let output = self.call(&["run", "--output", "json"]);
         let outcomes = outcomes(&String::from_utf8_lossy(&output.stdout));
