@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rollout::event::{Event, Kind};
 use rollout::journal::read;
@@ -53,20 +56,40 @@ impl Old {
     }
 }
 
-/// A folder that a fixture's plan names, there as long as the test.
-struct Fixture(PathBuf);
+/// How long another checkout's test may have a fixture's folder.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A folder that a fixture's plan names, there as long as the test. Its name is in the recorded hashes, so all checkouts on
+/// this machine share it, one at a time.
+struct Fixture {
+    path: PathBuf,
+    /// An abstract name: it goes away with the test, even when that is killed.
+    _turn: UnixListener,
+}
 
 impl Fixture {
     fn new(path: &str) -> Self {
-        let fixture = Self(path.into());
+        let fixture = Self { path: path.into(), _turn: turn(path) };
         fixture.remove();
         fs::create_dir_all(path).unwrap();
         fixture
     }
 
     fn remove(&self) {
-        let _ = fs::remove_dir_all(&self.0);
-        let _ = fs::remove_file(self.0.with_extension("tried"));
+        let _ = fs::remove_dir_all(&self.path);
+        let _ = fs::remove_file(self.path.with_extension("tried"));
+    }
+}
+
+fn turn(path: &str) -> UnixListener {
+    let name = SocketAddr::from_abstract_name(path).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match UnixListener::bind_addr(&name) {
+            Ok(turn) => return turn,
+            Err(error) => assert!(Instant::now() < deadline, "{path} is another test's for {PATIENCE:?}: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -140,7 +163,7 @@ fn runs_of_format_2_are_gone_on_from() {
     assert!(failed.shown().contains("trial/take-back@localhost"), "{}", failed.shown());
     let ran = failed.run(&[]);
     assert_eq!((ran.code, ran.steps("failed").len()), (1, 2), "the handler and the judge fail: {}", ran.failures());
-    fs::write(fixture.0.join("go"), "").unwrap();
+    fs::write(fixture.path.join("go"), "").unwrap();
     let ran = failed.run(&[]);
     let ends = [
         ("config", "kept"),
@@ -157,7 +180,7 @@ fn runs_of_format_2_are_gone_on_from() {
     let remembered = |e: &Event| matches!(e.kind, Kind::Remembered { .. } | Kind::Notified { .. });
     assert!(cut_off.events().iter().filter(|e| remembered(e)).count() > 5);
     assert!(cut_off.shown().contains("prepare/once@localhost"), "{}", cut_off.shown());
-    fs::remove_file(fixture.0.with_extension("tried")).unwrap();
+    fs::remove_file(fixture.path.with_extension("tried")).unwrap();
     let ran = cut_off.run(&["--var", "cut=yes"]);
     let mut with_cut: BTreeMap<_, _> = are(&ends).into_iter().collect();
     with_cut.insert("cut".into(), "unknown");
