@@ -218,9 +218,7 @@ impl Checker<'_> {
                     // What a template sets, the templates that it includes see too.
                     let names = names.without(|name| assigns(&around, name.split('.').next().unwrap_or_default()));
                     self.names(&names, &place, owner, contexts, steps, before);
-                    let later =
-                        names.iter().any(|n| n.starts_with("steps")) || !self.references.secrets_of(&names).is_empty();
-                    if let (true, false, Some((_, context))) = (seen.len() == 1, later, contexts.first())
+                    if let (true, true, Some((_, context))) = (seen.len() == 1, self.is_known(&path), contexts.first())
                         && let Err(error) = self.templates.render(&path, &text, context)
                         && error.name == path
                         && fails(&error)
@@ -231,6 +229,13 @@ impl Checker<'_> {
                 Err(error) => self.broken(&error, &place),
             }
         }
+    }
+
+    /// Whether all that a template file and those that it includes use is known before the run.
+    fn is_known(&self, path: &str) -> bool {
+        self.templates.names_in_file(path).is_ok_and(|names| {
+            !names.iter().any(|n| n.starts_with("steps")) && self.references.secrets_of(&names).is_empty()
+        })
     }
 
     fn filters(&mut self, code: &str, place: &Place) {
