@@ -1,6 +1,8 @@
 //! Bounds on templates, so that a wrong one is an error and not the end of the program: the engine's parser descends once
 //! for each operator, a loop has no end of its own, and variables that double each other need little text.
 
+// The engine's own tokens, by its feature `unstable_machinery`: its stable interface parses at once, and counting with
+// rules of our own would be fooled by strings, comments and raw blocks. A version that takes them away fails to build.
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Error, ErrorKind};
