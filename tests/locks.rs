@@ -134,6 +134,31 @@ fn a_waiting_run_gets_the_lock_when_its_holder_ends() {
 }
 
 #[test]
+fn a_waiting_run_reads_its_secrets_when_it_has_the_lock() {
+    let project = Project::new();
+    let plan = fs::read_to_string(project.path("plan.toml")).unwrap();
+    fs::write(
+        project.path("plan.toml"),
+        format!(
+            "{plan}[secrets]\nword.file = 'word'\n[[phase.q.step]]\nid = 'use'\nhosts = 'localhost'\n\
+             action = 'node.file'\npath = '{}'\nmode = '0600'\ncontent = '{{{{ secrets.word }}}}'\n",
+            project.path("used").display()
+        ),
+    )
+    .unwrap();
+    fs::write(project.path("word"), "the first word").unwrap();
+    let mut first = project.started();
+    let mut second = project.run(&["--wait-lock", "60s"]).spawn().unwrap();
+    let mut stderr = BufReader::new(second.stderr.take().unwrap()).lines().map_while(Result::ok);
+    line(&mut stderr, "waiting: ");
+    fs::write(project.path("word"), "the other word").unwrap();
+    project.open();
+    assert_eq!(end(&mut first), Some(0));
+    assert_eq!(end(&mut second), Some(0));
+    assert_eq!(fs::read_to_string(project.path("used")).unwrap(), "the other word");
+}
+
+#[test]
 fn a_waiting_run_gets_the_lock_when_its_holder_is_killed() {
     let project = Project::new();
     let mut first = project.started();

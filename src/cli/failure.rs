@@ -4,6 +4,7 @@ use std::io;
 
 use super::exit::Exit;
 use super::terminal::Terminal;
+use crate::connect::secrets::Unread;
 use crate::event::Problem;
 use crate::finding::Findings;
 use crate::journal::JournalError;
@@ -13,6 +14,8 @@ use crate::journal::JournalError;
 pub enum Failure {
     /// The plan or the inventory is wrong.
     Findings(Findings),
+    /// Secrets cannot be read.
+    Secrets(Unread),
     /// Anything else, and the exit code for it.
     Problem(Problem, Exit),
     /// Output could not be written; a reader that went away is none of our business.
@@ -32,6 +35,10 @@ impl Failure {
                 terminal.findings(&findings);
                 Exit::Usage
             }
+            Self::Secrets(Unread { findings, unreachable }) => {
+                terminal.findings(&findings);
+                if unreachable { Exit::Unreachable } else { Exit::Usage }
+            }
             Self::Problem(problem, exit) => {
                 terminal.problem(&problem);
                 exit
@@ -48,6 +55,12 @@ impl Failure {
 impl From<Findings> for Failure {
     fn from(findings: Findings) -> Self {
         Self::Findings(findings)
+    }
+}
+
+impl From<Unread> for Failure {
+    fn from(unread: Unread) -> Self {
+        Self::Secrets(unread)
     }
 }
 

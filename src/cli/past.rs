@@ -1,11 +1,8 @@
 //! What is on record of a plan, and the right to add to it.
 
-use std::time::Duration;
-
 use super::failure::Failure;
 use super::load::Loaded;
 use super::lock::Locks;
-use super::terminal::Terminal;
 use crate::journal::{DefinitionKey, Earlier, Journal, JournalError, Store, new_run_id};
 use crate::plan::secrets;
 
@@ -38,18 +35,12 @@ impl Past {
         Ok(Self { id: new_run_id(), key, ..Self::default() })
     }
 
-    /// Of a run, which goes on from the newest one; see [`Earlier::of`].
+    /// Of a run that has its locks; it goes on from the newest one, see [`Earlier::of`].
     ///
     /// # Errors
-    /// When another run is under way, or the journals cannot be read or written.
-    pub fn open(
-        loaded: &Loaded,
-        fresh: bool,
-        wait_lock: Option<Duration>,
-        terminal: &Terminal,
-    ) -> Result<Self, Failure> {
+    /// When the journals cannot be read or written.
+    pub fn open(loaded: &Loaded, fresh: bool, locks: Locks) -> Result<Self, Failure> {
         let store = loaded.store()?;
-        let locks = Locks::take(loaded, &store, wait_lock, terminal)?;
         let key = has_secrets(loaded).then(|| store.key()).transpose()?;
         let past = Self { id: locks.run().to_owned(), locks: Some(locks), key, ..Self::default() };
         Ok(past.read(&store, fresh)?)

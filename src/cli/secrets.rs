@@ -1,4 +1,4 @@
-//! Reads the secrets that a run's steps use, before anything else is done, and puts them where its templates find them.
+//! Reads the secrets that a run's steps use, before any of them begins, and puts them where its templates find them.
 
 use std::collections::BTreeSet;
 

@@ -123,11 +123,16 @@ impl<'a> Session<'a> {
         self.named_units(&loaded, &graph)?;
         let runtime = tokio::runtime::Runtime::new()?;
         let limits = self.limits();
+        let locks = match self.mode {
+            Mode::Preview => None,
+            Mode::Run => Some(Locks::take(&loaded, &loaded.store()?, self.wait_lock, terminal)?),
+        };
+        // Not earlier: while one waits for a lock, they may become others.
         let chosen = chosen(&limits, &loaded, &graph);
         runtime.block_on(secrets::load(&mut loaded, &chosen, options, terminal))?;
-        let past = match self.mode {
-            Mode::Preview => Past::of_preview(&loaded, self.compared)?,
-            Mode::Run => Past::open(&loaded, self.fresh, self.wait_lock, terminal)?,
+        let past = match locks {
+            None => Past::of_preview(&loaded, self.compared)?,
+            Some(locks) => Past::open(&loaded, self.fresh, locks)?,
         };
         let locks = past.locks;
         let lost = locks.as_ref().map_or_else(|| watch::channel(None).1, Locks::lost);

@@ -117,6 +117,33 @@ fn a_host_that_does_not_answer_has_an_exit_code_of_its_own() {
     assert!(said.contains("gone") && said.contains("refused"), "{said}");
 }
 
+const VAULT_IS_AWAY: &str = "[hosts.localhost]\nconnection = 'local'\n\
+                             [vault]\naddress = 'http://127.0.0.1:1'\ntoken_env = 'TEST_TOKEN'\n";
+
+#[test]
+fn a_secret_that_cannot_be_read_leaves_nothing_behind_and_its_exit_code_says_whose_fault_it_is() {
+    let uses = file("a").replace("x\\n", "{{ secrets.word }}");
+    let (vault, env) = ("vault = 'secret/app', key = 'word'", "env = 'ROLLOUT_NO_SUCH_SECRET'");
+    let both = format!("[secrets]\nother = {{ {env} }}\nword = {{ {vault} }}\n{uses}")
+        .replace("{{ secrets.word }}", "{{ secrets.word }}{{ secrets.other }}");
+    for (code, why, plan) in [
+        (4, "refused", format!("[secrets]\nword = {{ {vault} }}\n{uses}")),
+        (2, "is not set", format!("[secrets]\nword = {{ {env} }}\n{uses}")),
+        // Who waits for Vault to come back waits for nothing.
+        (2, "is not set", both),
+    ] {
+        let project = Project::new(&plan);
+        let inventory = project.path("inventory.toml");
+        fs::write(&inventory, VAULT_IS_AWAY).unwrap();
+        let mut run = project.command(&["run", "--inventory", &inventory.display().to_string()]);
+        let output = run.env("TEST_TOKEN", "a-token").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains("secret `word`: ") && said.contains(why), "{said}");
+        assert!(project.journals().is_empty(), "{:?}", project.journals());
+    }
+}
+
 #[test]
 fn an_unknown_phase_is_refused_before_anything_is_done() {
     let project = Project::new(&file("a"));

@@ -49,6 +49,13 @@ impl Project {
         self.command(args).output().unwrap()
     }
 
+    /// The files of all runs.
+    pub fn journals(&self) -> Vec<PathBuf> {
+        let plans = fs::read_dir(self.path("state")).into_iter().flatten().flatten();
+        let files = plans.flat_map(|plan| fs::read_dir(plan.path()).into_iter().flatten().flatten());
+        files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "jsonl")).collect()
+    }
+
     /// What `rollout show` says of the newest run.
     pub fn shown(&self) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rollout"));

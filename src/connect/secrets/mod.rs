@@ -29,22 +29,32 @@ const OTHERS: u32 = 0o077;
 struct Refusal {
     message: String,
     hint: String,
+    unreachable: bool,
 }
 
 impl Refusal {
     fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: hint.into() }
+        Self { message: message.into(), hint: hint.into(), unreachable: false }
     }
+}
+
+/// Why not all secrets were read.
+#[derive(Debug)]
+pub struct Unread {
+    /// One for each that cannot be read, and all warnings.
+    pub findings: Findings,
+    /// Whether that is only since its source could not be reached; nothing is known to be wrong with what was asked then.
+    pub unreachable: bool,
 }
 
 /// Reads the values of `entries`, and warns of what is unwise.
 ///
 /// # Errors
-/// One finding for each secret that cannot be read, and all warnings.
+/// When one of them cannot be read; all are tried.
 pub async fn read(
     entries: &[&SecretEntry],
     inventory: &Inventory,
-) -> Result<(BTreeMap<String, Secret>, Findings), Findings> {
+) -> Result<(BTreeMap<String, Secret>, Findings), Unread> {
     let mut reader = Reader {
         vault: vault::Backend::new(inventory),
         documents: HashMap::new(),
@@ -52,6 +62,7 @@ pub async fn read(
         findings: Findings::new(),
     };
     let mut values = BTreeMap::new();
+    let mut unreachable = true;
     for entry in entries {
         match reader.value(entry).await {
             Ok(value) => {
@@ -59,13 +70,14 @@ pub async fn read(
                 values.insert(entry.name.value.clone(), value);
             }
             Err(refusal) => {
+                unreachable &= refusal.unreachable;
                 let message = format!("secret `{}`: {}", entry.name.value, refusal.message);
                 let finding = Finding::error("no-secret", message).help(refusal.hint);
                 reader.findings.push(finding.at(&entry.file, entry.span.clone(), ""));
             }
         }
     }
-    reader.findings.or(values)
+    reader.findings.or(values).map_err(|findings| Unread { findings, unreachable })
 }
 
 struct Reader {
@@ -170,7 +182,8 @@ impl Reader {
 impl From<ConnectError> for Refusal {
     fn from(error: ConnectError) -> Self {
         let problem = error.problem();
-        Self { message: problem.message, hint: problem.hint.unwrap_or_default() }
+        let hint = problem.hint.unwrap_or_default();
+        Self { message: problem.message, hint, unreachable: problem.unreachable }
     }
 }
 

@@ -27,7 +27,7 @@ async fn read_all(folder: &Path, text: &str) -> Result<(BTreeMap<String, String>
     let exposed = |values: BTreeMap<String, Secret>| {
         values.into_iter().map(|(name, value)| (name, value.expose().to_owned())).collect()
     };
-    read.map(|(values, warnings)| (exposed(values), shown(warnings))).map_err(shown)
+    read.map(|(values, warnings)| (exposed(values), shown(warnings))).map_err(|unread| shown(unread.findings))
 }
 
 fn write(path: &Path, mode: u32, content: &[u8]) {
