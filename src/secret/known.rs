@@ -6,7 +6,7 @@ use std::ops::Bound::{Included, Unbounded};
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use super::{MASK, SHORTEST, views};
 
@@ -134,7 +134,7 @@ impl Known {
 
     fn find_plain(&self, text: &[u8], open: bool, found: &mut Vec<Range<usize>>) {
         if text.len() >= SHORTEST {
-            match self.search.get_or_init(|| AhoCorasick::new(&self.forms).ok()) {
+            match self.search.get_or_init(|| searcher(&self.forms)) {
                 Some(search) => found.extend(search.find_overlapping_iter(text).map(|m| m.range())),
                 // More than can be searched for: nothing is shown at all.
                 None => found.push(0..text.len()),
@@ -152,6 +152,11 @@ impl Known {
         let mut after = self.forms.range::<[u8], _>((Included(part), Unbounded));
         after.next().is_some_and(|form| form.starts_with(part))
     }
+}
+
+/// Never a DFA: to build one of a long value that repeats itself, such as a file of zeros in base64, takes quadratic time.
+fn searcher(forms: &BTreeSet<Vec<u8>>) -> Option<AhoCorasick> {
+    AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(forms).ok()
 }
 
 /// The text with these parts masked; those that overlap or touch are one.

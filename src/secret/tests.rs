@@ -168,6 +168,17 @@ fn a_mask_is_not_masked_again() {
 
 /// The time grows with the text, not with the number of secrets: a thousand cost less than ten times what one does.
 #[test]
+fn a_long_value_that_repeats_itself_is_searched_for_at_once() {
+    let value = "of zeros in base64: AAAAAAAAAAAAAAAA ".repeat(2000);
+    let mut known = Known::default();
+    known.add(&value);
+    let began = std::time::Instant::now();
+    assert_eq!(known.redact(&format!("a {value}z")), format!("a {MASK}z"));
+    // Quadratic time was more than ten minutes.
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+}
+
+#[test]
 fn many_secrets_cost_hardly_more_than_one() {
     let line =
         "2026-11-24 10:00:00 pulled image registry.home:5000/app:1.4.2 {\"digest\": \"c2hhMjU2\", \"n\": \"100%\"}\n";
