@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rustix::process::{getpid, getsid, setsid};
+
 use super::exit::Exit;
 use super::failure::Failure;
 use super::load;
@@ -14,6 +16,7 @@ use super::session::Selection;
 use super::terminal::{CYAN, Terminal};
 use crate::event::Problem;
 use crate::journal::{RunInfo, Store};
+use crate::secret::environment;
 
 /// The flag by which a child knows that it is the detached one.
 pub const FLAG: &str = "--detached";
@@ -31,7 +34,10 @@ pub fn is_detached() -> bool {
 /// When the system refuses.
 pub fn leave_terminal() -> Result<(), Failure> {
     DETACHED.store(true, Ordering::Relaxed);
-    rustix::process::setsid().map_err(|e| Failure::Output(e.into()))?;
+    // It has left before, when it then began anew without the secrets in its environment.
+    if !getsid(None).is_ok_and(|session| session == getpid()) {
+        setsid().map_err(|e| Failure::Output(e.into()))?;
+    }
     Ok(())
 }
 
@@ -49,6 +55,8 @@ pub fn start(selection: &Selection, options: &Options, terminal: &Terminal) -> R
     let arguments = std::env::args_os().skip(1).map(|a| if a == "--detach" { FLAG.into() } else { a });
     let mut child = Command::new(std::env::current_exe().map_err(io)?)
         .args(arguments)
+        // As the user gave them: it takes them out of its own environment, too.
+        .envs(environment::handed_over())
         .stdin(Stdio::null())
         .stdout(file.try_clone().map_err(io)?)
         .stderr(file)

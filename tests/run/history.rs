@@ -77,6 +77,19 @@ fn a_detached_run_outlives_its_terminal() {
 }
 
 #[test]
+fn a_detached_run_has_the_secrets_of_the_environment() {
+    let uses = file("a").replace("x\\n", "{{ secrets.word }}");
+    let project = Project::new(&format!("[secrets]\nword.env = 'TEST_WORD'\n{uses}"));
+    let started = project.command(&["run", "--detach"]).env("TEST_WORD", "a-word-of-the-user").output().unwrap();
+    assert!(started.status.success(), "{started:?}");
+    wait_until("the run in the background ended well", || {
+        let runs = rollout(&project, &["runs", "--output", "json"]);
+        String::from_utf8_lossy(&runs.stdout).contains("succeeded")
+    });
+    assert_eq!(fs::read_to_string(project.path("a")).unwrap(), "a-word-of-the-user");
+}
+
+#[test]
 fn a_detached_run_that_cannot_begin_says_so_at_once() {
     let project = Project::new(&gate("gate"));
     let mut first = project.start_until("gate");
