@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::RngExt as _;
 use rand::SeedableRng as _;
@@ -16,7 +16,7 @@ use super::model::{Act, Model};
 use super::oracle::{Asked, Oracle, Ran, key};
 use super::order::{Key, Order};
 use super::report::Stats;
-use super::run::{End, Setup, Troubles, plan, run};
+use super::run::{End, Left, Setup, Troubles, plan, run};
 use super::world::{SimWorld, Weather};
 use crate::event::{Event, Kind, Outcome};
 use crate::journal::{Earlier, parse};
@@ -48,20 +48,23 @@ pub struct Told {
 
 /// Plays a seed to its end.
 pub fn play(seed: u64, traced: bool) -> Told {
-    let mut chain = Chain::new(seed, traced);
-    let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| chain.play()));
-    let wrong = match played {
-        Ok(result) => result.err(),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-            Some(format!("panic: {}", text.unwrap_or_default()))
-        }
+    let mut chain = match caught(|| Chain::new(seed, traced)) {
+        Ok(chain) => chain,
+        Err(panic) => return Told { stats: Stats::default(), trace: Vec::new(), wrong: Some(panic) },
     };
+    let wrong = caught(|| chain.play()).flatten().err();
     let mut stats = if wrong.is_none() { chain.world.stats() } else { Stats::default() };
     stats.0.insert("runs", chain.runs);
-    let trace = chain.trace.map(|t| t.lock().map(|t| t.clone()).unwrap_or_else(|e| e.into_inner().clone()));
-    Told { stats, trace: trace.unwrap_or_default(), wrong }
+    Told { stats, trace: chain.trace(), wrong }
+}
+
+/// A panic as an error, so that the seed is told.
+fn caught<T>(play: impl FnOnce() -> T) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(play)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        format!("panic: {}", text.unwrap_or_default())
+    })
 }
 
 impl Chain {
@@ -91,7 +94,17 @@ impl Chain {
         }
     }
 
-    fn play(&mut self) -> Result<(), String> {
+    /// What was traced so far.
+    pub fn trace(&self) -> Vec<String> {
+        let trace = self.trace.as_ref().map(|t| t.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        trace.unwrap_or_default()
+    }
+
+    /// Plays to the end.
+    ///
+    /// # Errors
+    /// The rule that was broken.
+    pub fn play(&mut self) -> Result<(), String> {
         for number in 0..self.rng.random_range(1..=6) {
             if number > 0 && chance(&mut self.rng, 45) {
                 self.edit();
@@ -151,7 +164,7 @@ impl Chain {
             troubles: Troubles::default(),
             trace: None,
         };
-        let (End::Finished(report), _) = run(setup, &world)? else { return Err("a first run died".to_owned()) };
+        let End::Finished(report) = run(setup, &world)?.end else { return Err("a first run died".to_owned()) };
         if !report.ok {
             return Err(format!("a single run without trouble did not end well: {:?}", report.summary));
         }
@@ -273,25 +286,35 @@ impl Chain {
             troubles,
             trace: self.trace.clone(),
         };
-        let (end, bytes) = run(setup, &self.world)?;
+        let Left { end, journal, told } = run(setup, &self.world)?;
         self.world.count(match &end {
             End::Finished(_) => "finished",
             End::Broken => "disk",
             End::Died => "crashes",
         });
         let report = if let End::Finished(report) = end { Some(report) } else { None };
-        let events = parse(Path::new("journal"), &bytes).map_err(|e| e.to_string())?;
+        let events = parse(Path::new("journal"), &journal).map_err(|e| e.to_string())?;
+        told_as_recorded(&told, &events)?;
         self.journals.push(events.clone());
         let Some(start) = events.iter().position(|e| matches!(e.kind, Kind::RunStarted { .. })) else {
             return Ok(None);
         };
         let order = Order::limited(&self.model, asked.limit);
         let sent = self.world.sent()[sent_before..].to_vec();
-        let ran = Ran { number, model: self.model.clone(), order, asked, events, start, report, sent };
+        let (model, mishaps) = (self.model.clone(), self.world.mishaps());
+        let ran = Ran { number, model, order, asked, events, start, report, sent, mishaps };
         self.oracle.judge(&ran)?;
         self.stopped = stopped(&ran);
         Ok(Some(ran))
     }
+}
+
+/// Readers are told what is on record, word for word.
+fn told_as_recorded(told: &[Event], events: &[Event]) -> Result<(), String> {
+    let recorded =
+        |event: &Event| events.binary_search_by_key(&event.seq, |e| e.seq).is_ok_and(|n| events[n] == *event);
+    let other = told.iter().find(|e| !matches!(e.kind, Kind::Progress { .. }) && !recorded(e));
+    other.map_or(Ok(()), |event| Err(format!("a reader was told what is not on record: {:?}", event.kind)))
 }
 
 /// Units that wait for a person.

@@ -85,7 +85,8 @@ fn step(rng: &mut SmallRng, model: &mut Model, part: Part) -> Step {
         3 if part == Part::Step => Act::Dawn,
         _ => {
             let value = if part == Part::OnFailure { "undone".into() } else { value };
-            Act::Set { value, reads: None, parts: [1, 1, 2, 3].choose(rng).copied().unwrap_or(1) }
+            let parts = [1, 1, 2, 3].choose(rng).copied().unwrap_or(1);
+            Act::Set { value, reads: None, parts, commands: chance(rng, 40) }
         }
     };
     Step {
@@ -106,7 +107,8 @@ fn step(rng: &mut SmallRng, model: &mut Model, part: Part) -> Step {
     }
 }
 
-/// Takes away what no sound plan has: names that lead nowhere, circles, values that are read before they are there.
+/// Takes away what no sound plan has: names that lead nowhere, circles, handlers that nobody calls, values that are read
+/// before they are there.
 pub fn normalise(model: &mut Model) {
     model.phases.retain(|p| p.steps.iter().any(|s| s.part == Part::Step));
     for n in 0..model.phases.len() {
@@ -124,6 +126,8 @@ pub fn normalise(model: &mut Model) {
             step.notify.retain(|name| there(name, Part::Handler));
             step.on_failure.retain(|name| there(name, Part::OnFailure));
         }
+        let called: Vec<String> = phase.steps.iter().flat_map(|s| [&s.notify[..], &s.on_failure].concat()).collect();
+        phase.steps.retain(|s| s.part == Part::Step || called.contains(&s.id));
     }
     references(model);
 }
@@ -156,7 +160,7 @@ fn references(model: &mut Model) {
         if !sound {
             let step = model.phases.iter_mut().flat_map(|p| &mut p.steps).find(|s| s.id == id);
             if let Some(step) = step {
-                step.act = Act::Set { value: "v9".into(), reads: None, parts: 1 };
+                step.act = Act::Set { value: "v9".into(), reads: None, parts: 1, commands: false };
             }
         }
     }

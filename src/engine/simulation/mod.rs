@@ -4,7 +4,7 @@
 //! - [`model`], [`generate`], [`edit`]: plans and what people do to them; [`order`]: what comes before what, by the rules
 //! - [`world`], [`disk`], [`life`], [`actions`]: what stands in for everything outside
 //! - [`run`], [`chain`]: one run; a chain of runs with what each takes over from the one before
-//! - [`oracle`]: what must be true of them; [`cuts`]: journals that are cut after each record
+//! - [`oracle`]: what must be true of them; [`cuts`]: journals that are cut after each record; [`twice`]: a seed again
 //!
 //! `ROLLOUT_SEEDS=2000 cargo test simulation` plays more seeds, `ROLLOUT_SEED_BASE=N` others, `ROLLOUT_SEED_SECONDS=60` as
 //! many as fit; `ROLLOUT_SEED=N` tells the story of one. It stops at the first failure, or after `ROLLOUT_FAILURES`.
@@ -21,6 +21,7 @@ mod oracle;
 mod order;
 mod report;
 mod run;
+mod twice;
 mod world;
 
 use std::sync::Mutex;
@@ -28,6 +29,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use report::Stats;
+
+/// How many lines of a failed story are told at once; all of it: `ROLLOUT_SEED`.
+const LAST: usize = 60;
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|v| v.parse().unwrap())
@@ -76,7 +80,8 @@ fn simulation() {
     let mut wrong = wrong.into_inner().unwrap();
     wrong.sort();
     if let Some((seed, why)) = wrong.first() {
-        println!("{}", chain::play(*seed, true).trace.join("\n"));
+        let trace = chain::play(*seed, true).trace;
+        println!("the last of seed {seed}:\n{}", trace[trace.len().saturating_sub(LAST)..].join("\n"));
         for (seed, why) in &wrong {
             println!("seed {seed}: {why}");
         }

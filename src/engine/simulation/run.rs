@@ -22,10 +22,11 @@ use super::order::Key;
 use super::world::{SimWorld, Weather};
 use crate::engine::{Engine, EngineError, Faults, Options, Point, Report, Values};
 use crate::event::{Event, Kind, Mode, Outcome, UnitRef};
+use crate::finding::{Findings, Style};
 use crate::graph::Graph;
 use crate::inventory::{Host, Inventory};
 use crate::journal::{Earlier, Journal};
-use crate::plan::{Plan, Scope};
+use crate::plan::{Plan, Scope, check};
 use crate::template::Templates;
 
 /// All that a run is given.
@@ -70,17 +71,26 @@ pub enum End {
 /// Virtual time that no run may need.
 const TOO_LONG: Duration = Duration::from_secs(24 * 3600);
 
-/// Runs; gives the journal's bytes as they are left on disk.
+/// What a run leaves.
+pub struct Left {
+    pub end: End,
+    /// The journal's bytes.
+    pub journal: Vec<u8>,
+    /// What readers were told.
+    pub told: Vec<Event>,
+}
+
+/// Runs, up to its end or its death.
 ///
 /// # Errors
 /// A rule that was broken on the way.
-pub fn run(setup: Setup<'_>, world: &SimWorld) -> Result<(End, Vec<u8>), String> {
+pub fn run(setup: Setup<'_>, world: &SimWorld) -> Result<Left, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|e| e.to_string())?;
     runtime.block_on(one(setup, world))
 }
 
-async fn one(setup: Setup<'_>, world: &SimWorld) -> Result<(End, Vec<u8>), String> {
+async fn one(setup: Setup<'_>, world: &SimWorld) -> Result<Left, String> {
     let life = Life::default();
     let disk = SimDisk::new(life.clone(), setup.troubles.disk, setup.troubles.survives);
     let roots = setup.model.steps().filter(|(_, s)| s.r#become).map(|(_, s)| s.id.clone()).collect();
@@ -137,26 +147,35 @@ async fn one(setup: Setup<'_>, world: &SimWorld) -> Result<(End, Vec<u8>), Strin
         (end, false) => end,
     };
     events.close();
+    let mut told = Vec::new();
     while let Ok(event) = events.try_recv() {
         note(&setup.trace, || line(&event));
         disk.told(&event)?;
+        told.push(event);
     }
     world.end();
     if let Some(broken) = world.broken().into_iter().next() {
         return Err(broken);
     }
-    Ok((end, disk.left()))
+    Ok(Left { end, journal: disk.left(), told })
 }
 
 static THE_INVENTORY: LazyLock<Inventory> =
     LazyLock::new(|| Inventory::parse(Path::new("inventory.toml"), INVENTORY).ok().unwrap());
 
-/// The plan that a model's text says.
+/// The plan that a model's text says, which must be one that the command line takes.
 pub fn plan(model: &Model) -> Arc<Plan> {
     let text = model.text();
-    match Plan::parse(Path::new("plan.toml"), &text) {
-        Ok(plan) => plan.into(),
-        Err(findings) => panic!("{:?}\n{text}", findings.iter().map(|f| &f.message).collect::<Vec<_>>()),
+    let sound = Plan::parse(Path::new("plan.toml"), &text).and_then(|plan| {
+        let findings = check(&plan, &THE_INVENTORY, &registry(), &Map::new());
+        // An action runs either on hosts or on the controller; the simulated ones do both, as steps do.
+        let mut errors = Findings::new();
+        errors.extend(findings.into_iter().filter(|f| f.code != "no-hosts"));
+        errors.or(plan)
+    });
+    match sound {
+        Ok((plan, _)) => plan.into(),
+        Err(findings) => panic!("{}", findings.text(Style { color: false, unicode: true, width: 120 })),
     }
 }
 
@@ -228,10 +247,11 @@ impl Faults for Mishaps {
         }
     }
 
-    fn fails(&self, _: &UnitRef) -> bool {
+    fn fails(&self, unit: &UnitRef) -> bool {
         let fails = chance(&mut self.rng.lock().unwrap(), self.troubles.fails);
         if fails {
             self.world.count("failed after success");
+            self.world.mishap((unit.step.clone(), unit.host.clone()));
         }
         fails
     }
