@@ -16,7 +16,7 @@ use super::model::{Act, Model};
 use super::oracle::{Asked, Oracle, Ran, key};
 use super::order::{Key, Order};
 use super::report::Stats;
-use super::run::{End, Setup, Troubles, plan, run};
+use super::run::{End, Left, Setup, Troubles, plan, run};
 use super::world::{SimWorld, Weather};
 use crate::event::{Event, Kind, Outcome};
 use crate::journal::{Earlier, parse};
@@ -151,7 +151,7 @@ impl Chain {
             troubles: Troubles::default(),
             trace: None,
         };
-        let (End::Finished(report), _) = run(setup, &world)? else { return Err("a first run died".to_owned()) };
+        let End::Finished(report) = run(setup, &world)?.end else { return Err("a first run died".to_owned()) };
         if !report.ok {
             return Err(format!("a single run without trouble did not end well: {:?}", report.summary));
         }
@@ -273,25 +273,35 @@ impl Chain {
             troubles,
             trace: self.trace.clone(),
         };
-        let (end, bytes) = run(setup, &self.world)?;
+        let Left { end, journal, told } = run(setup, &self.world)?;
         self.world.count(match &end {
             End::Finished(_) => "finished",
             End::Broken => "disk",
             End::Died => "crashes",
         });
         let report = if let End::Finished(report) = end { Some(report) } else { None };
-        let events = parse(Path::new("journal"), &bytes).map_err(|e| e.to_string())?;
+        let events = parse(Path::new("journal"), &journal).map_err(|e| e.to_string())?;
+        told_as_recorded(&told, &events)?;
         self.journals.push(events.clone());
         let Some(start) = events.iter().position(|e| matches!(e.kind, Kind::RunStarted { .. })) else {
             return Ok(None);
         };
         let order = Order::limited(&self.model, asked.limit);
         let sent = self.world.sent()[sent_before..].to_vec();
-        let ran = Ran { number, model: self.model.clone(), order, asked, events, start, report, sent };
+        let (model, mishaps) = (self.model.clone(), self.world.mishaps());
+        let ran = Ran { number, model, order, asked, events, start, report, sent, mishaps };
         self.oracle.judge(&ran)?;
         self.stopped = stopped(&ran);
         Ok(Some(ran))
     }
+}
+
+/// Readers are told what is on record, word for word.
+fn told_as_recorded(told: &[Event], events: &[Event]) -> Result<(), String> {
+    let recorded =
+        |event: &Event| events.binary_search_by_key(&event.seq, |e| e.seq).is_ok_and(|n| events[n] == *event);
+    let other = told.iter().find(|e| !matches!(e.kind, Kind::Progress { .. }) && !recorded(e));
+    other.map_or(Ok(()), |event| Err(format!("a reader was told what is not on record: {:?}", event.kind)))
 }
 
 /// Units that wait for a person.

@@ -3,9 +3,11 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use serde::Deserialize;
+
 use super::life::Life;
 use super::order::Key;
-use crate::event::{Event, Kind};
+use crate::event::{Event, Kind, UnitRef};
 use crate::journal::Disk;
 
 /// What goes wrong with the disk in a run, at which operation, counted from 1.
@@ -21,6 +23,19 @@ pub enum Trouble {
     Keep(usize),
 }
 
+/// As much of an event as such questions are about.
+#[derive(Deserialize)]
+struct Record {
+    seq: u64,
+    kind: Happened,
+}
+
+#[derive(Deserialize)]
+struct Happened {
+    event: String,
+    unit: Option<UnitRef>,
+}
+
 /// One journal's disk.
 #[derive(Clone)]
 pub struct SimDisk(Arc<Mutex<State>>);
@@ -34,7 +49,7 @@ struct State {
     survives: usize,
     life: Life,
     /// Events that are durable, for questions in the middle of a run.
-    events: Vec<Event>,
+    events: Vec<Record>,
     told: usize,
 }
 
@@ -62,24 +77,23 @@ impl SimDisk {
 
     /// Whether a unit's start is durable, and not yet its end.
     pub fn shows_running(&self, unit: &Key) -> bool {
-        let is = |of: &crate::event::UnitRef| of.step == unit.0 && of.host == unit.1;
+        let is = |of: &UnitRef| of.step == unit.0 && of.host == unit.1;
         let state = self.state();
-        let last = state.events.iter().rev().find_map(|event| match &event.kind {
-            Kind::UnitStarted { unit, .. } if is(unit) => Some(true),
-            Kind::UnitFinished { unit, .. } if is(unit) => Some(false),
-            _ => None,
-        });
-        last == Some(true)
+        let of_it = |record: &&Record| {
+            matches!(record.kind.event.as_str(), "unit_started" | "unit_finished")
+                && record.kind.unit.as_ref().is_some_and(is)
+        };
+        state.events.iter().rfind(of_it).is_some_and(|record| record.kind.event == "unit_started")
     }
 
-    /// A reader was told of an event, which must be durable.
+    /// A reader was told of an event, which must be durable, by its number; what it says is asked of the whole journal.
     pub fn told(&self, event: &Event) -> Result<(), String> {
         if matches!(event.kind, Kind::Progress { .. }) {
             return Ok(());
         }
         let mut state = self.state();
         let from = state.told;
-        match state.events[from..].iter().position(|e| e == event) {
+        match state.events[from..].iter().position(|e| e.seq == event.seq) {
             Some(at) => {
                 state.told = from + at + 1;
                 Ok(())
@@ -94,7 +108,7 @@ impl State {
         let bytes = std::mem::take(&mut self.pending);
         self.durable.extend_from_slice(&bytes);
         // The lines alone, without the question whether they may follow what is there: that is asked of the whole.
-        let json = |line: &str| serde_json::from_str::<Event>(line.get(9..)?).ok();
+        let json = |line: &str| serde_json::from_str::<Record>(line.get(9..)?).ok();
         self.events.extend(String::from_utf8_lossy(&bytes).lines().filter_map(json));
     }
 

@@ -70,17 +70,26 @@ pub enum End {
 /// Virtual time that no run may need.
 const TOO_LONG: Duration = Duration::from_secs(24 * 3600);
 
-/// Runs; gives the journal's bytes as they are left on disk.
+/// What a run leaves.
+pub struct Left {
+    pub end: End,
+    /// The journal's bytes.
+    pub journal: Vec<u8>,
+    /// What readers were told.
+    pub told: Vec<Event>,
+}
+
+/// Runs, up to its end or its death.
 ///
 /// # Errors
 /// A rule that was broken on the way.
-pub fn run(setup: Setup<'_>, world: &SimWorld) -> Result<(End, Vec<u8>), String> {
+pub fn run(setup: Setup<'_>, world: &SimWorld) -> Result<Left, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|e| e.to_string())?;
     runtime.block_on(one(setup, world))
 }
 
-async fn one(setup: Setup<'_>, world: &SimWorld) -> Result<(End, Vec<u8>), String> {
+async fn one(setup: Setup<'_>, world: &SimWorld) -> Result<Left, String> {
     let life = Life::default();
     let disk = SimDisk::new(life.clone(), setup.troubles.disk, setup.troubles.survives);
     let roots = setup.model.steps().filter(|(_, s)| s.r#become).map(|(_, s)| s.id.clone()).collect();
@@ -137,15 +146,17 @@ async fn one(setup: Setup<'_>, world: &SimWorld) -> Result<(End, Vec<u8>), Strin
         (end, false) => end,
     };
     events.close();
+    let mut told = Vec::new();
     while let Ok(event) = events.try_recv() {
         note(&setup.trace, || line(&event));
         disk.told(&event)?;
+        told.push(event);
     }
     world.end();
     if let Some(broken) = world.broken().into_iter().next() {
         return Err(broken);
     }
-    Ok((end, disk.left()))
+    Ok(Left { end, journal: disk.left(), told })
 }
 
 static THE_INVENTORY: LazyLock<Inventory> =
@@ -228,10 +239,11 @@ impl Faults for Mishaps {
         }
     }
 
-    fn fails(&self, _: &UnitRef) -> bool {
+    fn fails(&self, unit: &UnitRef) -> bool {
         let fails = chance(&mut self.rng.lock().unwrap(), self.troubles.fails);
         if fails {
             self.world.count("failed after success");
+            self.world.mishap((unit.step.clone(), unit.host.clone()));
         }
         fails
     }

@@ -69,6 +69,8 @@ struct State {
     away: BTreeMap<Option<String>, Instant>,
     dawns: BTreeMap<Place, Instant>,
     broken: Vec<String>,
+    /// Units of this run that were made to fail after they had ended well.
+    mishaps: BTreeSet<Key>,
     session: Option<Session>,
     pub stats: Stats,
 }
@@ -115,6 +117,7 @@ impl SimWorld {
             away: BTreeMap::new(),
             dawns: BTreeMap::new(),
             broken: Vec::new(),
+            mishaps: BTreeSet::new(),
             session: None,
             stats: Stats::default(),
         })))
@@ -138,6 +141,7 @@ impl SimWorld {
         let mut state = self.state();
         state.away.clear();
         state.dawns.clear();
+        state.mishaps.clear();
         if weather.refused_for_good == 0 {
             state.refusals.clear();
         }
@@ -165,6 +169,14 @@ impl SimWorld {
 
     pub fn stats(&self) -> Stats {
         self.state().stats.clone()
+    }
+
+    pub fn mishap(&self, unit: Key) {
+        self.state().mishaps.insert(unit);
+    }
+
+    pub fn mishaps(&self) -> BTreeSet<Key> {
+        self.state().mishaps.clone()
     }
 
     pub fn count(&self, what: &'static str) {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::{Ran, key};
 use crate::event::{Kind, Outcome};
 use crate::plan::Part;
-use crate::secret::MASK;
 
 pub fn judge(ran: &Ran) -> Result<(), String> {
     let mut starts = BTreeMap::new();
@@ -31,11 +30,9 @@ pub fn judge(ran: &Ran) -> Result<(), String> {
 fn failed_is_failed(ran: &Ran) -> Result<(), String> {
     for (unit, outcome) in ran.outcomes() {
         let Outcome::Failed(problem) = outcome else { continue };
-        // Of a sensitive step the message is masked, so that nobody can tell why it failed.
-        let on_purpose = problem.message.contains("on purpose") || problem.message == MASK;
         let took = || ran.sent.iter().any(|s| s.unit == unit && s.took && !s.late);
         let once = ran.step(&unit).is_some_and(|s| s.act.unguarded() && s.part == Part::Step);
-        if once && !on_purpose && took() {
+        if once && !ran.mishaps.contains(&unit) && took() {
             return Err(format!("{unit:?} is said to have failed ({}), and took place", problem.message));
         }
     }

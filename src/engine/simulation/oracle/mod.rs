@@ -30,6 +30,8 @@ pub struct Ran {
     pub report: Option<crate::engine::Report>,
     /// What was sent out in it.
     pub sent: Vec<Sent>,
+    /// Units that were made to fail after they had ended well.
+    pub mishaps: BTreeSet<Key>,
 }
 
 /// What a run was asked for.
