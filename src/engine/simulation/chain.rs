@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::RngExt as _;
 use rand::SeedableRng as _;
@@ -60,8 +60,7 @@ pub fn play(seed: u64, traced: bool) -> Told {
     };
     let mut stats = if wrong.is_none() { chain.world.stats() } else { Stats::default() };
     stats.0.insert("runs", chain.runs);
-    let trace = chain.trace.map(|t| t.lock().map(|t| t.clone()).unwrap_or_else(|e| e.into_inner().clone()));
-    Told { stats, trace: trace.unwrap_or_default(), wrong }
+    Told { stats, trace: chain.trace(), wrong }
 }
 
 impl Chain {
@@ -91,7 +90,17 @@ impl Chain {
         }
     }
 
-    fn play(&mut self) -> Result<(), String> {
+    /// What was traced so far.
+    pub fn trace(&self) -> Vec<String> {
+        let trace = self.trace.as_ref().map(|t| t.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        trace.unwrap_or_default()
+    }
+
+    /// Plays to the end.
+    ///
+    /// # Errors
+    /// The rule that was broken.
+    pub fn play(&mut self) -> Result<(), String> {
         for number in 0..self.rng.random_range(1..=6) {
             if number > 0 && chance(&mut self.rng, 45) {
                 self.edit();

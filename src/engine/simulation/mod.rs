@@ -4,7 +4,7 @@
 //! - [`model`], [`generate`], [`edit`]: plans and what people do to them; [`order`]: what comes before what, by the rules
 //! - [`world`], [`disk`], [`life`], [`actions`]: what stands in for everything outside
 //! - [`run`], [`chain`]: one run; a chain of runs with what each takes over from the one before
-//! - [`oracle`]: what must be true of them; [`cuts`]: journals that are cut after each record
+//! - [`oracle`]: what must be true of them; [`cuts`]: journals that are cut after each record; [`twice`]: a seed again
 //!
 //! `ROLLOUT_SEEDS=2000 cargo test simulation` plays more seeds, `ROLLOUT_SEED_BASE=N` others, `ROLLOUT_SEED_SECONDS=60` as
 //! many as fit; `ROLLOUT_SEED=N` tells the story of one. It stops at the first failure, or after `ROLLOUT_FAILURES`.
@@ -21,6 +21,7 @@ mod oracle;
 mod order;
 mod report;
 mod run;
+mod twice;
 mod world;
 
 use std::sync::Mutex;
