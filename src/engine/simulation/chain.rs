@@ -48,19 +48,23 @@ pub struct Told {
 
 /// Plays a seed to its end.
 pub fn play(seed: u64, traced: bool) -> Told {
-    let mut chain = Chain::new(seed, traced);
-    let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| chain.play()));
-    let wrong = match played {
-        Ok(result) => result.err(),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-            Some(format!("panic: {}", text.unwrap_or_default()))
-        }
+    let mut chain = match caught(|| Chain::new(seed, traced)) {
+        Ok(chain) => chain,
+        Err(panic) => return Told { stats: Stats::default(), trace: Vec::new(), wrong: Some(panic) },
     };
+    let wrong = caught(|| chain.play()).flatten().err();
     let mut stats = if wrong.is_none() { chain.world.stats() } else { Stats::default() };
     stats.0.insert("runs", chain.runs);
     Told { stats, trace: chain.trace(), wrong }
+}
+
+/// A panic as an error, so that the seed is told.
+fn caught<T>(play: impl FnOnce() -> T) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(play)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        format!("panic: {}", text.unwrap_or_default())
+    })
 }
 
 impl Chain {

@@ -106,7 +106,8 @@ fn step(rng: &mut SmallRng, model: &mut Model, part: Part) -> Step {
     }
 }
 
-/// Takes away what no sound plan has: names that lead nowhere, circles, values that are read before they are there.
+/// Takes away what no sound plan has: names that lead nowhere, circles, handlers that nobody calls, values that are read
+/// before they are there.
 pub fn normalise(model: &mut Model) {
     model.phases.retain(|p| p.steps.iter().any(|s| s.part == Part::Step));
     for n in 0..model.phases.len() {
@@ -124,6 +125,8 @@ pub fn normalise(model: &mut Model) {
             step.notify.retain(|name| there(name, Part::Handler));
             step.on_failure.retain(|name| there(name, Part::OnFailure));
         }
+        let called: Vec<String> = phase.steps.iter().flat_map(|s| [&s.notify[..], &s.on_failure].concat()).collect();
+        phase.steps.retain(|s| s.part == Part::Step || called.contains(&s.id));
     }
     references(model);
 }

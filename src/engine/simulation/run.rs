@@ -22,10 +22,11 @@ use super::order::Key;
 use super::world::{SimWorld, Weather};
 use crate::engine::{Engine, EngineError, Faults, Options, Point, Report, Values};
 use crate::event::{Event, Kind, Mode, Outcome, UnitRef};
+use crate::finding::{Findings, Style};
 use crate::graph::Graph;
 use crate::inventory::{Host, Inventory};
 use crate::journal::{Earlier, Journal};
-use crate::plan::{Plan, Scope};
+use crate::plan::{Plan, Scope, check};
 use crate::template::Templates;
 
 /// All that a run is given.
@@ -162,12 +163,19 @@ async fn one(setup: Setup<'_>, world: &SimWorld) -> Result<Left, String> {
 static THE_INVENTORY: LazyLock<Inventory> =
     LazyLock::new(|| Inventory::parse(Path::new("inventory.toml"), INVENTORY).ok().unwrap());
 
-/// The plan that a model's text says.
+/// The plan that a model's text says, which must be one that the command line takes.
 pub fn plan(model: &Model) -> Arc<Plan> {
     let text = model.text();
-    match Plan::parse(Path::new("plan.toml"), &text) {
-        Ok(plan) => plan.into(),
-        Err(findings) => panic!("{:?}\n{text}", findings.iter().map(|f| &f.message).collect::<Vec<_>>()),
+    let sound = Plan::parse(Path::new("plan.toml"), &text).and_then(|plan| {
+        let findings = check(&plan, &THE_INVENTORY, &registry(), &Map::new());
+        // An action runs either on hosts or on the controller; the simulated ones do both, as steps do.
+        let mut errors = Findings::new();
+        errors.extend(findings.into_iter().filter(|f| f.code != "no-hosts"));
+        errors.or(plan)
+    });
+    match sound {
+        Ok((plan, _)) => plan.into(),
+        Err(findings) => panic!("{}", findings.text(Style { color: false, unicode: true, width: 120 })),
     }
 }
 
