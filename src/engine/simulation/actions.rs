@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::actions::{Action, OnInterrupt, Registry, Spec, Verdict};
 use crate::connect::vault::{self, Data};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Done, Effect, Fact, Probe, host};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, Place, Role};
@@ -37,6 +37,12 @@ fn write(unit: &str, path: &str, value: &str) -> Effect {
     Effect::Vault(vault::Effect::Write { path: path.to_owned(), body: Data(body) })
 }
 
+/// A command that does the same.
+fn command(unit: &str, path: &str, value: &str) -> Effect {
+    let argv = [unit, path, value].map(str::to_owned).to_vec();
+    Effect::Host(host::Effect::Run(host::Run { command: host::Command::Argv(argv), ..host::Run::shell("") }))
+}
+
 fn output(value: &str) -> Outputs {
     [("value".to_owned(), json!(value))].into_iter().collect()
 }
@@ -49,6 +55,7 @@ struct Set {
     unit: String,
     paths: Vec<String>,
     value: String,
+    commands: bool,
 }
 
 impl Action for Set {
@@ -63,7 +70,8 @@ impl Action for Set {
     }
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
         let mut lacking = self.paths.iter().zip(facts).filter(|(_, f)| seen(f) != Some(&self.value));
-        Ok(lacking.nth(done.len()).map(|(path, _)| write(&self.unit, path, &self.value)))
+        let effect = if self.commands { command } else { write };
+        Ok(lacking.nth(done.len()).map(|(path, _)| effect(&self.unit, path, &self.value)))
     }
     fn outputs(&self, _: &[Fact], _: &[Done]) -> Outputs {
         output(&self.value)
@@ -129,7 +137,7 @@ impl Action for Do {
         Verdict::Change(Diff::act(&self.value))
     }
     fn next(&self, _: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
-        Ok(done.is_empty().then(|| write(&self.unit, "", &self.value)))
+        Ok(done.is_empty().then(|| command(&self.unit, "", &self.value)))
     }
     fn cut_off(&self) -> Option<OnInterrupt> {
         Some(self.on_interrupt)

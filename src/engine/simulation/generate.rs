@@ -85,7 +85,8 @@ fn step(rng: &mut SmallRng, model: &mut Model, part: Part) -> Step {
         3 if part == Part::Step => Act::Dawn,
         _ => {
             let value = if part == Part::OnFailure { "undone".into() } else { value };
-            Act::Set { value, reads: None, parts: [1, 1, 2, 3].choose(rng).copied().unwrap_or(1) }
+            let parts = [1, 1, 2, 3].choose(rng).copied().unwrap_or(1);
+            Act::Set { value, reads: None, parts, commands: chance(rng, 40) }
         }
     };
     Step {
@@ -159,7 +160,7 @@ fn references(model: &mut Model) {
         if !sound {
             let step = model.phases.iter_mut().flat_map(|p| &mut p.steps).find(|s| s.id == id);
             if let Some(step) = step {
-                step.act = Act::Set { value: "v9".into(), reads: None, parts: 1 };
+                step.act = Act::Set { value: "v9".into(), reads: None, parts: 1, commands: false };
             }
         }
     }

@@ -30,6 +30,9 @@ use std::time::{Duration, Instant};
 
 use report::Stats;
 
+/// How many lines of a failed story are told at once; all of it: `ROLLOUT_SEED`.
+const LAST: usize = 60;
+
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|v| v.parse().unwrap())
 }
@@ -77,7 +80,8 @@ fn simulation() {
     let mut wrong = wrong.into_inner().unwrap();
     wrong.sort();
     if let Some((seed, why)) = wrong.first() {
-        println!("{}", chain::play(*seed, true).trace.join("\n"));
+        let trace = chain::play(*seed, true).trace;
+        println!("the last of seed {seed}:\n{}", trace[trace.len().saturating_sub(LAST)..].join("\n"));
         for (seed, why) in &wrong {
             println!("seed {seed}: {why}");
         }

@@ -59,11 +59,12 @@ pub struct Step {
 /// What a step does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Act {
-    /// Sets `parts` paths of its own to a value, one effect each.
-    Set { value: String, reads: Option<Reads>, parts: usize },
+    /// Sets `parts` paths of its own to a value, one effect each: requests, or commands, which may outlive their
+    /// connection.
+    Set { value: String, reads: Option<Reads>, parts: usize, commands: bool },
     /// Makes its own path what another step's is, whatever that is.
     Copy { of: String },
-    /// Does something that leaves no trace, with an argument.
+    /// A command that leaves no trace, with an argument.
     Do { value: String, rerun: bool },
     /// Looks whether another step's path is as the plan says.
     Check { of: String },
@@ -177,7 +178,7 @@ impl Model {
         }
         let id = &step.id;
         match &step.act {
-            Act::Set { value, reads, .. } => {
+            Act::Set { value, reads, commands, .. } => {
                 let mut paths = step.paths();
                 if step.part == Part::OnFailure {
                     paths.extend(self.undone_by(phase, step));
@@ -189,7 +190,9 @@ impl Model {
                     }
                     None => value.clone(),
                 };
-                add(format!("action = \"sim.set\"\nunit = \"{id}\"\npaths = {paths:?}\nvalue = \"{value}\""));
+                add(format!(
+                    "action = \"sim.set\"\nunit = \"{id}\"\npaths = {paths:?}\nvalue = \"{value}\"\ncommands = {commands}"
+                ));
             }
             Act::Copy { of } => add(format!("action = \"sim.copy\"\nunit = \"{id}\"\nfrom = \"{of}.0\"")),
             Act::Do { value, rerun } => {

@@ -16,6 +16,7 @@ use super::generate::chance;
 use super::life::Life;
 use super::order::Key;
 use super::report::Stats;
+use crate::connect::host::{self, Command, Run};
 use crate::connect::vault::{self, Data};
 use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World};
 
@@ -49,9 +50,12 @@ pub struct Sent {
     pub changed: bool,
     /// Whether it arrived long after it was sent.
     pub late: bool,
+    /// A command whose connection broke: who sent it cannot know whether it is still at work.
+    pub out_of_sight: bool,
 }
 
-/// An effect whose connection broke and that arrives later all the same.
+/// An effect whose connection broke and that arrives later all the same: a request that was on its way, or a command that
+/// is at work until then.
 struct Late {
     due: Instant,
     place: Place,
@@ -250,7 +254,7 @@ impl State {
         session.rng.random_range(0..10_000) < session.weather.deadly
     }
 
-    fn fate(&mut self, unit: &Key, act: bool) -> Fate {
+    fn fate(&mut self, unit: &Key, command: bool) -> Fate {
         if let Some(left) = self.refusals.get_mut(unit).filter(|n| **n > 0) {
             *left = left.saturating_sub(usize::from(*left != usize::MAX));
             return Fate::Refused;
@@ -262,8 +266,8 @@ impl State {
             0 => Lost::Before,
             1 => Lost::After,
             2 => Lost::Later,
-            // What leaves no trace arrives once at most.
-            _ if act => Lost::After,
+            // A command runs once; a request may arrive twice.
+            _ if command => Lost::After,
             _ => Lost::TakenAndLater,
         };
         if deadly {
@@ -286,6 +290,10 @@ impl State {
 
     /// Notes what the rules say of an effect that is sent out.
     fn judge(&mut self, unit: &Key, target: &Target) {
+        self.pass();
+        if self.late.iter().any(|late| late.sent.unit == *unit && late.sent.out_of_sight) {
+            self.broken.push(format!("an effect of {unit:?} was sent out while a command of it was still at work"));
+        }
         let session = self.session();
         let (running, root) = (session.disk.shows_running(unit), session.roots.contains(&unit.0));
         if !running {
@@ -297,7 +305,8 @@ impl State {
     }
 
     /// Has an effect, lost in some way, take place as far as it does.
-    fn lose(&mut self, lost: Lost, place: Place, sent: Sent) {
+    fn lose(&mut self, lost: Lost, command: bool, place: Place, sent: Sent) {
+        let sent = Sent { out_of_sight: command, ..sent };
         if matches!(lost, Lost::After | Lost::TakenAndLater) {
             let changed = self.take(&place, &sent.value);
             self.sent.push(Sent { took: true, changed, ..sent.clone() });
@@ -305,9 +314,10 @@ impl State {
             self.sent.push(sent.clone());
         }
         if matches!(lost, Lost::Later | Lost::TakenAndLater) {
-            let delay = Duration::from_millis(self.session().rng.random_range(1..10_000));
+            let most = if command { 100_000 } else { 10_000 };
+            let delay = Duration::from_millis(self.session().rng.random_range(1..most));
             self.late.push(Late { due: Instant::now() + delay, place, sent });
-            self.stats.count("late");
+            self.stats.count(if command { "out of sight" } else { "late" });
         }
     }
 }
@@ -361,9 +371,10 @@ impl World for SimWorld {
     }
 
     async fn perform(&self, target: &Target, effect: &Effect, _: &Call) -> Result<Done, ConnectError> {
-        let Effect::Vault(vault::Effect::Write { path, body }) = effect else { panic!("unknown effect") };
+        let [unit, path, value] = words(effect);
+        let command = matches!(effect, Effect::Host(_));
         let host = target.host.as_ref().map(|h| h.name.clone());
-        let unit: Key = (body.text("unit").unwrap_or_default().to_owned(), host.clone());
+        let unit: Key = (unit, host.clone());
         let place = (host.clone(), path.clone());
         if self.state().session().life.is_over() {
             return forever().await;
@@ -374,25 +385,37 @@ impl World for SimWorld {
             if state.is_away(host.as_ref()) {
                 return Err(ConnectError::unreachable("nobody answers"));
             }
-            let fate = state.fate(&unit, path.is_empty());
+            let fate = state.fate(&unit, command);
             let (run, seen) = (state.session().run, state.session().disk.count());
             state.note(|| format!("effect of {}@{host:?} on {path:?}: {fate:?}", unit.0));
-            let value = body.text("value").unwrap_or_default().to_owned();
-            let sent = Sent { unit: unit.clone(), at: (run, seen), value, took: false, changed: false, late: false };
+            let (unit, at) = (unit.clone(), (run, seen));
+            let sent = Sent { unit, at, value, took: false, changed: false, late: false, out_of_sight: false };
             (fate, [state.pause(), state.pause()], sent)
         };
         let [before, after] = pauses;
         tokio::time::sleep(before.unwrap_or_default()).await;
-        let Some(result) = self.carry_out(fate, place, sent) else { return forever().await };
+        let Some(result) = self.carry_out(fate, command, place, sent) else { return forever().await };
         // The answer takes its time too, and the caller may be gone by then.
         tokio::time::sleep(after.unwrap_or_default()).await;
         result
     }
 }
 
+/// The unit, path and value of an effect.
+fn words(effect: &Effect) -> [String; 3] {
+    match effect {
+        Effect::Vault(vault::Effect::Write { path, body }) => {
+            let text = |key| body.text(key).unwrap_or_default().to_owned();
+            [text("unit"), path.clone(), text("value")]
+        }
+        Effect::Host(host::Effect::Run(Run { command: Command::Argv(argv), .. })) => argv.clone().try_into().unwrap(),
+        _ => panic!("this world knows no such effect"),
+    }
+}
+
 impl SimWorld {
     /// What becomes of an effect; `None`: no answer ever comes.
-    fn carry_out(&self, fate: Fate, place: Place, sent: Sent) -> Option<Result<Done, ConnectError>> {
+    fn carry_out(&self, fate: Fate, command: bool, place: Place, sent: Sent) -> Option<Result<Done, ConnectError>> {
         let mut state = self.state();
         if state.session().life.is_over() {
             return None;
@@ -402,7 +425,10 @@ impl SimWorld {
             Fate::Works => {
                 let changed = state.take(&place, &sent.value);
                 state.sent.push(Sent { took: true, changed, ..sent });
-                Some(Ok(Done::Vault(vault::Done::Written(Data::default()))))
+                Some(Ok(match command {
+                    true => Done::Host(host::Done::new(0, "", "")),
+                    false => Done::Vault(vault::Done::Written(Data::default())),
+                }))
             }
             Fate::Refused => {
                 state.stats.count("refused");
@@ -410,17 +436,17 @@ impl SimWorld {
             }
             Fate::Lost(lost) => {
                 state.stats.count("lost");
-                state.lose(lost, place, sent);
+                state.lose(lost, command, place, sent);
                 Some(Err(ConnectError::lost("the connection broke")))
             }
             Fate::Hangs(lost) => {
                 state.stats.count("hung");
-                state.lose(lost, place, sent);
+                state.lose(lost, command, place, sent);
                 None
             }
             Fate::Dies(lost) => {
                 let whereabouts = format!("in an effect of {:?} ({lost:?})", sent.unit);
-                state.lose(lost, place, sent);
+                state.lose(lost, command, place, sent);
                 state.session().life.end(whereabouts);
                 None
             }

@@ -1,9 +1,11 @@
-//! What leaves no trace takes place at most once for each time that it was started, and not where it is said to have failed.
+//! What leaves no trace takes place at most once for each time that it was started, and not where it is said to have failed;
+//! and no command is sent again, or said to have failed, while it may be at work out of sight.
 
 use std::collections::BTreeMap;
 
 use super::{Ran, key};
-use crate::event::{Kind, Outcome};
+use crate::engine::simulation::order::Key;
+use crate::event::{Event, Kind, Outcome};
 use crate::plan::Part;
 
 pub fn judge(ran: &Ran) -> Result<(), String> {
@@ -23,7 +25,8 @@ pub fn judge(ran: &Ran) -> Result<(), String> {
             return Err(format!("{unit:?} was started {started} times and took place {times} times"));
         }
     }
-    failed_is_failed(ran)
+    failed_is_failed(ran)?;
+    out_of_sight(ran)
 }
 
 /// "Failed" is a claim to know; who does not know what came of it must not make it.
@@ -34,6 +37,26 @@ fn failed_is_failed(ran: &Ran) -> Result<(), String> {
         let once = ran.step(&unit).is_some_and(|s| s.act.unguarded() && s.part == Part::Step);
         if once && !ran.mishaps.contains(&unit) && took() {
             return Err(format!("{unit:?} is said to have failed ({}), and took place", problem.message));
+        }
+    }
+    Ok(())
+}
+
+/// A command whose connection broke is the last that is sent of its unit, until that is started anew.
+fn out_of_sight(ran: &Ran) -> Result<(), String> {
+    let started = |unit: &Key, from: usize, to: usize| {
+        let is = |event: &Event| matches!(&event.kind, Kind::UnitStarted { unit: of, .. } if key(of) == *unit);
+        ran.events.get(from..to.min(ran.events.len())).is_some_and(|events| events.iter().any(is))
+    };
+    for (n, sent) in ran.sent.iter().enumerate().filter(|(_, s)| s.out_of_sight && !s.late) {
+        let (unit, at) = (&sent.unit, sent.at.1);
+        let again = ran.sent[n + 1..].iter().find(|s| s.unit == *unit && !s.late);
+        if again.is_some_and(|again| !started(unit, at, again.at.1)) {
+            return Err(format!("{unit:?} went on, and a command of it may have been at work"));
+        }
+        let failed = matches!(ran.outcomes().get(unit), Some(Outcome::Failed(_))) && !ran.mishaps.contains(unit);
+        if failed && !started(unit, at, ran.events.len()) {
+            return Err(format!("{unit:?} is said to have failed, and a command of it may be at work"));
         }
     }
     Ok(())
