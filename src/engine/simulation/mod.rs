@@ -85,6 +85,8 @@ fn simulation() {
         for (seed, why) in &wrong {
             println!("seed {seed}: {why}");
         }
-        panic!("seed {seed}: {why}\nplay it again: ROLLOUT_SEED={seed} cargo test simulation -- --nocapture");
+        panic!(
+            "seed {seed}: {why}\nplay it again: ROLLOUT_SEED={seed} cargo test --lib simulation::simulation -- --nocapture"
+        );
     }
 }

@@ -234,7 +234,7 @@ impl History {
         if masked && ran.model.steps().any(|(_, s)| read(s)) {
             return Err(format!("{unit:?} is kept, but its outputs are not on record"));
         }
-        for below in below(ran, unit) {
+        for below in below(ran, unit).into_iter().chain(undoers(ran, unit)) {
             if self.touched_after(&below, done) {
                 return Err(format!("{unit:?} is kept, but {below:?} was touched after it"));
             }
@@ -273,12 +273,17 @@ impl History {
             _ => false,
         };
         let Some(done) = self.items.iter().rposition(good) else { return false };
-        let Some((phase, step)) = ran.model.steps().find(|(_, s)| s.id == unit.0) else { return false };
-        let undoes = phase.steps.iter().filter(|s| step.on_failure.contains(&s.id));
-        undoes
-            .flat_map(|undo| answered(undo, unit.1.as_deref()))
+        undoers(ran, unit)
+            .into_iter()
             .any(|by| matches!(self.last(&by), Last::CutOff | Last::Failed) && self.touched_after(&by, done))
     }
+}
+
+/// What undoes a unit, when its phase fails.
+fn undoers(ran: &Ran, unit: &Key) -> Vec<Key> {
+    let Some((phase, step)) = ran.model.steps().find(|(_, s)| s.id == unit.0) else { return Vec::new() };
+    let undoes = phase.steps.iter().filter(|s| step.on_failure.contains(&s.id));
+    undoes.flat_map(|undo| answered(undo, unit.1.as_deref())).collect()
 }
 
 /// What a unit stands on.

@@ -8,9 +8,13 @@ use crate::engine::simulation::order::{Key, answered};
 use crate::event::{Kind, Outcome};
 use crate::plan::Part;
 
-/// Judges the start of what undoes.
+/// Judges the start of what undoes, and its claims.
 pub fn judge(ran: &Ran, index: usize, history: &History) -> Result<(), String> {
-    let Kind::UnitStarted { unit, .. } = &ran.events[index].kind else { return Ok(()) };
+    let unit = match &ran.events[index].kind {
+        Kind::UnitStarted { unit, .. } => unit,
+        Kind::Undone { unit, by } => return truly(ran, index, &key(unit), &key(by)),
+        _ => return Ok(()),
+    };
     let undo = key(unit);
     let Some((phase, step)) = ran.model.steps().find(|(_, s)| s.id == undo.0 && s.part == Part::OnFailure) else {
         return Ok(());
@@ -30,6 +34,15 @@ pub fn judge(ran: &Ran, index: usize, history: &History) -> Result<(), String> {
         return Err(format!("{undo:?} undoes what was never done: {mine:?}"));
     }
     backwards(ran, index, phase, &undo)
+}
+
+/// What undoes ends well where it says that it has undone something; it says so before it ends.
+fn truly(ran: &Ran, index: usize, unit: &Key, by: &Key) -> Result<(), String> {
+    let mut ends = ran.events[index..].iter().filter_map(|e| end(&e.kind));
+    match ends.find(|(of, _)| of == by) {
+        Some((_, outcome)) if !well(outcome) => Err(format!("{by:?} is said to have undone {unit:?}, and ended badly")),
+        _ => Ok(()),
+    }
 }
 
 /// Before a step's work is undone, that of the steps after it is.
