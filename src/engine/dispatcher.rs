@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::ahead::Ahead;
 use super::emitter::Emitter;
 use super::executor::{Ended, Job, Note};
 use super::faults::{Faults, Point};
@@ -20,7 +21,7 @@ use super::turn::Turn;
 use super::undo::FailedPhases;
 use super::values::Values;
 use super::{Options, Report};
-use crate::actions::{Registry, Thing};
+use crate::actions::{Boxed, Registry, Thing};
 use crate::connect::World;
 use crate::diff::Diff;
 use crate::event::{Kind, Mode, Outcome, Outputs, Problem, Standing, UnitRef, seconds};
@@ -74,6 +75,9 @@ pub(super) struct State {
     pub(super) undone: HashSet<(UnitRef, UnitRef)>,
     pub(super) failed_phases: FailedPhases,
     pub(super) report: Report,
+    pub(super) ahead: Ahead,
+    /// Units that were rendered before their turn, to ask for them ahead of time.
+    pub(super) prepared: HashMap<NodeIndex, (Boxed, String)>,
     running: BTreeMap<NodeIndex, Running>,
     /// Nodes of handlers that run just now at another node of theirs.
     held: Vec<NodeIndex>,
@@ -115,6 +119,8 @@ impl State {
             touched: BTreeSet::new(),
             undone: HashSet::new(),
             failed_phases: FailedPhases::default(),
+            ahead: Ahead::default(),
+            prepared: HashMap::new(),
             report: Report { ok: true, ..Report::default() },
             ending: Vec::new(),
         }
@@ -222,7 +228,8 @@ impl State {
                     match self.turn(node, &unit, &reference) {
                         Turn::Passes => self.pass_over(node, &reference),
                         Turn::Ends(finished) => self.finish(node, &unit, reference, finished)?,
-                        Turn::Runs { job, definition, why } => {
+                        Turn::Runs { mut job, definition, why } => {
+                            job.questions = self.questions_behind(node, &unit, &reference);
                             self.faults.reach(Point::BeforeIntent, &reference);
                             self.owed.start(&reference);
                             let (of, started) = (reference.clone(), definition.clone());

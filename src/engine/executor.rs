@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::ahead::{Ahead, Question};
 use super::faults::{Faults, Point};
 use crate::actions::{Boxed, Thing, Verdict};
 use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, host, kube};
@@ -31,6 +32,18 @@ pub struct Job {
     pub faults: Arc<dyn Faults>,
     /// What a saved plan says of it.
     pub agreed: Option<SavedUnit>,
+    /// What is known of its host ahead of time.
+    pub ahead: Ahead,
+    /// What the units behind it will ask of the host: asked along with its own questions.
+    pub questions: Vec<Question>,
+    /// Whether they have been.
+    pub asked: AtomicBool,
+}
+
+impl Job {
+    fn host(&self) -> Option<&str> {
+        self.target.host.as_ref().map(|host| host.name.as_str())
+    }
 }
 
 /// What a running job tells meanwhile.
@@ -170,7 +183,7 @@ impl Attempt<'_> {
         let mut waiting = false;
         loop {
             if !probes.is_empty() {
-                match self.within(self.job.world.probe(&self.job.target, probes, &self.call)).await {
+                match self.look(probes).await {
                     Ok(facts) => self.facts = facts,
                     // What a step waits for may well take the other side down for a moment: a restart, a new leader.
                     Err(error @ (ConnectError::Unreachable { .. } | ConnectError::Lost { .. }))
@@ -197,6 +210,47 @@ impl Attempt<'_> {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(2));
         }
+    }
+
+    /// The facts: those that came ahead of time, or what the world says now; then, once, what those behind it will ask is
+    /// asked along.
+    async fn look(&self, probes: &[Probe]) -> Result<Vec<Fact>, ConnectError> {
+        let job = self.job;
+        if let Some(host) = job.host() {
+            if let Some(facts) = job.ahead.take(host, &job.unit, probes) {
+                return Ok(facts);
+            }
+            if !job.questions.is_empty() && !job.asked.swap(true, Ordering::SeqCst) {
+                match self.look_for_all(host, probes).await {
+                    // What is wrong with another's question is its own matter.
+                    Err(error) if !matches!(error, ConnectError::Unreachable { .. }) => {}
+                    answer => return answer,
+                }
+            }
+        }
+        self.within(job.world.probe(&job.target, probes, &self.call)).await
+    }
+
+    async fn look_for_all(&self, host: &str, probes: &[Probe]) -> Result<Vec<Fact>, ConnectError> {
+        let job = self.job;
+        let theirs = job.questions.iter().flat_map(|(_, probes)| probes);
+        let all: Vec<Probe> = probes.iter().chain(theirs).cloned().collect();
+        let call = Call { deadline: self.call.deadline.min(Instant::now() + FOR_ALL), ..self.call.clone() };
+        let look = job.ahead.look(host);
+        let answer = tokio::time::timeout_at(call.deadline + GRACE, job.world.probe(&job.target, &all, &call)).await;
+        let in_time = Instant::now() < call.deadline;
+        let mut facts = match answer {
+            Ok(Err(error)) if !in_time => return Err(ConnectError::failed(error.to_string())),
+            Ok(answer) => answer?.into_iter(),
+            Err(_) => return Err(ConnectError::failed("no answer in time")),
+        };
+        let own = facts.by_ref().take(probes.len()).collect();
+        let answers = job.questions.iter().map(|(unit, probes)| {
+            let mine: Vec<Fact> = facts.by_ref().take(probes.len()).collect();
+            ((unit.clone(), probes.clone()), mine)
+        });
+        look.brought(answers.collect());
+        Ok(own)
     }
 
     async fn change(&mut self, probes: &[Probe]) -> Ending {
@@ -227,6 +281,7 @@ impl Attempt<'_> {
     }
 
     async fn perform(&self, effect: &Effect) -> Result<Done, ConnectError> {
+        let _change = self.job.host().map(|host| self.job.ahead.change(host, effect));
         let mut call = self.job.world.perform(&self.job.target, effect, &self.call);
         if let Poll::Ready(done) = futures::poll!(&mut call) {
             self.job.faults.reach(Point::MidEffect, &self.job.unit);
@@ -282,6 +337,9 @@ impl Attempt<'_> {
             .hint("if it only needs longer, give the step a longer `timeout`")
     }
 }
+
+/// How long an answer to many units' questions is waited for, before the unit asks its own alone.
+const FOR_ALL: Duration = Duration::from_secs(10);
 
 /// How long the other side is looked for after a connection broke in the middle of a change.
 const RECOVERY: Duration = Duration::from_secs(60);

@@ -40,7 +40,8 @@ impl State {
         if let Some(turn) = first {
             return turn;
         }
-        match self.rendered(unit, &step) {
+        let prepared = self.prepared.remove(&node).map_or_else(|| self.rendered(unit, &step), Ok);
+        match prepared {
             Ok((action, definition)) => self.decided(node, unit, reference, &step, action, definition),
             Err(outcome) => ends(outcome),
         }
@@ -85,7 +86,7 @@ impl State {
     }
 
     /// The unit's action and the hash of its definition; else how it ends.
-    fn rendered(&self, unit: &Unit, step: &Step) -> Result<(Boxed, String), Outcome> {
+    pub(super) fn rendered(&self, unit: &Unit, step: &Step) -> Result<(Boxed, String), Outcome> {
         let host = unit.host.as_deref();
         let reads = self.values.reads(step);
         if let Some(needs) = reads.iter().find(|s| self.unknown_outputs.contains(*s)) {
@@ -161,6 +162,9 @@ impl State {
             acted: Arc::new(AtomicBool::new(false)),
             faults: Arc::clone(&self.faults),
             agreed,
+            ahead: self.ahead.clone(),
+            questions: Vec::new(),
+            asked: AtomicBool::new(false),
         };
         Turn::Runs { job: Box::new(job), definition, why }
     }

@@ -91,9 +91,14 @@ impl Graph {
         self.dag.neighbors_directed(index, Direction::Outgoing)
     }
 
+    /// Nodes that this one needs.
+    pub fn predecessors(&self, index: NodeIndex) -> impl Iterator<Item = NodeIndex> {
+        self.dag.neighbors_directed(index, Direction::Incoming)
+    }
+
     /// How many nodes this one needs.
     pub fn needs(&self, index: NodeIndex) -> usize {
-        self.dag.neighbors_directed(index, Direction::Incoming).count()
+        self.predecessors(index).count()
     }
 
     /// How many units run in their turn; handlers and what undoes come on top.

@@ -27,6 +27,7 @@ mod replay;
 mod shell;
 mod ssh;
 mod text;
+mod touches;
 mod types;
 
 #[cfg(test)]

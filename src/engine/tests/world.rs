@@ -1,6 +1,6 @@
 //! A world that is a map from path to text, with faults, and actions that live in it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -39,6 +39,7 @@ struct State {
     appears: HashMap<String, (String, usize)>,
     silent_looks: Vec<usize>,
     looks: usize,
+    unreadable: HashSet<String>,
     hooks: HashMap<String, Hook>,
     journal: Option<PathBuf>,
     seen: Vec<String>,
@@ -86,6 +87,14 @@ impl FakeWorld {
     /// Looks, counted from 1, that get no answer.
     pub fn silent_at(&self, looks: &[usize]) {
         self.state().silent_looks = looks.to_vec();
+    }
+    /// How often it was asked.
+    pub fn looks(&self) -> usize {
+        self.state().looks
+    }
+    /// To ask for it is an error.
+    pub fn unreadable(&self, path: &str) {
+        self.state().unreadable.insert(path.into());
     }
     pub fn on_write(&self, path: &str, hook: impl FnOnce() + Send + 'static) {
         self.state().hooks.insert(path.into(), Box::new(hook));
@@ -153,6 +162,10 @@ impl World for FakeWorld {
             state.looks += 1;
             if state.silent_looks.contains(&state.looks) {
                 return Err(ConnectError::unreachable("nobody there"));
+            }
+            let read = |probe: &Probe| matches!(probe, Probe::Vault(vault::Probe::Read { path }) if state.unreadable.contains(path));
+            if probes.iter().any(read) {
+                return Err(ConnectError::failed("permission denied"));
             }
         }
         let answer = |probe: &Probe| match probe {

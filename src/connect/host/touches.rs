@@ -1,0 +1,93 @@
+//! Which answers an effect may change. Errs on the side of "may".
+
+use super::types::{Effect, Probe};
+
+impl Effect {
+    /// Whether the answer to `probe` may be another one after this.
+    pub fn touches(&self, probe: &Probe) -> bool {
+        match (self, probe) {
+            // Nobody knows what a command does, or what one looks at.
+            (Self::Run(_), _) | (_, Probe::Run(_)) => true,
+            (_, Probe::File { path, .. }) if lives(path) => true,
+            (Self::SetSysctl { .. }, Probe::Sysctl { .. }) | (Self::LoadModule { .. }, _) => true,
+            (Self::SetSysctl { .. }, _) => false,
+            (
+                Self::WriteFile(super::WriteFile { path, .. })
+                | Self::Directory { path, .. }
+                | Self::Attributes { path, .. }
+                | Self::Link { path, .. }
+                | Self::Remove { path },
+                Probe::File { path: seen, .. },
+            ) => near(path, seen),
+            // A live value changes only by itself or by writing below /proc, which a renamed file cannot.
+            (Self::WriteFile(_) | Self::Directory { .. } | Self::Link { .. }, Probe::Sysctl { .. }) => false,
+            // What is installed is found by files: /lib/modules, /etc/os-release.
+            (_, Probe::Sysctl { .. } | Probe::Module { .. } | Probe::System) => true,
+        }
+    }
+}
+
+/// Whether what happens at one path may show at another one. A folder can be reached by links under other names, so it
+/// is names that are compared, not whole paths: the last one of each must not occur in the other.
+fn near(changed: &str, seen: &str) -> bool {
+    let names = |path: &str| -> Vec<String> {
+        path.split('/').filter(|name| !name.is_empty() && *name != ".").map(str::to_owned).collect()
+    };
+    let (changed, seen) = (names(changed), names(seen));
+    let odd = |names: &[String]| names.is_empty() || names.iter().any(|name| name == "..");
+    odd(&changed)
+        || odd(&seen)
+        || changed.last().is_some_and(|n| seen.contains(n))
+        || seen.last().is_some_and(|n| changed.contains(n))
+}
+
+/// Paths of which the kernel and its services make something of their own.
+fn lives(path: &str) -> bool {
+    ["/proc", "/sys", "/dev", "/run"].iter().any(|place| path.starts_with(place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::types::{Attributes, Read, Run, WriteFile};
+    use super::*;
+
+    fn write(path: &str) -> Effect {
+        let content = "".into();
+        let attributes = Attributes::default();
+        Effect::WriteFile(WriteFile { path: path.into(), content, attributes, backup: false, validate: None })
+    }
+
+    fn at(path: &str) -> Probe {
+        Probe::File { path: path.into(), read: Read::Content }
+    }
+
+    #[test]
+    fn a_file_shows_at_its_path_below_and_above_it_and_under_other_names_of_its_folder() {
+        let effect = write("/srv/app/config.toml");
+        for near in ["/srv/app/config.toml", "/srv/app", "/srv/app/config.toml/x", "/link/config.toml", "/", "/a/../b"]
+        {
+            assert!(effect.touches(&at(near)), "{near}");
+        }
+        for far in ["/srv/app/other.toml", "/etc/hosts"] {
+            assert!(!effect.touches(&at(far)), "{far}");
+        }
+        assert!(effect.touches(&at("/proc/cmdline")));
+    }
+
+    #[test]
+    fn commands_touch_all_and_see_all() {
+        let run = || Run::shell("true");
+        assert!(Effect::Run(run()).touches(&Probe::System));
+        assert!(Effect::Run(run()).touches(&at("/etc/hosts")));
+        assert!(write("/a").touches(&Probe::Run(run())));
+    }
+
+    #[test]
+    fn parameters_and_modules() {
+        let key = || Probe::Sysctl { key: "net.ipv4.ip_forward".into() };
+        let set = Effect::SetSysctl { settings: Vec::new() };
+        assert!(set.touches(&key()) && !set.touches(&at("/etc/hosts")) && !write("/etc/hosts").touches(&key()));
+        let load = Effect::LoadModule { name: "br_netfilter".into() };
+        assert!(load.touches(&key()) && load.touches(&Probe::Module { name: "br_netfilter".into() }));
+    }
+}
