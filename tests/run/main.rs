@@ -3,6 +3,7 @@
 mod history;
 mod project;
 mod prove;
+mod row;
 mod saved;
 
 use std::fs;

@@ -1,0 +1,113 @@
+//! Steps in a row on one host, whose questions are asked together, come to what they come to one by one.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::project::{Project, outcomes};
+
+/// Few names, so that steps meet: folders, files in them, links to either, under one another's names.
+fn path() -> impl Strategy<Value = String> {
+    proptest::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 1..=3).prop_map(|names| names.join("/"))
+}
+
+fn step() -> impl Strategy<Value = String> {
+    let content = prop::sample::select(vec!["x", "y"]);
+    let mode = prop::sample::select(vec!["0600", "0755"]);
+    prop_oneof![
+        4 => (path(), content.clone()).prop_map(|(p, c)| format!("action = 'node.file'\npath = 'DIR/t/{p}'\ncontent = '{c}'")),
+        2 => (path(), content).prop_map(|(p, c)| format!("action = 'node.file'\npath = 'DIR/t/{p}'\ncontent = '{c}'\nmode = '0640'")),
+        1 => (path(), mode.clone()).prop_map(|(p, m)| format!("action = 'node.file'\npath = 'DIR/t/{p}'\nmode = '{m}'")),
+        2 => (path(), path()).prop_map(|(p, t)| format!("action = 'node.file'\npath = 'DIR/t/{p}'\nstate = 'link'\ntarget = 'DIR/t/{t}'")),
+        1 => path().prop_map(|p| format!("action = 'node.file'\npath = 'DIR/t/{p}'\nstate = 'absent'")),
+        3 => (path(), mode).prop_map(|(p, m)| format!("action = 'node.directory'\npath = 'DIR/t/{p}'\nmode = '{m}'")),
+        1 => path().prop_map(|p| format!("action = 'node.directory'\npath = 'DIR/t/{p}'\nstate = 'absent'")),
+        2 => (path(), path()).prop_map(|(p, q)| {
+            format!("action = 'node.command'\ncommand = 'cp DIR/t/{p} DIR/t/{q}'\nonly_if = 'test -f DIR/t/{p}'")
+        }),
+        1 => (path(), path()).prop_map(|(p, q)| {
+            format!("action = 'node.command'\ncommand = 'mv DIR/t/{p} DIR/t/{q}'\nremoves = 'DIR/t/{p}'")
+        }),
+    ]
+}
+
+/// Runs a list of steps twice; how each ended, and what is there then. `hosts` are names of this machine, which the steps
+/// take in turn: with one they are in a row, with two none of them waits for its own host alone.
+fn come_to(steps: &[String], hosts: &[&str], shell: &Path) -> (Vec<BTreeMap<String, &'static str>>, Vec<String>) {
+    let mut plan = String::new();
+    for (number, step) in steps.iter().enumerate() {
+        let host = hosts[number % hosts.len()];
+        let _ = writeln!(plan, "[[phase.p.step]]\nid = 's{number}'\nhosts = '{host}'\n{step}");
+    }
+    let project = Project::new(&plan);
+    fs::create_dir(project.path("t")).unwrap();
+    let inventory = "[hosts.one]\nconnection = \"local\"\n[hosts.two]\nconnection = \"local\"\n";
+    fs::write(project.path("inventory.toml"), inventory).unwrap();
+    let mut ends = Vec::new();
+    for _ in 0..2 {
+        let inventory = project.path("inventory.toml");
+        let args = ["run", "--fresh", "--output", "json", "-i", inventory.to_str().unwrap()];
+        let mut folders = vec![shell.to_owned()];
+        folders.extend(env::split_paths(&env::var_os("PATH").unwrap()));
+        let search = env::join_paths(folders).unwrap();
+        let output = project.command(&args).env("PATH", search).output().unwrap();
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+        ends.push(outcomes(&String::from_utf8_lossy(&output.stdout)));
+    }
+    let mut tree = Vec::new();
+    list(&project.path("t"), Path::new(""), &mut tree);
+    (ends, tree)
+}
+
+/// All that is below a folder: path, mode, content.
+fn list(root: &Path, below: &Path, tree: &mut Vec<String>) {
+    let mut names: Vec<PathBuf> =
+        fs::read_dir(root.join(below)).unwrap().map(|entry| below.join(entry.unwrap().file_name())).collect();
+    names.sort();
+    for name in names {
+        let path = root.join(&name);
+        let seen = fs::symlink_metadata(&path).unwrap();
+        let content = match (seen.is_dir(), seen.is_symlink()) {
+            (true, _) => "/".to_owned(),
+            (_, true) => fs::read_link(&path).unwrap().strip_prefix(root).unwrap().display().to_string(),
+            _ => fs::read_to_string(&path).unwrap(),
+        };
+        tree.push(format!("{} {:o} {content}", name.display(), seen.permissions().mode()));
+        if seen.is_dir() {
+            list(root, &name, tree);
+        }
+    }
+}
+
+/// A folder in which `sh` is the shell of that name.
+fn shell(program: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let found = env::split_paths(&env::var_os("PATH").unwrap()).map(|dir| dir.join(program)).find(|p| p.exists());
+    let found = found.unwrap_or_else(|| panic!("{program} must be installed for this test"));
+    symlink(found, folder.path().join("sh")).unwrap();
+    folder
+}
+
+#[test]
+fn steps_in_a_row_come_to_what_they_come_to_one_by_one() {
+    let cases = if env::var_os("ROLLOUT_LONG").is_some() { 150 } else { 15 };
+    for program in ["dash", "busybox"] {
+        let shell = shell(program);
+        let config = Config { cases, failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
+        let lists = proptest::collection::vec(step(), 2..=9);
+        let compared = TestRunner::new(config).run(&lists, |steps| {
+            let row = come_to(&steps, &["one"], shell.path());
+            let one_by_one = come_to(&steps, &["one", "two"], shell.path());
+            prop_assert_eq!(row, one_by_one);
+            Ok(())
+        });
+        if let Err(error) = compared {
+            panic!("{program}: {error}");
+        }
+    }
+}
