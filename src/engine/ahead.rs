@@ -57,6 +57,21 @@ impl Ahead {
         (asked == probes).then_some(facts)
     }
 
+    /// The same if `judge` makes something of it; else it stays.
+    pub fn take_if<T>(
+        &self,
+        host: &str,
+        unit: &UnitRef,
+        probes: &[Probe],
+        judge: impl FnOnce(&[Fact]) -> Option<T>,
+    ) -> Option<(Vec<Fact>, T)> {
+        self.with(host, |host| {
+            let (asked, facts) = host.answers.get(unit)?;
+            let judged = (asked == probes).then(|| judge(facts)).flatten()?;
+            host.answers.remove(unit).map(|(_, facts)| (facts, judged))
+        })
+    }
+
     /// A look begins.
     pub fn look(&self, host: &str) -> Look {
         let number = self.with(host, |host| {

@@ -229,14 +229,20 @@ impl State {
                         Turn::Passes => self.pass_over(node, &reference),
                         Turn::Ends(finished) => self.finish(node, &unit, reference, finished)?,
                         Turn::Runs { mut job, definition, why } => {
-                            job.questions = self.questions_behind(node, &unit, &reference);
+                            let same = job.same_already();
+                            if same.is_none() {
+                                job.questions = self.questions_behind(node, &unit, &reference);
+                            }
                             self.faults.reach(Point::BeforeIntent, &reference);
                             self.owed.start(&reference);
                             let (of, started) = (reference.clone(), definition.clone());
                             self.emitter.emit(Kind::UnitStarted { unit: of, definition: started, attempt: 1, why })?;
                             let (acted, started) = (Arc::clone(&job.acted), Instant::now());
                             self.running.insert(node, Running { unit, reference, definition, started, acted });
-                            batch.push((node, job));
+                            match same {
+                                Some(ended) => self.end(node, ended)?,
+                                None => batch.push((node, job)),
+                            }
                         }
                     }
                 }

@@ -91,6 +91,28 @@ impl Job {
                 ended.result = again.result;
             }
         }
+        self.unless_it_fails_on_purpose(ended)
+    }
+
+    /// How it ends when what is known of its host ahead of time says that all is as asked: then nothing is sent.
+    pub fn same_already(&self) -> Option<Ended> {
+        let judge = |facts: &[Fact]| match self.action.verdict(facts) {
+            Verdict::Same { seen } => Some(seen),
+            _ => None,
+        };
+        let (facts, seen) = self.ahead.take_if(self.host()?, &self.unit, &self.action.probes(), judge)?;
+        let (outputs, printed) = (self.action.outputs(&facts, &[]), self.action.printed(&[]));
+        let result = Ending::Same { seen };
+        Some(self.unless_it_fails_on_purpose(Ended {
+            result,
+            diff: Diff::default(),
+            outputs,
+            printed,
+            provides: Vec::new(),
+        }))
+    }
+
+    fn unless_it_fails_on_purpose(&self, mut ended: Ended) -> Ended {
         let well = matches!(ended.result, Ending::Same { .. } | Ending::Changed);
         if well && self.mode == Mode::Run && self.faults.fails(&self.unit) {
             ended.result = Ending::Failed(Problem::new("failed on purpose, after it was done"));
