@@ -95,6 +95,9 @@ pub enum Kind {
         definition: String,
         /// From 1.
         attempt: u32,
+        /// The unit before it, when it is sent together with that one; it is done only if that one ends well.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        with: Option<UnitRef>,
         /// In a run that goes on from another one: why it is not kept; absent when it never ran.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,

@@ -121,4 +121,18 @@ pub trait World: Send + Sync {
 
     /// Carries out one effect. [`ConnectError::Lost`] means that it is not known whether it took place.
     async fn perform(&self, target: &Target, effect: &Effect, call: &Call) -> Result<Done, ConnectError>;
+
+    /// Carries out effects one after the other, each only when all before it have worked, in as few round trips as
+    /// possible. Gives what was done, and what ended it early: after [`ConnectError::Lost`] it is not known how many more
+    /// took place.
+    async fn perform_all(&self, target: &Target, effects: &[Effect], call: &Call) -> (Vec<Done>, Option<ConnectError>) {
+        let mut all = Vec::new();
+        for effect in effects {
+            match self.perform(target, effect, call).await {
+                Ok(done) => all.push(done),
+                Err(error) => return (all, Some(error)),
+            }
+        }
+        (all, None)
+    }
 }

@@ -74,4 +74,21 @@ impl World for Real {
             Effect::Vault(e) => Done::Vault(self.vault.perform(e, call).await?),
         })
     }
+
+    async fn perform_all(&self, target: &Target, effects: &[Effect], call: &Call) -> (Vec<Done>, Option<ConnectError>) {
+        let of_host: Option<Vec<host::Effect>> =
+            effects.iter().map(|e| if let Effect::Host(e) = e { Some(e.clone()) } else { None }).collect();
+        if let Some(effects) = of_host {
+            let (done, error) = self.hosts.perform_all(target, &effects, call).await;
+            return (done.into_iter().map(Done::Host).collect(), error);
+        }
+        let mut all = Vec::new();
+        for effect in effects {
+            match self.perform(target, effect, call).await {
+                Ok(done) => all.push(done),
+                Err(error) => return (all, Some(error)),
+            }
+        }
+        (all, None)
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use petgraph::graph::NodeIndex;
 
 use super::dispatcher::State;
-use crate::connect::{Effect, Fact, Probe};
+use crate::connect::{Effect, Fact, Probe, vault};
 use crate::event::{Standing, UnitRef};
 use crate::graph::{Node, Unit};
 use crate::inventory::Connection;
@@ -55,6 +55,17 @@ impl Ahead {
     pub fn take(&self, host: &str, unit: &UnitRef, probes: &[Probe]) -> Option<Vec<Fact>> {
         let (asked, facts) = self.with(host, |host| host.answers.remove(unit))?;
         (asked == probes).then_some(facts)
+    }
+
+    /// What `judge` makes of the answer; it stays.
+    pub fn judge<T>(
+        &self,
+        host: &str,
+        unit: &UnitRef,
+        probes: &[Probe],
+        judge: impl FnOnce(&[Fact]) -> Option<T>,
+    ) -> Option<T> {
+        self.with(host, |host| host.answers.get(unit).filter(|(asked, _)| asked == probes).and_then(|(_, f)| judge(f)))
     }
 
     /// The same if `judge` makes something of it; else it stays.
@@ -199,9 +210,13 @@ impl State {
 }
 
 /// What is not about the host is not known ahead.
-fn touches(effect: &Effect, probe: &Probe) -> bool {
+pub fn touches(effect: &Effect, probe: &Probe) -> bool {
     match (effect, probe) {
         (Effect::Host(effect), Probe::Host(probe)) => effect.touches(probe),
+        // Only simulated hosts hold such values.
+        (Effect::Vault(vault::Effect::Write { path, .. }), Probe::Vault(vault::Probe::Read { path: seen })) => {
+            path == seen
+        }
         _ => true,
     }
 }

@@ -12,11 +12,12 @@ use tokio::time::Instant;
 
 use super::ahead::Ahead;
 use super::emitter::Emitter;
-use super::executor::{Ended, Job, Note};
+use super::executor::{Ended, Job, Note, Planned};
 use super::faults::{Faults, Point};
 use super::marks::Mark;
 use super::outcome;
 use super::owed::Owed;
+use super::row::{self, Member};
 use super::turn::Turn;
 use super::undo::FailedPhases;
 use super::values::Values;
@@ -86,7 +87,25 @@ pub(super) struct State {
 }
 
 /// Units whose start is on its way to the disk.
-type Batch = Vec<(NodeIndex, Box<Job>)>;
+type Batch = Vec<Sent>;
+
+/// Units that run; each task tells how its units ended, in their order.
+type Tasks = JoinSet<Vec<(NodeIndex, Ended)>>;
+
+/// What is to be sent out.
+enum Sent {
+    Alone(NodeIndex, Box<Job>),
+    Row(Vec<(NodeIndex, Box<Job>, Planned)>),
+}
+
+/// A unit that starts.
+struct Begun {
+    unit: Unit,
+    reference: UnitRef,
+    definition: String,
+    why: Option<String>,
+    with: Option<UnitRef>,
+}
 
 impl State {
     pub(super) fn new(engine: super::Engine, notes: mpsc::UnboundedSender<Told>) -> Self {
@@ -136,11 +155,11 @@ impl State {
         interrupts: &mut watch::Receiver<u8>,
         mut told: mpsc::UnboundedReceiver<Told>,
     ) -> Result<(), JournalError> {
-        let mut tasks: JoinSet<(NodeIndex, Ended)> = JoinSet::new();
+        let mut tasks = Tasks::new();
         let mut stop = *interrupts.borrow_and_update();
         let mut broken = None;
         loop {
-            let batch = if stop == 0 && broken.is_none() { self.dispatch() } else { Ok(Batch::new()) };
+            let batch = if stop == 0 && broken.is_none() { self.dispatch(tasks.len()) } else { Ok(Batch::new()) };
             let batch = batch.and_then(|batch| self.commit().map(|()| batch));
             match batch {
                 Ok(batch) => self.spawn(batch, &mut tasks),
@@ -175,11 +194,7 @@ impl State {
     }
 
     /// Takes in what has ended meanwhile, so that one commit serves for all.
-    fn take_in(
-        &mut self,
-        tasks: &mut JoinSet<(NodeIndex, Ended)>,
-        told: &mut mpsc::UnboundedReceiver<Told>,
-    ) -> Result<(), JournalError> {
+    fn take_in(&mut self, tasks: &mut Tasks, told: &mut mpsc::UnboundedReceiver<Told>) -> Result<(), JournalError> {
         while let Some(joined) = tasks.try_join_next() {
             self.joined(joined, told)?;
         }
@@ -188,15 +203,15 @@ impl State {
 
     fn joined(
         &mut self,
-        joined: Result<(NodeIndex, Ended), JoinError>,
+        joined: Result<Vec<(NodeIndex, Ended)>, JoinError>,
         told: &mut mpsc::UnboundedReceiver<Told>,
     ) -> Result<(), JournalError> {
         // A task that panicked is a defect of ours: let it be seen as what it is.
-        let (node, ended) = joined.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
+        let units = joined.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
         while let Ok(told) = told.try_recv() {
             self.note(told)?;
         }
-        self.end(node, ended)
+        units.into_iter().try_for_each(|(node, ended)| self.end(node, ended))
     }
 
     fn commit(&mut self) -> Result<(), JournalError> {
@@ -207,11 +222,15 @@ impl State {
         Ok(())
     }
 
-    /// Prepares all that may start.
-    fn dispatch(&mut self) -> Result<Batch, JournalError> {
+    /// Prepares all that may start beside the tasks that are at work; a row is one, since its units take turns.
+    fn dispatch(&mut self, at_work: usize) -> Result<Batch, JournalError> {
         let mut batch = Batch::new();
-        while self.running.len() < self.options.parallel {
+        while at_work + batch.len() < self.options.parallel {
             let Some(node) = self.ready.pop_front() else { break };
+            // It ran in a row, ahead of its turn.
+            if !self.waiting.contains_key(&node) {
+                continue;
+            }
             match self.graph.node(node).clone() {
                 Node::Begin(phase) => self.begin(node, phase),
                 Node::End(phase) => {
@@ -228,20 +247,10 @@ impl State {
                     match self.turn(node, &unit, &reference) {
                         Turn::Passes => self.pass_over(node, &reference),
                         Turn::Ends(finished) => self.finish(node, &unit, reference, finished)?,
-                        Turn::Runs { mut job, definition, why } => {
-                            let same = job.same_already();
-                            if same.is_none() {
-                                job.questions = self.questions_behind(node, &unit, &reference);
-                            }
-                            self.faults.reach(Point::BeforeIntent, &reference);
-                            self.owed.start(&reference);
-                            let (of, started) = (reference.clone(), definition.clone());
-                            self.emitter.emit(Kind::UnitStarted { unit: of, definition: started, attempt: 1, why })?;
-                            let (acted, started) = (Arc::clone(&job.acted), Instant::now());
-                            self.running.insert(node, Running { unit, reference, definition, started, acted });
-                            match same {
-                                Some(ended) => self.end(node, ended)?,
-                                None => batch.push((node, job)),
+                        Turn::Runs { job, definition, why } => {
+                            let begun = Begun { unit, reference, definition, why, with: None };
+                            if let Some(sent) = self.start(node, begun, job)? {
+                                batch.push(sent);
                             }
                         }
                     }
@@ -251,10 +260,52 @@ impl State {
         Ok(batch)
     }
 
-    fn spawn(&self, batch: Batch, tasks: &mut JoinSet<(NodeIndex, Ended)>) {
-        for (node, job) in batch {
-            self.faults.reach(Point::AfterIntent, &job.unit);
-            tasks.spawn(async move { (node, job.run().await) });
+    /// Starts a unit, alone or with those of its row; gives what is to be sent out once that is on disk.
+    fn start(&mut self, node: NodeIndex, begun: Begun, mut job: Box<Job>) -> Result<Option<Sent>, JournalError> {
+        if let Some(ended) = job.same_already() {
+            self.begun(node, begun, &job)?;
+            self.end(node, ended)?;
+            return Ok(None);
+        }
+        let Some((planned, members)) = self.row(node, &begun.unit, &job) else {
+            job.questions = self.questions_behind(node, &begun.unit, &begun.reference);
+            self.begun(node, begun, &job)?;
+            return Ok(Some(Sent::Alone(node, job)));
+        };
+        let mut before = begun.reference.clone();
+        self.begun(node, begun, &job)?;
+        let mut row = vec![(node, job, planned)];
+        for Member { node, unit, reference, definition, why, job, planned } in members {
+            let with = Some(std::mem::replace(&mut before, reference.clone()));
+            self.begun(node, Begun { unit, reference, definition, why, with }, &job)?;
+            row.push((node, job, planned));
+        }
+        Ok(Some(Sent::Row(row)))
+    }
+
+    fn begun(&mut self, node: NodeIndex, begun: Begun, job: &Job) -> Result<(), JournalError> {
+        let Begun { unit, reference, definition, why, with } = begun;
+        self.faults.reach(Point::BeforeIntent, &reference);
+        self.owed.start(&reference);
+        let (of, hash) = (reference.clone(), definition.clone());
+        self.emitter.emit(Kind::UnitStarted { unit: of, definition: hash, attempt: 1, with, why })?;
+        let (acted, started) = (Arc::clone(&job.acted), Instant::now());
+        self.running.insert(node, Running { unit, reference, definition, started, acted });
+        Ok(())
+    }
+
+    fn spawn(&self, batch: Batch, tasks: &mut Tasks) {
+        for sent in batch {
+            match sent {
+                Sent::Alone(node, job) => {
+                    self.faults.reach(Point::AfterIntent, &job.unit);
+                    tasks.spawn(async move { vec![(node, job.run().await)] });
+                }
+                Sent::Row(row) => {
+                    row.iter().for_each(|(_, job, _)| self.faults.reach(Point::AfterIntent, &job.unit));
+                    tasks.spawn(row::run(row));
+                }
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::ahead::{Ahead, Question};
 use super::faults::{Faults, Point};
 use crate::actions::{Boxed, Thing, Verdict};
-use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, host, kube};
+use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, host, kube, vault};
 use crate::diff::Diff;
 use crate::event::{Mode, Outcome, Outputs, Problem, UnitRef};
 use crate::journal::SavedUnit;
@@ -41,7 +41,8 @@ pub struct Job {
 }
 
 impl Job {
-    fn host(&self) -> Option<&str> {
+    /// Its host's name.
+    pub fn host(&self) -> Option<&str> {
         self.target.host.as_ref().map(|host| host.name.as_str())
     }
 }
@@ -79,6 +80,20 @@ pub enum Ending {
     Missing(Thing),
     Failed(Problem),
     Unknown(Problem),
+    /// It was to be sent behind one that did not end well.
+    NotSent {
+        needs: String,
+    },
+}
+
+/// What a job will do, as far as that is known ahead of time.
+pub struct Planned {
+    /// What its verdict rests on.
+    pub facts: Vec<Fact>,
+    /// What would change.
+    pub diff: Diff,
+    /// All that it takes.
+    pub effects: Vec<Effect>,
 }
 
 impl Job {
@@ -136,19 +151,116 @@ impl Job {
     }
 
     async fn attempt(&self) -> Ended {
-        let notes = Arc::clone(&self.notes);
-        let call = Call {
-            deadline: Instant::now() + self.timeout,
-            progress: Arc::new(move |text| notes(Note::Progress(text))),
-        };
-        let mut run = Attempt { job: self, call, diff: Diff::default(), facts: Vec::new(), done: Vec::new() };
+        let mut run =
+            Attempt { job: self, call: self.call(), diff: Diff::default(), facts: Vec::new(), done: Vec::new() };
         let result = run.go().await;
+        self.ended(result, run)
+    }
+
+    /// A call that has all of its time.
+    pub fn call(&self) -> Call {
+        let notes = Arc::clone(&self.notes);
+        let progress = Arc::new(move |text| notes(Note::Progress(text)));
+        Call { deadline: Instant::now() + self.timeout, progress }
+    }
+
+    fn ended(&self, result: Ending, run: Attempt<'_>) -> Ended {
         let ended_well = matches!(result, Ending::Same { .. } | Ending::Changed);
         let known = ended_well && !(self.mode == Mode::Preview && matches!(result, Ending::Changed));
         let outputs = if known { self.action.outputs(&run.facts, &run.done) } else { Outputs::new() };
         let previewed = self.mode == Mode::Preview && matches!(result, Ending::Changed | Ending::Missing(_));
         let provides = if previewed { self.action.provides(&run.facts) } else { Vec::new() };
         Ended { printed: self.action.printed(&run.done), diff: run.diff, outputs, provides, result }
+    }
+}
+
+/// Most effects of a unit that is sent together with others.
+const EFFECTS: usize = 8;
+
+/// A job whose changes are sent together with those of others, see [`super::row`].
+impl Job {
+    /// What it will do, if that is known, soon done, and its probes tell afterwards whether it was.
+    pub fn planned(&self) -> Option<Planned> {
+        if self.retry.times > 0 || self.action.cut_off().is_some() || self.faults.meddles(&self.unit) {
+            return None;
+        }
+        let judge = |facts: &[Fact]| match self.action.verdict(facts) {
+            Verdict::Change(diff) => Some((facts.to_vec(), diff)),
+            _ => None,
+        };
+        let (facts, diff) = self.ahead.judge(self.host()?, &self.unit, &self.action.probes(), judge)?;
+        let (mut effects, mut done) = (Vec::new(), Vec::new());
+        while effects.len() < EFFECTS {
+            let Some(effect) = self.action.next(&facts, &done).ok()? else {
+                return (!effects.is_empty()).then_some(Planned { facts, diff, effects });
+            };
+            done.push(answer_of(&effect)?);
+            effects.push(effect);
+        }
+        None
+    }
+
+    /// Its answer is used.
+    pub fn take_answer(&self) {
+        self.host().and_then(|host| self.ahead.take(host, &self.unit, &self.action.probes()));
+    }
+
+    fn attempt_of(&self, planned: Planned, done: Vec<Done>) -> Attempt<'_> {
+        Attempt { job: self, call: self.call(), diff: planned.diff, facts: planned.facts, done }
+    }
+
+    /// All of it was done.
+    pub fn sent(&self, planned: Planned, done: Vec<Done>) -> Ended {
+        let run = self.attempt_of(planned, done);
+        let result = match self.action.next(&run.facts, &run.done) {
+            Ok(None) => Ending::Changed,
+            Ok(Some(_)) => Ending::Failed(run.after_partial(Problem::new("it wants more changes than it foresaw"))),
+            Err(problem) => Ending::Failed(run.after_partial(problem)),
+        };
+        self.ended(result, run)
+    }
+
+    /// One of its effects was refused.
+    pub fn refused(&self, planned: Planned, done: Vec<Done>, error: &ConnectError) -> Ended {
+        let run = self.attempt_of(planned, done);
+        let result = Ending::Failed(run.after_partial(error.clone().problem()));
+        self.ended(result, run)
+    }
+
+    /// The connection broke, and it may have been done: looks, and does what is left.
+    pub async fn lost(&self, planned: Planned, error: &ConnectError) -> Ended {
+        let mut run = self.attempt_of(planned, Vec::new());
+        let probes = self.action.probes();
+        let result = match run.recover(&probes, &error.to_string()).await {
+            Some(Verdict::Same { .. }) => Ending::Changed,
+            Some(Verdict::Change(_)) => {
+                run.call = self.call();
+                run.change(&probes).await
+            }
+            _ => Ending::Unknown(error.clone().problem()),
+        };
+        self.ended(result, run)
+    }
+
+    /// Whether it was done is not known, nor whether what it stands on was.
+    pub fn in_doubt(&self, planned: Planned) -> Ended {
+        let problem = Problem::new("the connection broke while this and what it stands on was under way");
+        self.ended(Ending::Unknown(problem), self.attempt_of(planned, Vec::new()))
+    }
+
+    /// It was not done, since one before it did not end well.
+    pub fn not_sent(&self, needs: &UnitRef) -> Ended {
+        let run = Attempt { job: self, call: self.call(), diff: Diff::default(), facts: Vec::new(), done: Vec::new() };
+        self.ended(Ending::NotSent { needs: needs.to_string() }, run)
+    }
+}
+
+/// What an effect answers when it has worked; `None` when that is not known before.
+fn answer_of(effect: &Effect) -> Option<Done> {
+    match effect {
+        Effect::Host(effect) if effect.is_plain() => Some(Done::Host(host::Done::new(0, "", ""))),
+        Effect::Vault(vault::Effect::Write { .. }) => Some(Done::Vault(vault::Done::Written(vault::Data::default()))),
+        _ => None,
     }
 }
 
@@ -380,7 +492,7 @@ fn outlives(effect: &Effect) -> bool {
 }
 
 /// Implementations keep the deadline themselves and say what they saw; this is the net below them.
-const GRACE: Duration = Duration::from_secs(2);
+pub const GRACE: Duration = Duration::from_secs(2);
 
 /// A duration for people: `90s`, `5m`.
 pub fn human(duration: Duration) -> String {

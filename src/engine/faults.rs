@@ -39,6 +39,11 @@ pub trait Faults: Send + Sync {
     /// A unit has come to a point; may end the process or block the thread.
     fn reach(&self, _point: Point, _unit: &UnitRef) {}
 
+    /// Whether one of the two below may be true of a unit; it is sent alone then.
+    fn meddles(&self, _unit: &UnitRef) -> bool {
+        false
+    }
+
     /// Whether a unit that ended well is to be told as failed. Asked once for each of its ends.
     fn fails(&self, _unit: &UnitRef) -> bool {
         false

@@ -12,6 +12,7 @@ mod marks;
 mod outcome;
 mod owed;
 mod past;
+mod row;
 mod turn;
 mod undo;
 mod values;

@@ -16,6 +16,7 @@ pub fn of<'a>(
         Ending::Same { seen } => Outcome::Same { seen },
         Ending::Changed => Outcome::Changed,
         Ending::Unknown(problem) => Outcome::Unknown(problem),
+        Ending::NotSent { needs } => Outcome::Cancelled { needs },
         Ending::Missing(thing) => match (brings(&thing), pending) {
             (Some(step), _) => Outcome::Pending { needs: format!("{thing}, which step {step} brings") },
             (None, Some(step)) => Outcome::Pending { needs: format!("{thing}; after step {step}") },

@@ -180,6 +180,14 @@ impl Fold {
         let now = Some(self.clock);
         let started = self.running.remove(&key(unit));
         let before = started.unwrap_or_else(|| self.memory.get(unit).cloned());
+        if let Outcome::Cancelled { .. } = outcome {
+            // It was to be sent together with one that failed, and was not.
+            match before {
+                Some(before) => drop(self.memory.units.insert(key(unit), before)),
+                None => self.memory.forget(unit),
+            }
+            return;
+        }
         let (done, touched) = (before.as_ref().and_then(|r| r.done), before.as_ref().and_then(|r| r.touched));
         let stood = before.map(|r| r.standing);
         let (standing, done, touched) = match outcome {

@@ -34,7 +34,7 @@ pub fn run_started() -> Kind {
 }
 
 pub fn started(step: &str) -> Kind {
-    Kind::UnitStarted { unit: unit(step), definition: "d".into(), attempt: 1, why: None }
+    Kind::UnitStarted { unit: unit(step), definition: "d".into(), attempt: 1, with: None, why: None }
 }
 
 pub fn finished(step: &str, outcome: Outcome) -> Kind {

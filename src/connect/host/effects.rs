@@ -30,6 +30,27 @@ pub fn request(effect: &Effect) -> Request {
     }
 }
 
+/// Effects as one request, each part of it skipped once one has failed.
+pub fn row(effects: &[Effect]) -> Request {
+    let parts = effects.iter().enumerate().map(|(number, effect)| {
+        let first = if number == 0 { "_ro_f=0; " } else { "" };
+        let script = request(effect).parts.concat();
+        format!("{first}if [ \"$_ro_f\" = 0 ]; then {{ {script}; }} || _ro_fail; else _ro_give 1; fi")
+    });
+    Request { parts: parts.collect(), ..Request::default() }
+}
+
+impl Effect {
+    /// Whether it is done in an instant, and its probes tell whether it was.
+    pub fn is_plain(&self) -> bool {
+        match self {
+            Self::Run(_) => false,
+            Self::WriteFile(file) => file.validate.is_none() && !is_large(&file.content),
+            _ => true,
+        }
+    }
+}
+
 /// The effect's result, or why it did not work.
 pub fn judge(effect: &Effect, done: Done) -> Result<Done, ConnectError> {
     let what = match effect {

@@ -10,6 +10,17 @@ _ro_mark() {
 	printf '\001%s %s\n' "$_ro_n" "$_ro_s" >&2
 }
 
+# STATUS
+_ro_give() {
+	return "$1"
+}
+
+# Notes that a part of a row has failed, with its status: those behind it are not done.
+_ro_fail() {
+	_ro_f=$?
+	return "$_ro_f"
+}
+
 # While a script of someone else runs, nothing is sent to this shell, and its requests' channel (9) says only one thing:
 # that the other side is gone. Then the script must not go on by itself.
 _ro_watch() {

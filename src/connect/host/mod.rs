@@ -95,6 +95,32 @@ impl Backend {
         effects::judge(effect, done)
     }
 
+    /// Carries out effects in one round trip, each only when all before it have worked; those that are not
+    /// [plain](Effect::is_plain) are not for this.
+    pub async fn perform_all(
+        &self,
+        target: &Target,
+        effects: &[Effect],
+        call: &Call,
+    ) -> (Vec<Done>, Option<ConnectError>) {
+        let mut all = Vec::new();
+        if let Err(error) = effects.iter().try_for_each(exposed::check_effect) {
+            return (all, Some(error));
+        }
+        let answers = self.remote(target).call(target.r#become, effects::row(effects), Purpose::Change, call).await;
+        let answers = match answers {
+            Ok(answers) => answers,
+            Err(error) => return (all, Some(error)),
+        };
+        for (effect, done) in effects.iter().zip(answers) {
+            match effects::judge(effect, done) {
+                Ok(done) => all.push(done),
+                Err(error) => return (all, Some(error)),
+            }
+        }
+        (all, None)
+    }
+
     /// Ends all connections.
     pub async fn close(&self) {
         let hosts = std::mem::take(&mut *self.hosts.lock().unwrap_or_else(PoisonError::into_inner));

@@ -26,18 +26,14 @@ async fn a_host_where_nothing_is_to_be_done_is_asked_once() {
 #[tokio::test]
 async fn what_an_effect_may_have_changed_is_asked_again() {
     let world = FakeWorld::default();
-    let make = || plan(vec![phase("p", &[], row("pi"))]);
-    for id in ["a", "b", "c", "d"] {
-        world.put(id, "1");
-    }
-    world.put("b", "0");
-    // What is written at `b` shows at `d` too.
-    let also = world.clone();
-    world.on_write("b", move || also.put("d", "0"));
-    let ran = run(make(), &world).await;
+    let at_x = |id: &str| on("pi", step(id, "test.set", json!({ "path": "x", "value": "1" })));
+    let steps = vec![on("pi", set("a", "1")), at_x("b"), on("pi", set("c", "1")), at_x("d")];
+    world.put("a", "1");
+    world.put("c", "1");
+    let ran = run(plan(vec![phase("p", &[], steps)]), &world).await;
     let words = ["p/a@pi", "p/b@pi", "p/c@pi", "p/d@pi"].map(|unit| ran.word(unit));
-    assert_eq!(words, ["same", "changed", "same", "changed"]);
-    assert_eq!(world.looks(), 2);
+    assert_eq!(words, ["same", "changed", "same", "same"]);
+    assert_eq!((world.looks(), world.writes()), (2, 1));
 }
 
 #[tokio::test]
@@ -73,4 +69,58 @@ async fn a_question_that_cannot_be_answered_fails_only_the_one_who_asks_it() {
     let second = run(make(), &world).await;
     let words = ["p/a@pi", "p/b@pi", "p/c@pi", "p/d@pi"].map(|unit| second.word(unit));
     assert_eq!(words, ["same", "same", "failed", "cancelled"]);
+}
+
+/// A row whose answers are known: the first step is as it should be, the others are not.
+fn changing() -> Vec<Step> {
+    [set("a", "1"), set("b", "1"), set("c", "1"), set("d", "1")].map(|step| on("pi", step)).into()
+}
+
+#[tokio::test]
+async fn changes_that_do_not_bear_upon_each_other_are_sent_together() {
+    let world = FakeWorld::default();
+    world.put("a", "1");
+    let ran = run(plan(vec![phase("p", &[], changing())]), &world).await;
+    let words = ["p/a@pi", "p/b@pi", "p/c@pi", "p/d@pi"].map(|unit| ran.word(unit));
+    assert_eq!(words, ["same", "changed", "changed", "changed"]);
+    assert_eq!((world.looks(), world.rows(), world.writes()), (1, 1, 3));
+}
+
+#[tokio::test]
+async fn what_stands_behind_a_refused_change_is_not_sent() {
+    let world = FakeWorld::default();
+    world.put("a", "1");
+    world.refuse("c");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.jsonl");
+    let journal = Some(Journal::create(&path).unwrap());
+    let make = || plan(vec![phase("p", &[], changing())]);
+    let ran = run_with(make(), &world, Setup { journal, ..Setup::default() }).await;
+    let words = ["p/b@pi", "p/c@pi", "p/d@pi"].map(|unit| ran.word(unit));
+    assert_eq!(words, ["changed", "failed", "cancelled"]);
+    assert_eq!(ran.outcomes["p/d@pi"], Outcome::Cancelled { needs: "p/c@pi".into() });
+    assert_eq!(world.get("d"), None);
+    // Nothing is on record of the one that was never sent.
+    world.allow("c");
+    let memory = Memory::of(&read(&path).unwrap());
+    let second = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
+    let whys = second.events.iter().filter_map(|e| match &e.kind {
+        Kind::UnitStarted { unit, why, .. } => Some((unit.step.as_str(), why.as_deref())),
+        _ => None,
+    });
+    let whys: Vec<_> = whys.collect();
+    assert_eq!(whys, [("c", Some("it had failed")), ("d", None)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_whose_connection_broke_is_looked_at_and_done_to_its_end() {
+    for takes_effect in [true, false] {
+        let world = FakeWorld::default();
+        world.put("a", "1");
+        world.lose("c", takes_effect);
+        let ran = run(plan(vec![phase("p", &[], changing())]), &world).await;
+        let words = ["p/b@pi", "p/c@pi", "p/d@pi"].map(|unit| ran.word(unit));
+        assert_eq!(words, ["changed"; 3], "{takes_effect}");
+        assert_eq!(world.writes(), 3, "none of them twice");
+    }
 }

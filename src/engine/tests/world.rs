@@ -39,6 +39,7 @@ struct State {
     appears: HashMap<String, (String, usize)>,
     silent_looks: Vec<usize>,
     looks: usize,
+    rows: usize,
     unreadable: HashSet<String>,
     hooks: HashMap<String, Hook>,
     journal: Option<PathBuf>,
@@ -91,6 +92,10 @@ impl FakeWorld {
     /// How often it was asked.
     pub fn looks(&self) -> usize {
         self.state().looks
+    }
+    /// How often several effects were sent together.
+    pub fn rows(&self) -> usize {
+        self.state().rows
     }
     /// To ask for it is an error.
     pub fn unreadable(&self, path: &str) {
@@ -173,6 +178,18 @@ impl World for FakeWorld {
             other => panic!("this world knows no {other:?}"),
         };
         Ok(probes.iter().map(answer).collect())
+    }
+
+    async fn perform_all(&self, target: &Target, effects: &[Effect], call: &Call) -> (Vec<Done>, Option<ConnectError>) {
+        self.state().rows += 1;
+        let mut all = Vec::new();
+        for effect in effects {
+            match self.perform(target, effect, call).await {
+                Ok(done) => all.push(done),
+                Err(error) => return (all, Some(error)),
+            }
+        }
+        (all, None)
     }
 
     async fn perform(&self, _: &Target, effect: &Effect, _: &Call) -> Result<Done, ConnectError> {

@@ -10,6 +10,8 @@ use crate::plan::Part;
 struct Walk<'a> {
     ran: &'a Ran,
     running: BTreeSet<Key>,
+    /// Of these, the ones that were sent behind another one.
+    along: BTreeSet<Key>,
     ended: BTreeMap<Key, &'a Outcome>,
     /// Handlers that were asked for and have not run well since, with those who asked.
     open: BTreeMap<Key, BTreeSet<Key>>,
@@ -21,6 +23,7 @@ pub fn judge(ran: &Ran) -> Result<(), String> {
     let mut walk = Walk {
         ran,
         running: BTreeSet::new(),
+        along: BTreeSet::new(),
         ended: BTreeMap::new(),
         open: BTreeMap::new(),
         answering: BTreeMap::new(),
@@ -35,13 +38,16 @@ impl<'a> Walk<'a> {
             Kind::Notified { handler, by } => {
                 self.open.entry(key(handler)).or_default().insert(key(by));
             }
-            Kind::UnitStarted { unit, .. } => {
+            Kind::UnitStarted { unit, with, .. } => {
                 let unit = key(unit);
-                self.starts(&unit)?;
+                match with {
+                    Some(before) => self.goes_along(&unit, &key(before))?,
+                    None => self.starts(&unit)?,
+                }
                 if !self.running.insert(unit.clone()) {
                     return Err(format!("{unit:?} runs twice at a time"));
                 }
-                if self.running.len() > self.ran.asked.parallel {
+                if self.running.difference(&self.along).count() > self.ran.asked.parallel {
                     return Err(format!("{} units run at a time: {:?}", self.running.len(), self.running));
                 }
                 if let Some(by) = self.open.remove(&unit) {
@@ -53,6 +59,9 @@ impl<'a> Walk<'a> {
                 self.running.remove(&unit);
                 if matches!(outcome, Outcome::Kept { .. }) {
                     self.needs(&unit)?;
+                }
+                if self.along.remove(&unit) && matches!(outcome, Outcome::Changed) {
+                    self.starts(&unit)?;
                 }
                 if let Some(by) = self.answering.remove(&unit)
                     && !well(outcome)
@@ -73,6 +82,16 @@ impl<'a> Walk<'a> {
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// A unit may be sent behind another one that is under way on its host, and counts only when all that it needs has
+    /// ended well.
+    fn goes_along(&mut self, unit: &Key, before: &Key) -> Result<(), String> {
+        if !self.running.contains(before) || before.1 != unit.1 {
+            return Err(format!("{unit:?} is sent with {before:?}, which is not under way there"));
+        }
+        self.along.insert(unit.clone());
         Ok(())
     }
 
