@@ -20,8 +20,16 @@ pub struct Demands(Vec<Demand>);
 impl Demands {
     /// Takes in what a run changed, and what it saw to.
     pub fn take(&mut self, ran: &Ran) {
-        // What a plan does not have any more is not owed.
-        self.0.retain(|d| ran.model.step(&d.handler.0).is_some());
+        // What a plan does not have any more is not owed; a handler that moved to other hosts is owed there.
+        let follow = |demand: Demand| {
+            let Some(handler) = ran.model.step(&demand.handler.0) else { return Vec::new() };
+            if handler.places().iter().any(|h| h.map(str::to_owned) == demand.handler.1) {
+                return vec![demand];
+            }
+            let moved = answered(handler, demand.by.1.as_deref()).into_iter();
+            moved.map(|handler| Demand { handler, by: demand.by.clone(), since: demand.since }).collect()
+        };
+        self.0 = std::mem::take(&mut self.0).into_iter().flat_map(follow).collect();
         for sent in ran.sent.iter().filter(|s| s.changed) {
             let Some((phase, step)) = ran.model.steps().find(|(_, s)| s.id == sent.unit.0) else { continue };
             for handler in phase.steps.iter().filter(|s| step.notify.contains(&s.id)) {
