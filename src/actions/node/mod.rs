@@ -1,26 +1,33 @@
-//! Hosts: commands, files, directories, kernel parameters and modules, facts. One file per action; what they share is in
-//! `params`, `content` and `effects`.
+//! Hosts: commands, files and what is in them, directories, kernel parameters and modules, facts. One file per action;
+//! what they share is in `params`, `content`, `text` and `effects`.
 
+mod block;
 mod command;
 mod content;
 mod directory;
 mod effects;
 mod facts;
 mod file;
+mod hosts_entry;
 mod kernel_module;
+mod line;
 mod params;
 mod sysctl;
 mod template;
 #[cfg(test)]
 mod testing;
+mod text;
 #[cfg(test)]
 mod twice;
 
+pub use block::Block;
 pub use command::Command;
 pub use directory::Directory;
 pub use facts::Facts;
 pub use file::File;
+pub use hosts_entry::HostsEntry;
 pub use kernel_module::KernelModule;
+pub use line::Line;
 pub use sysctl::Sysctl;
 pub use template::Template;
 
@@ -28,11 +35,14 @@ use super::Registry;
 
 /// Adds the actions of this folder.
 pub fn register(registry: &mut Registry) {
+    registry.add::<Block>();
     registry.add::<Command>();
     registry.add::<Directory>();
     registry.add::<Facts>();
     registry.add::<File>();
+    registry.add::<HostsEntry>();
     registry.add::<KernelModule>();
+    registry.add::<Line>();
     registry.add::<Sysctl>();
     registry.add::<Template>();
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use super::testing::build;
-use super::{Command, Directory, Facts, File, Template};
+use super::{Block, Command, Directory, Facts, File, HostsEntry, Line, Template};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::{Call, Real, Target, World};
 use crate::inventory::Inventory;
@@ -60,8 +60,23 @@ async fn a_second_time_changes_nothing() {
     let there = format!("test -e {}", at("a/x"));
     changes_once::<Command>(&format!("command = 'touch {}'\nunless = '{there}'", at("a/x"))).await;
     changes_once::<Command>(&format!("command = 'rm {}'\nonly_if = '{there}'", at("a/x"))).await;
+    edits(&at("a/text")).await;
     changes_once::<Directory>(&format!("path = '{}'\nstate = 'absent'", at("a"))).await;
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+async fn edits(path: &str) {
+    let text = || fs::read_to_string(path).unwrap();
+    changes_once::<Line>(&format!("path = '{path}'\nline = 'a = 1'\ncreate = true\nmode = '0640'")).await;
+    changes_once::<Line>(&format!("path = '{path}'\nline = 'a = 2'\nmatch = '^a ='\nvalidate = 'grep -q 2 %s'")).await;
+    let block = format!("path = '{path}'\nmarker = '# {{mark}} b'\ninsert = 'start'");
+    changes_once::<Block>(&format!("{block}\nblock = \"x\\ny\"")).await;
+    assert_eq!(text(), "# BEGIN b\nx\ny\n# END b\na = 2\n");
+    changes_once::<Block>(&format!("{block}\nstate = 'absent'")).await;
+    changes_once::<Line>(&format!("path = '{path}'\nstate = 'absent'\nmatch = '^a'")).await;
+    changes_once::<HostsEntry>(&format!("path = '{path}'\naddress = '10.0.0.1'\nnames = ['x', 'y']")).await;
+    assert_eq!(text(), "10.0.0.1\tx y\n");
+    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o640);
 }
 
 #[tokio::test]
