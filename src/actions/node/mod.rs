@@ -1,17 +1,20 @@
 //! Hosts: commands, files and what is in them, directories, kernel parameters and modules, facts. One file per action;
-//! what they share is in `params`, `content`, `text` and `effects`.
+//! what they share is in `params`, `content`, `text`, `guards`, `ended` and `effects`.
 
 mod block;
 mod command;
 mod content;
 mod directory;
 mod effects;
+mod ended;
 mod facts;
 mod file;
+mod guards;
 mod hosts_entry;
 mod kernel_module;
 mod line;
 mod params;
+mod script;
 mod sysctl;
 mod template;
 #[cfg(test)]
@@ -28,6 +31,7 @@ pub use file::File;
 pub use hosts_entry::HostsEntry;
 pub use kernel_module::KernelModule;
 pub use line::Line;
+pub use script::Script;
 pub use sysctl::Sysctl;
 pub use template::Template;
 
@@ -43,6 +47,7 @@ pub fn register(registry: &mut Registry) {
     registry.add::<HostsEntry>();
     registry.add::<KernelModule>();
     registry.add::<Line>();
+    registry.add::<Script>();
     registry.add::<Sysctl>();
     registry.add::<Template>();
 }
