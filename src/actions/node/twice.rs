@@ -4,33 +4,42 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use super::testing::build;
-use super::{Block, Command, Directory, Facts, File, HostsEntry, Line, Template};
+use super::testing::{build, perform};
+use super::{Archive, Block, Command, Directory, Facts, File, HostsEntry, Line, Template};
 use crate::actions::{Action, Spec, Verdict};
+use crate::connect::host::Run;
 use crate::connect::{Call, Real, Target, World};
+use crate::event::Problem;
 use crate::inventory::Inventory;
 
 /// Probes, judges and acts as the engine does; the verdict.
 async fn apply(action: &dyn Action) -> Verdict {
+    tried(action).await.unwrap()
+}
+
+async fn tried(action: &dyn Action) -> Result<Verdict, Problem> {
     let (world, target) = (Real::new(&Inventory::default()), Target::default());
     let call = Call::quiet(Duration::from_secs(20));
     let facts = world.probe(&target, &action.probes(), &call).await.unwrap();
     let verdict = action.verdict(&facts);
     if matches!(verdict, Verdict::Change(_)) {
         let mut done = Vec::new();
-        while let Some(effect) = action.next(&facts, &done).unwrap() {
+        while let Some(effect) = action.next(&facts, &done)? {
             done.push(world.perform(&target, &effect, &call).await.unwrap());
         }
     }
-    verdict
+    Ok(verdict)
 }
 
-async fn changes_once<T: Spec>(toml: &str) {
-    let action = build::<T>(toml).unwrap();
-    let first = apply(&action).await;
-    assert!(matches!(first, Verdict::Change(_)), "first: {first:?}\n{toml}");
-    let second = apply(&action).await;
-    assert!(matches!(second, Verdict::Same { .. }), "second: {second:?}\n{toml}");
+async fn changes_once<T: Spec + std::fmt::Debug>(toml: &str) {
+    comes_to_rest(&build::<T>(toml).unwrap()).await;
+}
+
+async fn comes_to_rest<T: Spec + std::fmt::Debug>(action: &T) {
+    let first = apply(action).await;
+    assert!(matches!(first, Verdict::Change(_)), "first: {first:?}\n{action:?}");
+    let second = apply(action).await;
+    assert!(matches!(second, Verdict::Same { .. }), "second: {second:?}\n{action:?}");
 }
 
 #[tokio::test]
@@ -77,6 +86,34 @@ async fn edits(path: &str) {
     changes_once::<HostsEntry>(&format!("path = '{path}'\naddress = '10.0.0.1'\nnames = ['x', 'y']")).await;
     assert_eq!(text(), "10.0.0.1\tx y\n");
     assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o640);
+}
+
+#[tokio::test]
+async fn archives_are_unpacked_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().to_str().unwrap();
+    let make = "mkdir -p a/b && echo x >a/b/c && chmod 0755 a/b/c && tar -czf x.tar.gz a && tar -cJf x.tar.xz a && \
+                tar --zstd -cf x.tar.zst a && tar -cf x.tar a";
+    let made = perform(&Run { cwd: Some(root.to_owned()), ..Run::shell(make) }).await;
+    assert_eq!(made.exit, 0, "{}", made.stderr.text());
+    for name in ["x.tar.gz", "x.tar.xz", "x.tar.zst", "x.tar"] {
+        let at = format!("{root}/out/{name}.d");
+        let toml = format!("archive = '{root}/{name}'\npath = '{at}'\nstrip = 1");
+        changes_once::<Archive>(&toml).await;
+        assert_eq!(fs::read_to_string(format!("{at}/b/c")).unwrap(), "x\n", "{name}");
+        fs::remove_dir_all(format!("{at}/b")).unwrap();
+        changes_once::<Archive>(&format!("{toml}\ncreates = '{at}/b'")).await;
+        if name == "x.tar" {
+            // Where half of it ends, nothing tells that there was more.
+            continue;
+        }
+        let file = fs::OpenOptions::new().write(true).open(format!("{root}/{name}")).unwrap();
+        file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+        let step = build::<Archive>(&toml).unwrap();
+        let failed = tried(&step).await.unwrap_err().message;
+        assert!(failed.contains("cannot unpack"), "{failed}");
+        assert!(!fs::exists(format!("{at}/.{name}.unpacked")).unwrap(), "a stamp for half of {name}");
+    }
 }
 
 #[tokio::test]
