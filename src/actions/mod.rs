@@ -16,7 +16,7 @@ pub mod node;
 mod registry;
 pub mod vault;
 
-pub use files::{PlainFile, TemplateFile};
+pub use files::{Folder, FolderFile, PlainFile, TemplateFile};
 pub use registry::{Registry, Spec};
 
 use std::sync::Arc;

@@ -4,8 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::testing::{build, perform};
-use super::{Archive, Block, Command, Directory, Facts, File, HostsEntry, Line, Template};
+use super::{Archive, Block, Command, CopyTree, Directory, Facts, File, HostsEntry, Line, Template};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::Run;
 use crate::connect::{Call, Real, Target, World};
@@ -86,6 +88,39 @@ async fn edits(path: &str) {
     changes_once::<HostsEntry>(&format!("path = '{path}'\naddress = '10.0.0.1'\nnames = ['x', 'y']")).await;
     assert_eq!(text(), "10.0.0.1\tx y\n");
     assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o640);
+}
+
+#[tokio::test]
+async fn a_folder_is_copied_once() {
+    let (project, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (source, path) = (project.path().join("files"), target.path().join("a/b"));
+    let long = format!("{}/it's {}", "d".repeat(90), "f".repeat(90));
+    for (name, content) in [("x", &b"1\0"[..]), ("c/y", b""), (&long, &vec![b'z'; 100_000])] {
+        fs::create_dir_all(source.join(name).parent().unwrap()).unwrap();
+        fs::write(source.join(name), content).unwrap();
+    }
+    fs::set_permissions(source.join("x"), fs::Permissions::from_mode(0o700)).unwrap();
+    let step = |rest: &str| {
+        let files = crate::plan::folder::read(project.path(), "files").unwrap();
+        let mut params: Value =
+            toml::from_str(&format!("path = '{}'\ndirectory_mode = '0750'\n{rest}", path.display())).unwrap();
+        params["source"] = json!({ "path": "files", "files": files });
+        serde_json::from_value::<CopyTree>(params).unwrap()
+    };
+    let mode = |name: &str| fs::metadata(path.join(name)).unwrap().permissions().mode() & 0o7777;
+    comes_to_rest(&step("")).await;
+    assert_eq!((mode("x"), mode("c/y"), mode("c"), mode("")), (0o755, 0o644, 0o750, 0o750));
+    assert_eq!(fs::read(path.join(&long)).unwrap().len(), 100_000);
+    fs::write(path.join("x"), "2").unwrap();
+    fs::set_permissions(path.join("c/y"), fs::Permissions::from_mode(0o600)).unwrap();
+    comes_to_rest(&step("")).await;
+    assert_eq!((fs::read(path.join("x")).unwrap(), mode("c/y")), (b"1\0".to_vec(), 0o644));
+    fs::create_dir_all(path.join("old/er")).unwrap();
+    fs::remove_file(source.join("c/y")).unwrap();
+    comes_to_rest(&step("delete = true")).await;
+    let mut left: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["d".repeat(90), "x".to_owned()].map(std::ffi::OsString::from));
 }
 
 #[tokio::test]
