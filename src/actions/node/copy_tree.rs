@@ -94,7 +94,7 @@ unpack() {
 	tmp=$(mktemp -d "$base/.rollout-tree.XXXXXX") || exit
 	trap 'rm -rf -- "$tmp"' EXIT
 	trap 'exit 1' HUP INT TERM
-	tar -x -o -f - -C "$tmp" || exit
+	tar -x -o -m -f - -C "$tmp" || exit
 }
 "#;
 
