@@ -33,7 +33,8 @@ pub struct Block {
     /// Whether the block is wanted in the file.
     #[serde(default)]
     pub state: State,
-    /// Where a new block goes. Default: the end of the file.
+    /// Where a new block goes, with `after` or `before` when no line matches them: else the step is blocked then. Default: the
+    /// end of the file.
     #[serde(default)]
     pub insert: Option<Insert>,
     /// Expression for the line, the last that matches, after which a new block goes.

@@ -39,7 +39,8 @@ pub struct Line {
     /// Whether the line is wanted in the file.
     #[serde(default)]
     pub state: State,
-    /// Where a new line goes. Default: the end of the file.
+    /// Where a new line goes, with `after` or `before` when no line matches them: else the step is blocked then. Default: the
+    /// end of the file.
     #[serde(default)]
     pub insert: Option<Insert>,
     /// Expression for the line, the last that matches, after which a new one goes.
@@ -88,6 +89,7 @@ match = '^#?\s*PermitRootLogin\s'
 line = "PermitRootLogin no"
 before = '^Match\s'
 first_match = true
+insert = "end"
 validate = "sshd -t -f %s"
 "#;
 
@@ -266,7 +268,6 @@ mod tests {
             ("path = '/x'\nline = 'a'\nexcept = 'b'", "/except"),
             ("path = '/x'\nline = 'a'\nbackrefs = true", "/backrefs"),
             ("path = '/x'\nline = 'a'\nafter = 'b'\nbefore = 'c'", "/before"),
-            ("path = '/x'\nline = 'a'\ninsert = 'end'\nafter = 'c'", "/after"),
             ("path = '/x'\nstate = 'absent'", "/match"),
             ("path = '/x'\nstate = 'absent'\nline = 'a'\nmatch = 'a'", "/match"),
             ("path = '/x'\nline = 'a'\nvalidate = 'true'", "/validate"),

@@ -99,7 +99,7 @@ pub enum State {
 /// Where something new goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
-    /// An end of the file.
+    /// An end of the file, when no line matches or none is to.
     pub insert: Option<Insert>,
     /// After the line that this matches.
     pub after: Option<&'a str>,
@@ -110,12 +110,10 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Refuses more than one place, and expressions that are none.
+    /// Refuses two places, and expressions that are none.
     pub fn check(&self) -> Result<(), ParamError> {
-        let given =
-            [("insert", self.insert.is_some()), ("after", self.after.is_some()), ("before", self.before.is_some())];
-        if let Some((name, _)) = given.iter().filter(|(_, given)| *given).nth(1) {
-            return refuse(name, "give one of `insert`, `after` and `before`");
+        if self.after.is_some() && self.before.is_some() {
+            return refuse("before", "give either `after` or `before`");
         }
         check_regex("after", self.after)?;
         check_regex("before", self.before)
@@ -124,21 +122,22 @@ impl Place<'_> {
     /// The number of the line before which it goes; anywhere is right in an empty text.
     ///
     /// # Errors
-    /// When no line matches.
+    /// When no line matches, and no end is given for that.
     pub fn index(&self, text: &Text) -> Result<usize, Problem> {
         let end = text.lines().len();
+        let at_end = |insert| if insert == Insert::Start { 0 } else { end };
         let (pattern, behind) = match (self.after, self.before) {
             _ if end == 0 => return Ok(0),
             (Some(after), _) => (after, 1),
             (_, Some(before)) => (before, 0),
-            _ => return Ok(if self.insert == Some(Insert::Start) { 0 } else { end }),
+            _ => return Ok(at_end(self.insert.unwrap_or(Insert::End))),
         };
         let regex = regex(pattern)?;
         let found = text.find(self.first_match, |line| regex.is_match(line)).map(|at| at + behind);
         let name = if behind == 1 { "after" } else { "before" };
-        found.ok_or_else(|| {
+        found.or(self.insert.map(at_end)).ok_or_else(|| {
             Problem::new(format!("no line matches `{name}`, which is {pattern}"))
-                .hint("look at the file on the host, or let it go to one end of it by `insert = \"end\"`")
+                .hint("look at the file on the host; with `insert = \"end\"` it goes to the end when nothing matches")
         })
     }
 }
@@ -304,6 +303,8 @@ mod tests {
         let nowhere = Place { after: Some("^y"), ..place };
         assert!(nowhere.index(&text).unwrap_err().message.contains("no line matches `after`, which is ^y"));
         assert_eq!(nowhere.index(&Text::new("")).unwrap(), 0);
+        assert_eq!(Place { insert: Some(Insert::End), ..nowhere }.index(&text).unwrap(), 4);
+        assert_eq!(Place { insert: Some(Insert::Start), ..after }.index(&text).unwrap(), 4);
         assert_eq!(Place { before: Some("x"), ..after }.check().unwrap_err().pointer, "/before");
         let error = Place { before: Some("(x"), ..place }.check().unwrap_err();
         assert!(error.message.contains("unclosed group"), "{}", error.message);
