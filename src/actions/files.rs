@@ -1,8 +1,9 @@
-//! Parameters that name a file of the project.
+//! Parameters that name a file or folder of the project.
 //!
 //! In a plan they are paths. Before the action is built, the engine reads the file below the plan's root and hands over
 //! path and content; the schema's `format` tells it which parameters those are.
 
+use base64::Engine as _;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
@@ -22,6 +23,76 @@ pub struct PlainFile {
     pub path: String,
     /// The text; empty in static checks.
     pub content: String,
+}
+
+/// A folder, with the files in it and below.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Folder {
+    /// As written in the plan.
+    pub path: String,
+    /// Its files, by name; none in static checks.
+    pub files: Vec<FolderFile>,
+}
+
+/// A file of a [`Folder`].
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct FolderFile {
+    /// Path below the folder.
+    pub path: String,
+    /// All of it.
+    #[serde(deserialize_with = "from_base64")]
+    pub content: Vec<u8>,
+    /// Whether its owner may execute it.
+    pub executable: bool,
+}
+
+fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    base64::engine::general_purpose::STANDARD.decode(text).map_err(D::Error::custom)
+}
+
+impl<'de> Deserialize<'de> for Folder {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PathOrFolder)
+    }
+}
+
+impl JsonSchema for Folder {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Folder".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "folder", "description": "path of a folder, below the plan's root" })
+    }
+}
+
+struct PathOrFolder;
+
+impl<'de> Visitor<'de> for PathOrFolder {
+    type Value = Folder;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a path")
+    }
+
+    fn visit_str<E: Error>(self, path: &str) -> Result<Folder, E> {
+        Ok(Folder { path: path.to_owned(), files: Vec::new() })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Folder, A::Error> {
+        let mut folder = Folder::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "path" => folder.path = map.next_value()?,
+                "files" => folder.files = map.next_value()?,
+                _ => return Err(A::Error::custom("expected a path")),
+            }
+        }
+        Ok(folder)
+    }
 }
 
 macro_rules! file_parameter {

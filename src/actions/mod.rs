@@ -16,7 +16,7 @@ pub mod node;
 mod registry;
 pub mod vault;
 
-pub use files::{PlainFile, TemplateFile};
+pub use files::{Folder, FolderFile, PlainFile, TemplateFile};
 pub use registry::{Registry, Spec};
 
 use std::sync::Arc;
@@ -42,6 +42,12 @@ pub trait Action: Send + Sync {
     /// # Errors
     /// When a result shows that the change did not work out (for example a command's exit status).
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem>;
+
+    /// Whether all that was done changed anything, where only the doing can tell, as a command's output does. Called when
+    /// [`Action::next`] has no more to do.
+    fn changed(&self, _done: &[Done]) -> bool {
+        true
+    }
 
     /// Whether this step only looks although its action could change something, as a command with `changes = false`. A
     /// resumed run makes it again, as it does every check.

@@ -392,7 +392,11 @@ impl Attempt<'_> {
         loop {
             let effect = match self.job.action.next(&self.facts, &self.done) {
                 Ok(Some(effect)) => effect,
-                Ok(None) => return Ending::Changed,
+                Ok(None) if self.job.action.changed(&self.done) => return Ending::Changed,
+                Ok(None) => {
+                    self.diff = Diff::default();
+                    return Ending::Same { seen: "it ran and changed nothing".to_owned() };
+                }
                 Err(problem) => return Ending::Failed(self.after_partial(problem)),
             };
             self.job.acted.store(true, Ordering::SeqCst);

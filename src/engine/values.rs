@@ -8,7 +8,7 @@ use crate::digest;
 use crate::event::{Outputs, Problem};
 use crate::inventory::Host;
 use crate::journal::DefinitionKey;
-use crate::plan::{Catalog, FileKind, Kind, Plan, Scope, Step, template_name};
+use crate::plan::{Catalog, FileKind, Kind, Plan, Scope, Step, folder, template_name};
 use crate::template::{Context, Names, TemplateError, Templates, is_template};
 
 /// Variables, and the outputs of finished steps.
@@ -121,10 +121,15 @@ impl Values {
 
     fn read_file(&self, value: &mut Value, kind: FileKind, context: &Context) -> Result<(), Problem> {
         let Some(path) = value.as_str().filter(|p| !p.is_empty()).map(str::to_owned) else { return Ok(()) };
-        let text = self.templates.read(&path).map_err(|e| problem(&e))?;
+        let text = || self.templates.read(&path).map_err(|e| problem(&e));
         let content = match kind {
-            FileKind::Template => self.templates.render(&path, &text, context).map_err(|e| problem(&e))?,
-            FileKind::Plain => text,
+            FileKind::Template => self.templates.render(&path, &text()?, context).map_err(|e| problem(&e))?,
+            FileKind::Plain => text()?,
+            FileKind::Folder => {
+                let files = folder::read(self.templates.root(), &path).map_err(Problem::new)?;
+                *value = json!({ "path": path, "files": files });
+                return Ok(());
+            }
         };
         *value = json!({ "path": path, "content": content });
         Ok(())

@@ -5,6 +5,7 @@
 
 mod catalog;
 mod check;
+pub mod folder;
 mod params;
 mod parse;
 mod schema;

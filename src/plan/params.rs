@@ -36,6 +36,8 @@ pub enum FileKind {
     Template,
     /// It is taken as it is.
     Plain,
+    /// It is a folder, and all files in it are taken as they are.
+    Folder,
 }
 
 impl Kind {
@@ -101,6 +103,7 @@ fn file(property: &Value, schema: &Value) -> Option<FileKind> {
     alternatives(property, schema).into_iter().find_map(|p| match p["format"].as_str() {
         Some("template") => Some(FileKind::Template),
         Some("file") => Some(FileKind::Plain),
+        Some("folder") => Some(FileKind::Folder),
         _ => ["items", "additionalProperties"]
             .into_iter()
             .filter_map(|k| p.get(k))
@@ -133,6 +136,7 @@ fn one_type(property: &Value, schema: &Value) -> String {
     let name = |t: &str| match (t, property["format"].as_str()) {
         ("string", Some("template")) => "template file".to_owned(),
         ("string", Some("file")) => "file".to_owned(),
+        ("string", Some("folder")) => "folder".to_owned(),
         ("integer", _) => range("integer", property),
         ("array", _) => match words(&property["items"], schema).as_str() {
             one @ ("string" | "integer" | "table" | "file" | "template file") => format!("list of {one}s"),

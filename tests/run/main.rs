@@ -23,6 +23,28 @@ fn the_second_run_changes_nothing() {
 }
 
 #[test]
+fn files_of_the_project_are_read_and_a_command_tells_whether_it_changed_anything() {
+    let step = |id: &str, action: &str, rest: &str| {
+        format!("[[phase.p.step]]\nid = \"{id}\"\naction = \"node.{action}\"\nhosts = \"all\"\n{rest}\n")
+    };
+    let tree = step("tree", "copy_tree", "source = \"files\"\npath = \"DIR/tree\"\ndelete = true");
+    let script = "script = \"files/x.sh\"\nargs = [\"DIR/tree\"]\nchanged_when = \"stdout == 'made'\"";
+    let project = Project::new(&format!("{tree}{}", step("script", "script", script)));
+    let (code, _) = project.run();
+    assert_eq!(code, 2, "there is no such folder");
+    fs::create_dir(project.path("files")).unwrap();
+    let text = "test -e \"$1.made\" || { touch \"$1.made\"; echo made; }\n";
+    fs::write(project.path("files/x.sh"), text).unwrap();
+    assert_eq!(project.run(), (0, same(&[("tree", "changed"), ("script", "changed")])));
+    assert_eq!(fs::read_to_string(project.path("tree/x.sh")).unwrap(), text);
+    assert_eq!(project.run(), (0, same(&[("tree", "same"), ("script", "same")])));
+    fs::write(project.path("files/y"), "").unwrap();
+    fs::write(project.path("tree/z"), "").unwrap();
+    assert_eq!(project.run(), (0, same(&[("tree", "changed"), ("script", "same")])));
+    assert!(project.path("tree/y").exists() && !project.path("tree/z").exists());
+}
+
+#[test]
 fn a_preview_changes_nothing_and_tells_that_changes_are_pending() {
     let project = Project::new(&file("a"));
     let output = project.call(&["plan", "--detailed-exit-code"]);

@@ -2,20 +2,16 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
-use super::effects::{file_at, look};
-use super::params::{check_path, refuse};
+use super::ended::{self, Expression, Judge, said, status};
+use super::guards::{Guards, check_words};
+use super::params::refuse;
 use crate::actions::{Action, OnInterrupt, Spec, Verdict};
-use crate::connect::host::{self, Read, Run};
+use crate::connect::host::{self, Run};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Place, Role};
-use crate::secret::is_in;
-
-/// Lines of output in an error.
-const LINES: usize = 20;
 
 /// Runs a command. Without a guard (`creates`, `removes`, `unless`, `only_if`) it runs every time and always counts as a
 /// change. With `changes = false` it only looks: it runs in previews too, and its exit status is the check.
@@ -49,6 +45,14 @@ pub struct Command {
     /// Exit statuses that are right.
     #[serde(default = "zero")]
     pub ok_exit_codes: Vec<i32>,
+    /// When it has failed, in the place of `ok_exit_codes`: an expression over `exit_code`, `stdout` and `stderr`, such as
+    /// "exit_code > 1 or 'error' in stderr".
+    #[serde(default)]
+    pub failed_when: Option<Expression>,
+    /// When it has changed something, so that handlers are notified: likewise, or `false`. Default: always. A preview
+    /// cannot know, and shows that it would run.
+    #[serde(default)]
+    pub changed_when: Option<Expression>,
     /// Whether it changes anything. With `false` it is a check.
     #[serde(default = "yes")]
     pub changes: bool,
@@ -61,7 +65,7 @@ pub struct Command {
     pub wait: bool,
 }
 
-fn zero() -> Vec<i32> {
+pub(super) fn zero() -> Vec<i32> {
     vec![0]
 }
 
@@ -74,14 +78,7 @@ impl Spec for Command {
     const SUMMARY: &'static str = "a command, run only when it is needed";
     const PLACE: Place = Place::Host;
     const ROLE: Role = Role::Change;
-    const OUTPUTS: &'static [Output] = &[
-        Output {
-            name: "stdout",
-            about: "standard output without its last line break, the last MiB; empty when not run",
-        },
-        Output { name: "stderr", about: "standard error, likewise" },
-        Output { name: "exit_code", about: "exit status; null when a guard kept it from running" },
-    ];
+    const OUTPUTS: &'static [Output] = ended::OUTPUTS;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
 id = "swap-off"
@@ -96,47 +93,27 @@ unless = "test $(wc -l < /proc/swaps) -le 1"
         if self.command.is_some() != self.argv.is_empty() {
             return refuse("command", "give either `command` or `argv`");
         }
-        let scripts = [("command", &self.command), ("unless", &self.unless), ("only_if", &self.only_if)];
-        let words = scripts.into_iter().flat_map(|(name, script)| script.iter().map(move |text| (name, text)));
-        for (name, text) in words.chain(self.argv.iter().map(|word| ("argv", word))) {
-            if is_in(text) {
-                let message = "it has a secret in it, which others on the host could see: hand it over by `stdin`";
-                return refuse(name, message);
+        check_words("command", self.command.as_deref())?;
+        check_words("argv", self.argv.iter().map(String::as_str))?;
+        self.judge().check()?;
+        if !self.changes {
+            let message = "guards are for commands that change something; use `when` to leave out a check";
+            if !self.guards().is_empty() {
+                return refuse("changes", message);
+            }
+            if self.changed_when.is_some() {
+                return refuse("changed_when", "a check changes nothing");
+            }
+            if self.on_interrupt.is_some() {
+                return refuse("on_interrupt", "it does nothing here: a check is always repeated");
             }
         }
-        for (name, path) in [("creates", &self.creates), ("removes", &self.removes), ("cwd", &self.cwd)] {
-            if let Some(path) = path {
-                check_path(name, path)?;
-            }
-        }
-        if self.ok_exit_codes.is_empty() {
-            return refuse("ok_exit_codes", "it cannot be empty");
-        }
-        if !self.changes && self.guards().next().is_some() {
-            return refuse("changes", "guards are for commands that change something; use `when` to leave out a check");
-        }
-        if self.on_interrupt.is_some() && (!self.changes || self.guards().next().is_some()) {
-            let why =
-                if self.changes { "a guard tells whether it must run again" } else { "a check is always repeated" };
-            return refuse("on_interrupt", format!("it does nothing here: {why}"));
-        }
+        self.guards().check(self.on_interrupt)?;
         if self.wait && self.changes {
             return refuse("wait", "only a check (`changes = false`) can be waited for");
         }
         Ok(())
     }
-}
-
-/// What keeps a command from running.
-enum Guard<'a> {
-    /// Something is there.
-    Creates(&'a str),
-    /// Nothing is there.
-    Removes(&'a str),
-    /// A script ends well.
-    Unless(&'a str),
-    /// A script does not end well.
-    OnlyIf(&'a str),
 }
 
 impl Command {
@@ -148,14 +125,23 @@ impl Command {
         Run { command, cwd: self.cwd.clone(), stdin: self.stdin.as_deref().unwrap_or_default().into() }
     }
 
-    fn guards(&self) -> impl Iterator<Item = Guard<'_>> {
-        let guards = [
-            self.creates.as_deref().map(Guard::Creates),
-            self.removes.as_deref().map(Guard::Removes),
-            self.unless.as_deref().map(Guard::Unless),
-            self.only_if.as_deref().map(Guard::OnlyIf),
-        ];
-        guards.into_iter().flatten()
+    fn guards(&self) -> Guards<'_> {
+        Guards {
+            creates: self.creates.as_deref(),
+            removes: self.removes.as_deref(),
+            unless: self.unless.as_deref(),
+            only_if: self.only_if.as_deref(),
+            cwd: self.cwd.as_deref(),
+        }
+    }
+
+    fn judge(&self) -> Judge<'_> {
+        Judge {
+            line: self.line(),
+            ok_exit_codes: &self.ok_exit_codes,
+            failed_when: self.failed_when.as_ref(),
+            changed_when: self.changed_when.as_ref(),
+        }
     }
 
     fn line(&self) -> String {
@@ -164,21 +150,6 @@ impl Command {
         let first = lines.next().unwrap_or_default().to_owned();
         let more = lines.count();
         if more == 0 { first } else { format!("{first} … ({} lines)", more + 1) }
-    }
-
-    fn judge(&self, done: &host::Done) -> Result<(), Problem> {
-        if self.ok_exit_codes.contains(&done.exit) {
-            return Ok(());
-        }
-        let said = if done.stderr.length > 0 { &done.stderr } else { &done.stdout };
-        let said = said.last_lines(LINES);
-        let said = if said.is_empty() { " and printed nothing".to_owned() } else { format!(":\n{said}") };
-        let problem = Problem::new(format!("`{}` ended with {}{said}", self.line(), status(done.exit)));
-        Err(match done.exit {
-            127 => problem.hint("is the program installed, and in the PATH of the user that the step runs as?"),
-            126 => problem.hint("is it executable, and does `cwd` exist?"),
-            _ => problem,
-        })
     }
 
     /// The command's own result: from its run, or from the probe of a check.
@@ -191,47 +162,19 @@ impl Command {
     }
 }
 
-impl Guard<'_> {
-    fn probe(&self, cwd: Option<&String>) -> Probe {
-        match self {
-            Self::Creates(path) | Self::Removes(path) => look(path, Read::Stat),
-            Self::Unless(script) | Self::OnlyIf(script) => {
-                Probe::Host(host::Probe::Run(Run { cwd: cwd.cloned(), ..Run::shell(*script) }))
-            }
-        }
-    }
-
-    /// Why the command need not run; `None`: it must, for all that this guard says.
-    fn holds(&self, facts: &[Fact], index: usize) -> Option<String> {
-        let there = file_at(facts, index).is_some();
-        let well = matches!(facts.get(index), Some(Fact::Host(host::Fact::Run(done))) if done.exit == 0);
-        match self {
-            Self::Creates(path) => there.then(|| format!("{path} is there")),
-            Self::Removes(path) => (!there).then(|| format!("{path} is not there")),
-            Self::Unless(_) => well.then(|| "`unless` holds".to_owned()),
-            Self::OnlyIf(_) => (!well).then(|| "`only_if` does not hold".to_owned()),
-        }
-    }
-}
-
 impl Action for Command {
     fn cut_off(&self) -> Option<OnInterrupt> {
-        let blind = self.changes && self.guards().next().is_none();
+        let blind = self.changes && self.guards().is_empty();
         blind.then_some(self.on_interrupt.unwrap_or(OnInterrupt::Stop))
     }
 
     fn probes(&self) -> Vec<Probe> {
-        if self.changes {
-            self.guards().map(|guard| guard.probe(self.cwd.as_ref())).collect()
-        } else {
-            vec![Probe::Host(host::Probe::Run(self.run()))]
-        }
+        if self.changes { self.guards().probes() } else { vec![Probe::Host(host::Probe::Run(self.run()))] }
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
         if self.changes {
-            let kept = self.guards().enumerate().find_map(|(index, guard)| guard.holds(facts, index));
-            return kept.map_or_else(
+            return self.guards().kept(facts).map_or_else(
                 || Verdict::Change(Diff::act(format!("run {}", self.line()))),
                 |seen| Verdict::Same { seen },
             );
@@ -239,21 +182,25 @@ impl Action for Command {
         let Some(done) = self.result(facts, &[]) else {
             return Verdict::Blocked(Problem::new("the host did not say how the command ended"));
         };
-        match self.judge(done) {
+        match self.judge().judge(done) {
             Ok(()) => Verdict::Same { seen: done.stdout.first_line() },
             Err(_) if self.wait => {
-                let said = if done.stderr.length > 0 { &done.stderr } else { &done.stdout };
-                Verdict::Wait { seen: format!("{} {}", status(done.exit), said.last_lines(1)).trim().to_owned() }
+                let said = said(done).last_lines(1);
+                Verdict::Wait { seen: format!("{} {said}", status(done.exit)).trim().to_owned() }
             }
             Err(problem) => Verdict::Blocked(problem),
         }
     }
 
     fn next(&self, _facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
-        match done.last() {
-            Some(Done::Host(done)) => self.judge(done).map(|()| None),
-            _ => Ok(Some(Effect::Host(host::Effect::Run(self.run())))),
+        if done.is_empty() {
+            return Ok(Some(Effect::Host(host::Effect::Run(self.run()))));
         }
+        self.judge().judge_last(done).map(|_| None)
+    }
+
+    fn changed(&self, done: &[Done]) -> bool {
+        self.judge().judge_last(done).unwrap_or(true)
     }
 
     fn only_looks(&self) -> bool {
@@ -261,24 +208,12 @@ impl Action for Command {
     }
 
     fn outputs(&self, facts: &[Fact], done: &[Done]) -> Outputs {
-        let result = self.result(facts, done);
-        let text = |of: fn(&host::Done) -> &host::Output| json!(result.map(|d| of(d).text()).unwrap_or_default());
-        Outputs::from_iter([
-            ("stdout".to_owned(), text(|d| &d.stdout)),
-            ("stderr".to_owned(), text(|d| &d.stderr)),
-            ("exit_code".to_owned(), result.map_or(Value::Null, |d| json!(d.exit))),
-        ])
+        ended::outputs(self.result(facts, done))
     }
 
     fn printed(&self, done: &[Done]) -> String {
-        let Some(Done::Host(done)) = done.last() else { return String::new() };
-        let texts = [&done.stdout, &done.stderr].map(host::Output::text);
-        texts.iter().filter(|text| !text.is_empty()).map(String::as_str).collect::<Vec<_>>().join("\n")
+        ended::printed(done)
     }
-}
-
-fn status(exit: i32) -> String {
-    if exit > 128 { format!("exit status {exit} (signal {})", exit - 128) } else { format!("exit status {exit}") }
 }
 
 #[cfg(test)]
@@ -286,6 +221,7 @@ mod tests {
     use super::super::testing::{at, blocked, build, change, effects, file, is_same, ran, refused};
     use super::*;
     use crate::connect::host::FileKind;
+    use serde_json::{Value, json};
 
     fn done(exit: i32, stdout: &str, stderr: &str) -> [Done; 1] {
         [Done::Host(host::Done::new(exit, stdout, stderr))]
@@ -336,6 +272,14 @@ mod tests {
     }
 
     #[test]
+    fn a_command_itself_can_tell_that_it_changed_nothing() {
+        let step = build::<Command>("command = 'x'\nchanged_when = \"'created' in stdout\"").unwrap();
+        assert!(step.changed(&done(0, "created", "")) && !step.changed(&done(0, "unchanged", "")));
+        let step = build::<Command>("command = 'x'\nfailed_when = \"'error' in stdout\"").unwrap();
+        assert!(step.next(&[], &done(2, "", "")).is_ok() && step.next(&[], &done(0, "error", "")).is_err());
+    }
+
+    #[test]
     fn a_check_looks_and_never_acts() {
         let step = build::<Command>("command = 'x'\nchanges = false").unwrap();
         assert_eq!(step.probes().len(), 1);
@@ -383,6 +327,9 @@ mod tests {
             ("command = 'x'\nargv = ['x']".into(), "/command"),
             ("command = 'x'\ncreates = 'x'".into(), "/creates"),
             ("command = 'x'\nok_exit_codes = []".into(), "/ok_exit_codes"),
+            ("command = 'x'\nok_exit_codes = [1]\nfailed_when = 'exit_code > 1'".into(), "/failed_when"),
+            ("command = 'x'\nchanged_when = 'no.such'".into(), "/changed_when"),
+            ("command = 'x'\nchanges = false\nchanged_when = false".into(), "/changed_when"),
             ("command = 'x'\nchanges = false\nunless = 'true'".into(), "/changes"),
             ("command = 'x'\nwait = true".into(), "/wait"),
             ("command = 'x'\nunless = 'true'\non_interrupt = 'rerun'".into(), "/on_interrupt"),

@@ -1,10 +1,11 @@
 //! Small steps between actions and a host's probes, facts and effects.
 
-use crate::connect::host::{self, Attributes, File};
+use crate::connect::host::{self, Attributes, File, Run};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::Problem;
 
+use super::ended::{said, status};
 use super::params::Mode;
 
 /// A question about a path.
@@ -38,4 +39,42 @@ pub fn diff_attributes(diff: &mut Diff, seen: Option<&File>, wanted: &Attributes
     };
     names("owner", wanted.owner.as_ref(), seen.map(|f| (f.owner.as_str(), f.uid)));
     names("group", wanted.group.as_ref(), seen.map(|f| (f.group.as_str(), f.gid)));
+}
+
+/// Asks which programs there are.
+pub fn which(programs: &[&str]) -> Probe {
+    let loop_ =
+        format!("for p in {}; do command -v \"$p\" >/dev/null 2>&1 && printf '%s\\n' \"$p\"; done; :", words(programs));
+    Probe::Host(host::Probe::Run(Run::shell(loop_)))
+}
+
+/// How the command ended that the probe at `index` ran.
+pub fn run_at(facts: &[Fact], index: usize) -> Option<&host::Done> {
+    match facts.get(index) {
+        Some(Fact::Host(host::Fact::Run(done))) => Some(done),
+        _ => None,
+    }
+}
+
+/// The first of `programs` that [`which`], at `index`, did not find.
+pub fn lacking<'a>(facts: &[Fact], index: usize, programs: &[&'a str]) -> Option<&'a str> {
+    let found = run_at(facts, index).map(|done| done.stdout.text()).unwrap_or_default();
+    programs.iter().copied().find(|program| !found.lines().any(|line| line == *program))
+}
+
+/// Words as `sh` takes them literally.
+pub fn words(words: &[&str]) -> String {
+    host::Command::Argv(words.iter().map(|word| (*word).to_owned()).collect()).to_string()
+}
+
+/// A script for `sh` with arguments, `$1` and so on.
+pub fn script(text: &str, args: &[&str]) -> Run {
+    Run::shell(format!("set -- {}\n{text}", words(args)))
+}
+
+/// A command of ours that failed: what it was to do, its status and the last of what it said.
+pub fn failed(what: &str, done: &host::Done) -> Problem {
+    let said = said(done).last_lines(10);
+    let said = if said.is_empty() { status(done.exit) } else { said };
+    Problem::new(format!("{what}: {said}"))
 }

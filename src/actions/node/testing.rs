@@ -1,11 +1,14 @@
 //! What the tests of this folder share.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::actions::{Action, Registry, Spec, Verdict};
 use crate::connect::host::{self, Done, FileKind};
-use crate::connect::{self, Effect, Fact};
+use crate::connect::{self, Call, Effect, Fact, Real, Target, World as _};
 use crate::diff::Delta;
+use crate::inventory::Inventory;
 use crate::plan::ParamError;
 
 /// An action from the parameters of a step, written as TOML.
@@ -69,6 +72,16 @@ pub fn effects(action: &dyn Action, facts: &[Fact]) -> Vec<host::Effect> {
     effects
 }
 
+/// How a command ends on this machine.
+pub async fn perform(run: &host::Run) -> Done {
+    let (world, target) = (Real::new(&Inventory::default()), Target::default());
+    let effect = Effect::Host(host::Effect::Run(run.clone()));
+    match world.perform(&target, &effect, &Call::quiet(Duration::from_secs(20))).await.unwrap() {
+        connect::Done::Host(done) => done,
+        _ => panic!("not a host"),
+    }
+}
+
 #[test]
 fn every_example_is_a_step_that_its_action_takes() {
     use crate::plan::Catalog as _;
@@ -86,5 +99,5 @@ fn every_example_is_a_step_that_its_action_takes() {
         assert_eq!((kind.validate)(&params), Ok(()), "{}", kind.name);
         count += 1;
     }
-    assert_eq!(count, 7);
+    assert_eq!(count, 16);
 }

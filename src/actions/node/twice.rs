@@ -4,33 +4,44 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use super::testing::build;
-use super::{Command, Directory, Facts, File, Template};
+use serde_json::{Value, json};
+
+use super::testing::{build, perform};
+use super::{Archive, Block, Command, CopyTree, Directory, Facts, File, HostsEntry, Line, Template};
 use crate::actions::{Action, Spec, Verdict};
+use crate::connect::host::Run;
 use crate::connect::{Call, Real, Target, World};
+use crate::event::Problem;
 use crate::inventory::Inventory;
 
 /// Probes, judges and acts as the engine does; the verdict.
 async fn apply(action: &dyn Action) -> Verdict {
+    tried(action).await.unwrap()
+}
+
+async fn tried(action: &dyn Action) -> Result<Verdict, Problem> {
     let (world, target) = (Real::new(&Inventory::default()), Target::default());
     let call = Call::quiet(Duration::from_secs(20));
     let facts = world.probe(&target, &action.probes(), &call).await.unwrap();
     let verdict = action.verdict(&facts);
     if matches!(verdict, Verdict::Change(_)) {
         let mut done = Vec::new();
-        while let Some(effect) = action.next(&facts, &done).unwrap() {
+        while let Some(effect) = action.next(&facts, &done)? {
             done.push(world.perform(&target, &effect, &call).await.unwrap());
         }
     }
-    verdict
+    Ok(verdict)
 }
 
-async fn changes_once<T: Spec>(toml: &str) {
-    let action = build::<T>(toml).unwrap();
-    let first = apply(&action).await;
-    assert!(matches!(first, Verdict::Change(_)), "first: {first:?}\n{toml}");
-    let second = apply(&action).await;
-    assert!(matches!(second, Verdict::Same { .. }), "second: {second:?}\n{toml}");
+async fn changes_once<T: Spec + std::fmt::Debug>(toml: &str) {
+    comes_to_rest(&build::<T>(toml).unwrap()).await;
+}
+
+async fn comes_to_rest<T: Spec + std::fmt::Debug>(action: &T) {
+    let first = apply(action).await;
+    assert!(matches!(first, Verdict::Change(_)), "first: {first:?}\n{action:?}");
+    let second = apply(action).await;
+    assert!(matches!(second, Verdict::Same { .. }), "second: {second:?}\n{action:?}");
 }
 
 #[tokio::test]
@@ -60,8 +71,84 @@ async fn a_second_time_changes_nothing() {
     let there = format!("test -e {}", at("a/x"));
     changes_once::<Command>(&format!("command = 'touch {}'\nunless = '{there}'", at("a/x"))).await;
     changes_once::<Command>(&format!("command = 'rm {}'\nonly_if = '{there}'", at("a/x"))).await;
+    edits(&at("a/text")).await;
     changes_once::<Directory>(&format!("path = '{}'\nstate = 'absent'", at("a"))).await;
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+async fn edits(path: &str) {
+    let text = || fs::read_to_string(path).unwrap();
+    changes_once::<Line>(&format!("path = '{path}'\nline = 'a = 1'\ncreate = true\nmode = '0640'")).await;
+    changes_once::<Line>(&format!("path = '{path}'\nline = 'a = 2'\nmatch = '^a ='\nvalidate = 'grep -q 2 %s'")).await;
+    let block = format!("path = '{path}'\nmarker = '# {{mark}} b'\ninsert = 'start'");
+    changes_once::<Block>(&format!("{block}\nblock = \"x\\ny\"")).await;
+    assert_eq!(text(), "# BEGIN b\nx\ny\n# END b\na = 2\n");
+    changes_once::<Block>(&format!("{block}\nstate = 'absent'")).await;
+    changes_once::<Line>(&format!("path = '{path}'\nstate = 'absent'\nmatch = '^a'")).await;
+    changes_once::<HostsEntry>(&format!("path = '{path}'\naddress = '10.0.0.1'\nnames = ['x', 'y']")).await;
+    assert_eq!(text(), "10.0.0.1\tx y\n");
+    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o640);
+}
+
+#[tokio::test]
+async fn a_folder_is_copied_once() {
+    let (project, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (source, path) = (project.path().join("files"), target.path().join("a/b"));
+    let long = format!("{}/it's {}", "d".repeat(90), "f".repeat(90));
+    for (name, content) in [("x", &b"1\0"[..]), ("c/y", b""), (&long, &vec![b'z'; 100_000])] {
+        fs::create_dir_all(source.join(name).parent().unwrap()).unwrap();
+        fs::write(source.join(name), content).unwrap();
+    }
+    fs::set_permissions(source.join("x"), fs::Permissions::from_mode(0o700)).unwrap();
+    let step = |rest: &str| {
+        let files = crate::plan::folder::read(project.path(), "files").unwrap();
+        let mut params: Value =
+            toml::from_str(&format!("path = '{}'\ndirectory_mode = '0750'\n{rest}", path.display())).unwrap();
+        params["source"] = json!({ "path": "files", "files": files });
+        serde_json::from_value::<CopyTree>(params).unwrap()
+    };
+    let mode = |name: &str| fs::metadata(path.join(name)).unwrap().permissions().mode() & 0o7777;
+    comes_to_rest(&step("")).await;
+    assert_eq!((mode("x"), mode("c/y"), mode("c"), mode("")), (0o755, 0o644, 0o750, 0o750));
+    assert_eq!(fs::read(path.join(&long)).unwrap().len(), 100_000);
+    fs::write(path.join("x"), "2").unwrap();
+    fs::set_permissions(path.join("c/y"), fs::Permissions::from_mode(0o600)).unwrap();
+    comes_to_rest(&step("")).await;
+    assert_eq!((fs::read(path.join("x")).unwrap(), mode("c/y")), (b"1\0".to_vec(), 0o644));
+    fs::create_dir_all(path.join("old/er")).unwrap();
+    fs::remove_file(source.join("c/y")).unwrap();
+    comes_to_rest(&step("delete = true")).await;
+    let mut left: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["d".repeat(90), "x".to_owned()].map(std::ffi::OsString::from));
+}
+
+#[tokio::test]
+async fn archives_are_unpacked_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().to_str().unwrap();
+    let make = "mkdir -p a/b && echo x >a/b/c && chmod 0755 a/b/c && tar -czf x.tar.gz a && tar -cJf x.tar.xz a && \
+                tar --zstd -cf x.tar.zst a && tar -cf x.tar a";
+    let made = perform(&Run { cwd: Some(root.to_owned()), ..Run::shell(make) }).await;
+    assert_eq!(made.exit, 0, "{}", made.stderr.text());
+    for name in ["x.tar.gz", "x.tar.xz", "x.tar.zst", "x.tar"] {
+        let at = format!("{root}/out/{name}.d");
+        let toml = format!("archive = '{root}/{name}'\npath = '{at}'\nstrip = 1");
+        changes_once::<Archive>(&toml).await;
+        assert_eq!(fs::read_to_string(format!("{at}/b/c")).unwrap(), "x\n", "{name}");
+        fs::remove_dir_all(format!("{at}/b")).unwrap();
+        changes_once::<Archive>(&format!("{toml}\ncreates = '{at}/b'")).await;
+        if name == "x.tar" {
+            // Where half of it ends, nothing tells that there was more.
+            continue;
+        }
+        let file = fs::OpenOptions::new().write(true).open(format!("{root}/{name}")).unwrap();
+        file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+        let step = build::<Archive>(&toml).unwrap();
+        let failed = tried(&step).await.unwrap_err().message;
+        assert!(failed.contains("cannot unpack"), "{failed}");
+        assert!(!fs::exists(format!("{at}/.{name}.unpacked")).unwrap(), "a stamp for half of {name}");
+    }
 }
 
 #[tokio::test]

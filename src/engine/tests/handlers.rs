@@ -44,6 +44,20 @@ async fn a_handler_runs_once_at_the_end_of_its_phase_and_only_when_asked_for() {
 }
 
 #[tokio::test]
+async fn what_ran_and_changed_nothing_notifies_nobody() {
+    let world = FakeWorld::default();
+    let act = |id: &str, idle: bool| {
+        let notify = vec![at("restart".to_owned())];
+        Step { notify, ..step(id, "test.act", json!({ "path": id, "idle": idle })) }
+    };
+    let ran = run(plan(vec![phase("p", &[], vec![act("a", true), handler("restart")])]), &world).await;
+    assert_eq!((ends(&ran), world.acts("a")), (vec!["a".to_owned()], 1));
+    assert_eq!((ran.report.summary.get("same"), ran.report.summary.get("changed")), (1, 0));
+    let ran = run(plan(vec![phase("p", &[], vec![act("a", false), handler("restart")])]), &world).await;
+    assert_eq!(ends(&ran), ["a", "restart"]);
+}
+
+#[tokio::test]
 async fn a_flush_runs_handlers_early_and_what_changes_later_asks_again() {
     let world = FakeWorld::default();
     let flushing = Step { flush: true, ..notifying("b", "restart") };

@@ -286,6 +286,9 @@ struct Act {
     path: String,
     #[serde(default)]
     rerun: bool,
+    /// It tells afterwards that it changed nothing.
+    #[serde(default)]
+    idle: bool,
 }
 
 impl Action for Act {
@@ -298,6 +301,9 @@ impl Action for Act {
     fn next(&self, _: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
         let act = Effect::Vault(vault::Effect::Write { path: self.path.clone(), body: Data::default() });
         Ok(done.is_empty().then_some(act))
+    }
+    fn changed(&self, done: &[Done]) -> bool {
+        !self.idle || done.is_empty()
     }
     fn cut_off(&self) -> Option<OnInterrupt> {
         Some(if self.rerun { OnInterrupt::Rerun } else { OnInterrupt::Stop })

@@ -10,7 +10,7 @@ use super::{Checker, Contexts, Known, word};
 use crate::document::below;
 use crate::finding::{Finding, Source, Span, did_you_mean, listed};
 use crate::inventory::Host;
-use crate::plan::FileKind;
+use crate::plan::{FileKind, folder};
 use crate::template::{Context, Names, TemplateError, VariableError, is_template};
 
 /// Where a template stands: a file and the part of it.
@@ -191,6 +191,12 @@ impl Checker<'_> {
         steps: &[Known<'_>],
         before: &Before,
     ) {
+        if kind == FileKind::Folder {
+            if let Err(message) = folder::read(self.templates.root(), path) {
+                self.error("no-file", named_at, message, Some(self.paths_hint()));
+            }
+            return;
+        }
         let mut todo = vec![(path.to_owned(), String::new())];
         let mut seen = BTreeSet::new();
         while let Some((path, around)) = todo.pop() {

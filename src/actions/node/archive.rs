@@ -1,0 +1,312 @@
+//! `node.archive`: an archive on the host, unpacked there.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::effects::{failed, file_at, lacking, look, script, which};
+use super::params::{check_file_path, check_path, refuse, trimmed};
+use crate::actions::{Action, Spec, Verdict};
+use crate::connect::host::{self, Attributes, FileKind, Read, WriteFile};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::Diff;
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, ParamError, Place, Role};
+
+/// Unpacks an archive that lies on the host into a directory. Whether that was done is known by a file `.NAME.unpacked` in
+/// the directory, which holds the archive's hash, or by what `creates` names. All files belong to the user that the step
+/// runs as. What an earlier version of the archive brought stays.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Archive {
+    /// Absolute path of the archive on the host.
+    pub archive: String,
+    /// Absolute path of the directory to unpack it in; it is made where missing.
+    pub path: String,
+    /// Leading folders of the names in the archive that are left out. Not for zip.
+    #[serde(default)]
+    pub strip: u32,
+    /// Something that the archive brings; it is not unpacked when there is something at this absolute path, whatever the
+    /// archive is now.
+    #[serde(default)]
+    pub creates: Option<String>,
+    /// Format. Default: as its name ends: .tar, .tar.gz, .tgz, .tar.xz, .txz, .tar.zst, .tar.bz2, .zip.
+    #[serde(default)]
+    pub format: Option<Format>,
+}
+
+/// How an archive is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum Format {
+    /// Tar.
+    #[serde(rename = "tar")]
+    Tar,
+    /// Tar by gzip.
+    #[serde(rename = "tar.gz")]
+    Gzip,
+    /// Tar by xz.
+    #[serde(rename = "tar.xz")]
+    Xz,
+    /// Tar by Zstandard.
+    #[serde(rename = "tar.zst")]
+    Zstd,
+    /// Tar by bzip2.
+    #[serde(rename = "tar.bz2")]
+    Bzip2,
+    /// Zip.
+    #[serde(rename = "zip")]
+    Zip,
+}
+
+impl Format {
+    fn of(name: &str) -> Option<Self> {
+        let endings = [
+            (".tar", Self::Tar),
+            (".tar.gz", Self::Gzip),
+            (".tgz", Self::Gzip),
+            (".tar.xz", Self::Xz),
+            (".txz", Self::Xz),
+            (".tar.zst", Self::Zstd),
+            (".tar.bz2", Self::Bzip2),
+            (".tbz2", Self::Bzip2),
+            (".zip", Self::Zip),
+        ];
+        endings.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, format)| *format)
+    }
+
+    /// What unpacks it, the decompressor first.
+    fn programs(self) -> &'static [&'static str] {
+        match self {
+            Self::Tar => &["cat", "tar"],
+            Self::Gzip => &["gzip", "tar"],
+            Self::Xz => &["xz", "tar"],
+            Self::Zstd => &["zstd", "tar"],
+            Self::Bzip2 => &["bzip2", "tar"],
+            Self::Zip => &["unzip"],
+        }
+    }
+}
+
+impl Spec for Archive {
+    const NAME: &'static str = "node.archive";
+    const SUMMARY: &'static str = "an archive on the host, unpacked there";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Change;
+    const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "the directory" }];
+    const EXAMPLE: &'static str = r#"
+[[phase.prepare.step]]
+id = "containerd"
+action = "node.archive"
+hosts = "pis"
+become = true
+archive = "/var/cache/containerd-2.1.4-linux-arm64.tar.gz"
+path = "/usr/local"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        check_file_path("archive", &self.archive)?;
+        check_path("path", &self.path)?;
+        self.creates.as_deref().map_or(Ok(()), |path| check_path("creates", path))?;
+        match self.format() {
+            None => refuse("format", format!("say what {} is, since its name does not", self.archive)),
+            Some(Format::Zip) if self.strip > 0 => refuse("strip", "unzip cannot leave out folders"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `$1` archive, `$2` directory, `$3` stamp, `$4` folders to leave out, `$5` decompressor or unzip, `$6` what must be there
+/// then. The old stamp goes first: of a mixture of two versions, neither is true.
+const UNPACK: &str = r#"
+mkdir -p -- "$2" || exit
+rm -f -- "$3" || exit
+case $5 in
+unzip) unzip -o -q "$1" -d "$2" </dev/null || exit ;;
+*)
+	option=-dc
+	[ "$5" != cat ] || option=
+	wrong=$({
+		{ "$5" $option "$1" 3>&- || echo "$5" >&3; } |
+			tar -x -o -f - -C "$2" --strip-components="$4" >&2 3>&- || echo tar >&3
+	} 3>&1)
+	[ -z "$wrong" ] || exit 1
+	;;
+esac
+if [ -n "$6" ] && ! [ -e "$6" ]; then
+	printf 'it was unpacked, but did not bring %s\n' "$6" >&2
+	exit 1
+fi
+"#;
+
+impl Archive {
+    fn format(&self) -> Option<Format> {
+        self.format.or_else(|| Format::of(&self.archive))
+    }
+
+    fn programs(&self) -> &'static [&'static str] {
+        self.format().map_or(&[], Format::programs)
+    }
+
+    fn stamp(&self) -> String {
+        let name = self.archive.rsplit('/').next().unwrap_or_default();
+        format!("{}/.{name}.unpacked", self.path.trim_end_matches('/'))
+    }
+
+    /// What tells whether it was done: what it creates, or the stamp.
+    fn trace(&self) -> String {
+        self.creates.as_deref().map_or_else(|| self.stamp(), trimmed)
+    }
+
+    /// What the stamp must say.
+    fn wanted(&self, facts: &[Fact]) -> Option<String> {
+        let sha256 = file_at(facts, 1)?.sha256.as_ref()?;
+        Some(format!("sha256:{sha256} strip {}\n", self.strip))
+    }
+
+    fn is_done(&self, facts: &[Fact]) -> bool {
+        match (file_at(facts, 0), &self.creates) {
+            (Some(_), Some(_)) => true,
+            (Some(stamp), None) => {
+                let wanted = self.wanted(facts);
+                wanted.is_some() && stamp.content.as_deref() == wanted.as_ref().map(String::as_bytes)
+            }
+            (None, _) => false,
+        }
+    }
+}
+
+impl Action for Archive {
+    fn probes(&self) -> Vec<Probe> {
+        let (trace, archive) =
+            if self.creates.is_some() { (Read::Stat, Read::Stat) } else { (Read::Content, Read::Hash) };
+        let directory = look(&trimmed(&self.path), Read::Stat);
+        vec![look(&self.trace(), trace), look(&self.archive, archive), directory, which(self.programs())]
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        if self.is_done(facts) {
+            return Verdict::Same { seen: format!("{} is there", self.trace()) };
+        }
+        let archive = match file_at(facts, 1) {
+            Some(file) if file.kind == FileKind::Regular => file,
+            Some(file) => {
+                let problem = Problem::new(format!("{} is a {}, no archive", self.archive, file.kind.name()));
+                return Verdict::Blocked(problem.hint("give the path of the file itself"));
+            }
+            None => {
+                let problem = Problem::new(format!("there is no archive {}", self.archive));
+                return Verdict::Blocked(problem.hint(
+                    "bring it by `node.download` before; where it is deleted afterwards, `creates` tells that it was unpacked",
+                ));
+            }
+        };
+        if let Some(file) = file_at(facts, 2).filter(|f| matches!(f.kind, FileKind::Regular | FileKind::Other)) {
+            let problem = Problem::new(format!("{} is a {}", self.path, file.kind.name()));
+            return Verdict::Blocked(problem.hint("name a directory, or one that is not there yet"));
+        }
+        if let Some(program) = lacking(facts, 3, self.programs()) {
+            let package = if program == "xz" { "xz-utils" } else { program };
+            let problem = Problem::new(format!("there is no {program} on the host, which unpacks {}", self.archive));
+            return Verdict::Blocked(
+                problem.hint(format!("install it in a step before this one; Debian's package is `{package}`")),
+            );
+        }
+        Verdict::Change(Diff::act(format!("unpack {} ({} bytes) in {}", self.archive, archive.size, self.path)))
+    }
+
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        let effect = match done {
+            [] => {
+                let program = self.programs().first().copied().unwrap_or_default();
+                let strip = self.strip.to_string();
+                let creates = self.creates.as_deref().unwrap_or_default();
+                let args = [&self.archive, &trimmed(&self.path), &self.stamp(), strip.as_str(), program, creates];
+                host::Effect::Run(script(UNPACK, &args))
+            }
+            [Done::Host(done)] if done.exit != 0 => {
+                return Err(failed(&format!("cannot unpack {}", self.archive), done)
+                    .hint("is the archive whole, is there room on the disk, and may the step's user write there?"));
+            }
+            [_] if self.creates.is_none() => host::Effect::WriteFile(WriteFile {
+                path: self.stamp(),
+                content: self.wanted(facts).unwrap_or_default().as_str().into(),
+                attributes: Attributes { mode: Some(0o644), ..Attributes::default() },
+                backup: false,
+                validate: None,
+            }),
+            _ => return Ok(None),
+        };
+        Ok(Some(Effect::Host(effect)))
+    }
+
+    fn outputs(&self, _facts: &[Fact], _done: &[Done]) -> Outputs {
+        Outputs::from_iter([("path".to_owned(), json!(self.path))])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{at, blocked, build, change, file, is_same, ran, refused};
+    use super::*;
+    use crate::actions::node::content::tests::regular;
+    use crate::connect::host::{Done as HostDone, sha256};
+
+    #[test]
+    fn the_stamp_tells_which_archive_was_unpacked() {
+        let step = build::<Archive>("archive = '/a.tar.gz'\npath = '/opt/'\nstrip = 1").unwrap();
+        assert_eq!(step.stamp(), "/opt/.a.tar.gz.unpacked");
+        let archive = file(Some(regular("x", 0o644)));
+        let (folder, programs) = (file(Some(at(FileKind::Directory, 0o755))), ran(0, "gzip\ntar\n", ""));
+        let stamp = |text: &str| [file(Some(regular(text, 0o644))), archive.clone(), folder.clone(), programs.clone()];
+        let right = format!("sha256:{} strip 1\n", sha256(b"x"));
+        assert!(is_same(&step.verdict(&stamp(&right))));
+        assert_eq!(change(&step.verdict(&stamp("other"))), ["! unpack /a.tar.gz (1 bytes) in /opt/"]);
+        let done = [Done::Host(HostDone::new(0, "", ""))];
+        let Ok(Some(Effect::Host(host::Effect::WriteFile(write)))) = step.next(&stamp("other"), &done) else {
+            panic!()
+        };
+        assert_eq!(write.content.as_slice(), right.as_bytes());
+        let broken = [Done::Host(HostDone::new(1, "", "gzip: /a.tar.gz: unexpected end of file\n"))];
+        let problem = step.next(&stamp("other"), &broken).err().unwrap();
+        assert_eq!(problem.message, "cannot unpack /a.tar.gz: gzip: /a.tar.gz: unexpected end of file");
+    }
+
+    #[test]
+    fn what_it_creates_is_enough() {
+        let step = build::<Archive>("archive = '/a.zip'\npath = '/opt'\ncreates = '/opt/bin'").unwrap();
+        let there = file(Some(at(FileKind::Directory, 0o755)));
+        assert!(is_same(&step.verdict(&[there.clone(), file(None), file(None), ran(0, "", "")])));
+        let facts = [file(None), file(Some(regular("", 0o644))), file(None), ran(0, "unzip\n", "")];
+        assert!(matches!(step.verdict(&facts), Verdict::Change(_)));
+        assert!(matches!(step.next(&facts, &[Done::Host(HostDone::new(0, "", ""))]), Ok(None)));
+    }
+
+    #[test]
+    fn what_is_lacking_blocks() {
+        let step = build::<Archive>("archive = '/a.tar.xz'\npath = '/opt'").unwrap();
+        let archive = || file(Some(regular("", 0o644)));
+        let says = |archive: Fact, folder: Fact, programs: &str| {
+            blocked(&step.verdict(&[file(None), archive, folder, ran(0, programs, "")]))
+        };
+        assert!(says(file(None), file(None), "xz\ntar\n").contains("no archive /a.tar.xz"));
+        assert!(
+            says(file(Some(at(FileKind::Directory, 0o755))), file(None), "").contains("is a directory, no archive")
+        );
+        assert!(says(archive(), file(None), "tar\n").contains("no xz on the host"));
+        assert!(says(archive(), archive(), "xz\ntar\n").contains("/opt is a file"));
+    }
+
+    #[test]
+    fn wrong_parameters_are_refused() {
+        for (toml, parameter) in [
+            ("archive = 'a.tar'\npath = '/x'", "/archive"),
+            ("archive = '/a.rar'\npath = '/x'", "/format"),
+            ("archive = '/a.zip'\npath = '/x'\nstrip = 1", "/strip"),
+            ("archive = '/a.tar'\npath = 'x'", "/path"),
+            ("archive = '/a.tar'\npath = '/x'\ncreates = 'x'", "/creates"),
+        ] {
+            assert_eq!(refused::<Archive>(toml), parameter, "{toml}");
+        }
+        assert!(build::<Archive>("archive = '/a'\npath = '/x'\nformat = 'tar.zst'").is_ok());
+    }
+}

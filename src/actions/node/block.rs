@@ -1,0 +1,235 @@
+//! `node.block`: marked lines in a text file.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::effects::look;
+use super::file::check_validate;
+use super::params::{self, Mode, check_file_path, refuse};
+use super::text::{Edit, Insert, Missing, Place, State, Text};
+use crate::actions::{Action, Spec, Verdict};
+use crate::connect::host::Read;
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::event::Problem;
+use crate::plan::{ParamError, Place as Where, Role};
+
+/// What stands for BEGIN and END in `marker`.
+const MARK: &str = "{mark}";
+
+/// Sees to lines in a text file, between two marker lines by which they are found again. The file is replaced atomically;
+/// line endings, mode and owner stay as they are. A block that is there is changed where it stands. A file that is a link,
+/// or larger than 256 KiB, is not edited.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Block {
+    /// Absolute path on the host.
+    pub path: String,
+    /// The lines.
+    #[serde(default)]
+    pub block: String,
+    /// The line before and after them, a comment in the file's language, with `{mark}` where BEGIN and END go. It must be
+    /// another one for each block of a file: "# {mark} proxy settings", "<!-- {mark} proxy settings -->".
+    pub marker: String,
+    /// Whether the block is wanted in the file.
+    #[serde(default)]
+    pub state: State,
+    /// Where a new block goes, with `after` or `before` when no line matches them: else the step is blocked then. Default: the
+    /// end of the file.
+    #[serde(default)]
+    pub insert: Option<Insert>,
+    /// Expression for the line, the last that matches, after which a new block goes.
+    #[serde(default)]
+    pub after: Option<String>,
+    /// Expression for the line, the last that matches, before which a new block goes.
+    #[serde(default)]
+    pub before: Option<String>,
+    /// Whether `after` and `before` mean the first line that matches, not the last.
+    #[serde(default)]
+    pub first_match: bool,
+    /// Whether a file that is not there is made. Its directory must be there.
+    #[serde(default)]
+    pub create: bool,
+    /// Mode, such as "0644". Default: as it is; of a new file 0644.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// Owner, name or number. Default: as it is; of a new file the user that the step runs as.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Group, name or number. Default: as it is.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Whether the file as it was is kept beside, with the time in its name and `~` at its end.
+    #[serde(default)]
+    pub backup: bool,
+    /// Command that must accept the new file before it is put in place; `%s` stands for its temporary path, as in
+    /// `sshd -t -f %s`.
+    #[serde(default)]
+    pub validate: Option<String>,
+}
+
+impl Spec for Block {
+    const NAME: &'static str = "node.block";
+    const SUMMARY: &'static str = "marked lines in a text file";
+    const PLACE: Where = Where::Host;
+    const ROLE: Role = Role::Change;
+    const EXAMPLE: &'static str = r##"
+[[phase.prepare.step]]
+id = "boot-config"
+action = "node.block"
+hosts = "pis"
+become = true
+path = "/boot/firmware/config.txt"
+marker = "# {mark} of what the cluster needs"
+block = """
+dtoverlay=disable-wifi
+dtoverlay=disable-bt
+"""
+"##;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        check_file_path("path", &self.path)?;
+        check_validate(self.validate.as_deref())?;
+        self.place().check()?;
+        if self.marker.matches(MARK).count() != 1 || self.marker.contains(['\n', '\r']) {
+            return refuse("marker", "it must be one line with one `{mark}`, such as \"# {mark} proxy settings\"");
+        }
+        if self.block.lines().any(|line| line == self.begin() || line == self.end()) {
+            return refuse("block", "it has its own marker in it");
+        }
+        if self.state == State::Absent && !self.block.is_empty() {
+            return refuse("block", "with `state = \"absent\"`, `marker` alone says what goes");
+        }
+        Ok(())
+    }
+}
+
+impl Block {
+    fn begin(&self) -> String {
+        self.marker.replace(MARK, "BEGIN")
+    }
+
+    fn end(&self) -> String {
+        self.marker.replace(MARK, "END")
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place {
+            insert: self.insert,
+            after: self.after.as_deref(),
+            before: self.before.as_deref(),
+            first_match: self.first_match,
+        }
+    }
+
+    fn file(&self) -> Edit<'_> {
+        Edit {
+            path: &self.path,
+            missing: Missing::of(self.state, self.create),
+            attributes: params::attributes(self.mode, self.owner.as_ref(), self.group.as_ref()),
+            backup: self.backup,
+            validate: self.validate.as_deref(),
+        }
+    }
+
+    fn edit(&self, text: &mut Text) -> Result<(), Problem> {
+        let (begin, end) = (self.begin(), self.end());
+        let at = |marker: &str| -> Vec<usize> {
+            text.lines().enumerate().filter(|(_, line)| *line == marker).map(|(at, _)| at).collect()
+        };
+        let (at, count) = match (&at(&begin)[..], &at(&end)[..]) {
+            ([], []) if self.state == State::Absent => return Ok(()),
+            ([], []) => (self.place().index(text)?, 0),
+            ([from], [to]) if from < to => (*from, to - from + 1),
+            (begins, ends) => {
+                let lines = |of: &[usize]| of.iter().map(|at| (at + 1).to_string()).collect::<Vec<_>>().join(", ");
+                let (begins, ends) = (format!("[{}]", lines(begins)), format!("[{}]", lines(ends)));
+                let message = format!(
+                    "the markers in {} are no pair: \"{begin}\" is in lines {begins}, \"{end}\" in lines {ends}",
+                    self.path
+                );
+                return Err(Problem::new(message).hint("put them right by hand, so that the block has one of each"));
+            }
+        };
+        if self.state == State::Absent {
+            text.splice(at, count, []);
+        } else {
+            text.splice(at, count, [begin.as_str()].into_iter().chain(self.block.lines()).chain([end.as_str()]));
+        }
+        Ok(())
+    }
+}
+
+impl Action for Block {
+    fn probes(&self) -> Vec<Probe> {
+        vec![look(&self.path, Read::Content)]
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        self.file().verdict(facts, &|text| self.edit(text))
+    }
+
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        self.file().next(facts, done, &|text| self.edit(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{blocked, build, change, file, is_same, refused};
+    use super::*;
+    use crate::actions::node::content::tests::regular;
+
+    fn edited(toml: &str, before: &str) -> String {
+        let step = build::<Block>(&format!("path = '/x'\nmarker = '# {{mark}} x'\n{toml}")).unwrap();
+        let mut text = Text::new(before);
+        step.edit(&mut text).unwrap();
+        let after = text.to_string();
+        assert!(is_same(&step.verdict(&[file(Some(regular(&after, 0o644)))])), "{after}");
+        after
+    }
+
+    #[test]
+    fn a_block_stands_between_its_markers() {
+        assert_eq!(edited("block = \"a\\nb\\n\"", "x\n"), "x\n# BEGIN x\na\nb\n# END x\n");
+        assert_eq!(edited("block = 'a'\ninsert = 'start'", "x\n"), "# BEGIN x\na\n# END x\nx\n");
+        assert_eq!(edited("block = 'a'\nafter = '^x'", "x\ny\n"), "x\n# BEGIN x\na\n# END x\ny\n");
+        assert_eq!(edited("block = 'a'", "x\r\n"), "x\r\n# BEGIN x\r\na\r\n# END x\r\n");
+        assert_eq!(edited("", ""), "# BEGIN x\n# END x\n");
+    }
+
+    #[test]
+    fn a_block_that_is_there_is_changed_where_it_stands() {
+        let before = "x\n# BEGIN x\nold\nolder\n# END x\ny";
+        assert_eq!(edited("block = 'new'\ninsert = 'start'", before), "x\n# BEGIN x\nnew\n# END x\ny");
+        assert_eq!(edited("state = 'absent'", before), "x\ny");
+        assert_eq!(edited("state = 'absent'", "x\n"), "x\n");
+        let step = build::<Block>("path = '/x'\nmarker = '# {mark} x'\nblock = 'new'").unwrap();
+        let facts = [file(Some(regular("# BEGIN x\nold\n# END x\n", 0o644)))];
+        let lines = ["~ /x", "@@ -1,3 +1,3 @@", " # BEGIN x", "-old", "+new", " # END x"];
+        assert_eq!(change(&step.verdict(&facts)), lines);
+    }
+
+    #[test]
+    fn markers_that_are_no_pair_block() {
+        let step = build::<Block>("path = '/x'\nmarker = '# {mark} x'\nblock = 'a'").unwrap();
+        for before in ["# BEGIN x\na\n", "# END x\n# BEGIN x\n", "# BEGIN x\n# END x\n# BEGIN x\n# END x\n"] {
+            assert!(blocked(&step.verdict(&[file(Some(regular(before, 0o644)))])).contains("are no pair"), "{before}");
+        }
+        let facts = [file(Some(regular("y\n# BEGIN x\na\n", 0o644)))];
+        assert!(blocked(&step.verdict(&facts)).contains("\"# BEGIN x\" is in lines [2], \"# END x\" in lines []"));
+    }
+
+    #[test]
+    fn wrong_parameters_are_refused() {
+        for (toml, parameter) in [
+            ("path = 'x'\nmarker = '# {mark}'", "/path"),
+            ("path = '/x'\nmarker = '# x'", "/marker"),
+            ("path = '/x'\nmarker = \"# {mark}\\n\"", "/marker"),
+            ("path = '/x'\nmarker = '# {mark}'\nblock = '# END'", "/block"),
+            ("path = '/x'\nmarker = '# {mark}'\nblock = 'a'\nstate = 'absent'", "/block"),
+            ("path = '/x'\nmarker = '# {mark}'\nafter = '('", "/after"),
+        ] {
+            assert_eq!(refused::<Block>(toml), parameter, "{toml}");
+        }
+    }
+}

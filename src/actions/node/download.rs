@@ -1,0 +1,332 @@
+//! `node.download`: a file from the web, known by its checksum.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::effects::{diff_attributes, failed, file_at, lacking, look, script, which};
+use super::params::{self, Mode, check_file_path, refuse};
+use crate::actions::{Action, Spec, Verdict};
+use crate::connect::host::{self, Attributes, File, FileKind, Read, Run};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::Diff;
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, ParamError, Place, Role};
+
+/// Has the host itself download a file, by its curl or wget, when the file at the path has not got the checksum. It is put
+/// in place atomically, once the checksum is right; of a file that is there, mode and owner stay as they are unless given.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Download {
+    /// Where it comes from: `http://` or `https://`. Redirects are followed. Secrets in it need curl on the host.
+    pub url: String,
+    /// Absolute path on the host. Its directory must be there.
+    pub path: String,
+    /// SHA-256 of the file: "sha256:" and 64 hex digits.
+    pub checksum: String,
+    /// Further headers, such as Authorization. They need curl on the host; nobody there can see them.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Mode, such as "0755". Default: as it is; of a new file 0644.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// Owner, name or number. Default: as it is; of a new file the user that the step runs as.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Group, name or number. Default: as it is.
+    #[serde(default)]
+    pub group: Option<String>,
+}
+
+impl Spec for Download {
+    const NAME: &'static str = "node.download";
+    const SUMMARY: &'static str = "a file from the web, known by its checksum";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Change;
+    const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "the path" }];
+    const EXAMPLE: &'static str = r#"
+[[phase.prepare.step]]
+id = "runc"
+action = "node.download"
+hosts = "pis"
+become = true
+url = "https://github.com/opencontainers/runc/releases/download/v1.3.0/runc.arm64"
+checksum = "sha256:85c5e4e4f72e442c8c17bac07527cd4f961ee48e4f2b71797f7533c94f4a52b9"
+path = "/usr/local/sbin/runc"
+mode = "0755"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        check_file_path("path", &self.path)?;
+        let rest = ["http://", "https://"].iter().find_map(|scheme| self.url.strip_prefix(scheme));
+        if rest.is_none_or(|rest| rest.is_empty() || rest.contains(|c: char| c.is_whitespace() || c.is_control())) {
+            return refuse("url", format!("\"{}\" is no URL of http:// or https://", self.url));
+        }
+        if self.sha256().is_none() {
+            return refuse("checksum", "write it as \"sha256:\" and 64 hex digits");
+        }
+        for (name, value) in &self.headers {
+            let token = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            if name.is_empty() || !name.chars().all(token) || value.contains(char::is_control) {
+                return refuse("headers", format!("{name} is no header of one line"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `$1` path, `$2` SHA-256, `$3` owner, `$4` mode, `$5` program, `$6` URL for wget. Curl's options come on standard input.
+const FETCH: &str = r#"
+folder=${1%/*}
+if ! [ -d "${folder:-/}" ]; then
+	printf 'there is no directory %s\n' "${folder:-/}" >&2
+	exit 101
+fi
+tmp=$(mktemp "$folder/.${1##*/}.XXXXXX") || exit 102
+trap 'rm -f -- "$tmp"' EXIT
+trap 'exit 102' HUP INT TERM
+if [ "$5" = curl ]; then
+	curl -q --config - --output "$tmp" || exit
+else
+	wget -O "$tmp" "$6" || exit
+fi
+got=$(sha256sum <"$tmp") || exit 102
+if [ "${got%% *}" != "$2" ]; then
+	printf 'its checksum is sha256:%s, of %s bytes\n' "${got%% *}" "$(wc -c <"$tmp")" >&2
+	exit 100
+fi
+[ -z "$3" ] || chown -- "$3" "$tmp" || exit 102
+chmod -- "$4" "$tmp" || exit 102
+if [ -L "$1" ] && [ -d "$1" ]; then rm -f -- "$1" || exit 102; fi
+mv -f -- "$tmp" "$1" || exit 102
+"#;
+
+impl Download {
+    /// Lower-case hex.
+    fn sha256(&self) -> Option<String> {
+        let hex = self.checksum.strip_prefix("sha256:")?.to_ascii_lowercase();
+        (hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit())).then_some(hex)
+    }
+
+    fn attributes(&self) -> Attributes {
+        params::attributes(self.mode, self.owner.as_ref(), self.group.as_ref())
+    }
+
+    fn is_there(&self, seen: Option<&File>) -> bool {
+        seen.is_some_and(|file| file.kind == FileKind::Regular && file.sha256 == self.sha256())
+    }
+
+    fn fetch(&self, facts: &[Fact]) -> Run {
+        let seen = file_at(facts, 0).filter(|file| file.kind == FileKind::Regular);
+        let wanted = self.attributes();
+        let number = |wanted: &Option<String>, seen: Option<u32>| wanted.clone().or(seen.map(|n| n.to_string()));
+        let owner = number(&wanted.owner, seen.map(|file| file.uid)).unwrap_or_default();
+        let group = number(&wanted.group, seen.map(|file| file.gid)).map(|group| format!(":{group}"));
+        let owner = owner + &group.unwrap_or_default();
+        let mode = format!("{:04o}", wanted.mode.or(seen.map(|file| file.mode)).unwrap_or(0o644));
+        let sha256 = self.sha256().unwrap_or_default();
+        let curl = lacking(facts, 1, &["curl"]).is_none();
+        let (program, url) = if curl { ("curl", "") } else { ("wget", self.url.as_str()) };
+        let run = script(FETCH, &[&self.path, &sha256, &owner, &mode, program, url]);
+        Run { stdin: if curl { self.config().into() } else { Vec::new().into() }, ..run }
+    }
+
+    /// Options as curl reads them.
+    fn config(&self) -> Vec<u8> {
+        let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+        let mut config = "fail\nsilent\nshow-error\nlocation\nproto = \"=http,https\"\n".to_owned();
+        config.push_str(&format!("url = {}\n", quoted(&self.url)));
+        for (name, value) in &self.headers {
+            config.push_str(&format!("header = {}\n", quoted(&format!("{name}: {value}"))));
+        }
+        config.into_bytes()
+    }
+}
+
+impl Action for Download {
+    fn probes(&self) -> Vec<Probe> {
+        vec![look(&self.path, Read::Hash), which(&["curl", "wget"])]
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        let seen = file_at(facts, 0);
+        let mut diff = Diff::default();
+        match seen.map(|file| &file.kind) {
+            Some(kind @ (FileKind::Directory | FileKind::Other)) => {
+                let problem = Problem::new(format!("{} is a {}", self.path, kind.name()));
+                return Verdict::Blocked(problem.hint("choose another path, or remove what is there first"));
+            }
+            Some(FileKind::Link(target)) => {
+                diff.push_field("kind", Some(format!("link to {target}")), Some("file".to_owned()));
+            }
+            _ => {}
+        }
+        if !self.is_there(seen) {
+            if lacking(facts, 1, &["curl"]).is_some() && !self.headers.is_empty() {
+                let problem = Problem::new("there is no curl on the host, and with `headers` nothing else will do");
+                return Verdict::Blocked(problem.hint("install the package `curl` in a step before this one"));
+            }
+            if lacking(facts, 1, &["curl"]).and(lacking(facts, 1, &["wget"])).is_some() {
+                let problem = Problem::new("there is neither curl nor wget on the host");
+                return Verdict::Blocked(problem.hint("install the package `curl` in a step before this one"));
+            }
+            let before = seen.and_then(|file| file.sha256.as_ref()).map(|sha256| format!("sha256:{sha256}"));
+            let after = format!("sha256:{} from {}", self.sha256().unwrap_or_default(), self.url);
+            diff.push_field(format!("{} content", self.path), before, Some(after));
+        }
+        diff_attributes(&mut diff, seen, &self.attributes());
+        if diff.is_empty() { Verdict::Same { seen: String::new() } } else { Verdict::Change(diff) }
+    }
+
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        if self.is_there(file_at(facts, 0)) {
+            let effect = host::Effect::Attributes { path: self.path.clone(), attributes: self.attributes() };
+            return Ok(done.is_empty().then_some(Effect::Host(effect)));
+        }
+        let Some(Done::Host(done)) = done.last() else {
+            return Ok(Some(Effect::Host(host::Effect::Run(self.fetch(facts)))));
+        };
+        let problem = || failed(&format!("cannot download {}", self.url), done);
+        match done.exit {
+            0 => Ok(None),
+            100 => Err(problem().hint(format!(
+                "{} is what the step asks for: is it the checksum of this version and architecture?",
+                self.checksum
+            ))),
+            101 => Err(problem().hint("make it with a `node.directory` step before this one")),
+            102 => {
+                Err(problem()
+                    .hint("is there room on the disk, and may the step's user write there? else `become = true`"))
+            }
+            _ => Err(problem().hint("does the host reach that server, and does the file exist there?")),
+        }
+    }
+
+    fn outputs(&self, _facts: &[Fact], _done: &[Done]) -> Outputs {
+        Outputs::from_iter([("path".to_owned(), json!(self.path))])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::super::testing::{at, blocked, build, change, file, is_same, perform, ran, refused};
+    use super::*;
+    use crate::actions::node::content::tests::regular;
+    use crate::connect::host::sha256;
+
+    fn step(url: &str, path: &str, content: &str, rest: &str) -> Download {
+        let sum = sha256(content.as_bytes());
+        build(&format!("url = '{url}'\npath = '{path}'\nchecksum = 'sha256:{sum}'\n{rest}")).unwrap()
+    }
+
+    #[test]
+    fn a_file_with_the_checksum_is_not_asked_for_again() {
+        let step = step("https://x/y", "/y", "a", "mode = '0755'");
+        let programs = ran(0, "curl\nwget\n", "");
+        assert!(is_same(&step.verdict(&[file(Some(regular("a", 0o755))), programs.clone()])));
+        let facts = [file(Some(regular("a", 0o644))), ran(0, "", "")];
+        assert_eq!(change(&step.verdict(&facts)), ["~ mode: 0644 → 0755"]);
+        let facts = [file(Some(regular("b", 0o755))), programs.clone()];
+        let lines = change(&step.verdict(&facts));
+        assert!(
+            lines[0].starts_with("~ /y content: sha256:3e23e") && lines[0].ends_with("from https://x/y"),
+            "{lines:?}"
+        );
+        assert!(blocked(&step.verdict(&[file(Some(at(FileKind::Directory, 0o755))), programs])).contains("directory"));
+    }
+
+    #[test]
+    fn a_host_without_the_programs_blocks() {
+        let plain = step("https://x/y", "/y", "a", "");
+        assert!(blocked(&plain.verdict(&[file(None), ran(0, "", "")])).contains("neither curl nor wget"));
+        assert!(matches!(plain.verdict(&[file(None), ran(0, "wget\n", "")]), Verdict::Change(_)));
+        let headers = step("https://x/y", "/y", "a", "headers = { Accept = 'x' }");
+        assert!(blocked(&headers.verdict(&[file(None), ran(0, "wget\n", "")])).contains("no curl"));
+    }
+
+    #[test]
+    fn headers_go_to_standard_input_only() {
+        let step = step("https://x/\"y", "/y", "a", "headers = { Authorization = 'Bearer s3cret\\' }");
+        let run = step.fetch(&[file(None), ran(0, "curl\n", "")]);
+        let config = String::from_utf8(run.stdin.as_slice().to_vec()).unwrap();
+        assert!(
+            config.contains("url = \"https://x/\\\"y\"\nheader = \"Authorization: Bearer s3cret\\\\\"\n"),
+            "{config}"
+        );
+        assert!(!run.command.to_string().contains("s3cret"));
+    }
+
+    /// Answers each request by `answer`; tells the requests.
+    fn serve(answers: usize, answer: &'static str) -> (String, std::thread::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/f", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let one = |_| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+                let request: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+                stream.write_all(answer.as_bytes()).unwrap();
+                request.join("\n")
+            };
+            (0..answers).map(one).collect()
+        });
+        (url, server)
+    }
+
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+
+    #[tokio::test]
+    async fn both_programs_bring_the_file_and_only_the_right_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let at = path.to_str().unwrap();
+        for (program, rest) in [("curl\n", "mode = '0750'\nheaders = { X-Key = 'k' }"), ("wget\n", "mode = '0750'")] {
+            let (url, server) = serve(2, OK);
+            let facts = [file(None), ran(0, program, "")];
+            let right = step(&url, at, "hello", rest);
+            let done = [Done::Host(perform(&right.fetch(&facts)).await)];
+            assert!(matches!(right.next(&facts, &done), Ok(None)), "{:?}", right.next(&facts, &done).err());
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "hello");
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o750);
+            let wrong = step(&url, at, "other", rest);
+            let done = [Done::Host(perform(&wrong.fetch(&facts)).await)];
+            let message = wrong.next(&facts, &done).err().unwrap().message;
+            assert!(message.contains("its checksum is sha256:2cf24dba"), "{message}");
+            assert_eq!(server.join().unwrap()[0].contains("X-Key: k"), program == "curl\n");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "something is left behind");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_server_refuses_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let (url, server) = serve(1, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let facts = [file(None), ran(0, "curl\n", "")];
+        let step = step(&url, path.to_str().unwrap(), "hello", "");
+        let done = [Done::Host(perform(&step.fetch(&facts)).await)];
+        assert!(step.next(&facts, &done).err().unwrap().message.contains("404"));
+        server.join().unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn wrong_parameters_are_refused() {
+        let sum = format!("checksum = 'sha256:{}'", "0".repeat(64));
+        for (toml, parameter) in [
+            (format!("url = 'ftp://x'\npath = '/x'\n{sum}"), "/url"),
+            (format!("url = 'https://x y'\npath = '/x'\n{sum}"), "/url"),
+            (format!("url = 'https://x'\npath = '/x/'\n{sum}"), "/path"),
+            ("url = 'https://x'\npath = '/x'\nchecksum = 'md5:00'".to_owned(), "/checksum"),
+            (format!("url = 'https://x'\npath = '/x'\n{sum}\nheaders = {{ A = \"b\\nc\" }}"), "/headers"),
+        ] {
+            assert_eq!(refused::<Download>(&toml), parameter, "{toml}");
+        }
+    }
+}

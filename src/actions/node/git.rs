@@ -1,0 +1,398 @@
+//! `node.git`: a git repository at a commit, branch or tag.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::effects::{failed, lacking, run_at, script, which};
+use super::guards::check_words;
+use super::params::{check_path, refuse, trimmed};
+use crate::actions::{Action, Spec, Verdict};
+use crate::connect::{Done, Effect, Fact, Probe, host};
+use crate::diff::Diff;
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, ParamError, Place, Role};
+
+/// Sees to it that a folder of the host is a git repository with this version checked out, by the host's own git. HEAD is
+/// the commit itself (detached). What git does not track stays; local changes block, unless `force` drops them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Git {
+    /// URL or path of the repository that it comes from, as the host reaches it: by its own keys and credentials. It cannot
+    /// ask for a password.
+    pub repo: String,
+    /// Absolute path of the folder; it is made where missing.
+    pub path: String,
+    /// Branch, tag, or whole commit. Default: what the repository's own HEAD is.
+    #[serde(default = "head")]
+    pub version: String,
+    /// How many commits of history are fetched. Default: all.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub depth: Option<u32>,
+    /// Whether local changes to tracked files are dropped.
+    #[serde(default)]
+    pub force: bool,
+}
+
+fn head() -> String {
+    "HEAD".to_owned()
+}
+
+impl Spec for Git {
+    const NAME: &'static str = "node.git";
+    const SUMMARY: &'static str = "a git repository at a commit, branch or tag";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Change;
+    const OUTPUTS: &'static [Output] = &[Output { name: "commit", about: "the commit that is checked out" }];
+    const EXAMPLE: &'static str = r#"
+[[phase.prepare.step]]
+id = "dotfiles"
+action = "node.git"
+hosts = "pis"
+repo = "https://github.com/example/pi-tools.git"
+path = "/home/pi/tools"
+version = "v1.4.0"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        check_path("path", &self.path)?;
+        check_words("repo", [self.repo.as_str()])?;
+        if self.repo.is_empty() || self.repo.starts_with('-') || self.repo.contains(char::is_control) {
+            return refuse("repo", format!("\"{}\" is no repository", self.repo));
+        }
+        let wrong = |c: char| c.is_whitespace() || c.is_control() || "~^:?*[\\".contains(c);
+        if self.version.is_empty() || self.version.starts_with('-') || self.version.contains(wrong) {
+            return refuse("version", format!("\"{}\" is no branch, tag or commit", self.version));
+        }
+        if self.depth == Some(0) {
+            return refuse("depth", "it is at least 1");
+        }
+        Ok(())
+    }
+}
+
+/// No question is asked: nobody could answer.
+const QUIET: &str = r#"
+export LC_ALL=C GIT_TERMINAL_PROMPT=0 GIT_SSH_COMMAND="${GIT_SSH_COMMAND:-ssh -o BatchMode=yes}"
+"#;
+
+/// `$1` folder, `$2` repository, `$3...` references. What is there, one `name value` a line, then what the repository has.
+const LOOK: &str = r#"
+if [ -e "$1/.git" ]; then
+	git -C "$1" rev-parse --git-dir >/dev/null || exit
+	echo "head $(git -C "$1" rev-parse -q --verify HEAD)"
+	echo "origin $(git -C "$1" config --get remote.origin.url)"
+	changes=$(git -C "$1" status --porcelain --untracked-files=no) || exit
+	[ -z "$changes" ] || echo "changed yes"
+elif [ -d "$1" ]; then
+	[ -z "$(ls -A "$1")" ] || echo "taken by other files"
+elif [ -e "$1" ]; then
+	echo "taken by a file"
+fi
+echo "remote"
+shift
+[ $# = 1 ] || git ls-remote "$@"
+"#;
+
+/// `$1` folder, `$2` repository, `$3` commit, `$4` depth, `$5` whether changes are dropped. In pieces, so that what was cut
+/// off between two of them goes on: a clone would not.
+const CHECKOUT: &str = r#"
+[ -e "$1/.git" ] || { mkdir -p -- "$1" && git init -q "$1"; } || exit
+git -C "$1" config remote.origin.url "$2" || exit
+git -C "$1" config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*' || exit
+if [ -n "$4" ]; then
+	git -C "$1" fetch -q --depth "$4" origin "$3" || exit
+elif ! git -C "$1" cat-file -e "$3^{commit}" 2>/dev/null; then
+	git -C "$1" fetch -q --tags --force origin || exit
+	git -C "$1" fetch -q origin || exit
+fi
+git -C "$1" checkout -q $5 --detach "$3"
+"#;
+
+/// What was seen.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen<'a> {
+    /// What lies there that is no repository.
+    taken: Option<&'a str>,
+    /// Commit that is checked out; empty in a repository without one.
+    head: Option<&'a str>,
+    origin: &'a str,
+    changed: bool,
+    /// References and commits of the repository that it comes from.
+    remote: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Seen<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        let mut seen = Self::default();
+        let mut lines = text.lines();
+        for line in lines.by_ref().take_while(|line| *line != "remote") {
+            match line.split_once(' ')? {
+                ("head", commit) => seen.head = Some(commit),
+                ("origin", url) => seen.origin = url,
+                ("changed", _) => seen.changed = true,
+                ("taken", by) => seen.taken = Some(by),
+                _ => return None,
+            }
+        }
+        let commit = |text: &str| text.len() >= 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        for line in lines {
+            let (hash, name) = line.split_once('\t')?;
+            seen.remote.push(commit(hash).then_some((name, hash))?);
+        }
+        Some(seen)
+    }
+
+    fn commit_of(&self, reference: &str) -> Option<&'a str> {
+        self.remote.iter().find(|(name, _)| *name == reference).map(|(_, commit)| *commit)
+    }
+}
+
+impl Git {
+    /// Whether the version is a commit itself, so that the repository need not be asked.
+    fn is_commit(&self) -> bool {
+        matches!(self.version.len(), 40 | 64) && self.version.bytes().all(|b| b.is_ascii_hexdigit())
+    }
+
+    /// The references that the version may be, the first that there is.
+    fn references(&self) -> Vec<String> {
+        let version = &self.version;
+        match version.as_str() {
+            _ if self.is_commit() => Vec::new(),
+            "HEAD" => vec!["HEAD".to_owned()],
+            _ => vec![
+                format!("refs/heads/{version}"),
+                format!("refs/tags/{version}^{{}}"),
+                format!("refs/tags/{version}"),
+            ],
+        }
+    }
+
+    /// The commit that is wanted.
+    fn wanted(&self, seen: &Seen<'_>) -> Option<String> {
+        if self.is_commit() {
+            return Some(self.version.to_ascii_lowercase());
+        }
+        self.references().iter().find_map(|reference| seen.commit_of(reference)).map(str::to_owned)
+    }
+
+    fn folder(&self) -> String {
+        trimmed(&self.path)
+    }
+
+    fn look(&self) -> host::Run {
+        let (folder, references) = (self.folder(), self.references());
+        let args = [folder.as_str(), &self.repo].into_iter().chain(references.iter().map(String::as_str));
+        script(&format!("{QUIET}{LOOK}"), &args.collect::<Vec<_>>())
+    }
+
+    fn checkout(&self, commit: &str) -> host::Run {
+        let depth = self.depth.map(|depth| depth.to_string()).unwrap_or_default();
+        let force = if self.force { "--force" } else { "" };
+        script(&format!("{QUIET}{CHECKOUT}"), &[&self.folder(), &self.repo, commit, &depth, force])
+    }
+
+    fn judge(&self, seen: &Seen<'_>) -> Verdict {
+        if let Some(by) = seen.taken {
+            let problem = Problem::new(format!("{} is taken by {}", self.path, by.trim_start_matches("by ")));
+            return Verdict::Blocked(
+                problem.hint("name an empty folder or one that is not there, or move away what is"),
+            );
+        }
+        let Some(wanted) = self.wanted(seen) else {
+            let problem = Problem::new(format!("{} has no branch or tag {}", self.repo, self.version));
+            return Verdict::Blocked(problem.hint("a commit must be written whole, with all of its 40 digits"));
+        };
+        let mut diff = Diff::default();
+        let head = seen.head.filter(|head| !head.is_empty());
+        diff.push_field(format!("{} HEAD", self.path), head.map(str::to_owned), Some(wanted.clone()));
+        let origin = Some(seen.origin).filter(|origin| !origin.is_empty());
+        diff.push_field("origin", origin.map(str::to_owned), Some(self.repo.clone()));
+        if seen.changed && self.force {
+            diff.push_field("local changes", Some("there are some".to_owned()), None);
+        }
+        if diff.is_empty() {
+            let changes = if seen.changed { ", with local changes" } else { "" };
+            return Verdict::Same { seen: format!("{}{changes}", &wanted[..12]) };
+        }
+        if seen.changed && !self.force {
+            let problem = Problem::new(format!("{} has local changes, and must be updated", self.path));
+            return Verdict::Blocked(problem.hint("look at them by `git status` there; `force = true` drops them"));
+        }
+        Verdict::Change(diff)
+    }
+}
+
+impl Action for Git {
+    fn probes(&self) -> Vec<Probe> {
+        vec![which(&["git"]), Probe::Host(host::Probe::Run(self.look()))]
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        if lacking(facts, 0, &["git"]).is_some() {
+            let problem = Problem::new("there is no git on the host");
+            return Verdict::Blocked(problem.hint("install the package `git` in a step before this one"));
+        }
+        let Some(done) = run_at(facts, 1) else {
+            return Verdict::Blocked(Problem::new("the host did not say what it has"));
+        };
+        if done.exit != 0 {
+            return Verdict::Blocked(
+                failed(&format!("cannot look at {} or {}", self.path, self.repo), done)
+                    .hint("does the host reach the repository, and has the step's user (`become`) the keys for it?"),
+            );
+        }
+        let text = done.stdout.text();
+        match Seen::read(&text) {
+            Some(seen) => self.judge(&seen),
+            None => Verdict::Blocked(failed(&format!("cannot make out what git says of {}", self.path), done)),
+        }
+    }
+
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        if let Some(Done::Host(done)) = done.last() {
+            let problem = || failed(&format!("cannot check out {} in {}", self.version, self.path), done);
+            let hint = "is there room on the disk, may the step's user write there, and has the repository that commit? \
+                        an index.lock that a killed git left behind may be deleted";
+            return if done.exit == 0 { Ok(None) } else { Err(problem().hint(hint)) };
+        }
+        let text = run_at(facts, 1).map(|done| done.stdout.text()).unwrap_or_default();
+        let wanted = Seen::read(&text).and_then(|seen| self.wanted(&seen)).unwrap_or_default();
+        Ok(Some(Effect::Host(host::Effect::Run(self.checkout(&wanted)))))
+    }
+
+    fn outputs(&self, facts: &[Fact], _done: &[Done]) -> Outputs {
+        let text = run_at(facts, 1).map(|done| done.stdout.text()).unwrap_or_default();
+        let commit = Seen::read(&text).and_then(|seen| self.wanted(&seen)).unwrap_or_default();
+        Outputs::from_iter([("commit".to_owned(), json!(commit))])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{blocked, build, change, is_same, perform, ran, refused};
+    use super::*;
+
+    const OLD: &str = "1111111111111111111111111111111111111111";
+    const NEW: &str = "2222222222222222222222222222222222222222";
+
+    fn step(rest: &str) -> Git {
+        build(&format!("repo = 'https://x/y'\npath = '/opt/y'\n{rest}")).unwrap()
+    }
+
+    fn seen(text: &str) -> [Fact; 2] {
+        [ran(0, "git\n", ""), ran(0, text, "")]
+    }
+
+    #[test]
+    fn branches_come_before_tags_and_tags_are_followed_to_their_commit() {
+        let there = format!("head {OLD}\norigin https://x/y\nremote\n");
+        let facts = seen(&format!("{there}{OLD}\trefs/tags/v1\n{NEW}\trefs/tags/v1^{{}}\n"));
+        let verdict = step("version = 'v1'").verdict(&facts);
+        assert_eq!(change(&verdict), [format!("~ /opt/y HEAD: {OLD} → {NEW}")]);
+        let facts = seen(&format!("{there}{NEW}\trefs/tags/v1\n{OLD}\trefs/heads/v1\n"));
+        assert!(is_same(&step("version = 'v1'").verdict(&facts)));
+        assert_eq!(step("version = 'v1'").outputs(&facts, &[])["commit"], json!(OLD));
+        assert!(is_same(&step(&format!("version = '{OLD}'")).verdict(&seen(&there))));
+        assert!(blocked(&step("version = 'v2'").verdict(&seen(&there))).contains("no branch or tag v2"));
+    }
+
+    #[test]
+    fn a_new_folder_and_another_origin_are_changes() {
+        let lines = change(&step(&format!("version = '{NEW}'")).verdict(&seen("remote\n")));
+        assert_eq!(lines, [format!("+ /opt/y HEAD: {NEW}"), "+ origin: https://x/y".to_owned()]);
+        let facts = seen(&format!("head {NEW}\norigin https://old\nremote\n"));
+        let lines = change(&step(&format!("version = '{NEW}'")).verdict(&facts));
+        assert_eq!(lines, ["~ origin: https://old → https://x/y"]);
+    }
+
+    #[test]
+    fn local_changes_are_not_lost_by_accident() {
+        let facts = seen(&format!("head {OLD}\norigin https://x/y\nchanged yes\nremote\n"));
+        assert!(blocked(&step(&format!("version = '{NEW}'")).verdict(&facts)).contains("local changes"));
+        let same = step(&format!("version = '{OLD}'")).verdict(&facts);
+        assert_eq!(same, Verdict::Same { seen: "111111111111, with local changes".into() });
+        let lines = change(&step(&format!("version = '{OLD}'\nforce = true")).verdict(&facts));
+        assert_eq!(lines, ["- local changes: there are some"]);
+        let taken = seen("taken by other files\nremote\n");
+        assert!(blocked(&step("").verdict(&taken)).contains("taken by other files"));
+    }
+
+    #[test]
+    fn what_git_cannot_tell_blocks() {
+        let none = [ran(0, "", ""), ran(127, "", "")];
+        assert!(blocked(&step("").verdict(&none)).contains("no git"));
+        let denied = [ran(0, "git\n", ""), ran(128, "remote\n", "fatal: could not read Username\n")];
+        assert!(blocked(&step("").verdict(&denied)).contains("could not read Username"));
+        assert!(blocked(&step("").verdict(&seen("what?\n"))).contains("cannot make out"));
+        assert!(blocked(&step("").verdict(&seen("remote\nabc\tHEAD\n"))).contains("cannot make out"));
+    }
+
+    async fn git(folder: &str, line: &str) -> String {
+        let line = format!("cd {folder} && export GIT_CONFIG_GLOBAL=/dev/null && {line}");
+        let done = perform(&host::Run::shell(line)).await;
+        assert_eq!(done.exit, 0, "{}", done.stderr.text());
+        done.stdout.text()
+    }
+
+    /// Looks, and acts when there is something to do.
+    async fn apply(step: &Git) -> Verdict {
+        let facts = [ran(0, "git\n", ""), Fact::Host(host::Fact::Run(perform(&step.look()).await))];
+        let verdict = step.verdict(&facts);
+        if let (Verdict::Change(_), Ok(Some(Effect::Host(host::Effect::Run(run))))) = (&verdict, step.next(&facts, &[]))
+        {
+            let done = [Done::Host(perform(&run).await)];
+            assert!(matches!(step.next(&facts, &done), Ok(None)), "{:?}", step.next(&facts, &done).err());
+        }
+        verdict
+    }
+
+    #[tokio::test]
+    async fn a_repository_follows_its_origin() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_str().unwrap();
+        let commit = "git -c user.name=a -c user.email=a@b commit -q -a -m x && git rev-parse HEAD";
+        let origin = format!("{root}/origin");
+        let line =
+            format!("git init -q -b main origin && cd origin && echo 1 >f && git add f && {commit} && git tag v1");
+        let first = git(root, &line).await;
+        for depth in ["", "depth = 1"] {
+            let clone = format!("{root}/a/clone{}", depth.len());
+            let at = |version: &str, more: &str| {
+                let toml =
+                    format!("repo = 'file://{origin}'\npath = '{clone}'\nversion = '{version}'\n{depth}\n{more}");
+                build::<Git>(&toml).unwrap()
+            };
+            assert!(matches!(apply(&at("main", "")).await, Verdict::Change(_)));
+            assert!(is_same(&apply(&at("main", "")).await) && is_same(&apply(&at(&first, "")).await));
+            let second = git(&origin, &format!("echo 2 >>f && {commit}")).await;
+            assert!(matches!(apply(&at("main", "")).await, Verdict::Change(_)));
+            assert_eq!(git(&clone, "git rev-parse HEAD").await, second);
+            git(&clone, "echo 3 >f").await;
+            assert!(blocked(&apply(&at("v1", "")).await).contains("local changes"));
+            assert!(matches!(apply(&at("v1", "force = true")).await, Verdict::Change(_)));
+            assert!(is_same(&apply(&at("v1", "")).await));
+            assert_eq!(git(&clone, "cat f").await, "1");
+            git(&origin, "git reset -q --hard v1").await;
+        }
+        assert!(
+            blocked(&apply(&build(&format!("repo = '{origin}'\npath = '{root}'")).unwrap()).await).contains("taken")
+        );
+    }
+
+    #[test]
+    fn wrong_parameters_are_refused() {
+        let secret = crate::secret::Secret::new("a-secret-of-node-git");
+        for (toml, parameter) in [
+            ("repo = '-u'\npath = '/x'".to_owned(), "/repo"),
+            (format!("repo = 'https://u:{}@x/y'\npath = '/x'", secret.expose()), "/repo"),
+            ("repo = 'https://x'\npath = 'x'".to_owned(), "/path"),
+            ("repo = 'https://x'\npath = '/x'\nversion = '--all'".to_owned(), "/version"),
+            ("repo = 'https://x'\npath = '/x'\nversion = 'a b'".to_owned(), "/version"),
+            ("repo = 'https://x'\npath = '/x'\ndepth = 0".to_owned(), "/depth"),
+        ] {
+            assert_eq!(refused::<Git>(&toml), parameter, "{toml}");
+        }
+    }
+}

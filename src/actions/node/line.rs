@@ -1,0 +1,278 @@
+//! `node.line`: a line in a text file.
+
+use regex::Regex;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::effects::look;
+use super::file::check_validate;
+use super::params::{self, Mode, check_file_path, refuse};
+use super::text::{Edit, Insert, Missing, Place, State, Text, check_regex, regex};
+use crate::actions::{Action, Spec, Verdict};
+use crate::connect::host::Read;
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::event::Problem;
+use crate::plan::{ParamError, Place as Where, Role};
+
+/// Sees to a line in a text file: replaces the line that `match` finds, else adds it when the file does not have it. The
+/// file is replaced atomically; line endings, mode and owner stay as they are. Expressions are Rust's (`regex`): without
+/// look-around, and looked for anywhere in a line. A file that is a link, or larger than 256 KiB, is not edited.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// Absolute path on the host.
+    pub path: String,
+    /// The line, without its end.
+    #[serde(default)]
+    pub line: Option<String>,
+    /// Expression for the line that is replaced: the last one that matches. With `state = "absent"`: for the lines that
+    /// go; without it, those that are equal to `line` go.
+    #[serde(default)]
+    pub r#match: Option<String>,
+    /// Expression for lines that `match` does not mean although it matches, such as those that are right already.
+    #[serde(default)]
+    pub except: Option<String>,
+    /// Whether `$1` or `${name}` in `line` stands for what a group of `match` found, as in `line = "${1} quiet"`; then
+    /// nothing is added when no line matches.
+    #[serde(default)]
+    pub backrefs: bool,
+    /// Whether the line is wanted in the file.
+    #[serde(default)]
+    pub state: State,
+    /// Where a new line goes, with `after` or `before` when no line matches them: else the step is blocked then. Default: the
+    /// end of the file.
+    #[serde(default)]
+    pub insert: Option<Insert>,
+    /// Expression for the line, the last that matches, after which a new one goes.
+    #[serde(default)]
+    pub after: Option<String>,
+    /// Expression for the line, the last that matches, before which a new one goes.
+    #[serde(default)]
+    pub before: Option<String>,
+    /// Whether `match`, `after` and `before` mean the first line that matches, not the last.
+    #[serde(default)]
+    pub first_match: bool,
+    /// Whether a file that is not there is made. Its directory must be there.
+    #[serde(default)]
+    pub create: bool,
+    /// Mode, such as "0644". Default: as it is; of a new file 0644.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// Owner, name or number. Default: as it is; of a new file the user that the step runs as.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Group, name or number. Default: as it is.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Whether the file as it was is kept beside, with the time in its name and `~` at its end.
+    #[serde(default)]
+    pub backup: bool,
+    /// Command that must accept the new file before it is put in place; `%s` stands for its temporary path, as in
+    /// `sshd -t -f %s`.
+    #[serde(default)]
+    pub validate: Option<String>,
+}
+
+impl Spec for Line {
+    const NAME: &'static str = "node.line";
+    const SUMMARY: &'static str = "a line in a text file";
+    const PLACE: Where = Where::Host;
+    const ROLE: Role = Role::Change;
+    const EXAMPLE: &'static str = r#"
+[[phase.prepare.step]]
+id = "no-root-login"
+action = "node.line"
+hosts = "pis"
+become = true
+path = "/etc/ssh/sshd_config"
+match = '^#?\s*PermitRootLogin\s'
+line = "PermitRootLogin no"
+before = '^Match\s'
+first_match = true
+insert = "end"
+validate = "sshd -t -f %s"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        check_file_path("path", &self.path)?;
+        check_validate(self.validate.as_deref())?;
+        check_regex("match", self.r#match.as_deref())?;
+        check_regex("except", self.except.as_deref())?;
+        self.place().check()?;
+        if self.line.as_deref().is_some_and(|line| line.contains(['\n', '\r'])) {
+            return refuse("line", "it must be one line: `node.block` puts several into a file");
+        }
+        if self.except.is_some() && self.r#match.is_none() {
+            return refuse("except", "it leaves out lines that `match` finds, and there is no `match`");
+        }
+        match self.state {
+            State::Present if self.line.is_none() => refuse("line", "say what the line is"),
+            State::Present if self.backrefs && self.r#match.is_none() => {
+                refuse("backrefs", "there is no `match` whose groups could be meant")
+            }
+            State::Absent if self.line.is_some() == self.r#match.is_some() => {
+                refuse("match", "give `match` for the lines that go, or `line` for those that are equal to it")
+            }
+            State::Absent if self.backrefs => refuse("backrefs", "it is for lines that are replaced"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Line {
+    fn place(&self) -> Place<'_> {
+        Place {
+            insert: self.insert,
+            after: self.after.as_deref(),
+            before: self.before.as_deref(),
+            first_match: self.first_match,
+        }
+    }
+
+    fn file(&self) -> Edit<'_> {
+        Edit {
+            path: &self.path,
+            missing: Missing::of(self.state, self.create),
+            attributes: params::attributes(self.mode, self.owner.as_ref(), self.group.as_ref()),
+            backup: self.backup,
+            validate: self.validate.as_deref(),
+        }
+    }
+
+    fn edit(&self, text: &mut Text) -> Result<(), Problem> {
+        let pattern = self.r#match.as_deref().map(regex).transpose()?;
+        let except = self.except.as_deref().map(regex).transpose()?;
+        let line = self.line.as_deref().unwrap_or_default();
+        let excepted = |seen: &str| except.as_ref().is_some_and(|except| except.is_match(seen));
+        let meant = |seen: &str| match &pattern {
+            Some(pattern) => pattern.is_match(seen) && !excepted(seen),
+            None => seen == line,
+        };
+        if self.state == State::Absent {
+            text.rewrite(|seen| (!meant(seen)).then(|| seen.to_owned()));
+            return Ok(());
+        }
+        if let Some(at) = text.find(self.first_match, meant) {
+            let new = text.lines().nth(at).map(|seen| self.replaced(pattern.as_ref(), seen));
+            text.splice(at, 1, new.as_deref());
+        } else if !self.backrefs && !text.lines().any(|seen| seen == line) {
+            text.splice(self.place().index(text)?, 0, [line]);
+        }
+        Ok(())
+    }
+
+    /// What a line that is meant becomes.
+    fn replaced(&self, pattern: Option<&Regex>, seen: &str) -> String {
+        let line = self.line.as_deref().unwrap_or_default();
+        let groups = pattern.filter(|_| self.backrefs).and_then(|pattern| pattern.captures(seen));
+        let Some(groups) = groups else { return line.to_owned() };
+        let mut new = String::new();
+        groups.expand(line, &mut new);
+        new
+    }
+}
+
+impl Action for Line {
+    fn probes(&self) -> Vec<Probe> {
+        vec![look(&self.path, Read::Content)]
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        self.file().verdict(facts, &|text| self.edit(text))
+    }
+
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        self.file().next(facts, done, &|text| self.edit(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{blocked, build, effects, file, is_same, refused};
+    use super::*;
+    use crate::actions::node::content::tests::regular;
+    use crate::connect::host::Effect as HostEffect;
+
+    /// The file after the step; as it was when nothing is to be done.
+    fn after(toml: &str, before: &str) -> String {
+        let step = build::<Line>(&format!("path = '/x'\n{toml}")).unwrap();
+        let facts = [file(Some(regular(before, 0o640)))];
+        if is_same(&step.verdict(&facts)) {
+            return before.to_owned();
+        }
+        assert!(matches!(step.verdict(&facts), Verdict::Change(_)), "{:?}", step.verdict(&facts));
+        let effects = effects(&step, &facts);
+        let [HostEffect::WriteFile(write)] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!(write.attributes.mode, Some(0o640));
+        let text = String::from_utf8(write.content.as_slice().to_vec()).unwrap();
+        assert!(is_same(&step.verdict(&[file(Some(regular(&text, 0o640)))])), "not the same a second time: {text}");
+        text
+    }
+
+    #[test]
+    fn a_line_is_added_once() {
+        assert_eq!(after("line = 'b'", "a\n"), "a\nb\n");
+        assert_eq!(after("line = 'b'", "b\na"), "b\na");
+        assert_eq!(after("line = 'b'\ninsert = 'start'", "a\n"), "b\na\n");
+        assert_eq!(after("line = 'x=1'\nafter = '^\\[s\\]'", "[r]\n[s]\n[t]\n"), "[r]\n[s]\nx=1\n[t]\n");
+        assert_eq!(after("line = 'x=1'\nbefore = '^\\['\nfirst_match = true", "[r]\n[s]\n"), "x=1\n[r]\n[s]\n");
+    }
+
+    #[test]
+    fn the_last_line_that_matches_is_replaced() {
+        let toml = "line = 'Port 22'\nmatch = '^#?Port '";
+        assert_eq!(after(toml, "#Port 1\nPort 2\nx\n"), "#Port 1\nPort 22\nx\n");
+        assert_eq!(after(&format!("{toml}\nfirst_match = true"), "#Port 1\nPort 2\n"), "Port 22\nPort 2\n");
+        assert_eq!(after(toml, "x\r\n"), "x\r\nPort 22\r\n");
+        assert_eq!(after("line = 'a=2'\nmatch = '^a=1'", "a=2\nb\n"), "a=2\nb\n");
+    }
+
+    #[test]
+    fn groups_are_put_into_the_line_and_nothing_is_added_without_a_match() {
+        let toml = "match = '^(console=.*)$'\nexcept = '\\bmemory=1\\b'\nline = '${1} memory=1'\nbackrefs = true";
+        assert_eq!(after(toml, "console=x root=y"), "console=x root=y memory=1");
+        assert_eq!(after(toml, "console=x memory=1\n"), "console=x memory=1\n");
+        assert_eq!(after(toml, "else\n"), "else\n");
+        let step = build::<Line>("path = '/x'\nmatch = '^(.*)$'\nline = '${1} y'\nbackrefs = true").unwrap();
+        assert!(blocked(&step.verdict(&[file(Some(regular("a\n", 0o644)))])).contains("would change it again"));
+    }
+
+    #[test]
+    fn absence_takes_out_all_that_is_meant() {
+        assert_eq!(after("state = 'absent'\nmatch = '^a'\nexcept = 'keep'", "a1\nb\na keep\na2"), "b\na keep\n");
+        assert_eq!(after("state = 'absent'\nline = 'a'", "a\nab\n"), "ab\n");
+        let step = build::<Line>("path = '/x'\nstate = 'absent'\nline = 'a'").unwrap();
+        assert!(is_same(&step.verdict(&[file(None)])));
+    }
+
+    #[test]
+    fn a_file_is_made_only_when_asked_for() {
+        let made = build::<Line>("path = '/x'\nline = 'a'\ncreate = true\nafter = '^z'").unwrap();
+        let effects = effects(&made, &[file(None)]);
+        let [HostEffect::WriteFile(write)] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!((write.content.as_slice(), write.attributes.mode), (&b"a\n"[..], Some(0o644)));
+        let step = build::<Line>("path = '/x'\nline = 'a'").unwrap();
+        assert!(blocked(&step.verdict(&[file(None)])).contains("there is no /x"));
+        let facts = [file(Some(regular("b\n", 0o644)))];
+        assert!(blocked(&made.verdict(&facts)).contains("no line matches `after`"));
+    }
+
+    #[test]
+    fn wrong_parameters_are_refused() {
+        for (toml, parameter) in [
+            ("path = 'x'\nline = 'a'", "/path"),
+            ("path = '/x'", "/line"),
+            ("path = '/x'\nline = \"a\\nb\"", "/line"),
+            ("path = '/x'\nline = 'a'\nmatch = '['", "/match"),
+            ("path = '/x'\nline = 'a'\nmatch = '(?!b)'", "/match"),
+            ("path = '/x'\nline = 'a'\nexcept = 'b'", "/except"),
+            ("path = '/x'\nline = 'a'\nbackrefs = true", "/backrefs"),
+            ("path = '/x'\nline = 'a'\nafter = 'b'\nbefore = 'c'", "/before"),
+            ("path = '/x'\nstate = 'absent'", "/match"),
+            ("path = '/x'\nstate = 'absent'\nline = 'a'\nmatch = 'a'", "/match"),
+            ("path = '/x'\nline = 'a'\nvalidate = 'true'", "/validate"),
+        ] {
+            assert_eq!(refused::<Line>(toml), parameter, "{toml}");
+        }
+    }
+}

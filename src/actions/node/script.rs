@@ -1,0 +1,243 @@
+//! `node.script`: a script of the project, run on a host.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::command::zero;
+use super::ended::{self, Expression, Judge};
+use super::guards::{Guards, check_words};
+use super::params::refuse;
+use crate::actions::{Action, OnInterrupt, PlainFile, Spec, Verdict};
+use crate::connect::host::{self, Run};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::Diff;
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, ParamError, Place, Role};
+
+/// Runs a script of the project on a host, and leaves nothing of it there: it goes over the connection into a file that
+/// only the step's user can read, which is deleted before the interpreter reads it, as /dev/fd/3. Guards are those of
+/// `node.command`; without one, it runs every time.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Script {
+    /// The script, below the plan's root.
+    pub script: PlainFile,
+    /// Arguments, taken as they are. Visible to all on the host while it runs.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Program on the host that reads it, with its options: "bash -eu", "python3".
+    #[serde(default = "sh")]
+    pub interpreter: String,
+    /// It is not run when there is something at this absolute path.
+    #[serde(default)]
+    pub creates: Option<String>,
+    /// It is not run when there is nothing at this absolute path.
+    #[serde(default)]
+    pub removes: Option<String>,
+    /// It is not run when this script for `sh` ends with status 0. Runs in previews too: it must only look.
+    #[serde(default)]
+    pub unless: Option<String>,
+    /// It is only run when this script for `sh` ends with status 0. Runs in previews too: it must only look.
+    #[serde(default)]
+    pub only_if: Option<String>,
+    /// What it reads on standard input. The place for secrets: nobody on the host can see it.
+    #[serde(default)]
+    pub stdin: Option<String>,
+    /// Folder in which it runs, also its guards. Default: the user's home.
+    #[serde(default)]
+    pub cwd: Option<String>,
+    /// Exit statuses that are right.
+    #[serde(default = "zero")]
+    pub ok_exit_codes: Vec<i32>,
+    /// When it has failed, in the place of `ok_exit_codes`: an expression over `exit_code`, `stdout` and `stderr`.
+    #[serde(default)]
+    pub failed_when: Option<Expression>,
+    /// When it has changed something, so that handlers are notified: likewise, or `false`. Default: always.
+    #[serde(default)]
+    pub changed_when: Option<Expression>,
+    /// What a later run does when this script was cut off and has no guard that tells whether it took effect: `rerun`, or
+    /// `stop` (the default) and let a person look. Handlers and steps of `on_failure` are always run again.
+    #[serde(default)]
+    pub on_interrupt: Option<OnInterrupt>,
+}
+
+fn sh() -> String {
+    "sh".to_owned()
+}
+
+impl Spec for Script {
+    const NAME: &'static str = "node.script";
+    const SUMMARY: &'static str = "a script of the project, run on a host";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Change;
+    const OUTPUTS: &'static [Output] = ended::OUTPUTS;
+    const EXAMPLE: &'static str = r#"
+[[phase.prepare.step]]
+id = "disk"
+action = "node.script"
+hosts = "pis"
+become = true
+script = "scripts/prepare-disk.sh"
+args = ["/dev/sda1", "/srv"]
+unless = "mountpoint -q /srv"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        if self.script.path.is_empty() {
+            return refuse("script", "name a file below the plan's root");
+        }
+        check_words("script", [self.script.content.as_str()])?;
+        check_words("args", self.args.iter().map(String::as_str))?;
+        check_words("interpreter", [self.interpreter.as_str()])?;
+        if self.words().is_none_or(|words| words.is_empty()) {
+            return refuse("interpreter", format!("\"{}\" is no program with its options", self.interpreter));
+        }
+        self.judge().check()?;
+        self.guards().check(self.on_interrupt)
+    }
+}
+
+impl Script {
+    fn words(&self) -> Option<Vec<String>> {
+        shlex::split(&self.interpreter)
+    }
+
+    fn run(&self) -> Run {
+        let words = self.words().unwrap_or_default();
+        let file = "/dev/fd/3".to_owned();
+        let words: Vec<String> = words.into_iter().chain([file]).chain(self.args.iter().cloned()).collect();
+        // `printf` is part of the shell, so that nobody else sees the script.
+        let script = format!(
+            "tmp=$(mktemp) || exit
+trap 'rm -f -- \"$tmp\"' EXIT
+trap 'exit 1' HUP INT TERM
+printf %s {} >\"$tmp\" && exec 3<\"$tmp\" || exit
+rm -f -- \"$tmp\"
+trap - EXIT HUP INT TERM
+exec {}",
+            host::Command::Argv(vec![self.script.content.clone()]),
+            host::Command::Argv(words),
+        );
+        let stdin = self.stdin.as_deref().unwrap_or_default().into();
+        Run { cwd: self.cwd.clone(), stdin, ..Run::shell(script) }
+    }
+
+    fn line(&self) -> String {
+        let words = [&self.script.path].into_iter().chain(&self.args).cloned().collect();
+        host::Command::Argv(words).to_string()
+    }
+
+    fn guards(&self) -> Guards<'_> {
+        Guards {
+            creates: self.creates.as_deref(),
+            removes: self.removes.as_deref(),
+            unless: self.unless.as_deref(),
+            only_if: self.only_if.as_deref(),
+            cwd: self.cwd.as_deref(),
+        }
+    }
+
+    fn judge(&self) -> Judge<'_> {
+        Judge {
+            line: self.line(),
+            ok_exit_codes: &self.ok_exit_codes,
+            failed_when: self.failed_when.as_ref(),
+            changed_when: self.changed_when.as_ref(),
+        }
+    }
+}
+
+impl Action for Script {
+    fn probes(&self) -> Vec<Probe> {
+        self.guards().probes()
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        match self.guards().kept(facts) {
+            Some(seen) => Verdict::Same { seen },
+            None => Verdict::Change(Diff::act(format!("run {}", self.line()))),
+        }
+    }
+
+    fn next(&self, _facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        if done.is_empty() {
+            return Ok(Some(Effect::Host(host::Effect::Run(self.run()))));
+        }
+        self.judge().judge_last(done).map(|_| None)
+    }
+
+    fn changed(&self, done: &[Done]) -> bool {
+        self.judge().judge_last(done).unwrap_or(true)
+    }
+
+    fn cut_off(&self) -> Option<OnInterrupt> {
+        self.guards().is_empty().then_some(self.on_interrupt.unwrap_or(OnInterrupt::Stop))
+    }
+
+    fn outputs(&self, _facts: &[Fact], done: &[Done]) -> Outputs {
+        let last = done.last().and_then(|done| if let Done::Host(done) = done { Some(done) } else { None });
+        ended::outputs(last)
+    }
+
+    fn printed(&self, done: &[Done]) -> String {
+        ended::printed(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{build, change, file, is_same, perform, refused};
+    use super::*;
+
+    fn script(content: &str, rest: &str) -> String {
+        format!("script = {{ path = 'scripts/x', content = '''{content}''' }}\n{rest}")
+    }
+
+    #[test]
+    fn guards_keep_it_from_running() {
+        let step = build::<Script>(&script("true", "args = ['a b']\nremoves = '/x'")).unwrap();
+        assert!(is_same(&step.verdict(&[file(None)])) && step.cut_off().is_none());
+        let step = build::<Script>(&script("true", "args = ['a b']")).unwrap();
+        assert_eq!(change(&step.verdict(&[])), ["! run scripts/x 'a b'"]);
+        assert_eq!(step.cut_off(), Some(OnInterrupt::Stop));
+        let failed = [Done::Host(host::Done::new(3, "", "no\n"))];
+        assert_eq!(step.next(&[], &failed).err().unwrap().message, "`scripts/x 'a b'` ended with exit status 3:\nno");
+    }
+
+    #[tokio::test]
+    async fn it_gets_arguments_and_input_and_is_gone_when_it_runs() {
+        let text = "printf '%s|' \"$@\" 'it''s'; cat; readlink /proc/$$/fd/3; exit 7";
+        let step = build::<Script>(&script(text, "args = ['a b', '$c']\nstdin = 'in '\nok_exit_codes = [7]")).unwrap();
+        let done = perform(&step.run()).await;
+        let text = done.stdout.text();
+        assert!(text.starts_with("a b|$c|its|in /") && text.ends_with(" (deleted)"), "{text}");
+        assert_eq!((done.exit, done.stderr.length), (7, 0));
+    }
+
+    #[tokio::test]
+    async fn other_interpreters_read_it_too() {
+        let text = "x=(a b); echo \"${x[1]} $1\"";
+        let step = build::<Script>(&script(text, "interpreter = 'bash -eu'\nargs = ['c']")).unwrap();
+        assert_eq!(perform(&step.run()).await.stdout.text(), "b c");
+        let step = build::<Script>(&script("x", "interpreter = 'no-such-program'")).unwrap();
+        let done = [Done::Host(perform(&step.run()).await)];
+        assert!(step.next(&[], &done).err().unwrap().hint.unwrap().contains("installed"));
+    }
+
+    #[test]
+    fn wrong_parameters_are_refused() {
+        let secret = crate::secret::Secret::new("a-secret-of-node-script");
+        for (toml, parameter) in [
+            ("script = ''".to_owned(), "/script"),
+            (script("", "interpreter = ''"), "/interpreter"),
+            (script("", "interpreter = \"sh '\""), "/interpreter"),
+            (script("", "creates = 'x'"), "/creates"),
+            (script("", "creates = '/x'\non_interrupt = 'rerun'"), "/on_interrupt"),
+            (script("", "changed_when = 'x'"), "/changed_when"),
+            (script(secret.expose(), ""), "/script"),
+            (script("", &format!("args = ['{}']", secret.expose())), "/args"),
+        ] {
+            assert_eq!(refused::<Script>(&toml), parameter, "{toml}");
+        }
+    }
+}

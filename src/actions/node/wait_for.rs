@@ -1,0 +1,239 @@
+//! `node.wait_for`: until a port, a path or a command on a host is as it should be.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::effects::{file_at, look, run_at, script};
+use super::ended::{said, status};
+use super::guards::check_words;
+use super::params::{check_path, refuse, trimmed};
+use super::text::State;
+use crate::actions::{Action, Spec, Verdict};
+use crate::connect::host::{self, Read, Run};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::event::Problem;
+use crate::plan::{ParamError, Place, Role};
+
+/// Waits until a port can be connected to from the host, something is at a path there, or a command there ends well; with
+/// `state = "absent"`, until it is not so any more. Asked again until the step's timeout ends.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WaitFor {
+    /// TCP port. Needs bash, nc or python3 on the host.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub port: Option<u16>,
+    /// Name or address where the port is, as the host sees it. Default: the host itself, by 127.0.0.1.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// Absolute path on the host.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// Script for `sh` that ends with status 0. It must only look.
+    #[serde(default)]
+    pub command: Option<String>,
+    /// Whether it is waited for to be there or to be gone.
+    #[serde(default)]
+    pub state: State,
+}
+
+impl Spec for WaitFor {
+    const NAME: &'static str = "node.wait_for";
+    const SUMMARY: &'static str = "a port, a path or a command on a host is as it should be";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Check;
+    const EXAMPLE: &'static str = r#"
+[[phase.prepare.step]]
+id = "api-server-up"
+action = "node.wait_for"
+hosts = "pis"
+address = "10.0.0.11"
+port = 6443
+timeout = "2m"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        let given = [("port", self.port.is_some()), ("path", self.path.is_some()), ("command", self.command.is_some())];
+        let given: Vec<&str> = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+        match given[..] {
+            [] => return refuse("port", "say what is waited for: `port`, `path` or `command`"),
+            [_, second, ..] => return refuse(second, "give one of `port`, `path` and `command`"),
+            [_] => {}
+        }
+        if self.port == Some(0) {
+            return refuse("port", "there is no port 0");
+        }
+        check_words("command", self.command.as_deref())?;
+        self.path.as_deref().map_or(Ok(()), |path| check_path("path", path))?;
+        let Some(address) = &self.address else { return Ok(()) };
+        let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
+        if self.port.is_none() {
+            return refuse("address", "it is where a `port` is, and there is none");
+        }
+        if address.is_empty() || address.starts_with('-') || !address.chars().all(fine) {
+            return refuse("address", format!("\"{address}\" is no name or address"));
+        }
+        Ok(())
+    }
+}
+
+/// `$1` address, `$2` port. The last line says what was found, in one word.
+const CONNECT: &str = r#"
+if command -v bash >/dev/null 2>&1; then
+	timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>&1
+elif nc -h 2>&1 | grep -q -e '-[a-zA-Z]*z'; then
+	nc -z -w 5 "$1" "$2" 2>&1
+elif nc -h 2>&1 | grep -q -e '-e PROG'; then
+	nc -w 5 "$1" "$2" -e true 2>&1
+elif command -v python3 >/dev/null 2>&1; then
+	python3 -c 'import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)' "$1" "$2" 2>&1
+else
+	echo unable
+	exit
+fi
+if [ $? = 0 ]; then echo open; else echo closed; fi
+"#;
+
+/// What was seen.
+enum Seen {
+    /// It is there, or ends well.
+    Yes(String),
+    /// It is not.
+    No(String),
+    /// Nobody can tell.
+    Unable(Problem),
+}
+
+impl WaitFor {
+    fn address(&self) -> &str {
+        self.address.as_deref().unwrap_or("127.0.0.1")
+    }
+
+    fn seen(&self, facts: &[Fact]) -> Seen {
+        match (&self.path, self.port, run_at(facts, 0)) {
+            (Some(path), ..) if file_at(facts, 0).is_some() => Seen::Yes(format!("{path} is there")),
+            (Some(path), ..) => Seen::No(format!("{path} is not there")),
+            (None, Some(port), Some(done)) => self.port(port, done),
+            (None, None, Some(done)) if done.exit == 0 => Seen::Yes(done.stdout.first_line()),
+            (None, None, Some(done)) => {
+                Seen::No(format!("{} {}", status(done.exit), said(done).last_lines(1)).trim().to_owned())
+            }
+            (None, _, None) => Seen::Unable(Problem::new("the host did not answer what it was asked")),
+        }
+    }
+
+    fn port(&self, port: u16, done: &host::Done) -> Seen {
+        let text = done.stdout.text();
+        let mut lines = text.lines().rev();
+        let at = format!("{}:{port}", self.address());
+        match lines.next() {
+            Some("open") => Seen::Yes(format!("{at} is open")),
+            Some("closed") => {
+                let why = lines.next().and_then(|line| line.rsplit(": ").next()).unwrap_or_default();
+                Seen::No(format!("{at} cannot be connected to: {why}").trim_end_matches([':', ' ']).to_owned())
+            }
+            Some("unable") => Seen::Unable(
+                Problem::new("there is no bash, nc or python3 on the host, by which a port could be tried")
+                    .hint("install one of them, for example Debian's package `netcat-openbsd`, or wait by `command`"),
+            ),
+            _ => Seen::Unable(super::effects::failed(&format!("cannot try {at}"), done)),
+        }
+    }
+}
+
+impl Action for WaitFor {
+    fn probes(&self) -> Vec<Probe> {
+        let run = |run: Run| Probe::Host(host::Probe::Run(run));
+        let probe = match (&self.path, self.port) {
+            (Some(path), _) => look(&trimmed(path), Read::Stat),
+            (None, Some(port)) => run(script(CONNECT, &[self.address(), &port.to_string()])),
+            (None, None) => run(Run::shell(self.command.clone().unwrap_or_default())),
+        };
+        vec![probe]
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        match (self.seen(facts), self.state) {
+            (Seen::Yes(seen), State::Present) | (Seen::No(seen), State::Absent) => Verdict::Same { seen },
+            (Seen::No(seen), State::Present) => Verdict::Wait { seen },
+            (Seen::Yes(seen), State::Absent) if seen.is_empty() => {
+                Verdict::Wait { seen: "the command ends well".into() }
+            }
+            (Seen::Yes(seen), State::Absent) => Verdict::Wait { seen },
+            (Seen::Unable(problem), _) => Verdict::Blocked(problem),
+        }
+    }
+
+    fn next(&self, _facts: &[Fact], _done: &[Done]) -> Result<Option<Effect>, Problem> {
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::super::testing::{at, blocked, build, file, is_same, perform, ran, refused};
+    use super::*;
+    use crate::connect::host::FileKind;
+
+    fn waits(verdict: &Verdict) -> &str {
+        match verdict {
+            Verdict::Wait { seen } => seen,
+            other => panic!("no wait: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_is_tried_from_the_host() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let step = build::<WaitFor>(&format!("port = {port}")).unwrap();
+        let gone = build::<WaitFor>(&format!("port = {port}\nstate = 'absent'")).unwrap();
+        let connect = script(CONNECT, &["127.0.0.1", &port.to_string()]);
+        let seen = [Fact::Host(host::Fact::Run(perform(&connect).await))];
+        assert_eq!(step.verdict(&seen), Verdict::Same { seen: format!("127.0.0.1:{port} is open") });
+        assert!(waits(&gone.verdict(&seen)).contains("is open"));
+        drop(listener);
+        let seen = [Fact::Host(host::Fact::Run(perform(&connect).await))];
+        let refused = format!("127.0.0.1:{port} cannot be connected to: Connection refused");
+        assert_eq!(waits(&step.verdict(&seen)), refused);
+        assert!(is_same(&gone.verdict(&seen)));
+    }
+
+    #[test]
+    fn a_host_that_cannot_tell_blocks() {
+        let step = build::<WaitFor>("port = 22\naddress = 'pi-1'").unwrap();
+        assert!(blocked(&step.verdict(&[ran(0, "unable\n", "")])).contains("no bash, nc or python3"));
+        assert!(blocked(&step.verdict(&[ran(2, "", "sh: no")])).contains("cannot try pi-1:22: sh: no"));
+        assert_eq!(waits(&step.verdict(&[ran(0, "closed\n", "")])), "pi-1:22 cannot be connected to");
+    }
+
+    #[test]
+    fn paths_and_commands_are_waited_for() {
+        let step = build::<WaitFor>("path = '/run/x/'").unwrap();
+        assert!(is_same(&step.verdict(&[file(Some(at(FileKind::Other, 0o600)))])));
+        assert_eq!(waits(&step.verdict(&[file(None)])), "/run/x/ is not there");
+        let step = build::<WaitFor>("command = 'x'").unwrap();
+        assert_eq!(step.verdict(&[ran(0, "fine\n", "")]), Verdict::Same { seen: "fine".into() });
+        assert_eq!(waits(&step.verdict(&[ran(1, "", "a\nnot yet\n")])), "exit status 1 not yet");
+        let step = build::<WaitFor>("command = 'x'\nstate = 'absent'").unwrap();
+        assert_eq!(waits(&step.verdict(&[ran(0, "", "")])), "the command ends well");
+    }
+
+    #[test]
+    fn wrong_parameters_are_refused() {
+        for (toml, parameter) in [
+            ("", "/port"),
+            ("port = 0", "/port"),
+            ("port = 1\npath = '/x'", "/path"),
+            ("path = '/x'\ncommand = 'x'", "/command"),
+            ("path = 'x'", "/path"),
+            ("path = '/x'\naddress = 'a'", "/address"),
+            ("port = 1\naddress = '-a'", "/address"),
+            ("port = 1\naddress = 'a b'", "/address"),
+        ] {
+            assert_eq!(refused::<WaitFor>(toml), parameter, "{toml}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A folder of the project, read whole, for parameters that name one.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Component, Path};
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+/// Most files of a folder.
+const FILES: usize = 1000;
+/// Most bytes of all its files.
+const BYTES: usize = 16 * 1024 * 1024;
+
+/// The files of the folder at `path` below `root`, by name: `path` below the folder, `content` in base64, and whether it is
+/// `executable`.
+///
+/// # Errors
+/// When it is no folder below the root, has something in it that is neither a file nor a folder, or is too large.
+pub fn read(root: &Path, path: &str) -> Result<Vec<Value>, String> {
+    let inside = Path::new(path).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+    if !inside {
+        return Err(format!("`{path}` is not a path below {}", root.display()));
+    }
+    let folder = crate::document::below(root, path);
+    let (mut files, mut bytes) = (Vec::new(), 0);
+    let mut todo = vec![String::new()];
+    while let Some(below) = todo.pop() {
+        let at = folder.join(&below);
+        let wrong = |error: std::io::Error| format!("cannot read {}: {error}", at.display());
+        for entry in std::fs::read_dir(&at).map_err(wrong)? {
+            let entry = entry.map_err(wrong)?;
+            let name = entry.file_name();
+            let name = name.to_str().filter(|name| !name.contains('\n'));
+            let name = name.ok_or_else(|| format!("{} has no plain name", entry.path().display()))?;
+            let below = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
+            let kind = entry.file_type().map_err(wrong)?;
+            if kind.is_dir() {
+                todo.push(below);
+                continue;
+            }
+            if !kind.is_file() {
+                return Err(format!("{} is neither a file nor a folder", entry.path().display()));
+            }
+            bytes += usize::try_from(entry.metadata().map_err(wrong)?.len()).unwrap_or(usize::MAX);
+            if files.len() == FILES || bytes > BYTES {
+                return Err(format!("{} has more than {FILES} files or {} MiB", folder.display(), BYTES >> 20));
+            }
+            files.push((below, entry));
+        }
+    }
+    files.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let read = |(path, entry): (String, std::fs::DirEntry)| {
+        let wrong = |error: std::io::Error| format!("cannot read {}: {error}", entry.path().display());
+        let content = std::fs::read(entry.path()).map_err(wrong)?;
+        let executable = entry.metadata().map_err(wrong)?.permissions().mode() & 0o100 != 0;
+        let content = base64::engine::general_purpose::STANDARD.encode(content);
+        Ok(json!({ "path": path, "content": content, "executable": executable }))
+    };
+    files.into_iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_files_are_read_in_their_order_with_their_execute_bit() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("f/b")).unwrap();
+        std::fs::write(root.path().join("f/b/x"), b"\xff").unwrap();
+        std::fs::write(root.path().join("f/a"), "").unwrap();
+        std::fs::set_permissions(root.path().join("f/a"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let files = read(root.path(), "f").unwrap();
+        let wanted = [
+            json!({ "path": "a", "content": "", "executable": true }),
+            json!({ "path": "b/x", "content": "/w==", "executable": false }),
+        ];
+        assert_eq!(files, wanted);
+    }
+
+    #[test]
+    fn what_leads_elsewhere_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(read(root.path(), "../x").unwrap_err().contains("not a path below"));
+        assert!(read(root.path(), "/etc").unwrap_err().contains("not a path below"));
+        assert!(read(root.path(), "no").unwrap_err().contains("cannot read"));
+        std::os::unix::fs::symlink("/etc/passwd", root.path().join("link")).unwrap();
+        assert!(read(root.path(), ".").unwrap_err().contains("neither a file nor a folder"));
+    }
+}
