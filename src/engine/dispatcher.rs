@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use petgraph::graph::NodeIndex;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinError;
 use tokio::time::Instant;
 
 use super::ahead::Ahead;
 use super::emitter::Emitter;
-use super::executor::{Ended, Job, Note, Planned};
+use super::executor::{Ended, Note};
 use super::faults::{Faults, Point};
 use super::marks::Mark;
 use super::outcome;
 use super::owed::Owed;
-use super::row::{self, Member};
+use super::start::{Batch, Begun, Tasks};
 use super::turn::Turn;
 use super::undo::FailedPhases;
 use super::values::Values;
@@ -37,12 +37,13 @@ pub(super) struct Told {
     pub(super) note: Note,
 }
 
-struct Running {
-    unit: Unit,
-    reference: UnitRef,
-    definition: String,
-    started: Instant,
-    acted: Arc<AtomicBool>,
+/// A unit that runs.
+pub(super) struct Running {
+    pub(super) unit: Unit,
+    pub(super) reference: UnitRef,
+    pub(super) definition: String,
+    pub(super) started: Instant,
+    pub(super) acted: Arc<AtomicBool>,
 }
 
 pub(super) struct State {
@@ -79,32 +80,11 @@ pub(super) struct State {
     pub(super) ahead: Ahead,
     /// Units that were rendered before their turn, to ask for them ahead of time.
     pub(super) prepared: HashMap<NodeIndex, (Boxed, String)>,
-    running: BTreeMap<NodeIndex, Running>,
+    pub(super) running: BTreeMap<NodeIndex, Running>,
     /// Nodes of handlers that run just now at another node of theirs.
     held: Vec<NodeIndex>,
     /// Units whose end is on its way to the disk.
     ending: Vec<UnitRef>,
-}
-
-/// Units whose start is on its way to the disk.
-type Batch = Vec<Sent>;
-
-/// Units that run; each task tells how its units ended, in their order.
-type Tasks = JoinSet<Vec<(NodeIndex, Ended)>>;
-
-/// What is to be sent out.
-enum Sent {
-    Alone(NodeIndex, Box<Job>),
-    Row(Vec<(NodeIndex, Box<Job>, Planned)>),
-}
-
-/// A unit that starts.
-struct Begun {
-    unit: Unit,
-    reference: UnitRef,
-    definition: String,
-    why: Option<String>,
-    with: Option<UnitRef>,
 }
 
 impl State {
@@ -260,55 +240,6 @@ impl State {
         Ok(batch)
     }
 
-    /// Starts a unit, alone or with those of its row; gives what is to be sent out once that is on disk.
-    fn start(&mut self, node: NodeIndex, begun: Begun, mut job: Box<Job>) -> Result<Option<Sent>, JournalError> {
-        if let Some(ended) = job.same_already() {
-            self.begun(node, begun, &job)?;
-            self.end(node, ended)?;
-            return Ok(None);
-        }
-        let Some((planned, members)) = self.row(node, &begun.unit, &job) else {
-            job.questions = self.questions_behind(node, &begun.unit, &begun.reference);
-            self.begun(node, begun, &job)?;
-            return Ok(Some(Sent::Alone(node, job)));
-        };
-        let mut before = begun.reference.clone();
-        self.begun(node, begun, &job)?;
-        let mut row = vec![(node, job, planned)];
-        for Member { node, unit, reference, definition, why, job, planned } in members {
-            let with = Some(std::mem::replace(&mut before, reference.clone()));
-            self.begun(node, Begun { unit, reference, definition, why, with }, &job)?;
-            row.push((node, job, planned));
-        }
-        Ok(Some(Sent::Row(row)))
-    }
-
-    fn begun(&mut self, node: NodeIndex, begun: Begun, job: &Job) -> Result<(), JournalError> {
-        let Begun { unit, reference, definition, why, with } = begun;
-        self.faults.reach(Point::BeforeIntent, &reference);
-        self.owed.start(&reference);
-        let (of, hash) = (reference.clone(), definition.clone());
-        self.emitter.emit(Kind::UnitStarted { unit: of, definition: hash, attempt: 1, with, why })?;
-        let (acted, started) = (Arc::clone(&job.acted), Instant::now());
-        self.running.insert(node, Running { unit, reference, definition, started, acted });
-        Ok(())
-    }
-
-    fn spawn(&self, batch: Batch, tasks: &mut Tasks) {
-        for sent in batch {
-            match sent {
-                Sent::Alone(node, job) => {
-                    self.faults.reach(Point::AfterIntent, &job.unit);
-                    tasks.spawn(async move { vec![(node, job.run().await)] });
-                }
-                Sent::Row(row) => {
-                    row.iter().for_each(|(_, job, _)| self.faults.reach(Point::AfterIntent, &job.unit));
-                    tasks.spawn(row::run(row));
-                }
-            }
-        }
-    }
-
     fn begin(&mut self, node: NodeIndex, index: usize) {
         let phase = &self.plan.phases[index];
         let name = &phase.name.value;
@@ -338,7 +269,7 @@ impl State {
     }
 
     /// A task ended by itself.
-    fn end(&mut self, node: NodeIndex, ended: Ended) -> Result<(), JournalError> {
+    pub(super) fn end(&mut self, node: NodeIndex, ended: Ended) -> Result<(), JournalError> {
         let Some(running) = self.running.remove(&node) else { return Ok(()) };
         let mark = self.marks.get(&node).cloned().unwrap_or_default();
         let outcome = outcome::of(ended.result, self.mode, mark.pending.as_deref(), |thing| self.brings.get(thing));

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::ahead::{Ahead, Question};
 use super::faults::{Faults, Point};
 use crate::actions::{Boxed, Thing, Verdict};
-use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, host, kube, vault};
+use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, host, kube};
 use crate::diff::Diff;
 use crate::event::{Mode, Outcome, Outputs, Problem, UnitRef};
 use crate::journal::SavedUnit;
@@ -151,10 +151,14 @@ impl Job {
     }
 
     async fn attempt(&self) -> Ended {
-        let mut run =
-            Attempt { job: self, call: self.call(), diff: Diff::default(), facts: Vec::new(), done: Vec::new() };
+        let mut run = self.go(Diff::default(), Vec::new());
         let result = run.go().await;
         self.ended(result, run)
+    }
+
+    /// A go at it, with what is known so far.
+    pub fn go(&self, diff: Diff, facts: Vec<Fact>) -> Attempt<'_> {
+        Attempt { job: self, call: self.call(), diff, facts, done: Vec::new() }
     }
 
     /// A call that has all of its time.
@@ -164,7 +168,8 @@ impl Job {
         Call { deadline: Instant::now() + self.timeout, progress }
     }
 
-    fn ended(&self, result: Ending, run: Attempt<'_>) -> Ended {
+    /// How it ended.
+    pub fn ended(&self, result: Ending, run: Attempt<'_>) -> Ended {
         let ended_well = matches!(result, Ending::Same { .. } | Ending::Changed);
         let known = ended_well && !(self.mode == Mode::Preview && matches!(result, Ending::Changed));
         let outputs = if known { self.action.outputs(&run.facts, &run.done) } else { Outputs::new() };
@@ -174,102 +179,13 @@ impl Job {
     }
 }
 
-/// Most effects of a unit that is sent together with others.
-const EFFECTS: usize = 8;
-
-/// A job whose changes are sent together with those of others, see [`super::row`].
-impl Job {
-    /// What it will do, if that is known, soon done, and its probes tell afterwards whether it was.
-    pub fn planned(&self) -> Option<Planned> {
-        if self.retry.times > 0 || self.action.cut_off().is_some() || self.faults.meddles(&self.unit) {
-            return None;
-        }
-        let judge = |facts: &[Fact]| match self.action.verdict(facts) {
-            Verdict::Change(diff) => Some((facts.to_vec(), diff)),
-            _ => None,
-        };
-        let (facts, diff) = self.ahead.judge(self.host()?, &self.unit, &self.action.probes(), judge)?;
-        let (mut effects, mut done) = (Vec::new(), Vec::new());
-        while effects.len() < EFFECTS {
-            let Some(effect) = self.action.next(&facts, &done).ok()? else {
-                return (!effects.is_empty()).then_some(Planned { facts, diff, effects });
-            };
-            done.push(answer_of(&effect)?);
-            effects.push(effect);
-        }
-        None
-    }
-
-    /// Its answer is used.
-    pub fn take_answer(&self) {
-        self.host().and_then(|host| self.ahead.take(host, &self.unit, &self.action.probes()));
-    }
-
-    fn attempt_of(&self, planned: Planned, done: Vec<Done>) -> Attempt<'_> {
-        Attempt { job: self, call: self.call(), diff: planned.diff, facts: planned.facts, done }
-    }
-
-    /// All of it was done.
-    pub fn sent(&self, planned: Planned, done: Vec<Done>) -> Ended {
-        let run = self.attempt_of(planned, done);
-        let result = match self.action.next(&run.facts, &run.done) {
-            Ok(None) => Ending::Changed,
-            Ok(Some(_)) => Ending::Failed(run.after_partial(Problem::new("it wants more changes than it foresaw"))),
-            Err(problem) => Ending::Failed(run.after_partial(problem)),
-        };
-        self.ended(result, run)
-    }
-
-    /// One of its effects was refused.
-    pub fn refused(&self, planned: Planned, done: Vec<Done>, error: &ConnectError) -> Ended {
-        let run = self.attempt_of(planned, done);
-        let result = Ending::Failed(run.after_partial(error.clone().problem()));
-        self.ended(result, run)
-    }
-
-    /// The connection broke, and it may have been done: looks, and does what is left.
-    pub async fn lost(&self, planned: Planned, error: &ConnectError) -> Ended {
-        let mut run = self.attempt_of(planned, Vec::new());
-        let probes = self.action.probes();
-        let result = match run.recover(&probes, &error.to_string()).await {
-            Some(Verdict::Same { .. }) => Ending::Changed,
-            Some(Verdict::Change(_)) => {
-                run.call = self.call();
-                run.change(&probes).await
-            }
-            _ => Ending::Unknown(error.clone().problem()),
-        };
-        self.ended(result, run)
-    }
-
-    /// Whether it was done is not known, nor whether what it stands on was.
-    pub fn in_doubt(&self, planned: Planned) -> Ended {
-        let problem = Problem::new("the connection broke while this and what it stands on was under way");
-        self.ended(Ending::Unknown(problem), self.attempt_of(planned, Vec::new()))
-    }
-
-    /// It was not done, since one before it did not end well.
-    pub fn not_sent(&self, needs: &UnitRef) -> Ended {
-        let run = Attempt { job: self, call: self.call(), diff: Diff::default(), facts: Vec::new(), done: Vec::new() };
-        self.ended(Ending::NotSent { needs: needs.to_string() }, run)
-    }
-}
-
-/// What an effect answers when it has worked; `None` when that is not known before.
-fn answer_of(effect: &Effect) -> Option<Done> {
-    match effect {
-        Effect::Host(effect) if effect.is_plain() => Some(Done::Host(host::Done::new(0, "", ""))),
-        Effect::Vault(vault::Effect::Write { .. }) => Some(Done::Vault(vault::Done::Written(vault::Data::default()))),
-        _ => None,
-    }
-}
-
-struct Attempt<'a> {
-    job: &'a Job,
-    call: Call,
-    diff: Diff,
-    facts: Vec<Fact>,
-    done: Vec<Done>,
+/// One go at a job.
+pub struct Attempt<'a> {
+    pub job: &'a Job,
+    pub call: Call,
+    pub diff: Diff,
+    pub facts: Vec<Fact>,
+    pub done: Vec<Done>,
 }
 
 impl Attempt<'_> {
@@ -387,7 +303,7 @@ impl Attempt<'_> {
         Ok(own)
     }
 
-    async fn change(&mut self, probes: &[Probe]) -> Ending {
+    pub async fn change(&mut self, probes: &[Probe]) -> Ending {
         let mut lost = 0;
         loop {
             let effect = match self.job.action.next(&self.facts, &self.done) {
@@ -434,7 +350,7 @@ impl Attempt<'_> {
 
     /// The connection broke while an effect was under way: reaches the other side again and looks whether it took
     /// effect. `None` when that cannot be told.
-    async fn recover(&mut self, probes: &[Probe], error: &str) -> Option<Verdict> {
+    pub async fn recover(&mut self, probes: &[Probe], error: &str) -> Option<Verdict> {
         if probes.is_empty() {
             return None;
         }
@@ -463,7 +379,7 @@ impl Attempt<'_> {
         }
     }
 
-    fn after_partial(&self, mut problem: Problem) -> Problem {
+    pub fn after_partial(&self, mut problem: Problem) -> Problem {
         if !self.done.is_empty() {
             problem.message = format!("{} (after {} of its changes were made)", problem.message, self.done.len());
         }

@@ -13,6 +13,7 @@ mod outcome;
 mod owed;
 mod past;
 mod row;
+mod start;
 mod turn;
 mod undo;
 mod values;

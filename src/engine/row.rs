@@ -14,12 +14,15 @@ use tokio::time::Instant;
 
 use super::ahead::touches;
 use super::dispatcher::State;
-use super::executor::{Ended, Ending, GRACE, Job, Planned, human};
+use super::executor::{Attempt, Ended, Ending, GRACE, Job, Planned, human};
 use super::faults::Point;
 use super::turn::Turn;
-use crate::connect::{Call, ConnectError, Done, Effect};
-use crate::event::{Mode, UnitRef};
+use crate::actions::Verdict;
+use crate::connect::{Call, ConnectError, Done, Effect, Fact, host, vault};
+use crate::diff::Diff;
+use crate::event::{Mode, Problem, UnitRef};
 use crate::graph::{Node, Unit};
+use crate::inventory::Connection;
 use crate::journal::NOW;
 use crate::plan::Part;
 
@@ -47,6 +50,7 @@ impl State {
             return None;
         }
         let first = job.planned()?;
+        let is_local = unit.host.as_ref().is_some_and(|host| host.connection == Connection::Local);
         let mut effects: Vec<Effect> = first.effects.clone();
         let mut nodes = HashSet::from([node]);
         let mut members = Vec::new();
@@ -63,6 +67,8 @@ impl State {
             let step = behind.step(&self.plan);
             let alike = same_host && step.r#become == job.target.r#become;
             let known = |host: &str| self.ahead.knows(host, &behind.reference(&self.plan));
+            // A step of this machine may make the file that one behind it is rendered from.
+            let alike = alike && !(is_local && self.values.names_files(step));
             if !alike || step.part != Part::Step || !job.host().is_some_and(known) {
                 continue;
             }
@@ -167,7 +173,96 @@ async fn settle(
 /// How much of a message an effect takes, about.
 fn size(effect: &Effect) -> usize {
     match effect {
-        Effect::Host(crate::connect::host::Effect::WriteFile(file)) => file.content.as_slice().len(),
+        Effect::Host(host::Effect::WriteFile(file)) => file.content.as_slice().len(),
         _ => 0,
+    }
+}
+
+/// Most effects of a unit that is sent together with others.
+const EFFECTS: usize = 8;
+
+/// A job whose changes are sent together with those of others.
+impl Job {
+    /// What it will do, if that is known, soon done, and its probes tell afterwards whether it was.
+    fn planned(&self) -> Option<Planned> {
+        if self.retry.times > 0 || self.action.cut_off().is_some() || self.faults.meddles(&self.unit) {
+            return None;
+        }
+        let judge = |facts: &[Fact]| match self.action.verdict(facts) {
+            Verdict::Change(diff) => Some((facts.to_vec(), diff)),
+            _ => None,
+        };
+        let (facts, diff) = self.ahead.judge(self.host()?, &self.unit, &self.action.probes(), judge)?;
+        let (mut effects, mut done) = (Vec::new(), Vec::new());
+        while effects.len() < EFFECTS {
+            let Some(effect) = self.action.next(&facts, &done).ok()? else {
+                return (!effects.is_empty()).then_some(Planned { facts, diff, effects });
+            };
+            done.push(answer_of(&effect)?);
+            effects.push(effect);
+        }
+        None
+    }
+
+    /// Its answer is used.
+    fn take_answer(&self) {
+        self.host().and_then(|host| self.ahead.take(host, &self.unit, &self.action.probes()));
+    }
+
+    fn attempt_of(&self, planned: Planned, done: Vec<Done>) -> Attempt<'_> {
+        Attempt { done, ..self.go(planned.diff, planned.facts) }
+    }
+
+    /// All of it was done.
+    fn sent(&self, planned: Planned, done: Vec<Done>) -> Ended {
+        let run = self.attempt_of(planned, done);
+        let result = match self.action.next(&run.facts, &run.done) {
+            Ok(None) => Ending::Changed,
+            Ok(Some(_)) => Ending::Failed(run.after_partial(Problem::new("it wants more changes than it foresaw"))),
+            Err(problem) => Ending::Failed(run.after_partial(problem)),
+        };
+        self.ended(result, run)
+    }
+
+    /// One of its effects was refused.
+    fn refused(&self, planned: Planned, done: Vec<Done>, error: &ConnectError) -> Ended {
+        let run = self.attempt_of(planned, done);
+        let result = Ending::Failed(run.after_partial(error.clone().problem()));
+        self.ended(result, run)
+    }
+
+    /// The connection broke, and it may have been done: looks, and does what is left.
+    async fn lost(&self, planned: Planned, error: &ConnectError) -> Ended {
+        let mut run = self.attempt_of(planned, Vec::new());
+        let probes = self.action.probes();
+        let result = match run.recover(&probes, &error.to_string()).await {
+            Some(Verdict::Same { .. }) => Ending::Changed,
+            Some(Verdict::Change(_)) => {
+                run.call = self.call();
+                run.change(&probes).await
+            }
+            _ => Ending::Unknown(error.clone().problem()),
+        };
+        self.ended(result, run)
+    }
+
+    /// Whether it was done is not known, nor whether what it stands on was.
+    fn in_doubt(&self, planned: Planned) -> Ended {
+        let problem = Problem::new("the connection broke while this and what it stands on was under way");
+        self.ended(Ending::Unknown(problem), self.attempt_of(planned, Vec::new()))
+    }
+
+    /// It was not done, since one before it did not end well.
+    fn not_sent(&self, needs: &UnitRef) -> Ended {
+        self.ended(Ending::NotSent { needs: needs.to_string() }, self.go(Diff::default(), Vec::new()))
+    }
+}
+
+/// What an effect answers when it has worked; `None` when that is not known before.
+fn answer_of(effect: &Effect) -> Option<Done> {
+    match effect {
+        Effect::Host(effect) if effect.is_plain() => Some(Done::Host(host::Done::new(0, "", ""))),
+        Effect::Vault(vault::Effect::Write { .. }) => Some(Done::Vault(vault::Done::Written(vault::Data::default()))),
+        _ => None,
     }
 }

@@ -62,6 +62,13 @@ impl Values {
         step_names(&names)
     }
 
+    /// Whether a step names files of the project.
+    pub fn names_files(&self, step: &Step) -> bool {
+        self.files
+            .get(step.action.value.as_str())
+            .is_some_and(|f| f.0.keys().any(|name| step.params.contains_key(name)))
+    }
+
     /// The steps (by template name) whose outputs a plan reads somewhere.
     pub fn read_in(&self, plan: &Plan) -> HashSet<String> {
         let phases = plan.phases.iter().filter_map(|phase| phase.when.as_ref());
