@@ -98,6 +98,11 @@ impl Faults for Injections {
         }
     }
 
+    fn meddles(&self, unit: &UnitRef) -> bool {
+        let ends = |one: &Injection| matches!(one.what, What::Fail | What::Repeat);
+        self.all.iter().any(|one| ends(one) && unit.is_meant_by(&one.unit))
+    }
+
     fn fails(&self, unit: &UnitRef) -> bool {
         self.take(unit, |one| one.what == What::Fail).is_some()
     }

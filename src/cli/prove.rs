@@ -38,6 +38,10 @@ impl FailsOnce {
 }
 
 impl Faults for FailsOnce {
+    fn meddles(&self, unit: &UnitRef) -> bool {
+        !self.has_failed(unit)
+    }
+
     fn fails(&self, unit: &UnitRef) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(unit.clone())
     }
