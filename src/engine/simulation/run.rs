@@ -247,6 +247,10 @@ impl Faults for Mishaps {
         }
     }
 
+    fn meddles(&self, _: &UnitRef) -> bool {
+        self.troubles.fails > 0 || self.troubles.repeats > 0
+    }
+
     fn fails(&self, unit: &UnitRef) -> bool {
         let fails = chance(&mut self.rng.lock().unwrap(), self.troubles.fails);
         if fails {
