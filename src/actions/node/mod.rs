@@ -1,5 +1,5 @@
-//! Hosts: commands, files, directories, kernel parameters and modules, facts. One file per action; what they share is in
-//! `params`, `content` and `effects`.
+//! Hosts: commands, files, packages, services, accounts, timers, mounts, kernel parameters and modules, facts. One file or
+//! folder per action; what they share is in `params`, `content`, `effects`, `scripts` and `systemd`.
 
 mod command;
 mod content;
@@ -8,7 +8,9 @@ mod effects;
 mod facts;
 mod file;
 mod kernel_module;
+mod package;
 mod params;
+mod scripts;
 mod sysctl;
 mod template;
 #[cfg(test)]
@@ -21,6 +23,7 @@ pub use directory::Directory;
 pub use facts::Facts;
 pub use file::File;
 pub use kernel_module::KernelModule;
+pub use package::Package;
 pub use sysctl::Sysctl;
 pub use template::Template;
 
@@ -33,6 +36,7 @@ pub fn register(registry: &mut Registry) {
     registry.add::<Facts>();
     registry.add::<File>();
     registry.add::<KernelModule>();
+    registry.add::<Package>();
     registry.add::<Sysctl>();
     registry.add::<Template>();
 }
