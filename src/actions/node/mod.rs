@@ -11,7 +11,9 @@ mod kernel_module;
 mod package;
 mod params;
 mod scripts;
+mod service;
 mod sysctl;
+mod systemd;
 mod template;
 #[cfg(test)]
 mod testing;
@@ -24,6 +26,7 @@ pub use facts::Facts;
 pub use file::File;
 pub use kernel_module::KernelModule;
 pub use package::Package;
+pub use service::Service;
 pub use sysctl::Sysctl;
 pub use template::Template;
 
@@ -37,6 +40,7 @@ pub fn register(registry: &mut Registry) {
     registry.add::<File>();
     registry.add::<KernelModule>();
     registry.add::<Package>();
+    registry.add::<Service>();
     registry.add::<Sysctl>();
     registry.add::<Template>();
 }
