@@ -20,6 +20,7 @@ mod template;
 mod testing;
 #[cfg(test)]
 mod twice;
+mod user;
 
 pub use command::Command;
 pub use directory::Directory;
@@ -31,6 +32,7 @@ pub use package::Package;
 pub use service::Service;
 pub use sysctl::Sysctl;
 pub use template::Template;
+pub use user::User;
 
 use super::Registry;
 
@@ -46,4 +48,5 @@ pub fn register(registry: &mut Registry) {
     registry.add::<Service>();
     registry.add::<Sysctl>();
     registry.add::<Template>();
+    registry.add::<User>();
 }
