@@ -1,6 +1,7 @@
 //! Hosts: commands, files, packages, services, accounts, timers, mounts, kernel parameters and modules, facts. One file or
 //! folder per action; what they share is in `params`, `content`, `effects`, `scripts` and `systemd`.
 
+mod authorized_key;
 mod command;
 mod content;
 mod directory;
@@ -22,6 +23,7 @@ mod testing;
 mod twice;
 mod user;
 
+pub use authorized_key::AuthorizedKey;
 pub use command::Command;
 pub use directory::Directory;
 pub use facts::Facts;
@@ -38,6 +40,7 @@ use super::Registry;
 
 /// Adds the actions of this folder.
 pub fn register(registry: &mut Registry) {
+    registry.add::<AuthorizedKey>();
     registry.add::<Command>();
     registry.add::<Directory>();
     registry.add::<Facts>();
