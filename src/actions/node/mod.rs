@@ -1,6 +1,7 @@
 //! Hosts: commands, files, packages, services, accounts, timers, mounts, kernel parameters and modules, facts. One file or
 //! folder per action; what they share is in `params`, `content`, `effects`, `scripts` and `systemd`.
 
+mod apt_repository;
 mod authorized_key;
 mod command;
 mod content;
@@ -23,6 +24,7 @@ mod testing;
 mod twice;
 mod user;
 
+pub use apt_repository::AptRepository;
 pub use authorized_key::AuthorizedKey;
 pub use command::Command;
 pub use directory::Directory;
@@ -40,6 +42,7 @@ use super::Registry;
 
 /// Adds the actions of this folder.
 pub fn register(registry: &mut Registry) {
+    registry.add::<AptRepository>();
     registry.add::<AuthorizedKey>();
     registry.add::<Command>();
     registry.add::<Directory>();
