@@ -20,6 +20,7 @@ mod systemd;
 mod template;
 #[cfg(test)]
 mod testing;
+mod timer;
 #[cfg(test)]
 mod twice;
 mod user;
@@ -36,6 +37,7 @@ pub use package::Package;
 pub use service::Service;
 pub use sysctl::Sysctl;
 pub use template::Template;
+pub use timer::Timer;
 pub use user::User;
 
 use super::Registry;
@@ -54,5 +56,6 @@ pub fn register(registry: &mut Registry) {
     registry.add::<Service>();
     registry.add::<Sysctl>();
     registry.add::<Template>();
+    registry.add::<Timer>();
     registry.add::<User>();
 }
