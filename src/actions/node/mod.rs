@@ -3,6 +3,7 @@
 
 mod apt_repository;
 mod authorized_key;
+mod boot_config;
 mod command;
 mod content;
 mod cron;
@@ -30,6 +31,7 @@ mod user;
 
 pub use apt_repository::AptRepository;
 pub use authorized_key::AuthorizedKey;
+pub use boot_config::BootConfig;
 pub use command::Command;
 pub use cron::Cron;
 pub use directory::Directory;
@@ -52,6 +54,7 @@ use super::Registry;
 pub fn register(registry: &mut Registry) {
     registry.add::<AptRepository>();
     registry.add::<AuthorizedKey>();
+    registry.add::<BootConfig>();
     registry.add::<Command>();
     registry.add::<Cron>();
     registry.add::<Directory>();
