@@ -9,5 +9,5 @@ mkdir -p -- "${home%/*}/" || exit
 new=$(mktemp -d "${home%/*}/.home.XXXXXX") || exit
 trap 'rm -rf -- "$new"' EXIT
 trap 'exit 1' HUP INT TERM
-if [ -d /etc/skel ]; then cp -R /etc/skel/. "$new" || exit; fi
+if [ -d /etc/skel ]; then cp -Rp /etc/skel/. "$new" || exit; fi
 chown -R -- "$name:$(id -g -- "$name")" "$new" && chmod 0750 "$new" && mv -- "$new" "$home"
