@@ -75,7 +75,10 @@ pub fn act(verb: &str, name: &str) -> Act {
 impl Unit {
     /// Reads the answer of the probe at `index`.
     pub fn read(facts: &[Fact], index: usize) -> Result<Self, Problem> {
-        let text = answer(facts, index, "ask systemd for the unit")?;
+        let text = answer(facts, index, "ask systemd for the unit").map_err(|problem| {
+            let elsewhere = problem.message.contains("not been booted with systemd");
+            if elsewhere { problem.hint("is the host a container, or has it another init system?") } else { problem }
+        })?;
         let values: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
         let value = |key: &str| {
             values.get(key).map(|value| (*value).to_owned()).ok_or_else(|| {

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use super::testing::build;
-use super::{Command, Directory, Facts, File, Template};
+use super::{AuthorizedKey, BootConfig, Command, Cron, Directory, Facts, File, Template};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::{Call, Real, Target, World};
 use crate::inventory::Inventory;
@@ -60,6 +60,21 @@ async fn a_second_time_changes_nothing() {
     let there = format!("test -e {}", at("a/x"));
     changes_once::<Command>(&format!("command = 'touch {}'\nunless = '{there}'", at("a/x"))).await;
     changes_once::<Command>(&format!("command = 'rm {}'\nonly_if = '{there}'", at("a/x"))).await;
+    let cron = format!("name = 'x'\nfolder = '{}'", at("a"));
+    changes_once::<Cron>(&format!("{cron}\nschedule = '@daily'\ncommand = 'date +%F'")).await;
+    changes_once::<Cron>(&format!("{cron}\nstate = 'absent'")).await;
+    let keys = format!("user = 'root'\npath = '{}'\nkeys = ['ssh-ed25519 AAAAC3 ada']", at("a/keys"));
+    changes_once::<AuthorizedKey>(&keys).await;
+    changes_once::<AuthorizedKey>(&format!("{keys}\noptions = 'restrict'")).await;
+    assert_eq!(fs::read_to_string(at("a/keys")).unwrap(), "restrict ssh-ed25519 AAAAC3 ada\n");
+    changes_once::<AuthorizedKey>(&format!("{keys}\nstate = 'absent'")).await;
+    for (name, text) in [("cmdline.txt", "root=x quiet\n"), ("config.txt", "[pi4]\na=1\n")] {
+        fs::write(at(&format!("a/{name}")), text).unwrap();
+    }
+    let boot = format!("folder = '{}'\ncmdline = ['x=1']\ncmdline_absent = ['quiet']\nconfig = ['a=2']", at("a"));
+    changes_once::<BootConfig>(&boot).await;
+    assert_eq!(fs::read_to_string(at("a/cmdline.txt")).unwrap(), "root=x x=1\n");
+    assert_eq!(fs::read_to_string(at("a/config.txt")).unwrap(), "[pi4]\na=1\n[all]\na=2\n");
     changes_once::<Directory>(&format!("path = '{}'\nstate = 'absent'", at("a"))).await;
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -134,7 +134,7 @@ impl AuthorizedKey {
             }
             if state.mode & 0o022 != 0 {
                 let mode = |mode: u32| format!("{mode:04o}");
-                diff.push_field(&format!("{what}'s mode"), Some(mode(state.mode)), Some(mode(state.mode & !0o022)));
+                diff.push_field(format!("{what}'s mode"), Some(mode(state.mode)), Some(mode(state.mode & !0o022)));
             }
         }
         if diff.is_empty() {

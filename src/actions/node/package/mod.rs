@@ -203,13 +203,13 @@ impl Package {
             let word = |held: bool| if held { "yes" } else { "no" }.to_owned();
             let held = package.is_some_and(|p| p.held);
             if self.hold.is_some_and(|hold| hold != held) {
-                diff.push_field(&format!("{name} held"), Some(word(held)), self.hold.map(word));
+                diff.push_field(format!("{name} held"), Some(word(held)), self.hold.map(word));
                 to_hold.push(name);
             }
         }
         for (name, version) in &seen.goes {
             if !self.names().any(|(own, _)| own == name) {
-                diff.push_field(&format!("{name}, which needs them"), Some(version.clone()), None);
+                diff.push_field(format!("{name}, which needs them"), Some(version.clone()), None);
             }
         }
         let installs = !install.is_empty() || !versions.is_empty();

@@ -226,7 +226,7 @@ impl User {
         }
         let mut diff = Diff::default();
         let number = self.uid.map_or_else(|| "next free number".to_owned(), |uid| uid.to_string());
-        diff.push_field(&format!("user {}", self.name), None, Some(number));
+        diff.push_field(format!("user {}", self.name), None, Some(number));
         for (what, value) in [("group", &self.group), ("shell", &self.shell), ("home", &self.home)] {
             diff.push_field(what, None, value.clone());
         }
