@@ -1,11 +1,16 @@
-//! Hosts: commands, files and what is in them, directories, kernel parameters and modules, facts. One file per action;
-//! what they share is in `params`, `content`, `text`, `guards`, `ended` and `effects`.
+//! Hosts: commands, files and what is in them, packages, services, accounts, timers, mounts, kernel parameters and modules,
+//! facts. One file or folder per action; what they share is in `params`, `content`, `text`, `guards`, `ended`, `effects`,
+//! `scripts` and `systemd`.
 
+mod apt_repository;
 mod archive;
+mod authorized_key;
 mod block;
+mod boot_config;
 mod command;
 mod content;
 mod copy_tree;
+mod cron;
 mod directory;
 mod download;
 mod effects;
@@ -13,57 +18,88 @@ mod ended;
 mod facts;
 mod file;
 mod git;
+mod group;
 mod guards;
+mod hostname;
 mod hosts_entry;
 mod kernel_module;
 mod line;
+mod mount;
+mod package;
 mod params;
 mod script;
+mod scripts;
+mod service;
 mod sysctl;
+mod systemd;
 mod tar;
 mod template;
 #[cfg(test)]
 mod testing;
 mod text;
+mod timer;
 #[cfg(test)]
 mod twice;
+mod user;
 mod wait_for;
 
+pub use apt_repository::AptRepository;
 pub use archive::Archive;
+pub use authorized_key::AuthorizedKey;
 pub use block::Block;
+pub use boot_config::BootConfig;
 pub use command::Command;
 pub use copy_tree::CopyTree;
+pub use cron::Cron;
 pub use directory::Directory;
 pub use download::Download;
 pub use facts::Facts;
 pub use file::File;
 pub use git::Git;
+pub use group::Group;
+pub use hostname::Hostname;
 pub use hosts_entry::HostsEntry;
 pub use kernel_module::KernelModule;
 pub use line::Line;
+pub use mount::Mount;
+pub use package::Package;
 pub use script::Script;
+pub use service::Service;
 pub use sysctl::Sysctl;
 pub use template::Template;
+pub use timer::Timer;
+pub use user::User;
 pub use wait_for::WaitFor;
 
 use super::Registry;
 
 /// Adds the actions of this folder.
 pub fn register(registry: &mut Registry) {
+    registry.add::<AptRepository>();
     registry.add::<Archive>();
+    registry.add::<AuthorizedKey>();
     registry.add::<Block>();
+    registry.add::<BootConfig>();
     registry.add::<Command>();
     registry.add::<CopyTree>();
+    registry.add::<Cron>();
     registry.add::<Directory>();
     registry.add::<Download>();
     registry.add::<Facts>();
     registry.add::<File>();
     registry.add::<Git>();
+    registry.add::<Group>();
+    registry.add::<Hostname>();
     registry.add::<HostsEntry>();
     registry.add::<KernelModule>();
     registry.add::<Line>();
+    registry.add::<Mount>();
+    registry.add::<Package>();
     registry.add::<Script>();
+    registry.add::<Service>();
     registry.add::<Sysctl>();
     registry.add::<Template>();
+    registry.add::<Timer>();
+    registry.add::<User>();
     registry.add::<WaitFor>();
 }

@@ -158,6 +158,17 @@ pub fn check_name(parameter: &str, name: &str) -> Result<(), ParamError> {
     Ok(())
 }
 
+/// Refuses what cannot be the name of a user or group.
+pub fn check_account(parameter: &str, name: &str) -> Result<(), ParamError> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let (plain, _) = name.split_at(name.len() - usize::from(name.ends_with('$')));
+    if !begins || name.len() > 32 || !plain.chars().all(fine) {
+        return refuse(parameter, format!("\"{name}\" cannot be the name of a user or group"));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

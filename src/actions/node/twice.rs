@@ -7,7 +7,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::testing::{build, perform};
-use super::{Archive, Block, Command, CopyTree, Directory, Facts, File, HostsEntry, Line, Template};
+use super::{
+    Archive, AuthorizedKey, Block, BootConfig, Command, CopyTree, Cron, Directory, Facts, File, HostsEntry, Line,
+    Template,
+};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::Run;
 use crate::connect::{Call, Real, Target, World};
@@ -72,6 +75,21 @@ async fn a_second_time_changes_nothing() {
     changes_once::<Command>(&format!("command = 'touch {}'\nunless = '{there}'", at("a/x"))).await;
     changes_once::<Command>(&format!("command = 'rm {}'\nonly_if = '{there}'", at("a/x"))).await;
     edits(&at("a/text")).await;
+    let cron = format!("name = 'x'\nfolder = '{}'", at("a"));
+    changes_once::<Cron>(&format!("{cron}\nschedule = '@daily'\ncommand = 'date +%F'")).await;
+    changes_once::<Cron>(&format!("{cron}\nstate = 'absent'")).await;
+    let keys = format!("user = 'root'\npath = '{}'\nkeys = ['ssh-ed25519 AAAAC3 ada']", at("a/keys"));
+    changes_once::<AuthorizedKey>(&keys).await;
+    changes_once::<AuthorizedKey>(&format!("{keys}\noptions = 'restrict'")).await;
+    assert_eq!(fs::read_to_string(at("a/keys")).unwrap(), "restrict ssh-ed25519 AAAAC3 ada\n");
+    changes_once::<AuthorizedKey>(&format!("{keys}\nstate = 'absent'")).await;
+    for (name, text) in [("cmdline.txt", "root=x quiet\n"), ("config.txt", "[pi4]\na=1\n")] {
+        fs::write(at(&format!("a/{name}")), text).unwrap();
+    }
+    let boot = format!("folder = '{}'\ncmdline = ['x=1']\ncmdline_absent = ['quiet']\nconfig = ['a=2']", at("a"));
+    changes_once::<BootConfig>(&boot).await;
+    assert_eq!(fs::read_to_string(at("a/cmdline.txt")).unwrap(), "root=x x=1\n");
+    assert_eq!(fs::read_to_string(at("a/config.txt")).unwrap(), "[pi4]\na=1\n[all]\na=2\n");
     changes_once::<Directory>(&format!("path = '{}'\nstate = 'absent'", at("a"))).await;
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

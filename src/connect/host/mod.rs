@@ -21,7 +21,7 @@ mod facts;
 mod frame;
 mod link;
 mod probes;
-mod quote;
+pub mod quote;
 mod remote;
 mod replay;
 mod shell;

@@ -1,0 +1,307 @@
+//! `node.apt_repository`: a package archive that apt knows, with its key.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::content::{Wanted, text_delta};
+use super::effects::{file_at, look};
+use super::group::State;
+use super::package::fetching;
+use super::params::{check_name, check_path, refuse};
+use super::scripts::{Act, each_well};
+use crate::actions::{Action, PlainFile, Spec, Verdict};
+use crate::connect::host::{self, Attributes, Read, quote::word};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::{Delta, Diff};
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, ParamError, Place, Role};
+
+/// Has apt know a package archive: /etc/apt/sources.list.d/NAME.sources, and its key in /etc/apt/keyrings. The list of
+/// packages is fetched and its signature checked before the file is put in place, so a wrong address or key leaves apt as
+/// it was.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AptRepository {
+    /// Name of the file, without `.sources`.
+    pub name: String,
+    /// Whether apt knows it. With "absent", files of this name and the key go.
+    #[serde(default)]
+    pub state: State,
+    /// Addresses, such as "https://download.docker.com/linux/debian".
+    #[serde(default)]
+    pub uris: Vec<String>,
+    /// Suites, such as "bookworm"; a path that ends with "/" for a flat archive.
+    #[serde(default)]
+    pub suites: Vec<String>,
+    /// Components, such as "main"; none for a flat archive.
+    #[serde(default)]
+    pub components: Vec<String>,
+    /// Architectures, such as "arm64". Default: those of the host.
+    #[serde(default)]
+    pub architectures: Vec<String>,
+    /// Its public key: the text of an ASCII-armoured one, or the absolute path of a file that is on the host.
+    #[serde(default)]
+    pub signed_by: Option<String>,
+    /// File with the public key, ASCII-armoured, below the plan's root.
+    #[serde(default)]
+    pub key_file: PlainFile,
+    /// Whether source packages are known, too.
+    #[serde(default)]
+    pub source_packages: bool,
+}
+
+impl Spec for AptRepository {
+    const NAME: &'static str = "node.apt_repository";
+    const SUMMARY: &'static str = "a package archive that apt knows, with its key";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Change;
+    const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "path of the .sources file" }];
+    const EXAMPLE: &'static str = r#"
+[[phase.prepare.step]]
+id = "archive"
+action = "node.apt_repository"
+hosts = "pis"
+become = true
+name = "kubernetes"
+uris = ["https://pkgs.k8s.io/core:/stable:/v1.31/deb/"]
+suites = ["/"]
+signed_by = "/usr/share/keyrings/kubernetes.gpg"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        check_name("name", &self.name)?;
+        if self.state == State::Absent {
+            let given = !self.uris.is_empty() || !self.suites.is_empty() || self.signed_by.is_some();
+            return if given { refuse("state", "an archive that is to go needs only its `name`") } else { Ok(()) };
+        }
+        let lists = [
+            ("uris", &self.uris),
+            ("suites", &self.suites),
+            ("components", &self.components),
+            ("architectures", &self.architectures),
+        ];
+        for (name, list) in lists {
+            if let Some(at) = list.iter().position(|s| s.is_empty() || s.contains(char::is_whitespace)) {
+                return refuse(&format!("{name}/{at}"), "it must be one word");
+            }
+        }
+        if let Some(at) = self.uris.iter().position(|uri| !uri.contains(":/")) {
+            return refuse(&format!("uris/{at}"), "it must be an address such as \"https://deb.debian.org/debian\"");
+        }
+        if self.uris.is_empty() || self.suites.is_empty() {
+            let missing = if self.uris.is_empty() { "uris" } else { "suites" };
+            return refuse(missing, "give at least one");
+        }
+        if self.components.is_empty() && self.suites.iter().any(|suite| !suite.ends_with('/')) {
+            return refuse(
+                "components",
+                "give at least one, such as \"main\"; only a flat archive (suite \"/\") has none",
+            );
+        }
+        match (&self.signed_by, self.key_file.path.is_empty()) {
+            (Some(_), false) => refuse("key_file", "give either `signed_by` or `key_file`"),
+            (None, true) => refuse("signed_by", "give the archive's key, as text, path or `key_file`"),
+            (Some(path), true) if path.starts_with('/') => check_path("signed_by", path),
+            (Some(text), true) if !is_key(text) => refuse("signed_by", NO_KEY),
+            (None, false) if !self.key_file.content.is_empty() && !is_key(&self.key_file.content) => {
+                refuse("key_file", NO_KEY)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+const NO_KEY: &str = "it is no ASCII-armoured public key (`gpg --armor --export` makes one), nor an absolute path";
+
+fn is_key(text: &str) -> bool {
+    text.trim_start().starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----") && text.contains("-----END PGP")
+}
+
+impl AptRepository {
+    fn path(&self) -> String {
+        format!("/etc/apt/sources.list.d/{}.sources", self.name)
+    }
+
+    fn key_path(&self) -> String {
+        format!("/etc/apt/keyrings/{}.asc", self.name)
+    }
+
+    /// The key's text, when it is this step's to put there.
+    fn key(&self) -> Option<String> {
+        let text = match &self.signed_by {
+            Some(path) if path.starts_with('/') => return None,
+            Some(text) => text,
+            None => &self.key_file.content,
+        };
+        Some(format!("{}\n", text.trim()))
+    }
+
+    fn content(&self) -> String {
+        let types = if self.source_packages { "deb deb-src" } else { "deb" };
+        let key_path = self.key_path();
+        let signed_by = self.signed_by.as_deref().filter(|path| path.starts_with('/')).unwrap_or(&key_path);
+        let fields = [
+            ("Types", types.to_owned()),
+            ("URIs", self.uris.join(" ")),
+            ("Suites", self.suites.join(" ")),
+            ("Components", self.components.join(" ")),
+            ("Architectures", self.architectures.join(" ")),
+            ("Signed-By", signed_by.to_owned()),
+        ];
+        let given = fields.iter().filter(|(_, value)| !value.is_empty());
+        given.map(|(name, value)| format!("{name}: {value}\n")).collect()
+    }
+
+    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<Act>), Problem> {
+        if self.state == State::Absent {
+            return Ok(self.removal(facts));
+        }
+        let attributes = || Attributes { mode: Some(0o644), ..Attributes::default() };
+        let (mut diff, mut acts) = (Diff::default(), Vec::new());
+        let mut fetch = false;
+        if let Some(key) = self.key() {
+            let path = self.key_path();
+            let wanted = Wanted { path: &path, content: &key, attributes: attributes(), backup: false, validate: None };
+            let key_diff = wanted.diff(file_at(facts, 1))?;
+            if !key_diff.is_empty() {
+                let folder = Attributes { mode: Some(0o755), ..Attributes::default() };
+                acts.push(host::Effect::Directory { path: "/etc/apt/keyrings".to_owned(), attributes: folder }.into());
+                acts.push(wanted.effect(file_at(facts, 1)).into());
+                diff.0.extend(key_diff.0);
+                fetch = true;
+            }
+        }
+        let (path, content, validate) = (self.path(), self.content(), fetching("%s"));
+        let wanted = Wanted {
+            path: &path,
+            content: &content,
+            attributes: attributes(),
+            backup: false,
+            validate: Some(&validate),
+        };
+        let list_diff = wanted.diff(file_at(facts, 0))?;
+        if !list_diff.is_empty() {
+            let effect = wanted.effect(file_at(facts, 0));
+            // The file that is put there is fetched by before.
+            fetch &= !matches!(effect, host::Effect::WriteFile(_));
+            acts.push(effect.into());
+            diff.0.extend(list_diff.0);
+        }
+        if fetch {
+            diff.0.push(Delta::Act { what: "fetch its package list".to_owned() });
+            acts.push(Act::script(format!("fetch the package list of {}", self.name), fetching(&word(&path))));
+        }
+        Ok((diff, acts))
+    }
+
+    fn removal(&self, facts: &[Fact]) -> (Diff, Vec<Act>) {
+        let (mut diff, mut acts) = (Diff::default(), Vec::new());
+        for (index, path) in [self.path(), self.key_path()].into_iter().enumerate() {
+            if let Some(file) = file_at(facts, index) {
+                diff.0.push(text_delta(&path, Some(file), None));
+                acts.push(host::Effect::Remove { path }.into());
+            }
+        }
+        (diff, acts)
+    }
+}
+
+impl Action for AptRepository {
+    fn probes(&self) -> Vec<Probe> {
+        vec![look(&self.path(), Read::Content), look(&self.key_path(), Read::Content)]
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        match self.judge(facts) {
+            Err(problem) => Verdict::Blocked(problem),
+            Ok((diff, _)) if diff.is_empty() => Verdict::Same { seen: String::new() },
+            Ok((diff, _)) => Verdict::Change(diff),
+        }
+    }
+
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        each_well(&self.judge(facts)?.1, done)
+    }
+
+    fn outputs(&self, _facts: &[Fact], _done: &[Done]) -> Outputs {
+        Outputs::from_iter([("path".to_owned(), json!(self.path()))])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{build, change, effects, file, is_same, refused};
+    use super::*;
+    use crate::actions::node::content::tests::regular;
+
+    const KEY: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQ==\n-----END PGP PUBLIC KEY BLOCK-----";
+
+    fn step() -> AptRepository {
+        let toml = "name = 'x'\nuris = ['https://a/debian']\nsuites = ['stable']\ncomponents = ['main', 'extra']";
+        build(&format!("{toml}\nsigned_by = '''{KEY}'''")).unwrap()
+    }
+
+    const LIST: &str = "Types: deb\nURIs: https://a/debian\nSuites: stable\nComponents: main extra\nSigned-By: /etc/apt/keyrings/x.asc\n";
+
+    fn key_file() -> Fact {
+        file(Some(regular(&format!("{KEY}\n"), 0o644)))
+    }
+
+    #[test]
+    fn the_key_comes_first_and_the_list_is_fetched_before_its_file_is_there() {
+        let effects = effects(&step(), &[file(None), file(None)]);
+        let [host::Effect::Directory { path, .. }, host::Effect::WriteFile(key), host::Effect::WriteFile(list)] =
+            &effects[..]
+        else {
+            panic!("{effects:?}")
+        };
+        assert_eq!((path.as_str(), key.path.as_str()), ("/etc/apt/keyrings", "/etc/apt/keyrings/x.asc"));
+        assert_eq!(list.content.as_slice(), LIST.as_bytes());
+        let validate = list.validate.as_deref().unwrap();
+        assert_eq!(validate.matches("%s").count(), 1, "{validate}");
+        assert!(validate.contains("refresh"));
+        assert!(is_same(&step().verdict(&[file(Some(regular(LIST, 0o644))), key_file()])));
+    }
+
+    #[test]
+    fn a_new_key_is_tried_at_once() {
+        let facts = [file(Some(regular(LIST, 0o644))), file(Some(regular("old\n", 0o644)))];
+        assert_eq!(change(&step().verdict(&facts)).last().unwrap(), "! fetch its package list");
+        assert!(matches!(effects(&step(), &facts).last(), Some(host::Effect::Run(_))));
+    }
+
+    #[test]
+    fn a_key_on_the_host_is_left_alone() {
+        let toml = "name = 'x'\nuris = ['https://a']\nsuites = ['/']\nsigned_by = '/usr/share/keyrings/x.gpg'";
+        let step = build::<AptRepository>(toml).unwrap();
+        let list = "Types: deb\nURIs: https://a\nSuites: /\nSigned-By: /usr/share/keyrings/x.gpg\n";
+        assert!(is_same(&step.verdict(&[file(Some(regular(list, 0o644))), file(None)])));
+    }
+
+    #[test]
+    fn it_goes_with_its_key() {
+        let step = build::<AptRepository>("name = 'x'\nstate = 'absent'").unwrap();
+        assert!(is_same(&step.verdict(&[file(None), file(None)])));
+        let removed = effects(&step, &[file(Some(regular(LIST, 0o644))), key_file()]);
+        let path = |name: &str| host::Effect::Remove { path: format!("/etc/apt/{name}") };
+        assert_eq!(removed, [path("sources.list.d/x.sources"), path("keyrings/x.asc")]);
+    }
+
+    #[test]
+    fn wrong_parameters_are_refused() {
+        let good = "name = 'x'\nuris = ['https://a']\nsuites = ['/']\n";
+        for (toml, parameter) in [
+            ("name = 'x'".to_owned(), "/uris"),
+            ("name = 'x'\nuris = ['https://a b']\nsuites = ['/']".into(), "/uris/0"),
+            ("name = 'x'\nuris = ['a']\nsuites = ['/']".into(), "/uris/0"),
+            ("name = 'x'\nuris = ['https://a']\nsuites = ['stable']".into(), "/components"),
+            (good.into(), "/signed_by"),
+            (format!("{good}signed_by = 'key'"), "/signed_by"),
+            (format!("{good}signed_by = '/x'\nkey_file = 'files/x.asc'"), "/key_file"),
+            (format!("{good}state = 'absent'"), "/state"),
+        ] {
+            assert_eq!(refused::<AptRepository>(&toml), parameter, "{toml}");
+        }
+    }
+}

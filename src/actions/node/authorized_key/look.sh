@@ -1,0 +1,38 @@
+# $user, $path: where the user's keys are, and what is there: one thing a line, its parts apart by tabs, then all of the
+# file after a line `content`. Only looks. Links are resolved: what lies outside of the home is not read.
+export LC_ALL=C
+if ! entry=$(getent passwd "$user"); then
+	printf 'nobody\n'
+	exit 0
+fi
+home=${entry%:*}
+home=${home##*:}
+printf 'user\t%s\t%s\n' "$(id -u -- "$user")" "$(id -u)"
+if [ -n "$path" ]; then
+	place=$path
+elif ! [ -d "$home" ]; then
+	printf 'homeless\t%s\n' "$home"
+	exit 0
+else
+	home=$(cd -- "$home" && pwd -P) || exit
+	place=$home/.ssh/authorized_keys
+	if folder=$(stat -c '%u %a' -- "$home/.ssh/." 2>/dev/null); then printf 'folder\t%s\n' "$folder"; fi
+	real=$(readlink -f -- "$place")
+	# Without its folder there is nothing to resolve.
+	[ -n "$real" ] || real=$place
+	case $real in
+	"$home"/*) place=$real ;;
+	*)
+		printf 'outside\t%s\n' "$real"
+		exit 0
+		;;
+	esac
+fi
+printf 'place\t%s\t%s\n' "$home" "$place"
+if [ -f "$place" ]; then
+	printf 'file\t%s\n' "$(stat -c '%u %a' -- "$place")"
+	printf 'content\n'
+	cat -- "$place"
+elif [ -e "$place" ]; then
+	printf 'odd\t%s\n' "$place"
+fi

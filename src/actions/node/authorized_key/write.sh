@@ -1,0 +1,24 @@
+# $home, $place, $size: puts what comes on standard input at the place, all of it or nothing. Runs as the user whose keys
+# they are, so that no link that the user may set leads to what is not the user's.
+umask 077
+folder=${place%/*}
+if ! [ -d "$folder" ]; then mkdir -p -- "$folder" || exit; fi
+cd -- "$folder" || exit
+case $(pwd -P)/ in
+"$home"/*) ;;
+*)
+	printf '%s leads out of %s\n' "$folder" "$home" >&2
+	exit 1
+	;;
+esac
+chmod go-w . || exit
+tmp=$(mktemp ./.authorized_keys.XXXXXX) || exit
+trap 'rm -f -- "$tmp"' EXIT
+trap 'exit 1' HUP INT TERM
+cat >"$tmp" || exit
+if [ "$(wc -c <"$tmp")" -ne "$size" ]; then
+	printf 'not all of the keys arrived\n' >&2
+	exit 1
+fi
+sync "$tmp" 2>/dev/null
+mv -f -- "$tmp" "./${place##*/}"

@@ -1,0 +1,252 @@
+//! `node.cron`: a command at set times, by a file in /etc/cron.d.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::content::{Wanted, text_delta};
+use super::effects::{file_at, in_turn, look};
+use super::group::State;
+use super::params::{check_account, check_path, refuse, trimmed};
+use crate::actions::{Action, Spec, Verdict};
+use crate::connect::host::{self, Attributes, Read};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::Diff;
+use crate::event::Problem;
+use crate::plan::{ParamError, Place, Role};
+
+/// Runs a command at set times, by a file of its own in /etc/cron.d. A host with systemd may do so without cron: by
+/// `node.timer`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cron {
+    /// Name of the file: letters, digits, `-` and `_`; cron passes over others.
+    pub name: String,
+    /// Whether it is there.
+    #[serde(default)]
+    pub state: State,
+    /// When: five fields (minute, hour, day of month, month, day of week) such as "30 3 * * 1-5", or `@daily`, `@hourly`,
+    /// `@weekly`, `@monthly`, `@yearly`, `@reboot`.
+    #[serde(default)]
+    pub schedule: String,
+    /// Script for `sh`, one line. A `%` is taken as it is.
+    #[serde(default)]
+    pub command: String,
+    /// User that it runs as.
+    #[serde(default = "root")]
+    pub user: String,
+    /// Variables that it sees, such as { MAILTO = "" }.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Folder of the file.
+    #[serde(default = "cron_d")]
+    pub folder: String,
+}
+
+fn root() -> String {
+    "root".to_owned()
+}
+
+fn cron_d() -> String {
+    "/etc/cron.d".to_owned()
+}
+
+impl Spec for Cron {
+    const NAME: &'static str = "node.cron";
+    const SUMMARY: &'static str = "a command at set times, by a file in /etc/cron.d";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Change;
+    const EXAMPLE: &'static str = r#"
+[[phase.prepare.step]]
+id = "backup"
+action = "node.cron"
+hosts = "pis"
+become = true
+name = "backup"
+schedule = "30 3 * * *"
+command = "/usr/local/bin/backup --quiet"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if self.name.is_empty() || !self.name.chars().all(fine) {
+            return refuse(
+                "name",
+                format!("\"{}\" must be letters, digits, `-` and `_`: cron passes over others", self.name),
+            );
+        }
+        check_path("folder", &self.folder)?;
+        if self.state == State::Absent {
+            let given = !self.command.is_empty() || !self.schedule.is_empty();
+            return if given { refuse("state", "what is to go needs only its `name`") } else { Ok(()) };
+        }
+        check_account("user", &self.user)?;
+        if let Err(why) = check_schedule(&self.schedule) {
+            return refuse("schedule", why);
+        }
+        if self.command.trim().is_empty() || self.command.contains('\n') {
+            return refuse("command", "give a command of one line");
+        }
+        for (key, value) in &self.environment {
+            let fine = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if key.is_empty() || !key.chars().all(fine) || value.contains(['\n', '"']) {
+                return refuse(
+                    "environment",
+                    format!("{key} must be letters, digits and `_`, its value one line without \""),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a schedule is none that cron takes.
+fn check_schedule(schedule: &str) -> Result<(), String> {
+    const WORDS: [&str; 8] =
+        ["@reboot", "@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
+    const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+    if WORDS.contains(&schedule) {
+        return Ok(());
+    }
+    let fields: Vec<&str> = schedule.split_whitespace().collect();
+    let kinds: [(&str, u32, u32, &[&str]); 5] = [
+        ("minute", 0, 59, &[]),
+        ("hour", 0, 23, &[]),
+        ("day of month", 1, 31, &[]),
+        ("month", 1, 12, &MONTHS),
+        ("day of week", 0, 7, &DAYS),
+    ];
+    if fields.len() != kinds.len() || schedule.contains('\n') {
+        return Err(format!("\"{schedule}\" has no five fields, and is none of {}", WORDS.join(", ")));
+    }
+    for (field, (what, least, most, names)) in fields.into_iter().zip(kinds) {
+        let number = |text: &str| {
+            let name =
+                names.iter().position(|name| text.eq_ignore_ascii_case(name)).and_then(|at| u32::try_from(at).ok());
+            let number = name.map(|at| at + least).or_else(|| text.parse().ok());
+            number.filter(|n| (least..=most).contains(n))
+        };
+        let part = |text: &str| {
+            let (range, step) = text.split_once('/').map_or((text, None), |(range, step)| (range, Some(step)));
+            let steps = step.is_none_or(|step| step.parse::<u32>().is_ok_and(|step| step > 0));
+            let range = range == "*"
+                || match range.split_once('-') {
+                    Some((from, to)) => matches!((number(from), number(to)), (Some(from), Some(to)) if from <= to),
+                    None => number(range).is_some(),
+                };
+            steps && range
+        };
+        if !field.split(',').all(part) {
+            return Err(format!("\"{field}\" is no {what}: {least} to {most}, `*`, lists, ranges and steps"));
+        }
+    }
+    Ok(())
+}
+
+impl Cron {
+    fn path(&self) -> String {
+        format!("{}/{}", trimmed(&self.folder), self.name)
+    }
+
+    fn content(&self) -> String {
+        let variables: String = self.environment.iter().map(|(key, value)| format!("{key}=\"{value}\"\n")).collect();
+        // To cron, a bare % ends the command.
+        let command = self.command.replace('%', "\\%");
+        format!("{variables}{} {} {command}\n", self.schedule, self.user)
+    }
+
+    fn file<R>(&self, facts: &[Fact], with: impl FnOnce(&Wanted<'_>, Option<&host::File>) -> R) -> R {
+        let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
+        let (path, content) = (self.path(), self.content());
+        let wanted = Wanted { path: &path, content: &content, attributes, backup: false, validate: None };
+        with(&wanted, file_at(facts, 0))
+    }
+}
+
+impl Action for Cron {
+    fn probes(&self) -> Vec<Probe> {
+        vec![look(&self.path(), Read::Content)]
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        match (self.state, file_at(facts, 0)) {
+            (State::Present, _) => self.file(facts, |wanted, seen| wanted.verdict(seen)),
+            (State::Absent, None) => Verdict::Same { seen: String::new() },
+            (State::Absent, seen) => Verdict::Change(Diff(vec![text_delta(&self.path(), seen, None)])),
+        }
+    }
+
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        let effect = match self.state {
+            State::Present => self.file(facts, |wanted, seen| wanted.effect(seen)),
+            State::Absent => host::Effect::Remove { path: self.path() },
+        };
+        in_turn(&[effect], done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{build, change, effects, file, is_same, refused};
+    use super::*;
+    use crate::actions::node::content::tests::regular;
+
+    #[test]
+    fn the_line_is_as_cron_reads_it() {
+        let toml = "name = 'x'\nschedule = '30 3 * * *'\ncommand = 'date +%F'\nenvironment = { MAILTO = '' }";
+        let step = build::<Cron>(toml).unwrap();
+        let line = "MAILTO=\"\"\n30 3 * * * root date +\\%F\n";
+        assert!(is_same(&step.verdict(&[file(Some(regular(line, 0o644)))])));
+        let effects = effects(&step, &[file(None)]);
+        let [host::Effect::WriteFile(write)] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!((write.path.as_str(), write.content.as_slice()), ("/etc/cron.d/x", line.as_bytes()));
+    }
+
+    #[test]
+    fn it_goes() {
+        let step = build::<Cron>("name = 'x'\nstate = 'absent'").unwrap();
+        assert!(is_same(&step.verdict(&[file(None)])));
+        let there = [file(Some(regular("a\n", 0o644)))];
+        assert_eq!(change(&step.verdict(&there)).last().unwrap(), "-a");
+        assert_eq!(effects(&step, &there), [host::Effect::Remove { path: "/etc/cron.d/x".into() }]);
+    }
+
+    #[test]
+    fn schedules_are_checked_field_by_field() {
+        for good in ["@daily", "* * * * *", "*/5 0-6,22 1 jan-mar Mon", "0 0 31 12 7", "0-59/2 * * * 1-5"] {
+            assert_eq!(check_schedule(good), Ok(()), "{good}");
+        }
+        for (wrong, why) in [
+            ("", "five fields"),
+            ("@often", "five fields"),
+            ("60 * * * *", "minute"),
+            ("* 24 * * *", "hour"),
+            ("* * 0 * *", "day of month"),
+            ("* * * 13 *", "month"),
+            ("* * * * 8", "day of week"),
+            ("*/0 * * * *", "minute"),
+            ("5-1 * * * *", "minute"),
+            ("1, * * * *", "minute"),
+            ("* * * *\n*", "five fields"),
+        ] {
+            assert!(check_schedule(wrong).is_err_and(|e| e.contains(why)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn wrong_parameters_are_refused() {
+        let good = "name = 'x'\nschedule = '@daily'\n";
+        for (toml, parameter) in [
+            ("name = 'x.y'\nstate = 'absent'".to_owned(), "/name"),
+            (good.into(), "/command"),
+            (format!("{good}command = \"a\\nb\""), "/command"),
+            (format!("{good}command = 'a'\nuser = 'a b'"), "/user"),
+            (format!("{good}command = 'a'\nenvironment = {{ 'A B' = 'x' }}"), "/environment"),
+            (format!("{good}state = 'absent'"), "/state"),
+        ] {
+            assert_eq!(refused::<Cron>(&toml), parameter, "{toml}");
+        }
+    }
+}

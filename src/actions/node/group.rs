@@ -1,0 +1,193 @@
+//! `node.group`: a group of users is there, or not.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::params::check_account;
+use super::scripts::{Act, each_well, ended, failed, odd};
+use crate::actions::{Action, Spec, Verdict};
+use crate::connect::host::quote::word;
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::Diff;
+use crate::event::Problem;
+use crate::plan::{ParamError, Place, Role};
+
+/// Makes or removes a group, by the programs of the package `passwd` (on Alpine: `shadow`).
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Name.
+    pub name: String,
+    /// What is wanted of it.
+    #[serde(default)]
+    pub state: State,
+    /// Its number. Default: as it is; of a new group the next one that is free. Files keep the number that they have.
+    #[serde(default)]
+    pub gid: Option<u32>,
+    /// Whether a new group gets a number of the system's range.
+    #[serde(default)]
+    pub system: bool,
+}
+
+/// What is wanted of a group or a user.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It is there.
+    #[default]
+    Present,
+    /// It is not there.
+    Absent,
+}
+
+impl Spec for Group {
+    const NAME: &'static str = "node.group";
+    const SUMMARY: &'static str = "a group of users is there, or not";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Change;
+    const EXAMPLE: &'static str = r#"
+[[phase.prepare.step]]
+id = "group"
+action = "node.group"
+hosts = "pis"
+become = true
+name = "operators"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        check_account("name", &self.name)?;
+        if self.state == State::Absent && (self.gid.is_some() || self.system) {
+            return super::params::refuse("state", "a group that is to go needs only its `name`");
+        }
+        Ok(())
+    }
+}
+
+impl Group {
+    /// The number of the group that is there.
+    fn seen(&self, facts: &[Fact]) -> Result<Option<u32>, Problem> {
+        let done = ended(facts, 0)?;
+        if done.exit == 2 {
+            return Ok(None);
+        }
+        if done.exit != 0 {
+            return Err(failed(format!("look for the group {}", self.name), done));
+        }
+        let line = done.stdout.text();
+        let number = line.split(':').nth(2).and_then(|gid| gid.parse().ok());
+        number.map(Some).ok_or_else(|| odd("look for the group", &line))
+    }
+
+    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<Act>), Problem> {
+        let (seen, name) = (self.seen(facts)?, word(&self.name));
+        let told = |gid: u32| gid.to_string();
+        let (diff, what, script) = match (self.state, seen) {
+            (State::Absent, None) => return Ok((Diff::default(), Vec::new())),
+            (State::Absent, Some(gid)) => {
+                let diff = Diff::field(format!("group {}", self.name), Some(told(gid)), None);
+                (diff, "remove", format!("groupdel -- {name}"))
+            }
+            (State::Present, None) => {
+                let number = self.gid.map_or_else(|| "next free number".to_owned(), told);
+                let mut flags = if self.system { " -r".to_owned() } else { String::new() };
+                flags.extend(self.gid.map(|gid| format!(" -g {gid}")));
+                let diff = Diff::field(format!("group {}", self.name), None, Some(number));
+                (diff, "make", format!("groupadd{flags} -- {name}"))
+            }
+            (State::Present, Some(gid)) => match self.gid {
+                Some(wanted) if wanted != gid => {
+                    let diff = Diff::field("gid", Some(told(gid)), Some(told(wanted)));
+                    (diff, "change", format!("groupmod -g {wanted} -- {name}"))
+                }
+                _ => return Ok((Diff::default(), Vec::new())),
+            },
+        };
+        Ok((diff, vec![Act::script(format!("{what} the group {}", self.name), script).or(why)]))
+    }
+}
+
+/// What to do about what the account programs say.
+pub fn why(done: &crate::connect::host::Done) -> Option<&'static str> {
+    let said = done.stderr.text();
+    let has = |text: &str| said.contains(text);
+    if done.exit == 127 {
+        Some("install the package passwd (on Alpine: shadow) there first, by `node.package`")
+    } else if has("is not unique") || has("already exists") {
+        Some("the number or name is taken: `getent passwd` and `getent group` there show by whom")
+    } else if has("primary group") {
+        Some("give that user another `group` first")
+    } else if has("currently used by process") || has("currently logged in") {
+        Some("end the processes of that user first")
+    } else if has("does not exist") {
+        Some("make the group by a `node.group` step before this one")
+    } else if has("cannot lock") || has("unable to lock") {
+        Some("another program changes the accounts right now; a `retry` on the step gets past that")
+    } else {
+        None
+    }
+}
+
+impl Action for Group {
+    fn probes(&self) -> Vec<Probe> {
+        vec![super::scripts::ask(format!("getent group {}", word(&self.name)))]
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        match self.judge(facts) {
+            Err(problem) => Verdict::Blocked(problem),
+            Ok((diff, _)) if diff.is_empty() => Verdict::Same { seen: String::new() },
+            Ok((diff, _)) => Verdict::Change(diff),
+        }
+    }
+
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        each_well(&self.judge(facts)?.1, done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{blocked, build, change, effects, is_same, ran, refused};
+    use super::*;
+    use crate::connect::host::{self, Run};
+
+    fn runs(step: &Group, fact: Fact, script: &str) {
+        assert_eq!(effects(step, &[fact]), [host::Effect::Run(Run::shell(script))]);
+    }
+
+    #[test]
+    fn a_group_is_made_changed_and_removed() {
+        let none = || ran(2, "", "");
+        let there = || ran(0, "ops:x:1005:a,b\n", "");
+        let step = build::<Group>("name = 'ops'").unwrap();
+        assert!(is_same(&step.verdict(&[there()])));
+        assert_eq!(change(&step.verdict(&[none()])), ["+ group ops: next free number"]);
+        runs(&step, none(), "groupadd -- ops");
+        let step = build::<Group>("name = 'ops'\ngid = 990\nsystem = true").unwrap();
+        runs(&step, none(), "groupadd -r -g 990 -- ops");
+        assert_eq!(change(&step.verdict(&[there()])), ["~ gid: 1005 → 990"]);
+        runs(&step, there(), "groupmod -g 990 -- ops");
+        let step = build::<Group>("name = 'ops'\nstate = 'absent'").unwrap();
+        assert!(is_same(&step.verdict(&[none()])));
+        runs(&step, there(), "groupdel -- ops");
+    }
+
+    #[test]
+    fn what_is_not_understood_blocks() {
+        let step = build::<Group>("name = 'ops'").unwrap();
+        assert!(blocked(&step.verdict(&[ran(127, "", "sh: getent: not found")])).contains("not found"));
+        assert!(blocked(&step.verdict(&[ran(0, "ops", "")])).contains("`ops`"));
+    }
+
+    #[test]
+    fn wrong_parameters_are_refused() {
+        for (toml, parameter) in [
+            ("name = '-x'", "/name"),
+            ("name = 'a:b'", "/name"),
+            ("name = '12'", "/name"),
+            ("name = 'x'\nstate = 'absent'\ngid = 1", "/state"),
+        ] {
+            assert_eq!(refused::<Group>(toml), parameter, "{toml}");
+        }
+    }
+}

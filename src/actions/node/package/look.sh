@@ -1,0 +1,53 @@
+# NAME...: what is known of packages, one thing a line, its parts apart by tabs. Only looks. With latest=y the newest
+# versions are told of all of them; with absent=remove or absent=purge what would go.
+export LC_ALL=C
+tab=$(printf '\t')
+
+# PATH...: seconds since the youngest of them changed.
+age() {
+	youngest=$(stat -c %Y -- "$@" 2>/dev/null | sort -n | tail -n 1)
+	[ -z "$youngest" ] || echo $(($(date +%s) - youngest))
+}
+
+if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
+	printf 'manager\tapt\nnative\t%s\n' "$(dpkg --print-architecture)"
+	for list in /var/lib/apt/lists/*Release; do
+		if [ -e "$list" ]; then
+			printf 'lists\t%s\n' "$(age /var/lib/apt/lists /var/lib/apt/periodic/update-success-stamp)"
+		fi
+		break
+	done
+	[ $# -gt 0 ] || exit 0
+	all=yes
+	dpkg-query -W -f 'package\t${Package}\t${Architecture}\t${db:Status-Abbrev}\t${Version}\n' "$@" 2>/dev/null ||
+		all=no
+	if [ -n "$absent" ]; then
+		# Of what is not there at all, a removal says an error and nothing else.
+		set -- $(dpkg-query -W -f '${binary:Package}\n' "$@" 2>/dev/null)
+		[ $# = 0 ] || apt-get -s -y "$absent" "$@" 2>/dev/null |
+			awk '$1 == "Remv" || $1 == "Purg" { gsub(/[][]/, "", $3); print "goes\t" $2 "\t" $3 }'
+	elif [ -n "$latest" ] || [ "$all" = no ]; then
+		apt-cache policy "$@" 2>/dev/null | awk '
+			/^[^ ].*:$/ { name = substr($0, 1, length($0) - 1) }
+			$1 == "Candidate:" && $2 != "(none)" { print "candidate\t" name "\t" $2 }'
+	fi
+elif command -v apk >/dev/null; then
+	printf 'manager\tapk\nnative\t%s\n' "$(apk --print-arch)"
+	lists=$(age /var/cache/apk/APKINDEX.* /etc/apk/cache/APKINDEX.* /var/lib/apk/APKINDEX.*)
+	[ -z "$lists" ] || printf 'lists\t%s\n' "$lists"
+	# NAME-VERSION-rN
+	apk info -v 2>/dev/null | awk '
+		match($1, /-[0-9][^-]*-r[0-9]+$/) {
+			print "package\t" substr($1, 1, RSTART - 1) "\tall\tii \t" substr($1, RSTART + 1)
+		}'
+	[ -z "$latest" ] || apk version -l '<' 2>/dev/null | awk '
+		$2 == "<" && match($1, /-[0-9][^-]*-r[0-9]+$/) { print "candidate\t" substr($1, 1, RSTART - 1) "\t" $3 }'
+elif command -v dnf >/dev/null && command -v rpm >/dev/null; then
+	# It looks after the age of its lists itself.
+	printf 'manager\tdnf\nnative\t%s\nlists\t0\n' "$(uname -m)"
+	[ $# -gt 0 ] || exit 0
+	rpm -q --qf 'package\t%{NAME}\t%{ARCH}\tii \t%{VERSION}-%{RELEASE}\n' "$@" | grep "^package$tab"
+	[ -z "$latest" ] || dnf -q check-update "$@" 2>/dev/null | awk '
+		NF == 3 && $1 ~ /\./ { sub(/\.[^.]*$/, "", $1); print "candidate\t" $1 "\t" $2 }'
+fi
+exit 0

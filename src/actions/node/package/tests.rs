@@ -1,0 +1,151 @@
+use super::super::testing::{blocked, build, change, effects, is_same, ran, refused};
+use super::*;
+use crate::connect::host::{self, Command};
+
+const FRESH: &str = "manager\tapt\nnative\tarm64\nlists\t60\n";
+
+fn sees(rows: &str) -> [Fact; 1] {
+    [ran(0, &format!("{FRESH}{rows}"), "")]
+}
+
+/// The last lines of the scripts that a change runs.
+fn lines(step: &Package, facts: &[Fact]) -> Vec<String> {
+    let last = |effect: host::Effect| match effect {
+        host::Effect::Run(host::Run { command: Command::Shell(script), .. }) => {
+            script.lines().last().unwrap_or_default().to_owned()
+        }
+        other => panic!("{other:?}"),
+    };
+    effects(step, facts).into_iter().map(last).collect()
+}
+
+#[test]
+fn what_is_missing_is_installed_and_what_is_there_stays() {
+    let step = build::<Package>("names = ['curl', 'jq']").unwrap();
+    let facts = sees("package\tcurl\tarm64\tii \t7.88\ncandidate\tjq\t1.6");
+    assert_eq!(change(&step.verdict(&facts)), ["+ jq: 1.6"]);
+    assert_eq!(lines(&step, &facts), ["repair && apt install --no-remove jq"]);
+    let facts = sees("package\tcurl\tarm64\tii \t7.88\npackage\tjq\tarm64\tii \t1.6");
+    assert_eq!(step.verdict(&facts), Verdict::Same { seen: "curl 7.88, jq 1.6".into() });
+}
+
+#[test]
+fn old_lists_are_fetched_before_an_installation_only() {
+    let old = |rows: &str| [ran(0, &format!("manager\tapt\nnative\tarm64\nlists\t7200\n{rows}"), "")];
+    let there = "package\tcurl\tarm64\tii \t7.88";
+    let step = build::<Package>("names = ['curl']").unwrap();
+    assert!(is_same(&step.verdict(&old(there))));
+    assert_eq!(change(&step.verdict(&old(""))), ["! fetch the package lists", "+ curl: newest"]);
+    assert_eq!(lines(&step, &old("")), ["refresh", "repair && apt install --no-remove curl"]);
+    let step = build::<Package>("names = ['curl']\nupdate_cache = true").unwrap();
+    assert_eq!(lines(&step, &old(there)), ["refresh"]);
+    let step = build::<Package>("update_cache = true\ncache_max_age = '3h'").unwrap();
+    assert!(is_same(&step.verdict(&old(""))));
+    let none = [ran(0, "manager\tapt\nnative\tarm64", "")];
+    assert_eq!(change(&step.verdict(&none)), ["! fetch the package lists"]);
+}
+
+#[test]
+fn the_newest_is_known_by_lists_that_are_fresh() {
+    let step = build::<Package>("names = ['curl', 'jq']\nstate = 'latest'").unwrap();
+    let rows =
+        "package\tcurl\tarm64\tii \t7.88\npackage\tjq\tarm64\tii \t1.6\ncandidate\tcurl\t8.0\ncandidate\tjq\t1.6";
+    assert_eq!(change(&step.verdict(&sees(rows))), ["~ curl: 7.88 → 8.0"]);
+    assert_eq!(lines(&step, &sees(rows)), ["repair && apt install --no-remove curl"]);
+    let old = [ran(0, &format!("manager\tapt\nnative\tarm64\n{rows}"), "")];
+    assert_eq!(lines(&step, &old), ["refresh", "repair && apt install --no-remove curl jq"]);
+    let held = sees(&rows.replace("ii \t7", "hi \t7"));
+    assert!(blocked(&step.verdict(&held)).contains("curl is held at 7.88, and 8.0 is the newest"));
+}
+
+#[test]
+fn versions_are_exact_unless_they_end_with_a_star() {
+    let facts = sees("package\tcurl\tarm64\tii \t7.88.1-10");
+    for (version, same) in [("7.88.1-10", true), ("7.88*", true), ("7.88.1", false), ("8*", false)] {
+        let step = build::<Package>(&format!("names = ['curl={version}']\nallow_downgrade = true")).unwrap();
+        assert_eq!(is_same(&step.verdict(&facts)), same, "{version}");
+    }
+    let step = build::<Package>("names = ['curl=8*']\nallow_downgrade = true\nrecommends = false").unwrap();
+    let line = "repair && apt install --no-remove --no-install-recommends --allow-downgrades 'curl=8*'";
+    assert_eq!(lines(&step, &facts), [line]);
+}
+
+#[test]
+fn a_hold_is_set_and_does_not_stand_in_its_own_way() {
+    let step = build::<Package>("names = ['kubelet=1.31*']\nhold = true").unwrap();
+    assert!(is_same(&step.verdict(&sees("package\tkubelet\tarm64\thi \t1.31.2"))));
+    let facts = sees("package\tkubelet\tarm64\tii \t1.31.2");
+    assert_eq!(change(&step.verdict(&facts)), ["~ kubelet held: no → yes"]);
+    assert_eq!(lines(&step, &facts), ["apt-mark -qq hold kubelet"]);
+    let facts = sees("package\tkubelet\tarm64\thi \t1.30.1");
+    let line = "repair && apt install --no-remove --allow-change-held-packages 'kubelet=1.31*'";
+    assert_eq!(lines(&step, &facts), [line]);
+    assert!(blocked(&step.verdict(&[ran(0, "manager\tapk\nnative\tx86_64", "")])).contains("cannot hold"));
+}
+
+#[test]
+fn a_removal_shows_what_goes_with_it_and_leaves_configuration_unless_told() {
+    let step = build::<Package>("names = ['nginx']\nstate = 'absent'").unwrap();
+    let facts = sees("package\tnginx\tarm64\tii \t1.2\ngoes\tnginx\t1.2\ngoes\tnginx-extra\t1.2");
+    assert_eq!(change(&step.verdict(&facts)), ["- nginx: 1.2", "- nginx-extra, which needs them: 1.2"]);
+    assert_eq!(lines(&step, &facts), ["repair && apt remove nginx"]);
+    let rest = sees("package\tnginx\tarm64\trc \t1.2");
+    assert!(is_same(&step.verdict(&rest)) && is_same(&step.verdict(&sees(""))));
+    let step = build::<Package>("names = ['nginx']\nstate = 'absent'\npurge = true").unwrap();
+    assert_eq!(lines(&step, &rest), ["repair && apt purge nginx"]);
+    assert!(is_same(&step.verdict(&sees("package\tnginx\tarm64\tun \t"))));
+}
+
+#[test]
+fn the_other_managers_have_their_own_words() {
+    let step = build::<Package>("names = ['curl', 'jq=1.7-r0']\nlock_timeout = '5s'").unwrap();
+    let apk = [ran(0, "manager\tapk\nnative\tx86_64\npackage\tjq\tall\tii \t1.6-r0", "")];
+    assert_eq!(lines(&step, &apk), ["apk update -q", "apk --wait 5 add -q curl 'jq=1.7-r0'"]);
+    let dnf = [ran(0, "manager\tdnf\nnative\tx86_64\nlists\t0\npackage\tjq\tx86_64\tii \t1.6-r0", "")];
+    assert_eq!(lines(&step, &dnf), ["{ dnf -q -y install curl jq-1.7-r0; } </dev/null"]);
+    let step = build::<Package>("names = ['curl']\nstate = 'latest'").unwrap();
+    assert_eq!(lines(&step, &dnf), ["{ dnf -q -y install curl && dnf -q -y upgrade curl; } </dev/null"]);
+}
+
+#[test]
+fn an_error_says_what_to_do() {
+    let step = build::<Package>("names = ['crul']").unwrap();
+    let done = [Done::Host(host::Done::new(100, "Reading...", "E: Unable to locate package crul\n"))];
+    let problem = step.next(&sees(""), &done).err().unwrap();
+    assert_eq!(problem.message, "cannot install crul:\nE: Unable to locate package crul");
+    assert!(problem.hint.unwrap().contains("is the name"));
+}
+
+#[test]
+fn wrong_parameters_are_refused() {
+    for (toml, parameter) in [
+        ("", "/names"),
+        ("names = ['a', '-x']", "/names/1"),
+        ("names = ['a b']", "/names/0"),
+        ("names = ['a=']", "/names/0"),
+        ("names = ['a', 'a=1']", "/names/1"),
+        ("names = ['a=1']\nstate = 'latest'", "/names/0"),
+        ("names = ['a']\nstate = 'absent'\nhold = true", "/state"),
+        ("names = ['a']\npurge = true", "/purge"),
+    ] {
+        assert_eq!(refused::<Package>(toml), parameter, "{toml}");
+    }
+}
+
+/// This machine's own packages, only looked at: the real programs, the real format.
+#[tokio::test]
+async fn the_look_is_understood_by_the_real_programs() {
+    use crate::connect::{Call, Real, Target, World};
+    let step = build::<Package>("names = ['dpkg', 'no-such-package-here']").unwrap();
+    let world = Real::new(&crate::inventory::Inventory::default());
+    let call = Call::quiet(std::time::Duration::from_secs(20));
+    let facts = world.probe(&Target::default(), &step.probes(), &call).await.unwrap();
+    let absent = "the host has none of apt, apk and dnf";
+    match Package::seen(&facts) {
+        Ok(seen) if seen.manager == Manager::Apt => {
+            assert!(seen.package("dpkg").unwrap().installed && seen.package("no-such-package-here").is_none());
+        }
+        Ok(_) => {}
+        Err(problem) => assert_eq!(problem.message, absent),
+    }
+}

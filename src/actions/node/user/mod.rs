@@ -1,0 +1,290 @@
+//! `node.user`: a user is there, or not.
+
+mod seen;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::group::{State, why};
+use super::params::{check_account, check_path, refuse};
+use super::scripts::{Act, answer, each_well};
+use crate::actions::{Action, Spec, Verdict};
+use crate::connect::host::{self, Run, quote::word};
+use crate::connect::{Done, Effect, Fact, Probe};
+use crate::diff::Diff;
+use crate::event::{Outputs, Problem};
+use crate::plan::{Output, ParamError, Place, Role};
+use seen::{Account, Seen};
+
+/// Makes, changes or removes a user, by the programs of the package `passwd` (on Alpine: `shadow`). What is not given
+/// stays as it is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// Name.
+    pub name: String,
+    /// What is wanted of it.
+    #[serde(default)]
+    pub state: State,
+    /// Its number. Default: as it is; of a new user the next one that is free.
+    #[serde(default)]
+    pub uid: Option<u32>,
+    /// Its primary group, which must be there. Default: as it is; of a new user a group of its own name.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Further groups, which must be there. Default: as they are.
+    #[serde(default)]
+    pub groups: Option<Vec<String>>,
+    /// Whether it also stays in groups that are not in `groups`. With `false`, these are all that it is in.
+    #[serde(default = "yes")]
+    pub append: bool,
+    /// Login shell, such as "/bin/bash" or "/usr/sbin/nologin".
+    #[serde(default)]
+    pub shell: Option<String>,
+    /// Home. Of a user that is there, nothing is moved.
+    #[serde(default)]
+    pub home: Option<String>,
+    /// Whether the home is made when it is missing. Default: unless `system` is set.
+    #[serde(default)]
+    pub create_home: Option<bool>,
+    /// Whether a new user gets a number of the system's range, and no home.
+    #[serde(default)]
+    pub system: bool,
+    /// Full name or what the account is for.
+    #[serde(default)]
+    pub comment: Option<String>,
+    /// Hash of the password, as `openssl passwd -6` prints it; "!" for none. Goes over standard input only.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// With `state = "absent"`: whether home and mail go too.
+    #[serde(default)]
+    pub remove_home: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Spec for User {
+    const NAME: &'static str = "node.user";
+    const SUMMARY: &'static str = "a user is there, or not";
+    const PLACE: Place = Place::Host;
+    const ROLE: Role = Role::Change;
+    const OUTPUTS: &'static [Output] = &[
+        Output { name: "home", about: "its home, as it was before the step; null for a new user" },
+        Output { name: "uid", about: "its number, likewise" },
+    ];
+    const EXAMPLE: &'static str = r#"
+[[phase.prepare.step]]
+id = "operator"
+action = "node.user"
+hosts = "pis"
+become = true
+name = "operator"
+groups = ["sudo"]
+shell = "/bin/bash"
+"#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        check_account("name", &self.name)?;
+        if let Some(group) = &self.group {
+            check_account("group", group)?;
+        }
+        for (index, group) in self.groups.iter().flatten().enumerate() {
+            check_account(&format!("groups/{index}"), group)?;
+        }
+        for (name, path) in [("shell", &self.shell), ("home", &self.home)] {
+            if let Some(path) = path {
+                check_path(name, path)?;
+                if path.contains(':') {
+                    return refuse(name, "it cannot have a colon");
+                }
+            }
+        }
+        if self.comment.as_ref().is_some_and(|text| text.contains([':', '\n'])) {
+            return refuse("comment", "it cannot have colons or line breaks");
+        }
+        if let Some(hash) = &self.password {
+            let is_hash = hash.starts_with(['$', '!', '*']) && !hash.contains([':', '\n', ' ']);
+            if !is_hash {
+                return refuse("password", "this is no hash: `openssl passwd -6` makes one from a password");
+            }
+        }
+        if !self.append && self.groups.is_none() {
+            return refuse("append", "it does nothing without `groups`");
+        }
+        let given = self.uid.is_some() || self.group.is_some() || self.groups.is_some() || self.shell.is_some();
+        let given = given || self.home.is_some() || self.create_home.is_some() || self.comment.is_some();
+        match self.state {
+            State::Absent if given || self.password.is_some() || self.system => {
+                refuse("state", "a user that is to go needs only `name` and `remove_home`")
+            }
+            State::Present if self.remove_home => refuse("remove_home", "it is for `state = \"absent\"`"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl User {
+    fn seen(&self, facts: &[Fact]) -> Result<Seen, Problem> {
+        Seen::read(&answer(facts, 0, &format!("look for the user {}", self.name))?)
+    }
+
+    fn makes_home(&self) -> bool {
+        self.create_home.unwrap_or(!self.system)
+    }
+
+    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<Act>), Problem> {
+        let account = match (self.seen(facts)?, self.state) {
+            (Seen::Nobody { .. }, State::Absent) => return Ok((Diff::default(), Vec::new())),
+            (Seen::Somebody(account), State::Absent) => return Ok(self.removal(&account)),
+            (Seen::Nobody { namesake }, State::Present) => return Ok(self.creation(namesake)),
+            (Seen::Somebody(account), State::Present) => account,
+        };
+        let (mut diff, mut flags) = (Diff::default(), String::new());
+        let mut set = |what: &str, flag: &str, seen: &str, wanted: Option<&str>| {
+            if let Some(wanted) = wanted.filter(|wanted| *wanted != seen) {
+                diff.push_field(what, Some(seen.to_owned()), Some(wanted.to_owned()));
+                flags.push_str(&format!(" {flag} {}", word(wanted)));
+            }
+        };
+        set("uid", "-u", &account.uid.to_string(), self.uid.map(|uid| uid.to_string()).as_deref());
+        set("group", "-g", &account.group, self.group.as_deref());
+        set("shell", "-s", &account.shell, self.shell.as_deref());
+        set("home", "-d", &account.home, self.home.as_deref());
+        set("comment", "-c", &account.comment, self.comment.as_deref());
+        if let Some(wanted) = &self.groups {
+            let primary = self.group.as_deref().unwrap_or(&account.group);
+            let mut seen: Vec<&str> = account.groups.iter().map(String::as_str).filter(|g| *g != primary).collect();
+            let mut new: Vec<&str> = wanted.iter().map(String::as_str).filter(|g| *g != primary).collect();
+            if self.append {
+                new.extend(seen.iter().copied());
+            }
+            for list in [&mut seen, &mut new] {
+                list.sort_unstable();
+                list.dedup();
+            }
+            if seen != new {
+                diff.push_field("groups", Some(seen.join(", ")), Some(new.join(", ")));
+                flags.push_str(&format!(" -G {}", word(&new.join(","))));
+            }
+        }
+        let mut acts = Vec::new();
+        if !flags.is_empty() {
+            let script = format!("usermod{flags} -- {}", word(&self.name));
+            acts.push(Act::script(format!("change the user {}", self.name), script).or(why));
+        }
+        let moves = self.home.as_ref().is_some_and(|home| *home != account.home);
+        if self.makes_home() && (moves || !account.has_home) {
+            let home = self.home.as_ref().unwrap_or(&account.home).clone();
+            if !account.has_home {
+                diff.push_field("directory", None, Some(home));
+            }
+            acts.push(self.make_home());
+        }
+        match account.has_password {
+            Some(false) => {
+                // Neither hash is anybody's business.
+                diff.push_field("password", Some("another".to_owned()), Some("as given".to_owned()));
+                acts.push(self.set_password());
+            }
+            None if self.password.is_some() => {
+                return Err(Problem::new(format!("cannot see whether {} has this password", self.name))
+                    .hint("only root can: set `become = true` on the step"));
+            }
+            _ => {}
+        }
+        Ok((diff, acts))
+    }
+
+    fn creation(&self, namesake: bool) -> (Diff, Vec<Act>) {
+        let mut flags = String::new();
+        let own = namesake.then_some(&self.name);
+        let values = [
+            ("-u", self.uid.map(|uid| uid.to_string())),
+            ("-g", self.group.as_ref().or(own).cloned()),
+            ("-G", self.groups.as_ref().filter(|groups| !groups.is_empty()).map(|groups| groups.join(","))),
+            ("-s", self.shell.clone()),
+            ("-d", self.home.clone()),
+            ("-c", self.comment.clone()),
+        ];
+        for (flag, value) in values {
+            flags.extend(value.map(|value| format!(" {flag} {}", word(&value))));
+        }
+        if self.system {
+            flags.push_str(" -r");
+        }
+        // The home follows by itself: `useradd` cut off in the middle would leave half of one.
+        let script = format!("useradd -M{flags} -- {}", word(&self.name));
+        let mut acts = vec![Act::script(format!("make the user {}", self.name), script).or(why)];
+        if self.makes_home() {
+            acts.push(self.make_home());
+        }
+        if self.password.is_some() {
+            acts.push(self.set_password());
+        }
+        let mut diff = Diff::default();
+        let number = self.uid.map_or_else(|| "next free number".to_owned(), |uid| uid.to_string());
+        diff.push_field(format!("user {}", self.name), None, Some(number));
+        for (what, value) in [("group", &self.group), ("shell", &self.shell), ("home", &self.home)] {
+            diff.push_field(what, None, value.clone());
+        }
+        diff.push_field("groups", None, self.groups.as_ref().map(|groups| groups.join(", ")));
+        diff.push_field("comment", None, self.comment.clone());
+        diff.push_field("password", None, self.password.as_ref().map(|_| "as given".to_owned()));
+        (diff, acts)
+    }
+
+    fn removal(&self, account: &Account) -> (Diff, Vec<Act>) {
+        let mut diff = Diff::field(format!("user {}", self.name), Some(account.uid.to_string()), None);
+        if self.remove_home && account.has_home {
+            diff.push_field("directory", Some(account.home.clone()), None);
+        }
+        let flag = if self.remove_home { " -r" } else { "" };
+        let script = format!("userdel{flag} -- {}", word(&self.name));
+        (diff, vec![Act::script(format!("remove the user {}", self.name), script).or(why)])
+    }
+
+    fn make_home(&self) -> Act {
+        let script = format!("name={}\n{}", word(&self.name), include_str!("make_home.sh"));
+        Act::script(format!("make the home of {}", self.name), script)
+    }
+
+    fn set_password(&self) -> Act {
+        let hash = self.password.as_deref().unwrap_or_default();
+        let stdin = format!("{}:{hash}\n", self.name).as_str().into();
+        Act::fed(format!("set the password of {}", self.name), "chpasswd -e", stdin).or(why)
+    }
+}
+
+impl Action for User {
+    fn probes(&self) -> Vec<Probe> {
+        let stdin = self.password.as_deref().map(|hash| format!("{hash}\n")).unwrap_or_default();
+        let script = format!("name={}\n{}", word(&self.name), include_str!("look.sh"));
+        vec![Probe::Host(host::Probe::Run(Run { stdin: stdin.as_str().into(), ..Run::shell(script) }))]
+    }
+
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        match self.judge(facts) {
+            Err(problem) => Verdict::Blocked(problem),
+            Ok((diff, _)) if diff.is_empty() => Verdict::Same { seen: String::new() },
+            Ok((diff, _)) => Verdict::Change(diff),
+        }
+    }
+
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        each_well(&self.judge(facts)?.1, done)
+    }
+
+    fn outputs(&self, facts: &[Fact], _done: &[Done]) -> Outputs {
+        let (home, uid) = match self.seen(facts) {
+            Ok(Seen::Somebody(account)) => (json!(account.home), json!(account.uid)),
+            _ => (json!(null), json!(null)),
+        };
+        Outputs::from_iter([("home".to_owned(), home), ("uid".to_owned(), uid)])
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+use super::super::testing::{blocked, build, change, effects, is_same, ran, refused};
+use super::*;
+
+const ADA: &str =
+    "entry\tada:x:1001:1001:Ada,,,:/home/ada:/bin/bash\ngroup\tada\ngroups\tada sudo video\nhome\tthere\n";
+
+fn sees(text: &str) -> [Fact; 1] {
+    [ran(0, text, "")]
+}
+
+/// The last lines of the scripts that a change runs.
+fn lines(step: &User, facts: &[Fact]) -> Vec<String> {
+    let first = |effect: host::Effect| match effect {
+        host::Effect::Run(Run { command: host::Command::Shell(script), .. }) => {
+            script.lines().next().unwrap_or_default().to_owned()
+        }
+        other => panic!("{other:?}"),
+    };
+    effects(step, facts).into_iter().map(first).collect()
+}
+
+#[test]
+fn a_new_user_is_made_as_asked() {
+    let step = build::<User>(
+        "name = 'ada'\nuid = 1001\ngroups = ['sudo', 'video']\nshell = '/bin/bash'\ncomment = 'Ada L'\npassword = '$6$x$y'",
+    )
+    .unwrap();
+    assert_eq!(
+        change(&step.verdict(&sees(""))),
+        ["+ user ada: 1001", "+ shell: /bin/bash", "+ groups: sudo, video", "+ comment: Ada L", "+ password: as given"]
+    );
+    let made = "useradd -M -u 1001 -G 'sudo,video' -s /bin/bash -c 'Ada L' -- ada";
+    assert_eq!(lines(&step, &sees("")), [made, "name=ada", "chpasswd -e"]);
+    let step = build::<User>("name = 'vault'\nsystem = true").unwrap();
+    assert_eq!(lines(&step, &sees("namesake\n")), ["useradd -M -g vault -r -- vault"]);
+}
+
+#[test]
+fn only_what_differs_is_changed() {
+    let step = build::<User>("name = 'ada'\ngroups = ['sudo']\nhome = '/home/ada'\nshell = '/bin/bash'").unwrap();
+    assert!(is_same(&step.verdict(&sees(ADA))));
+    let step = build::<User>("name = 'ada'\ngroups = ['sudo', 'gpio']\nshell = '/bin/zsh'\ncomment = 'Ada'").unwrap();
+    assert_eq!(
+        change(&step.verdict(&sees(ADA))),
+        ["~ shell: /bin/bash → /bin/zsh", "~ comment: Ada,,, → Ada", "~ groups: sudo, video → gpio, sudo, video"]
+    );
+    assert_eq!(lines(&step, &sees(ADA)), ["usermod -s /bin/zsh -c Ada -G 'gpio,sudo,video' -- ada"]);
+}
+
+#[test]
+fn groups_can_be_all_that_it_is_in() {
+    let step = build::<User>("name = 'ada'\ngroups = ['sudo']\nappend = false").unwrap();
+    assert_eq!(lines(&step, &sees(ADA)), ["usermod -G sudo -- ada"]);
+    let step = build::<User>("name = 'ada'\ngroups = []\nappend = false").unwrap();
+    assert_eq!(lines(&step, &sees(ADA)), ["usermod -G '' -- ada"]);
+    let step = build::<User>("name = 'ada'\ngroups = ['video', 'sudo', 'ada']\nappend = false").unwrap();
+    assert!(is_same(&step.verdict(&sees(ADA))));
+}
+
+#[test]
+fn a_missing_home_is_made() {
+    let facts = sees(&ADA.replace("there", "missing"));
+    let step = build::<User>("name = 'ada'").unwrap();
+    assert_eq!(change(&step.verdict(&facts)), ["+ directory: /home/ada"]);
+    assert!(is_same(&build::<User>("name = 'ada'\ncreate_home = false").unwrap().verdict(&facts)));
+}
+
+#[test]
+fn a_password_goes_over_standard_input_and_is_never_shown() {
+    let step = build::<User>("name = 'ada'\npassword = '$6$salt$unseen'").unwrap();
+    let Probe::Host(host::Probe::Run(run)) = &step.probes()[0] else { panic!() };
+    assert_eq!(run.stdin.as_slice(), b"$6$salt$unseen\n");
+    assert!(is_same(&step.verdict(&sees(&format!("{ADA}password\tsame\n")))));
+    let facts = sees(&format!("{ADA}password\tdiffers\n"));
+    assert_eq!(change(&step.verdict(&facts)), ["~ password: another → as given"]);
+    let effects = effects(&step, &facts);
+    let [host::Effect::Run(run)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(run.stdin.as_slice(), b"ada:$6$salt$unseen\n");
+    assert!(!format!("{effects:?} {:?}", step.probes()).contains("unseen"));
+    assert!(blocked(&step.verdict(&sees(&format!("{ADA}password\thidden\n")))).contains("cannot see"));
+}
+
+#[test]
+fn a_user_goes_with_its_home_only_when_told() {
+    let step = build::<User>("name = 'ada'\nstate = 'absent'").unwrap();
+    assert!(is_same(&step.verdict(&sees(""))));
+    assert_eq!(lines(&step, &sees(ADA)), ["userdel -- ada"]);
+    let step = build::<User>("name = 'ada'\nstate = 'absent'\nremove_home = true").unwrap();
+    assert_eq!(change(&step.verdict(&sees(ADA))), ["- user ada: 1001", "- directory: /home/ada"]);
+    assert_eq!(lines(&step, &sees(ADA)), ["userdel -r -- ada"]);
+}
+
+#[test]
+fn what_is_not_understood_blocks() {
+    let step = build::<User>("name = 'ada'").unwrap();
+    for text in ["entry\tada:x:no:1:c:h:s", "entry\tada", "what", "home\tthere"] {
+        assert!(matches!(step.verdict(&sees(text)), Verdict::Blocked(_)), "{text}");
+    }
+}
+
+#[test]
+fn wrong_parameters_are_refused() {
+    for (toml, parameter) in [
+        ("name = 'a b'", "/name"),
+        ("name = 'ada'\ngroups = ['x', '']", "/groups/1"),
+        ("name = 'ada'\nshell = 'bash'", "/shell"),
+        ("name = 'ada'\nhome = '/a:b'", "/home"),
+        ("name = 'ada'\ncomment = 'a:b'", "/comment"),
+        ("name = 'ada'\npassword = 'plain'", "/password"),
+        ("name = 'ada'\nappend = false", "/append"),
+        ("name = 'ada'\nstate = 'absent'\nuid = 1", "/state"),
+        ("name = 'ada'\nremove_home = true", "/remove_home"),
+    ] {
+        assert_eq!(refused::<User>(toml), parameter, "{toml}");
+    }
+}
