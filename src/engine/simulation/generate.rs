@@ -29,9 +29,24 @@ pub fn plan(rng: &mut SmallRng) -> Model {
             let step = new_step(rng, &mut model, n);
             model.phases[n].steps.push(step);
         }
+        if chance(rng, 35) {
+            row(rng, &mut model, n);
+        }
     }
     normalise(&mut model);
     model
+}
+
+/// Steps of which each waits for the one before on its host alone, so that they may be sent together.
+fn row(rng: &mut SmallRng, model: &mut Model, phase: usize) {
+    let (hosts, r#become) = (Some(rng.random_range(0..PATTERNS.len())), chance(rng, 20));
+    for _ in 0..rng.random_range(3..=6) {
+        let step = new_step(rng, model, phase);
+        let value = format!("v{}", rng.random_range(0..3));
+        let act = Act::Set { value, reads: None, parts: rng.random_range(1..=2), commands: chance(rng, 10) };
+        let (needs, when, retry, flush) = (None, None, 0, false);
+        model.phases[phase].steps.push(Step { hosts, needs, when, retry, flush, r#become, act, ..step });
+    }
 }
 
 /// A new step for a phase: what it refers to is chosen at random and may yet prove impossible.

@@ -370,6 +370,18 @@ impl World for SimWorld {
         Ok(facts.collect())
     }
 
+    async fn perform_all(&self, target: &Target, effects: &[Effect], call: &Call) -> (Vec<Done>, Option<ConnectError>) {
+        self.count("rows");
+        let mut all = Vec::new();
+        for effect in effects {
+            match self.perform(target, effect, call).await {
+                Ok(done) => all.push(done),
+                Err(error) => return (all, Some(error)),
+            }
+        }
+        (all, None)
+    }
+
     async fn perform(&self, target: &Target, effect: &Effect, _: &Call) -> Result<Done, ConnectError> {
         let [unit, path, value] = words(effect);
         let command = matches!(effect, Effect::Host(_));
