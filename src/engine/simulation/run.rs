@@ -264,6 +264,8 @@ impl Faults for Mishaps {
         let repeats = chance(&mut self.rng.lock().unwrap(), self.troubles.repeats) && self.guarded.contains(&unit.step);
         if repeats {
             self.world.count("repeated");
+            // How the second time ends is no claim about the first.
+            self.world.mishap((unit.step.clone(), unit.host.clone()));
         }
         repeats
     }
