@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154
 # Makes systemd do $verb with $unit. When that fails, what the unit logged goes to standard error.
 began=$(date '+%F %T')
 systemctl "$verb" -- "$unit" && { [ "$verb" = stop ] || ! systemctl -q is-failed -- "$unit"; } && exit 0

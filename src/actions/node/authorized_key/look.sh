@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154
 # $user, $path: where the user's keys are, and what is there: one thing a line, its parts apart by tabs, then all of the
 # file after a line `content`. Only looks. Links are resolved: what lies outside of the home is not read.
 export LC_ALL=C

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154
 # $home, $place, $size: puts what comes on standard input at the place, all of it or nothing. Runs as the user whose keys
 # they are, so that no link that the user may set leads to what is not the user's.
 umask 077

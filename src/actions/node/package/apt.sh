@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154
 # How apt is called: it asks nothing, keeps configuration files that were edited, and waits $lock seconds for its lock.
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 apt() {

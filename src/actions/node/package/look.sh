@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154
 # NAME...: what is known of packages, one thing a line, its parts apart by tabs. Only looks. With latest=y the newest
 # versions are told of all of them; with absent=remove or absent=purge what would go.
 export LC_ALL=C
@@ -23,6 +24,7 @@ if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
 		all=no
 	if [ -n "$absent" ]; then
 		# Of what is not there at all, a removal says an error and nothing else.
+		# shellcheck disable=SC2046
 		set -- $(dpkg-query -W -f '${binary:Package}\n' "$@" 2>/dev/null)
 		[ $# = 0 ] || apt-get -s -y "$absent" "$@" 2>/dev/null |
 			awk '$1 == "Remv" || $1 == "Purg" { gsub(/[][]/, "", $3); print "goes\t" $2 "\t" $3 }'

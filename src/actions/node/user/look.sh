@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154
 # $name: what is known of an account, one thing a line, its parts apart by tabs. Only looks. The wanted password hash, if
 # any, comes on standard input, and stays in variables of this shell.
 export LC_ALL=C

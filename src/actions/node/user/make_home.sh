@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154
 # Makes the home of the user $name, with what new users get, unless it is there.
 entry=$(getent passwd "$name") || exit
 home=${entry%:*}
