@@ -126,13 +126,23 @@ pub trait World: Send + Sync {
     /// possible. Gives what was done, and what ended it early: after [`ConnectError::Lost`] it is not known how many more
     /// took place.
     async fn perform_all(&self, target: &Target, effects: &[Effect], call: &Call) -> (Vec<Done>, Option<ConnectError>) {
-        let mut all = Vec::new();
-        for effect in effects {
-            match self.perform(target, effect, call).await {
-                Ok(done) => all.push(done),
-                Err(error) => return (all, Some(error)),
-            }
-        }
-        (all, None)
+        one_by_one(self, target, effects, call).await
     }
+}
+
+/// [`World::perform_all`] for a world that has no shorter way: a trip for each effect.
+pub async fn one_by_one<W: World + ?Sized>(
+    world: &W,
+    target: &Target,
+    effects: &[Effect],
+    call: &Call,
+) -> (Vec<Done>, Option<ConnectError>) {
+    let mut all = Vec::new();
+    for effect in effects {
+        match world.perform(target, effect, call).await {
+            Ok(done) => all.push(done),
+            Err(error) => return (all, Some(error)),
+        }
+    }
+    (all, None)
 }

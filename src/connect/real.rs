@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::future::try_join_all;
 
-use super::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, helm, host, http, kube, vault};
+use super::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, helm, host, http, kube, one_by_one, vault};
 use crate::inventory::Inventory;
 
 /// Everything an inventory leads to.
@@ -82,13 +82,6 @@ impl World for Real {
             let (done, error) = self.hosts.perform_all(target, &effects, call).await;
             return (done.into_iter().map(Done::Host).collect(), error);
         }
-        let mut all = Vec::new();
-        for effect in effects {
-            match self.perform(target, effect, call).await {
-                Ok(done) => all.push(done),
-                Err(error) => return (all, Some(error)),
-            }
-        }
-        (all, None)
+        one_by_one(self, target, effects, call).await
     }
 }

@@ -191,12 +191,13 @@ impl State {
     /// What a unit will ask; nothing when that depends on units in `names`, or it will not run.
     fn question(&mut self, node: NodeIndex, unit: &Unit, step: &Step, names: &HashSet<String>) -> Option<Question> {
         let taken = self.options.takes_phase(&self.plan.phases[unit.phase].name.value) && self.options.takes_step(step);
-        if !taken || self.values.reads(step).iter().any(|name| names.contains(name)) {
+        let reads = self.values.reads(step);
+        if !taken || reads.iter().any(|name| names.contains(name)) {
             return None;
         }
         let (action, definition) = match self.prepared.get(&node) {
             Some(prepared) => prepared.clone(),
-            None => self.rendered(unit, step).ok()?,
+            None => self.rendered(unit, step, &reads).ok()?,
         };
         // Steps of this machine may yet make the files that it is rendered from.
         if unit.host.as_ref().is_some_and(|host| host.connection != Connection::Local) {

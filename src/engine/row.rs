@@ -95,7 +95,8 @@ impl State {
         self.marks.entry(node).or_default().touch(NOW, first);
         let Turn::Runs { job, definition, why } = self.turn(node, &unit, &reference) else { return None };
         let planned = job.planned()?;
-        let bears = |effect: &Effect| job.action.probes().iter().any(|probe| touches(effect, probe));
+        let probes = job.action.probes();
+        let bears = |effect: &Effect| probes.iter().any(|probe| touches(effect, probe));
         if effects.iter().any(bears) {
             return None;
         }

@@ -1,5 +1,6 @@
 //! What becomes of a unit whose turn has come, decided without asking the world.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -40,7 +41,8 @@ impl State {
         if let Some(turn) = first {
             return turn;
         }
-        let prepared = self.prepared.remove(&node).map_or_else(|| self.rendered(unit, &step), Ok);
+        let prepared =
+            self.prepared.remove(&node).map_or_else(|| self.rendered(unit, &step, &self.values.reads(&step)), Ok);
         match prepared {
             Ok((action, definition)) => self.decided(node, unit, reference, &step, action, definition),
             Err(outcome) => ends(outcome),
@@ -85,10 +87,14 @@ impl State {
         Some(ends(Outcome::Cancelled { needs }))
     }
 
-    /// The unit's action and the hash of its definition; else how it ends.
-    pub(super) fn rendered(&self, unit: &Unit, step: &Step) -> Result<(Boxed, String), Outcome> {
+    /// The unit's action and the hash of its definition; else how it ends. `reads` is what its step reads of others' outputs.
+    pub(super) fn rendered(
+        &self,
+        unit: &Unit,
+        step: &Step,
+        reads: &BTreeSet<String>,
+    ) -> Result<(Boxed, String), Outcome> {
         let host = unit.host.as_deref();
-        let reads = self.values.reads(step);
         if let Some(needs) = reads.iter().find(|s| self.unknown_outputs.contains(*s)) {
             return Err(Outcome::Pending { needs: format!("outputs of step {needs}") });
         }
@@ -99,7 +105,7 @@ impl State {
                 Err(problem) => return Err(Outcome::Failed(prefixed("when", problem))),
             }
         }
-        let params = self.values.resolve(step, host, &reads).map_err(Outcome::Failed)?;
+        let params = self.values.resolve(step, host, reads).map_err(Outcome::Failed)?;
         let action = self.registry.build(&step.action.value, &params).map_err(|error| {
             let parameter = error.pointer.trim_start_matches('/').replace('/', ".");
             Outcome::Failed(prefixed(&parameter, Problem::new(error.message)))

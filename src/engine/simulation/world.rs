@@ -18,7 +18,7 @@ use super::order::Key;
 use super::report::Stats;
 use crate::connect::host::{self, Command, Run};
 use crate::connect::vault::{self, Data};
-use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World};
+use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, one_by_one};
 
 /// Where something lies: a host, or the controller, and a path.
 pub type Place = (Option<String>, String);
@@ -372,14 +372,7 @@ impl World for SimWorld {
 
     async fn perform_all(&self, target: &Target, effects: &[Effect], call: &Call) -> (Vec<Done>, Option<ConnectError>) {
         self.count("rows");
-        let mut all = Vec::new();
-        for effect in effects {
-            match self.perform(target, effect, call).await {
-                Ok(done) => all.push(done),
-                Err(error) => return (all, Some(error)),
-            }
-        }
-        (all, None)
+        one_by_one(self, target, effects, call).await
     }
 
     async fn perform(&self, target: &Target, effect: &Effect, _: &Call) -> Result<Done, ConnectError> {

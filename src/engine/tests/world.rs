@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::actions::{Action, OnInterrupt, Registry, Spec, Thing, Verdict};
 use crate::connect::vault::{self, Data};
-use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World};
+use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, one_by_one};
 use crate::diff::Diff;
 use crate::event::{Kind, Outputs, Problem};
 use crate::journal::read;
@@ -182,14 +182,7 @@ impl World for FakeWorld {
 
     async fn perform_all(&self, target: &Target, effects: &[Effect], call: &Call) -> (Vec<Done>, Option<ConnectError>) {
         self.state().rows += 1;
-        let mut all = Vec::new();
-        for effect in effects {
-            match self.perform(target, effect, call).await {
-                Ok(done) => all.push(done),
-                Err(error) => return (all, Some(error)),
-            }
-        }
-        (all, None)
+        one_by_one(self, target, effects, call).await
     }
 
     async fn perform(&self, _: &Target, effect: &Effect, _: &Call) -> Result<Done, ConnectError> {
