@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::process::{getpid, getsid, setsid};
+use rustix::io::Errno;
+use rustix::process::setsid;
 
 use super::exit::Exit;
 use super::failure::Failure;
@@ -34,11 +35,12 @@ pub fn is_detached() -> bool {
 /// When the system refuses.
 pub fn leave_terminal() -> Result<(), Failure> {
     DETACHED.store(true, Ordering::Relaxed);
-    // It has left before, when it then began anew without the secrets in its environment.
-    if !getsid(None).is_ok_and(|session| session == getpid()) {
-        setsid().map_err(|e| Failure::Output(e.into()))?;
+    match setsid() {
+        // It has left before, and then began anew without the secrets in its environment. To ask for the session instead
+        // would not do: one of another PID namespace has no number here, which `getsid` cannot say.
+        Ok(_) | Err(Errno::PERM) => Ok(()),
+        Err(e) => Err(Failure::Output(e.into())),
     }
-    Ok(())
 }
 
 /// Starts the same command again, away from the terminal, and returns once its run has begun.

@@ -89,6 +89,24 @@ fn a_detached_run_has_the_secrets_of_the_environment() {
     assert_eq!(fs::read_to_string(project.path("a")).unwrap(), "a-word-of-the-user");
 }
 
+/// As in a container that was entered from outside: the session that it came from has no number there.
+#[test]
+fn a_run_can_be_detached_in_a_pid_namespace_that_its_session_is_not_in() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root may make a PID namespace");
+        return;
+    }
+    let project = Project::new(&file("a"));
+    let detach = project.command(&["run", "--detach"]);
+    // The namespace ends with its first process.
+    let script = "\"$@\" && until test -e \"$FILE\"; do sleep 0.05; done";
+    let mut inside = Command::new("unshare");
+    inside.args(["--pid", "--fork", "--kill-child", "timeout", "20", "sh", "-c", script, "sh"]).arg(detach.get_program());
+    inside.args(detach.get_args()).envs(detach.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let ended = inside.env("FILE", project.path("a")).stdin(Stdio::null()).output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+}
+
 #[test]
 fn a_detached_run_that_cannot_begin_says_so_at_once() {
     let project = Project::new(&gate("gate"));
