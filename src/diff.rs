@@ -77,7 +77,7 @@ impl Diff {
         let one = |s: &String| redact(s).into_owned();
         let opt = |s: &Option<String>| s.as_ref().map(one);
         let place = |before: &Option<String>, after: &Option<String>| match (before, after) {
-            (Some(_), Some(after)) if is_in(after) => Some(MASK.to_owned()),
+            (Some(_), Some(after)) if has_secret(after) => Some(MASK.to_owned()),
             (before, _) => opt(before),
         };
         Self(
@@ -125,10 +125,15 @@ impl Diff {
     }
 }
 
+/// Whether there is a secret in a text, or was before somebody else masked it.
+fn has_secret(text: &str) -> bool {
+    text.contains(MASK) || is_in(text)
+}
+
 /// Lines that are replaced by lines with a secret are masked whole.
 fn redacted_text(before: &str, after: &str) -> (String, String) {
     let masked = redact(after).into_owned();
-    if masked == after {
+    if !has_secret(after) {
         return (redact(before).into_owned(), masked);
     }
     let diff = TextDiff::from_lines(before, after);
@@ -137,7 +142,7 @@ fn redacted_text(before: &str, after: &str) -> (String, String) {
     let mut out = String::new();
     for op in diff.ops() {
         let lines = old[op.old_range()].concat();
-        if op.tag() == DiffTag::Replace && is_in(&new[op.new_range()].concat()) {
+        if op.tag() == DiffTag::Replace && has_secret(&new[op.new_range()].concat()) {
             out.push_str(MASK);
             out.push_str(if lines.ends_with('\n') { "\n" } else { "" });
         } else {
@@ -209,7 +214,12 @@ mod tests {
         let Delta::Text { before, after, .. } = &diff.0[0] else { panic!("{diff:?}") };
         assert_eq!(after, "user: a\npassword: ‹secret›\nport: 2\n");
         assert!(before.starts_with("user: a\n‹secret›\n") && !before.contains("old"), "{before}");
-        let field = Diff::field("data.k", Some("old-secret".into()), Some("x new-secret-of-diff".into())).redacted();
-        assert_eq!(field.0[0].lines(), ["~ data.k: ‹secret› → x ‹secret›"]);
+        // An action that cuts a text masks it before.
+        for after in ["x new-secret-of-diff", "x ‹secret›"] {
+            let diff = Diff::field("data.k", Some("old-secret".into()), Some(after.into())).redacted();
+            assert_eq!(diff.0[0].lines(), ["~ data.k: ‹secret› → x ‹secret›"]);
+            let diff = Diff::text("k", "a\nold-secret\n", format!("a\n{after}\n")).redacted();
+            assert!(!diff.0[0].lines().concat().contains("old"), "{diff:?}");
+        }
     }
 }

@@ -25,7 +25,7 @@ const LOOK_FAR: Duration = Duration::from_secs(1);
 /// What to do while somebody else runs the plan.
 #[derive(Debug, clap::Args)]
 pub struct Waiting {
-    /// Wait this long for another run of the plan to end, such as `90s` or `5m` [default: not at all]
+    /// Wait this long for another run of the plan to end, such as `90s` or `5m` [default: only until it is known to be alive]
     #[arg(long, value_name = "DURATION", value_parser = crate::document::parse_duration)]
     pub wait_lock: Option<Duration>,
 }
@@ -47,7 +47,7 @@ impl Locks {
         let flock = loop {
             match Lock::take(store.folder(), || store.new_run_id()) {
                 Ok(lock) => break lock,
-                Err(LockError::Held(held)) => std::thread::sleep(wait.pause(&held, None, LOOK)?),
+                Err(LockError::Held(held)) => std::thread::sleep(wait.pause(&held, None, true, LOOK)?),
                 Err(LockError::Journal(error)) => return Err(error.into()),
             }
         };
@@ -91,18 +91,25 @@ struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// How long to wait until the next look; says once who is waited for. `silence` is why the last look saw nothing.
-    fn pause(&mut self, held: &Held, silence: Option<&str>, pause: Duration) -> Result<Duration, Failure> {
+    /// How long to wait until the next look; says once who is waited for. `silence` is why the last look saw nothing. One
+    /// that is not known to be alive is watched until it is, or its lease has run out, whatever the limit: else who never
+    /// waits would be kept out by the dead for good.
+    fn pause(&mut self, held: &Held, silence: Option<&str>, alive: bool, pause: Duration) -> Result<Duration, Failure> {
         let limit = self.limit.unwrap_or_default();
         let left = limit.saturating_sub(self.began.elapsed());
-        if left.is_zero() {
+        if left.is_zero() && alive {
             return Err(locked(held, silence, self.limit));
         }
         if !self.said {
             self.said = true;
-            self.terminal.note(&format!("{YELLOW}waiting:{YELLOW:#} {held}; for {limit:?} at most\n"));
+            let time = if alive || !left.is_zero() {
+                format!("for {limit:?} at most")
+            } else {
+                format!("to see within {:?} whether that is still at work", lease::DURATION)
+            };
+            self.terminal.note(&format!("{YELLOW}waiting:{YELLOW:#} {held}; {time}\n"));
         }
-        Ok(pause.min(left))
+        Ok(if left.is_zero() { pause } else { pause.min(left) })
     }
 }
 
@@ -156,11 +163,11 @@ impl Drop for Keeper {
 async fn take(candidate: &mut Candidate, wait: &mut Wait<'_>) -> Result<Option<Box<Lease>>, Failure> {
     let mut seen: Option<Held> = None;
     loop {
-        let (held, silence) = match (candidate.attempt().await, seen.take()) {
+        let (held, alive, silence) = match (candidate.attempt().await, seen.take()) {
             (Ok(Attempt::Taken(lease)), _) => return Ok(Some(lease)),
-            (Ok(Attempt::Held(held)), _) => (held, None),
+            (Ok(Attempt::Held { held, alive }), _) => (held, alive, None),
             // Whoever was seen there may still be at it.
-            (Err(LeaseError::Unreachable(problem)), Some(held)) => (held, Some(problem.message)),
+            (Err(LeaseError::Unreachable(problem)), Some(held)) => (held, true, Some(problem.message)),
             (Err(LeaseError::Unreachable(problem)), None) => {
                 wait.terminal.note(&format!(
                     "{YELLOW}warning:{YELLOW:#} no lock in the cluster, so a run on another machine would not be \
@@ -174,7 +181,7 @@ async fn take(candidate: &mut Candidate, wait: &mut Wait<'_>) -> Result<Option<B
                 return Err(Failure::Problem(problem, exit));
             }
         };
-        let pause = wait.pause(&held, silence.as_deref(), LOOK_FAR)?;
+        let pause = wait.pause(&held, silence.as_deref(), alive, LOOK_FAR)?;
         seen = Some(held);
         tokio::time::sleep(pause).await;
     }

@@ -174,6 +174,22 @@ fn a_holder_that_was_killed_frees_the_lease_within_its_time() {
     assert!(after["acquireTime"].as_str() > before["acquireTime"].as_str(), "{before} {after}");
 }
 
+/// Else a schedule that never waits, as the control Pi's, would be kept out by a dead laptop for good.
+#[test]
+fn a_holder_that_was_killed_keeps_nobody_out_for_longer_who_does_not_wait() {
+    let Some(lab) = lab() else { return };
+    let bench = Bench::new(&lab);
+    let mut first = bench.started("laptop");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    bench.open();
+    let second = bench.run("control-pi", &[]).output().unwrap();
+    assert_eq!(second.status.code(), Some(0), "{second:?}");
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains("waiting: ") && said.contains("whether that is still at work"), "{said}");
+    assert_eq!(bench.spec()["leaseTransitions"], 1);
+}
+
 #[test]
 fn a_run_that_was_killed_is_gone_on_from_at_once_on_its_own_machine() {
     let Some(lab) = lab() else { return };

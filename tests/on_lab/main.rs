@@ -4,6 +4,9 @@ mod cluster;
 mod crash;
 mod istio;
 mod locks;
+#[path = "../poison/poison.rs"]
+mod poison;
 #[path = "../crash/process.rs"]
 mod process;
+mod secrets;
 mod support;

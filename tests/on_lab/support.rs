@@ -62,12 +62,18 @@ impl Lab {
 
     /// The same with another inventory.
     pub fn command_on(&self, inventory: &str, args: &[&str]) -> Command {
+        let mut command = self.tool(args);
+        command.args(["--inventory", inventory, "--output", "json"]);
+        command
+    }
+
+    /// The tool on the lab's laptop with these arguments and no others.
+    pub fn tool(&self, args: &[&str]) -> Command {
         let mut command = Command::new(self.root.join("tests/lab/lab"));
         command
             .arg("exec")
             .arg(env!("CARGO_BIN_EXE_rollout"))
             .args(args)
-            .args(["--inventory", inventory, "--output", "json"])
             .env("ROLLOUT_STATE_DIR", self.state.path())
             .current_dir(&self.root)
             .stdin(Stdio::null());

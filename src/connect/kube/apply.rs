@@ -175,7 +175,14 @@ fn refusal(status: &Status) -> Option<Preview> {
         return of_namespace.map(|d| Preview::NamespaceMissing(d.name.clone()));
     }
     let message = status.message.clone();
-    Some(if status.code >= 500 || status.code == 429 { Preview::Busy(message) } else { Preview::Refused(message) })
+    let busy = status.code == 429 || status.code >= 500 && !is_malformed(&message);
+    Some(if busy { Preview::Busy(message) } else { Preview::Refused(message) })
+}
+
+/// Whether a server error says that the object is not of its kind's type, which no waiting cures. Kubernetes has no code of
+/// its own for that (`managedfields/internal/structuredmerge.go` of apimachinery).
+fn is_malformed(message: &str) -> bool {
+    ["failed to create typed patch object", "failed to convert new object"].iter().any(|said| message.starts_with(said))
 }
 
 #[cfg(test)]
@@ -215,5 +222,16 @@ mod tests {
         let of = |code: u16| refusal(&status(json!({"code": code, "message": "x"})));
         assert!(matches!(of(500), Some(Preview::Busy(_))));
         assert!(matches!(of(400), Some(Preview::Refused(_))));
+    }
+
+    #[test]
+    fn an_object_of_the_wrong_type_is_not_waited_for() {
+        for message in [
+            "failed to create typed patch object (default/web; /v1, Kind=Service): .spec.ports[0].port: expected numeric",
+            "failed to convert new object (default/q; /v1, Kind=ResourceQuota) to proper version: quantities must match",
+        ] {
+            let refused = refusal(&status(json!({"code": 500, "message": message})));
+            assert!(matches!(refused, Some(Preview::Refused(said)) if said == message));
+        }
     }
 }

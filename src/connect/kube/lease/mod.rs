@@ -50,7 +50,12 @@ pub enum Attempt {
     /// The lease is ours.
     Taken(Box<Lease>),
     /// Somebody else has it.
-    Held(Held),
+    Held {
+        /// Who.
+        held: Held,
+        /// Whether that one was seen at work over the attempts; until then it may be dead.
+        alive: bool,
+    },
 }
 
 /// A run that would like to have the lease.
@@ -77,11 +82,11 @@ impl Candidate {
         let call = Call::quiet(TAKE);
         loop {
             let before = self.place.read(&call).await?;
-            if let Some(Object { spec: Some(spec), .. }) = &before
-                && self.observer.observe(spec, Instant::now()) == Standing::Held
-                && !self.is_of_the_killed(spec)
-            {
-                return Ok(Attempt::Held(self.place.held(spec)));
+            if let Some(Object { spec: Some(spec), .. }) = &before {
+                let standing = self.observer.observe(spec, Instant::now());
+                if matches!(standing, Standing::Held | Standing::Alive) && !self.is_of_the_killed(spec) {
+                    return Ok(Attempt::Held { held: self.place.held(spec), alive: standing == Standing::Alive });
+                }
             }
             let holder = Holder::here(&self.run).to_string();
             let sent = Instant::now();

@@ -12,8 +12,10 @@ use super::DURATION;
 pub enum Standing {
     /// Nobody holds it.
     Free,
-    /// Its holder may be alive.
+    /// Its holder may be alive, or dead: nothing has been seen yet that tells.
     Held,
+    /// Its holder has been seen to be at work.
+    Alive,
     /// Its holder has not renewed it for as long as it said it would take at most.
     Dead,
 }
@@ -24,28 +26,29 @@ pub enum Standing {
 #[derive(Debug, Default)]
 pub struct Observer {
     seen: Option<(LeaseSpec, Instant)>,
+    /// Whether it has changed since the first look.
+    changed: bool,
 }
 
 impl Observer {
     /// Takes note of what the lease says `now`.
     pub fn observe(&mut self, spec: &LeaseSpec, now: Instant) -> Standing {
         if spec.holder_identity.as_deref().unwrap_or_default().is_empty() {
-            self.seen = None;
+            *self = Self::default();
             return Standing::Free;
         }
         match &self.seen {
             Some((before, since)) if before == spec => {
                 if now.duration_since(*since) >= duration(spec) {
-                    Standing::Dead
-                } else {
-                    Standing::Held
+                    return Standing::Dead;
                 }
             }
-            _ => {
+            before => {
+                self.changed = before.is_some();
                 self.seen = Some((spec.clone(), now));
-                Standing::Held
             }
         }
+        if self.changed { Standing::Alive } else { Standing::Held }
     }
 }
 
@@ -91,13 +94,13 @@ mod tests {
     async fn each_renewal_counts_anew_even_one_that_goes_back_in_time() {
         let mut o = Observer::default();
         after(&mut o, 0.0, &lease("a", 1000)).await;
-        assert_eq!(after(&mut o, 14.0, &lease("a", 1005)).await, Standing::Held);
-        assert_eq!(after(&mut o, 14.0, &lease("a", 3)).await, Standing::Held);
-        assert_eq!(after(&mut o, 14.0, &lease("a", 3)).await, Standing::Held);
+        assert_eq!(after(&mut o, 14.0, &lease("a", 1005)).await, Standing::Alive);
+        assert_eq!(after(&mut o, 14.0, &lease("a", 3)).await, Standing::Alive);
+        assert_eq!(after(&mut o, 14.0, &lease("a", 3)).await, Standing::Alive);
         assert_eq!(after(&mut o, 1.0, &lease("a", 3)).await, Standing::Dead);
         // It lives after all, or another one has it.
-        assert_eq!(after(&mut o, 1.0, &lease("a", 4)).await, Standing::Held);
-        assert_eq!(after(&mut o, 1.0, &lease("b", 4)).await, Standing::Held);
+        assert_eq!(after(&mut o, 1.0, &lease("a", 4)).await, Standing::Alive);
+        assert_eq!(after(&mut o, 1.0, &lease("b", 4)).await, Standing::Alive);
     }
 
     #[tokio::test(start_paused = true)]
@@ -118,7 +121,7 @@ mod tests {
         assert_eq!(after(&mut o, 1.0, &long).await, Standing::Dead);
         let unstated = LeaseSpec { lease_duration_seconds: None, ..lease("b", 1) };
         after(&mut o, 0.0, &unstated).await;
-        assert_eq!(after(&mut o, 14.0, &unstated).await, Standing::Held);
+        assert_eq!(after(&mut o, 14.0, &unstated).await, Standing::Alive);
         assert_eq!(after(&mut o, 1.0, &unstated).await, Standing::Dead);
     }
 }
