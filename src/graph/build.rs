@@ -7,12 +7,14 @@ use petgraph::Direction;
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use super::{Graph, GraphError, Node, Places, Unit};
+use super::spread::{Known, Link, Spread, Spreader};
+use super::{Graph, GraphError, Node, Unit};
 use crate::inventory::Host;
 use crate::plan::{Part, Phase, Plan, Step};
 
 impl Graph {
-    /// The graph of a plan on the hosts that are `in_sight`, where `hosts_of` gives the hosts of a pattern.
+    /// The graph of a plan on the hosts that are `in_sight`, where `hosts_of` gives the hosts of a pattern, and `known` says
+    /// what loops are over.
     ///
     /// # Errors
     /// See [`GraphError`].
@@ -20,8 +22,9 @@ impl Graph {
         plan: &Plan,
         hosts_of: impl FnMut(&str) -> Vec<Arc<Host>>,
         in_sight: impl Fn(&Host) -> bool,
+        known: Known<'_>,
     ) -> Result<Self, GraphError> {
-        let mut patterns = Patterns { hosts_of, in_sight, known: HashMap::new() };
+        let mut spreader = Spreader::new(known, hosts_of, in_sight);
         let mut places = Vec::new();
         let mut dag = DiGraph::new();
         let ends: Vec<(NodeIndex, NodeIndex)> =
@@ -34,44 +37,20 @@ impl Graph {
                 dag.add_edge(ends[before].1, begin, ());
             }
             known_needs(phase)?;
-            let mut build = Build { dag: &mut dag, index, phase, hosts: Vec::new(), begin, inner: Vec::new() };
-            build.hosts = phase.steps.iter().map(|s| patterns.of(s).hosts.clone()).collect();
-            build.build(end)?;
-            places.push(phase.steps.iter().map(|s| Arc::clone(&patterns.of(s).places)).collect());
+            let steps = phase.steps.iter().map(|s| spreader.spread(s)).collect::<Result<Vec<_>, _>>()?;
+            places.push(steps.iter().map(|s| Arc::clone(&s.places)).collect());
+            Build { dag: &mut dag, index, phase, steps, begin, inner: Vec::new() }.build(end)?;
         }
         toposort(&dag, None).map_err(|_| GraphError::Cycle)?;
-        let limited = patterns.known.values().any(|of| of.hosts.as_ref().is_some_and(|h| h.len() < of.places.len()));
-        Ok(Self { dag, places, limited })
+        Ok(Self { dag, places, limited: spreader.is_limited() })
     }
 }
 
-/// The hosts of patterns, each asked for once.
-struct Patterns<H, S> {
-    hosts_of: H,
-    in_sight: S,
-    known: HashMap<Option<String>, Hosts>,
-}
-
-#[derive(Clone)]
-struct Hosts {
-    /// Those in sight; `None`: the step does not fan out.
-    hosts: Option<Vec<Arc<Host>>>,
-    places: Arc<Places>,
-}
-
-impl<H: FnMut(&str) -> Vec<Arc<Host>>, S: Fn(&Host) -> bool> Patterns<H, S> {
-    fn of(&mut self, step: &Step) -> &Hosts {
-        let (hosts_of, in_sight) = (&mut self.hosts_of, &self.in_sight);
-        self.known.entry(pattern(step).map(str::to_owned)).or_insert_with(|| match pattern(step) {
-            None => Hosts { hosts: None, places: Arc::new([None].into()) },
-            Some(pattern) => {
-                let mut hosts = hosts_of(pattern);
-                let places = hosts.iter().map(|h| Some(h.name.clone())).collect();
-                hosts.retain(|h| in_sight(h));
-                Hosts { hosts: Some(hosts), places: Arc::new(places) }
-            }
-        })
-    }
+/// The first and the last unit of a step on each host: the same where it is no loop.
+#[derive(Default)]
+struct Ends {
+    first: Vec<NodeIndex>,
+    last: Vec<NodeIndex>,
 }
 
 /// A phase under construction.
@@ -79,8 +58,8 @@ struct Build<'a> {
     dag: &'a mut DiGraph<Node, ()>,
     index: usize,
     phase: &'a Phase,
-    /// The hosts of each step, for those that fan out.
-    hosts: Vec<Option<Vec<Arc<Host>>>>,
+    /// The units of each step.
+    steps: Vec<Spread>,
     begin: NodeIndex,
     /// All units and joins between begin and end.
     inner: Vec<NodeIndex>,
@@ -90,20 +69,21 @@ impl Build<'_> {
     fn build(&mut self, end: NodeIndex) -> Result<(), GraphError> {
         let order = self.phase.order();
         let steps: Vec<usize> = self.phase.part(Part::Step).map(|(n, _)| n).collect();
-        let units: Vec<Vec<NodeIndex>> = steps.iter().map(|n| self.units(*n)).collect();
+        let units: Vec<Ends> = steps.iter().map(|n| self.units(*n)).collect();
         let reach = reach(self.phase, &order)?;
         for number in &steps {
             let wanted: Vec<usize> = self.wanted(*number, &order[*number], &reach);
-            let before: Vec<Vec<NodeIndex>> = wanted.iter().map(|n| units[*n].clone()).collect();
+            let before: Vec<Vec<NodeIndex>> = wanted.iter().map(|n| units[*n].last.clone()).collect();
+            let first = &units[*number].first;
             for (earlier, nodes) in wanted.iter().zip(&before) {
-                self.connect(nodes, &units[*number], self.looks_across_hosts(*earlier, *number));
+                self.connect(nodes, first, self.looks_across_hosts(*earlier, *number));
             }
             let handlers = if self.phase.steps[*number].flush { self.handlers(&before, &[]) } else { Vec::new() };
             for nodes in &handlers {
-                self.connect(nodes, &units[*number], false);
+                self.connect(nodes, first, false);
             }
             if before.is_empty() && handlers.is_empty() {
-                self.edges(&[self.begin], &units[*number]);
+                self.edges(&[self.begin], first);
             }
         }
         let sinks = self.sinks();
@@ -119,18 +99,31 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// The units of a step. An empty one (no host matched) hands its place on to a join node, so that order is kept.
-    fn units(&mut self, step: usize) -> Vec<NodeIndex> {
-        let hosts: Vec<Option<Arc<Host>>> = match &self.hosts[step] {
-            None => vec![None],
-            Some(hosts) => hosts.iter().cloned().map(Some).collect(),
-        };
-        let nodes: Vec<Node> = if hosts.is_empty() {
-            vec![Node::Join]
-        } else {
-            hosts.into_iter().map(|host| Node::Unit(Unit { phase: self.index, step, host })).collect()
-        };
-        nodes.into_iter().map(|node| self.add(node)).collect()
+    /// The units of a step. An empty one (no host matched, no item) hands its place on to a join node, so that order is
+    /// kept. What undoes a loop takes its items from the last one on.
+    fn units(&mut self, step: usize) -> Ends {
+        let mut ends = Ends::default();
+        for chain in self.steps[step].chains.clone() {
+            let unit = |link: Link| {
+                let (host, sees) = (chain.host.clone(), chain.sees.clone());
+                Node::Unit(Unit { phase: self.index, step, item: link.item, host, sees, machine: link.machine })
+            };
+            let mut nodes: Vec<Node> = chain.links.into_iter().map(unit).collect();
+            if self.phase.steps[step].part == Part::OnFailure {
+                nodes.reverse();
+            }
+            let nodes: Vec<NodeIndex> = nodes.into_iter().map(|node| self.add(node)).collect();
+            for pair in nodes.windows(2) {
+                self.dag.add_edge(pair[0], pair[1], ());
+            }
+            ends.first.extend(nodes.first());
+            ends.last.extend(nodes.last());
+        }
+        if ends.first.is_empty() {
+            let join = self.add(Node::Join);
+            ends = Ends { first: vec![join], last: vec![join] };
+        }
+        ends
     }
 
     fn add(&mut self, node: Node) -> NodeIndex {
@@ -177,12 +170,12 @@ impl Build<'_> {
 
     /// The hosts of a step; none when it runs on none, or once.
     fn names(&self, number: usize) -> BTreeSet<&str> {
-        self.hosts[number].iter().flatten().map(|h| h.name.as_str()).collect()
+        self.steps[number].chains.iter().filter_map(|chain| chain.host.as_ref()).map(|h| h.name.as_str()).collect()
     }
 
     /// All handlers of the phase, one after the other, behind `before` and, of `steps`, behind those that may notify
-    /// them. Gives their units.
-    fn handlers(&mut self, before: &[Vec<NodeIndex>], steps: &[Vec<NodeIndex>]) -> Vec<Vec<NodeIndex>> {
+    /// them. Gives their last units.
+    fn handlers(&mut self, before: &[Vec<NodeIndex>], steps: &[Ends]) -> Vec<Vec<NodeIndex>> {
         let mut waits = before.to_vec();
         let mut handlers = Vec::new();
         for (number, handler) in self.phase.part(Part::Handler) {
@@ -191,16 +184,16 @@ impl Build<'_> {
             let asked_from_elsewhere = asking.iter().any(|(_, step)| pattern(step) != pattern(handler));
             let units = self.units(number);
             if waits.is_empty() {
-                self.edges(&[self.begin], &units);
+                self.edges(&[self.begin], &units.first);
             }
             for nodes in &waits {
-                self.connect(nodes, &units, asked_from_elsewhere);
+                self.connect(nodes, &units.first, asked_from_elsewhere);
             }
-            for nodes in asking.iter().filter_map(|(n, _)| steps.get(*n)) {
-                self.connect(nodes, &units, asked_from_elsewhere);
+            for of in asking.iter().filter_map(|(n, _)| steps.get(*n)) {
+                self.connect(&of.last, &units.first, asked_from_elsewhere);
             }
-            waits.push(units.clone());
-            handlers.push(units);
+            waits.push(units.last.clone());
+            handlers.push(units.last);
         }
         handlers
     }
@@ -225,9 +218,9 @@ impl Build<'_> {
         for undo in placed.into_iter().rev() {
             let units = self.units(undo);
             for nodes in &waits {
-                self.connect(nodes, &units, false);
+                self.connect(nodes, &units.first, false);
             }
-            waits.push(units);
+            waits.push(units.last);
         }
         Ok(())
     }

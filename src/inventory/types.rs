@@ -40,15 +40,7 @@ pub struct Inventory {
 impl Inventory {
     /// Without a file: this machine alone.
     pub fn builtin() -> Self {
-        let local = Host {
-            name: "localhost".to_owned(),
-            address: "localhost".to_owned(),
-            connection: Connection::Local,
-            user: None,
-            port: None,
-            vars: Map::new(),
-        };
-        Self { hosts: vec![Arc::new(local)], ..Self::default() }
+        Self { hosts: vec![Arc::new(Host::this())], ..Self::default() }
     }
 
     /// Where a variable stands that a host sees (`None`: that all see), if the inventory has it.
@@ -83,6 +75,18 @@ pub struct Host {
     pub port: Option<u16>,
     /// The host's own variables, with its groups' below them.
     pub vars: Map<String, Value>,
+}
+
+impl Host {
+    /// The name of this machine where no inventory gives it another meaning.
+    pub const THIS: &str = "localhost";
+
+    /// This machine.
+    pub fn this() -> Self {
+        let name = Self::THIS.to_owned();
+        let (connection, vars) = (Connection::Local, Map::new());
+        Self { address: name.clone(), name, connection, user: None, port: None, vars }
+    }
 }
 
 /// How a host is reached.

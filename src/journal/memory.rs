@@ -32,8 +32,8 @@ impl Recorded {
     }
 }
 
-/// A unit's place in the memory; its phase does not matter, since steps may move between phases.
-type Key = (String, Option<String>);
+/// A unit's place in the memory: step, item, host. Its phase does not matter, since steps may move between phases.
+type Key = (String, Option<String>, Option<String>);
 
 /// What earlier runs recorded.
 #[derive(Debug, Clone, Default)]
@@ -122,7 +122,7 @@ impl Memory {
 }
 
 fn key(unit: &UnitRef) -> Key {
-    (unit.step.clone(), unit.host.clone())
+    (unit.step.clone(), unit.item.clone(), unit.host.clone())
 }
 
 /// A memory in the making.

@@ -72,6 +72,13 @@ struct StepKeys {
     needs: Option<Vec<String>>,
     /// Expression; the step is skipped when it is false.
     when: Option<String>,
+    /// Runs the step once for each item, in order: a list, a table, or one `{{ expression }}` over variables. Templates
+    /// see `item`; of a table `item.key` and `item.value`. Tables in a list have a `name`.
+    for_each: Option<ForEach>,
+    /// Whether it runs once, on the first of its hosts, for all of them.
+    run_once: Option<bool>,
+    /// Name of the machine that it runs on instead of the host, such as `localhost`; may be a template.
+    delegate_to: Option<String>,
     /// Whether it runs as root on the host.
     r#become: Option<bool>,
     /// Attempts after the first one failed.
@@ -91,6 +98,19 @@ struct StepKeys {
     sensitive: Option<bool>,
     /// Labels.
     tags: Option<Vec<String>>,
+}
+
+/// What a step is done for.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its documentation is used")]
+enum ForEach {
+    /// The items, each with a name: texts, numbers, or tables with a `name`.
+    List(Vec<Value>),
+    /// The items by name.
+    Table(BTreeMap<String, Value>),
+    /// A template that comes to one of these.
+    Template(String),
 }
 
 /// The schema of a plan that may name the actions of `catalog`.

@@ -1,9 +1,12 @@
 //! One step: the keys that every step may have are taken off, the rest are the action's parameters.
 
+use serde_json::Value;
+
 use super::parse::{is_name, places};
 use super::{Part, Retry, Step};
 use crate::document::{Item, Node, Reader, Table};
-use crate::finding::Span;
+use crate::finding::{Span, Spanned};
+use crate::template::is_template;
 
 /// Keys that every step may have.
 pub(super) const STEP: &[&str] = &[
@@ -12,6 +15,9 @@ pub(super) const STEP: &[&str] = &[
     "hosts",
     "needs",
     "when",
+    "for_each",
+    "run_once",
+    "delegate_to",
     "become",
     "retry",
     "retry_delay",
@@ -56,6 +62,11 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: Part, node: Node) -> 
     let hosts = reader.string(&mut table, "hosts");
     let needs = reader.strings(&mut table, "needs");
     let when = reader.string(&mut table, "when");
+    let mut spans = Vec::new();
+    let mut key_spans = Vec::new();
+    let for_each = for_each(reader, &mut table, &mut spans, &mut key_spans);
+    let run_once = reader.flag(&mut table, "run_once").unwrap_or_default();
+    let delegate_to = reader.string(&mut table, "delegate_to");
     let r#become = reader.flag(&mut table, "become").unwrap_or_default();
     let retry = retry(reader, &mut table);
     let timeout = reader.duration(&mut table, "timeout");
@@ -67,7 +78,7 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: Part, node: Node) -> 
 
     let (id, action) = (id?, action?);
     is_name(reader, &id, "a step's id");
-    let (mut spans, mut key_spans) = (vec![(String::new(), here)], Vec::new());
+    spans.push((String::new(), here));
     for (key, node) in &table.entries {
         let pointer = format!("/{}", key.value);
         key_spans.push((pointer.clone(), key.span.clone()));
@@ -81,6 +92,9 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: Part, node: Node) -> 
         hosts,
         needs,
         when,
+        for_each,
+        run_once,
+        delegate_to,
         r#become,
         retry,
         timeout,
@@ -93,6 +107,28 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: Part, node: Node) -> 
         spans,
         key_spans,
     })
+}
+
+/// A list, a table, or a template that comes to one of these; with the places of what is in it.
+fn for_each(
+    reader: &mut Reader,
+    table: &mut Table,
+    spans: &mut Vec<(String, Span)>,
+    keys: &mut Vec<(String, Span)>,
+) -> Option<Spanned<Value>> {
+    let (_, node) = table.take("for_each")?;
+    let help = match &node.item {
+        Item::List(_) | Item::Table(_) => None,
+        Item::Scalar(Value::String(text)) if is_template(text) => None,
+        Item::Scalar(Value::String(text)) => Some(format!("write for_each = [\"{text}\"], or \"{{{{ {text} }}}}\"")),
+        Item::Scalar(value) => Some(format!("write for_each = [{value}]")),
+    };
+    if help.is_some() {
+        reader.wrong_type("for_each", &node, "a list, a table or one `{{ expression }}`", help);
+        return None;
+    }
+    places("/for_each", &node, spans, keys);
+    Some(Spanned::new(node.plain(), node.span))
 }
 
 fn retry(reader: &mut Reader, table: &mut Table) -> Retry {

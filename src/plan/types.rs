@@ -110,6 +110,12 @@ pub struct Step {
     pub hosts: Option<Spanned<String>>,
     /// Steps (of the same phase) that must end well first. `None`: the step before this one.
     pub needs: Option<Vec<Spanned<String>>>,
+    /// What it is done for: once for each item of this list or table, or of the one that this template comes to.
+    pub for_each: Option<Spanned<Value>>,
+    /// Whether it runs once, on the first of its hosts, for all of them.
+    pub run_once: bool,
+    /// The machine that it runs on instead of the host; may be a template.
+    pub delegate_to: Option<Spanned<String>>,
     /// Expression; the step is skipped when it is false.
     pub when: Option<Spanned<String>>,
     /// Whether it runs as root on the host.

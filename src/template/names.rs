@@ -21,7 +21,8 @@ pub struct Names {
 pub struct OutputRef {
     /// The step, by its name in templates (`-` and `.` are `_`).
     pub step: String,
-    /// The output; `None` for the step as a whole, or for its outputs of all hosts (`steps.ID.hosts`).
+    /// The output; `None` for the step as a whole, or for its outputs of all hosts or items (`steps.ID.hosts`,
+    /// `steps.ID.items`).
     pub output: Option<String>,
 }
 
@@ -68,7 +69,7 @@ impl Names {
                 return None;
             }
             let step = parts.next()?.to_owned();
-            Some(OutputRef { step, output: parts.next().filter(|o| *o != "hosts").map(str::to_owned) })
+            Some(OutputRef { step, output: parts.next().filter(|o| !["hosts", "items"].contains(o)).map(str::to_owned) })
         });
         refs.collect()
     }

@@ -298,7 +298,7 @@ mod tests {
     }
 
     fn ended(step: &str, outcome: Outcome, diff: Diff, elapsed: f64) -> Kind {
-        let unit = UnitRef { phase: "mesh".into(), step: step.into(), host: None };
+        let unit = UnitRef { phase: "mesh".into(), step: step.into(), item: None, host: None };
         Kind::UnitFinished {
             unit,
             outcome,
