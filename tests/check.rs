@@ -47,6 +47,13 @@ fn a_good_plan_is_one_line() {
 }
 
 #[test]
+fn loops_are_in_the_picture() {
+    let said = call(&["check", "plans/loops.toml"]);
+    assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+    insta::assert_snapshot!(call(&["graph", "plans/loops.toml"]).stdout, @"");
+}
+
+#[test]
 fn a_bad_plan_shows_all_that_is_wrong_at_once() {
     let said = call(&["check", "plans/bad.toml"]);
     assert_eq!((said.code, said.stdout.as_str()), (2, ""));

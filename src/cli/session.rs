@@ -19,7 +19,7 @@ use crate::actions::Registry;
 use crate::connect::Real;
 use crate::engine::{self, Engine, Faults, Report, Values};
 use crate::event::{Event, Mode, Problem, Source};
-use crate::graph::Graph;
+use crate::graph::{Graph, Known};
 use crate::inventory::Host;
 use crate::journal::SavedPlan;
 use crate::ui::{self, DiffStyle, Style, Text};
@@ -207,7 +207,7 @@ impl<'a> Session<'a> {
     fn named_units(&self, loaded: &Loaded, graph: &Graph) -> Result<(), Failure> {
         for name in self.done.iter().chain(&self.rerun) {
             if !graph.units().any(|unit| unit.reference(&loaded.plan).is_meant_by(name)) {
-                let hint = "write STEP, PHASE/STEP or STEP@HOST";
+                let hint = "write STEP, PHASE/STEP, STEP@HOST or STEP[ITEM]";
                 return Err(Failure::usage(Problem::new(format!("no step is named `{name}`")).hint(hint)));
             }
         }
@@ -222,7 +222,8 @@ impl Selection {
         self.tags.iter().try_for_each(|tag| loaded.tag(tag))?;
         let limit = self.limit.as_deref().map(|pattern| loaded.hosts(pattern)).transpose()?;
         let in_sight = |host: &Host| limit.as_ref().is_none_or(|only| only.iter().any(|o| o.name == host.name));
-        Graph::new(&loaded.plan, |pattern| loaded.hosts(pattern).unwrap_or_default(), in_sight)
+        let known = Known { templates: &loaded.templates, scope: &loaded.scope };
+        Graph::new(&loaded.plan, |pattern| loaded.hosts(pattern).unwrap_or_default(), in_sight, known)
             .map_err(|e| Failure::usage(Problem::new(e.to_string())))
     }
 

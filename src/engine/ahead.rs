@@ -153,7 +153,7 @@ impl State {
     /// What the units behind one will ask of its host, as far as that can be known now: those that wait for nothing but it
     /// and others of the same host, whose effects are seen to here.
     pub(super) fn questions_behind(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef) -> Vec<Question> {
-        let Some(host) = unit.host.clone() else { return Vec::new() };
+        let Some(host) = unit.machine.clone() else { return Vec::new() };
         if self.ahead.knows(&host.name, reference) {
             return Vec::new();
         }
@@ -173,7 +173,7 @@ impl State {
             match self.graph.node(node).clone() {
                 Node::Begin(phase) if self.plan.phases[phase].when.is_some() => continue,
                 Node::Begin(_) | Node::End(_) | Node::Join => {}
-                Node::Unit(behind) if behind.host.as_ref().is_none_or(|h| h.name != host.name) => continue,
+                Node::Unit(behind) if behind.machine.as_ref().is_none_or(|h| h.name != host.name) => continue,
                 Node::Unit(behind) => {
                     let step = behind.step(&self.plan).clone();
                     if step.part == Part::Step && step.r#become == r#become {
@@ -200,7 +200,7 @@ impl State {
             None => self.rendered(unit, step, &reads).ok()?,
         };
         // Steps of this machine may yet make the files that it is rendered from.
-        if unit.host.as_ref().is_some_and(|host| host.connection != Connection::Local) {
+        if unit.machine.as_ref().is_some_and(|host| host.connection != Connection::Local) {
             self.prepared.insert(node, (action.clone(), definition.clone()));
         }
         let reference = unit.reference(&self.plan);

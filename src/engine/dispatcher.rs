@@ -97,10 +97,10 @@ impl State {
             ready: graph.nodes().filter(|(i, _)| graph.needs(*i) == 0).map(|(i, _)| i).collect(),
             read: engine.values.read_in(&engine.plan),
             owed: Owed::new(engine.earlier.memory.handlers().clone()),
+            values: engine.values.with_loops(&engine.plan),
             plan: engine.plan,
             graph,
             registry: engine.registry,
-            values: engine.values,
             world: engine.world,
             mode: engine.mode,
             memory: engine.earlier.memory,
@@ -225,7 +225,7 @@ impl State {
                         continue;
                     }
                     match self.turn(node, &unit, &reference) {
-                        Turn::Passes => self.pass_over(node, &reference),
+                        Turn::Passes => self.pass_over(node, &unit, &reference),
                         Turn::Ends(finished) => self.finish(node, &unit, reference, finished)?,
                         Turn::Runs { job, definition, why } => {
                             let begun = Begun { unit, reference, definition, why, with: None };
@@ -330,9 +330,9 @@ impl State {
         if well {
             // A check that changed nothing, and a change that was not needed, leave what follows as it was.
             if *outcome == Outcome::Changed && role == Role::Change {
-                mark.touch(NOW, &reference);
+                mark.touch_by(unit, NOW, &reference);
             } else if let Some(when) = touched {
-                mark.touch(when, &reference);
+                mark.touch_by(unit, when, &reference);
             }
             if matches!(outcome, Outcome::Changed | Outcome::Pending { .. } | Outcome::Waits { .. })
                 && self.mode == Mode::Preview
@@ -340,7 +340,7 @@ impl State {
                 mark.pending = Some(reference.step.clone());
                 self.unknown_outputs.insert(step.template_name());
             } else {
-                self.values.remember(&reference.step, reference.host.as_deref(), finished.outputs.clone());
+                self.values.remember(&reference, finished.outputs.clone());
             }
         } else {
             self.report.ok = false;
@@ -395,9 +395,9 @@ impl State {
     }
 
     /// Passes over a unit that has nothing to do; what an earlier run did there still counts for those that follow.
-    fn pass_over(&mut self, node: NodeIndex, reference: &UnitRef) {
+    fn pass_over(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef) {
         if let Some(when) = self.memory.get(reference).and_then(|r| r.touched) {
-            self.marks.entry(node).or_default().touch(when, reference);
+            self.marks.entry(node).or_default().touch_by(unit, when, reference);
         }
         self.pass(node);
     }
@@ -405,9 +405,11 @@ impl State {
     /// Hands a node's mark on and makes ready whom it was the last need of.
     fn pass(&mut self, node: NodeIndex) {
         self.waiting.remove(&node);
-        let mark = self.marks.remove(&node).unwrap_or_default();
+        let in_loop = self.marks.remove(&node).unwrap_or_default();
+        let mark = in_loop.clone().out_of_loop();
         for next in self.graph.successors(node).collect::<Vec<_>>() {
-            self.marks.entry(next).or_default().merge(&mark);
+            let mark = if self.graph.same_loop(node, next) { &in_loop } else { &mark };
+            self.marks.entry(next).or_default().merge(mark);
             if let Some(needs) = self.waiting.get_mut(&next) {
                 *needs -= 1;
                 if *needs == 0 {

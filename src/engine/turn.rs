@@ -94,23 +94,22 @@ impl State {
         step: &Step,
         reads: &BTreeSet<String>,
     ) -> Result<(Boxed, String), Outcome> {
-        let host = unit.host.as_deref();
         if let Some(needs) = reads.iter().find(|s| self.unknown_outputs.contains(*s)) {
             return Err(Outcome::Pending { needs: format!("outputs of step {needs}") });
         }
         if let Some(when) = &step.when {
-            match self.values.holds(&when.value, host) {
+            match self.values.holds(&when.value, Some((step, unit))) {
                 Ok(true) => {}
                 Ok(false) => return Err(Outcome::Skipped { why: format!("when: {}", when.value) }),
                 Err(problem) => return Err(Outcome::Failed(prefixed("when", problem))),
             }
         }
-        let params = self.values.resolve(step, host, reads).map_err(Outcome::Failed)?;
+        let params = self.values.resolve(step, unit, reads).map_err(Outcome::Failed)?;
         let action = self.registry.build(&step.action.value, &params).map_err(|error| {
             let parameter = error.pointer.trim_start_matches('/').replace('/', ".");
             Outcome::Failed(prefixed(&parameter, Problem::new(error.message)))
         })?;
-        Ok((action, self.values.definition(step, &params, host)))
+        Ok((action, self.values.definition(step, &params, unit)))
     }
 
     fn decided(
@@ -159,7 +158,7 @@ impl State {
         let job = Job {
             action,
             unit: reference.clone(),
-            target: Target { host: unit.host.clone(), r#become: step.r#become },
+            target: Target { host: unit.machine.clone(), r#become: step.r#become },
             mode: self.mode,
             timeout: step.timeout.unwrap_or(self.options.timeout),
             retry: step.retry,
@@ -214,8 +213,10 @@ fn in_doubt(unit: &UnitRef, why: &Why) -> Problem {
         Why::HalfUndone(_) => format!("{why}; whether it is still in effect is not known"),
         _ => "an earlier run was cut off while it did this; whether it took effect is not known".to_owned(),
     };
+    let name = unit.to_string();
+    let name = shlex::try_quote(&name).unwrap_or_default();
     Problem::new(what).hint(format!(
-        "look, then run the plan again with `--done {unit}` if it is done, or with `--rerun {unit}` to do it now; \
+        "look, then run the plan again with `--done {name}` if it is done, or with `--rerun {name}` to do it now; \
          where that never does harm, write `on_interrupt = \"rerun\"` into the step"
     ))
 }

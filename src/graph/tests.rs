@@ -1,6 +1,7 @@
 use super::*;
-use crate::inventory::Connection;
-use crate::plan::{Part, Phase, Retry, Source, Spanned, Step};
+use crate::inventory::{Connection, Inventory};
+use crate::plan::{Part, Phase, Retry, Scope, Source, Spanned, Step};
+use crate::template::Templates;
 
 fn at<T>(value: T) -> Spanned<T> {
     Spanned::new(value, 0..0)
@@ -14,6 +15,9 @@ pub fn step(id: &str, hosts: Option<&str>, needs: Option<&[&str]>) -> Step {
         hosts: hosts.map(|h| at(h.to_owned())),
         needs: needs.map(|n| n.iter().map(|n| at((*n).to_owned())).collect()),
         when: None,
+        for_each: None,
+        run_once: false,
+        delegate_to: None,
         r#become: false,
         retry: Retry::default(),
         timeout: None,
@@ -63,9 +67,15 @@ fn hosts(pattern: &str) -> Vec<Arc<Host>> {
     pattern.split(',').filter(|n| !n.is_empty()).map(host).collect()
 }
 
+fn graph(plan: &Plan, in_sight: impl Fn(&Host) -> bool) -> Result<Graph, GraphError> {
+    let templates = Templates::new(".");
+    let (scope, _) = Scope::new(plan, &Inventory::default(), &serde_json::Map::new(), &templates);
+    Graph::new(plan, hosts, in_sight, Known { templates: &templates, scope: &scope })
+}
+
 /// For each unit, the units that must have ended before it.
 fn order(plan: &Plan) -> Vec<(String, Vec<String>)> {
-    let graph = Graph::new(plan, hosts, |_| true).unwrap();
+    let graph = graph(plan, |_| true).unwrap();
     let name = |i: NodeIndex| match graph.node(i) {
         Node::Unit(unit) => Some(unit.reference(plan).to_string()),
         _ => None,
@@ -140,7 +150,7 @@ fn a_step_without_a_matching_host_still_keeps_the_order() {
 #[test]
 fn circles_are_refused() {
     let plan = plan(vec![("a", &["b"], vec![step("one", None, None)]), ("b", &["a"], vec![step("two", None, None)])]);
-    assert!(matches!(Graph::new(&plan, hosts, |_| true), Err(GraphError::Cycle)));
+    assert!(matches!(graph(&plan, |_| true), Err(GraphError::Cycle)));
 }
 
 #[test]
@@ -198,4 +208,43 @@ fn a_host_is_undone_backwards_whatever_runs_elsewhere() {
     ];
     let plan = plan(vec![("a", &[], steps)]);
     assert!(needs_of(&plan, "a/undo-one@y").contains(&"a/undo-three@y".to_owned()));
+}
+
+fn items(items: &[&str], step: Step) -> Step {
+    Step { for_each: Some(at(serde_json::json!(items))), ..step }
+}
+
+#[test]
+fn a_loop_is_a_chain_on_each_host() {
+    let steps = vec![step("one", Some("x,y"), None), items(&["a", "b"], step("two", Some("x,y"), None)), step("three", Some("x,z"), None)];
+    let plan = plan(vec![("p", &[], steps)]);
+    assert_eq!(needs_of(&plan, "p/two[a]@x"), ["p/one@x"]);
+    assert_eq!(needs_of(&plan, "p/two[b]@x"), ["p/one@x", "p/two[a]@x"]);
+    assert_eq!(needs_of(&plan, "p/three@x"), ["p/one@x", "p/two[a]@x", "p/two[b]@x"]);
+    assert_eq!(needs_of(&plan, "p/three@z").len(), 6, "a host of its own waits for all");
+}
+
+#[test]
+fn a_loop_without_items_keeps_the_order() {
+    let steps = vec![step("one", Some("x"), None), items(&[], step("two", Some("x"), None)), step("three", Some("x"), None)];
+    let plan = plan(vec![("p", &[], steps)]);
+    assert_eq!(needs_of(&plan, "p/three@x"), ["p/one@x"]);
+}
+
+#[test]
+fn what_runs_once_is_on_the_first_host_in_sight() {
+    let once = Step { run_once: true, ..step("one", Some("x,y"), None) };
+    let there = Step { delegate_to: Some(at("m".to_owned())), ..step("two", Some("x,y"), None) };
+    let here = Step { delegate_to: Some(at("localhost".to_owned())), ..step("three", Some("y"), None) };
+    let plan = plan(vec![("p", &[], vec![once, there, here])]);
+    let spread = |in_sight: fn(&Host) -> bool| {
+        let graph = graph(&plan, in_sight).unwrap();
+        let name = |host: &Option<Arc<Host>>| host.as_ref().map(|h| h.name.clone()).unwrap_or_default();
+        let unit = |u: &Unit| format!("{} sees {} on {}", u.reference(&plan), name(&u.sees), name(&u.machine));
+        (graph.units().map(unit).collect::<Vec<_>>(), graph.is_limited())
+    };
+    let all = ["p/one sees x on x", "p/two@x sees x on m", "p/two@y sees y on m", "p/three@y sees y on localhost"];
+    assert_eq!(spread(|_| true), (all.map(str::to_owned).to_vec(), false));
+    let part = ["p/one sees y on y", "p/two@y sees y on m", "p/three@y sees y on localhost"];
+    assert_eq!(spread(|host| host.name == "y"), (part.map(str::to_owned).to_vec(), true));
 }

@@ -23,7 +23,7 @@ use super::world::{SimWorld, Weather};
 use crate::engine::{Engine, EngineError, Faults, Options, Point, Report, Values};
 use crate::event::{Event, Kind, Mode, Outcome, UnitRef};
 use crate::finding::{Findings, Style};
-use crate::graph::Graph;
+use crate::graph::{Graph, Known};
 use crate::inventory::{Host, Inventory};
 use crate::journal::{Earlier, Journal};
 use crate::plan::{Plan, Scope, check};
@@ -190,10 +190,11 @@ fn engine(
     let (inventory, plan) = (&*THE_INVENTORY, setup.plan.clone());
     let asked = setup.asked;
     let in_sight = |host: &Host| asked.limit.is_none_or(|only| only.contains(&host.name.as_str()));
-    let graph = Graph::new(&plan, |pattern| inventory.select(pattern).unwrap(), in_sight);
     let templates = Templates::new(&plan.root);
     let (scope, errors) = Scope::new(&plan, inventory, &Map::new(), &templates);
     assert!(errors.is_empty());
+    let known = Known { templates: &templates, scope: &scope };
+    let graph = Graph::new(&plan, |pattern| inventory.select(pattern).unwrap(), in_sight, known);
     let registry = registry();
     let name = |(step, host): &Key| host.as_ref().map_or(step.clone(), |host| format!("{step}@{host}"));
     let guarded: BTreeSet<String> =

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod handlers;
+mod loops;
 mod resume;
 mod saved;
 mod undo;
@@ -16,7 +17,7 @@ use world::{FakeWorld, registry};
 
 use super::*;
 use crate::event::{Event, Kind, Mode, Outcome, name};
-use crate::graph::Graph;
+use crate::graph::{Graph, Known};
 use crate::inventory::{Connection, Host, Inventory};
 use crate::journal::{Earlier, Journal, Memory, SavedPlan, read};
 use crate::plan::{Part, Phase, Plan, Retry, Scope, Source, Spanned, Step};
@@ -35,6 +36,9 @@ fn step(id: &str, action: &str, params: Value) -> Step {
         hosts: None,
         needs: None,
         when: None,
+        for_each: None,
+        run_once: false,
+        delegate_to: None,
         r#become: false,
         retry: Retry { times: 0, delay: Duration::from_millis(1) },
         timeout: Some(Duration::from_millis(600)),
@@ -71,11 +75,13 @@ fn plan(phases: Vec<Phase>) -> Plan {
     }
 }
 
-/// A pattern stands for the one host of its name.
-fn host(name: &str) -> Vec<Arc<Host>> {
-    let name = name.to_owned();
-    let (connection, vars) = (Connection::Local, Map::new());
-    vec![Arc::new(Host { address: name.clone(), name, connection, user: None, port: None, vars })]
+/// A pattern stands for the hosts of its names.
+fn hosts(pattern: &str) -> Vec<Arc<Host>> {
+    let host = |name: &str| {
+        let (name, connection, vars) = (name.to_owned(), Connection::Local, Map::new());
+        Arc::new(Host { address: name.clone(), name, connection, user: None, port: None, vars })
+    };
+    pattern.split(',').map(host).collect()
 }
 
 /// A run's ends by unit, its report and its events.
@@ -127,8 +133,10 @@ async fn try_run(plan: Plan, world: &FakeWorld, setup: Setup) -> (Result<Report,
     let (scope, errors) = Scope::new(&plan, &Inventory::default(), &Map::new(), &templates);
     assert!(errors.is_empty());
     let (readers, mut events) = mpsc::unbounded_channel();
+    let in_sight = |host: &Host| setup.sees.is_none_or(|name| name == host.name);
+    let graph = Graph::new(&plan, hosts, in_sight, Known { templates: &templates, scope: &scope });
     let engine = Engine {
-        graph: Graph::new(&plan, host, |host| setup.sees.is_none_or(|name| name == host.name)).unwrap(),
+        graph: graph.unwrap(),
         plan: plan.into(),
         registry: registry().into(),
         values: Values::new(templates, scope, &registry()),

@@ -116,10 +116,21 @@ impl Checker<'_> {
             return Some(Wrong { code: "output-too-early", name, ..self.too_early(owner, index, steps) });
         }
         let whole = used.output.is_none();
-        let fans_out = maker.step.hosts.is_some();
-        let all_hosts = names.iter().any(|n| n == format!("{name}.hosts") || n.starts_with(&format!("{name}.hosts.")));
-        if whole && all_hosts && !fans_out {
-            let message = format!("step `{id}` does not run on hosts");
+        let fans_out = maker.step.hosts.is_some() && !maker.step.run_once;
+        let is_loop = maker.step.for_each.is_some();
+        let all = |part: &str| {
+            let all = format!("{name}.{part}");
+            names.iter().any(|n| n == all || n.strip_prefix(&all).is_some_and(|rest| rest.starts_with('.')))
+        };
+        let lacks = match (all("hosts") && !fans_out, all("items") && !is_loop) {
+            _ if !whole => None,
+            (true, _) if maker.step.run_once => Some("runs once"),
+            (true, _) => Some("does not run on hosts"),
+            (_, true) => Some("is no loop"),
+            _ => None,
+        };
+        if let Some(lacks) = lacks {
+            let message = format!("step `{id}` {lacks}");
             let help = Some(format!("write {name}.OUTPUT"));
             return Some(Wrong { code: "bad-output", name, message, help });
         }
@@ -137,6 +148,14 @@ impl Checker<'_> {
         }
         // The template says itself what happens where the output is missing.
         if !names.unguarded().any(|n| n == full || n.starts_with(&format!("{full}."))) {
+            return None;
+        }
+        if is_loop {
+            let message = format!("step `{id}` is a loop: each item has a `{output}` of its own");
+            let help = Some(format!("write {name}.items['ITEM'].{output}"));
+            return Some(Wrong { code: "bad-output", name: full, message, help });
+        }
+        if !fans_out {
             return None;
         }
         let reader = match owner {

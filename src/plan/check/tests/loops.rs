@@ -1,0 +1,106 @@
+//! `for_each`, `run_once`, `delegate_to`.
+
+use super::*;
+
+/// A step that writes a file on the Pis, with these keys besides.
+fn said(vars: &str, keys: &str) -> String {
+    let step = "[[phase.p.step]]\nid = \"a\"\naction = \"test.file\"\nhosts = \"pis\"\n";
+    let file = Project::new().file("templates/motd.j2", "{{ item.nmae }}\n");
+    let file = file.file("templates/ada.j2", "{{ item.name }}\n");
+    file.check(&format!("{vars}\n[phase.p]\n{step}{keys}\n"))
+}
+
+fn first_line(vars: &str, keys: &str) -> String {
+    said(vars, keys).lines().next().unwrap_or_default().trim().to_owned()
+}
+
+#[test]
+fn good_loops_have_no_findings() {
+    let users = "[vars]\nusers = [{ name = \"ada\", uid = 1 }, { name = \"bob\", uid = 2 }]\nports = [80, 443]";
+    for keys in [
+        "for_each = [\"x\", 1, true]\npath = \"/{{ item }}\"",
+        "for_each = { x = 1, y = \"{{ domain }}\" }\npath = \"/{{ item.key }}\"\ncount = \"{{ item.value }}\"",
+        "for_each = \"{{ users }}\"\nwhen = \"item.uid > 1\"\npath = \"/{{ item.name }}\"\ncount = \"{{ item.uid }}\"",
+        "for_each = \"{{ users }}\"\npath = \"/x\"\ntemplate = \"templates/ada.j2\"",
+        "for_each = [{ name = \"ada\" }]\npath = \"/x\"\ntemplate = \"templates/{{ item.name }}.j2\"",
+        "for_each = \"{{ groups.pis }}\"\npath = \"/{{ hosts[item].address }}\"\ndelegate_to = \"{{ item }}\"",
+        "for_each = [\"{{ host.name }}\", \"x\"]\npath = \"/{{ item }}\"\nrun_once = true\ndelegate_to = \"localhost\"",
+        "[[phase.p.step.for_each]]\nname = \"x\"\n[[phase.p.step.for_each]]\nname = \"y\"",
+    ] {
+        let keys = if keys.contains("path") { keys.to_owned() } else { format!("path = \"/{{{{ item.name }}}}\"\n{keys}") };
+        let all = said(users, &keys);
+        // What a case does not use, others do.
+        let errors: Vec<&str> = all.lines().filter(|l| l.contains('×')).collect();
+        assert!(errors.is_empty(), "{keys}: {all}");
+    }
+}
+
+#[test]
+fn what_is_no_loop_is_said_in_its_place() {
+    insta::assert_snapshot!(said("", "for_each = [\"x\", \"y\", \"x\"]\npath = \"/{{ item }}\""), @"");
+    insta::assert_snapshot!(said("", "for_each = [{ nmae = \"x\" }]\npath = \"/a\""), @"");
+    insta::assert_snapshot!(said("", "path = \"/{{ item }}\""), @"");
+    insta::assert_snapshot!(said("", "for_each = \"{{ steps.b.checksum }}\"\npath = \"/{{ item }}\"\n[[phase.p.step]]\nid = \"b\"\naction = \"test.file\"\nhosts = \"pis\"\npath = \"/b\""), @"");
+    insta::assert_snapshot!(said("[secrets]\nword = { env = \"W\" }", "for_each = [\"x\", \"{{ secrets.word }}\"]\npath = \"/a\""), @"");
+    insta::assert_snapshot!(said("[vars]\nusers = [{ name = \"ada\" }, { name = \"bob\", uid = 3 }]", "for_each = \"{{ users }}\"\npath = \"/a\"\ncount = \"{{ item.uid }}\"\ntemplate = \"templates/motd.j2\""), @"");
+}
+
+#[test]
+fn lists_of_the_wrong_kind() {
+    let lines = [
+        ("", "for_each = \"{{ domain }}\"\npath = \"/a\""),
+        ("", "for_each = \"{{ doman }}\"\npath = \"/a\""),
+        ("", "for_each = [[1]]\npath = \"/a\""),
+        ("", "for_each = [\"\"]\npath = \"/a\""),
+        ("", "for_each = [\"a\\nb\"]\npath = \"/a\""),
+        ("", "for_each = \"{{ range(2000) | list }}\"\npath = \"/a\""),
+        ("", "for_each = []\npath = \"/a\""),
+        ("", "for_each = [\"{{ item }}\"]\npath = \"/a\""),
+        ("[secrets]\nlist = { env = \"W\" }", "for_each = \"{{ secrets.list | from_json }}\"\npath = \"/a\""),
+        ("[vars]\ncounts = [300]", "for_each = \"{{ counts }}\"\npath = \"/a\"\ncount = \"{{ item }}\""),
+        ("", "for_each = \"{{ [host.slots] }}\"\npath = \"/a\"\ncount = \"{{ item }}\""),
+    ]
+    .map(|(vars, keys)| first_line(vars, keys));
+    insta::assert_snapshot!(lines.join("\n"), @"");
+}
+
+#[test]
+fn secrets_may_be_in_other_fields() {
+    let secrets = "[secrets]\nword = { env = \"W\" }";
+    let said = said(
+        secrets,
+        "for_each = [{ name = \"x\", word = \"{{ secrets.word }}\" }]\npath = \"/{{ item.name }}\"\nmode = \"{{ item.word }}\"",
+    );
+    assert_eq!(said, "0 errors");
+}
+
+#[test]
+fn machines_that_are_not_there() {
+    let lines = [
+        "delegate_to = \"contrl\"\npath = \"/a\"",
+        "delegate_to = \"{{ host.address }}\"\npath = \"/a\"",
+        "delegate_to = \"pi-*\"\npath = \"/a\"",
+        "delegate_to = \"{{ steps.a.checksum }}\"\npath = \"/a\"",
+        "delegate_to = \"{{ nothing }}\"\npath = \"/a\"",
+        "path = \"/a\"\n[[phase.p.step]]\nid = \"b\"\naction = \"test.release\"\nrelease = \"x\"\ndelegate_to = \"control\"",
+        "path = \"/a\"\n[[phase.p.step]]\nid = \"b\"\naction = \"test.release\"\nrelease = \"x\"\nrun_once = true",
+    ]
+    .map(|keys| first_line("", keys));
+    insta::assert_snapshot!(lines.join("\n"), @"");
+}
+
+#[test]
+fn outputs_of_loops_are_by_item_and_those_of_one_run_are_for_all() {
+    let lines = ["b.checksum", "b.items['x'].checksum", "c.checksum", "c.hosts['pi-1'].checksum", "c.items['x'].checksum"]
+        .map(|output| {
+            let step = |id: &str, more: &str| {
+                format!("[[phase.o.step]]\nid = \"{id}\"\naction = \"test.file\"\nhosts = \"pis\"\npath = \"/b\"\n{more}\n")
+            };
+            let others = format!("[phase.o]\n{}{}", step("b", "for_each = [\"x\"]"), step("c", "run_once = true"));
+            let release = format!("[[phase.q.step]]\nid = \"r\"\naction = \"test.release\"\nrelease = \"{{{{ steps.{output} }}}}\"\n");
+            let text = format!("{others}[phase.q]\nneeds = [\"o\"]\n{release}");
+            let said = Project::new().check(&text);
+            format!("{output}: {}", said.lines().next().unwrap_or_default().trim())
+        });
+    insta::assert_snapshot!(lines.join("\n"), @"");
+}
