@@ -245,10 +245,11 @@ impl UnitRef {
     /// unit.
     pub fn is_meant_by(&self, name: &str) -> bool {
         // Items may have any sign in their names; the rest has none of these.
-        let (name, item, rest) = match name.split_once('[').and_then(|(name, rest)| Some((name, rest.rsplit_once(']')?))) {
-            Some((name, (item, rest))) => (name, Some(item), rest),
-            None => name.find('@').map_or((name, None, ""), |at| (&name[..at], None, &name[at..])),
-        };
+        let (name, item, rest) =
+            match name.split_once('[').and_then(|(name, rest)| Some((name, rest.rsplit_once(']')?))) {
+                Some((name, (item, rest))) => (name, Some(item), rest),
+                None => name.find('@').map_or((name, None, ""), |at| (&name[..at], None, &name[at..])),
+            };
         let (phase, step) = name.split_once('/').map_or((None, name), |(phase, step)| (Some(phase), step));
         let on_host = match rest.strip_prefix('@') {
             Some(host) => self.host.as_deref() == Some(host),
@@ -408,7 +409,8 @@ mod tests {
             for name in named.iter().map(String::as_str).chain(["users", "p/users", "users@pi-1", "p/users@pi-1"]) {
                 assert!(unit.is_meant_by(name), "{name}");
             }
-            for name in ["users[bob]", "users[]", "p/users[ada2]@pi-1", "users[ada]@pi-2", "q/users", "user", "users[ada]x"]
+            for name in
+                ["users[bob]", "users[]", "p/users[ada2]@pi-1", "users[ada]@pi-2", "q/users", "user", "users[ada]x"]
             {
                 assert!(!unit.is_meant_by(name), "{name} is not {unit}");
             }

@@ -49,14 +49,18 @@ impl Owed {
 /// The places where a unit's call is answered: on its own host where the called step runs there, for its own item where
 /// that step has it, else on all of its hosts, for all of its items.
 pub(super) fn answering(places: &Places, caller: &Place) -> Vec<Place> {
-    let own = |mut of: Vec<Place>, is_own: &dyn Fn(&Place) -> bool| {
-        if of.iter().any(is_own) {
-            of.retain(is_own);
-        }
-        of
-    };
-    let host = own(places.iter().cloned().collect(), &|place| place.host.is_some() && place.host == caller.host);
-    own(host, &|place| place.item.is_some() && place.item == caller.item)
+    if places.contains(caller) {
+        return vec![caller.clone()];
+    }
+    let on_host = own(places.iter().collect(), |place| place.host.is_some() && place.host == caller.host);
+    let for_item = own(on_host, |place| place.item.is_some() && place.item == caller.item);
+    for_item.into_iter().cloned().collect()
+}
+
+/// Those that are the caller's own, if there are any.
+fn own(places: Vec<&Place>, is_own: impl Fn(&Place) -> bool) -> Vec<&Place> {
+    let own: Vec<&Place> = places.iter().copied().filter(|place| is_own(place)).collect();
+    if own.is_empty() { places } else { own }
 }
 
 impl State {

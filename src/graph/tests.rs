@@ -216,7 +216,11 @@ fn items(items: &[&str], step: Step) -> Step {
 
 #[test]
 fn a_loop_is_a_chain_on_each_host() {
-    let steps = vec![step("one", Some("x,y"), None), items(&["a", "b"], step("two", Some("x,y"), None)), step("three", Some("x,z"), None)];
+    let steps = vec![
+        step("one", Some("x,y"), None),
+        items(&["a", "b"], step("two", Some("x,y"), None)),
+        step("three", Some("x,z"), None),
+    ];
     let plan = plan(vec![("p", &[], steps)]);
     assert_eq!(needs_of(&plan, "p/two[a]@x"), ["p/one@x"]);
     assert_eq!(needs_of(&plan, "p/two[b]@x"), ["p/one@x", "p/two[a]@x"]);
@@ -226,7 +230,8 @@ fn a_loop_is_a_chain_on_each_host() {
 
 #[test]
 fn a_loop_without_items_keeps_the_order() {
-    let steps = vec![step("one", Some("x"), None), items(&[], step("two", Some("x"), None)), step("three", Some("x"), None)];
+    let steps =
+        vec![step("one", Some("x"), None), items(&[], step("two", Some("x"), None)), step("three", Some("x"), None)];
     let plan = plan(vec![("p", &[], steps)]);
     assert_eq!(needs_of(&plan, "p/three@x"), ["p/one@x"]);
 }

@@ -69,7 +69,10 @@ impl Names {
                 return None;
             }
             let step = parts.next()?.to_owned();
-            Some(OutputRef { step, output: parts.next().filter(|o| !["hosts", "items"].contains(o)).map(str::to_owned) })
+            Some(OutputRef {
+                step,
+                output: parts.next().filter(|o| !["hosts", "items"].contains(o)).map(str::to_owned),
+            })
         });
         refs.collect()
     }

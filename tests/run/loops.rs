@@ -40,40 +40,41 @@ fn are(pairs: &[(&str, &'static str)]) -> BTreeMap<String, &'static str> {
     pairs.iter().map(|(unit, outcome)| ((*unit).to_owned(), *outcome)).collect()
 }
 
-/// A command without a guard for each item: it appends the item to a file of the host, and fails where `DIR/no-ITEM` is.
+/// A command without a guard for each item: it appends the item to a file of the host, and fails where `DIR/no-ITEM-HOST`
+/// is.
 fn append(items: &str) -> String {
     format!(
         "[[phase.p.step]]\nid = \"append\"\naction = \"node.command\"\nhosts = \"web\"\nfor_each = {items}\n\
-         command = \"test ! -e DIR/no-{{{{ item }}}} && echo {{{{ item }}}} >> DIR/{{{{ host.name }}}}\"\n"
+         command = \"test ! -e DIR/no-{{{{ item }}}}-{{{{ host.name }}}} && echo {{{{ item }}}} >> DIR/{{{{ host.name }}}}\"\n"
     )
 }
 
 #[test]
 fn the_items_of_a_host_are_done_in_order_and_a_grown_list_does_the_new_ones_only() {
     let project = project(&append(r#"["a", "b", "c"]"#));
-    fs::write(project.path("no-b"), "").unwrap();
+    fs::write(project.path("no-b-one"), "").unwrap();
     let (code, ends) = run(&project, &[]);
     let of = |host: &str| {
         let unit = |item: &str| format!("p/append[{item}]@{host}");
         ["a", "b", "c", "d"].map(|item| ends.get(&unit(item)).copied())
     };
-    let stopped = [Some("changed"), Some("failed"), Some("cancelled"), None];
-    assert_eq!((code, of("one"), of("two")), (1, stopped, stopped));
+    let (done, failed, not_run) = (Some("changed"), Some("failed"), Some("cancelled"));
+    assert_eq!((code, of("one"), of("two")), (1, [done, failed, not_run, None], [done, done, done, None]));
 
     // In another order, with one more at the head: what is done is done, whatever its place.
     project.write(&append(r#"["d", "b", "a", "c"]"#));
-    fs::remove_file(project.path("no-b")).unwrap();
+    fs::remove_file(project.path("no-b-one")).unwrap();
     let (code, ends) = run(&project, &[]);
     let of = |host: &str| ["a", "b", "c", "d"].map(|item| ends[&format!("p/append[{item}]@{host}")]);
-    assert_eq!((code, of("one"), of("two")), (0, ["kept", "changed", "changed", "changed"], ["kept", "changed", "changed", "changed"]));
-    for host in ["one", "two"] {
-        assert_eq!(fs::read_to_string(project.path(host)).unwrap(), "a\nd\nb\nc\n");
-    }
+    assert_eq!((code, of("one")), (0, ["kept", "changed", "changed", "changed"]));
+    assert_eq!(of("two"), ["kept", "kept", "kept", "changed"]);
+    assert_eq!(fs::read_to_string(project.path("one")).unwrap(), "a\nd\nb\nc\n");
+    assert_eq!(fs::read_to_string(project.path("two")).unwrap(), "a\nb\nc\nd\n");
 }
 
 #[test]
 fn what_was_cut_off_is_asked_for_by_its_item() {
-    let project = project(&append(r#"["a", "b"]"#));
+    let project = project(&append(r#"["a", "b"]"#).replace("\"web\"", "\"one\""));
     let output = call(&project, &["run", "--inject", "append[b]@one=kill@after-effect"]);
     assert_eq!(output.status.code(), None, "{output:?}");
     let output = call(&project, &["run"]);

@@ -158,9 +158,10 @@ impl Model {
         let phases = self.phases.iter().map(|phase| {
             let find = |id: &String| phase.steps.iter().find(|s| s.id == *id);
             let unroll = |step: &Step| -> Vec<Step> {
-                let needs = step.needs.as_ref().map(|needs| {
-                    needs.iter().filter_map(|need| find(need)?.ids().pop()).collect::<Vec<_>>()
-                });
+                let needs = step
+                    .needs
+                    .as_ref()
+                    .map(|needs| needs.iter().filter_map(|need| find(need)?.ids().pop()).collect::<Vec<_>>());
                 let part = |(n, id): (usize, String)| {
                     let called = |ids: &[String]| -> Vec<String> {
                         ids.iter().filter_map(find).flat_map(|s| s.answering(step.items.get(n))).collect()

@@ -264,7 +264,8 @@ impl Faults for Mishaps {
     }
 
     fn repeats(&self, unit: &UnitRef) -> bool {
-        let repeats = chance(&mut self.rng.lock().unwrap(), self.troubles.repeats) && self.guarded.contains(&key(unit).0);
+        let repeats =
+            chance(&mut self.rng.lock().unwrap(), self.troubles.repeats) && self.guarded.contains(&key(unit).0);
         if repeats {
             self.world.count("repeated");
             // How the second time ends is no claim about the first.

@@ -36,7 +36,8 @@ fn words(ran: &Ran, units: &[&str]) -> Vec<&'static str> {
 #[tokio::test]
 async fn the_items_of_a_host_are_a_row() {
     let world = FakeWorld::default();
-    let make = || plan(vec![phase("p", &[], vec![on("pi", set("first", "1")), on("pi", set_each("s", &["a", "b", "c"]))])]);
+    let make =
+        || plan(vec![phase("p", &[], vec![on("pi", set("first", "1")), on("pi", set_each("s", &["a", "b", "c"]))])]);
     let ran = run(make(), &world).await;
     assert_eq!(words(&ran, &["p/s[a]@pi", "p/s[b]@pi", "p/s[c]@pi"]), ["changed"; 3]);
     assert_eq!((world.looks(), world.rows()), (1, 1), "all are asked for and sent with the first");
@@ -46,7 +47,7 @@ async fn the_items_of_a_host_are_a_row() {
 
 #[tokio::test]
 async fn a_failed_item_stops_those_behind_it_on_its_host_and_what_comes_after_the_loop() {
-    for host in [None, Some("x,y")] {
+    for host in [None, Some("x")] {
         let world = FakeWorld::default();
         world.refuse("s-b");
         let steps = vec![set_each("s", &["a", "b", "c"]), set("after", "1")];
@@ -79,7 +80,9 @@ async fn an_item_does_not_stand_on_those_before_it_and_what_comes_after_does() {
 #[tokio::test]
 async fn an_item_stands_on_what_comes_before_its_loop() {
     let world = FakeWorld::default();
-    let make = |value: &str| plan(vec![phase("p", &[], vec![set("before", value), act_each("s", &["a", "b"]), set("z", "1")])]);
+    let make = |value: &str| {
+        plan(vec![phase("p", &[], vec![set("before", value), act_each("s", &["a", "b"]), set("z", "1")])])
+    };
     world.refuse("z");
     let (_, memory) = left(make("1"), &world, Memory::default()).await;
     let (ran, _) = left(make("2"), &world, memory).await;
@@ -107,12 +110,13 @@ async fn a_looped_handler_answers_for_the_same_item_and_what_undoes_goes_backwar
     world.put("s-a", "1");
     let steps = |items: &[&str]| {
         let (notify, on_failure) = (vec![at("h".to_owned())], vec![at("u".to_owned())]);
-        vec![Step { notify, on_failure, ..set_each("s", items) }, handler("h"), undo.clone(), set("z", "1")]
+        vec![Step { notify, on_failure, ..set_each("s", items) }, set("z", "1"), handler("h"), undo.clone()]
     };
     let ran = run(plan(vec![phase("p", &[], steps(&["a", "b"]))]), &world).await;
     assert_eq!((world.acts("h-a"), world.acts("h-b"), ran.report.ok), (0, 1, true));
 
     world.refuse("z");
+    world.remove("z");
     world.remove("s-b");
     let ran = run(plan(vec![phase("p", &[], steps(&["b", "c"]))]), &world).await;
     let undone = ran.events.iter().filter_map(|e| match &e.kind {
@@ -136,7 +140,7 @@ async fn outputs_are_by_item_also_where_there_are_none() {
 #[tokio::test]
 async fn what_runs_once_waits_for_all_hosts_and_all_wait_for_it() {
     let world = FakeWorld::default();
-    let once = Step { run_once: true, ..on("x,y", step("once", "test.set", json!({ "path": "{{ host.name is defined }}", "value": "o" }))) };
+    let once = Step { run_once: true, ..on("x,y", set("once", "o")) };
     let read = step("read", "test.set", json!({ "path": "read", "value": "{{ steps.once.value }}" }));
     let steps = vec![on("x,y", set("a", "1")), once, on("y", read)];
     let ran = run(plan(vec![phase("p", &[], steps)]), &world).await;
@@ -144,7 +148,9 @@ async fn what_runs_once_waits_for_all_hosts_and_all_wait_for_it() {
         let ends = |e: &Event| matches!(&e.kind, Kind::UnitFinished { unit: of, .. } if of.to_string() == unit);
         ran.events.iter().position(ends).unwrap()
     };
-    assert!(order("p/a@x") < order("p/once") && order("p/a@y") < order("p/once") && order("p/once") < order("p/read@y"));
+    assert!(
+        order("p/a@x") < order("p/once") && order("p/a@y") < order("p/once") && order("p/once") < order("p/read@y")
+    );
     assert_eq!(world.get("read").as_deref(), Some("o"));
     let on = ran.events.iter().find_map(|e| match &e.kind {
         Kind::UnitStarted { unit, on, .. } if unit.step == "once" => on.clone(),

@@ -1,11 +1,11 @@
 //! Loops and where their steps run: `for_each`, `run_once`, `delegate_to`. All are known before the run, or never.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::outputs::{Before, Owner};
 use super::templates::{collect, fails};
 use super::{Checker, Known, View};
-use crate::finding::{Span, Spanned, did_you_mean};
+use crate::finding::{Span, Spanned, did_you_mean, listed};
 use crate::inventory::Host;
 use crate::plan::{ItemError, Place, Step};
 
@@ -69,33 +69,30 @@ impl Checker<'_> {
         for (pointer, text) in strings {
             self.text(text, &step.place(&pointer), Owner::Step(n), &outside, steps, before);
         }
-        let mut count = 0;
-        let mut said = BTreeSet::new();
+        let (mut count, mut wrong) = (0, BTreeMap::new());
         for View { host, context, .. } in &outside {
             match step.items(&self.templates, context) {
-                Ok(items) => {
-                    count += items.map_or(0, |items| items.len());
-                    continue;
+                Ok(items) => count += items.map_or(0, |items| items.len()),
+                Err(error) => {
+                    let (_, hosts) = wrong.entry(error.to_string()).or_insert_with(|| (error, Vec::new()));
+                    hosts.extend(host.as_ref().map(|h| h.name.as_str()));
                 }
-                Err(error) if !said.insert(error.to_string()) => {}
-                Err(error) => self.bad_items(step, list, error, host.as_deref()),
             }
-            // What is wrong with the list is said; that it is empty would not be true.
-            count += 1;
         }
-        if count == 0 && !outside.is_empty() {
+        if count == 0 && !outside.is_empty() && wrong.is_empty() {
             let message = format!("`for_each` has no items: step `{}` does nothing", step.id.value);
             self.warn("empty-loop", &list.span, message, None);
         }
+        for (error, hosts) in wrong.into_values() {
+            let on = if hosts.len() < outside.len() { format!(" on {}", listed(hosts)) } else { String::new() };
+            self.bad_items(step, list, error, &on);
+        }
     }
 
-    fn bad_items(&mut self, step: &Step, list: &Spanned<serde_json::Value>, error: ItemError, host: Option<&Host>) {
+    fn bad_items(&mut self, step: &Step, list: &Spanned<serde_json::Value>, error: ItemError, on: &str) {
         match error {
-            ItemError::Bad { pointer, mut message, help } => {
-                if let (true, Some(host)) = (list.value.is_string(), host) {
-                    message = format!("{message} (on {})", host.name);
-                }
-                self.error("bad-loop", &step.place(&pointer), message, Some(help));
+            ItemError::Bad { pointer, message, help } => {
+                self.error("bad-loop", &step.place(&pointer), message + on, Some(help));
             }
             ItemError::Template(error) if fails(&error) => {
                 let secrets = self.references.secrets_of(&self.templates.names_in_value(&list.value));
