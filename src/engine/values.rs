@@ -20,13 +20,15 @@ pub struct Values {
     files: HashMap<&'static str, FileParams>,
     /// By the step's template name.
     outputs: HashMap<String, StepOutputs>,
-    /// The items of loops, by step and host.
-    items: Mutex<HashMap<(String, Option<String>), Arc<[Item]>>>,
+    items: Mutex<Items>,
     key: Option<DefinitionKey>,
 }
 
 /// Whose template it is: a unit's, with its step; `None`: a phase's.
 pub type Of<'a> = Option<(&'a Step, &'a Unit)>;
+
+/// The items of loops, by step and host.
+type Items = HashMap<(String, Option<String>), Arc<[Item]>>;
 
 #[derive(Default)]
 struct StepOutputs {

@@ -83,7 +83,8 @@ impl<'a, H: FnMut(&str) -> Vec<Arc<Host>>, S: Fn(&Host) -> bool> Spreader<'a, H,
             let name = host.as_ref().map(|h| h.name.clone());
             let item = |link: &Link| link.item.as_deref().map(str::to_owned);
             places.extend(links.iter().map(|link| Place { host: name.clone(), item: item(link) }));
-            if seen && !links.is_empty() && !(step.run_once && !chains.is_empty()) {
+            let first = !step.run_once || chains.is_empty();
+            if seen && first && !links.is_empty() {
                 chains.push(Chain { host, sees, links });
             }
         }
