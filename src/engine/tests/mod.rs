@@ -75,7 +75,7 @@ fn plan(phases: Vec<Phase>) -> Plan {
 fn host(name: &str) -> Vec<Arc<Host>> {
     let name = name.to_owned();
     let (connection, vars) = (Connection::Local, Map::new());
-    vec![Arc::new(Host { address: name.clone(), name, connection, user: None, port: None, vars })]
+    vec![Arc::new(Host { address: name.clone(), name, connection, vars, ..Host::default() })]
 }
 
 /// A run's ends by unit, its report and its events.
