@@ -101,7 +101,9 @@ fn a_run_can_be_detached_in_a_pid_namespace_that_its_session_is_not_in() {
     // The namespace ends with its first process.
     let script = "\"$@\" && until test -e \"$FILE\"; do sleep 0.05; done";
     let mut inside = Command::new("unshare");
-    inside.args(["--pid", "--fork", "--kill-child", "timeout", "20", "sh", "-c", script, "sh"]).arg(detach.get_program());
+    inside
+        .args(["--pid", "--fork", "--kill-child", "timeout", "20", "sh", "-c", script, "sh"])
+        .arg(detach.get_program());
     inside.args(detach.get_args()).envs(detach.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let ended = inside.env("FILE", project.path("a")).stdin(Stdio::null()).output().unwrap();
     assert!(ended.status.success(), "{ended:?}");
