@@ -1,12 +1,14 @@
 //! The real world: sends each probe and effect to the backend it is for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::try_join_all;
 
 use super::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, helm, host, http, kube, one_by_one, vault};
-use crate::inventory::Inventory;
+use crate::inventory::{Host, Inventory};
+use crate::secret::Secret;
 
 /// Everything an inventory leads to.
 pub struct Real {
@@ -28,6 +30,16 @@ impl Real {
             vault: vault::Backend::new(inventory),
             http: http::Backend::new(inventory),
         }
+    }
+
+    /// Begins to connect to hosts that will be asked of. What fails is told to who asks. Needs a runtime around it.
+    pub fn warm(&self, hosts: impl IntoIterator<Item = Arc<Host>>) {
+        self.hosts.warm(hosts);
+    }
+
+    /// Tells sudo's passwords, by the names of the secrets that they are.
+    pub fn know(&self, passwords: BTreeMap<String, Secret>) {
+        self.hosts.know(passwords);
     }
 
     /// Ends all connections.

@@ -59,9 +59,7 @@ fn hosts(pattern: &str) -> Vec<Arc<Host>> {
             name: name.to_owned(),
             address: name.to_owned(),
             connection: Connection::Local,
-            user: None,
-            port: None,
-            vars: serde_json::Map::new(),
+            ..Host::default()
         })
     };
     pattern.split(',').filter(|n| !n.is_empty()).map(host).collect()

@@ -10,22 +10,34 @@
 //! what follows. All probes of a call are one request. Payloads are sent in base64 as words of a builtin, large ones as
 //! they are on a channel of their own; nothing of them is in an argument, an environment or a file.
 //!
+//! Root's shells are started by sudo, which may have to be given a password before the shell may be given anything
+//! ([`sudo`]). The connection is an ssh master of ours ([`master`]), or one that an earlier run kept ([`kept`]).
+//!
 //! A call that is dropped or out of time has its shell's process group ended by a second channel; the shell is then
 //! thrown away. The next call waits for that. What a lost connection left running is ended when the host is reached again.
 //!
 //! Knows the inventory; never plans or actions, never prints.
 
 mod effects;
+mod end;
 mod exposed;
 mod facts;
 mod frame;
+mod handshakes;
+mod kept;
+mod lease;
 mod link;
+mod master;
+mod places;
 mod probes;
 pub mod quote;
+mod refusal;
 mod remote;
 mod replay;
+mod route;
+mod shared;
 mod shell;
-mod ssh;
+mod sudo;
 mod text;
 mod touches;
 mod types;
@@ -43,13 +55,15 @@ pub use types::{
 
 pub use crate::digest::sha256;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use remote::{Purpose, Remote, Shared};
+use remote::{Purpose, Remote};
+use shared::Shared;
 
 use super::{Call, ConnectError, Target};
 use crate::inventory::{Connection, Host, Inventory};
+use crate::secret::Secret;
 
 /// The hosts; connects to each when it is first asked of.
 pub struct Backend {
@@ -60,7 +74,23 @@ pub struct Backend {
 impl Backend {
     /// For the hosts of an inventory.
     pub fn new(inventory: &Inventory) -> Self {
-        Self { shared: Arc::new(Shared::new(inventory.ssh.clone())), hosts: Mutex::default() }
+        Self { shared: Arc::new(Shared::new(inventory, None)), hosts: Mutex::default() }
+    }
+
+    /// The same, with a folder for the connections that are kept.
+    #[cfg(test)]
+    fn keeping_in(inventory: &Inventory, folder: std::path::PathBuf) -> Self {
+        Self { shared: Arc::new(Shared::new(inventory, Some(folder))), hosts: Mutex::default() }
+    }
+
+    /// Begins to connect to hosts that will be asked of. What fails is told to who asks.
+    pub fn warm(&self, hosts: impl IntoIterator<Item = Arc<Host>>) {
+        hosts.into_iter().for_each(|host| self.of(host).warm());
+    }
+
+    /// Tells sudo's passwords, by the names of the secrets that they are.
+    pub fn know(&self, passwords: BTreeMap<String, Secret>) {
+        self.shared.know(passwords);
     }
 
     /// Asks all questions in one round trip; a second one follows only when a file is too large to be read whole.
@@ -128,7 +158,10 @@ impl Backend {
     }
 
     fn remote(&self, target: &Target) -> Arc<Remote> {
-        let host = target.host.clone().unwrap_or_else(controller);
+        self.of(target.host.clone().unwrap_or_else(controller))
+    }
+
+    fn of(&self, host: Arc<Host>) -> Arc<Remote> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let name = host.name.clone();
         hosts.entry(name).or_insert_with(|| Arc::new(Remote::new(host, self.shared.clone()))).clone()
@@ -141,8 +174,6 @@ fn controller() -> Arc<Host> {
         name: String::new(),
         address: "localhost".to_owned(),
         connection: Connection::Local,
-        user: None,
-        port: None,
-        vars: serde_json::Map::new(),
+        ..Host::default()
     })
 }

@@ -16,7 +16,7 @@ use super::types::Done;
 pub const LIBRARY: &str = include_str!("lib.sh");
 
 /// How long the errors of a shell are read that has ended.
-const LAST_WORDS: Duration = Duration::from_millis(300);
+pub const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// How long after a line of a running command the next one may be shown.
 const BETWEEN_LINES: Duration = Duration::from_millis(100);

@@ -35,8 +35,10 @@ pub fn no_shell(host: &str, r#become: bool, broken: &Broken) -> ConnectError {
     let seen = seen(broken);
     let says = |part: &str| broken.seen.contains(part);
     if r#become && (says("password is required") || says("no tty present") || says("must have a tty")) {
-        return ConnectError::failed(format!("sudo on {host} wants a password"))
-            .hint("let the user become root without one (NOPASSWD in /etc/sudoers.d), or log in as root");
+        return ConnectError::failed(format!("sudo on {host} wants a password")).hint(
+            "name the secret that it is in the inventory (`[become] password = \"{{ secrets.NAME }}\"`), let the user \
+                 become root without one (NOPASSWD in /etc/sudoers.d), or log in as root",
+        );
     }
     if r#become && says("sudo") && says("not found") {
         return ConnectError::failed(format!("there is no sudo on {host}"))
@@ -49,6 +51,36 @@ pub fn no_shell(host: &str, r#become: bool, broken: &Broken) -> ConnectError {
     let what = if broken.deadline { "did not answer before the deadline" } else { "ended before it answered" };
     ConnectError::unreachable(format!("the shell on {host} {what}{seen}"))
         .hint("does `sh` run there, and may the user log in with commands? it needs base64, stat and sha256sum too")
+}
+
+/// Sudo asked once more.
+pub fn wrong_password(host: &str) -> ConnectError {
+    ConnectError::failed(format!("the password for sudo on {host} is wrong")).hint(format!(
+        "it was tried once, and is not again in this run; `become.password` in the inventory says which secret it is: \
+         try it on {host} with `sudo -k -v`"
+    ))
+}
+
+/// A password that cannot be sent.
+pub fn no_password(host: &str, longest: usize) -> ConnectError {
+    ConnectError::failed(format!("the password for sudo on {host} is not one line of at most {longest} bytes"))
+        .hint("see the secret that `become.password` in the inventory names")
+}
+
+/// Sudo ended after it was given the password.
+pub fn no_root(host: &str, broken: &Broken) -> ConnectError {
+    let known = no_shell(host, true, broken);
+    if matches!(known, ConnectError::Failed { .. }) {
+        return known;
+    }
+    ConnectError::failed(format!("sudo on {host} took the password for root and ended{}", seen(broken)))
+        .hint(format!("is the password right, and may the user become root? try `sudo -k -v` on {host}"))
+}
+
+/// A server that opens not even one session.
+pub fn no_session(host: &str) -> ConnectError {
+    ConnectError::failed(format!("sshd on {host} opens no session, though none of this run is open"))
+        .hint("look at MaxSessions in its sshd_config, and for what else uses this connection")
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ fn plan(phases: Vec<Phase>) -> Plan {
 fn hosts(pattern: &str) -> Vec<Arc<Host>> {
     let host = |name: &str| {
         let (name, connection, vars) = (name.to_owned(), Connection::Local, Map::new());
-        Arc::new(Host { address: name.clone(), name, connection, user: None, port: None, vars })
+        Arc::new(Host { address: name.clone(), name, connection, vars, ..Host::default() })
     };
     pattern.split(',').map(host).collect()
 }
