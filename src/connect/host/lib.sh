@@ -173,7 +173,7 @@ _ro_place() {
 	fi
 }
 
-# PATH SIZE OWNER MODE BACKUP VALIDATE: puts what comes on standard input at a path, all of it or nothing.
+# PATH SIZE OWNER MODE BACKUP VALIDATE SHA256: puts what comes on standard input at a path, all of it or nothing.
 _ro_write() (
 	_ro_place "$1" || exit
 	umask 077
@@ -185,6 +185,13 @@ _ro_write() (
 	if [ "$size" -ne "$2" ]; then
 		printf 'only %d of %d bytes arrived\n' "$size" "$2" >&2
 		exit 1
+	fi
+	if [ -n "$7" ]; then
+		sum=$(sha256sum <"$tmp") || exit
+		if [ "${sum%% *}" != "$7" ]; then
+			printf 'other content arrived: sha256 %s instead of %s\n' "${sum%% *}" "$7" >&2
+			exit 1
+		fi
 	fi
 	_ro_attributes "$tmp" "$3" "$4" || exit
 	if [ -n "$6" ] && ! (eval "$6") </dev/null >&2; then

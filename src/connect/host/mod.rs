@@ -20,6 +20,8 @@ mod exposed;
 mod facts;
 mod frame;
 mod link;
+mod output;
+mod payload;
 mod probes;
 pub mod quote;
 mod remote;
@@ -34,11 +36,12 @@ mod types;
 mod tests;
 
 pub use facts::System;
+pub use output::Output;
+pub use payload::{Bytes, Content, LocalFile};
 #[doc(hidden)]
 pub use replay::replay;
 pub use types::{
-    Attributes, Bytes, CONTENT_LIMIT, Command, Done, Effect, Fact, File, FileKind, Module, Output, Probe, Read, Run,
-    WriteFile,
+    Attributes, CONTENT_LIMIT, Command, Done, Effect, Fact, File, FileKind, Module, Probe, Read, Run, WriteFile,
 };
 
 pub use crate::digest::sha256;

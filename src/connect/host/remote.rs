@@ -13,8 +13,9 @@ use tokio::time::{timeout, timeout_at};
 
 use super::frame::Frame;
 use super::link::Link;
+use super::payload::Content;
 use super::shell::{Broken, Identity, Mode, OnLine, Shell};
-use super::types::{Bytes, Done};
+use super::types::Done;
 use super::{ssh, text};
 use crate::connect::{Call, ConnectError};
 use crate::inventory::{Connection, Host, Ssh};
@@ -69,7 +70,7 @@ pub struct Request {
     /// The scripts.
     pub parts: Vec<String>,
     /// Sent as it is after the scripts.
-    pub payload: Option<Bytes>,
+    pub payload: Option<Content>,
     /// Whether what is printed is worth showing while it runs.
     pub live: bool,
 }
@@ -135,7 +136,7 @@ impl Remote {
             let mut lease = self.lease(r#become, mode, call.deadline).await?;
             let mut frame = Frame::new();
             request.parts.iter().for_each(|part| frame.part(part.clone()));
-            let payload = request.payload.as_ref().map(Bytes::as_slice);
+            let payload = request.payload.as_ref();
             let broken = match lease.exchange(&frame, payload, call.deadline, &show).await {
                 Ok(done) => {
                     lease.give_back();
@@ -296,7 +297,7 @@ impl Lease {
     async fn exchange(
         &mut self,
         frame: &Frame,
-        payload: Option<&[u8]>,
+        payload: Option<&Content>,
         deadline: Instant,
         line: OnLine<'_>,
     ) -> Result<Vec<Done>, Broken> {
