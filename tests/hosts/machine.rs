@@ -24,6 +24,7 @@ cd "$1/root"
 mkdir upper work root
 mount -t overlay -o "lowerdir=/,upperdir=$PWD/upper,workdir=$PWD/work" none root
 cd root
+touch .own
 "#;
 
 /// Then waits, as the first process of all, for those who lost their parent.
@@ -95,13 +96,13 @@ impl Machine {
         Some(Self { holder, init: String::new(), folder })
     }
 
-    /// Waits until it is there.
+    /// Waits until it is there. Before it is in its own root folder, a command would see this machine's.
     fn with_first_process(mut self, is_up: impl Fn(&Self) -> bool) -> Option<Self> {
         let deadline = Instant::now() + Duration::from_secs(90);
         loop {
             let children = format!("/proc/{0}/task/{0}/children", self.holder.id());
             self.init = std::fs::read_to_string(children).unwrap_or_default().trim().to_owned();
-            if !self.init.is_empty() && is_up(&self) {
+            if !self.init.is_empty() && self.seen("/.own").exists() && is_up(&self) {
                 return Some(self);
             }
             let console = || std::fs::read_to_string(self.folder.path().join("console")).unwrap_or_default();

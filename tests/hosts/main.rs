@@ -10,6 +10,7 @@ mod logins;
 mod machine;
 mod processes;
 mod project;
+#[allow(dead_code, reason = "the tests of secrets ask more of it")]
 mod sshd;
 
 /// Whether a test that cannot be run is a failure.

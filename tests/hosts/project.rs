@@ -33,7 +33,7 @@ impl Project {
         let project = Self::new(inventory, "");
         let copied = Command::new("cp").args(["-R", &format!("{folder}/.")]).arg(project.path("")).status();
         assert!(copied.is_ok_and(|status| status.success()));
-        fs::copy(project.path(plan), project.path("plan.toml")).unwrap();
+        fs::rename(project.path(plan), project.path("plan.toml")).unwrap();
         project
     }
 

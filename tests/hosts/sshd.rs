@@ -16,7 +16,7 @@ pub struct Sshd {
 }
 
 impl Sshd {
-    /// Starts one of the current user's, on this machine.
+    /// Starts one of the current user's, on this machine, that logs much.
     pub fn start() -> Self {
         Self::with(&std::env::temp_dir(), "127.0.0.1", "LogLevel DEBUG3\n", &|program| Command::new(program))
     }

@@ -173,13 +173,14 @@ _ro_place() {
 	fi
 }
 
-# PATH SIZE OWNER MODE BACKUP VALIDATE SHA256: puts what comes on standard input at a path, all of it or nothing.
+# PATH SIZE OWNER MODE BACKUP VALIDATE SHA256: puts what comes on standard input at a path, all of it or nothing. It also
+# tidies up when nobody hears it any more.
 _ro_write() (
 	_ro_place "$1" || exit
 	umask 077
 	tmp=$(mktemp "${1%/*}/.${1##*/}.XXXXXX") || exit
 	trap 'rm -f -- "$tmp"' EXIT
-	trap 'exit 1' HUP INT TERM
+	trap 'exit 1' HUP INT TERM PIPE
 	cat >"$tmp" || exit
 	size=$(wc -c <"$tmp")
 	if [ "$size" -ne "$2" ]; then
@@ -214,7 +215,7 @@ _ro_link() (
 	_ro_place "$1" || exit
 	tmp=$(mktemp -d "${1%/*}/.${1##*/}.XXXXXX") || exit
 	trap 'rm -rf -- "$tmp"' EXIT
-	trap 'exit 1' HUP INT TERM
+	trap 'exit 1' HUP INT TERM PIPE
 	ln -s -- "$2" "$tmp/link" || exit
 	if [ -L "$1" ] && [ -d "$1" ]; then rm -f -- "$1" || exit; fi
 	mv -f -- "$tmp/link" "$1"

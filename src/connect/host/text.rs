@@ -67,7 +67,10 @@ pub fn no_shell(host: &str, r#become: bool, broken: &Broken) -> ConnectError {
     }
     let what = if broken.deadline { "did not answer before the deadline" } else { "ended before it answered" };
     ConnectError::unreachable(format!("the shell on {host} {what}{seen}"))
-        .hint("does `sh` run there, and may the user log in with commands? it needs base64, stat and sha256sum too")
+        .hint(
+            "does `sh` run there, and may the user log in with commands, and start one more process? it needs base64, stat and \
+             sha256sum too",
+        )
 }
 
 #[cfg(test)]
