@@ -19,9 +19,6 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hosts/every");
 /// What `serve` hands out.
 const DOWNLOADED: &str = "downloaded\n";
 
-/// Steps that only look.
-const LOOKS: &[&str] = &["facts", "wait"];
-
 #[test]
 fn all_actions_on_hosts_are_in_the_plan() {
     let mut used = BTreeSet::new();
@@ -36,19 +33,39 @@ fn all_actions_on_hosts_are_in_the_plan() {
     assert_eq!(missing, Vec::<&String>::new(), "add steps with these to tests/hosts/every");
 }
 
-/// Applies both plans twice. `by` makes the program, which must reach the host.
-fn applied(machine: &Machine, sshd: &Sshd, by: impl Fn(&str) -> Command, args: &[&str]) {
-    machine.add_user("pi", "/bin/bash");
-    machine.sh(&std::fs::read_to_string(Path::new(FOLDER).join("ready.sh")).unwrap());
-    let inventory = sshd.inventory_with("user = \"pi\"");
-    let sum = format!("sum=sha256:{}", sha256(DOWNLOADED.as_bytes()));
-    let port = format!("port={}", serve(machine));
-    for (plan, more) in [("plan.toml", vec!["--var", &port, "--var", &sum]), ("back.toml", vec![])] {
-        let project = Project::copy(&inventory, FOLDER, plan);
-        let first = project.runs_twice_by(&by, &[args, &more].concat());
+/// A machine with all that the plans find there, and how they are run on it.
+struct Host<'a> {
+    sshd: Sshd,
+    variables: Vec<String>,
+    /// Steps that are left out.
+    left_out: &'a [&'a str],
+}
+
+impl<'a> Host<'a> {
+    fn new(machine: &Machine, left_out: &'a [&'a str]) -> Self {
+        let sshd = Sshd::with(&machine.shared(), "127.0.0.1", "", &|program| machine.command(program));
+        machine.add_user("pi", "/bin/bash");
+        machine.sh(&std::fs::read_to_string(Path::new(FOLDER).join("ready.sh")).unwrap());
+        let sum = format!("sum=sha256:{}", sha256(DOWNLOADED.as_bytes()));
+        let variables = vec!["--var".into(), format!("port={}", serve(machine)), "--var".into(), sum];
+        Self { sshd, variables, left_out }
+    }
+
+    /// Applies a plan twice: each step changes something, and then none does. `by` makes the program.
+    fn apply(&self, plan: &str, by: impl Fn(&str) -> Command, more: &[&str]) {
+        let project = Project::copy(&self.sshd.inventory_with("user = \"pi\""), FOLDER, plan);
+        let mut args: Vec<&str> = more.to_vec();
+        if plan == "plan.toml" {
+            args.extend(self.variables.iter().map(String::as_str));
+        }
+        let first = project.runs_twice_by(by, &args);
         for (step, outcome) in first.outcomes() {
-            let looks = LOOKS.contains(&step);
-            assert_eq!(outcome, if looks { "same" } else { "changed" }, "{plan}: {step}\n{}", first.said);
+            let wanted = match step {
+                "facts" | "wait" => "same",
+                _ if self.left_out.contains(&step) => "skipped",
+                _ => "changed",
+            };
+            assert_eq!(outcome, wanted, "{plan}: {step}\n{}", first.said);
         }
     }
 }
@@ -69,13 +86,24 @@ fn serve(machine: &Machine) -> u16 {
 #[test]
 fn each_comes_to_rest() {
     let Some(machine) = Machine::new() else { return };
-    let sshd = Sshd::with(&machine.shared(), "127.0.0.1", "", &|program| machine.command(program));
-    applied(&machine, &sshd, |program| Command::new(program), &["--skip", "systemd"]);
+    let host = Host::new(&machine, &["service", "timer", "reload", "restart"]);
+    for plan in ["plan.toml", "back.toml"] {
+        host.apply(plan, |program| Command::new(program), &["--skip", "systemd"]);
+    }
 }
 
 #[test]
 fn each_comes_to_rest_where_systemd_is() {
     let Some(machine) = Machine::booted() else { return };
-    let sshd = Sshd::with(&machine.shared(), "127.0.0.1", "", &|program| machine.command(program));
-    applied(&machine, &sshd, |program| machine.on_its_network(program), &["--skip", "modules"]);
+    let host = Host::new(&machine, &["module"]);
+    let by = |program: &str| machine.on_its_network(program);
+    host.apply("plan.toml", by, &["--skip", "modules"]);
+    let holds =
+        |what: &str| assert!(machine.holds(what), "{what}: {}", machine.sh("systemctl status every --no-pager; true"));
+    holds("systemctl is-active every && systemctl is-enabled every && systemctl is-active every-day.timer");
+    holds("systemctl show every -p Description | grep -q word && test \"$(hostnamectl hostname)\" = every");
+    holds("findmnt /srv/mounted && systemctl is-active srv-mounted.mount");
+    host.apply("back.toml", by, &[]);
+    holds("! systemctl is-active every && ! systemctl is-enabled every && ! systemctl cat every-day.timer");
+    holds("! findmnt /srv/mounted");
 }

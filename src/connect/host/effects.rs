@@ -70,7 +70,7 @@ pub fn judge(effect: &Effect, done: Done) -> Result<Done, ConnectError> {
     Err(if ["No space left on device", "Disk quota exceeded"].iter().any(|full| said.contains(full)) {
         error.hint("make room on the host (`df -h` and `df -i` there tell where it is full), and run it again")
     } else if said.contains("Read-only file system") {
-        error.hint("is the disk mounted read-only, maybe since it is failing? `dmesg` on the host tells")
+        error.hint("is it mounted read-only there, as in a container, or since the disk is failing (`dmesg` tells)?")
     } else if said.contains("bytes arrived") || said.contains("other content arrived") {
         error.hint("the file here changed or could not be read while it was sent: run it again")
     } else if said.contains("Permission denied") || said.contains("Operation not permitted") {

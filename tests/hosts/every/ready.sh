@@ -14,9 +14,14 @@ dpkg-deb --root-owner-group --build root rollout-test.deb >/dev/null
 	printf 'Filename: ./rollout-test.deb\nSize: %s\n' "$(wc -c <rollout-test.deb)"
 	printf 'SHA256: %s\n' "$(sha256sum rollout-test.deb | cut -d ' ' -f 1)"
 } >Packages
+printf 'Date: %s\nSHA256:\n %s %s Packages\n' "$(LC_ALL=C date -Ru)" "$(sha256sum Packages | cut -d ' ' -f 1)" "$(wc -c <Packages)" >Release
+export GNUPGHOME=/srv/keys
+mkdir -m 700 "$GNUPGHOME"
+gpg --batch --quiet --passphrase '' --quick-generate-key every@example.org default default never
+gpg --batch --quiet --clearsign --output InRelease Release
+gpg --export >/usr/share/keyrings/every.gpg
+# No other archive is asked.
 rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/*
-# The archive has no key.
-printf 'Acquire::AllowInsecureRepositories "true";\nAPT::Get::AllowUnauthenticated "true";\n' >/etc/apt/apt.conf.d/99test
 
 cd /srv/repo
 git init -q -b main
@@ -27,7 +32,10 @@ git config --system --add safe.directory '*'
 cd /srv
 mkdir a && echo x >a/b && tar -czf archive.tar.gz a
 
-# In some containers there are no modules.
+# In some containers it is read-only, whatever of it is their own.
+! mountpoint -q /proc/sys || mount -o remount,bind,rw /proc/sys
+
+# In some there are no modules.
 if [ -d /sys/module ]; then
 	mount -t tmpfs none /sys/module
 	mkdir /sys/module/rollout_test
