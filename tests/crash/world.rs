@@ -187,7 +187,7 @@ fn list(folder: &Path, name: &str, all: &mut Listing) {
 fn give(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     let script = "set -e
-        mkdir leaves && echo leaf >leaves/leaf && tar -cf archive.tar leaves
+        mkdir leaves && echo leaf >leaves/leaf && tar --mtime=@0 -cf archive.tar leaves
         git init --quiet --initial-branch main repo && cp -r leaves repo/ && cd repo && git add .
         git -c user.name=x -c user.email=x@example.org commit --quiet --message one";
     let made = std::process::Command::new("sh").args(["-c", script]).current_dir(folder).status();
