@@ -165,6 +165,8 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
+        // What systemd-nspawn started outlives it.
+        let _ = Command::new("kill").args(["-KILL", &self.init]).stderr(Stdio::null()).status();
         let _ = self.holder.kill();
         let _ = self.holder.wait();
     }
