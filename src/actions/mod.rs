@@ -14,9 +14,11 @@ pub mod kube;
 pub mod lifetime;
 pub mod node;
 mod registry;
+#[cfg(test)]
+mod table;
 pub mod vault;
 
-pub use files::{Folder, FolderFile, PlainFile, TemplateFile};
+pub use files::{Folder, FolderFile, PlainFile, SourceFile, TemplateFile};
 pub use registry::{Registry, Spec};
 
 use std::sync::Arc;

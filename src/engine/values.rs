@@ -10,7 +10,7 @@ use crate::event::{Outputs, Problem, UnitRef};
 use crate::graph::Unit;
 use crate::inventory::Host;
 use crate::journal::DefinitionKey;
-use crate::plan::{Catalog, FileKind, Item, Kind, Plan, Scope, Step, folder, template_name};
+use crate::plan::{Catalog, FileKind, Item, Kind, Plan, Scope, Step, folder, source, template_name};
 use crate::template::{Context, Names, TemplateError, Templates, is_template};
 
 /// Variables, and the outputs of finished steps.
@@ -21,6 +21,7 @@ pub struct Values {
     /// By the step's template name.
     outputs: HashMap<String, StepOutputs>,
     items: Mutex<Items>,
+    sources: source::Sources,
     key: Option<DefinitionKey>,
 }
 
@@ -40,7 +41,8 @@ impl Values {
     /// The values of a plan before its first step.
     pub fn new(templates: Templates, scope: Scope, catalog: &dyn Catalog) -> Self {
         let files = catalog.kinds().into_iter().map(|kind| (kind.name, FileParams::of(kind))).collect();
-        Self { templates, scope, files, outputs: HashMap::new(), items: Mutex::default(), key: None }
+        let (items, sources) = (Mutex::default(), source::Sources::default());
+        Self { templates, scope, files, outputs: HashMap::new(), items, sources, key: None }
     }
 
     /// With a key for the hashes of definitions, where there may be secrets in them.
@@ -164,6 +166,10 @@ impl Values {
         let content = match kind {
             FileKind::Template => self.templates.render(&path, &text()?, context).map_err(|e| problem(&e))?,
             FileKind::Plain => text()?,
+            FileKind::Source => {
+                *value = self.sources.read(self.templates.root(), &path).map_err(Problem::new)?;
+                return Ok(());
+            }
             FileKind::Folder => {
                 let files = folder::read(self.templates.root(), &path).map_err(Problem::new)?;
                 *value = json!({ "path": path, "files": files });

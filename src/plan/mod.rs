@@ -12,6 +12,7 @@ mod parse;
 mod schema;
 mod scope;
 mod secrets;
+pub mod source;
 mod step;
 #[cfg(test)]
 mod testing;

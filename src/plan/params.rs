@@ -34,8 +34,10 @@ impl Param {
 pub enum FileKind {
     /// It is rendered.
     Template,
-    /// It is taken as it is.
+    /// It is a text, and taken as it is.
     Plain,
+    /// It is taken as it is, and may be of any size and kind.
+    Source,
     /// It is a folder, and all files in it are taken as they are.
     Folder,
 }
@@ -103,6 +105,7 @@ fn file(property: &Value, schema: &Value) -> Option<FileKind> {
     alternatives(property, schema).into_iter().find_map(|p| match p["format"].as_str() {
         Some("template") => Some(FileKind::Template),
         Some("file") => Some(FileKind::Plain),
+        Some("source") => Some(FileKind::Source),
         Some("folder") => Some(FileKind::Folder),
         _ => ["items", "additionalProperties"]
             .into_iter()
@@ -135,7 +138,7 @@ fn one_type(property: &Value, schema: &Value) -> String {
     };
     let name = |t: &str| match (t, property["format"].as_str()) {
         ("string", Some("template")) => "template file".to_owned(),
-        ("string", Some("file")) => "file".to_owned(),
+        ("string", Some("file" | "source")) => "file".to_owned(),
         ("string", Some("folder")) => "folder".to_owned(),
         ("integer", _) => range("integer", property),
         ("array", _) => match words(&property["items"], schema).as_str() {

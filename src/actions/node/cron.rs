@@ -160,7 +160,7 @@ impl Cron {
     fn file<R>(&self, facts: &[Fact], with: impl FnOnce(&Wanted<'_>, Option<&host::File>) -> R) -> R {
         let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
         let (path, content) = (self.path(), self.content());
-        let wanted = Wanted { path: &path, content: &content, attributes, backup: false, validate: None };
+        let wanted = Wanted::text(&path, &content, attributes);
         with(&wanted, file_at(facts, 0))
     }
 }

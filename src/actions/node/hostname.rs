@@ -93,8 +93,7 @@ impl Hostname {
         for (path, index, content) in files {
             let Some(content) = content else { continue };
             let seen = file_at(facts, index);
-            let wanted =
-                Wanted { path, content: &content, attributes: Attributes::default(), backup: false, validate: None };
+            let wanted = Wanted::text(path, &content, Attributes::default());
             let file = wanted.diff(seen)?;
             if !file.is_empty() {
                 effects.push(wanted.effect(seen));

@@ -110,7 +110,7 @@ impl Sysctl {
     fn drop_in<R>(&self, facts: &[Fact], with: impl FnOnce(&Wanted<'_>, Option<&File>) -> R) -> R {
         let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
         let (path, content) = (self.path(), self.content(facts));
-        let wanted = Wanted { path: &path, content: &content, attributes, backup: false, validate: None };
+        let wanted = Wanted::text(&path, &content, attributes);
         with(&wanted, file_at(facts, 0))
     }
 }

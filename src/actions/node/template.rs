@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::content::Wanted;
+use super::content::{Wanted, Wish};
 use super::effects::{file_at, in_turn, look};
 use super::file::check_validate;
 use super::params::{self, Mode, check_file_path};
@@ -68,7 +68,7 @@ impl Template {
     fn wanted(&self) -> Wanted<'_> {
         Wanted {
             path: &self.path,
-            content: &self.template.content,
+            content: Wish::Text(&self.template.content),
             attributes: params::attributes(self.mode, self.owner.as_ref(), self.group.as_ref()),
             backup: self.backup,
             validate: self.validate.as_deref(),

@@ -76,7 +76,7 @@ mod tests {
             let content = Bytes::from(&secret);
             Effect::WriteFile(WriteFile {
                 path: path.into(),
-                content,
+                content: content.into(),
                 attributes: Attributes::default(),
                 backup: false,
                 validate,

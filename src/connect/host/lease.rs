@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::end::end;
 use super::frame::Frame;
 use super::link::Link;
+use super::payload::Content;
 use super::places::Place;
 use super::remote::{Remote, lock};
 use super::shell::{Broken, OnLine, Shell};
@@ -41,7 +42,7 @@ impl Lease {
     pub async fn exchange(
         &mut self,
         frame: &Frame,
-        payload: Option<&[u8]>,
+        payload: Option<&Content>,
         deadline: Instant,
         line: OnLine<'_>,
     ) -> Result<Vec<Done>, Broken> {

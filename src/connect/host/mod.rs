@@ -28,6 +28,8 @@ mod kept;
 mod lease;
 mod link;
 mod master;
+mod output;
+mod payload;
 mod places;
 mod probes;
 pub mod quote;
@@ -46,11 +48,12 @@ mod types;
 mod tests;
 
 pub use facts::System;
+pub use output::Output;
+pub use payload::{Bytes, Content, LocalFile};
 #[doc(hidden)]
 pub use replay::replay;
 pub use types::{
-    Attributes, Bytes, CONTENT_LIMIT, Command, Done, Effect, Fact, File, FileKind, Module, Output, Probe, Read, Run,
-    WriteFile,
+    Attributes, CONTENT_LIMIT, Command, Done, Effect, Fact, File, FileKind, Module, Probe, Read, Run, WriteFile,
 };
 
 pub use crate::digest::sha256;

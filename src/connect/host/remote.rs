@@ -14,12 +14,13 @@ use super::end::end_lost;
 use super::frame::Frame;
 use super::lease::{Idle, Lease};
 use super::link::Link;
+use super::payload::Content;
 use super::places::Places;
 use super::shared::Shared;
 use super::shell::{Broken, Identity, Mode, Shell, Streams};
 use super::sudo::{NotOpened, Sudo};
 use super::text;
-use super::types::{Bytes, Done};
+use super::types::Done;
 use crate::connect::{Call, ConnectError};
 use crate::inventory::{Connection, Host};
 
@@ -51,7 +52,7 @@ pub struct Request {
     /// The scripts.
     pub parts: Vec<String>,
     /// Sent as it is after the scripts.
-    pub payload: Option<Bytes>,
+    pub payload: Option<Content>,
     /// Whether what is printed is worth showing while it runs.
     pub live: bool,
 }
@@ -119,7 +120,7 @@ impl Remote {
             let mut lease = self.lease(r#become, mode, call.deadline).await?;
             let mut frame = Frame::new();
             request.parts.iter().for_each(|part| frame.part(part.clone()));
-            let payload = request.payload.as_ref().map(Bytes::as_slice);
+            let payload = request.payload.as_ref();
             let broken = match lease.exchange(&frame, payload, call.deadline, &show).await {
                 Ok(done) => {
                     lease.give_back();

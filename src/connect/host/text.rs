@@ -13,8 +13,8 @@ pub fn seen(broken: &Broken) -> String {
 pub fn broken(host: &str, broken: &Broken, connected: bool, change: bool) -> ConnectError {
     let seen = seen(broken);
     if broken.deadline {
-        let message = format!("no end of it on {host} before the deadline; what ran was ended{seen}");
-        let hint = "give the step a longer `timeout`, or look on the host why it hangs";
+        let message = format!("no end of it on {host} before the deadline{seen}");
+        let hint = "give the step a longer `timeout`, or look on the host why it hangs; what ran there is ended as soon as it is reached";
         let error = if change { ConnectError::lost(message) } else { ConnectError::failed(message) };
         return error.hint(hint);
     }
@@ -23,11 +23,27 @@ pub fn broken(host: &str, broken: &Broken, connected: bool, change: bool) -> Con
     } else {
         format!("the connection to {host} was lost in the middle{seen}")
     };
-    match (change, connected) {
+    let error = match (change, connected) {
         (true, _) => ConnectError::lost(message),
         (false, true) => ConnectError::failed(message),
         (false, false) => ConnectError::unreachable(message),
-    }
+    };
+    error.hint(if no_process(&broken.seen) {
+        NO_PROCESS
+    } else if connected {
+        "does it end its own parent, or was it killed there (`dmesg` tells of too little memory)?"
+    } else {
+        "is the network steady, and did the host or its sshd go down? then run the plan again: it looks first"
+    })
+}
+
+/// What to do about a host that can start no process.
+const NO_PROCESS: &str =
+    "the host or the user has as many processes as they may (`ps -eLf | wc -l`, `ulimit -u`): end some";
+
+/// Whether it says that there is no room for one more process.
+fn no_process(said: &str) -> bool {
+    ["Cannot fork", "can't fork", "fork: ", "Resource temporarily unavailable"].iter().any(|part| said.contains(part))
 }
 
 /// A shell that never answered, on a connection that works.
@@ -48,9 +64,15 @@ pub fn no_shell(host: &str, r#become: bool, broken: &Broken) -> ConnectError {
         return ConnectError::failed(format!("sudo on {host} does not let the user become root{seen}"))
             .hint("allow it in /etc/sudoers.d, or log in as root");
     }
+    if no_process(&broken.seen) {
+        return ConnectError::unreachable(format!("no shell can be started on {host}{seen}")).hint(NO_PROCESS);
+    }
     let what = if broken.deadline { "did not answer before the deadline" } else { "ended before it answered" };
     ConnectError::unreachable(format!("the shell on {host} {what}{seen}"))
-        .hint("does `sh` run there, and may the user log in with commands? it needs base64, stat and sha256sum too")
+        .hint(
+            "does `sh` run there, and may the user log in with commands, and start one more process? it needs base64, stat and \
+             sha256sum too",
+        )
 }
 
 /// Sudo asked once more.
