@@ -28,8 +28,8 @@ impl Sshd {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let place = folder.path().display();
         let server = format!(
-            "ListenAddress 127.0.0.1:{port}\nHostKey {place}/host\nAuthorizedKeysFile {place}/user.pub\nPidFile none\n\
-             StrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nLogLevel DEBUG3\n"
+            "ListenAddress 127.0.0.1:{port}\nHostKey {place}/host\nAuthorizedKeysFile {place}/user.pub\nPidFile {place}/pid\n\
+             SetEnv HOME={place}/home\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nLogLevel DEBUG3\n"
         );
         fs::write(path("sshd_config"), server).unwrap();
         let key = fs::read_to_string(path("host.pub")).unwrap();
@@ -58,7 +58,7 @@ impl Sshd {
         self.folder.path().join("log")
     }
 
-    /// It as the host `target`.
+    /// It as the host `target`, where the user's home is the folder `home` beside the log.
     pub fn inventory(&self) -> String {
         let (config, port) = (self.folder.path().join("ssh_config"), self.port);
         format!("[hosts.target]\naddress = \"127.0.0.1\"\nport = {port}\n[ssh]\nconfig = \"{}\"\n", config.display())

@@ -1,10 +1,13 @@
 //! `rollout run` and its relatives on this machine alone. The real program each time.
 
+mod guard;
 mod history;
 mod project;
 mod prove;
 mod row;
 mod saved;
+#[path = "../poison/sshd.rs"]
+mod sshd;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};

@@ -19,6 +19,7 @@ mod effects;
 mod exposed;
 mod facts;
 mod frame;
+mod guard;
 mod link;
 mod probes;
 pub mod quote;
@@ -34,6 +35,7 @@ mod types;
 mod tests;
 
 pub use facts::System;
+pub use guard::{Guard, Mark, Standing};
 #[doc(hidden)]
 pub use replay::replay;
 pub use types::{
@@ -91,6 +93,9 @@ impl Backend {
         exposed::check_effect(effect)?;
         let remote = self.remote(target);
         let mut done = remote.call(target.r#become, effects::request(effect), Purpose::Change, call).await?;
+        if let Effect::Guard(guard) = effect {
+            return guard.judge(done);
+        }
         let done = done.pop().ok_or_else(|| ConnectError::lost("the host gave no answer"))?;
         effects::judge(effect, done)
     }
@@ -131,7 +136,11 @@ impl Backend {
         let host = target.host.clone().unwrap_or_else(controller);
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let name = host.name.clone();
-        hosts.entry(name).or_insert_with(|| Arc::new(Remote::new(host, self.shared.clone()))).clone()
+        let remote = hosts.entry(name).or_insert_with(|| Arc::new(Remote::new(host, self.shared.clone())));
+        if target.fresh {
+            remote.renew();
+        }
+        remote.clone()
     }
 }
 

@@ -156,6 +156,12 @@ impl Remote {
         }
     }
 
+    /// Has the calls from now on connect anew; those under way keep the connection that they have.
+    pub fn renew(&self) {
+        lock(&self.attempt).take();
+        lock(&self.idle).clear();
+    }
+
     /// Ends the connection and all shells that are not in use.
     pub async fn close(&self) {
         let mut ending = self.ending.subscribe();
@@ -310,7 +316,11 @@ impl Lease {
         if let Some((idle, _permit)) = self.borrowed.take()
             && idle.shell.takes_more()
         {
-            lock(&self.remote.idle).push(idle);
+            // One of a connection that was given up ends.
+            let mut shells = lock(&self.remote.idle);
+            if lock(&self.remote.attempt).as_ref().map_or(0, |attempt| attempt.number) == idle.link.0 {
+                shells.push(idle);
+            }
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Everything that can be known of a plan without a connection, all findings at once.
 //!
-//! Split by concern: [`structure`] (ids, needs, circles), [`hosts`] (patterns), [`params`] (actions and what they take),
+//! Split by concern: [`structure`] (ids, needs, circles), [`hosts`] (patterns), [`guard`] (changes that may cut
+//! the connection), [`params`] (actions and what they take),
 //! [`templates`] (names in strings and files), [`outputs`] (what steps hand to later ones).
 
+mod guard;
 mod hosts;
 mod outputs;
 mod params;
@@ -40,6 +42,7 @@ pub fn check(plan: &Plan, inventory: &Inventory, catalog: &dyn Catalog, override
     };
     checker.structure();
     let steps = checker.steps();
+    checker.guards(&steps);
     checker.params(&steps);
     checker.variables(&scope_errors);
     checker.templates(&steps);

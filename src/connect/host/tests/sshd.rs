@@ -133,7 +133,7 @@ pub fn target(address: &str, port: u16) -> Target {
         port: Some(port),
         vars: serde_json::Map::new(),
     };
-    Target { host: Some(Arc::new(host)), r#become: false }
+    Target { host: Some(Arc::new(host)), r#become: false, fresh: false }
 }
 
 /// Processes whose ancestor is `pid`.
