@@ -417,8 +417,11 @@ const RECOVERY: Duration = Duration::from_secs(60);
 const MOST_LOST: u32 = 3;
 
 /// Whether an effect may go on by itself after its connection broke: a command on a host or in a pod, or helm's program.
-fn outlives(effect: &Effect) -> bool {
+pub fn outlives(effect: &Effect) -> bool {
     match effect {
+        Effect::Host(host::Effect::Guard(host::Guard::Within { effect, .. })) => {
+            matches!(**effect, host::Effect::Run(_))
+        }
         Effect::Host(effect) => matches!(effect, host::Effect::Run(_)),
         Effect::Kube(effect) => matches!(effect, kube::Effect::Exec(_)),
         Effect::Helm(_) => true,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::executor::{Attempt, Ended, Ending, GRACE, Job, human};
+use super::executor::{Attempt, Ended, Ending, GRACE, Job, human, outlives};
 use super::faults::Point;
 use crate::connect::host::{self, Mark, Run, Standing};
 use crate::connect::{Call, ConnectError, Effect, Fact, Probe, Target};
@@ -142,6 +142,10 @@ impl Attempt<'_> {
             job.faults.reach(Point::AfterEffect, &job.unit);
             match done {
                 Ok(done) => self.done.push(done),
+                Err(error @ ConnectError::Lost { .. }) if outlives(&effect) => {
+                    let end = self.taken_back(&token, until, self.after_partial(error.problem()), true).await;
+                    return Ending::Unknown(end.unwrap_or_else(|problem| problem));
+                }
                 Err(error) => return self.take_back(&token, until, self.after_partial(error.problem())).await,
             }
         }
@@ -231,12 +235,33 @@ impl Attempt<'_> {
         }
     }
 
-    /// Has the host restore what was there before, and waits until it has.
-    async fn take_back(&self, token: &str, until: Option<Instant>, mut problem: Problem) -> Ending {
-        let Some(until) = until else { return Ending::Failed(problem) };
+    async fn take_back(&self, token: &str, until: Option<Instant>, problem: Problem) -> Ending {
+        match self.taken_back(token, until, problem, false).await {
+            Ok(problem) => Ending::Failed(problem),
+            Err(problem) => Ending::Unknown(problem),
+        }
+    }
+
+    /// Has the host restore what was there before, and waits until it has: `Ok` if that is known. While a command of it
+    /// may be at work, the host keeps what it has, to restore once more when that ends.
+    async fn taken_back(
+        &self,
+        token: &str,
+        until: Option<Instant>,
+        mut problem: Problem,
+        at_work: bool,
+    ) -> Result<Problem, Problem> {
+        let Some(until) = until else { return Ok(problem) };
         (self.call.progress)(format!("{}; the host takes it back", problem.message));
         let time = until.saturating_duration_since(Instant::now()) + RESTORING;
         let (what, known) = match self.restored(token, time, true).await {
+            Heard::Restored(standing) if standing.mark == Mark::Restored && at_work => (
+                format!(
+                    "the host restored itself: {}; a command of the step may be at work yet",
+                    lines(&standing.said)
+                ),
+                true,
+            ),
             Heard::Restored(standing) if standing.mark == Mark::Restored => {
                 let forget = host::Guard::Forget { token: token.to_owned() };
                 if let Err(error) = self.send(forget, false, Instant::now() + TRY).await {
@@ -257,7 +282,7 @@ impl Attempt<'_> {
         problem.message = format!("{}; {what}", problem.message);
         // Who told that has been reached.
         problem.unreachable &= !known;
-        if known { Ending::Failed(problem) } else { Ending::Unknown(problem) }
+        if known { Ok(problem) } else { Err(problem) }
     }
 
     /// Waits until the host has restored itself. A guard of our own, or one whose timer a reboot has ended, is told to.
