@@ -128,7 +128,9 @@ fn a_run_that_is_killed_under_guard_leaves_it_to_the_host_and_the_next_one_waits
         child.wait().unwrap();
         assert_eq!((guarded.config(), guarded.left_on_host()), (content.clone(), vec![".rollout-guard".to_owned()]));
         if stays_away {
-            wait_until("the host restored itself", || guarded.path("home/.rollout-guard/log").exists());
+            let files = || fs::read_dir(guarded.path("home/.rollout-guard")).unwrap().flatten();
+            let restored = || files().any(|file| file.file_name().to_string_lossy().starts_with("restored."));
+            wait_until("the host restored itself", restored);
             assert_eq!(guarded.config(), guarded.first);
         }
         let ran = guarded.run();

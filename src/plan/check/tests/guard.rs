@@ -17,11 +17,11 @@ fn a_guarded_step_of_other_machines_is_fine() {
 fn a_guard_that_can_hold_nothing_is_told() {
     insta::assert_snapshot!(said("hosts = \"pi-1\"\nguard = \"2m\"\nguard_apply = \"reload {{ domain }}\""), @r#"
      × commands of a guard take no templates
-       ╭─[plans/a.toml:9:15]
-     8 │ guard = "2m"
-     9 │ guard_apply = "reload {{ domain }}"
-       ·               ─────────────────────
-       ╰────
+      ╭─[plans/a.toml:9:15]
+    8 │ guard = "2m"
+    9 │ guard_apply = "reload {{ domain }}"
+      ·               ─────────────────────
+      ╰────
      help: write what it does into a script on the host, and run that
     "#);
     insta::assert_snapshot!(said("hosts = \"control, pi-1\"\nguard = \"2m\""), @r#"
