@@ -87,6 +87,12 @@ impl Attempt<'_> {
         (self.call.progress)(seen.clone());
         match self.restored(&standing.token, standing.left + RESTORING, false).await {
             Heard::Gone => None,
+            Heard::Restored(standing) if standing.mark == Mark::RestoredInPart => {
+                let what = format!("{seen}, but not all of it worked: {}", lines(&standing.said));
+                Some(Ending::Unknown(Problem::new(what).hint(
+                    "put back what ~/.rollout-guard/kept of the step's user on the host has, and remove ~/.rollout-guard",
+                )))
+            }
             Heard::Restored(standing) => {
                 let forget = host::Guard::Forget { token: standing.token };
                 let forgotten = self.send(forget, false, Instant::now() + TRY).await;
@@ -122,7 +128,12 @@ impl Attempt<'_> {
                 // The host begins to count a moment later.
                 let begun = Instant::now();
                 if let Err(error) = self.send(arm, false, self.call.deadline).await {
-                    return Ending::Failed(error.problem());
+                    let lost = matches!(error, ConnectError::Lost { .. });
+                    let mut problem = error.problem();
+                    if lost {
+                        problem.message += "; it was to be guarded first, and nothing of it was changed";
+                    }
+                    return Ending::Failed(problem);
                 }
                 job.acted.store(true, Ordering::SeqCst);
                 until = Some(begun + time);
@@ -191,7 +202,7 @@ impl Attempt<'_> {
                 Err(Try::Again(seen)) => (self.call.progress)(seen),
             }
             sleep(pause).await;
-            pause = (pause * 2).min(PAUSE);
+            pause = (pause * 2).min(plan.time.value / 10).min(PAUSE);
         }
     }
 
@@ -355,6 +366,8 @@ fn too_late() -> Try {
     Try::Ends(Problem::new("the guard's time was over before the change was confirmed"))
 }
 
+/// The last lines as one.
 fn lines(text: &str) -> String {
-    text.lines().collect::<Vec<_>>().join("; ")
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(10)..].join("; ")
 }

@@ -111,6 +111,9 @@ async fn what_did_not_all_come_back_is_not_known() {
     let ran = run(alone(applying("cut")), &world).await;
     assert_eq!((ran.word("p/a@pi"), world.has_guard()), ("unknown", true));
     assert!(message(&ran, "p/a@pi").contains("but not all of it worked"));
+    // A person has to look before it is lost.
+    let again = run(alone(guarded("a", "new")), &world).await;
+    assert_eq!((again.word("p/a@pi"), world.has_guard(), world.armed()), ("unknown", true, 1));
 }
 
 #[tokio::test(start_paused = true)]
