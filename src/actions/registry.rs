@@ -19,6 +19,8 @@ pub trait Spec: Action + DeserializeOwned + JsonSchema + Sized + 'static {
     const PLACE: Place;
     /// Whether it can change anything.
     const ROLE: Role;
+    /// Whether all that it changes on a host can be kept before and put back: files, links, live kernel parameters.
+    const KEEPS: bool = false;
     /// What later steps may use.
     const OUTPUTS: &'static [Output] = &[];
     /// A step as one would write it.
@@ -71,6 +73,7 @@ impl Registry {
                 summary: T::SUMMARY,
                 place: T::PLACE,
                 role: T::ROLE,
+                keeps: T::KEEPS,
                 outputs: T::OUTPUTS,
                 example: T::EXAMPLE,
                 schema: || schemars::schema_for!(T).to_value(),

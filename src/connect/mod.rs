@@ -87,6 +87,8 @@ pub struct Target {
     pub host: Option<Arc<Host>>,
     /// Whether to be root there.
     pub r#become: bool,
+    /// Whether this call and those after it are to connect anew: a connection may outlive what would let it be made.
+    pub fresh: bool,
 }
 
 /// What every call carries.

@@ -190,6 +190,10 @@ impl State {
 
     /// What a unit will ask; nothing when that depends on units in `names`, or it will not run.
     fn question(&mut self, node: NodeIndex, unit: &Unit, step: &Step, names: &HashSet<String>) -> Option<Question> {
+        // What its host puts back by itself could move what was answered ahead.
+        if step.guard.is_some() {
+            return None;
+        }
         let taken = self.options.takes_phase(&self.plan.phases[unit.phase].name.value) && self.options.takes_step(step);
         let reads = self.values.reads(step);
         if !taken || reads.iter().any(|name| names.contains(name)) {

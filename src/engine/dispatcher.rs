@@ -14,6 +14,7 @@ use super::ahead::Ahead;
 use super::emitter::Emitter;
 use super::executor::{Ended, Note};
 use super::faults::{Faults, Point};
+use super::guard::Turns;
 use super::marks::Mark;
 use super::outcome;
 use super::owed::Owed;
@@ -78,6 +79,7 @@ pub(super) struct State {
     pub(super) failed_phases: FailedPhases,
     pub(super) report: Report,
     pub(super) ahead: Ahead,
+    pub(super) guards: Turns,
     /// Units that were rendered before their turn, to ask for them ahead of time.
     pub(super) prepared: HashMap<NodeIndex, (Boxed, String)>,
     pub(super) running: BTreeMap<NodeIndex, Running>,
@@ -119,6 +121,7 @@ impl State {
             undone: HashSet::new(),
             failed_phases: FailedPhases::default(),
             ahead: Ahead::default(),
+            guards: Turns::default(),
             prepared: HashMap::new(),
             report: Report { ok: true, ..Report::default() },
             ending: Vec::new(),

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::ahead::{Ahead, Question};
 use super::faults::{Faults, Point};
+use super::guard::Guard;
 use crate::actions::{Boxed, Thing, Verdict};
 use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, host, kube};
 use crate::diff::Diff;
@@ -25,6 +26,8 @@ pub struct Job {
     pub timeout: Duration,
     pub retry: Retry,
     pub world: Arc<dyn World>,
+    /// How its change is taken back should it cut the connection.
+    pub guard: Option<Guard>,
     /// Takes notes for people.
     pub notes: Arc<dyn Fn(Note) + Send + Sync>,
     /// True once an effect was sent out, so that who cancels the job knows what is known.
@@ -111,6 +114,9 @@ impl Job {
 
     /// How it ends when what is known of its host ahead of time says that all is as asked: then nothing is sent.
     pub fn same_already(&self) -> Option<Ended> {
+        if self.guard.is_some() {
+            return None;
+        }
         let judge = |facts: &[Fact]| match self.action.verdict(facts) {
             Verdict::Same { seen } => Some(seen),
             _ => None,
@@ -151,6 +157,9 @@ impl Job {
     }
 
     async fn attempt(&self) -> Ended {
+        if let Some(guard) = &self.guard {
+            return self.guarded_attempt(guard).await;
+        }
         let mut run = self.go(Diff::default(), Vec::new());
         let result = run.go().await;
         self.ended(result, run)
@@ -189,7 +198,7 @@ pub struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn go(&mut self) -> Ending {
+    pub async fn go(&mut self) -> Ending {
         let probes = self.job.action.probes();
         match self.judge(&probes).await {
             Err(error) => Ending::Failed(error.problem()),
@@ -207,9 +216,10 @@ impl Attempt<'_> {
                 if let Some(moved) = self.moved() {
                     return Ending::Failed(moved);
                 }
-                match self.job.mode {
-                    Mode::Preview => Ending::Changed,
-                    Mode::Run => self.change(&probes).await,
+                match (self.job.mode, &self.job.guard) {
+                    (Mode::Preview, _) => Ending::Changed,
+                    (Mode::Run, Some(guard)) => self.change_guarded(guard).await,
+                    (Mode::Run, None) => self.change(&probes).await,
                 }
             }
         }
@@ -308,11 +318,7 @@ impl Attempt<'_> {
         loop {
             let effect = match self.job.action.next(&self.facts, &self.done) {
                 Ok(Some(effect)) => effect,
-                Ok(None) if self.job.action.changed(&self.done) => return Ending::Changed,
-                Ok(None) => {
-                    self.diff = Diff::default();
-                    return Ending::Same { seen: "it ran and changed nothing".to_owned() };
-                }
+                Ok(None) => return self.all_done(),
                 Err(problem) => return Ending::Failed(self.after_partial(problem)),
             };
             self.job.acted.store(true, Ordering::SeqCst);
@@ -334,7 +340,16 @@ impl Attempt<'_> {
         }
     }
 
-    async fn perform(&self, effect: &Effect) -> Result<Done, ConnectError> {
+    /// How it ends when all was done.
+    pub fn all_done(&mut self) -> Ending {
+        if self.job.action.changed(&self.done) {
+            return Ending::Changed;
+        }
+        self.diff = Diff::default();
+        Ending::Same { seen: "it ran and changed nothing".to_owned() }
+    }
+
+    pub async fn perform(&self, effect: &Effect) -> Result<Done, ConnectError> {
         let _change = self.job.host().map(|host| self.job.ahead.change(host, effect));
         let mut call = self.job.world.perform(&self.job.target, effect, &self.call);
         if let Poll::Ready(done) = futures::poll!(&mut call) {
@@ -402,8 +417,11 @@ const RECOVERY: Duration = Duration::from_secs(60);
 const MOST_LOST: u32 = 3;
 
 /// Whether an effect may go on by itself after its connection broke: a command on a host or in a pod, or helm's program.
-fn outlives(effect: &Effect) -> bool {
+pub fn outlives(effect: &Effect) -> bool {
     match effect {
+        Effect::Host(host::Effect::Guard(host::Guard::Within { effect, .. })) => {
+            matches!(**effect, host::Effect::Run(_))
+        }
         Effect::Host(effect) => matches!(effect, host::Effect::Run(_)),
         Effect::Kube(effect) => matches!(effect, kube::Effect::Exec(_)),
         Effect::Helm(_) => true,

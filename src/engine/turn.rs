@@ -155,10 +155,12 @@ impl State {
         };
         let notes = self.notes.clone();
         let of = reference.clone();
+        let target = Target { host: unit.machine.clone(), r#become: step.r#become, fresh: false };
         let job = Job {
             action,
             unit: reference.clone(),
-            target: Target { host: unit.machine.clone(), r#become: step.r#become },
+            guard: step.guard.as_ref().map(|guard| self.guards.guard(guard, &target)),
+            target,
             mode: self.mode,
             timeout: step.timeout.unwrap_or(self.options.timeout),
             retry: step.retry,

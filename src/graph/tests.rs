@@ -24,6 +24,7 @@ pub fn step(id: &str, hosts: Option<&str>, needs: Option<&[&str]>) -> Step {
         notify: Vec::new(),
         flush: false,
         on_failure: Vec::new(),
+        guard: None,
         sensitive: false,
         tags: Vec::new(),
         params: serde_json::Map::new(),

@@ -21,6 +21,8 @@ pub struct Kind {
     pub place: Place,
     /// Whether it can change anything.
     pub role: Role,
+    /// Whether all that it changes on a host can be kept before and put back: files, links, live kernel parameters.
+    pub keeps: bool,
     /// What later steps may use.
     pub outputs: &'static [Output],
     /// A step as one would write it in a plan.

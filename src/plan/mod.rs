@@ -26,4 +26,4 @@ pub use params::{FileKind, Param};
 pub use schema::schema;
 pub use scope::{Scope, ScopeError};
 pub use secrets::{References, secrets, used_secrets};
-pub use types::{Part, Phase, Plan, Retry, Step, template_name};
+pub use types::{Guard, Part, Phase, Plan, Retry, Step, template_name};

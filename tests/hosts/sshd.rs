@@ -16,12 +16,15 @@ pub struct Sshd {
 }
 
 impl Sshd {
-    /// Starts one of the current user's, on this machine, that logs much.
+    /// Starts one of the current user's, on this machine, that logs much and has the folder `home` beside its log for
+    /// the user's home: what that one has there does not matter.
     pub fn start() -> Self {
-        Self::with(&std::env::temp_dir(), "127.0.0.1", "LogLevel DEBUG3\n", &|program| Command::new(program))
+        Self::with(&std::env::temp_dir(), "127.0.0.1", "LogLevel DEBUG3\nSetEnv HOME=PLACE/home\n", &|program| {
+            Command::new(program)
+        })
     }
 
-    /// Starts one that listens at an address, with further lines of configuration; `inside` makes the command that runs a
+    /// Starts one that listens at an address, with further lines of configuration, where `PLACE` is its folder; `inside` makes the command that runs a
     /// program where the server is to be, where the folder `shared` is to be seen too.
     pub fn with(shared: &Path, address: &str, settings: &str, inside: &dyn Fn(&str) -> Command) -> Self {
         let folder = tempfile::tempdir_in(shared).unwrap();
@@ -36,10 +39,10 @@ impl Sshd {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let place = folder.path().display();
         let server = format!(
-            "ListenAddress {address}:{port}\nHostKey {place}/host\nAuthorizedKeysFile {place}/user.pub\nPidFile none\n\
+            "ListenAddress {address}:{port}\nHostKey {place}/host\nAuthorizedKeysFile {place}/user.pub\nPidFile {place}/pid\n\
              StrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nMaxStartups 100\n{settings}"
         );
-        fs::write(path("sshd_config"), server).unwrap();
+        fs::write(path("sshd_config"), server.replace("PLACE", &place.to_string())).unwrap();
         let key = fs::read_to_string(path("host.pub")).unwrap();
         fs::write(path("known_hosts"), format!("[{address}]:{port} {key}")).unwrap();
         let client = format!(

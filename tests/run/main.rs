@@ -1,11 +1,15 @@
 //! `rollout run` and its relatives on this machine alone. The real program each time.
 
+mod guard;
 mod history;
 mod loops;
 mod project;
 mod prove;
 mod row;
 mod saved;
+#[path = "../hosts/sshd.rs"]
+#[allow(dead_code, reason = "the tests of hosts ask more of it")]
+mod sshd;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};

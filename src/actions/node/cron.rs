@@ -57,6 +57,7 @@ impl Spec for Cron {
     const SUMMARY: &'static str = "a command at set times, by a file in /etc/cron.d";
     const PLACE: Place = Place::Host;
     const ROLE: Role = Role::Change;
+    const KEEPS: bool = true;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
 id = "backup"

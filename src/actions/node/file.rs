@@ -69,6 +69,7 @@ impl Spec for File {
     const SUMMARY: &'static str = "a file, a link, or nothing at a path";
     const PLACE: Place = Place::Host;
     const ROLE: Role = Role::Change;
+    const KEEPS: bool = true;
     const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "the path" }];
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]

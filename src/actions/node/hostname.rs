@@ -27,6 +27,7 @@ impl Spec for Hostname {
     const SUMMARY: &'static str = "what a host calls itself, now and after each boot";
     const PLACE: Place = Place::Host;
     const ROLE: Role = Role::Change;
+    const KEEPS: bool = true;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
 id = "name"

@@ -33,6 +33,7 @@ impl Spec for Sysctl {
     const SUMMARY: &'static str = "kernel parameters, now and after each boot";
     const PLACE: Place = Place::Host;
     const ROLE: Role = Role::Change;
+    const KEEPS: bool = true;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
 id = "forwarding"

@@ -46,6 +46,7 @@ impl Spec for Template {
     const SUMMARY: &'static str = "a file made from a template";
     const PLACE: Place = Place::Host;
     const ROLE: Role = Role::Change;
+    const KEEPS: bool = true;
     const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "the path" }];
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]

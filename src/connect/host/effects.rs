@@ -27,6 +27,7 @@ pub fn request(effect: &Effect) -> Request {
                 Request { parts: vec![fed(file.content.as_slice(), &script)], ..Request::default() }
             }
         }
+        Effect::Guard(guard) => guard.request(),
         other => Request { parts: vec![plain(other)], ..Request::default() },
     }
 }
@@ -45,7 +46,7 @@ impl Effect {
     /// Whether it is done in an instant, and its probes tell whether it was.
     pub fn is_plain(&self) -> bool {
         match self {
-            Self::Run(_) => false,
+            Self::Run(_) | Self::Guard(_) => false,
             Self::WriteFile(file) => file.validate.is_none() && !is_large(&file.content),
             _ => true,
         }
@@ -64,6 +65,7 @@ pub fn judge(effect: &Effect, done: Done) -> Result<Done, ConnectError> {
         Effect::Remove { path } => format!("cannot remove {path}"),
         Effect::LoadModule { name } => format!("cannot load the kernel module {name}"),
         Effect::SetSysctl { .. } => "cannot set kernel parameters".to_owned(),
+        Effect::Guard(guard) => return guard.judge(vec![done]),
     };
     let said = done.stderr.last_lines(10);
     let error = ConnectError::failed(format!("{what}: {said}"));
@@ -114,6 +116,7 @@ fn plain(effect: &Effect) -> String {
             .map(|(key, value)| format!("( _ro_set {} )", quote::words([sysctl_file(key).as_str(), value])))
             .collect::<Vec<_>>()
             .join(" && "),
+        Effect::Guard(guard) => guard.request().parts.concat(),
     }
 }
 

@@ -56,6 +56,8 @@ impl Lease {
     pub fn give_back(mut self) {
         if let Some((idle, _place)) = self.borrowed.take()
             && idle.shell.takes_more()
+            // One of a connection that was given up ends.
+            && self.remote.is_current(idle.link.0)
         {
             lock(&self.remote.idle).push(idle);
         }

@@ -23,6 +23,7 @@ mod end;
 mod exposed;
 mod facts;
 mod frame;
+mod guard;
 mod handshakes;
 mod kept;
 mod lease;
@@ -48,6 +49,7 @@ mod types;
 mod tests;
 
 pub use facts::System;
+pub use guard::{Guard, Mark, Standing};
 pub use output::Output;
 pub use payload::{Bytes, Content, LocalFile};
 #[doc(hidden)]
@@ -124,6 +126,9 @@ impl Backend {
         exposed::check_effect(effect)?;
         let remote = self.remote(target);
         let mut done = remote.call(target.r#become, effects::request(effect), Purpose::Change, call).await?;
+        if let Effect::Guard(guard) = effect {
+            return guard.judge(done);
+        }
         let done = done.pop().ok_or_else(|| ConnectError::lost("the host gave no answer"))?;
         effects::judge(effect, done)
     }
@@ -161,7 +166,11 @@ impl Backend {
     }
 
     fn remote(&self, target: &Target) -> Arc<Remote> {
-        self.of(target.host.clone().unwrap_or_else(controller))
+        let remote = self.of(target.host.clone().unwrap_or_else(controller));
+        if target.fresh {
+            remote.renew();
+        }
+        remote
     }
 
     fn of(&self, host: Arc<Host>) -> Arc<Remote> {

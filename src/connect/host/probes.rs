@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::facts::System;
 use super::frame::{fed, foreign};
+use super::guard;
 use super::quote;
 use super::remote::Request;
 use super::types::{CONTENT_LIMIT, Command, Done, Fact, File, FileKind, Module, Probe, Read, Run};
@@ -68,6 +69,7 @@ impl<'a> Batch<'a> {
                 Probe::Sysctl { .. } => continue,
                 Probe::Module { name } => format!("_ro_module {}", quote::word(name)),
                 Probe::System => "_ro_system".to_owned(),
+                Probe::Guard => guard::look(),
             });
         }
         Request { parts, payload: None, live }
@@ -98,6 +100,7 @@ impl<'a> Batch<'a> {
                 Probe::Sysctl { key } => Fact::Sysctl(sysctls.get(&sysctl_file(key)).cloned()),
                 Probe::Module { name } => Fact::Module(read_module(name, next()?)?),
                 Probe::System => Fact::System(Box::new(System::read(&next()?.stdout.text())?)),
+                Probe::Guard => Fact::Guard(guard::read(next()?)?),
             });
         }
         Ok((!large.is_empty()).then_some(Large(large)))

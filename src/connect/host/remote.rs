@@ -63,7 +63,7 @@ pub struct Remote {
     shared: Arc<Shared>,
     attempt: Mutex<Option<Attempt>>,
     attempts: AtomicU64,
-    /// Whether a connection that was kept turned out to be dead.
+    /// Whether a connection that was kept is not to be used: it turned out to be dead, or a fresh one is asked for.
     distrusts: AtomicBool,
     pub(super) idle: Mutex<Vec<Idle>>,
     places: Places,
@@ -146,6 +146,13 @@ impl Remote {
         if self.host.connection == Connection::Ssh {
             lock(&self.attempt).get_or_insert_with(|| self.connect());
         }
+    }
+
+    /// Has the calls from now on connect anew; those under way keep the connection that they have.
+    pub fn renew(&self) {
+        self.distrusts.store(true, Ordering::Relaxed);
+        lock(&self.attempt).take();
+        lock(&self.idle).clear();
     }
 
     /// Ends the connection and all shells that are not in use.
@@ -286,6 +293,11 @@ impl Remote {
         let link =
             async { task.await.unwrap_or_else(|e| Err(ConnectError::unreachable(format!("no connection: {e}")))) };
         Attempt { number, began, task: abort, link: link.boxed().shared() }
+    }
+
+    /// Whether new calls go over the connection of that number.
+    pub fn is_current(&self, number: u64) -> bool {
+        lock(&self.attempt).as_ref().map_or(0, |attempt| attempt.number) == number
     }
 
     /// Drops a connection that is of no use any more.

@@ -8,6 +8,8 @@ impl Effect {
         match (self, probe) {
             // Nobody knows what a command does, or what one looks at.
             (Self::Run(_), _) | (_, Probe::Run(_)) => true,
+            // What is kept may come back at any time.
+            (Self::Guard(_), _) | (_, Probe::Guard) => true,
             (_, Probe::File { path, .. }) if lives(path) => true,
             (Self::SetSysctl { .. }, Probe::Sysctl { .. }) | (Self::LoadModule { .. }, _) => true,
             (Self::SetSysctl { .. }, _) => false,

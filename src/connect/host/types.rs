@@ -30,6 +30,8 @@ pub enum Probe {
     },
     /// What kind of system it is.
     System,
+    /// How the guard of a change stands that the user has on the host.
+    Guard,
 }
 
 /// How much of a file is wanted.
@@ -56,6 +58,8 @@ pub enum Fact {
     Module(Module),
     /// The system.
     System(Box<super::System>),
+    /// The guard; `None` when there is none.
+    Guard(Option<super::Standing>),
 }
 
 /// Something at a path.
@@ -198,6 +202,8 @@ pub enum Effect {
         /// Dotted name and value.
         settings: Vec<(String, String)>,
     },
+    /// Guards a change that may cut the connection.
+    Guard(super::Guard),
 }
 
 /// Owner and mode.

@@ -1,6 +1,8 @@
 //! The engine against a world that is a map from path to text.
 
 mod ahead;
+mod guard;
+mod guarded_host;
 mod handlers;
 mod loops;
 mod resume;
@@ -45,6 +47,7 @@ fn step(id: &str, action: &str, params: Value) -> Step {
         notify: Vec::new(),
         flush: false,
         on_failure: Vec::new(),
+        guard: None,
         sensitive: false,
         tags: Vec::new(),
         params,

@@ -1,6 +1,7 @@
 //! Against real shells and a real sshd.
 
 mod effects;
+mod guard;
 mod kept;
 mod limits;
 mod local;
