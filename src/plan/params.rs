@@ -38,6 +38,8 @@ pub enum FileKind {
     Plain,
     /// It is a folder, and all files in it are taken as they are.
     Folder,
+    /// It is written by the step, on the machine that runs the tool.
+    Written,
 }
 
 impl Kind {
@@ -104,6 +106,7 @@ fn file(property: &Value, schema: &Value) -> Option<FileKind> {
         Some("template") => Some(FileKind::Template),
         Some("file") => Some(FileKind::Plain),
         Some("folder") => Some(FileKind::Folder),
+        Some("written") => Some(FileKind::Written),
         _ => ["items", "additionalProperties"]
             .into_iter()
             .filter_map(|k| p.get(k))
@@ -135,7 +138,7 @@ fn one_type(property: &Value, schema: &Value) -> String {
     };
     let name = |t: &str| match (t, property["format"].as_str()) {
         ("string", Some("template")) => "template file".to_owned(),
-        ("string", Some("file")) => "file".to_owned(),
+        ("string", Some("file" | "written")) => "file".to_owned(),
         ("string", Some("folder")) => "folder".to_owned(),
         ("integer", _) => range("integer", property),
         ("array", _) => match words(&property["items"], schema).as_str() {

@@ -2,8 +2,10 @@
 
 mod history;
 mod loops;
+mod machine;
 mod project;
 mod prove;
+mod reboot;
 mod row;
 mod saved;
 

@@ -105,8 +105,8 @@ pub fn text_delta(path: &str, seen: Option<&File>, wanted: Option<&[u8]>) -> Del
     // By its hash, a weak secret could be guessed.
     let secret = wanted.is_some_and(|bytes| is_in(&String::from_utf8_lossy(bytes)));
     let hash = |sha256: &str| if secret { String::new() } else { sha256.to_owned() };
-    let before = regular.map(|f| summary(f.size, &hash(f.sha256.as_deref().unwrap_or_default())));
-    let after = wanted.map(|bytes| summary(bytes.len() as u64, &hash(&sha256(bytes))));
+    let before = regular.map(|f| size_and_hash(f.size, &hash(f.sha256.as_deref().unwrap_or_default())));
+    let after = wanted.map(|bytes| size_and_hash(bytes.len() as u64, &hash(&sha256(bytes))));
     Delta::Field { path: format!("{path} content"), before, after, owner: None }
 }
 
@@ -115,7 +115,12 @@ fn text(bytes: &[u8]) -> Option<String> {
     short.then(|| std::str::from_utf8(bytes).ok().map(str::to_owned)).flatten()
 }
 
-fn summary(size: u64, sha256: &str) -> String {
+/// A file that is too long to be shown.
+pub fn summary(file: &File) -> String {
+    size_and_hash(file.size, file.sha256.as_deref().unwrap_or_default())
+}
+
+fn size_and_hash(size: u64, sha256: &str) -> String {
     if sha256.is_empty() {
         return format!("{size} bytes");
     }

@@ -36,6 +36,11 @@ pub fn check_effect(effect: &Effect) -> Result<(), ConnectError> {
     })
 }
 
+/// Refuses a path that would show a secret.
+pub fn check_path(path: &str) -> Result<(), ConnectError> {
+    check([path])
+}
+
 fn check<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<(), ConnectError> {
     match words.into_iter().find(|word| is_in(word)) {
         None => Ok(()),

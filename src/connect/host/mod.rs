@@ -18,6 +18,7 @@
 mod effects;
 mod exposed;
 mod facts;
+mod fetch;
 mod frame;
 mod link;
 mod probes;
@@ -34,6 +35,7 @@ mod types;
 mod tests;
 
 pub use facts::System;
+pub use fetch::Fetch;
 #[doc(hidden)]
 pub use replay::replay;
 pub use types::{
@@ -119,6 +121,15 @@ impl Backend {
             }
         }
         (all, None)
+    }
+
+    /// Copies a file of a host to this machine.
+    ///
+    /// # Errors
+    /// When the host or this machine says no, or the file is not what it was; then nothing has changed.
+    pub async fn fetch(&self, target: &Target, fetch: &Fetch, call: &Call) -> Result<Done, ConnectError> {
+        exposed::check_path(&fetch.path)?;
+        fetch.perform(&self.remote(target), target.r#become, call).await
     }
 
     /// Ends all connections.

@@ -211,6 +211,9 @@ impl Checker<'_> {
         steps: &[Known<'_>],
         before: &Before,
     ) {
+        if kind == FileKind::Written {
+            return;
+        }
         if kind == FileKind::Folder {
             if let Err(message) = folder::read(self.templates.root(), path) {
                 self.error("no-file", named_at, message, Some(self.paths_hint()));

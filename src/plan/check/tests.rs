@@ -1,6 +1,7 @@
 //! One test for each class of bad plan: what a person reads.
 
 mod loops;
+mod repeats;
 mod secrets;
 mod structure;
 
