@@ -99,7 +99,9 @@ impl State {
             return Ok(());
         }
         let problem = Problem::new(format!("{first} writes {} too, from another host", file.display()));
-        Err(Outcome::Failed(problem.hint("have each host write a file of its own: put `{{ host.name }}` into its path")))
+        Err(Outcome::Failed(
+            problem.hint("have each host write a file of its own: put `{{ host.name }}` into its path"),
+        ))
     }
 
     /// The unit's action and the hash of its definition; else how it ends. `reads` is what its step reads of others' outputs.
@@ -162,7 +164,8 @@ impl State {
                 (Decision::Stop(why), _) => return ends(Outcome::Unknown(in_doubt(reference, &why))),
                 (Decision::Probe(reason), recorded) => {
                     // What was touched since makes it a new matter.
-                    let goes_on = |r: &Recorded| r.goes_on() && below.as_ref().is_none_or(|(at, _)| Some(*at) <= r.touched);
+                    let goes_on =
+                        |r: &Recorded| r.goes_on() && below.as_ref().is_none_or(|(at, _)| Some(*at) <= r.touched);
                     if let Some(rest) = recorded.filter(|r| goes_on(r)).and_then(|_| action.resumed()) {
                         (action, resumed) = (rest, true);
                     }

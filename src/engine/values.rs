@@ -88,9 +88,7 @@ impl Values {
 
     /// Whether a step reads files of the project.
     pub fn names_files(&self, step: &Step) -> bool {
-        self.files
-            .get(step.action.value.as_str())
-            .is_some_and(|f| f.names(step, |kind| kind != FileKind::Written))
+        self.files.get(step.action.value.as_str()).is_some_and(|f| f.names(step, |kind| kind != FileKind::Written))
     }
 
     /// Whether a step writes files of the project, which steps behind it may name.

@@ -30,7 +30,8 @@ struct Power {
 impl Machine {
     /// Starts one whose `sh` is that program. `None` without the right to make it.
     pub fn start(shell: &str) -> Option<Self> {
-        let allowed = Command::new("unshare").args(["--mount", "--pid", "--fork", "true"]).stderr(Stdio::null()).status();
+        let allowed =
+            Command::new("unshare").args(["--mount", "--pid", "--fork", "true"]).stderr(Stdio::null()).status();
         if !allowed.is_ok_and(|status| status.success()) {
             eprintln!("skipped: a machine that can be rebooted needs root");
             return None;

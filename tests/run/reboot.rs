@@ -1,7 +1,7 @@
 //! A machine that is really rebooted: once, and proven by its boot id, however the run is cut off.
 
 use std::fs;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use super::machine::Machine;
 use super::project::{Project, outcomes, same, signal, wait_for, wait_until};
@@ -16,8 +16,14 @@ fn project(machine: &Machine, plan: &str) -> Project {
     project
 }
 
+fn command(project: &Project) -> Command {
+    let mut command = project.command(&["run"]);
+    command.arg("-i").arg(project.path("inventory.toml"));
+    command
+}
+
 fn call(project: &Project) -> Output {
-    project.command(&["run", "--output", "json", "-i"]).args([project.path("inventory.toml")]).output().unwrap()
+    command(project).args(["--output", "json"]).output().unwrap()
 }
 
 /// Runs the plan; how its steps ended.
@@ -35,7 +41,13 @@ fn update() -> String {
 }
 
 fn reboot(command: &str) -> String {
-    step("step", "reboot", &format!("reboot\"\nwhen_file = \"/run/reboot-required\"\ncommand = \"{command}\"\ncheck = \"test -d /run/sshd\""))
+    step(
+        "step",
+        "reboot",
+        &format!(
+            "reboot\"\nwhen_file = \"/run/reboot-required\"\ncommand = \"{command}\"\ncheck = \"test -d /run/sshd\""
+        ),
+    )
 }
 
 #[test]
@@ -44,7 +56,11 @@ fn a_host_is_rebooted_once_and_the_run_goes_on_when_it_is_back() {
         let Some(machine) = Machine::start(shell) else { return };
         let after = step("step", "after", "file\"\npath = \"/run/after\"\ncontent = \"x\"");
         let project = project(&machine, &format!("{}{}{after}", update(), reboot("kill 1")));
-        assert_eq!(run(&project), same(&[("update", "changed"), ("reboot", "changed"), ("after", "changed")]), "{shell}");
+        assert_eq!(
+            run(&project),
+            same(&[("update", "changed"), ("reboot", "changed"), ("after", "changed")]),
+            "{shell}"
+        );
         assert_eq!(machine.boots(), 2, "{shell}");
         assert!(!machine.var("rollout").exists(), "the note is left behind");
         assert_eq!(run(&project), same(&[("update", "same"), ("reboot", "same"), ("after", "same")]), "{shell}");
@@ -56,7 +72,11 @@ fn a_host_is_rebooted_once_and_the_run_goes_on_when_it_is_back() {
 fn a_handler_reboots_when_it_is_asked_to_and_only_then() {
     let Some(machine) = Machine::start("dash") else { return };
     let file = |content: &str| {
-        let file = step("step", "config", &format!("file\"\npath = \"/var/lib/config\"\ncontent = \"{content}\"\nnotify = [\"reboot\"]"));
+        let file = step(
+            "step",
+            "config",
+            &format!("file\"\npath = \"/var/lib/config\"\ncontent = \"{content}\"\nnotify = [\"reboot\"]"),
+        );
         format!("{file}{}", step("handler", "reboot", "reboot\"\ncommand = \"kill 1\""))
     };
     let project = project(&machine, &file("1"));
@@ -71,15 +91,18 @@ fn a_handler_reboots_when_it_is_asked_to_and_only_then() {
 #[test]
 fn a_run_that_is_killed_in_the_middle_of_a_reboot_is_gone_on_from_without_another_one() {
     let Some(machine) = Machine::start("dash") else { return };
-    let plan = format!("{}{}", update(), reboot("touch /var/lib/begun; until test -e /var/lib/go; do sleep 0.05; done; kill 1"));
+    let plan = format!(
+        "{}{}",
+        update(),
+        reboot("touch /var/lib/begun; until test -e /var/lib/go; do sleep 0.05; done; kill 1")
+    );
     let project = project(&machine, &plan);
-    let inventory = project.path("inventory.toml");
-    let mut child = project.command(&["run", "-i"]).arg(&inventory).spawn().unwrap();
+    let mut child = command(&project).spawn().unwrap();
     wait_for(&machine.var("begun"));
     child.kill().unwrap();
     child.wait().unwrap();
     // Still the same boot: it waits, and asks for no second one.
-    let waiting = project.command(&["run", "-i"]).arg(&inventory).spawn().unwrap();
+    let waiting = command(&project).spawn().unwrap();
     wait_until("the second run waits", || project.shown().contains("running   p/reboot@pi"));
     fs::write(machine.var("go"), "").unwrap();
     let waited = waiting.wait_with_output().unwrap();
@@ -97,7 +120,7 @@ fn a_run_that_is_killed_while_the_host_is_away_finds_it_rebooted() {
     let rest = format!("reboot\"\ncommand = \"kill 1\"\ncheck = \"{held}; test -e /var/lib/up\"");
     let config = step("step", "config", "file\"\npath = \"/var/lib/config\"\ncontent = \"1\"\nnotify = [\"reboot\"]");
     let project = project(&machine, &format!("{config}{}", step("handler", "reboot", &rest)));
-    let child = project.command(&["run", "-i"]).arg(project.path("inventory.toml")).spawn().unwrap();
+    let child = command(&project).spawn().unwrap();
     wait_for(&machine.var("held"));
     signal(&child, "-KILL");
     drop(child.wait_with_output());
@@ -119,6 +142,20 @@ fn a_host_that_stays_up_is_a_failure_that_says_so() {
 }
 
 #[test]
+fn the_second_host_that_would_write_the_same_file_fails() {
+    let step = "[[phase.p.step]]\nid = \"got\"\nhosts = \"one,two\"\naction = \"node.fetch\"\npath = \"DIR/from\"\n\
+                to = \"got\"\nwhen = \"host.name != 'three'\"\n";
+    let project = Project::new(step);
+    fs::write(project.path("from"), "x").unwrap();
+    let inventory = "[hosts.one]\nconnection = \"local\"\n[hosts.two]\nconnection = \"local\"\n";
+    fs::write(project.path("inventory.toml"), inventory).unwrap();
+    let output = command(&project).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("p/got@one writes") && said.contains("too, from another host"), "{output:?}");
+    assert_eq!((output.status.code(), fs::read_to_string(project.path("got")).unwrap().as_str()), (Some(1), "x"));
+}
+
+#[test]
 fn files_of_a_host_are_fetched_into_the_project() {
     let Some(machine) = Machine::start("busybox") else { return };
     let large: Vec<u8> = (0..3_500_000u32).flat_map(|n| (n % 251).to_le_bytes()[..1].to_vec()).collect();
@@ -126,7 +163,11 @@ fn files_of_a_host_are_fetched_into_the_project() {
         fs::write(machine.var(name), content).unwrap();
     }
     let fetch = |name: &str| {
-        step("step", name.split(' ').next().unwrap(), &format!("fetch\"\npath = \"/var/lib/{name}\"\nto = \"got/{{{{ host.name }}}}/{name}\""))
+        step(
+            "step",
+            name.split(' ').next().unwrap(),
+            &format!("fetch\"\npath = \"/var/lib/{name}\"\nto = \"got/{{{{ host.name }}}}/{name}\""),
+        )
     };
     let use_it = step("step", "use", "file\"\npath = \"/var/lib/used\"\nsource = \"got/pi/text\"");
     let plan = [fetch("large it's"), fetch("small"), fetch("empty")].concat();

@@ -81,11 +81,14 @@ impl Fetch {
         let path = &self.path;
         match there.map(|file| &file.kind) {
             Some(FileKind::Link(target)) => {
-                return Err(Problem::new(format!("{path} is a link to {target}")).hint("give the path that it points to"));
+                return Err(
+                    Problem::new(format!("{path} is a link to {target}")).hint("give the path that it points to")
+                );
             }
             Some(kind @ (FileKind::Directory | FileKind::Other)) => {
-                return Err(Problem::new(format!("{path} is a {}", kind.name()))
-                    .hint("only files are fetched; of a directory, have a step make an archive by `tar`, and fetch that"));
+                return Err(Problem::new(format!("{path} is a {}", kind.name())).hint(
+                    "only files are fetched; of a directory, have a step make an archive by `tar`, and fetch that",
+                ));
             }
             Some(FileKind::Regular) | None => {}
         }
@@ -207,7 +210,8 @@ mod tests {
 
     #[test]
     fn large_files_are_summed_up_and_not_fetched_past_the_limit() {
-        let large = |sum: &str| File { content: None, size: 3 << 20, sha256: Some(sum.repeat(32)), ..regular("", 0o600) };
+        let large =
+            |sum: &str| File { content: None, size: 3 << 20, sha256: Some(sum.repeat(32)), ..regular("", 0o600) };
         let facts = [file(Some(large("ab"))), file(Some(large("cd")))];
         let lines = change(&step("").verdict(&facts));
         assert_eq!(

@@ -273,7 +273,8 @@ mod tests {
 
     #[test]
     fn sizes_have_units_that_mean_one_thing() {
-        let size = |json: &str| serde_json::from_str::<Size>(json).map(|s| (s.0, s.to_string())).map_err(|e| e.to_string());
+        let size =
+            |json: &str| serde_json::from_str::<Size>(json).map(|s| (s.0, s.to_string())).map_err(|e| e.to_string());
         assert_eq!(size("\"64MiB\""), Ok((64 << 20, "64MiB".into())));
         assert_eq!(size("\"1 KiB\""), size("1024"));
         assert_eq!(size("1000"), Ok((1000, "1000 bytes".into())));

@@ -26,7 +26,8 @@ impl Checker<'_> {
         if step.part != Part::Step || guarded || self.conditional(known) {
             return;
         }
-        let message = format!("step `{}` has no guard: {} would do the same again in each run", step.id.value, kind.name);
+        let message =
+            format!("step `{}` has no guard: {} would do the same again in each run", step.id.value, kind.name);
         let phase = &self.plan.phases[known.phase].name.value;
         let guards = listed(kind.guards.iter().copied().chain(["when"]));
         let help = format!("give it one of {guards}, or make it a `[[phase.{phase}.handler]]` that steps notify");

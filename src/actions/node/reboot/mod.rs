@@ -27,8 +27,9 @@ use crate::plan::{Output, ParamError, Place, Role};
 use seen::{LOG, NOTE, Seen};
 
 /// Reboots the host, and waits until it is back: its boot id is another one, ssh answers, and `check` ends well. A handler
-/// needs no guard; a step needs `when_file`, `only_if` or `when`, or it would reboot in each run. The step's timeout counts
-/// from when the reboot is asked for. Needs root. The machine that runs rollout is never rebooted.
+/// needs no guard; a step needs `when_file`, `only_if` or `when` (after `node.boot_config`, that one's output tells), or it
+/// would reboot in each run. The step's timeout counts from when the reboot is asked for. Needs root. The machine that runs
+/// rollout is never rebooted.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reboot {
@@ -107,12 +108,9 @@ timeout = "10m"
 
     fn rules(&self) -> Result<(), ParamError> {
         self.when_file.as_deref().map_or(Ok(()), |path| check_path("when_file", path))?;
-        for (name, text) in [
-            ("only_if", &self.only_if),
-            ("check", &self.check),
-            ("command", &self.command),
-            ("message", &self.message),
-        ] {
+        for (name, text) in
+            [("only_if", &self.only_if), ("check", &self.check), ("command", &self.command), ("message", &self.message)]
+        {
             check_words(name, text.as_deref())?;
             if text.as_deref().is_some_and(|text| text.trim().is_empty()) {
                 return refuse(name, "it cannot be empty");
@@ -162,10 +160,9 @@ impl Reboot {
 
     /// Whether it is to be rebooted, which nobody has asked it for.
     fn unasked(&self, seen: &Seen<'_>) -> Verdict {
-        if self.stage == Stage::First || self.stage == Stage::Resumed {
-            if let Some(seen) = self.guards().kept(seen.guards) {
-                return Verdict::Same { seen };
-            }
+        let decided = matches!(self.stage, Stage::Sent { .. });
+        if let Some(seen) = self.guards().kept(seen.guards).filter(|_| !decided) {
+            return Verdict::Same { seen };
         }
         match seen.hindrance() {
             Some(problem) => Verdict::Blocked(problem),

@@ -89,11 +89,13 @@ impl<'a> Seen<'a> {
     pub fn hindrance(&self) -> Option<Problem> {
         let boot = &self.system.boot_id;
         if boot.is_empty() {
-            let problem = Problem::new(format!("the host does not tell its boot ({BOOT_ID}), by which a reboot is proven"));
+            let problem =
+                Problem::new(format!("the host does not tell its boot ({BOOT_ID}), by which a reboot is proven"));
             return Some(problem.hint("reboot it by a `node.command`, or by hand"));
         }
         if *boot == self.controller {
-            let problem = Problem::new("it is the machine that runs rollout, or a container there: both have one boot id");
+            let problem =
+                Problem::new("it is the machine that runs rollout, or a container there: both have one boot id");
             return Some(problem.hint("leave it out of `hosts`, as in \"all:!control\", and reboot it by hand"));
         }
         (self.system.uid != 0).then(|| {
