@@ -55,7 +55,7 @@ fn asks(step: &dyn Action, facts: &[Fact]) -> bool {
 fn guards_tell_whether_a_reboot_is_due() {
     let there = file(Some(at(FileKind::Regular, 0o644)));
     let by_file = step("when_file = '/run/r'");
-    assert_eq!(change(&by_file.verdict(&host(OLD, 9, None, &[there.clone()]))), ["! reboot"]);
+    assert_eq!(change(&by_file.verdict(&host(OLD, 9, None, std::slice::from_ref(&there)))), ["! reboot"]);
     let none = by_file.verdict(&host(OLD, 9, None, &[file(None)]));
     assert_eq!(none, Verdict::Same { seen: "/run/r is not there".into() });
     let both = step("when_file = '/run/r'\nonly_if = 'x'");
