@@ -50,7 +50,7 @@ pub struct Reboot {
     /// What those read who are logged in, as `wall` shows it.
     #[serde(default)]
     pub message: Option<String>,
-    /// How long after that the host reboots.
+    /// How long the host waits once it was asked, so that `message` can be read.
     #[serde(default = "soon")]
     pub delay: Lifetime,
     #[serde(skip)]
