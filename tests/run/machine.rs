@@ -1,5 +1,6 @@
 //! A machine that can be rebooted: a real sshd as the first process of namespaces of its own, in which a kernel's boot id
-//! is another one each time that it starts. What is in /run is gone then, what is in /var/lib stays. Needs root.
+//! is another one each time that it starts. What is in /run is gone then, what is in /var/lib stays. Of the home of its
+//! user nothing is seen: what a login begins there must not be killed by a reboot. Needs root.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -64,6 +65,7 @@ impl Machine {
             mount --bind {place}/var /var/lib
             mount --bind \"$(command -v {shell})\" \"$(readlink -f /bin/sh)\"
             mount -t tmpfs tmpfs /run
+            mount -t tmpfs tmpfs ~
             mkdir /run/sshd
             exec /usr/sbin/sshd -D -f {place}/sshd_config -E {place}/log"
         );
