@@ -62,7 +62,8 @@ pub trait Action: Send + Sync {
         None
     }
 
-    /// The file that it writes on the machine that runs the tool. Units of several hosts must not write the same one.
+    /// The file that it writes on the machine that runs the tool. Units of several hosts or items must not
+    /// write the same one.
     fn writes(&self) -> Option<&Path> {
         None
     }

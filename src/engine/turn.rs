@@ -91,17 +91,16 @@ impl State {
         Some(ends(Outcome::Cancelled { needs }))
     }
 
-    /// A file that a unit writes on this machine is written from no other host in this run.
+    /// A file that a unit writes on this machine is written from no other host, and for no other item, in this run.
     fn claim(&mut self, action: &Boxed, reference: &UnitRef) -> Result<(), Outcome> {
         let Some(file) = action.writes() else { return Ok(()) };
         let first = self.claims.entry(file.to_owned()).or_insert_with(|| reference.clone());
-        if first.host == reference.host {
+        if first.host == reference.host && (first.step != reference.step || first.item == reference.item) {
             return Ok(());
         }
-        let problem = Problem::new(format!("{first} writes {} too, from another host", file.display()));
-        Err(Outcome::Failed(
-            problem.hint("have each host write a file of its own: put `{{ host.name }}` into its path"),
-        ))
+        let problem = Problem::new(format!("{first} writes {} too", file.display()));
+        let hint = "have each write a file of its own: put `{{ host.name }}` or `{{ item }}` into the path";
+        Err(Outcome::Failed(problem.hint(hint)))
     }
 
     /// The unit's action and the hash of its definition; else how it ends. `reads` is what its step reads of others' outputs.

@@ -151,10 +151,7 @@ fn the_second_host_that_would_write_the_same_file_fails() {
     fs::write(project.path("inventory.toml"), inventory).unwrap();
     let output = command(&project).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        said.contains(" writes ") && said.contains("/got too, from another host") && said.contains("1 changed"),
-        "{output:?}"
-    );
+    assert!(said.contains(" writes ") && said.contains("/got too") && said.contains("1 changed"), "{output:?}");
     assert_eq!((output.status.code(), fs::read_to_string(project.path("got")).unwrap().as_str()), (Some(1), "x"));
 }
 

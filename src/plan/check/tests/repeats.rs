@@ -28,11 +28,13 @@ fn no_two_hosts_write_the_same_file() {
     let one = check(&[to("a", "pis", "got/x")]);
     assert!(one.contains("a@pi-1 and a@pi-2 would both write `got/x`") && one.contains("{{ host.name }}"), "{one}");
     assert!(check(&[to("a", "pis", "got/{{ domain }}/x")]).contains("would both write `got/lan/x`"));
-    assert!(check(&[to("a", "pi-1", "x"), to("b", "pi-2", "./x")]).contains("a@pi-1 and b@pi-2 would both write `./x`"));
-    let each = |to_: &str| to("a", "pi-1", &format!("{to_}\"\nfor_each = [\"u\", \"v\"]\n#"));
+    assert!(
+        check(&[to("a", "pi-1", "x"), to("b", "pi-2", "./x")]).contains("a@pi-1 and b@pi-2 would both write `./x`")
+    );
+    let each = |path: &str| format!("{}for_each = [\"u\", \"v\"]\n", to("a", "pi-1", path));
     assert_eq!(check(&[each("got/{{ item }}")]), "0 errors");
     assert!(check(&[each("got/x")]).contains("a[u]@pi-1 and a[v]@pi-1 would both write `got/x`"));
-    assert_eq!(check(&[to("a", "pis", "x\"\nrun_once = true\n#")]), "0 errors");
+    assert_eq!(check(&[format!("{}run_once = true\n", to("a", "pis", "x"))]), "0 errors");
     // Whether a step is left out on a host, only the run can tell.
     let when = fetch("step", "a", "hosts = \"pis\"\nto = \"x\"\nwhen = \"host.name == 'pi-1'\"");
     assert_eq!(check(&[when]), "0 errors");
