@@ -1,7 +1,10 @@
 //! Parameters that name a file or folder of the project.
 //!
 //! In a plan they are paths. Before the action is built, the engine reads the file below the plan's root and hands over
-//! path and content; the schema's `format` tells it which parameters those are.
+//! path and content, or of a file that a step writes, path and place; the schema's `format` tells it which parameters
+//! those are.
+
+use std::path::{Component, Path, PathBuf};
 
 use base64::Engine as _;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -57,6 +60,71 @@ pub struct FolderFile {
     pub content: Vec<u8>,
     /// Whether its owner may execute it.
     pub executable: bool,
+}
+
+/// A file of the project that a step writes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WrittenFile {
+    /// As written in the plan, rendered.
+    pub path: String,
+    /// The same from the root of the file system; empty in static checks.
+    pub at: PathBuf,
+}
+
+impl WrittenFile {
+    /// Why it is no path of a file below the plan's root, if so.
+    pub fn wrong(&self) -> Option<String> {
+        let (path, components) = (&self.path, Path::new(&self.path).components());
+        let inside = components.clone().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+        if path.ends_with('/') || components.clone().all(|c| c == Component::CurDir) || path.contains(['\n', '\0']) {
+            return Some(format!("\"{path}\" is no path of a file"));
+        }
+        (!inside).then(|| format!("\"{path}\" is not a path below the plan's root"))
+    }
+}
+
+impl<'de> Deserialize<'de> for WrittenFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PathOrPlace)
+    }
+}
+
+impl JsonSchema for WrittenFile {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "WrittenFile".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "written", "description": "path of a file, below the plan's root" })
+    }
+}
+
+struct PathOrPlace;
+
+impl<'de> Visitor<'de> for PathOrPlace {
+    type Value = WrittenFile;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a path")
+    }
+
+    fn visit_str<E: Error>(self, path: &str) -> Result<WrittenFile, E> {
+        Ok(WrittenFile { path: path.to_owned(), at: PathBuf::new() })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WrittenFile, A::Error> {
+        let mut file = WrittenFile::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "path" => file.path = map.next_value()?,
+                "at" => file.at = map.next_value()?,
+                _ => return Err(A::Error::custom("expected a path")),
+            }
+        }
+        Ok(file)
+    }
 }
 
 fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {

@@ -23,6 +23,9 @@ pub trait Spec: Action + DeserializeOwned + JsonSchema + Sized + 'static {
     const KEEPS: bool = false;
     /// What later steps may use.
     const OUTPUTS: &'static [Output] = &[];
+    /// Parameters one of which (or `when`) a step must have that is no handler, since it would do the same again in each
+    /// run without. None: it needs no guard.
+    const GUARDS: &'static [&'static str] = &[];
     /// A step as one would write it.
     const EXAMPLE: &'static str;
 
@@ -75,6 +78,7 @@ impl Registry {
                 role: T::ROLE,
                 keeps: T::KEEPS,
                 outputs: T::OUTPUTS,
+                guards: T::GUARDS,
                 example: T::EXAMPLE,
                 schema: || schemars::schema_for!(T).to_value(),
                 validate: |params| parse::<T>(params).map(drop),

@@ -50,6 +50,10 @@ impl Real {
     async fn probe_one(&self, probe: &Probe, call: &Call) -> Result<Option<Fact>, ConnectError> {
         Ok(Some(match probe {
             Probe::Host(_) => return Ok(None),
+            Probe::Controller(p) => {
+                let mut facts = self.hosts.probe(&Target::default(), std::slice::from_ref(p), call).await?;
+                Fact::Host(facts.pop().ok_or_else(|| ConnectError::failed("this machine gave no answer"))?)
+            }
             Probe::Kube(p) => Fact::Kube(self.kube.probe(p, call).await?),
             Probe::Helm(p) => Fact::Helm(self.helm.probe(p, call).await?),
             Probe::Vault(p) => Fact::Vault(self.vault.probe(p, call).await?),
@@ -81,6 +85,7 @@ impl World for Real {
     async fn perform(&self, target: &Target, effect: &Effect, call: &Call) -> Result<Done, ConnectError> {
         Ok(match effect {
             Effect::Host(e) => Done::Host(self.hosts.perform(target, e, call).await?),
+            Effect::Fetch(e) => Done::Host(self.hosts.fetch(target, e, call).await?),
             Effect::Kube(e) => Done::Kube(self.kube.perform(e, call).await?),
             Effect::Helm(e) => Done::Helm(self.helm.perform(e, call).await?),
             Effect::Vault(e) => Done::Vault(self.vault.perform(e, call).await?),

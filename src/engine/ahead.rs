@@ -161,6 +161,7 @@ impl State {
         let r#become = step.r#become;
         let mut row = HashSet::from([node]);
         let mut names = HashSet::from([step.template_name()]);
+        let mut writes = self.values.writes_files(step);
         let mut questions = Vec::new();
         let mut next: VecDeque<NodeIndex> = self.graph.successors(node).collect();
         while let Some(node) = next.pop_front()
@@ -176,7 +177,10 @@ impl State {
                 Node::Unit(behind) if behind.machine.as_ref().is_none_or(|h| h.name != host.name) => continue,
                 Node::Unit(behind) => {
                     let step = behind.step(&self.plan).clone();
-                    if step.part == Part::Step && step.r#become == r#become {
+                    // What it reads may yet be written by a step before it.
+                    let reads = writes && self.values.names_files(&step);
+                    writes |= self.values.writes_files(&step);
+                    if step.part == Part::Step && step.r#become == r#become && !reads {
                         questions.extend(self.question(node, &behind, &step, &names));
                     }
                     names.insert(step.template_name());
@@ -218,6 +222,7 @@ impl State {
 pub fn touches(effect: &Effect, probe: &Probe) -> bool {
     match (effect, probe) {
         (Effect::Host(effect), Probe::Host(probe)) => effect.touches(probe),
+        (Effect::Fetch(fetch), Probe::Host(probe) | Probe::Controller(probe)) => fetch.touches(probe),
         // Only simulated hosts hold such values.
         (Effect::Vault(vault::Effect::Write { path, .. }), Probe::Vault(vault::Probe::Read { path: seen })) => {
             path == seen

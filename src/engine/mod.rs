@@ -4,6 +4,7 @@
 //! probes and verdicts, minus the effects.
 
 mod ahead;
+mod away;
 mod dispatcher;
 mod emitter;
 mod executor;

@@ -243,12 +243,11 @@ impl Job {
     /// The connection broke, and it may have been done: looks, and does what is left.
     async fn lost(&self, planned: Planned, error: &ConnectError) -> Ended {
         let mut run = self.attempt_of(planned, Vec::new());
-        let probes = self.action.probes();
-        let result = match run.recover(&probes, &error.to_string()).await {
+        let result = match run.recover(&error.to_string()).await {
             Some(Verdict::Same { .. }) => Ending::Changed,
             Some(Verdict::Change(_)) => {
                 run.call = self.call();
-                run.change(&probes).await
+                run.change().await
             }
             _ => Ending::Unknown(error.clone().problem()),
         };

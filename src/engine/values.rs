@@ -88,11 +88,14 @@ impl Values {
         step_names(&names)
     }
 
-    /// Whether a step names files of the project.
+    /// Whether a step reads files of the project.
     pub fn names_files(&self, step: &Step) -> bool {
-        self.files
-            .get(step.action.value.as_str())
-            .is_some_and(|f| f.0.keys().any(|name| step.params.contains_key(name)))
+        self.files.get(step.action.value.as_str()).is_some_and(|f| f.names(step, |kind| kind != FileKind::Written))
+    }
+
+    /// Whether a step writes files of the project, which steps behind it may name.
+    pub fn writes_files(&self, step: &Step) -> bool {
+        self.files.get(step.action.value.as_str()).is_some_and(|f| f.names(step, |kind| kind == FileKind::Written))
     }
 
     /// The steps (by template name) whose outputs a plan reads somewhere.
@@ -175,6 +178,12 @@ impl Values {
                 *value = json!({ "path": path, "files": files });
                 return Ok(());
             }
+            FileKind::Written => {
+                let at = std::path::absolute(self.templates.root().join(&path));
+                let at = at.map_err(|e| Problem::new(format!("cannot tell where `{path}` is: {e}")))?;
+                *value = json!({ "path": path, "at": at });
+                return Ok(());
+            }
         };
         *value = json!({ "path": path, "content": content });
         Ok(())
@@ -241,6 +250,10 @@ struct FileParams(HashMap<String, FileKind>);
 impl FileParams {
     fn of(kind: &Kind) -> Self {
         Self(kind.params().into_iter().filter_map(|param| Some((param.name, param.file?))).collect())
+    }
+
+    fn names(&self, step: &Step, right: impl Fn(FileKind) -> bool) -> bool {
+        self.0.iter().any(|(name, kind)| right(*kind) && step.params.contains_key(name))
     }
 
     /// The template files that parameters name, as far as the paths are no templates themselves.

@@ -40,6 +40,8 @@ pub enum FileKind {
     Source,
     /// It is a folder, and all files in it are taken as they are.
     Folder,
+    /// It is written by the step, on the machine that runs the tool.
+    Written,
 }
 
 impl Kind {
@@ -107,6 +109,7 @@ fn file(property: &Value, schema: &Value) -> Option<FileKind> {
         Some("file") => Some(FileKind::Plain),
         Some("source") => Some(FileKind::Source),
         Some("folder") => Some(FileKind::Folder),
+        Some("written") => Some(FileKind::Written),
         _ => ["items", "additionalProperties"]
             .into_iter()
             .filter_map(|k| p.get(k))
@@ -138,7 +141,7 @@ fn one_type(property: &Value, schema: &Value) -> String {
     };
     let name = |t: &str| match (t, property["format"].as_str()) {
         ("string", Some("template")) => "template file".to_owned(),
-        ("string", Some("file" | "source")) => "file".to_owned(),
+        ("string", Some("file" | "source" | "written")) => "file".to_owned(),
         ("string", Some("folder")) => "folder".to_owned(),
         ("integer", _) => range("integer", property),
         ("array", _) => match words(&property["items"], schema).as_str() {

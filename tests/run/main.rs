@@ -3,8 +3,10 @@
 mod guard;
 mod history;
 mod loops;
+mod machine;
 mod project;
 mod prove;
+mod reboot;
 mod row;
 mod saved;
 #[path = "../hosts/sshd.rs"]

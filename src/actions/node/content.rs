@@ -59,7 +59,7 @@ impl<'a> Wanted<'a> {
         if !self.same_content(seen) {
             diff.0.push(match self.content {
                 Wish::Text(text) => text_delta(self.path, seen, Some(text.as_bytes())),
-                Wish::File(file) => content_delta(self.path, seen, Some(summary(file.size, &file.sha256)), true),
+                Wish::File(file) => content_delta(self.path, seen, Some(size_and_hash(file.size, &file.sha256)), true),
             });
         }
         diff_attributes(&mut diff, seen, &self.attributes);
@@ -126,7 +126,7 @@ pub fn text_delta(path: &str, seen: Option<&File>, wanted: Option<&[u8]>) -> Del
     // By its hash, a weak secret could be guessed.
     let secret = wanted.is_some_and(|bytes| is_in(&String::from_utf8_lossy(bytes)));
     let hash = |bytes| if secret { String::new() } else { sha256(bytes) };
-    let after = wanted.map(|bytes| summary(bytes.len() as u64, &hash(bytes)));
+    let after = wanted.map(|bytes| size_and_hash(bytes.len() as u64, &hash(bytes)));
     content_delta(path, seen, after, !secret)
 }
 
@@ -134,7 +134,7 @@ pub fn text_delta(path: &str, seen: Option<&File>, wanted: Option<&[u8]>) -> Del
 fn content_delta(path: &str, seen: Option<&File>, after: Option<String>, with_hash: bool) -> Delta {
     let regular = seen.filter(|f| f.kind == FileKind::Regular);
     let hash = |f: &File| if with_hash { f.sha256.clone().unwrap_or_default() } else { String::new() };
-    let before = regular.map(|f| summary(f.size, &hash(f)));
+    let before = regular.map(|f| size_and_hash(f.size, &hash(f)));
     Delta::Field { path: format!("{path} content"), before, after, owner: None }
 }
 
@@ -143,7 +143,12 @@ fn text(bytes: &[u8]) -> Option<String> {
     short.then(|| std::str::from_utf8(bytes).ok().map(str::to_owned)).flatten()
 }
 
-fn summary(size: u64, sha256: &str) -> String {
+/// A file that is too long to be shown.
+pub fn summary(file: &File) -> String {
+    size_and_hash(file.size, file.sha256.as_deref().unwrap_or_default())
+}
+
+fn size_and_hash(size: u64, sha256: &str) -> String {
     if sha256.is_empty() {
         return format!("{size} bytes");
     }

@@ -22,6 +22,7 @@ mod effects;
 mod end;
 mod exposed;
 mod facts;
+mod fetch;
 mod frame;
 mod guard;
 mod handshakes;
@@ -49,6 +50,7 @@ mod types;
 mod tests;
 
 pub use facts::System;
+pub use fetch::Fetch;
 pub use guard::{Guard, Mark, Standing};
 pub use output::Output;
 pub use payload::{Bytes, Content, LocalFile};
@@ -157,6 +159,15 @@ impl Backend {
             }
         }
         (all, None)
+    }
+
+    /// Copies a file of a host to this machine.
+    ///
+    /// # Errors
+    /// When the host or this machine says no, or the file is not what it was; then nothing has changed.
+    pub async fn fetch(&self, target: &Target, fetch: &Fetch, call: &Call) -> Result<Done, ConnectError> {
+        exposed::check([fetch.path.as_str()])?;
+        fetch.perform(&self.remote(target), target.r#become, call).await
     }
 
     /// Ends all connections.

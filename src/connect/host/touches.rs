@@ -31,7 +31,7 @@ impl Effect {
 
 /// Whether what happens at one path may show at another one. A folder can be reached by links under other names, so it
 /// is names that are compared, not whole paths: the last one of each must not occur in the other.
-fn near(changed: &str, seen: &str) -> bool {
+pub fn near(changed: &str, seen: &str) -> bool {
     let names = |path: &str| -> Vec<String> {
         path.split('/').filter(|name| !name.is_empty() && *name != ".").map(str::to_owned).collect()
     };

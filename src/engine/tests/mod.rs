@@ -1,6 +1,7 @@
 //! The engine against a world that is a map from path to text.
 
 mod ahead;
+mod away;
 mod guard;
 mod guarded_host;
 mod handlers;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::guarded_host::{FakeGuard, GuardedHost};
-use crate::actions::{Action, OnInterrupt, Registry, Spec, Thing, Verdict};
+use crate::actions::{Action, Boxed, OnInterrupt, Registry, Spec, Thing, Verdict};
 use crate::connect::vault::{self, Data};
 use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, host, one_by_one};
 use crate::diff::Diff;
@@ -252,6 +252,7 @@ pub fn registry() -> Registry {
     registry.add::<Act>();
     registry.add::<Set>();
     registry.add::<Wait>();
+    registry.add::<Leave>();
     registry.add::<NeedsThing>();
     registry
 }
@@ -385,6 +386,57 @@ impl Spec for Wait {
     const SUMMARY: &'static str = "waits for a value";
     const PLACE: Place = Place::Controller;
     const ROLE: Role = Role::Check;
+    const EXAMPLE: &'static str = "";
+}
+
+/// Asks its host to leave, and takes a note once it is back.
+#[derive(Clone, Deserialize, JsonSchema)]
+struct Leave {
+    path: String,
+    #[serde(skip)]
+    #[schemars(skip)]
+    asked: bool,
+}
+
+impl Leave {
+    fn back(&self, facts: &[Fact]) -> bool {
+        self.asked && seen(facts, &self.path) == Some("back")
+    }
+    fn asked(&self) -> Option<Boxed> {
+        Some(Arc::new(Self { asked: true, ..self.clone() }))
+    }
+}
+
+impl Action for Leave {
+    fn probes(&self) -> Vec<Probe> {
+        reads(&self.path)
+    }
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        if self.asked && !self.back(facts) {
+            return Verdict::Wait { seen: "still here".into() };
+        }
+        Verdict::Change(Diff::act("leave"))
+    }
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        let (path, body) = match self.back(facts) {
+            true => (format!("{}.done", self.path), Data([("value".to_owned(), json!("1"))].into_iter().collect())),
+            false => ("ask".to_owned(), Data::default()),
+        };
+        Ok(done.is_empty().then_some(Effect::Vault(vault::Effect::Write { path, body })))
+    }
+    fn resumed(&self) -> Option<Boxed> {
+        self.asked()
+    }
+    fn away(&self, facts: &[Fact]) -> Option<Boxed> {
+        if self.back(facts) { None } else { self.asked() }
+    }
+}
+
+impl Spec for Leave {
+    const NAME: &'static str = "test.leave";
+    const SUMMARY: &'static str = "its host leaves";
+    const PLACE: Place = Place::Controller;
+    const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = "";
 }
 

@@ -215,6 +215,7 @@ impl Checker<'_> {
         let whole = match kind {
             FileKind::Folder => Some(folder::read(root, path).map(drop)),
             FileKind::Source => Some(source::look(root, path)),
+            FileKind::Written => return,
             FileKind::Plain | FileKind::Template => None,
         };
         if let Some(found) = whole {

@@ -2,6 +2,7 @@
 
 mod guard;
 mod loops;
+mod repeats;
 mod secrets;
 mod structure;
 
