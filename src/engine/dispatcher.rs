@@ -372,7 +372,7 @@ impl State {
             Part::Step => self.failed_phases.note(unit.phase, outcome),
             Part::Handler => {
                 self.failed_phases.note(unit.phase, outcome);
-                self.owed.end(&reference, well);
+                self.owed.end(&reference, outcome);
             }
             Part::OnFailure if matches!(outcome, Outcome::Cancelled { .. }) => {}
             Part::OnFailure => self.undid(unit, &reference, well)?,

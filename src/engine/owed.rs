@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::dispatcher::State;
-use crate::event::{Kind, UnitRef};
+use crate::event::{Kind, Outcome, UnitRef};
 use crate::graph::{Place, Places, Unit};
 use crate::journal::JournalError;
 use crate::plan::{Part, Step};
@@ -14,15 +14,19 @@ pub(super) struct Owed {
     waiting: BTreeMap<UnitRef, BTreeSet<UnitRef>>,
     /// What running handlers answer; a request that comes meanwhile is a new one.
     answering: HashMap<UnitRef, BTreeSet<UnitRef>>,
+    /// Those whose end is not known: what they began may still be at work, so that this run does not start them again at
+    /// a later place of their phase.
+    unclear: BTreeSet<UnitRef>,
 }
 
 impl Owed {
     pub(super) fn new(waiting: BTreeMap<UnitRef, BTreeSet<UnitRef>>) -> Self {
-        Self { waiting, answering: HashMap::new() }
+        Self { waiting, ..Self::default() }
     }
 
+    /// Whether it is to run now.
     pub(super) fn has(&self, handler: &UnitRef) -> bool {
-        self.waiting.contains_key(handler)
+        self.waiting.contains_key(handler) && !self.unclear.contains(handler)
     }
 
     pub(super) fn start(&mut self, handler: &UnitRef) {
@@ -32,7 +36,11 @@ impl Owed {
     }
 
     /// One that ended well without having started was answered too: by its condition, or by a person.
-    pub(super) fn end(&mut self, handler: &UnitRef, well: bool) {
+    pub(super) fn end(&mut self, handler: &UnitRef, outcome: &Outcome) {
+        if matches!(outcome, Outcome::Unknown(_)) {
+            self.unclear.insert(handler.clone());
+        }
+        let well = outcome.lets_dependents_start();
         match (self.answering.remove(handler), well) {
             (Some(by), false) => self.waiting.entry(handler.clone()).or_default().extend(by),
             (None, true) => drop(self.waiting.remove(handler)),

@@ -151,6 +151,26 @@ async fn a_handler_that_runs_at_one_flush_is_waited_for_at_another() {
     assert!(ends.iter().position(|id| id == "d") > ends.iter().rposition(|id| id == "restart"), "{ends:?}");
 }
 
+/// What it began may still be at work.
+#[tokio::test]
+async fn a_handler_that_was_cut_off_at_one_flush_is_not_started_at_another() {
+    let world = FakeWorld::default();
+    world.lose("restart", true);
+    let flushing = |id: &str| Step { flush: true, ..set(id, "1") };
+    let apart = Step { needs: Some(Vec::new()), ..notifying("c", "restart") };
+    let steps = vec![notifying("a", "restart"), flushing("b"), apart, flushing("d"), handler("restart")];
+    let ran = run(plan(vec![phase("p", &[], steps)]), &world).await;
+    assert_eq!((ran.word("p/restart"), world.acts("restart")), ("unknown", 1));
+    let mut behind = [ran.word("p/b"), ran.word("p/d")];
+    behind.sort_unstable();
+    assert_eq!(behind, ["cancelled", "changed"]);
+    let left = ran.events.iter().find_map(|e| match &e.kind {
+        Kind::RunFinished { handlers_left, .. } => Some(handlers_left.len()),
+        _ => None,
+    });
+    assert_eq!(left, Some(1), "it is owed still");
+}
+
 #[tokio::test]
 async fn a_handler_follows_its_phase_to_another_name() {
     let world = FakeWorld::default();
