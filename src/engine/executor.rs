@@ -24,6 +24,8 @@ pub struct Job {
     pub mode: Mode,
     pub timeout: Duration,
     pub retry: Retry,
+    /// Whether what needs it goes on when it fails.
+    pub ignores_errors: bool,
     pub world: Arc<dyn World>,
     /// Takes notes for people.
     pub notes: Arc<dyn Fn(Note) + Send + Sync>,
@@ -79,6 +81,8 @@ pub enum Ending {
     /// Preview: this must exist first.
     Missing(Thing),
     Failed(Problem),
+    /// It would change something else than the saved plan says.
+    Moved(Problem),
     Unknown(Problem),
     /// It was to be sent behind one that did not end well.
     NotSent {
@@ -205,7 +209,7 @@ impl Attempt<'_> {
             Ok(Verdict::Change(diff)) => {
                 self.diff = diff;
                 if let Some(moved) = self.moved() {
-                    return Ending::Failed(moved);
+                    return Ending::Moved(moved);
                 }
                 match self.job.mode {
                     Mode::Preview => Ending::Changed,

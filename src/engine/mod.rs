@@ -8,6 +8,7 @@ mod dispatcher;
 mod emitter;
 mod executor;
 mod faults;
+mod limits;
 mod marks;
 mod outcome;
 mod owed;

@@ -186,7 +186,12 @@ const EFFECTS: usize = 8;
 impl Job {
     /// What it will do, if that is known, soon done, and its probes tell afterwards whether it was.
     fn planned(&self) -> Option<Planned> {
-        if self.retry.times > 0 || self.action.cut_off().is_some() || self.faults.meddles(&self.unit) {
+        // What follows a failure that is ignored must still be done.
+        if self.retry.times > 0
+            || self.ignores_errors
+            || self.action.cut_off().is_some()
+            || self.faults.meddles(&self.unit)
+        {
             return None;
         }
         let judge = |facts: &[Fact]| match self.action.verdict(facts) {

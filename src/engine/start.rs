@@ -68,6 +68,7 @@ impl State {
         let Begun { unit, reference, definition, why, with } = begun;
         self.faults.reach(Point::BeforeIntent, &reference);
         self.owed.start(&reference);
+        self.limits.begin(&unit);
         let (of, hash) = (reference.clone(), definition.clone());
         self.emitter.emit(Kind::UnitStarted { unit: of, definition: hash, attempt: 1, with, why })?;
         let (acted, started) = (Arc::clone(&job.acted), Instant::now());

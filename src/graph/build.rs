@@ -7,6 +7,7 @@ use petgraph::Direction;
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
 
+use super::batches::{Stretch, stretches};
 use super::{Graph, GraphError, Node, Places, Unit};
 use crate::inventory::Host;
 use crate::plan::{Part, Phase, Plan, Step};
@@ -34,9 +35,13 @@ impl Graph {
                 dag.add_edge(ends[before].1, begin, ());
             }
             known_needs(phase)?;
-            let mut build = Build { dag: &mut dag, index, phase, hosts: Vec::new(), begin, inner: Vec::new() };
-            build.hosts = phase.steps.iter().map(|s| patterns.of(s).hosts.clone()).collect();
-            build.build(end)?;
+            let hosts: Vec<_> = phase.steps.iter().map(|s| patterns.of(s).hosts.clone()).collect();
+            let order = phase.order();
+            let reach = reach(phase, &order)?;
+            let stretches = stretches(phase, &hosts, &reach, || (patterns.hosts_of)("all"))?;
+            let (now, inner) = (None, Vec::new());
+            let mut build = Build { dag: &mut dag, index, phase, order, reach, hosts, now, begin, inner };
+            build.build(stretches, end)?;
             places.push(phase.steps.iter().map(|s| Arc::clone(&patterns.of(s).places)).collect());
         }
         toposort(&dag, None).map_err(|_| GraphError::Cycle)?;
@@ -79,37 +84,38 @@ struct Build<'a> {
     dag: &'a mut DiGraph<Node, ()>,
     index: usize,
     phase: &'a Phase,
+    /// For each step those that it needs.
+    order: Vec<Vec<usize>>,
+    /// For each step all that it comes after.
+    reach: Vec<BTreeSet<usize>>,
     /// The hosts of each step, for those that fan out.
     hosts: Vec<Option<Vec<Arc<Host>>>>,
+    /// The stretch that is built now.
+    now: Option<Stretch>,
     begin: NodeIndex,
     /// All units and joins between begin and end.
     inner: Vec<NodeIndex>,
 }
 
 impl Build<'_> {
-    fn build(&mut self, end: NodeIndex) -> Result<(), GraphError> {
-        let order = self.phase.order();
-        let steps: Vec<usize> = self.phase.part(Part::Step).map(|(n, _)| n).collect();
-        let units: Vec<Vec<NodeIndex>> = steps.iter().map(|n| self.units(*n)).collect();
-        let reach = reach(self.phase, &order)?;
-        for number in &steps {
-            let wanted: Vec<usize> = self.wanted(*number, &order[*number], &reach);
-            let before: Vec<Vec<NodeIndex>> = wanted.iter().map(|n| units[*n].clone()).collect();
-            for (earlier, nodes) in wanted.iter().zip(&before) {
-                self.connect(nodes, &units[*number], self.looks_across_hosts(*earlier, *number));
-            }
-            let handlers = if self.phase.steps[*number].flush { self.handlers(&before, &[]) } else { Vec::new() };
-            for nodes in &handlers {
-                self.connect(nodes, &units[*number], false);
-            }
-            if before.is_empty() && handlers.is_empty() {
-                self.edges(&[self.begin], &units[*number]);
+    fn build(&mut self, stretches: Vec<Stretch>, end: NodeIndex) -> Result<(), GraphError> {
+        let mut units = vec![Vec::new(); self.phase.part(Part::Step).count()];
+        let mut before = Vec::new();
+        for stretch in stretches {
+            let gate = stretch.waits().then(|| self.gate(&before));
+            let (began, nodes) = (self.inner.len(), self.dag.node_count());
+            self.stretch(stretch, &mut units);
+            before = self.inner[began..].to_vec();
+            if let Some(gate) = gate {
+                let inside = |n: NodeIndex| n.index() >= nodes;
+                let is_first = |n: &NodeIndex| !self.dag.neighbors_directed(*n, Direction::Incoming).any(inside);
+                let firsts: Vec<NodeIndex> = before.iter().copied().filter(is_first).collect();
+                self.edges(&[gate], &firsts);
             }
         }
-        let sinks = self.sinks();
-        self.handlers(&[sinks], &units);
+        self.now = None;
         if self.phase.part(Part::OnFailure).next().is_some() {
-            self.undo(&order)?;
+            self.undo()?;
         }
         let inner = self.inner.clone();
         self.edges(&inner, &[end]);
@@ -119,11 +125,73 @@ impl Build<'_> {
         Ok(())
     }
 
+    /// Builds a stretch; `units` are those of each step so far. What a batch needs of other hosts, the batches before it
+    /// have done.
+    fn stretch(&mut self, stretch: Stretch, units: &mut [Vec<NodeIndex>]) {
+        let (steps, handlers) = (stretch.steps.clone(), stretch.handlers);
+        // A batch begins where the one before has ended; what comes after all of them runs no handler before that.
+        let began = if stretch.is_batch() { self.inner.len() } else { 0 };
+        let earlier = self.sinks(began);
+        self.now = Some(stretch);
+        let mut here = vec![Vec::new(); units.len()];
+        for number in &steps {
+            here[*number] = self.units(*number);
+            units[*number].extend(&here[*number]);
+        }
+        for number in &steps {
+            let wanted: Vec<usize> = self.wanted(*number);
+            let same = |n: usize| pattern(&self.phase.steps[n]) == pattern(&self.phase.steps[*number]);
+            let own = |n: &usize| steps.contains(n) && same(*n) && !self.looks_across_hosts(*n, *number);
+            let before = wanted.iter().map(|n| if own(n) { here[*n].clone() } else { units[*n].clone() });
+            let before: Vec<Vec<NodeIndex>> = before.collect();
+            for (earlier, nodes) in wanted.iter().zip(&before) {
+                self.connect(nodes, &here[*number], self.looks_across_hosts(*earlier, *number));
+            }
+            let mut handlers = Vec::new();
+            if self.phase.steps[*number].flush {
+                let waits = [before.as_slice(), std::slice::from_ref(&earlier)].concat();
+                handlers = self.handlers(&waits, &[]);
+            }
+            for nodes in &handlers {
+                self.connect(nodes, &here[*number], false);
+            }
+            if before.is_empty() && handlers.is_empty() {
+                self.edges(&[self.begin], &here[*number]);
+            }
+            self.batches(*number, &here[*number]);
+        }
+        if handlers {
+            let sinks = self.sinks(began);
+            self.handlers(&[sinks], &here);
+        }
+    }
+
+    /// Lets the units of a step with `serial` wait for the batch before theirs.
+    fn batches(&mut self, number: usize, units: &[NodeIndex]) {
+        let mut rest = units;
+        let mut before: &[NodeIndex] = &[];
+        for size in self.phase.steps[number].pace.batches(units.len()) {
+            let (batch, behind) = rest.split_at(size);
+            if !before.is_empty() {
+                let gate = self.gate(before);
+                self.edges(&[gate], batch);
+            }
+            (before, rest) = (batch, behind);
+        }
+    }
+
+    /// A gate behind a batch.
+    fn gate(&mut self, behind: &[NodeIndex]) -> NodeIndex {
+        let gate = self.add(Node::Gate);
+        self.edges(behind, &[gate]);
+        gate
+    }
+
     /// The units of a step. An empty one (no host matched) hands its place on to a join node, so that order is kept.
     fn units(&mut self, step: usize) -> Vec<NodeIndex> {
         let hosts: Vec<Option<Arc<Host>>> = match &self.hosts[step] {
             None => vec![None],
-            Some(hosts) => hosts.iter().cloned().map(Some).collect(),
+            Some(_) => self.hosts_now(step).into_iter().map(Some).collect(),
         };
         let nodes: Vec<Node> = if hosts.is_empty() {
             vec![Node::Join]
@@ -131,6 +199,25 @@ impl Build<'_> {
             hosts.into_iter().map(|host| Node::Unit(Unit { phase: self.index, step, host })).collect()
         };
         nodes.into_iter().map(|node| self.add(node)).collect()
+    }
+
+    /// The hosts of a step in this stretch. Handlers also run on hosts of no batch, and where a host of the batch that they
+    /// do not run on asks for them.
+    fn hosts_now(&self, number: usize) -> Vec<Arc<Host>> {
+        let hosts = self.hosts[number].iter().flatten();
+        let Some(stretch) = &self.now else { return hosts.cloned().collect() };
+        let step = &self.phase.steps[number];
+        let is_handler = step.part == Part::Handler;
+        let from_elsewhere = is_handler && self.asked_from_elsewhere(stretch, number, step);
+        let takes = |host: &&Arc<Host>| stretch.has(host) || is_handler && (from_elsewhere || stretch.leaves_out(host));
+        hosts.filter(takes).cloned().collect()
+    }
+
+    fn asked_from_elsewhere(&self, stretch: &Stretch, number: usize, handler: &Step) -> bool {
+        let own: BTreeSet<&str> = self.hosts[number].iter().flatten().map(|host| host.name.as_str()).collect();
+        let asking = self.phase.part(Part::Step).filter(|(_, step)| step.notifies(handler));
+        let mut hosts = asking.flat_map(|(n, _)| self.hosts[n].iter().flatten());
+        hosts.any(|host| stretch.has(host) && !own.contains(host.name.as_str()))
     }
 
     fn add(&mut self, node: Node) -> NodeIndex {
@@ -141,7 +228,8 @@ impl Build<'_> {
 
     /// The earlier steps that a step must be tied to: those that it needs, and of those behind them the ones of which
     /// it needs a part that the steps between do not wait for, since they run on other hosts.
-    fn wanted(&self, number: usize, direct: &[usize], reach: &[BTreeSet<usize>]) -> Vec<usize> {
+    fn wanted(&self, number: usize) -> Vec<usize> {
+        let (direct, reach) = (&self.order[number], &self.reach);
         let behind = reach[number].iter().copied().filter(|n| !direct.contains(n));
         let implied = |earlier: usize| {
             let between = direct.iter().copied().filter(|n| reach[*n].contains(&earlier));
@@ -155,6 +243,13 @@ impl Build<'_> {
     /// Whether every unit of a step that waits for its part of the step between has thereby waited for its part of the
     /// earlier step.
     fn implies(&self, number: usize, between: usize, earlier: usize) -> bool {
+        if pattern(&self.phase.steps[number]) == pattern(&self.phase.steps[between]) {
+            return true;
+        }
+        // The step between may run on hosts whose turn comes before that of the earlier step's.
+        if self.phase.pace.serial.is_some() {
+            return false;
+        }
         let (mine, theirs) = (self.names(number), self.names(between));
         if mine == theirs {
             return true;
@@ -183,7 +278,7 @@ impl Build<'_> {
     /// All handlers of the phase, one after the other, behind `before` and, of `steps`, behind those that may notify
     /// them. Gives their units.
     fn handlers(&mut self, before: &[Vec<NodeIndex>], steps: &[Vec<NodeIndex>]) -> Vec<Vec<NodeIndex>> {
-        let mut waits = before.to_vec();
+        let mut waits: Vec<_> = before.iter().filter(|nodes| !nodes.is_empty()).cloned().collect();
         let mut handlers = Vec::new();
         for (number, handler) in self.phase.part(Part::Handler) {
             let asking = self.phase.part(Part::Step).filter(|(_, step)| step.notifies(handler));
@@ -196,7 +291,7 @@ impl Build<'_> {
             for nodes in &waits {
                 self.connect(nodes, &units, asked_from_elsewhere);
             }
-            for nodes in asking.iter().filter_map(|(n, _)| steps.get(*n)) {
+            for nodes in asking.iter().filter_map(|(n, _)| steps.get(*n)).filter(|nodes| !nodes.is_empty()) {
                 self.connect(nodes, &units, asked_from_elsewhere);
             }
             waits.push(units.clone());
@@ -206,14 +301,14 @@ impl Build<'_> {
     }
 
     /// What undoes the steps, in the opposite order, once all of the phase has ended.
-    fn undo(&mut self, order: &[Vec<usize>]) -> Result<(), GraphError> {
+    fn undo(&mut self) -> Result<(), GraphError> {
         let settled = self.add(Node::Join);
         let all: Vec<NodeIndex> = self.inner.iter().copied().filter(|n| *n != settled).collect();
         self.edges(&all, &[settled]);
         let mut waits = vec![vec![settled]];
         let mut placed = Vec::new();
         // From the first step on, so that what undoes several steps comes where the first of them is undone.
-        for number in sorted(self.phase, order)? {
+        for number in sorted(self.phase, &self.order)? {
             for name in &self.phase.steps[number].on_failure {
                 let undo = self.phase.part(Part::OnFailure).find(|(_, s)| s.id.value == name.value).map(|(n, _)| n);
                 let undo = undo.ok_or_else(|| no_such(&self.phase.steps[number].id.value, &name.value))?;
@@ -232,10 +327,11 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Nodes of the phase that nothing in it waits for.
-    fn sinks(&self) -> Vec<NodeIndex> {
-        let is_sink = |n: &NodeIndex| self.dag.neighbors_directed(*n, Direction::Outgoing).next().is_none();
-        self.inner.iter().copied().filter(is_sink).collect()
+    /// Nodes of a stretch that nothing in it waits for, but for the next batch of a step.
+    fn sinks(&self, began: usize) -> Vec<NodeIndex> {
+        let is_gate = |n: NodeIndex| matches!(self.dag[n], Node::Gate);
+        let is_sink = |n: &NodeIndex| self.dag.neighbors_directed(*n, Direction::Outgoing).all(is_gate);
+        self.inner[began..].iter().copied().filter(is_sink).collect()
     }
 
     /// Lets `after` wait for `before`; where both have the same host, for that host's part only, unless `whole`.

@@ -7,7 +7,10 @@
 //! host, only that host's part is waited for, so a slow host holds nobody up. Handlers stand at the end of their phase,
 //! and before each step that flushes; the engine passes over those that nobody notified. After everything else of a phase
 //! stand the steps that undo it, the last one's first; they are passed over unless the phase failed.
+//!
+//! With `serial`, a batch of hosts goes through a phase (or a step) before the next one: a gate stands between the two.
 
+mod batches;
 mod build;
 mod picture;
 
@@ -32,6 +35,9 @@ pub enum Node {
     End(usize),
     /// All units of a step have ended; stands between two steps that must not overlap.
     Join,
+    /// All units of a batch of hosts have ended; stands before the next batch. The order is all that it is about: nothing
+    /// in the next batch stands on what this one did.
+    Gate,
     /// Something to do.
     Unit(Unit),
 }
@@ -70,6 +76,12 @@ pub enum GraphError {
         /// What is needed.
         name: String,
     },
+    /// A step without hosts stands between steps that go over their hosts in batches.
+    #[error("step {step} runs once, between steps that run batch by batch")]
+    BetweenBatches {
+        /// The step.
+        step: String,
+    },
     /// Phases or steps that need each other.
     #[error("phases or steps need each other in a circle")]
     Cycle,
@@ -96,9 +108,9 @@ impl Graph {
         self.dag.neighbors_directed(index, Direction::Incoming)
     }
 
-    /// How many nodes this one needs.
-    pub fn needs(&self, index: NodeIndex) -> usize {
-        self.predecessors(index).count()
+    /// Whether a node stands between two batches.
+    pub fn is_gate(&self, index: NodeIndex) -> bool {
+        matches!(self.dag[index], Node::Gate)
     }
 
     /// How many units run in their turn; handlers and what undoes come on top.

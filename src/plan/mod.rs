@@ -6,6 +6,7 @@
 mod catalog;
 mod check;
 pub mod folder;
+mod pace;
 mod params;
 mod parse;
 mod schema;
@@ -19,6 +20,7 @@ mod types;
 pub use crate::finding::{Source, Span, Spanned};
 pub use catalog::{Catalog, Kind, Output, ParamError, Place, Role};
 pub use check::check;
+pub use pace::{Pace, Portion};
 pub use params::{FileKind, Param};
 pub use schema::schema;
 pub use scope::{Scope, ScopeError};

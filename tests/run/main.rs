@@ -1,6 +1,7 @@
 //! `rollout run` and its relatives on this machine alone. The real program each time.
 
 mod history;
+mod pace;
 mod project;
 mod prove;
 mod row;

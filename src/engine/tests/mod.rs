@@ -2,6 +2,7 @@
 
 mod ahead;
 mod handlers;
+mod pace;
 mod resume;
 mod saved;
 mod undo;
@@ -19,7 +20,7 @@ use crate::event::{Event, Kind, Mode, Outcome, name};
 use crate::graph::Graph;
 use crate::inventory::{Connection, Host, Inventory};
 use crate::journal::{Earlier, Journal, Memory, SavedPlan, read};
-use crate::plan::{Part, Phase, Plan, Retry, Scope, Source, Spanned, Step};
+use crate::plan::{Pace, Part, Phase, Plan, Retry, Scope, Source, Spanned, Step};
 use crate::template::Templates;
 
 fn at<T>(value: T) -> Spanned<T> {
@@ -38,6 +39,8 @@ fn step(id: &str, action: &str, params: Value) -> Step {
         r#become: false,
         retry: Retry { times: 0, delay: Duration::from_millis(1) },
         timeout: Some(Duration::from_millis(600)),
+        pace: Pace::default(),
+        ignore_errors: false,
         notify: Vec::new(),
         flush: false,
         on_failure: Vec::new(),
@@ -56,7 +59,7 @@ fn set(id: &str, value: &str) -> Step {
 
 fn phase(name: &str, needs: &[&str], steps: Vec<Step>) -> Phase {
     let needs = needs.iter().map(|n| at((*n).to_owned())).collect();
-    Phase { name: at(name.to_owned()), description: None, needs, when: None, steps }
+    Phase { name: at(name.to_owned()), description: None, needs, when: None, pace: Pace::default(), steps }
 }
 
 fn plan(phases: Vec<Phase>) -> Plan {
@@ -71,11 +74,13 @@ fn plan(phases: Vec<Phase>) -> Plan {
     }
 }
 
-/// A pattern stands for the one host of its name.
-fn host(name: &str) -> Vec<Arc<Host>> {
-    let name = name.to_owned();
-    let (connection, vars) = (Connection::Local, Map::new());
-    vec![Arc::new(Host { address: name.clone(), name, connection, user: None, port: None, vars })]
+/// A pattern stands for the hosts of its names.
+fn hosts(pattern: &str) -> Vec<Arc<Host>> {
+    let host = |name: &str| {
+        let (name, connection, vars) = (name.to_owned(), Connection::Local, Map::new());
+        Arc::new(Host { address: name.clone(), name, connection, user: None, port: None, vars })
+    };
+    pattern.split(',').map(host).collect()
 }
 
 /// A run's ends by unit, its report and its events.
@@ -124,11 +129,12 @@ async fn run_with(plan: Plan, world: &FakeWorld, setup: Setup) -> Ran {
 
 async fn try_run(plan: Plan, world: &FakeWorld, setup: Setup) -> (Result<Report, EngineError>, Vec<Event>) {
     let templates = Templates::new(&plan.root);
-    let (scope, errors) = Scope::new(&plan, &Inventory::default(), &Map::new(), &templates);
+    let inventory = Inventory::parse("i.toml".as_ref(), "[hosts.\"h[1:3]\"]\n").unwrap();
+    let (scope, errors) = Scope::new(&plan, &inventory, &Map::new(), &templates);
     assert!(errors.is_empty());
     let (readers, mut events) = mpsc::unbounded_channel();
     let engine = Engine {
-        graph: Graph::new(&plan, host, |host| setup.sees.is_none_or(|name| name == host.name)).unwrap(),
+        graph: Graph::new(&plan, hosts, |host| setup.sees.is_none_or(|name| name == host.name)).unwrap(),
         plan: plan.into(),
         registry: registry().into(),
         values: Values::new(templates, scope, &registry()),

@@ -1,10 +1,11 @@
 //! Everything that can be known of a plan without a connection, all findings at once.
 //!
-//! Split by concern: [`structure`] (ids, needs, circles), [`hosts`] (patterns), [`params`] (actions and what they take),
+//! Split by concern: [`structure`] (ids, needs, circles), [`hosts`] (patterns), [`pace`] (batches, limits), [`params`] (actions and what they take),
 //! [`templates`] (names in strings and files), [`outputs`] (what steps hand to later ones).
 
 mod hosts;
 mod outputs;
+mod pace;
 mod params;
 mod structure;
 mod templates;
@@ -39,6 +40,7 @@ pub fn check(plan: &Plan, inventory: &Inventory, catalog: &dyn Catalog, override
         findings: Findings::new(),
     };
     checker.structure();
+    checker.paces();
     let steps = checker.steps();
     checker.params(&steps);
     checker.variables(&scope_errors);

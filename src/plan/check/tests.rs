@@ -1,5 +1,6 @@
 //! One test for each class of bad plan: what a person reads.
 
+mod pace;
 mod secrets;
 mod structure;
 
