@@ -13,8 +13,9 @@ use crate::diff::Diff;
 
 /// The version of the event format; raised when a reader of an older version would misread an event.
 ///
-/// 1: runs, units, retries. 2: what a run takes over from the one before, handlers, undo. 3: units of loops.
-pub const VERSION: u32 = 3;
+/// 1: runs, units, retries. 2: what a run takes over from the one before, handlers, undo. 3: units of loops. 4: ignored
+/// failures.
+pub const VERSION: u32 = 4;
 
 /// One thing that happened in a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -210,6 +211,15 @@ pub enum Standing {
     Unknown,
     /// It ended well, and was undone.
     Undone,
+    /// It failed, and the plan says to go on.
+    Warned,
+}
+
+impl Standing {
+    /// Whether units that need this one may start.
+    pub fn lets_dependents_start(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Warned)
+    }
 }
 
 /// Whether a run may change anything.
@@ -304,6 +314,8 @@ pub enum Outcome {
     },
     /// It failed and the state of the world is known.
     Failed(Problem),
+    /// It failed, and the plan says to go on as if it had not (`ignore_errors`); it has no outputs.
+    Warned(Problem),
     /// It was cut off in the middle: whether it took effect is not known.
     Unknown(Problem),
     /// Not started, since something it needs did not end well.
@@ -381,6 +393,7 @@ pub fn name(outcome: &Outcome) -> &'static str {
         Outcome::Waits { .. } => "waits",
         Outcome::Pending { .. } => "pending",
         Outcome::Failed(_) => "failed",
+        Outcome::Warned(_) => "warned",
         Outcome::Unknown(_) => "unknown",
         Outcome::Cancelled { .. } => "cancelled",
     }

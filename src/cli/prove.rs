@@ -114,7 +114,7 @@ fn note(
         let of = seen.entry(unit.clone()).or_default();
         match outcome {
             // Not by its message, which is masked where the step is sensitive.
-            Outcome::Failed(_) if of.failed.is_none() && faults.has_failed(unit) => {
+            Outcome::Failed(_) | Outcome::Warned(_) if of.failed.is_none() && faults.has_failed(unit) => {
                 of.failed = Some(round);
                 failed.push(unit.to_string());
             }

@@ -173,6 +173,7 @@ impl State {
             }
             match self.graph.node(node).clone() {
                 Node::Begin(phase) if self.plan.phases[phase].when.is_some() => continue,
+                Node::Gate => continue,
                 Node::Begin(_) | Node::End(_) | Node::Join => {}
                 Node::Unit(behind) if behind.machine.as_ref().is_none_or(|h| h.name != host.name) => continue,
                 Node::Unit(behind) => {

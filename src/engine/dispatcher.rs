@@ -16,6 +16,7 @@ use super::emitter::Emitter;
 use super::executor::{Ended, Note};
 use super::faults::{Faults, Point};
 use super::guard::Turns;
+use super::limits::Limits;
 use super::marks::Mark;
 use super::outcome;
 use super::owed::Owed;
@@ -70,6 +71,8 @@ pub(super) struct State {
     pub(super) brings: HashMap<Thing, String>,
     /// Preview: steps (by template name) whose outputs are not known.
     pub(super) unknown_outputs: HashSet<String>,
+    /// Steps (by template name) whose outputs are not there on some host, with the unit that did not end well.
+    pub(super) lacking: HashMap<String, String>,
     /// Steps (by template name) whose outputs the plan reads somewhere.
     pub(super) read: HashSet<String>,
     pub(super) owed: Owed,
@@ -78,6 +81,7 @@ pub(super) struct State {
     /// Of these, the ones that are undone, with what undid them.
     pub(super) undone: HashSet<(UnitRef, UnitRef)>,
     pub(super) failed_phases: FailedPhases,
+    pub(super) limits: Limits,
     pub(super) report: Report,
     pub(super) ahead: Ahead,
     pub(super) guards: Turns,
@@ -95,12 +99,17 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(engine: super::Engine, notes: mpsc::UnboundedSender<Told>) -> Self {
         let graph = engine.graph;
+        // A preview looks at all batches at once: none of them changes anything.
+        let counts = |before: NodeIndex| engine.mode == Mode::Run || !graph.is_gate(before);
+        let needs = |node: NodeIndex| graph.predecessors(node).filter(|before| counts(*before)).count();
         let steps = engine.plan.phases.iter().flat_map(|phase| &phase.steps);
         let sensitive = steps.filter(|step| step.sensitive).map(|step| step.id.value.clone()).collect();
         Self {
-            waiting: graph.nodes().map(|(i, _)| (i, graph.needs(i))).collect(),
-            ready: graph.nodes().filter(|(i, _)| graph.needs(*i) == 0).map(|(i, _)| i).collect(),
+            waiting: graph.nodes().map(|(i, _)| (i, needs(i))).collect(),
+            ready: graph.nodes().filter(|(i, _)| needs(*i) == 0).map(|(i, _)| i).collect(),
             read: engine.values.read_in(&engine.plan),
+            limits: Limits::new(&engine.plan, &graph),
+            lacking: HashMap::new(),
             owed: Owed::new(engine.earlier.memory.handlers().clone()),
             values: engine.values.with_loops(&engine.plan),
             plan: engine.plan,
@@ -224,7 +233,7 @@ impl State {
                     self.out_of_sight(phase);
                     self.pass(node);
                 }
-                Node::Join => self.pass(node),
+                Node::Join | Node::Gate => self.pass(node),
                 Node::Unit(unit) => {
                     let reference = unit.reference(&self.plan);
                     if self.runs_elsewhere(&unit, &reference) {
@@ -279,7 +288,8 @@ impl State {
     pub(super) fn end(&mut self, node: NodeIndex, ended: Ended) -> Result<(), JournalError> {
         let Some(running) = self.running.remove(&node) else { return Ok(()) };
         let mark = self.marks.get(&node).cloned().unwrap_or_default();
-        let outcome = outcome::of(ended.result, self.mode, mark.pending.as_deref(), |thing| self.brings.get(thing));
+        let (pending, ignores) = (mark.pending.as_deref(), running.unit.step(&self.plan).ignore_errors);
+        let outcome = outcome::of(ended.result, self.mode, pending, ignores, |thing| self.brings.get(thing));
         for thing in ended.provides {
             self.brings.entry(thing).or_insert_with(|| running.reference.step.clone());
         }
@@ -319,8 +329,9 @@ impl State {
         node: NodeIndex,
         unit: &Unit,
         reference: UnitRef,
-        finished: Finished,
+        mut finished: Finished,
     ) -> Result<(), JournalError> {
+        let without = self.goes_on_without(unit, &mut finished.outcome);
         let step = unit.step(&self.plan).clone();
         let role = self.registry.kind(&step.action.value).map_or(Role::Change, |k| k.role);
         let outcome = &finished.outcome;
@@ -333,14 +344,23 @@ impl State {
         let (touched, unsettled) = (before.and_then(|r| r.touched), before.is_some_and(Recorded::unsettled));
         let undone = before.is_some_and(|r| r.standing == Standing::Undone);
         let ran = finished.definition.is_some();
+        let warned = matches!(outcome, Outcome::Warned(_));
+        if well && !matches!(outcome, Outcome::Skipped { .. }) {
+            self.limits.begin(unit);
+        }
+        if warned || !well {
+            self.lacking.entry(step.template_name()).or_insert_with(|| reference.to_string());
+        }
         let mark = self.marks.entry(node).or_default();
+        // A check that changed nothing, and a change that was not needed, leave what follows as it was. What failed and lets
+        // others go on may have left something behind.
+        let left = finished.acted && (warned || !well);
+        if (*outcome == Outcome::Changed || left) && role == Role::Change {
+            mark.touch_by(unit, NOW, &reference);
+        } else if let Some(when) = touched {
+            mark.touch_by(unit, when, &reference);
+        }
         if well {
-            // A check that changed nothing, and a change that was not needed, leave what follows as it was.
-            if *outcome == Outcome::Changed && role == Role::Change {
-                mark.touch_by(unit, NOW, &reference);
-            } else if let Some(when) = touched {
-                mark.touch_by(unit, when, &reference);
-            }
             if matches!(outcome, Outcome::Changed | Outcome::Pending { .. } | Outcome::Waits { .. })
                 && self.mode == Mode::Preview
             {
@@ -351,8 +371,14 @@ impl State {
             }
         } else {
             self.report.ok = false;
-            if mark.blocked_by.is_none() {
-                mark.blocked_by = Some(reference.to_string());
+            // So that what goes on without it can ask whether it has outputs.
+            self.values.remember(&reference, Outputs::new());
+            let host = unit.host.as_ref().map(|host| host.name.as_str());
+            match (outcome, &without) {
+                (_, Some(host)) => drop(mark.without.insert(host.clone(), reference.to_string())),
+                (Outcome::Cancelled { .. }, _) if mark.blocks(host).is_some() => {}
+                (Outcome::Cancelled { needs }, _) => mark.blocked_by = Some(needs.clone()),
+                _ => drop(mark.blocked_by.get_or_insert_with(|| reference.to_string())),
             }
             if step.part == Part::OnFailure && mark.stuck.is_none() {
                 mark.stuck = Some(reference.to_string());
@@ -365,13 +391,13 @@ impl State {
             self.touched.insert(reference.clone());
         }
         // Who was cut off before it could tell tells now, even when nothing is left to change.
-        if changed || ran && well && unsettled {
+        if changed || warned && finished.acted || ran && well && unsettled {
             self.notify(unit, &reference)?;
         }
         match step.part {
-            Part::Step => self.failed_phases.note(unit.phase, outcome),
+            Part::Step => self.failed_phases.note(unit.phase, outcome, without.as_deref()),
             Part::Handler => {
-                self.failed_phases.note(unit.phase, outcome);
+                self.failed_phases.note(unit.phase, outcome, without.as_deref());
                 self.owed.end(&reference, outcome);
             }
             Part::OnFailure if matches!(outcome, Outcome::Cancelled { .. }) => {}
@@ -415,6 +441,11 @@ impl State {
     fn pass(&mut self, node: NodeIndex) {
         self.waiting.remove(&node);
         let in_loop = self.marks.remove(&node).unwrap_or_default();
+        let in_loop = match (self.graph.is_gate(node), self.mode) {
+            (true, Mode::Preview) => return,
+            (true, Mode::Run) => in_loop.through_a_gate(),
+            (false, _) => in_loop,
+        };
         let mark = in_loop.clone().out_of_loop();
         for next in self.graph.successors(node).collect::<Vec<_>>() {
             let mark = if self.graph.same_loop(node, next) { &in_loop } else { &mark };

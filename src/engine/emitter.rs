@@ -121,7 +121,9 @@ fn clean_outcome(outcome: &mut Outcome) {
         | Outcome::Skipped { why: text }
         | Outcome::Pending { needs: text }
         | Outcome::Cancelled { needs: text } => clean(text),
-        Outcome::Failed(problem) | Outcome::Unknown(problem) => *problem = std::mem::take(problem).redacted(),
+        Outcome::Failed(problem) | Outcome::Warned(problem) | Outcome::Unknown(problem) => {
+            *problem = std::mem::take(problem).redacted();
+        }
         Outcome::Changed | Outcome::Kept { .. } => {}
     }
 }
@@ -158,7 +160,7 @@ fn hide(text: &mut String) {
 fn hide_outcome(outcome: &mut Outcome) {
     match outcome {
         Outcome::Same { seen } | Outcome::Waits { seen } => hide(seen),
-        Outcome::Failed(problem) | Outcome::Unknown(problem) if !problem.unreachable => {
+        Outcome::Failed(problem) | Outcome::Warned(problem) | Outcome::Unknown(problem) if !problem.unreachable => {
             hide(&mut problem.message);
             let hint = "the step is `sensitive`: without that for one run, it would be told what went wrong";
             problem.hint = Some(hint.to_owned());
@@ -208,6 +210,7 @@ mod tests {
             Outcome::Waits { seen: text() },
             Outcome::Pending { needs: text() },
             Outcome::Failed(problem()),
+            Outcome::Warned(problem()),
             Outcome::Unknown(problem()),
             Outcome::Cancelled { needs: text() },
         ];

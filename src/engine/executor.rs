@@ -27,6 +27,8 @@ pub struct Job {
     pub mode: Mode,
     pub timeout: Duration,
     pub retry: Retry,
+    /// Whether what needs it goes on when it fails.
+    pub ignores_errors: bool,
     pub world: Arc<dyn World>,
     /// How its change is taken back should it cut the connection.
     pub guard: Option<Guard>,
@@ -84,6 +86,8 @@ pub enum Ending {
     /// Preview: this must exist first.
     Missing(Thing),
     Failed(Problem),
+    /// It would change something else than the saved plan says.
+    Moved(Problem),
     Unknown(Problem),
     /// It was to be sent behind one that did not end well.
     NotSent {
@@ -223,7 +227,7 @@ impl Attempt<'_> {
             Ok(Verdict::Change(diff)) => {
                 self.diff = diff;
                 if let Some(moved) = self.moved() {
-                    return Ending::Failed(moved);
+                    return Ending::Moved(moved);
                 }
                 match (self.job.mode, &self.job.guard) {
                     (Mode::Preview, _) => Ending::Changed,

@@ -1,5 +1,7 @@
 //! What a node hands to the nodes that need it.
 
+use std::collections::BTreeMap;
+
 use crate::event::UnitRef;
 use crate::graph::Unit;
 
@@ -8,6 +10,9 @@ use crate::graph::Unit;
 pub struct Mark {
     /// The first unit on the way that did not end well; nothing that needs it may start.
     pub blocked_by: Option<String>,
+    /// Hosts that failed on the way and that the others go on without, with the unit that failed; nothing that needs it may
+    /// start there.
+    pub without: BTreeMap<String, String>,
     /// When something on the way was touched last, on the journal's clock, and by whom: what was done before then is not
     /// kept from an earlier run.
     pub touched: Option<(u64, String)>,
@@ -48,10 +53,23 @@ impl Mark {
         self
     }
 
+    /// Why a unit on a host may not start.
+    pub fn blocks(&self, host: Option<&str>) -> Option<&String> {
+        self.blocked_by.as_ref().or_else(|| self.without.get(host?))
+    }
+
+    /// What passes a gate: only whether to go on.
+    pub fn through_a_gate(self) -> Self {
+        Self { blocked_by: self.blocked_by, ..Self::default() }
+    }
+
     /// Adds what another predecessor hands on.
     pub fn merge(&mut self, other: &Self) {
         if self.blocked_by.is_none() {
             self.blocked_by.clone_from(&other.blocked_by);
+        }
+        for (host, who) in &other.without {
+            self.without.entry(host.clone()).or_insert_with(|| who.clone());
         }
         if let Some((when, who)) = &other.touched {
             self.touch(*when, who);

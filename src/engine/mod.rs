@@ -10,6 +10,7 @@ mod emitter;
 mod executor;
 mod faults;
 mod guard;
+mod limits;
 mod marks;
 mod outcome;
 mod owed;

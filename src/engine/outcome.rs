@@ -5,17 +5,20 @@ use crate::actions::Thing;
 use crate::event::{Mode, Outcome, Problem};
 
 /// The outcome of an ending. `pending` is the nearest step before it that would change something (previews only);
-/// `brings` tells which step makes a thing.
+/// `brings` tells which step makes a thing. Where the plan `ignores` failures, one of a step that could do its work is a
+/// warning; that nobody answers is none.
 pub fn of<'a>(
     ending: Ending,
     mode: Mode,
     pending: Option<&str>,
+    ignores: bool,
     brings: impl Fn(&Thing) -> Option<&'a String>,
 ) -> Outcome {
     match ending {
         Ending::Same { seen } => Outcome::Same { seen },
         Ending::Changed => Outcome::Changed,
         Ending::Unknown(problem) => Outcome::Unknown(problem),
+        Ending::Moved(problem) => Outcome::Failed(problem),
         Ending::NotSent { needs } => Outcome::Cancelled { needs },
         Ending::Missing(thing) => match (brings(&thing), pending) {
             (Some(step), _) => Outcome::Pending { needs: format!("{thing}, which step {step} brings") },
@@ -34,6 +37,7 @@ pub fn of<'a>(
             Some(step) if mode == Mode::Preview && !problem.unreachable => {
                 Outcome::Pending { needs: format!("step {step} (now: {})", problem.message) }
             }
+            _ if ignores && !problem.unreachable => Outcome::Warned(problem),
             _ => Outcome::Failed(problem),
         },
     }
@@ -50,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_failed_look_counts_unless_a_step_before_it_has_yet_to_run() {
-        let told = |ending, mode, pending| name(&of(ending, mode, pending, |_| None)).to_owned();
+        let told = |ending, mode, pending| name(&of(ending, mode, pending, false, |_| None)).to_owned();
         assert_eq!(told(failed(false), Mode::Preview, None), "failed");
         assert_eq!(told(failed(false), Mode::Preview, Some("a")), "pending");
         assert_eq!(told(failed(true), Mode::Preview, Some("a")), "failed");
@@ -58,9 +62,20 @@ mod tests {
     }
 
     #[test]
+    fn only_a_failure_of_the_step_itself_is_ignored() {
+        let told = |ending, mode, pending| name(&of(ending, mode, pending, true, |_| None)).to_owned();
+        assert_eq!(told(failed(false), Mode::Run, None), "warned");
+        assert_eq!(told(failed(false), Mode::Preview, None), "warned");
+        assert_eq!(told(failed(false), Mode::Preview, Some("a")), "pending");
+        assert_eq!(told(failed(true), Mode::Run, None), "failed");
+        assert_eq!(told(Ending::Unknown(Problem::new("lost")), Mode::Run, None), "unknown");
+        assert_eq!(told(Ending::Moved(Problem::new("moved")), Mode::Run, None), "failed");
+    }
+
+    #[test]
     fn what_is_missing_waits_for_the_step_that_brings_it() {
         let (step, thing) = ("base".to_owned(), Thing::Namespace("mesh".into()));
-        let told = |brings, pending| of(Ending::Missing(thing.clone()), Mode::Preview, pending, |_| brings);
+        let told = |brings, pending| of(Ending::Missing(thing.clone()), Mode::Preview, pending, false, |_| brings);
         assert_eq!(
             told(Some(&step), None),
             Outcome::Pending { needs: "namespace mesh, which step base brings".into() }
@@ -71,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_wait_that_no_step_will_end_is_told_as_such() {
-        let told = |pending| of(Ending::Waits { seen: "nothing".into() }, Mode::Preview, pending, |_| None);
+        let told = |pending| of(Ending::Waits { seen: "nothing".into() }, Mode::Preview, pending, false, |_| None);
         assert_eq!(told(None), Outcome::Waits { seen: "nothing".into() });
         assert_eq!(told(Some("a")), Outcome::Pending { needs: "step a (now: nothing)".into() });
     }

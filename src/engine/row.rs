@@ -190,8 +190,10 @@ const EFFECTS: usize = 8;
 impl Job {
     /// What it will do, if that is known, soon done, and its probes tell afterwards whether it was.
     fn planned(&self) -> Option<Planned> {
+        // What follows a failure that is ignored must still be done.
         if self.guard.is_some()
             || self.retry.times > 0
+            || self.ignores_errors
             || self.action.cut_off().is_some()
             || self.faults.meddles(&self.unit)
         {

@@ -68,6 +68,7 @@ impl State {
         let Begun { unit, reference, definition, why, with } = begun;
         self.faults.reach(Point::BeforeIntent, &reference);
         self.owed.start(&reference);
+        self.limits.begin(&unit);
         let (of, hash) = (reference.clone(), definition.clone());
         let on = job.host().filter(|on| reference.host.as_deref() != Some(on)).map(str::to_owned);
         self.emitter.emit(Kind::UnitStarted { unit: of, definition: hash, attempt: 1, with, on, why })?;

@@ -59,7 +59,9 @@ impl State {
         if let Some(why) = self.skipped_phases.get(&unit.phase) {
             return done(Outcome::Skipped { why: why.clone() });
         }
-        if let Some(needs) = self.marks.get(&node).and_then(|mark| mark.blocked_by.clone()) {
+        let host = unit.host.as_ref().map(|host| host.name.as_str());
+        let blocks = self.marks.get(&node).and_then(|mark| mark.blocks(host).cloned());
+        if let Some(needs) = self.limits.halts(unit).or(blocks) {
             return done(Outcome::Cancelled { needs });
         }
         if !self.options.takes_step(step) {
@@ -70,7 +72,8 @@ impl State {
 
     /// A handler that may not run now stays owed.
     fn first_of_handler(&self, node: NodeIndex, unit: &Unit, reference: &UnitRef) -> Option<Turn> {
-        let blocked = self.marks.get(&node).is_some_and(|mark| mark.blocked_by.is_some());
+        let host = unit.host.as_ref().map(|host| host.name.as_str());
+        let blocked = self.marks.get(&node).is_some_and(|mark| mark.blocks(host).is_some());
         if blocked || self.skipped_phases.contains_key(&unit.phase) || !self.owed.has(reference) {
             return Some(Turn::Passes);
         }
@@ -117,10 +120,10 @@ impl State {
             match self.values.holds(&when.value, Some((step, unit))) {
                 Ok(true) => {}
                 Ok(false) => return Err(Outcome::Skipped { why: format!("when: {}", when.value) }),
-                Err(problem) => return Err(Outcome::Failed(prefixed("when", problem))),
+                Err(problem) => return Err(Outcome::Failed(prefixed("when", self.lacking(reads, problem)))),
             }
         }
-        let params = self.values.resolve(step, unit, reads).map_err(Outcome::Failed)?;
+        let params = self.values.resolve(step, unit, reads).map_err(|p| Outcome::Failed(self.lacking(reads, p)))?;
         let action = self.registry.build(&step.action.value, &params).map_err(|error| {
             let parameter = error.pointer.trim_start_matches('/').replace('/', ".");
             Outcome::Failed(prefixed(&parameter, Problem::new(error.message)))
@@ -189,6 +192,7 @@ impl State {
             mode: self.mode,
             timeout: step.timeout.unwrap_or(self.options.timeout),
             retry: step.retry,
+            ignores_errors: step.ignore_errors,
             world: Arc::clone(&self.world),
             notes: Arc::new(move |note| drop(notes.send(Told { unit: of.clone(), note }))),
             acted: Arc::new(AtomicBool::new(false)),

@@ -15,19 +15,31 @@ pub(super) struct FailedPhases {
     failed: HashSet<usize>,
     /// A unit's end is not known: it must be cleared up before anything is undone on top of it.
     unclear: HashSet<usize>,
+    /// Hosts that failed, and the phase goes on without them.
+    without: HashSet<(usize, String)>,
 }
 
 impl FailedPhases {
-    pub(super) fn note(&mut self, phase: usize, outcome: &Outcome) {
-        match outcome {
-            Outcome::Failed(_) => drop(self.failed.insert(phase)),
-            Outcome::Unknown(_) => drop(self.unclear.insert(phase)),
+    /// A unit has ended; `without`: the phase goes on, without that host.
+    pub(super) fn note(&mut self, phase: usize, outcome: &Outcome, without: Option<&str>) {
+        match (outcome, without) {
+            (Outcome::Unknown(_), _) => drop(self.unclear.insert(phase)),
+            (Outcome::Failed(_), None) => drop(self.failed.insert(phase)),
+            (Outcome::Failed(_), Some(host)) => drop(self.without.insert((phase, host.to_owned()))),
             _ => {}
         }
     }
 
+    /// Whether something of a phase is undone: all of it, or what was done on hosts that it goes on without.
     pub(super) fn undoes(&self, phase: usize) -> bool {
-        self.failed.contains(&phase) && !self.unclear.contains(&phase)
+        let failed = self.failed.contains(&phase) || self.without.iter().any(|(of, _)| *of == phase);
+        failed && !self.unclear.contains(&phase)
+    }
+
+    /// Whether what was done there in a phase is undone.
+    fn undoes_on(&self, phase: usize, host: Option<&String>) -> bool {
+        let alone = host.is_some_and(|host| self.without.contains(&(phase, host.clone())));
+        self.undoes(phase) && (alone || self.failed.contains(&phase))
     }
 }
 
@@ -42,6 +54,7 @@ impl State {
         let answers = |unit: &UnitRef| {
             let mut steps = phase.part(Part::Step);
             steps.any(|(_, of)| of.id.value == unit.step && of.is_undone_by(step))
+                && self.failed_phases.undoes_on(undo.phase, unit.host.as_ref())
                 && answering(self.graph.places(undo.phase, undo.step), &Place::of(unit)).contains(&here)
         };
         let touched = self.touched.iter().filter(|unit| unit.phase == phase.name.value && answers(unit));
@@ -72,7 +85,8 @@ impl State {
         let left = undoes.into_iter().filter(|unit| unit.step(&self.plan).part == Part::Step).filter_map(|unit| {
             let (step, reference) = (unit.step(&self.plan), unit.reference(&self.plan));
             let by = self.calls(unit, Part::OnFailure, |undo| step.is_undone_by(undo));
-            (self.touched.contains(&reference) && by.iter().any(|by| !seen.contains(by))).then_some(reference)
+            let undone = self.failed_phases.undoes_on(phase, reference.host.as_ref());
+            (undone && self.touched.contains(&reference) && by.iter().any(|by| !seen.contains(by))).then_some(reference)
         });
         left.collect::<Vec<_>>().into_iter().for_each(|unit| self.stuck(unit));
     }

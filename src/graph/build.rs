@@ -7,7 +7,8 @@ use petgraph::Direction;
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use super::spread::{Known, Link, Spread, Spreader};
+use super::batches::{Stretch, stretches};
+use super::spread::{Chain, Known, Link, Spread, Spreader};
 use super::{Graph, GraphError, Node, Unit};
 use crate::inventory::Host;
 use crate::plan::{Part, Phase, Plan, Step};
@@ -39,7 +40,14 @@ impl Graph {
             known_needs(phase)?;
             let steps = phase.steps.iter().map(|s| spreader.spread(s)).collect::<Result<Vec<_>, _>>()?;
             places.push(steps.iter().map(|s| Arc::clone(&s.places)).collect());
-            Build { dag: &mut dag, index, phase, steps, begin, inner: Vec::new() }.build(end)?;
+            let hosts = |(step, spread): (&Step, &Spread)| step.fans_out().then(|| spread.hosts().cloned().collect());
+            let hosts: Vec<_> = phase.steps.iter().zip(&steps).map(hosts).collect();
+            let order = phase.order();
+            let reach = reach(phase, &order)?;
+            let stretches = stretches(phase, &hosts, &reach, || (spreader.hosts_of)("all"))?;
+            let (now, inner) = (None, Vec::new());
+            let mut build = Build { dag: &mut dag, index, phase, order, reach, steps, now, begin, inner };
+            build.build(stretches, end)?;
         }
         toposort(&dag, None).map_err(|_| GraphError::Cycle)?;
         Ok(Self { dag, places, limited: spreader.is_limited() })
@@ -53,43 +61,53 @@ struct Ends {
     last: Vec<NodeIndex>,
 }
 
+/// A step that another one waits for.
+struct Wanted {
+    step: usize,
+    /// Whether for all of it on every host.
+    whole: bool,
+    /// Whether both run on the same hosts: what the batches before this one did of it, the gate waits for.
+    alongside: bool,
+}
+
 /// A phase under construction.
 struct Build<'a> {
     dag: &'a mut DiGraph<Node, ()>,
     index: usize,
     phase: &'a Phase,
+    /// For each step those that it needs.
+    order: Vec<Vec<usize>>,
+    /// For each step all that it comes after.
+    reach: Vec<BTreeSet<usize>>,
     /// The units of each step.
     steps: Vec<Spread>,
+    /// The stretch that is built now.
+    now: Option<Stretch>,
     begin: NodeIndex,
     /// All units and joins between begin and end.
     inner: Vec<NodeIndex>,
 }
 
 impl Build<'_> {
-    fn build(&mut self, end: NodeIndex) -> Result<(), GraphError> {
-        let order = self.phase.order();
-        let steps: Vec<usize> = self.phase.part(Part::Step).map(|(n, _)| n).collect();
-        let units: Vec<Ends> = steps.iter().map(|n| self.units(*n)).collect();
-        let reach = reach(self.phase, &order)?;
-        for number in &steps {
-            let wanted: Vec<usize> = self.wanted(*number, &order[*number], &reach);
-            let before: Vec<Vec<NodeIndex>> = wanted.iter().map(|n| units[*n].last.clone()).collect();
-            let first = &units[*number].first;
-            for (earlier, nodes) in wanted.iter().zip(&before) {
-                self.connect(nodes, first, self.looks_across_hosts(*earlier, *number));
-            }
-            let handlers = if self.phase.steps[*number].flush { self.handlers(&before, &[]) } else { Vec::new() };
-            for nodes in &handlers {
-                self.connect(nodes, first, false);
-            }
-            if before.is_empty() && handlers.is_empty() {
-                self.edges(&[self.begin], first);
+    fn build(&mut self, stretches: Vec<Stretch>, end: NodeIndex) -> Result<(), GraphError> {
+        let wanted: Vec<Vec<Wanted>> = self.phase.part(Part::Step).map(|(n, _)| self.wanted(n)).collect();
+        let mut units = vec![Vec::new(); wanted.len()];
+        let mut before = Vec::new();
+        for stretch in stretches {
+            let gate = stretch.waits().then(|| self.gate(&before));
+            let (began, nodes) = (self.inner.len(), self.dag.node_count());
+            self.stretch(stretch, &wanted, &mut units);
+            before = self.inner[began..].to_vec();
+            if let Some(gate) = gate {
+                let inside = |n: NodeIndex| n.index() >= nodes;
+                let is_first = |n: &NodeIndex| !self.dag.neighbors_directed(*n, Direction::Incoming).any(inside);
+                let firsts: Vec<NodeIndex> = before.iter().copied().filter(is_first).collect();
+                self.edges(&[gate], &firsts);
             }
         }
-        let sinks = self.sinks();
-        self.handlers(&[sinks], &units);
+        self.now = None;
         if self.phase.part(Part::OnFailure).next().is_some() {
-            self.undo(&order)?;
+            self.undo()?;
         }
         let inner = self.inner.clone();
         self.edges(&inner, &[end]);
@@ -99,11 +117,75 @@ impl Build<'_> {
         Ok(())
     }
 
+    /// Builds a stretch; `units` are the last ones of each step so far. What a batch needs of other hosts, the batches
+    /// before it have done.
+    fn stretch(&mut self, stretch: Stretch, wanted: &[Vec<Wanted>], units: &mut [Vec<NodeIndex>]) {
+        let (steps, handlers) = (stretch.steps.clone(), stretch.handlers);
+        // A batch begins where the one before has ended; what comes after all of them runs no handler before that.
+        let began = if stretch.is_batch() { self.inner.len() } else { 0 };
+        let earlier = self.sinks(began);
+        self.now = Some(stretch);
+        let mut here: Vec<Ends> = units.iter().map(|_| Ends::default()).collect();
+        for number in &steps {
+            here[*number] = self.units(*number);
+            units[*number].extend(&here[*number].last);
+        }
+        for number in &steps {
+            let first = &here[*number].first;
+            let nodes = |w: &Wanted| match w.alongside && steps.contains(&w.step) {
+                true => here[w.step].last.clone(),
+                false => units[w.step].clone(),
+            };
+            let before: Vec<Vec<NodeIndex>> = wanted[*number].iter().map(nodes).collect();
+            for (wanted, nodes) in wanted[*number].iter().zip(&before) {
+                self.connect(nodes, first, wanted.whole);
+            }
+            let mut handlers = Vec::new();
+            if self.phase.steps[*number].flush {
+                let waits = [before.as_slice(), std::slice::from_ref(&earlier)].concat();
+                handlers = self.handlers(&waits, &[]);
+            }
+            for nodes in &handlers {
+                self.connect(nodes, first, false);
+            }
+            if before.is_empty() && handlers.is_empty() {
+                self.edges(&[self.begin], first);
+            }
+            self.batches(*number, &here[*number]);
+        }
+        if handlers {
+            let sinks = self.sinks(began);
+            self.handlers(&[sinks], &here);
+        }
+    }
+
+    /// Lets the units of a step with `serial` wait for the batch before theirs.
+    fn batches(&mut self, number: usize, units: &Ends) {
+        let mut done = 0;
+        let mut before: &[NodeIndex] = &[];
+        for size in self.phase.steps[number].pace.batches(units.first.len()) {
+            let batch = done..done + size;
+            if !before.is_empty() {
+                let gate = self.gate(before);
+                self.edges(&[gate], &units.first[batch.clone()]);
+            }
+            done = batch.end;
+            before = &units.last[batch];
+        }
+    }
+
+    /// A gate behind a batch.
+    fn gate(&mut self, behind: &[NodeIndex]) -> NodeIndex {
+        let gate = self.add(Node::Gate);
+        self.edges(behind, &[gate]);
+        gate
+    }
+
     /// The units of a step. An empty one (no host matched, no item) hands its place on to a join node, so that order is
     /// kept. What undoes a loop takes its items from the last one on.
     fn units(&mut self, step: usize) -> Ends {
         let mut ends = Ends::default();
-        for chain in self.steps[step].chains.clone() {
+        for chain in self.chains_now(step) {
             let unit = |link: Link| {
                 let (host, sees) = (chain.host.clone(), chain.sees.clone());
                 Node::Unit(Unit { phase: self.index, step, item: link.item, host, sees, machine: link.machine })
@@ -126,6 +208,25 @@ impl Build<'_> {
         ends
     }
 
+    /// The units of a step on the hosts of this stretch. Handlers also run on hosts of no batch, and where a host of the
+    /// batch that they do not run on asks for them.
+    fn chains_now(&self, number: usize) -> Vec<Chain> {
+        let chains = self.steps[number].chains.iter();
+        let Some(stretch) = &self.now else { return chains.cloned().collect() };
+        let step = &self.phase.steps[number];
+        let is_handler = step.part == Part::Handler;
+        let from_elsewhere = is_handler && self.asked_from_elsewhere(stretch, number, step);
+        let takes = |host: &Host| stretch.has(host) || is_handler && (from_elsewhere || stretch.leaves_out(host));
+        chains.filter(|chain| chain.host.as_deref().is_none_or(takes)).cloned().collect()
+    }
+
+    fn asked_from_elsewhere(&self, stretch: &Stretch, number: usize, handler: &Step) -> bool {
+        let own = self.names(number);
+        let asking = self.phase.part(Part::Step).filter(|(_, step)| step.notifies(handler));
+        let mut hosts = asking.flat_map(|(n, _)| self.steps[n].hosts());
+        hosts.any(|host| stretch.has(host) && !own.contains(host.name.as_str()))
+    }
+
     fn add(&mut self, node: Node) -> NodeIndex {
         let index = self.dag.add_node(node);
         self.inner.push(index);
@@ -134,7 +235,8 @@ impl Build<'_> {
 
     /// The earlier steps that a step must be tied to: those that it needs, and of those behind them the ones of which
     /// it needs a part that the steps between do not wait for, since they run on other hosts.
-    fn wanted(&self, number: usize, direct: &[usize], reach: &[BTreeSet<usize>]) -> Vec<usize> {
+    fn wanted(&self, number: usize) -> Vec<Wanted> {
+        let (direct, reach) = (&self.order[number], &self.reach);
         let behind = reach[number].iter().copied().filter(|n| !direct.contains(n));
         let implied = |earlier: usize| {
             let between = direct.iter().copied().filter(|n| reach[*n].contains(&earlier));
@@ -142,12 +244,20 @@ impl Build<'_> {
                 && between.into_iter().any(|between| self.implies(number, between, earlier))
         };
         let behind: Vec<usize> = behind.filter(|earlier| !implied(*earlier)).collect();
-        direct.iter().copied().chain(behind).collect()
+        let wanted = |step| {
+            let whole = self.looks_across_hosts(step, number);
+            Wanted { step, whole, alongside: !whole && self.go_alongside(step, number) }
+        };
+        direct.iter().copied().chain(behind).map(wanted).collect()
     }
 
     /// Whether every unit of a step that waits for its part of the step between has thereby waited for its part of the
     /// earlier step.
     fn implies(&self, number: usize, between: usize, earlier: usize) -> bool {
+        // With batches, the step between may run on hosts whose turn comes before that of the earlier step's.
+        if self.phase.pace.serial.is_some() {
+            return self.go_alongside(number, between);
+        }
         let (mine, theirs) = (self.names(number), self.names(between));
         if mine == theirs {
             return true;
@@ -168,15 +278,20 @@ impl Build<'_> {
         if mine.is_empty() { covered(None) } else { mine.iter().all(|host| covered(Some(host))) }
     }
 
+    /// Whether two steps run on the same hosts, and thus in the same batches.
+    fn go_alongside(&self, one: usize, other: usize) -> bool {
+        pattern(&self.phase.steps[one]) == pattern(&self.phase.steps[other]) && self.names(one) == self.names(other)
+    }
+
     /// The hosts of a step; none when it runs on none, or once.
     fn names(&self, number: usize) -> BTreeSet<&str> {
-        self.steps[number].chains.iter().filter_map(|chain| chain.host.as_ref()).map(|h| h.name.as_str()).collect()
+        self.steps[number].hosts().map(|host| host.name.as_str()).collect()
     }
 
     /// All handlers of the phase, one after the other, behind `before` and, of `steps`, behind those that may notify
     /// them. Gives their last units.
     fn handlers(&mut self, before: &[Vec<NodeIndex>], steps: &[Ends]) -> Vec<Vec<NodeIndex>> {
-        let mut waits = before.to_vec();
+        let mut waits: Vec<_> = before.iter().filter(|nodes| !nodes.is_empty()).cloned().collect();
         let mut handlers = Vec::new();
         for (number, handler) in self.phase.part(Part::Handler) {
             let asking = self.phase.part(Part::Step).filter(|(_, step)| step.notifies(handler));
@@ -189,7 +304,7 @@ impl Build<'_> {
             for nodes in &waits {
                 self.connect(nodes, &units.first, asked_from_elsewhere);
             }
-            for of in asking.iter().filter_map(|(n, _)| steps.get(*n)) {
+            for of in asking.iter().filter_map(|(n, _)| steps.get(*n)).filter(|of| !of.last.is_empty()) {
                 self.connect(&of.last, &units.first, asked_from_elsewhere);
             }
             waits.push(units.last.clone());
@@ -199,14 +314,14 @@ impl Build<'_> {
     }
 
     /// What undoes the steps, in the opposite order, once all of the phase has ended.
-    fn undo(&mut self, order: &[Vec<usize>]) -> Result<(), GraphError> {
+    fn undo(&mut self) -> Result<(), GraphError> {
         let settled = self.add(Node::Join);
         let all: Vec<NodeIndex> = self.inner.iter().copied().filter(|n| *n != settled).collect();
         self.edges(&all, &[settled]);
         let mut waits = vec![vec![settled]];
         let mut placed = Vec::new();
         // From the first step on, so that what undoes several steps comes where the first of them is undone.
-        for number in sorted(self.phase, order)? {
+        for number in sorted(self.phase, &self.order)? {
             for name in &self.phase.steps[number].on_failure {
                 let undo = self.phase.part(Part::OnFailure).find(|(_, s)| s.id.value == name.value).map(|(n, _)| n);
                 let undo = undo.ok_or_else(|| no_such(&self.phase.steps[number].id.value, &name.value))?;
@@ -225,10 +340,11 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Nodes of the phase that nothing in it waits for.
-    fn sinks(&self) -> Vec<NodeIndex> {
-        let is_sink = |n: &NodeIndex| self.dag.neighbors_directed(*n, Direction::Outgoing).next().is_none();
-        self.inner.iter().copied().filter(is_sink).collect()
+    /// Nodes of a stretch that nothing in it waits for, but for the next batch of a step.
+    fn sinks(&self, began: usize) -> Vec<NodeIndex> {
+        let is_gate = |n: NodeIndex| matches!(self.dag[n], Node::Gate);
+        let is_sink = |n: &NodeIndex| self.dag.neighbors_directed(*n, Direction::Outgoing).all(is_gate);
+        self.inner[began..].iter().copied().filter(is_sink).collect()
     }
 
     /// Lets `after` wait for `before`; where both have the same host, for that host's part only, unless `whole`.

@@ -9,7 +9,10 @@
 //! stand the steps that undo it, the last one's first; they are passed over unless the phase failed.
 //!
 //! A loop is a chain of units on each host, an item after the other.
+//!
+//! With `serial`, a batch of hosts goes through a phase (or a step) before the next one: a gate stands between the two.
 
+mod batches;
 mod build;
 mod picture;
 mod spread;
@@ -36,6 +39,9 @@ pub enum Node {
     End(usize),
     /// All units of a step have ended; stands between two steps that must not overlap.
     Join,
+    /// All units of a batch of hosts have ended; stands before the next batch. The order is all that it is about: nothing
+    /// in the next batch stands on what this one did.
+    Gate,
     /// Something to do.
     Unit(Unit),
 }
@@ -89,6 +95,12 @@ pub enum GraphError {
         /// What is needed.
         name: String,
     },
+    /// A step without hosts stands between steps that go over their hosts in batches.
+    #[error("step {step} runs once, between steps that run batch by batch")]
+    BetweenBatches {
+        /// The step.
+        step: String,
+    },
     /// What a step runs for cannot be known before the run; static checks say it better.
     #[error("step {step}: {message}")]
     Spread {
@@ -123,9 +135,9 @@ impl Graph {
         self.dag.neighbors_directed(index, Direction::Incoming)
     }
 
-    /// How many nodes this one needs.
-    pub fn needs(&self, index: NodeIndex) -> usize {
-        self.predecessors(index).count()
+    /// Whether a node stands between two batches.
+    pub fn is_gate(&self, index: NodeIndex) -> bool {
+        matches!(self.dag[index], Node::Gate)
     }
 
     /// How many units run in their turn; handlers and what undoes come on top.

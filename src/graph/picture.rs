@@ -10,11 +10,11 @@ use crate::plan::{Part, Phase, Plan, Step};
 pub fn mermaid(plan: &Plan) -> String {
     let mut out = String::from("flowchart TD\n");
     for (p, phase) in plan.phases.iter().enumerate() {
-        let _ = writeln!(out, "  subgraph p{p}[\"{}\"]", escape(&phase.name.value));
+        let _ = writeln!(out, "  subgraph p{p}[\"{}\"]", escape(&label(&phase.name.value, "<br/>", &phase.pace)));
         for (s, step) in phase.steps.iter().enumerate() {
             let more: String = spread(step).iter().map(|line| format!("<br/>{line}")).collect();
-            let label = format!("{}<br/><i>{}</i>{more}", step.id.value, step.action.value);
-            let _ = writeln!(out, "    p{p}s{s}[\"{}\"]", escape(&label));
+            let text = format!("{}<br/><i>{}</i>{more}", step.id.value, step.action.value);
+            let _ = writeln!(out, "    p{p}s{s}[\"{}\"]", escape(&label(&text, "<br/>", &step.pace)));
         }
         for (from, to) in step_edges(phase) {
             let _ = writeln!(out, "    p{p}s{from} --> p{p}s{to}");
@@ -31,11 +31,17 @@ pub fn mermaid(plan: &Plan) -> String {
 pub fn dot(plan: &Plan) -> String {
     let mut out = format!("digraph \"{}\" {{\n  compound=true;\n  node [shape=box];\n", escape(&plan.name.value));
     for (p, phase) in plan.phases.iter().enumerate() {
-        let _ = writeln!(out, "  subgraph cluster_{p} {{\n    label=\"{}\";", escape(&phase.name.value));
+        let pace = escape(&phase.pace.to_string());
+        let _ = writeln!(
+            out,
+            "  subgraph cluster_{p} {{\n    label=\"{}\";",
+            label(&escape(&phase.name.value), "\\n", &pace)
+        );
         for (s, step) in phase.steps.iter().enumerate() {
             let more: String = spread(step).iter().map(|line| format!("\\n{}", escape(line))).collect();
-            let label = format!("{}\\n{}{more}", escape(&step.id.value), escape(&step.action.value));
-            let _ = writeln!(out, "    p{p}s{s} [label=\"{label}\"];");
+            let text = format!("{}\\n{}{more}", escape(&step.id.value), escape(&step.action.value));
+            let text = label(&text, "\\n", &escape(&step.pace.to_string()));
+            let _ = writeln!(out, "    p{p}s{s} [label=\"{text}\"];");
         }
         for (from, to) in step_edges(phase) {
             let _ = writeln!(out, "    p{p}s{from} -> p{p}s{to};");
@@ -80,6 +86,12 @@ fn step_edges(phase: &Phase) -> Vec<(usize, usize)> {
     phase.part(Part::Step).flat_map(|(to, _)| order[to].iter().map(move |from| (*from, to))).collect()
 }
 
+/// A text with a pace below it, where there is one.
+fn label(text: &str, line_break: &str, pace: &impl ToString) -> String {
+    let pace = pace.to_string();
+    if pace.is_empty() { text.to_owned() } else { format!("{text}{line_break}{pace}") }
+}
+
 fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "&quot;")
 }
@@ -88,12 +100,25 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::super::tests::{plan, step};
     use super::*;
+    use crate::plan::{Portion, Spanned};
 
     fn two_phases() -> Plan {
         plan(vec![
             ("a", &[], vec![step("one", Some("pis"), None), step("two", None, None)]),
             ("b", &["a"], vec![step("three", None, None)]),
         ])
+    }
+
+    #[test]
+    fn batches_and_limits_are_shown() {
+        let mut plan = two_phases();
+        plan.phases[0].pace.serial = Some(Spanned::new(vec![Portion::Hosts(1), Portion::Percent(50)], 0..0));
+        plan.phases[0].steps[0].pace.max_failures = Some(Spanned::new(Portion::Percent(10), 0..0));
+        let (mermaid, dot) = (mermaid(&plan), dot(&plan));
+        assert!(mermaid.contains("p0[\"a<br/>serial = [1, &quot;50%&quot;]\"]"), "{mermaid}");
+        assert!(mermaid.contains("on pis<br/>max_failures = &quot;10%&quot;\"]"), "{mermaid}");
+        assert!(dot.contains("label=\"a\\nserial = [1, &quot;50%&quot;]\";"), "{dot}");
+        assert!(dot.contains("on pis\\nmax_failures = &quot;10%&quot;\"]"), "{dot}");
     }
 
     #[test]

@@ -41,6 +41,13 @@ pub struct Link {
     pub machine: Option<Arc<Host>>,
 }
 
+impl Spread {
+    /// The hosts that it has units for; none when it does not fan out.
+    pub fn hosts(&self) -> impl Iterator<Item = &Arc<Host>> {
+        self.chains.iter().filter_map(|chain| chain.host.as_ref())
+    }
+}
+
 /// Spreads steps; asks for the hosts of each pattern once.
 pub struct Spreader<'a, H, S> {
     pub known: Known<'a>,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::inventory::{Connection, Inventory};
-use crate::plan::{Part, Phase, Retry, Scope, Source, Spanned, Step};
+use crate::plan::{Pace, Part, Phase, Portion, Retry, Scope, Source, Spanned, Step};
 use crate::template::Templates;
 
 fn at<T>(value: T) -> Spanned<T> {
@@ -21,6 +21,8 @@ pub fn step(id: &str, hosts: Option<&str>, needs: Option<&[&str]>) -> Step {
         r#become: false,
         retry: Retry::default(),
         timeout: None,
+        pace: Pace::default(),
+        ignore_errors: false,
         notify: Vec::new(),
         flush: false,
         on_failure: Vec::new(),
@@ -48,6 +50,7 @@ pub fn plan(phases: Vec<(&str, &[&str], Vec<Step>)>) -> Plan {
                 description: None,
                 needs: needs.iter().map(|n| at((*n).to_owned())).collect(),
                 when: None,
+                pace: Pace::default(),
                 steps,
             })
             .collect(),
@@ -67,9 +70,17 @@ fn hosts(pattern: &str) -> Vec<Arc<Host>> {
 }
 
 fn graph(plan: &Plan, in_sight: impl Fn(&Host) -> bool) -> Result<Graph, GraphError> {
+    graph_of(plan, hosts, in_sight)
+}
+
+fn graph_of(
+    plan: &Plan,
+    hosts_of: impl FnMut(&str) -> Vec<Arc<Host>>,
+    in_sight: impl Fn(&Host) -> bool,
+) -> Result<Graph, GraphError> {
     let templates = Templates::new(".");
     let (scope, _) = Scope::new(plan, &Inventory::default(), &serde_json::Map::new(), &templates);
-    Graph::new(plan, hosts, in_sight, Known { templates: &templates, scope: &scope })
+    Graph::new(plan, hosts_of, in_sight, Known { templates: &templates, scope: &scope })
 }
 
 /// For each unit, the units that must have ended before it.
@@ -209,8 +220,93 @@ fn a_host_is_undone_backwards_whatever_runs_elsewhere() {
     assert!(needs_of(&plan, "a/undo-one@y").contains(&"a/undo-three@y".to_owned()));
 }
 
+fn rolling(serial: &[Portion], steps: Vec<Step>) -> Plan {
+    let mut plan = plan(vec![("a", &[], steps)]);
+    plan.phases[0].pace.serial = Some(at(serial.to_vec()));
+    plan
+}
+
+#[test]
+fn a_batch_waits_for_all_steps_of_the_one_before() {
+    let steps = || vec![step("one", Some("x,y,z"), None), step("two", Some("y,z"), None)];
+    let plan = rolling(&[Portion::Hosts(1), Portion::Hosts(2)], steps());
+    assert!(needs_of(&plan, "a/one@x").is_empty());
+    assert_eq!(needs_of(&plan, "a/one@y"), ["a/one@x"]);
+    assert_eq!(needs_of(&plan, "a/two@z"), ["a/one@x", "a/one@z"]);
+    let plan = rolling(&[Portion::Percent(34)], steps());
+    assert_eq!(needs_of(&plan, "a/one@z"), ["a/one@x", "a/one@y", "a/two@y"]);
+}
+
+#[test]
+fn a_step_with_batches_holds_up_nobody_else() {
+    let mut second = step("two", Some("x,y"), None);
+    second.pace.serial = Some(at(vec![Portion::Hosts(1)]));
+    let steps = vec![step("one", Some("x,y"), None), second, step("three", Some("x,y"), None)];
+    let plan = plan(vec![("a", &[], steps)]);
+    assert_eq!(needs_of(&plan, "a/two@y"), ["a/one@x", "a/one@y", "a/two@x"]);
+    assert_eq!(needs_of(&plan, "a/three@x"), ["a/one@x", "a/two@x"]);
+}
+
+#[test]
+fn what_runs_once_stands_before_or_after_all_batches() {
+    let once = |id: &str| step(id, None, None);
+    let on = |id: &str| step(id, Some("x,y"), None);
+    let plan = rolling(&[Portion::Hosts(1)], vec![once("first"), on("one"), on("two"), once("last")]);
+    assert_eq!(needs_of(&plan, "a/one@y"), ["a/first", "a/one@x", "a/two@x"]);
+    assert_eq!(needs_of(&plan, "a/last"), ["a/first", "a/one@x", "a/one@y", "a/two@x", "a/two@y"]);
+    let between = rolling(&[Portion::Hosts(1)], vec![on("one"), once("between"), on("two")]);
+    assert!(matches!(graph(&between, |_| true), Err(GraphError::BetweenBatches { step }) if step == "between"));
+}
+
+#[test]
+fn handlers_run_with_their_batch() {
+    let asks = Step { notify: vec![at("handler".to_owned())], ..step("one", Some("x,y"), None) };
+    let handler = Step { part: Part::Handler, ..step("handler", Some("x,y"), None) };
+    let plan = rolling(&[Portion::Hosts(1)], vec![asks, handler]);
+    assert_eq!(needs_of(&plan, "a/one@y"), ["a/handler@x", "a/one@x"]);
+    assert_eq!(needs_of(&plan, "a/handler@x"), ["a/one@x"]);
+}
+
+#[test]
+fn hosts_of_several_patterns_are_in_the_order_of_the_inventory() {
+    let steps = vec![step("one", Some("y,z"), None), step("two", Some("x,z"), None)];
+    let plan = rolling(&[Portion::Hosts(1)], steps);
+    let all = |pattern: &str| hosts(if pattern == "all" { "x,y,z" } else { pattern });
+    let graph = graph_of(&plan, all, |_| true).unwrap();
+    let firsts = graph.units().filter(|unit| {
+        let index = graph.nodes().find(|(_, node)| matches!(node, Node::Unit(u) if std::ptr::eq(u, *unit))).unwrap().0;
+        graph.predecessors(index).all(|before| !matches!(graph.node(before), Node::Gate))
+            && unit.host.as_ref().is_some_and(|host| host.name == "x")
+    });
+    assert_eq!(firsts.count(), 1, "x is the first batch");
+}
+
 fn items(items: &[&str], step: Step) -> Step {
     Step { for_each: Some(at(serde_json::json!(items))), ..step }
+}
+
+#[test]
+fn a_batch_has_all_items_of_its_hosts() {
+    let each = || items(&["a", "b"], step("two", Some("x,y"), None));
+    let rolled = rolling(&[Portion::Hosts(1)], vec![step("one", Some("x,y"), None), each()]);
+    assert_eq!(needs_of(&rolled, "a/two[a]@x"), ["a/one@x"]);
+    assert_eq!(needs_of(&rolled, "a/one@y"), ["a/one@x", "a/two[a]@x", "a/two[b]@x"]);
+    let mut alone = each();
+    alone.pace.serial = Some(at(vec![Portion::Hosts(1)]));
+    let plan = plan(vec![("a", &[], vec![alone])]);
+    assert_eq!(needs_of(&plan, "a/two[b]@x"), ["a/two[a]@x"]);
+    assert_eq!(needs_of(&plan, "a/two[a]@y"), ["a/two[a]@x", "a/two[b]@x"]);
+}
+
+#[test]
+fn what_runs_once_on_a_host_is_in_no_batch() {
+    let once = |id: &str| Step { run_once: true, ..step(id, Some("x,y"), None) };
+    let on = |id: &str| step(id, Some("x,y"), None);
+    let plan = rolling(&[Portion::Hosts(1)], vec![once("first"), on("one"), once("last")]);
+    assert_eq!(needs_of(&plan, "a/one@y"), ["a/first", "a/one@x"]);
+    assert_eq!(needs_of(&plan, "a/last"), ["a/first", "a/one@x", "a/one@y"]);
+    let between = rolling(&[Portion::Hosts(1)], vec![on("one"), once("between"), on("two")]);
+    assert!(matches!(graph(&between, |_| true), Err(GraphError::BetweenBatches { step }) if step == "between"));
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub struct Recorded {
 impl Recorded {
     /// Whether it may have changed something and never told those whom that concerns.
     pub fn unsettled(&self) -> bool {
-        self.standing != Standing::Succeeded && self.touched.is_some()
+        !self.standing.lets_dependents_start() && self.touched.is_some()
     }
 
     /// Whether it was cut off or failed when it may have changed something.
@@ -203,13 +203,14 @@ impl Fold {
             Outcome::Kept { .. } => (Standing::Succeeded, now, touched),
             Outcome::Changed => (Standing::Succeeded, now, now),
             Outcome::Unknown(_) => (Standing::Unknown, done, now),
+            Outcome::Warned(_) => (Standing::Warned, done, if acted { now } else { touched }),
             // It never came to change anything.
             _ if !acted && stood == Some(Standing::Undone) => (Standing::Undone, done, touched),
             _ if !acted => (Standing::Failed, done, touched),
             _ => (Standing::Failed, done, now),
         };
         self.set(unit, definition, standing, outputs, done, touched);
-        match (self.answering.remove(unit), standing == Standing::Succeeded) {
+        match (self.answering.remove(unit), standing.lets_dependents_start()) {
             (Some(by), false) => self.memory.handlers.entry(unit.clone()).or_default().extend(by),
             // A person said that it is done.
             (None, true) => self.memory.forget_handler(unit),
@@ -270,6 +271,14 @@ mod tests {
         assert_eq!(of(vec![finished("a", Outcome::Changed)]), (Standing::Succeeded, Some(3), Some(3)));
         assert_eq!(of(vec![failed("a")]), (Standing::Failed, None, Some(3)));
         assert_eq!(of(vec![finished("a", Outcome::Changed), undone("a")]), (Standing::Undone, Some(3), Some(4)));
+    }
+
+    #[test]
+    fn an_ignored_failure_owes_nothing_and_leaves_nothing_open() {
+        let warned = || finished("a", Outcome::Warned(Problem::new("no")));
+        let all = memory(vec![run_started(), notified("a", "b"), started("a"), warned()]);
+        assert_eq!(of(&all, "a"), (Standing::Warned, None, Some(4)));
+        assert!(all.handlers().is_empty() && all.open_ends().is_empty());
     }
 
     #[test]

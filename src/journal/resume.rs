@@ -47,6 +47,8 @@ pub enum Why {
     CutOff,
     /// It ended badly.
     Failed,
+    /// It ended badly, and that was ignored.
+    Warned,
     /// It was undone when its phase failed.
     Undone,
     /// Undoing it was begun and not finished.
@@ -66,6 +68,7 @@ impl std::fmt::Display for Why {
         match self {
             Self::CutOff => f.write_str("it was cut off"),
             Self::Failed => f.write_str("it had failed"),
+            Self::Warned => f.write_str("it had failed, which was ignored"),
             Self::Undone => f.write_str("it was undone"),
             Self::HalfUndone(who) => write!(f, "{who} began to undo it, and did not finish"),
             Self::Definition => f.write_str("its definition changed"),
@@ -84,7 +87,7 @@ impl std::fmt::Display for Why {
 /// | cut off | | | not repeatable | stop |
 /// | succeeded, undone | | | its undo was cut off or failed; not repeatable | stop |
 /// | cut off | | | | probe |
-/// | failed, undone | | | | probe |
+/// | failed, warned, undone | | | | probe |
 /// | succeeded | | | only looks | probe |
 /// | succeeded | changed | | | probe |
 /// | succeeded | same | touched since | | probe |
@@ -101,6 +104,7 @@ pub fn decide(case: &Case<'_>) -> Decision {
         Standing::Unknown if !case.repeatable => Decision::Stop(Why::CutOff),
         Standing::Unknown => probe(Why::CutOff),
         Standing::Failed => probe(Why::Failed),
+        Standing::Warned => probe(Why::Warned),
         Standing::Undone => probe(Why::Undone),
         Standing::Succeeded if case.role == Role::Check => probe(Why::Check),
         Standing::Succeeded if recorded.definition != case.definition => probe(Why::Definition),
@@ -124,7 +128,8 @@ mod tests {
     use super::super::testing::unit;
     use super::*;
 
-    const STANDINGS: [Standing; 4] = [Standing::Succeeded, Standing::Failed, Standing::Unknown, Standing::Undone];
+    const STANDINGS: [Standing; 5] =
+        [Standing::Succeeded, Standing::Failed, Standing::Unknown, Standing::Undone, Standing::Warned];
 
     /// A case in the words of the table.
     #[derive(Debug, Clone, Copy)]
@@ -205,7 +210,7 @@ mod tests {
         let in_doubt = match words.standing {
             Some(Standing::Unknown) => true,
             Some(Standing::Succeeded | Standing::Undone) => words.undoing,
-            Some(Standing::Failed) | None => false,
+            Some(Standing::Failed | Standing::Warned) | None => false,
         };
         let must_stop = in_doubt && !words.repeatable;
         match decision {
@@ -218,7 +223,7 @@ mod tests {
     #[test]
     fn the_table_agrees_with_the_promise_everywhere() {
         let all = Words::all();
-        assert_eq!(all.len(), 5 * 2 * 4 * 2 * 4 * 3);
+        assert_eq!(all.len(), 6 * 2 * 4 * 2 * 4 * 3);
         for words in all {
             let decision = words.decide();
             assert!(right(&words, &decision), "{words:?} → {decision:?}");
@@ -247,6 +252,7 @@ mod tests {
             (Words { undoing: true, below: Some(NOW), ..base }, probe(Why::Below("p/b".into()))),
             (Words { standing: Some(Standing::Failed), repeatable: false, ..base }, probe(Why::Failed)),
             (Words { standing: Some(Standing::Undone), ..base }, probe(Why::Undone)),
+            (Words { standing: Some(Standing::Warned), repeatable: false, ..base }, probe(Why::Warned)),
             (Words { role: Role::Check, ..base }, probe(Why::Check)),
             (Words { same_definition: false, ..base }, probe(Why::Definition)),
             (Words { below: Some(NOW), ..base }, probe(Why::Below("p/b".into()))),

@@ -174,7 +174,9 @@ impl SavedUnit {
 
 fn why(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Failed(problem) | Outcome::Unknown(problem) => format!(" ({})", problem.message),
+        Outcome::Failed(problem) | Outcome::Warned(problem) | Outcome::Unknown(problem) => {
+            format!(" ({})", problem.message)
+        }
         Outcome::Skipped { why } => format!(" ({why})"),
         _ => String::new(),
     }

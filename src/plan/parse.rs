@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::pace::pace;
 use super::step::step;
 use super::{Part, Phase, Plan};
 use crate::document::{Item, Node, Reader, Table, project_root};
@@ -15,7 +16,8 @@ pub(super) const TOP: &[&str] = &["plan", "vars", "secrets", "phase"];
 /// Keys of `[plan]`.
 pub(super) const PLAN: &[&str] = &["name", "description"];
 /// Keys of `[phase.NAME]`.
-pub(super) const PHASE: &[&str] = &["description", "needs", "when", "step", "handler", "on_failure"];
+pub(super) const PHASE: &[&str] =
+    &["description", "needs", "when", "serial", "max_failures", "step", "handler", "on_failure"];
 
 impl Plan {
     /// Reads a plan file.
@@ -117,6 +119,7 @@ fn phase(reader: &mut Reader, name: Spanned<String>, node: Node) -> Option<Phase
     let description = reader.string(&mut table, "description").map(|d| d.value);
     let needs = reader.strings(&mut table, "needs").unwrap_or_default();
     let when = reader.string(&mut table, "when");
+    let pace = pace(reader, &mut table);
     let mut steps = Vec::new();
     for part in Part::ALL {
         match table.take(part.key()) {
@@ -133,7 +136,7 @@ fn phase(reader: &mut Reader, name: Spanned<String>, node: Node) -> Option<Phase
         }
     }
     reader.no_more(table, &of, PHASE);
-    Some(Phase { name, description, needs, when, steps })
+    Some(Phase { name, description, needs, when, pace, steps })
 }
 
 /// Keys that stand one level too high.

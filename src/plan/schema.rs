@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::{Catalog, Part};
@@ -50,6 +50,13 @@ struct PhaseKeys {
     needs: Option<Vec<String>>,
     /// Expression; the phase is skipped when it is false.
     when: Option<String>,
+    /// Batches of hosts, each of which goes through all steps before the next one starts: a number, a percentage such as
+    /// `25%`, or a list of sizes, the last of which goes on.
+    #[schemars(schema_with = "batches")]
+    serial: Option<Value>,
+    /// How many of its hosts may fail, a number or a percentage, and the others still go on, without the failed ones.
+    #[schemars(schema_with = "portion")]
+    max_failures: Option<Value>,
     /// The steps.
     step: Option<Vec<Value>>,
     /// Steps that run once at the end of the phase, if a changed step has notified them.
@@ -88,6 +95,17 @@ struct StepKeys {
     retry_delay: Option<String>,
     /// Deadline of one attempt, and of a wait, such as `90s` or `5m`.
     timeout: Option<String>,
+    /// Batches of hosts, each of which is done before the next one starts: a number, a percentage such as `25%`, or a list
+    /// of sizes, the last of which goes on. Only steps of `step` have this key.
+    #[schemars(schema_with = "batches")]
+    serial: Option<Value>,
+    /// How many of its hosts may fail, a number or a percentage, and the others still go on, without the failed ones. Only
+    /// steps of `step` have this key.
+    #[schemars(schema_with = "portion")]
+    max_failures: Option<Value>,
+    /// Whether what needs it goes on when it fails; it is shown as a warning then. A host that cannot be reached is a
+    /// failure all the same.
+    ignore_errors: Option<bool>,
     /// Handlers of the phase that run when this step changed something. Only steps of `step` have this key.
     notify: Option<Vec<String>>,
     /// Whether the handlers that were notified so far run before this step. Only steps of `step` have this key.
@@ -121,6 +139,17 @@ enum ForEach {
     Table(BTreeMap<String, Value>),
     /// A template that comes to one of these.
     Template(String),
+}
+
+/// A number of hosts or a part of them.
+fn portion(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string", "pattern": "^[0-9]{1,3}%$" }] })
+}
+
+/// One size or several.
+fn batches(generator: &mut SchemaGenerator) -> Schema {
+    let one = portion(generator);
+    json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
 }
 
 /// The schema of a plan that may name the actions of `catalog`.

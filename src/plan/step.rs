@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::pace::pace;
 use super::parse::{is_name, places};
 use super::{Guard, Part, Retry, Step};
 use crate::document::{Item, Node, Reader, Table};
@@ -24,6 +25,9 @@ pub(super) const STEP: &[&str] = &[
     "retry",
     "retry_delay",
     "timeout",
+    "serial",
+    "max_failures",
+    "ignore_errors",
     "notify",
     "flush",
     "on_failure",
@@ -36,8 +40,19 @@ pub(super) const STEP: &[&str] = &[
 ];
 
 /// Keys that only a phase's steps have: what handlers and `on_failure` steps wait for is given.
-const ONLY_STEPS: &[&str] =
-    &["needs", "notify", "flush", "on_failure", "guard", "guard_apply", "guard_restore", "guard_check", "tags"];
+const ONLY_STEPS: &[&str] = &[
+    "needs",
+    "serial",
+    "max_failures",
+    "notify",
+    "flush",
+    "on_failure",
+    "guard",
+    "guard_apply",
+    "guard_restore",
+    "guard_check",
+    "tags",
+];
 
 /// The host counts in whole seconds.
 const SHORTEST_GUARD: Duration = Duration::from_secs(1);
@@ -80,6 +95,8 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: Part, node: Node) -> 
     let r#become = reader.flag(&mut table, "become").unwrap_or_default();
     let retry = retry(reader, &mut table);
     let timeout = reader.duration(&mut table, "timeout");
+    let pace = pace(reader, &mut table);
+    let ignore_errors = ignore_errors(reader, &mut table, part);
     let notify = reader.strings(&mut table, "notify").unwrap_or_default();
     let flush = reader.flag(&mut table, "flush").unwrap_or_default();
     let on_failure = reader.strings(&mut table, "on_failure").unwrap_or_default();
@@ -109,6 +126,8 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: Part, node: Node) -> 
         r#become,
         retry,
         timeout,
+        pace,
+        ignore_errors,
         notify,
         flush,
         on_failure,
@@ -153,6 +172,17 @@ fn retry(reader: &mut Reader, table: &mut Table) -> Retry {
         reader.error("useless-key", &span, "`retry_delay` without `retry` does nothing", Some(help));
     }
     Retry { times, delay }
+}
+
+fn ignore_errors(reader: &mut Reader, table: &mut Table, part: Part) -> bool {
+    let place = table.entries.iter().find(|(k, _)| k.value == "ignore_errors").map(|(k, _)| k.span.clone());
+    let ignores = reader.flag(table, "ignore_errors").unwrap_or_default();
+    if let (Part::OnFailure, Some(span)) = (part, place) {
+        let message = "`ignore_errors` is not a key of a step of `on_failure`";
+        let help = "what could not be undone is told at the end of the run, and must be seen to".to_owned();
+        reader.error("unknown-key", &span, message, Some(help));
+    }
+    ignores
 }
 
 fn guard(reader: &mut Reader, table: &mut Table) -> Option<Guard> {

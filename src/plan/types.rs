@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Catalog, Place, Source, Span, Spanned};
+use super::{Catalog, Pace, Place, Source, Span, Spanned};
 use crate::inventory::SecretEntry;
 
 /// A plan file.
@@ -47,6 +47,8 @@ pub struct Phase {
     pub needs: Vec<Spanned<String>>,
     /// Expression; the phase is skipped when it is false.
     pub when: Option<Spanned<String>>,
+    /// In which batches its hosts go through its steps, and how many may fail.
+    pub pace: Pace,
     /// The steps, then the handlers, then the steps of `on_failure`, each in file order.
     pub steps: Vec<Step>,
 }
@@ -124,6 +126,10 @@ pub struct Step {
     pub retry: Retry,
     /// Deadline of one attempt, and of a wait. `None`: the action's default.
     pub timeout: Option<Duration>,
+    /// In which batches its hosts take their turn, and how many may fail.
+    pub pace: Pace,
+    /// Whether what needs it goes on when it fails.
+    pub ignore_errors: bool,
     /// Handlers of the phase that must run when this step changed something.
     pub notify: Vec<Spanned<String>>,
     /// Whether the handlers that were notified so far run before this step.
@@ -188,6 +194,11 @@ impl Retry {
 }
 
 impl Step {
+    /// Whether it runs on each of its hosts.
+    pub fn fans_out(&self) -> bool {
+        self.hosts.is_some() && !self.run_once
+    }
+
     /// Whether it asks for a handler when it has changed something.
     pub fn notifies(&self, handler: &Self) -> bool {
         self.notify.iter().any(|name| name.value == handler.id.value)

@@ -102,8 +102,9 @@ impl Text {
             let _ = write!(out, "  {QUIET}{elapsed:.1} s{QUIET:#}");
         }
         out.push('\n');
-        if let Outcome::Failed(problem) | Outcome::Unknown(problem) = outcome {
-            out.push_str(&trouble(problem));
+        if let Outcome::Failed(problem) | Outcome::Warned(problem) | Outcome::Unknown(problem) = outcome {
+            let style = if matches!(outcome, Outcome::Warned(_)) { CHANGE } else { BAD };
+            out.push_str(&trouble(style, problem));
             for line in output.lines() {
                 let _ = writeln!(out, "    {QUIET}│ {line}{QUIET:#}");
             }
@@ -235,6 +236,7 @@ fn face(outcome: &Outcome, diff: &Diff, mode: Mode) -> (Style, char, &'static st
         Outcome::Pending { .. } if !diff.is_empty() => (CHANGE, '±', "pending"),
         Outcome::Pending { .. } => (HINT, '…', "unknown"),
         Outcome::Failed(_) => (BAD, '✗', "failed"),
+        Outcome::Warned(_) => (CHANGE, '!', "warned"),
         Outcome::Unknown(_) => (BAD, '?', "unclear"),
         Outcome::Cancelled { .. } => (QUIET, '⊘', "not run"),
     }
@@ -244,6 +246,7 @@ fn counts(summary: &Summary, mode: Mode) -> String {
     let names = [
         ("failed", "failed"),
         ("unknown", "unclear"),
+        ("warned", "failed and ignored"),
         ("changed", if mode == Mode::Preview { "would change" } else { "changed" }),
         ("pending", "known once others have run"),
         ("waits", "waiting"),
@@ -260,10 +263,10 @@ fn counts(summary: &Summary, mode: Mode) -> String {
     if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") }
 }
 
-fn trouble(problem: &Problem) -> String {
+fn trouble(style: Style, problem: &Problem) -> String {
     let mut out = String::new();
     for line in problem.message.lines() {
-        let _ = writeln!(out, "    {BAD}{line}{BAD:#}");
+        let _ = writeln!(out, "    {style}{line}{style:#}");
     }
     if let Some(hint) = &problem.hint {
         for (number, line) in hint.lines().enumerate() {
@@ -359,6 +362,25 @@ mod tests {
 
         failed: 1 failed, 1 ok, 2 not run, in 1.2 s
         hint: `rollout run plan.toml` goes on from here
+        ");
+    }
+
+    #[test]
+    fn an_ignored_failure_is_told_and_counted() {
+        let problem = Problem::new("it exited with 3");
+        let kinds = vec![
+            ended("try", Outcome::Warned(problem), Diff::default(), 0.0),
+            ended("next", Outcome::Changed, Diff::default(), 0.0),
+        ];
+        insta::assert_snapshot!(show(DiffStyle::Full, run(Mode::Run, true, kinds)), @r"
+        run r1 of istio: 2 steps
+
+        ! warned    mesh/try
+            it exited with 3
+            │ last words
+        ± changed   mesh/next
+
+        done: 1 failed and ignored, 1 changed, in 1.2 s
         ");
     }
 

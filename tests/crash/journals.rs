@@ -230,3 +230,17 @@ fn runs_of_format_3_are_gone_on_from() {
     let ran = cut_off.run(&["--var", "cut=yes", "--done", "cut[y]"]);
     assert_eq!((ran.code, ran.steps("changed").len()), (0, 0), "{}", ran.failures());
 }
+
+#[test]
+fn runs_of_format_4_are_gone_on_from() {
+    let fixture = Fixture::new("/tmp/rollout-fixture-4");
+    let failed = Old::new("v4", &["prepare", "judge"], 1);
+    assert!(failed.events().iter().all(|e| e.v == 4));
+    assert!(failed.shown().contains("! warned    prepare/try@localhost"), "{}", failed.shown());
+    fs::write(fixture.path.join("go"), "").unwrap();
+    let ran = failed.run(&[]);
+    let ends = [("config", "kept"), ("folder", "kept"), ("judge", "same"), ("try", "changed")];
+    assert_eq!((ran.code, outcomes(&ran)), (0, are(&ends)), "{}", ran.failures());
+    let whys_of = whys(&ran);
+    assert_eq!((whys_of["try"], whys_of["judge"]), ("it had failed, which was ignored", "it had failed"));
+}

@@ -4,6 +4,7 @@ mod guard;
 mod history;
 mod loops;
 mod machine;
+mod pace;
 mod project;
 mod prove;
 mod reboot;

@@ -4,14 +4,14 @@ use rand::RngExt as _;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom as _;
 
-use super::generate::{chance, items, new_step, normalise};
+use super::generate::{chance, items, new_step, normalise, pace};
 use super::model::{Act, Model, PATTERNS};
 use crate::plan::Part;
 
 /// One random edit; says which.
 pub fn edit(rng: &mut SmallRng, model: &mut Model, earlier: &[Model]) -> &'static str {
     let (p, s) = place(rng, model);
-    let what = match rng.random_range(0..16) {
+    let what = match rng.random_range(0..17) {
         0..=3 => {
             if let Act::Set { value, .. } | Act::Do { value, .. } = &mut model.phases[p].steps[s].act {
                 *value = format!("v{}", rng.random_range(0..3));
@@ -61,6 +61,16 @@ pub fn edit(rng: &mut SmallRng, model: &mut Model, earlier: &[Model]) -> &'stati
             "a step's when"
         }
         11 => {
+            let (phase, of) = (&mut model.phases[p], chance(rng, 60));
+            let (serial, most) = pace(rng, 50);
+            match of {
+                true => (phase.serial, phase.most) = (serial, most),
+                false => (phase.steps[s].serial, phase.steps[s].most) = (serial, most),
+            }
+            phase.steps[s].ignores ^= phase.steps[s].part != Part::OnFailure && chance(rng, 50);
+            "batches and limits"
+        }
+        12 => {
             let step = &mut model.phases[p].steps[s];
             match rng.random_range(0..3) {
                 // Who waits under a guard is another user then.
@@ -70,7 +80,7 @@ pub fn edit(rng: &mut SmallRng, model: &mut Model, earlier: &[Model]) -> &'stati
             }
             "a step's flag"
         }
-        12 => {
+        13 => {
             model.phases[p].steps[s].items = if chance(rng, 75) { items(rng) } else { Vec::new() };
             "a loop"
         }

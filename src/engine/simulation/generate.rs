@@ -4,7 +4,7 @@ use rand::RngExt as _;
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 
-use super::model::{Act, Model, PATTERNS, Phase, Reads, Step};
+use super::model::{Act, MOSTS, Model, PATTERNS, Phase, Reads, SERIALS, Step};
 use super::order::Order;
 use crate::plan::Part;
 
@@ -18,7 +18,8 @@ pub fn plan(rng: &mut SmallRng) -> Model {
         let earlier: Vec<String> = model.phases.iter().map(|p| p.name.clone()).collect();
         let needs = earlier.into_iter().filter(|_| chance(rng, 55)).collect();
         let when = chance(rng, 8).then(|| chance(rng, 50));
-        model.phases.push(Phase { name: format!("p{n}"), needs, when, steps: Vec::new() });
+        let (serial, most) = pace(rng, 35);
+        model.phases.push(Phase { name: format!("p{n}"), needs, when, serial, most, steps: Vec::new() });
         for part in [Part::Handler, Part::OnFailure] {
             for _ in 0..[0, 0, 1, 2].choose(rng).copied().unwrap_or(0) {
                 let step = step(rng, &mut model, part);
@@ -35,6 +36,12 @@ pub fn plan(rng: &mut SmallRng) -> Model {
     }
     normalise(&mut model);
     model
+}
+
+/// Batches and a limit, at random.
+pub fn pace(rng: &mut SmallRng, percent: u32) -> (Option<usize>, Option<usize>) {
+    let serial = chance(rng, percent).then(|| rng.random_range(0..SERIALS.len()));
+    (serial, chance(rng, percent).then(|| rng.random_range(0..MOSTS.len())))
 }
 
 /// Steps of which each waits for the one before on its host alone, so that they may be sent together.
@@ -61,6 +68,7 @@ pub fn new_step(rng: &mut SmallRng, model: &mut Model, phase: usize) -> Step {
     step.notify = ids(Part::Handler).into_iter().filter(|_| chance(rng, 50)).collect();
     step.on_failure = ids(Part::OnFailure).into_iter().filter(|_| chance(rng, 50)).collect();
     step.flush = chance(rng, 20);
+    (step.serial, step.most) = pace(rng, 10);
     let others: Vec<(String, Option<usize>)> = model
         .steps()
         .filter(|(_, s)| s.part == Part::Step && matches!(s.act, Act::Set { .. }))
@@ -114,6 +122,9 @@ fn step(rng: &mut SmallRng, model: &mut Model, part: Part) -> Step {
         r#become: chance(rng, 20),
         retry: if chance(rng, 25) { rng.random_range(1..=2) } else { 0 },
         timeout: rng.random_range(10..=60),
+        serial: None,
+        most: None,
+        ignores: part != Part::OnFailure && chance(rng, 12),
         notify: Vec::new(),
         flush: false,
         on_failure: Vec::new(),
@@ -157,6 +168,34 @@ pub fn normalise(model: &mut Model) {
         phase.steps.retain(|s| s.part == Part::Step || called.contains(&s.id));
     }
     references(model);
+    paces(model);
+}
+
+/// Batches and limits are of hosts, and nothing may stand in the way of a batch.
+fn paces(model: &mut Model) {
+    let order = Order::of(model);
+    for phase in &mut model.phases {
+        for step in phase.steps.iter_mut().filter(|s| s.part != Part::Step || s.hosts.is_none()) {
+            (step.serial, step.most) = (None, None);
+        }
+        let steps = || phase.steps.iter().filter(|s| s.part == Part::Step);
+        let on_hosts = || steps().filter(|s| s.hosts.is_some());
+        let alone = |step: &Step| {
+            let after = on_hosts().any(|s| order.before(&step.id).contains(&s.id));
+            step.hosts.is_none() && after && on_hosts().any(|s| order.before(&s.id).contains(&step.id))
+        };
+        let across = |step: &Step| {
+            let reads = matches!(&step.act, Act::Set { reads: Some(Reads { host: Some(_), .. }), .. });
+            step.hosts.is_some() && reads && on_hosts().any(|s| step.act.of() == Some(s.id.as_str()))
+        };
+        let (none, stands_between) = (on_hosts().next().is_none(), steps().any(|s| alone(s) || across(s)));
+        if none || stands_between {
+            phase.serial = None;
+        }
+        if none {
+            phase.most = None;
+        }
+    }
 }
 
 /// What a step needs of another one must be there when it looks.

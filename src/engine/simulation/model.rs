@@ -18,6 +18,18 @@ pub const PATTERNS: [(&str, &[&str]); 7] = [
     ("all:!h2", &["h1", "h3"]),
 ];
 
+/// Values of `serial`, with the sizes of the batches of one, two and three hosts: written down, as above.
+pub const SERIALS: [(&str, [&[usize]; 3]); 4] = [
+    ("1", [&[1], &[1, 1], &[1, 1, 1]]),
+    ("2", [&[1], &[2], &[2, 1]]),
+    ("\"50%\"", [&[1], &[1, 1], &[2, 1]]),
+    ("[1, \"100%\"]", [&[1], &[1, 1], &[1, 2]]),
+];
+
+/// Values of `max_failures`, with how many of one, two and three hosts may fail.
+pub const MOSTS: [(&str, [usize; 3]); 5] =
+    [("0", [0, 0, 0]), ("1", [1, 1, 1]), ("\"34%\"", [0, 0, 1]), ("\"50%\"", [0, 1, 1]), ("\"100%\"", [1, 2, 3])];
+
 pub const INVENTORY: &str = "[hosts.h1]\n[hosts.h2]\n[hosts.h3]\n[groups.web]\nhosts = [\"h1\", \"h3\"]\n";
 
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +44,10 @@ pub struct Phase {
     pub name: String,
     pub needs: Vec<String>,
     pub when: Option<bool>,
+    /// Index in [`SERIALS`].
+    pub serial: Option<usize>,
+    /// Index in [`MOSTS`].
+    pub most: Option<usize>,
     /// Steps, handlers and what undoes, in any mix.
     pub steps: Vec<Step>,
 }
@@ -50,6 +66,11 @@ pub struct Step {
     pub retry: u32,
     /// Seconds.
     pub timeout: u64,
+    /// Index in [`SERIALS`].
+    pub serial: Option<usize>,
+    /// Index in [`MOSTS`].
+    pub most: Option<usize>,
+    pub ignores: bool,
     pub notify: Vec<String>,
     pub flush: bool,
     pub on_failure: Vec<String>,
@@ -209,6 +230,7 @@ impl Model {
             if let Some(when) = phase.when {
                 let _ = writeln!(out, "when = \"{}\"", if when { "on" } else { "off" });
             }
+            out.push_str(&pace(phase.serial, phase.most));
             for part in Part::ALL {
                 for step in phase.steps.iter().filter(|s| s.part == part) {
                     let _ = write!(out, "[[phase.{}.{}]]\n{}", phase.name, part.key(), self.table(phase, step));
@@ -233,6 +255,10 @@ impl Model {
         if step.sensitive {
             add("sensitive = true".into());
         }
+        if step.ignores {
+            add("ignore_errors = true".into());
+        }
+        add(pace(step.serial, step.most));
         if step.retry > 0 {
             add(format!("retry = {}\nretry_delay = \"1s\"", step.retry));
         }
@@ -293,4 +319,9 @@ impl Model {
         let undone = phase.steps.iter().filter(|s| s.on_failure.contains(&undo.id) && s.hosts == undo.hosts);
         undone.flat_map(Step::paths).collect()
     }
+}
+
+fn pace(serial: Option<usize>, most: Option<usize>) -> String {
+    let serial = serial.map(|n| format!("serial = {}\n", SERIALS[n].0)).unwrap_or_default();
+    serial + &most.map(|n| format!("max_failures = {}\n", MOSTS[n].0)).unwrap_or_default()
 }

@@ -2,11 +2,12 @@
 //!
 //! The rules: a step comes after the steps that it names, else after the one above it, and after all that come before
 //! those; a phase's steps come after all of the phases that it needs, and of those that these need. Where both run on a
-//! host, the host's part counts, unless the step reads other hosts' values; else all of the earlier step.
+//! host, the host's part counts, unless the step reads other hosts' values; else all of the earlier step. In a phase with
+//! `serial`, nobody waits for a host whose batch comes later.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::{Act, Model, Reads, Step};
+use super::model::{Act, HOSTS, Model, Reads, SERIALS, Step};
 use crate::plan::Part;
 
 /// A step on a host.
@@ -19,6 +20,8 @@ pub struct Order {
     outside: BTreeMap<String, BTreeSet<String>>,
     /// For each step where it runs.
     places: BTreeMap<String, Vec<Option<String>>>,
+    /// For each step of a phase with `serial` the number of each host's batch.
+    batches: BTreeMap<String, BTreeMap<String, usize>>,
     /// For each step that whose values it reads on named hosts.
     across: BTreeMap<String, String>,
     all: BTreeMap<String, BTreeSet<String>>,
@@ -32,8 +35,9 @@ impl Order {
     /// With only some of the hosts.
     pub fn limited(model: &Model, limit: Option<&[&str]>) -> Self {
         let (mut inside, mut outside) = (BTreeMap::new(), BTreeMap::new());
-        let mut places = BTreeMap::new();
+        let mut places: BTreeMap<String, Vec<Option<String>>> = BTreeMap::new();
         let mut across = BTreeMap::new();
+        let mut batches = BTreeMap::new();
         for phase in &model.phases {
             let mut phases = BTreeSet::new();
             let mut todo = phase.needs.clone();
@@ -63,6 +67,15 @@ impl Order {
                 reached.insert(step.id.clone(), mine);
                 above = Some(step.id.clone());
             }
+            let steps = || phase.steps.iter().filter(|s| s.part == Part::Step && s.hosts.is_some());
+            if let Some(serial) = phase.serial {
+                let runs = |host: &&str| steps().any(|s| places[&s.id].iter().flatten().any(|h| h == host));
+                let hosts: Vec<&str> = HOSTS.into_iter().filter(runs).collect();
+                let sizes = if hosts.is_empty() { &[][..] } else { SERIALS[serial].1[hosts.len() - 1] };
+                let numbers = sizes.iter().enumerate().flat_map(|(n, size)| vec![n; *size]);
+                let numbers: BTreeMap<String, usize> = hosts.iter().map(|h| (*h).to_owned()).zip(numbers).collect();
+                batches.extend(steps().map(|step| (step.id.clone(), numbers.clone())));
+            }
             for step in &phase.steps {
                 let mine = match step.part {
                     Part::Step => reached.remove(&step.id).unwrap_or_default(),
@@ -75,7 +88,7 @@ impl Order {
             .iter()
             .map(|(id, ids): (&String, &BTreeSet<String>)| (id.clone(), ids.union(&outside[id]).cloned().collect()))
             .collect();
-        Self { inside, outside, places, across, all }
+        Self { inside, outside, places, batches, across, all }
     }
 
     /// The steps before a step.
@@ -107,7 +120,12 @@ impl Order {
         if !whole && unit.1.is_some() && places.contains(&unit.1) {
             return vec![(id.to_owned(), unit.1.clone())];
         }
-        places.iter().map(|h| (id.to_owned(), h.clone())).collect()
+        let batch = |id: &str, host: &Option<String>| self.batches.get(id)?.get(host.as_ref()?).copied();
+        let later = |host: &Option<String>| match (batch(&unit.0, &unit.1), batch(id, host)) {
+            (Some(mine), Some(theirs)) => theirs > mine,
+            _ => false,
+        };
+        places.iter().filter(|h| !later(h)).map(|h| (id.to_owned(), h.clone())).collect()
     }
 }
 

@@ -289,7 +289,7 @@ pub fn line(event: &Event) -> String {
             format!("  {n:3} started  {unit}{}", why.as_ref().map(|w| format!(" ({w})")).unwrap_or_default())
         }
         Kind::UnitFinished { unit, outcome, .. } => match outcome {
-            Outcome::Failed(p) | Outcome::Unknown(p) => {
+            Outcome::Failed(p) | Outcome::Warned(p) | Outcome::Unknown(p) => {
                 format!("  {n:3} {} {unit}: {}", crate::event::name(outcome), p.message)
             }
             _ => format!("  {n:3} {} {unit}", crate::event::name(outcome)),

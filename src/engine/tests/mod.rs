@@ -6,6 +6,7 @@ mod guard;
 mod guarded_host;
 mod handlers;
 mod loops;
+mod pace;
 mod resume;
 mod saved;
 mod undo;
@@ -23,7 +24,7 @@ use crate::event::{Event, Kind, Mode, Outcome, name};
 use crate::graph::{Graph, Known};
 use crate::inventory::{Connection, Host, Inventory};
 use crate::journal::{Earlier, Journal, Memory, SavedPlan, read};
-use crate::plan::{Part, Phase, Plan, Retry, Scope, Source, Spanned, Step};
+use crate::plan::{Pace, Part, Phase, Plan, Retry, Scope, Source, Spanned, Step};
 use crate::template::Templates;
 
 fn at<T>(value: T) -> Spanned<T> {
@@ -45,6 +46,8 @@ fn step(id: &str, action: &str, params: Value) -> Step {
         r#become: false,
         retry: Retry { times: 0, delay: Duration::from_millis(1) },
         timeout: Some(Duration::from_millis(600)),
+        pace: Pace::default(),
+        ignore_errors: false,
         notify: Vec::new(),
         flush: false,
         on_failure: Vec::new(),
@@ -64,7 +67,7 @@ fn set(id: &str, value: &str) -> Step {
 
 fn phase(name: &str, needs: &[&str], steps: Vec<Step>) -> Phase {
     let needs = needs.iter().map(|n| at((*n).to_owned())).collect();
-    Phase { name: at(name.to_owned()), description: None, needs, when: None, steps }
+    Phase { name: at(name.to_owned()), description: None, needs, when: None, pace: Pace::default(), steps }
 }
 
 fn plan(phases: Vec<Phase>) -> Plan {
@@ -134,7 +137,8 @@ async fn run_with(plan: Plan, world: &FakeWorld, setup: Setup) -> Ran {
 
 async fn try_run(plan: Plan, world: &FakeWorld, setup: Setup) -> (Result<Report, EngineError>, Vec<Event>) {
     let templates = Templates::new(&plan.root);
-    let (scope, errors) = Scope::new(&plan, &Inventory::default(), &Map::new(), &templates);
+    let inventory = Inventory::parse("i.toml".as_ref(), "[hosts.\"h[1:3]\"]\n").unwrap();
+    let (scope, errors) = Scope::new(&plan, &inventory, &Map::new(), &templates);
     assert!(errors.is_empty());
     let (readers, mut events) = mpsc::unbounded_channel();
     let in_sight = |host: &Host| setup.sees.is_none_or(|name| name == host.name);

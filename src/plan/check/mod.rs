@@ -1,13 +1,15 @@
 //! Everything that can be known of a plan without a connection, all findings at once.
 //!
-//! Split by concern: [`structure`] (ids, needs, circles), [`hosts`] (patterns), [`loops`] (`for_each` and its relatives),
-//! [`guard`] (changes that may cut the connection), [`params`] (actions and what they take), [`repeats`] (what would be done
-//! over and over), [`templates`] (names in strings and files), [`outputs`] (what steps hand to later ones).
+//! Split by concern: [`structure`] (ids, needs, circles), [`hosts`] (patterns), [`pace`] (batches, limits), [`loops`]
+//! (`for_each` and its relatives), [`guard`] (changes that may cut the connection), [`params`] (actions and what they take),
+//! [`repeats`] (what would be done over and over), [`templates`] (names in strings and files), [`outputs`] (what steps hand
+//! to later ones).
 
 mod guard;
 mod hosts;
 mod loops;
 mod outputs;
+mod pace;
 mod params;
 mod repeats;
 mod structure;
@@ -43,6 +45,7 @@ pub fn check(plan: &Plan, inventory: &Inventory, catalog: &dyn Catalog, override
         findings: Findings::new(),
     };
     checker.structure();
+    checker.paces();
     let steps = checker.steps();
     checker.guards(&steps);
     checker.params(&steps);

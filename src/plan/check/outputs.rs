@@ -19,6 +19,8 @@ pub(super) enum Owner {
 
 /// What is wrong with a use of an output.
 pub(super) struct Wrong {
+    /// Whether it need not go wrong.
+    pub(super) warns: bool,
     pub(super) code: &'static str,
     /// The name as it stands in the template.
     pub(super) name: String,
@@ -61,7 +63,7 @@ impl Before {
 }
 
 /// All nodes that lie behind one.
-fn reachable(from: usize, edges: &[Vec<usize>]) -> BTreeSet<usize> {
+pub(super) fn reachable(from: usize, edges: &[Vec<usize>]) -> BTreeSet<usize> {
     let mut seen = BTreeSet::new();
     let mut todo = edges[from].clone();
     while let Some(node) = todo.pop() {
@@ -89,7 +91,7 @@ impl Checker<'_> {
         if names.iter().any(|n| n == "steps") {
             let help = "write steps.ID.OUTPUT, with `_` in the place of `-` and `.` in the id".to_owned();
             let message = "`steps` is not used with a name, so nobody can tell which step must run first".to_owned();
-            wrong.push(Wrong { code: "bad-output", name: "steps".into(), message, help: Some(help) });
+            wrong.push(Wrong { warns: false, code: "bad-output", name: "steps".into(), message, help: Some(help) });
         }
         wrong
     }
@@ -108,15 +110,15 @@ impl Checker<'_> {
             let help = did_you_mean(&used.step, all.iter().map(String::as_str))
                 .or_else(|| Some(format!("the steps are {}", listed(all.iter().map(String::as_str)))));
             let message = format!("no step is called `{}` in templates", used.step);
-            return Some(Wrong { code: "unknown-step", name, message, help });
+            return Some(Wrong { warns: false, code: "unknown-step", name, message, help });
         };
         let maker = &steps[index];
         let id = &maker.step.id.value;
         if !before.has(owner, index) {
-            return Some(Wrong { code: "output-too-early", name, ..self.too_early(owner, index, steps) });
+            return Some(Wrong { warns: false, code: "output-too-early", name, ..self.too_early(owner, index, steps) });
         }
         let whole = used.output.is_none();
-        let fans_out = maker.step.hosts.is_some() && !maker.step.run_once;
+        let fans_out = maker.step.fans_out();
         let is_loop = maker.step.for_each.is_some();
         let all = |part: &str| {
             let all = format!("{name}.{part}");
@@ -132,7 +134,16 @@ impl Checker<'_> {
         if let Some(lacks) = lacks {
             let message = format!("step `{id}` {lacks}");
             let help = Some(format!("write {name}.OUTPUT"));
-            return Some(Wrong { code: "bad-output", name, message, help });
+            return Some(Wrong { warns: false, code: "bad-output", name, message, help });
+        }
+        if let Owner::Step(n) = owner
+            && all("hosts")
+            && self.reads_across_batches(&steps[n], maker)
+        {
+            let message =
+                format!("a batch cannot read what other hosts make of step `{id}`: their batch may come later");
+            let help = Some(format!("write {name}.OUTPUT, or read it in a phase after this one"));
+            return Some(Wrong { warns: false, code: "bad-output", name, message, help });
         }
         let output = used.output.as_ref()?;
         let full = format!("{name}.{output}");
@@ -144,7 +155,7 @@ impl Checker<'_> {
                 some => format!("{} has {}", kind.name, listed(some.iter().map(|o| o.name))),
             });
             let message = format!("step `{id}` has no output `{output}`");
-            return Some(Wrong { code: "unknown-output", name: full, message, help: Some(help) });
+            return Some(Wrong { warns: false, code: "unknown-output", name: full, message, help: Some(help) });
         }
         // The template says itself what happens where the output is missing.
         if !names.unguarded().any(|n| n == full || n.starts_with(&format!("{full}."))) {
@@ -153,7 +164,13 @@ impl Checker<'_> {
         if is_loop {
             let message = format!("step `{id}` is a loop: each item has a `{output}` of its own");
             let help = Some(format!("write {name}.items['ITEM'].{output}"));
-            return Some(Wrong { code: "bad-output", name: full, message, help });
+            return Some(Wrong { warns: false, code: "bad-output", name: full, message, help });
+        }
+        let asks = |n: usize| self.asks_first(&steps[n], &full);
+        if maker.step.ignore_errors && !matches!(owner, Owner::Step(n) if asks(n)) {
+            let message = format!("step `{id}` may fail, which it ignores, and then it has no output `{output}`");
+            let help = Some(format!("write when = \"{full} is defined\", or {full} | default(…)"));
+            return Some(Wrong { warns: true, code: "maybe-missing", name: full, message, help });
         }
         if !fans_out {
             return None;
@@ -166,14 +183,14 @@ impl Checker<'_> {
         match (&maker.hosts, reader) {
             (Some(_), None) if !matches!(owner, Owner::Step(n) if steps[n].step.hosts.is_some()) => {
                 let message = format!("step `{id}` runs on hosts: each has a `{output}` of its own");
-                Some(Wrong { code: "bad-output", name: full, message, help: by_host() })
+                Some(Wrong { warns: false, code: "bad-output", name: full, message, help: by_host() })
             }
             (Some(makers), Some(readers)) => {
                 let lacking: Vec<&str> =
                     readers.iter().filter(|h| !makers.contains(h)).map(|h| h.name.as_str()).collect();
                 (!lacking.is_empty()).then(|| {
                     let message = format!("step `{id}` does not run on {}", listed(lacking));
-                    Wrong { code: "bad-output", name: full, message, help: by_host() }
+                    Wrong { warns: false, code: "bad-output", name: full, message, help: by_host() }
                 })
             }
             _ => None,
@@ -184,7 +201,7 @@ impl Checker<'_> {
         let (phase, what) = match owner {
             Owner::Step(n) if n == maker => {
                 let message = format!("step `{}` uses its own output", steps[n].step.id.value);
-                return Wrong { code: "", name: String::new(), message, help: None };
+                return Wrong { warns: false, code: "", name: String::new(), message, help: None };
             }
             Owner::Step(n) => (steps[n].phase, format!("step `{}`", steps[n].step.id.value)),
             Owner::Phase(n) => (n, format!("phase `{}`", self.plan.phases[n].name.value)),
@@ -197,6 +214,6 @@ impl Checker<'_> {
             _ => format!("let phase `{}` need phase `{}`", name(phase), name(steps[maker].phase)),
         };
         let message = format!("{what} uses an output of step `{id}`, which need not have run by then");
-        Wrong { code: "", name: String::new(), message, help: Some(help) }
+        Wrong { warns: false, code: "", name: String::new(), message, help: Some(help) }
     }
 }

@@ -97,7 +97,7 @@ impl Checker<'_> {
         if names.iter().any(|n| n == "secrets") {
             let message = "`secrets` is not used with a name, so nobody can tell which one must be read".to_owned();
             let help = Some("write secrets.NAME".to_owned());
-            self.push(place, Wrong { code: "bad-secret", name: "secrets".into(), message, help });
+            self.push(place, Wrong { warns: false, code: "bad-secret", name: "secrets".into(), message, help });
         }
         for wrong in self.wrong_outputs(names, owner, steps, before) {
             self.push(place, wrong);
@@ -113,7 +113,8 @@ impl Checker<'_> {
         let whole = place.source.text.get(place.span.clone()).unwrap_or_default();
         let span = word(whole, &wrong.name)
             .map_or_else(|| place.span.clone(), |at| place.span.start + at.start..place.span.start + at.end);
-        let finding = Finding::error(wrong.code, wrong.message).at(&place.source, span, "").maybe_help(wrong.help);
+        let finding = if wrong.warns { Finding::warning } else { Finding::error };
+        let finding = finding(wrong.code, wrong.message).at(&place.source, span, "").maybe_help(wrong.help);
         self.findings.push(finding);
     }
 
@@ -123,7 +124,7 @@ impl Checker<'_> {
         let View { host, item, context } = lacking.first()?;
         let root = name.split('.').next().unwrap_or_default();
         let wrong = |message: String, help: Option<String>| {
-            Some(Wrong { code: "undefined", name: name.to_owned(), message, help })
+            Some(Wrong { warns: false, code: "undefined", name: name.to_owned(), message, help })
         };
         if host.is_none() && root == "host" {
             let help = "give the step `hosts`, or name one host: hosts['NAME']".to_owned();
@@ -140,7 +141,13 @@ impl Checker<'_> {
         if let Some(secret) = name.strip_prefix("secrets.") {
             let message = format!("no secret is named `{secret}`");
             let help = secret_help(secret, &context.names_at("secrets"));
-            return Some(Wrong { code: "unknown-secret", name: name.to_owned(), message, help: Some(help) });
+            return Some(Wrong {
+                warns: false,
+                code: "unknown-secret",
+                name: name.to_owned(),
+                message,
+                help: Some(help),
+            });
         }
         let mut message = format!("`{name}` is not defined");
         if root == "item" {
@@ -277,7 +284,7 @@ impl Checker<'_> {
     fn filters(&mut self, code: &str, place: &Place) {
         for filter in self.templates.unknown_filters(code) {
             let message = format!("there is no filter `{filter}`");
-            self.push(place, Wrong { code: "unknown-filter", name: filter, message, help: None });
+            self.push(place, Wrong { warns: false, code: "unknown-filter", name: filter, message, help: None });
         }
     }
 

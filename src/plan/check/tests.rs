@@ -2,6 +2,7 @@
 
 mod guard;
 mod loops;
+mod pace;
 mod repeats;
 mod secrets;
 mod structure;

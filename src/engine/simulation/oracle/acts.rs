@@ -32,7 +32,7 @@ pub fn judge(ran: &Ran) -> Result<(), String> {
 /// "Failed" is a claim to know; who does not know what came of it must not make it.
 fn failed_is_failed(ran: &Ran) -> Result<(), String> {
     for (unit, outcome) in ran.outcomes() {
-        let Outcome::Failed(problem) = outcome else { continue };
+        let (Outcome::Failed(problem) | Outcome::Warned(problem)) = outcome else { continue };
         let took = || ran.sent.iter().any(|s| s.unit == unit && s.took && !s.late);
         let once = ran.step(&unit).is_some_and(|s| s.act.unguarded() && s.part == Part::Step);
         if once && !ran.mishaps.contains(&unit) && took() {
@@ -54,7 +54,8 @@ fn out_of_sight(ran: &Ran) -> Result<(), String> {
         if again.is_some_and(|again| !started(unit, at, again.at.1)) {
             return Err(format!("{unit:?} went on, and a command of it may have been at work"));
         }
-        let failed = matches!(ran.outcomes().get(unit), Some(Outcome::Failed(_))) && !ran.mishaps.contains(unit);
+        let failed = matches!(ran.outcomes().get(unit), Some(Outcome::Failed(_) | Outcome::Warned(_)))
+            && !ran.mishaps.contains(unit);
         if failed && !started(unit, at, ran.events.len()) {
             return Err(format!("{unit:?} is said to have failed, and a command of it may be at work"));
         }

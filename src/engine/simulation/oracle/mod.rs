@@ -4,6 +4,7 @@
 mod acts;
 mod handlers;
 mod history;
+mod pace;
 mod sequence;
 mod undo;
 
@@ -105,7 +106,10 @@ pub fn key(unit: &UnitRef) -> Key {
 }
 
 pub fn well(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Same { .. } | Outcome::Changed | Outcome::Kept { .. } | Outcome::Skipped { .. })
+    matches!(
+        outcome,
+        Outcome::Same { .. } | Outcome::Changed | Outcome::Kept { .. } | Outcome::Skipped { .. } | Outcome::Warned(_)
+    )
 }
 
 impl Ran {

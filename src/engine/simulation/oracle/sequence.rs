@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Ran, key, well};
+use super::{Ran, key, pace, well};
+use crate::engine::simulation::model::HOSTS;
 use crate::engine::simulation::order::Key;
 use crate::event::{Kind, Outcome};
 use crate::plan::Part;
@@ -17,6 +18,10 @@ struct Walk<'a> {
     open: BTreeMap<Key, BTreeSet<Key>>,
     answering: BTreeMap<Key, BTreeSet<Key>>,
     handler_runs: BTreeMap<Key, usize>,
+    /// Units at which something was started, or that were as they should be.
+    begun: BTreeSet<Key>,
+    /// Units that failed, and the others go on.
+    allowed: BTreeSet<Key>,
 }
 
 pub fn judge(ran: &Ran) -> Result<(), String> {
@@ -28,8 +33,11 @@ pub fn judge(ran: &Ran) -> Result<(), String> {
         open: BTreeMap::new(),
         answering: BTreeMap::new(),
         handler_runs: BTreeMap::new(),
+        begun: BTreeSet::new(),
+        allowed: BTreeSet::new(),
     };
-    ran.events.iter().try_for_each(|event| walk.take(&event.kind))
+    ran.events.iter().try_for_each(|event| walk.take(&event.kind))?;
+    walk.left_out()
 }
 
 impl<'a> Walk<'a> {
@@ -42,8 +50,12 @@ impl<'a> Walk<'a> {
                 let unit = key(unit);
                 match with {
                     Some(before) => self.goes_along(&unit, &key(before))?,
-                    None => self.starts(&unit)?,
+                    None => {
+                        self.starts(&unit)?;
+                        pace::may_begin(self.ran, &unit, &self.ended, &self.begun)?;
+                    }
                 }
+                self.begun.insert(unit.clone());
                 if !self.running.insert(unit.clone()) {
                     return Err(format!("{unit:?} runs twice at a time"));
                 }
@@ -71,7 +83,14 @@ impl<'a> Walk<'a> {
                 if matches!(outcome, Outcome::Skipped { .. }) {
                     self.open.remove(&unit);
                 }
-                self.ended.insert(unit, outcome);
+                if well(outcome) && !matches!(outcome, Outcome::Skipped { .. }) {
+                    self.begun.insert(unit.clone());
+                }
+                self.ended.insert(unit.clone(), outcome);
+                let failed = matches!(outcome, Outcome::Failed(_) | Outcome::Unknown(_));
+                if failed && pace::allowed(self.ran, &unit, &self.ended) {
+                    self.allowed.insert(unit);
+                }
             }
             Kind::RunFinished { handlers_left, .. } => {
                 let told: BTreeSet<Key> = handlers_left.iter().map(key).collect();
@@ -100,6 +119,7 @@ impl<'a> Walk<'a> {
         match step.part {
             Part::Step => {
                 self.needs(unit)?;
+                self.batches(unit)?;
                 self.flushed(unit)
             }
             Part::Handler => {
@@ -108,7 +128,9 @@ impl<'a> Walk<'a> {
                 *runs += 1;
                 let phase = self.ran.model.steps().find(|(_, s)| s.id == unit.0).map(|(p, _)| p);
                 let flushes = phase.map_or(0, |p| p.steps.iter().filter(|s| s.flush && s.part == Part::Step).count());
-                if *runs > flushes + 1 {
+                // At the end of each batch, and of what comes after them.
+                let batches = if phase.is_some_and(|p| p.serial.is_some()) { HOSTS.len() } else { 1 };
+                if *runs > (flushes + 1) * batches + batches - 1 {
                     return Err(format!("{unit:?} runs {runs} times in a phase with {flushes} flushes"));
                 }
                 match self.open.contains_key(unit) {
@@ -133,11 +155,36 @@ impl<'a> Walk<'a> {
                     !self.running.contains(&need) && (!owed || out)
                 }
             };
-            if !fine {
+            if !fine && !self.goes_on_without(&need, unit) {
                 return Err(format!("{unit:?} starts before {need:?} has ended well: {:?}", self.ended.get(&need)));
             }
         }
         Ok(())
+    }
+
+    /// Whether a unit does not wait for another one since that one's host failed, which is allowed.
+    fn goes_on_without(&self, need: &Key, unit: &Key) -> bool {
+        let ended = !self.running.contains(need) && need.1 != unit.1;
+        ended && need.1.is_some() && self.allowed.iter().any(|failed| failed.1 == need.1)
+    }
+
+    /// The batches before a unit's have ended, and well but for what is allowed.
+    fn batches(&self, unit: &Key) -> Result<(), String> {
+        for need in pace::earlier_batches(self.ran, unit) {
+            let ended = self.ended.get(&need).filter(|_| !self.running.contains(&need));
+            let fine = ended.is_some_and(|o| well(o)) || ended.is_some() && self.goes_on_without(&need, unit);
+            if !fine {
+                return Err(format!("{unit:?} starts before {need:?} of a batch before has ended well"));
+            }
+        }
+        Ok(())
+    }
+
+    /// After a run that came to its end: whoever was not run had a reason.
+    fn left_out(&self) -> Result<(), String> {
+        let cancelled = self.ended.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Cancelled { .. }));
+        let mut cancelled = cancelled.filter(|_| self.ran.report.as_ref().is_some_and(|r| !r.interrupted));
+        cancelled.try_for_each(|(unit, _)| pace::has_reason(self.ran, unit, &self.ended, &self.allowed))
     }
 
     /// Before a step that flushes, the handlers have run that those before it asked for.
@@ -151,7 +198,7 @@ impl<'a> Walk<'a> {
             let here = phase.steps.iter().any(|s| s.id == unit.0);
             let places = self.ran.order.places(&handler.0);
             let mine = places.contains(&handler.1) && (handler.1 == unit.1 || !places.contains(&unit.1));
-            if here && mine && by.iter().any(|by| before.contains(by)) {
+            if here && mine && !self.goes_on_without(handler, unit) && by.iter().any(|by| before.contains(by)) {
                 return Err(format!("{unit:?} flushes, and {handler:?} has not run, which {by:?} asked for"));
             }
         }

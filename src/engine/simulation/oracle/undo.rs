@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{History, Ran, key, well};
+use super::{History, Ran, key, pace, well};
 use crate::engine::simulation::model::{Phase, Step};
 use crate::engine::simulation::order::{Key, answered};
+use crate::engine::simulation::world::Sent;
 use crate::event::{Kind, Outcome};
 use crate::plan::Part;
 
@@ -20,7 +21,8 @@ pub fn judge(ran: &Ran, index: usize, history: &History) -> Result<(), String> {
         return Ok(());
     };
     let before: Vec<&Kind> = ran.events[ran.start..index].iter().map(|e| &e.kind).collect();
-    if let Failed::No(why) = failed(phase, before.iter().copied()) {
+    let failed = failed(ran, phase, before.iter().copied());
+    if let Failed::No(why) = failed {
         return Err(format!("{undo:?} undoes, but {why}"));
     }
     let ended: BTreeSet<Key> = before.iter().filter_map(|k| end(k)).map(|(unit, _)| unit).collect();
@@ -29,11 +31,11 @@ pub fn judge(ran: &Ran, index: usize, history: &History) -> Result<(), String> {
             return Err(format!("{undo:?} undoes while {unit:?} has yet to end"));
         }
     }
-    let mine: Vec<Key> = undone_by(ran, phase, step, &undo).collect();
+    let mine: Vec<Key> = undone_by(ran, phase, step, &undo).filter(|unit| failed.is_of(unit)).collect();
     if !mine.iter().any(|unit| history.touched_after(unit, 0)) {
         return Err(format!("{undo:?} undoes what was never done: {mine:?}"));
     }
-    backwards(ran, index, phase, &undo)
+    backwards(ran, index, phase, &undo, &failed)
 }
 
 /// What undoes ends well where it says that it has undone something; it says so before it ends.
@@ -46,7 +48,7 @@ fn truly(ran: &Ran, index: usize, unit: &Key, by: &Key) -> Result<(), String> {
 }
 
 /// Before a step's work is undone, that of the steps after it is.
-fn backwards(ran: &Ran, index: usize, phase: &Phase, undo: &Key) -> Result<(), String> {
+fn backwards(ran: &Ran, index: usize, phase: &Phase, undo: &Key, failed: &Failed) -> Result<(), String> {
     let naming =
         |id: &str| -> Vec<&Step> { phase.steps.iter().filter(|s| s.on_failure.iter().any(|n| n == id)).collect() };
     let [first] = naming(&undo.0)[..] else { return Ok(()) };
@@ -59,7 +61,8 @@ fn backwards(ran: &Ran, index: usize, phase: &Phase, undo: &Key) -> Result<(), S
     for later in phase.steps.iter().filter(|s| s.part == Part::Step && ran.order.before(&s.id).contains(&first.id)) {
         for name in &later.on_failure {
             let ([_], Some(step)) = (&naming(name)[..], ran.model.step(name)) else { continue };
-            for sent in ran.sent.iter().filter(|s| s.unit.0 == later.id && s.took && s.at.1 <= index) {
+            let mine = |s: &&Sent| s.unit.0 == later.id && failed.is_of(&s.unit);
+            for sent in ran.sent.iter().filter(mine).filter(|s| s.took && s.at.1 <= index) {
                 let sees = |by: &Key| ran.order.places(name).contains(&by.1);
                 for other in answered(step, sent.unit.1.as_deref()).into_iter().filter(sees) {
                     let ordered = other.1 == undo.1 || other.1.is_none() || undo.1.is_none();
@@ -85,13 +88,11 @@ pub fn all_done(ran: &Ran, standing: &BTreeSet<Key>) -> Result<(), String> {
         })
         .collect();
     for phase in &ran.model.phases {
-        if matches!(failed(phase, ran.own().map(|(_, k)| k)), Failed::No(_)) {
-            continue;
-        }
+        let failed = failed(ran, phase, ran.own().map(|(_, k)| k));
         let touched: BTreeSet<&Key> =
             ran.sent.iter().filter(|s| s.took && s.at.1 != usize::MAX).map(|s| &s.unit).collect();
         for (unit, step) in units(ran, phase) {
-            if stuck.contains(&unit) || step.act.only_looks() {
+            if !failed.is_of(&unit) || stuck.contains(&unit) || step.act.only_looks() {
                 continue;
             }
             let here = touched.contains(&unit);
@@ -111,23 +112,38 @@ pub fn all_done(ran: &Ran, standing: &BTreeSet<Key>) -> Result<(), String> {
 }
 
 enum Failed {
-    Yes,
+    All,
+    /// Some hosts failed, which is allowed.
+    On(BTreeSet<Option<String>>),
     No(&'static str),
 }
 
-fn failed<'a>(phase: &Phase, kinds: impl Iterator<Item = &'a Kind>) -> Failed {
-    let ends = kinds
-        .filter_map(end)
-        .filter(|(unit, _)| phase.steps.iter().any(|s| s.id == unit.0 && s.part != Part::OnFailure));
-    let (mut failed, mut unknown) = (false, false);
-    for (_, outcome) in ends {
-        failed |= matches!(outcome, Outcome::Failed(_));
-        unknown |= matches!(outcome, Outcome::Unknown(_));
+impl Failed {
+    fn is_of(&self, unit: &Key) -> bool {
+        match self {
+            Self::All => true,
+            Self::On(hosts) => hosts.contains(&unit.1),
+            Self::No(_) => false,
+        }
     }
-    match (failed, unknown) {
+}
+
+fn failed<'a>(ran: &Ran, phase: &Phase, kinds: impl Iterator<Item = &'a Kind>) -> Failed {
+    let ends: Vec<(Key, &Outcome)> = kinds
+        .filter_map(end)
+        .filter(|(unit, _)| phase.steps.iter().any(|s| s.id == unit.0 && s.part != Part::OnFailure))
+        .collect();
+    let failed: Vec<Key> =
+        ends.iter().filter(|(_, o)| matches!(o, Outcome::Failed(_))).map(|(unit, _)| unit.clone()).collect();
+    let unknown = ends.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unknown(_)));
+    let ended = ends.into_iter().collect();
+    match (failed.is_empty(), unknown) {
         (_, true) => Failed::No("what one of its units did is not known"),
-        (true, _) => Failed::Yes,
-        _ => Failed::No("its phase has not failed"),
+        (true, _) => Failed::No("its phase has not failed"),
+        _ if failed.iter().all(|unit| pace::allowed(ran, unit, &ended)) => {
+            Failed::On(failed.into_iter().map(|unit| unit.1).collect())
+        }
+        _ => Failed::All,
     }
 }
 

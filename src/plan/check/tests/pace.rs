@@ -1,0 +1,137 @@
+//! Batches, limits and failures that are ignored.
+
+use super::*;
+
+#[test]
+fn batches_and_limits_are_of_hosts() {
+    insta::assert_snapshot!(Project::new().check(r#"
+[phase.one]
+serial = 1
+max_failures = 1
+[[phase.one.step]]
+id = "a"
+action = "test.release"
+release = "x"
+serial = 1
+[phase.two]
+serial = [1, "50%"]
+[[phase.two.step]]
+id = "first"
+action = "test.release"
+release = "x"
+[[phase.two.step]]
+id = "b"
+action = "test.file"
+hosts = "pis"
+path = "/a"
+max_failures = "10%"
+[[phase.two.step]]
+id = "between"
+action = "test.release"
+release = "x"
+[[phase.two.step]]
+id = "c"
+action = "test.file"
+hosts = "pis"
+path = "{{ steps.b.hosts['pi-1'].checksum }}"
+[[phase.two.step]]
+id = "last"
+action = "test.release"
+release = "{{ steps.b.hosts['pi-1'].checksum }}"
+"#), @r#"
+     × `serial` does nothing: phase `one` has no `hosts`
+      ╭─[plans/a.toml:5:10]
+    4 │ [phase.one]
+    5 │ serial = 1
+      ·          ─
+    6 │ max_failures = 1
+      ╰────
+     help: batches and limits are of hosts: give its steps `hosts`, or take the key away
+
+     × `max_failures` does nothing: phase `one` has no `hosts`
+      ╭─[plans/a.toml:6:16]
+    5 │ serial = 1
+    6 │ max_failures = 1
+      ·                ─
+    7 │ [[phase.one.step]]
+      ╰────
+     help: batches and limits are of hosts: give its steps `hosts`, or take the key away
+
+     × `serial` does nothing: step `a` has no `hosts`
+       ╭─[plans/a.toml:11:10]
+    10 │ release = "x"
+    11 │ serial = 1
+       ·          ─
+    12 │ [phase.two]
+       ╰────
+     help: batches and limits are of hosts: add `hosts`, or take the key away
+
+     × step `between` runs once, between steps that run on hosts, and phase `two` has `serial`
+       ╭─[plans/a.toml:25:6]
+    12 │ [phase.two]
+    13 │ serial = [1, "50%"]
+       ·          ─────┬────
+       ·               ╰── batch by batch
+    14 │ [[phase.two.step]]
+    15 │ id = "first"
+    16 │ action = "test.release"
+    17 │ release = "x"
+    18 │ [[phase.two.step]]
+    19 │ id = "b"
+    20 │ action = "test.file"
+    21 │ hosts = "pis"
+    22 │ path = "/a"
+    23 │ max_failures = "10%"
+    24 │ [[phase.two.step]]
+    25 │ id = "between"
+       ·      ────┬────
+       ·          ╰── runs once
+    26 │ action = "test.release"
+       ╰────
+     help: each batch goes through all steps before the next one: give it `hosts`, or a phase of its
+           own
+
+     × a batch cannot read what other hosts make of step `b`: their batch may come later
+       ╭─[plans/a.toml:32:12]
+    31 │ hosts = "pis"
+    32 │ path = "{{ steps.b.hosts['pi-1'].checksum }}"
+       ·            ───────
+    33 │ [[phase.two.step]]
+       ╰────
+     help: write steps.b.OUTPUT, or read it in a phase after this one
+    "#);
+}
+
+#[test]
+fn who_uses_outputs_of_a_step_that_may_fail_says_what_to_do_without() {
+    insta::assert_snapshot!(Project::new().check(r#"
+[phase.one]
+[[phase.one.step]]
+id = "may-fail"
+action = "test.release"
+release = "x"
+ignore_errors = true
+[[phase.one.step]]
+id = "bold"
+action = "test.release"
+release = "{{ steps.may_fail.revision }}"
+[[phase.one.step]]
+id = "asks"
+action = "test.release"
+when = "steps.may_fail.revision is defined"
+release = "{{ steps.may_fail.revision }}"
+[[phase.one.step]]
+id = "or"
+action = "test.release"
+release = "{{ steps.may_fail.revision | default('none') }}"
+"#), @r#"
+     ⚠ step `may-fail` may fail, which it ignores, and then it has no output `revision`
+       ╭─[plans/a.toml:13:15]
+    12 │ action = "test.release"
+    13 │ release = "{{ steps.may_fail.revision }}"
+       ·               ───────────────────────
+    14 │ [[phase.one.step]]
+       ╰────
+     help: write when = "steps.may_fail.revision is defined", or steps.may_fail.revision | default(…)
+    "#);
+}
