@@ -40,6 +40,7 @@ line() {
 uname -nrm
 nproc
 head -n 3 /proc/meminfo
+# shellcheck disable=SC1091
 . /etc/os-release
 echo "$PRETTY_NAME $(id -u)"
 
