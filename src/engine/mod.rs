@@ -13,6 +13,7 @@ mod outcome;
 mod owed;
 mod past;
 mod row;
+mod send;
 mod start;
 mod turn;
 mod undo;

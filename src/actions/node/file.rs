@@ -179,10 +179,10 @@ impl File {
 
 impl Action for File {
     fn probes(&self) -> Vec<Probe> {
-        let read = if self.state == State::Link || (self.state == State::File && self.wanted().is_none()) {
-            Read::Stat
-        } else {
-            Read::Content
+        let read = match (self.state, self.wanted()) {
+            (State::File, Some(wanted)) => Read::unless(wanted.content),
+            (State::File, None) | (State::Link, _) => Read::Stat,
+            (State::Absent, _) => Read::Content,
         };
         vec![look(&trimmed(&self.path), read)]
     }

@@ -38,12 +38,7 @@ impl Link {
                 else {
                     return Err(ConnectError::unreachable("the ssh session has no streams"));
                 };
-                Ok(Streams {
-                    stdin: Some(Box::new(stdin)),
-                    stdout: Box::new(stdout),
-                    stderr: Box::new(stderr),
-                    _process: Box::new(child),
-                })
+                Ok(Streams::new(stdin, stdout, stderr, child))
             }
             Self::Local => {
                 let mut command = tokio::process::Command::new("sh");
@@ -97,12 +92,7 @@ pub fn spawn(mut command: tokio::process::Command) -> Result<Streams, ConnectErr
     else {
         return Err(ConnectError::unreachable("the shell has no streams"));
     };
-    Ok(Streams {
-        stdin: Some(Box::new(stdin)),
-        stdout: Box::new(stdout),
-        stderr: Box::new(stderr),
-        _process: Box::new(child),
-    })
+    Ok(Streams::new(stdin, stdout, stderr, child))
 }
 
 fn end_script(group: u32) -> String {

@@ -22,7 +22,7 @@ use crate::inventory::{Connection, Host, Ssh};
 /// Shells of one connection: sshd allows ten sessions, some are left for ending what is cancelled.
 const SHELLS: usize = 6;
 /// Connections that are being made at a time; each costs both sides a key exchange.
-const HANDSHAKES: usize = 8;
+const HANDSHAKES: usize = 32;
 /// A shell that was used this long ago is asked whether it still answers before anything is entrusted to it.
 pub const FRESH: Duration = Duration::from_secs(2);
 /// How long it has for that answer.
@@ -68,6 +68,8 @@ pub enum Purpose {
 pub struct Request {
     /// The scripts.
     pub parts: Vec<String>,
+    /// Scripts that only look, behind the others; they may go unanswered.
+    pub behind: Vec<String>,
     /// Sent as it is after the scripts.
     pub payload: Option<Bytes>,
     /// Whether what is printed is worth showing while it runs.
@@ -116,7 +118,8 @@ impl Remote {
         }
     }
 
-    /// Sends a request to a shell of its own for as long as it takes.
+    /// Sends a request to a shell of its own for as long as it takes; one answer for each script, as far as they were not
+    /// left unanswered.
     pub async fn call(
         self: &Arc<Self>,
         r#become: bool,
@@ -132,13 +135,17 @@ impl Remote {
         };
         let mut repeated = false;
         loop {
-            let mut lease = self.lease(r#become, mode, call.deadline).await?;
             let mut frame = Frame::new();
             request.parts.iter().for_each(|part| frame.part(part.clone()));
+            request.behind.iter().for_each(|part| frame.part_behind(part.clone()));
+            let first = (purpose == Purpose::Look).then_some(&frame);
+            let mut lease = self.lease(r#become, mode, first, call.deadline).await?;
             let payload = request.payload.as_ref().map(Bytes::as_slice);
             let broken = match lease.exchange(&frame, payload, call.deadline, &show).await {
                 Ok(done) => {
-                    lease.give_back();
+                    if done.len() == frame.count() {
+                        lease.give_back();
+                    }
                     return Ok(done);
                 }
                 Err(broken) => broken,
@@ -164,7 +171,14 @@ impl Remote {
         lock(&self.attempt).take();
     }
 
-    async fn lease(self: &Arc<Self>, r#become: bool, mode: Mode, deadline: Instant) -> Result<Lease, ConnectError> {
+    /// A shell for a request; a new one is sent `first` along when it starts.
+    async fn lease(
+        self: &Arc<Self>,
+        r#become: bool,
+        mode: Mode,
+        first: Option<&Frame>,
+        deadline: Instant,
+    ) -> Result<Lease, ConnectError> {
         let mut ending = self.ending.subscribe();
         let free = async {
             let _ = ending.wait_for(|count| *count == 0).await;
@@ -201,7 +215,7 @@ impl Remote {
             }
             let opened = timeout_at(deadline, link.1.open(r#become, mode.arguments())).await;
             let error = match opened {
-                Ok(Ok(streams)) => match Shell::start(streams, mode, deadline).await {
+                Ok(Ok(streams)) => match Shell::start(streams, mode, first, deadline).await {
                     Ok(shell) => return Ok(Lease::new(self, Idle { r#become, link, shell }, permit)),
                     Err(broken) if link.1.alive().await => return Err(text::no_shell(self.name(), r#become, &broken)),
                     Err(broken) => ConnectError::unreachable(format!(

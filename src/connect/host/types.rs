@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::secret::{Secret, redact};
 
 /// Files up to this many bytes are read whole; of larger ones only size and hash are told.
@@ -42,6 +44,20 @@ pub enum Read {
     Hash,
     /// Its content too, up to [`CONTENT_LIMIT`].
     Content,
+    /// The same, but only its hash when that is this one: the content is known then.
+    ContentUnless([u8; 32]),
+}
+
+impl Read {
+    /// For one who only wants the content if it is another one than this.
+    pub fn unless(content: &str) -> Self {
+        Self::ContentUnless(Sha256::digest(content.as_bytes()).into())
+    }
+
+    /// Whether the content may be read.
+    pub fn reads(self) -> bool {
+        matches!(self, Self::Content | Self::ContentUnless(_))
+    }
 }
 
 /// The answer to a [`Probe`].
