@@ -185,10 +185,11 @@ impl State {
         let r#become = unit.step(&self.plan).r#become;
         let mut row: HashSet<NodeIndex> = nodes.iter().copied().collect();
         let steps = nodes.iter().filter_map(|node| match self.graph.node(*node) {
-            Node::Unit(unit) => Some(unit.step(&self.plan).template_name()),
+            Node::Unit(unit) => Some(unit.step(&self.plan)),
             _ => None,
         });
-        let mut names: HashSet<String> = steps.collect();
+        let mut names: HashSet<String> = steps.clone().map(|step| step.template_name()).collect();
+        let mut writes = steps.clone().any(|step| self.values.writes_files(step));
         let (mut questions, mut units) = (Vec::new(), 0);
         let mut next: VecDeque<NodeIndex> = nodes.iter().flat_map(|node| self.graph.successors(*node)).collect();
         while let Some(node) = next.pop_front()
@@ -205,8 +206,12 @@ impl State {
                 Node::Unit(behind) => {
                     let step = behind.step(&self.plan).clone();
                     units += 1;
+                    // What it reads may yet be written by a step before it.
+                    let reads = writes && self.values.names_files(&step);
+                    writes |= self.values.writes_files(&step);
                     if step.part == Part::Step
                         && step.r#become == r#become
+                        && !reads
                         && let Some((action, question)) = self.question(node, &behind, &step, &names)
                         && !self.stays_known(&host.name, &question, effects)
                     {
@@ -237,6 +242,10 @@ impl State {
         step: &Step,
         names: &HashSet<String>,
     ) -> Option<(Boxed, Question)> {
+        // What its host puts back by itself could move what was answered ahead.
+        if step.guard.is_some() {
+            return None;
+        }
         let taken = self.options.takes_phase(&self.plan.phases[unit.phase].name.value) && self.options.takes_step(step);
         let reads = self.values.reads(step);
         if !taken || reads.iter().any(|name| names.contains(name)) {
@@ -269,6 +278,7 @@ fn runs(action: &Boxed, facts: &[Fact]) -> Option<()> {
 pub fn touches(effect: &Effect, probe: &Probe) -> bool {
     match (effect, probe) {
         (Effect::Host(effect), Probe::Host(probe)) => effect.touches(probe),
+        (Effect::Fetch(fetch), Probe::Host(probe) | Probe::Controller(probe)) => fetch.touches(probe),
         // Only simulated hosts hold such values.
         (Effect::Vault(vault::Effect::Write { path, .. }), Probe::Vault(vault::Probe::Read { path: seen })) => {
             path == seen

@@ -1,6 +1,7 @@
 //! Owns all state of a run: which nodes wait for what, what ended how. One task, one `select!`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::ahead::Ahead;
 use super::emitter::Emitter;
 use super::executor::{Ended, Job, Note};
 use super::faults::{Faults, Point};
+use super::guard::Turns;
 use super::marks::Mark;
 use super::outcome;
 use super::owed::Owed;
@@ -78,8 +80,11 @@ pub(super) struct State {
     pub(super) failed_phases: FailedPhases,
     pub(super) report: Report,
     pub(super) ahead: Ahead,
+    pub(super) guards: Turns,
     /// Units that were rendered before their turn, to ask for them ahead of time.
     pub(super) prepared: HashMap<NodeIndex, (Boxed, String)>,
+    /// The files that units write on this machine.
+    pub(super) claims: HashMap<PathBuf, UnitRef>,
     pub(super) running: BTreeMap<NodeIndex, Running>,
     /// Nodes of handlers that run just now at another node of theirs.
     held: Vec<NodeIndex>,
@@ -112,6 +117,7 @@ impl State {
             emitter: Emitter::new(engine.journal, engine.readers, sensitive),
             notes,
             marks: HashMap::new(),
+            claims: HashMap::new(),
             running: BTreeMap::new(),
             held: Vec::new(),
             skipped_phases: HashMap::new(),
@@ -121,6 +127,7 @@ impl State {
             undone: HashSet::new(),
             failed_phases: FailedPhases::default(),
             ahead: Ahead::default(),
+            guards: Turns::default(),
             prepared: HashMap::new(),
             report: Report { ok: true, ..Report::default() },
             looked: Vec::new(),

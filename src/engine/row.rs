@@ -168,7 +168,11 @@ const EFFECTS: usize = 8;
 impl Job {
     /// What it will do, if that is known, soon done, and its probes tell afterwards whether it was.
     fn planned(&self) -> Option<Planned> {
-        if self.retry.times > 0 || self.action.cut_off().is_some() || self.faults.meddles(&self.unit) {
+        if self.guard.is_some()
+            || self.retry.times > 0
+            || self.action.cut_off().is_some()
+            || self.faults.meddles(&self.unit)
+        {
             return None;
         }
         let judge = |facts: &[Fact]| match self.action.verdict(facts) {
@@ -217,12 +221,11 @@ impl Job {
     /// The connection broke, and it may have been done: looks, and does what is left.
     async fn lost(&self, planned: Planned, error: &ConnectError) -> Ended {
         let mut run = self.attempt_of(planned, Vec::new());
-        let probes = self.action.probes();
-        let result = match run.recover(&probes, &error.to_string()).await {
+        let result = match run.recover(&error.to_string()).await {
             Some(Verdict::Same { .. }) => Ending::Changed,
             Some(Verdict::Change(_)) => {
                 run.call = self.call();
-                run.change(&probes).await
+                run.change().await
             }
             _ => Ending::Unknown(error.clone().problem()),
         };

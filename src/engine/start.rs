@@ -65,6 +65,9 @@ impl State {
             self.end(node, ended)?;
             return Ok(None);
         }
+        if !job.asks_for_others() {
+            return Ok(Some(Sent::Alone(node, job)));
+        }
         if job.is_to_look() {
             job.questions = self.questions_behind(&[node], unit, &[]);
             let alone = job.questions.is_empty();

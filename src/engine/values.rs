@@ -10,7 +10,7 @@ use crate::event::{Outputs, Problem, UnitRef};
 use crate::graph::Unit;
 use crate::inventory::Host;
 use crate::journal::DefinitionKey;
-use crate::plan::{Catalog, FileKind, Item, Kind, Plan, Scope, Step, folder, template_name};
+use crate::plan::{Catalog, FileKind, Item, Kind, Plan, Scope, Step, folder, source, template_name};
 use crate::template::{Context, Names, TemplateError, Templates, is_template};
 
 /// Variables, and the outputs of finished steps.
@@ -21,6 +21,7 @@ pub struct Values {
     /// By the step's template name.
     outputs: HashMap<String, StepOutputs>,
     items: Mutex<Items>,
+    sources: source::Sources,
     key: Option<DefinitionKey>,
 }
 
@@ -40,7 +41,8 @@ impl Values {
     /// The values of a plan before its first step.
     pub fn new(templates: Templates, scope: Scope, catalog: &dyn Catalog) -> Self {
         let files = catalog.kinds().into_iter().map(|kind| (kind.name, FileParams::of(kind))).collect();
-        Self { templates, scope, files, outputs: HashMap::new(), items: Mutex::default(), key: None }
+        let (items, sources) = (Mutex::default(), source::Sources::default());
+        Self { templates, scope, files, outputs: HashMap::new(), items, sources, key: None }
     }
 
     /// With a key for the hashes of definitions, where there may be secrets in them.
@@ -86,11 +88,14 @@ impl Values {
         step_names(&names)
     }
 
-    /// Whether a step names files of the project.
+    /// Whether a step reads files of the project.
     pub fn names_files(&self, step: &Step) -> bool {
-        self.files
-            .get(step.action.value.as_str())
-            .is_some_and(|f| f.0.keys().any(|name| step.params.contains_key(name)))
+        self.files.get(step.action.value.as_str()).is_some_and(|f| f.names(step, |kind| kind != FileKind::Written))
+    }
+
+    /// Whether a step writes files of the project, which steps behind it may name.
+    pub fn writes_files(&self, step: &Step) -> bool {
+        self.files.get(step.action.value.as_str()).is_some_and(|f| f.names(step, |kind| kind == FileKind::Written))
     }
 
     /// The steps (by template name) whose outputs a plan reads somewhere.
@@ -164,9 +169,19 @@ impl Values {
         let content = match kind {
             FileKind::Template => self.templates.render(&path, &text()?, context).map_err(|e| problem(&e))?,
             FileKind::Plain => text()?,
+            FileKind::Source => {
+                *value = self.sources.read(self.templates.root(), &path).map_err(Problem::new)?;
+                return Ok(());
+            }
             FileKind::Folder => {
                 let files = folder::read(self.templates.root(), &path).map_err(Problem::new)?;
                 *value = json!({ "path": path, "files": files });
+                return Ok(());
+            }
+            FileKind::Written => {
+                let at = std::path::absolute(self.templates.root().join(&path));
+                let at = at.map_err(|e| Problem::new(format!("cannot tell where `{path}` is: {e}")))?;
+                *value = json!({ "path": path, "at": at });
                 return Ok(());
             }
         };
@@ -235,6 +250,10 @@ struct FileParams(HashMap<String, FileKind>);
 impl FileParams {
     fn of(kind: &Kind) -> Self {
         Self(kind.params().into_iter().filter_map(|param| Some((param.name, param.file?))).collect())
+    }
+
+    fn names(&self, step: &Step, right: impl Fn(FileKind) -> bool) -> bool {
+        self.0.iter().any(|(name, kind)| right(*kind) && step.params.contains_key(name))
     }
 
     /// The template files that parameters name, as far as the paths are no templates themselves.

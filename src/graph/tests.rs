@@ -24,6 +24,7 @@ pub fn step(id: &str, hosts: Option<&str>, needs: Option<&[&str]>) -> Step {
         notify: Vec::new(),
         flush: false,
         on_failure: Vec::new(),
+        guard: None,
         sensitive: false,
         tags: Vec::new(),
         params: serde_json::Map::new(),
@@ -59,9 +60,7 @@ fn hosts(pattern: &str) -> Vec<Arc<Host>> {
             name: name.to_owned(),
             address: name.to_owned(),
             connection: Connection::Local,
-            user: None,
-            port: None,
-            vars: serde_json::Map::new(),
+            ..Host::default()
         })
     };
     pattern.split(',').filter(|n| !n.is_empty()).map(host).collect()

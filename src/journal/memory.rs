@@ -30,6 +30,11 @@ impl Recorded {
     pub fn unsettled(&self) -> bool {
         self.standing != Standing::Succeeded && self.touched.is_some()
     }
+
+    /// Whether it was cut off or failed when it may have changed something.
+    pub fn goes_on(&self) -> bool {
+        matches!(self.standing, Standing::Unknown | Standing::Failed) && self.touched.is_some()
+    }
 }
 
 /// A unit's place in the memory: step, item, host. Its phase does not matter, since steps may move between phases.

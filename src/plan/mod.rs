@@ -12,6 +12,7 @@ mod parse;
 mod schema;
 mod scope;
 mod secrets;
+pub mod source;
 mod step;
 #[cfg(test)]
 mod testing;
@@ -25,4 +26,4 @@ pub use params::{FileKind, Param};
 pub use schema::schema;
 pub use scope::{Scope, ScopeError};
 pub use secrets::{References, secrets, used_secrets};
-pub use types::{Part, Phase, Plan, Retry, Step, template_name};
+pub use types::{Guard, Part, Phase, Plan, Retry, Step, template_name};

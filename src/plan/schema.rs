@@ -94,6 +94,16 @@ struct StepKeys {
     flush: Option<bool>,
     /// Steps of the phase's `on_failure` that undo this one. Only steps of `step` have this key.
     on_failure: Option<Vec<String>>,
+    /// For a change that may cut the connection: the host takes it back by itself unless it can be reached over a new
+    /// connection within this time, such as `2m`. Only steps of `step` have this key and the three that follow.
+    guard: Option<String>,
+    /// Command that puts the change into effect under the guard, such as `systemctl reload ssh`: a handler would run when
+    /// the guard is off.
+    guard_apply: Option<String>,
+    /// Command that the host runs when it has put back what was there before; default `guard_apply`.
+    guard_restore: Option<String>,
+    /// Command that must end well over the new connection, too.
+    guard_check: Option<String>,
     /// Whether its diff, outputs and output are masked.
     sensitive: Option<bool>,
     /// Labels.

@@ -130,6 +130,8 @@ pub struct Step {
     pub flush: bool,
     /// Steps of the phase's `on_failure` that undo this one.
     pub on_failure: Vec<Spanned<String>>,
+    /// How the host takes the change back by itself, should it cut the connection.
+    pub guard: Option<Guard>,
     /// Whether its diff, outputs and output are masked.
     pub sensitive: bool,
     /// Labels for `--tags`.
@@ -149,6 +151,27 @@ pub struct Retry {
     pub times: u32,
     /// Pause before the second attempt.
     pub delay: Duration,
+}
+
+/// A change that its host takes back by itself, unless it is told in time that it can still be reached. Commands are lines
+/// for `sh`, with the step's rights; they are no templates.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// How long the host waits for that; at least a second.
+    pub time: Spanned<Duration>,
+    /// Puts the change into effect, before it is confirmed: a reload, a restart.
+    pub apply: Option<Spanned<String>>,
+    /// Undoes what cannot be kept and put back, or puts into effect what was put back.
+    pub restore: Option<Spanned<String>>,
+    /// Must end well over the new connection, too.
+    pub check: Option<Spanned<String>>,
+}
+
+impl Guard {
+    /// The command that the host runs when all is back: what puts the new state into effect does so with the old one.
+    pub fn restores_by(&self) -> Option<&str> {
+        self.restore.as_ref().or(self.apply.as_ref()).map(|command| command.value.as_str())
+    }
 }
 
 impl Default for Retry {

@@ -215,8 +215,8 @@ _ro_place() {
 	fi
 }
 
-# PATH SIZE OWNER MODE BACKUP VALIDATE [CONTENT]: puts the content, or what comes on standard input, at a path, all of it
-# or nothing.
+# PATH SIZE OWNER MODE BACKUP VALIDATE SHA256 [CONTENT]: puts the content, or what comes on standard input, at a path, all
+# of it or nothing. It also tidies up when nobody hears it any more.
 _ro_write() (
 	_ro_place "$1" || exit
 	umask 077
@@ -225,14 +225,22 @@ _ro_write() (
 	set -C
 	: >"$tmp" || exit
 	trap 'rm -f -- "$tmp"' EXIT
-	trap 'exit 1' HUP INT TERM
-	if [ $# = 7 ]; then
-		printf %s "$7" >>"$tmp" || exit
+	trap 'exit 1' HUP INT TERM PIPE
+	if [ $# = 8 ]; then
+		# That it did not work is all that some shells say; cat says why.
+		printf %s "$8" 2>/dev/null >>"$tmp" || printf %s "$8" | cat >|"$tmp" || exit
 	else
 		cat >>"$tmp" || exit
 		size=$(wc -c <"$tmp")
 		if [ "$size" -ne "$2" ]; then
 			printf 'only %d of %d bytes arrived\n' "$size" "$2" >&2
+			exit 1
+		fi
+	fi
+	if [ -n "$7" ]; then
+		sum=$(sha256sum <"$tmp") || exit
+		if [ "${sum%% *}" != "$7" ]; then
+			printf 'other content arrived: sha256 %s instead of %s\n' "${sum%% *}" "$7" >&2
 			exit 1
 		fi
 	fi
@@ -262,7 +270,7 @@ _ro_link() (
 	_ro_place "$1" || exit
 	tmp=$(mktemp -d "${1%/*}/.${1##*/}.XXXXXX") || exit
 	trap 'rm -rf -- "$tmp"' EXIT
-	trap 'exit 1' HUP INT TERM
+	trap 'exit 1' HUP INT TERM PIPE
 	ln -s -- "$2" "$tmp/link" || exit
 	if [ -L "$1" ] && [ -d "$1" ]; then rm -f -- "$1" || exit; fi
 	mv -f -- "$tmp/link" "$1"

@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::time::{sleep_until, timeout, timeout_at};
 
 use super::frame::{Frame, Splitter};
+use super::payload::Content;
 use super::types::Done;
 use crate::connect::BEHIND;
 
@@ -19,7 +20,7 @@ use crate::connect::BEHIND;
 pub const LIBRARY: &str = include_str!("lib.sh");
 
 /// How long the errors of a shell are read that has ended.
-const LAST_WORDS: Duration = Duration::from_millis(300);
+pub const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// How long after a line of a running command the next one may be shown.
 const BETWEEN_LINES: Duration = Duration::from_millis(100);
@@ -27,16 +28,19 @@ const BETWEEN_LINES: Duration = Duration::from_millis(100);
 /// The three streams of a shell, and whatever must live as long as they do.
 pub struct Streams {
     /// Where requests go; `None` when no more follow.
-    stdin: Option<Box<dyn AsyncWrite + Send + Sync + Unpin>>,
-    stdout: Reader,
-    stderr: Reader,
+    pub stdin: Option<Box<dyn AsyncWrite + Send + Sync + Unpin>>,
+    /// The shell's output.
+    pub stdout: Reader,
+    /// The shell's errors.
+    pub stderr: Reader,
     /// What is on its way to the shell and was not taken yet.
     unsent: VecDeque<u8>,
     /// The process, to be reaped.
     _process: Box<dyn Any + Send + Sync>,
 }
 
-type Reader = BufReader<Box<dyn AsyncRead + Send + Sync + Unpin>>;
+/// One of the streams that a shell prints on.
+pub type Reader = BufReader<Box<dyn AsyncRead + Send + Sync + Unpin>>;
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 64 * 1024;
@@ -64,7 +68,8 @@ impl Streams {
 pub enum Mode {
     /// As its program, one after the other.
     Program,
-    /// As lines of base64, so that after the last request the channel carries that request's standard input.
+    /// As two lines of base64, its greeting and one request, whose standard input follows on the channel. What nobody reads
+    /// of that must never be taken for a further request.
     Lines,
 }
 
@@ -73,7 +78,9 @@ impl Mode {
     pub fn arguments(self) -> &'static str {
         match self {
             Self::Program => "",
-            Self::Lines => "-c 'while IFS= read -r _ro_i; do eval \"$(printf %s \"$_ro_i\" | base64 -d)\"; done'",
+            Self::Lines => {
+                "-c 'for _ro_j in 1 2; do IFS= read -r _ro_i || exit; eval \"$(printf %s \"$_ro_i\" | base64 -d)\"; done'"
+            }
         }
     }
 
@@ -148,7 +155,7 @@ impl Shell {
         text.extend(first.map(|first| mode.encode(first.text(false))).unwrap_or_default());
         // Kept by the streams, since the answer may come before the end of it has been taken.
         streams.unsent.extend(text);
-        let done = streams.send(&frame, &[], false, deadline, &|_| {}).await?;
+        let done = streams.send(&frame, &[], None, deadline, &|_| {}).await?;
         let answer = done.first().map(|d| (d.stdout.text(), d.stderr.text())).unwrap_or_default();
         let Some(identity) = Identity::read(&answer.0) else {
             return Err(Broken { deadline: false, seen: format!("{}\n{}", answer.0, answer.1) });
@@ -162,22 +169,20 @@ impl Shell {
     pub async fn exchange(
         &mut self,
         frame: &Frame,
-        payload: Option<&[u8]>,
+        payload: Option<&Content>,
         deadline: Instant,
         line: OnLine<'_>,
     ) -> Result<Vec<Done>, Broken> {
         let sent = std::mem::take(&mut self.sent);
         let text = if sent { Vec::new() } else { self.mode.encode(frame.text(payload.is_some())) };
-        let input = [text.as_slice(), payload.unwrap_or_default()];
-        let last = payload.is_some();
-        let done = self.streams.send(frame, &input, last, deadline, line).await?;
+        let done = self.streams.send(frame, &text, payload, deadline, line).await?;
         self.last_used = Instant::now();
         Ok(done)
     }
 
     /// Whether it can take another request.
     pub fn takes_more(&self) -> bool {
-        self.streams.stdin.is_some()
+        self.mode == Mode::Program
     }
 
     /// Whether it has ended already, as far as can be seen without asking. What it printed unasked is dropped.
@@ -198,12 +203,13 @@ impl Shell {
 }
 
 impl Streams {
-    /// Sends `input` and reads until all parts of `frame` are there, or at least those that must be. `last`: nothing more will be sent.
+    /// Sends a text, and a payload after which nothing more follows; reads until all parts of `frame` are there, or at
+    /// least those that must be.
     async fn send(
         &mut self,
         frame: &Frame,
-        input: &[&[u8]],
-        last: bool,
+        text: &[u8],
+        payload: Option<&Content>,
         deadline: Instant,
         line: OnLine<'_>,
     ) -> Result<Vec<Done>, Broken> {
@@ -213,12 +219,14 @@ impl Streams {
             // That a shell is gone shows on its output too, with more to say.
             if let Some(stdin) = stdin {
                 let _ = stdin.write_all_buf(unsent).await;
-                for bytes in input {
-                    let _ = stdin.write_all(bytes).await;
+                let _ = stdin.write_all(text).await;
+                if let Some(payload) = payload {
+                    // Where less comes than was told, the other side says so.
+                    let _ = payload.write_to(stdin).await;
                 }
                 let _ = stdin.flush().await;
             }
-            if last {
+            if payload.is_some() {
                 *stdin = None;
             }
             std::future::pending::<()>().await;

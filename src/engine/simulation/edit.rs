@@ -63,7 +63,8 @@ pub fn edit(rng: &mut SmallRng, model: &mut Model, earlier: &[Model]) -> &'stati
         11 => {
             let step = &mut model.phases[p].steps[s];
             match rng.random_range(0..3) {
-                0 => step.r#become ^= true,
+                // Who waits under a guard is another user then.
+                0 => step.r#become ^= !step.id.ends_with(['0', '5']),
                 1 => step.sensitive ^= true,
                 _ => step.flush ^= true,
             }

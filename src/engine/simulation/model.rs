@@ -108,6 +108,13 @@ impl Act {
 }
 
 impl Step {
+    /// Whether its host takes it back unless it is confirmed. No edit of the step changes that, but of where it runs: who
+    /// takes a guard away from a step while it stands is on his own.
+    pub fn is_guarded(&self) -> bool {
+        let number: usize = self.id[1..].parse().unwrap_or_default();
+        self.part == Part::Step && self.hosts.is_some() && !self.paths().is_empty() && number.is_multiple_of(5)
+    }
+
     /// Where it runs: `None` for the controller.
     pub fn places(&self) -> Vec<Option<&'static str>> {
         self.hosts.map_or_else(|| vec![None], |n| PATTERNS[n].1.iter().copied().map(Some).collect())
@@ -236,6 +243,9 @@ impl Model {
             add(format!("notify = {:?}\non_failure = {:?}\ntags = {:?}", step.notify, step.on_failure, step.tags));
             if step.flush {
                 add("flush = true".into());
+            }
+            if step.is_guarded() {
+                add(format!("guard = \"{}s\"\nguard_restore = \"undo\"", 3 + step.timeout / 2));
             }
         }
         let mut id = step.id.clone();

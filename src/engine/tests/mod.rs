@@ -1,6 +1,9 @@
 //! The engine against a world that is a map from path to text.
 
 mod ahead;
+mod away;
+mod guard;
+mod guarded_host;
 mod handlers;
 mod loops;
 mod resume;
@@ -45,6 +48,7 @@ fn step(id: &str, action: &str, params: Value) -> Step {
         notify: Vec::new(),
         flush: false,
         on_failure: Vec::new(),
+        guard: None,
         sensitive: false,
         tags: Vec::new(),
         params,
@@ -79,7 +83,7 @@ fn plan(phases: Vec<Phase>) -> Plan {
 fn hosts(pattern: &str) -> Vec<Arc<Host>> {
     let host = |name: &str| {
         let (name, connection, vars) = (name.to_owned(), Connection::Local, Map::new());
-        Arc::new(Host { address: name.clone(), name, connection, user: None, port: None, vars })
+        Arc::new(Host { address: name.clone(), name, connection, vars, ..Host::default() })
     };
     pattern.split(',').map(host).collect()
 }

@@ -1,13 +1,15 @@
 //! Everything that can be known of a plan without a connection, all findings at once.
 //!
 //! Split by concern: [`structure`] (ids, needs, circles), [`hosts`] (patterns), [`loops`] (`for_each` and its relatives),
-//! [`params`] (actions and what they take), [`templates`] (names in strings and files), [`outputs`] (what steps hand to
-//! later ones).
+//! [`guard`] (changes that may cut the connection), [`params`] (actions and what they take), [`repeats`] (what would be done
+//! over and over), [`templates`] (names in strings and files), [`outputs`] (what steps hand to later ones).
 
+mod guard;
 mod hosts;
 mod loops;
 mod outputs;
 mod params;
+mod repeats;
 mod structure;
 mod templates;
 #[cfg(test)]
@@ -42,7 +44,9 @@ pub fn check(plan: &Plan, inventory: &Inventory, catalog: &dyn Catalog, override
     };
     checker.structure();
     let steps = checker.steps();
+    checker.guards(&steps);
     checker.params(&steps);
+    checker.repeats(&steps);
     checker.variables(&scope_errors);
     checker.loops(&steps);
     checker.templates(&steps);

@@ -158,7 +158,7 @@ impl Checker<'_> {
         step.place(failing.map_or(&format!("/{key}"), |(pointer, _)| pointer))
     }
 
-    fn rendering(&self, raw: &Value, step: &Step) -> Rendering {
+    pub(super) fn rendering(&self, raw: &Value, step: &Step) -> Rendering {
         let mut names = self.templates.names_in_value(raw);
         let of_item = names.iter().any(|n| n.split('.').next() == Some("item"));
         if let Some(items) = step.for_each.as_ref().filter(|_| of_item) {
@@ -181,7 +181,7 @@ impl Checker<'_> {
 
 /// When a parameter's value is known, and how often it must be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rendering {
+pub(super) enum Rendering {
     /// Only when other steps have run.
     Later,
     /// Only when secrets have been read.

@@ -9,7 +9,7 @@ use super::outputs::{Before, Owner, Wrong};
 use super::{Checker, Known, View, word};
 use crate::document::below;
 use crate::finding::{Finding, Source, Span, did_you_mean, listed};
-use crate::plan::{FileKind, folder};
+use crate::plan::{FileKind, folder, source};
 use crate::template::{Context, Names, TemplateError, VariableError, is_template};
 
 /// Where a template stands: a file and the part of it.
@@ -211,8 +211,15 @@ impl Checker<'_> {
         steps: &[Known<'_>],
         before: &Before,
     ) {
-        if kind == FileKind::Folder {
-            if let Err(message) = folder::read(self.templates.root(), path) {
+        let root = self.templates.root();
+        let whole = match kind {
+            FileKind::Folder => Some(folder::read(root, path).map(drop)),
+            FileKind::Source => Some(source::look(root, path)),
+            FileKind::Written => return,
+            FileKind::Plain | FileKind::Template => None,
+        };
+        if let Some(found) = whole {
+            if let Err(message) = found {
                 self.error("no-file", named_at, message, Some(self.paths_hint()));
             }
             return;

@@ -1,6 +1,8 @@
 //! One test for each class of bad plan: what a person reads.
 
+mod guard;
 mod loops;
+mod repeats;
 mod secrets;
 mod structure;
 
