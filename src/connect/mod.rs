@@ -110,6 +110,11 @@ impl Call {
         Self { deadline: Instant::now() + timeout, progress: Arc::new(|_| {}) }
     }
 
+    /// The same with no more than this long to go.
+    pub fn within(&self, most: std::time::Duration) -> Self {
+        Self { deadline: self.deadline.min(Instant::now() + most), ..self.clone() }
+    }
+
     /// Time left before the deadline.
     pub fn left(&self) -> std::time::Duration {
         self.deadline.saturating_duration_since(Instant::now())
@@ -128,27 +133,44 @@ pub trait World: Send + Sync {
     /// Carries out one effect. [`ConnectError::Lost`] means that it is not known whether it took place.
     async fn perform(&self, target: &Target, effect: &Effect, call: &Call) -> Result<Done, ConnectError>;
 
-    /// Carries out effects one after the other, each only when all before it have worked, in as few round trips as
-    /// possible. Gives what was done, and what ended it early: after [`ConnectError::Lost`] it is not known how many more
-    /// took place.
-    async fn perform_all(&self, target: &Target, effects: &[Effect], call: &Call) -> (Vec<Done>, Option<ConnectError>) {
-        one_by_one(self, target, effects, call).await
+    /// Carries out effects one after the other, each only when all before it have worked, and then asks `probes`, in as
+    /// few round trips as possible.
+    async fn perform_all(&self, target: &Target, effects: &[Effect], probes: &[Probe], call: &Call) -> Performed {
+        one_by_one(self, target, effects, probes, call).await
     }
 }
 
-/// [`World::perform_all`] for a world that has no shorter way: a trip for each effect.
+/// How long the answer to what is asked behind effects is waited for.
+pub const BEHIND: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What became of effects that were sent together.
+#[derive(Default)]
+pub struct Performed {
+    /// What was done.
+    pub done: Vec<Done>,
+    /// What ended it early: after [`ConnectError::Lost`] it is not known how many more took place.
+    pub error: Option<ConnectError>,
+    /// The answers to what was asked behind them; `None` when they did not all work, or when no answer could be had.
+    pub facts: Option<Vec<Fact>>,
+}
+
+/// [`World::perform_all`] for a world that has no shorter way: a trip for each effect, and one to ask.
 pub async fn one_by_one<W: World + ?Sized>(
     world: &W,
     target: &Target,
     effects: &[Effect],
+    probes: &[Probe],
     call: &Call,
-) -> (Vec<Done>, Option<ConnectError>) {
-    let mut all = Vec::new();
+) -> Performed {
+    let mut all = Performed::default();
     for effect in effects {
         match world.perform(target, effect, call).await {
-            Ok(done) => all.push(done),
-            Err(error) => return (all, Some(error)),
+            Ok(done) => all.done.push(done),
+            Err(error) => return Performed { error: Some(error), ..all },
         }
     }
-    (all, None)
+    if !probes.is_empty() {
+        all.facts = world.probe(target, probes, &call.within(BEHIND)).await.ok();
+    }
+    all
 }

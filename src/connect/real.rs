@@ -6,7 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::future::try_join_all;
 
-use super::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, helm, host, http, kube, one_by_one, vault};
+use super::{
+    Call, ConnectError, Done, Effect, Fact, Performed, Probe, Target, World, helm, host, http, kube, one_by_one, vault,
+};
 use crate::inventory::{Host, Inventory};
 use crate::secret::Secret;
 
@@ -92,13 +94,16 @@ impl World for Real {
         })
     }
 
-    async fn perform_all(&self, target: &Target, effects: &[Effect], call: &Call) -> (Vec<Done>, Option<ConnectError>) {
+    async fn perform_all(&self, target: &Target, effects: &[Effect], probes: &[Probe], call: &Call) -> Performed {
         let of_host: Option<Vec<host::Effect>> =
             effects.iter().map(|e| if let Effect::Host(e) = e { Some(e.clone()) } else { None }).collect();
-        if let Some(effects) = of_host {
-            let (done, error) = self.hosts.perform_all(target, &effects, call).await;
-            return (done.into_iter().map(Done::Host).collect(), error);
-        }
-        one_by_one(self, target, effects, call).await
+        let about_host: Option<Vec<host::Probe>> =
+            probes.iter().map(|p| if let Probe::Host(p) = p { Some(p.clone()) } else { None }).collect();
+        let (Some(effects_there), Some(probes_there)) = (of_host, about_host) else {
+            return one_by_one(self, target, effects, probes, call).await;
+        };
+        let (done, error, facts) = self.hosts.perform_all(target, &effects_there, &probes_there, call).await;
+        let facts = facts.map(|facts| facts.into_iter().map(Fact::Host).collect());
+        Performed { done: done.into_iter().map(Done::Host).collect(), error, facts }
     }
 }

@@ -1,5 +1,6 @@
 //! What is known of a host ahead of time: the first step of a row that asks its host asks for those behind it too, so
-//! that a host where nothing is to be done is done after one round trip.
+//! that a host where nothing is to be done is done after one round trip. A change is followed, in its own trip, by the
+//! questions of the steps behind it whose answers it may have changed.
 //!
 //! An answer serves the unit that it was asked for, once, and only if no effect on the host could have changed it since.
 
@@ -9,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use petgraph::graph::NodeIndex;
 
 use super::dispatcher::State;
-use crate::connect::{Effect, Fact, Probe, vault};
+use crate::actions::{Boxed, Verdict};
+use crate::connect::{Effect, Fact, Probe, host, vault};
 use crate::event::{Standing, UnitRef};
 use crate::graph::{Node, Unit};
 use crate::inventory::Connection;
@@ -25,7 +27,7 @@ pub struct Ahead(Arc<Mutex<HashMap<String, Host>>>);
 
 #[derive(Default)]
 struct Host {
-    answers: HashMap<UnitRef, (Vec<Probe>, Vec<Fact>)>,
+    answers: HashMap<UnitRef, Answer>,
     /// Effects under way.
     changing: HashMap<u64, Effect>,
     /// Looks under way, with the effects that were at work at any time since they began.
@@ -33,7 +35,19 @@ struct Host {
     next: u64,
 }
 
+struct Answer {
+    probes: Vec<Probe>,
+    facts: Vec<Fact>,
+    /// An effect may have changed it since.
+    stale: bool,
+}
+
 impl Host {
+    /// The answer for a unit to these very questions.
+    fn fresh(&self, unit: &UnitRef, probes: &[Probe]) -> Option<&Answer> {
+        self.answers.get(unit).filter(|answer| !answer.stale && answer.probes == probes)
+    }
+
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
@@ -48,13 +62,18 @@ impl Ahead {
 
     /// Whether there is an answer for a unit.
     pub fn knows(&self, host: &str, unit: &UnitRef) -> bool {
-        self.with(host, |host| host.answers.contains_key(unit))
+        self.with(host, |host| host.answers.get(unit).is_some_and(|answer| !answer.stale))
     }
 
     /// The answer for a unit, if there is one to these very questions.
     pub fn take(&self, host: &str, unit: &UnitRef, probes: &[Probe]) -> Option<Vec<Fact>> {
-        let (asked, facts) = self.with(host, |host| host.answers.remove(unit))?;
-        (asked == probes).then_some(facts)
+        let answer = self.with(host, |host| host.answers.remove(unit))?;
+        (!answer.stale && answer.probes == probes).then_some(answer.facts)
+    }
+
+    /// What `judge` makes of the last answer for a unit, even if it may be another one by now.
+    pub fn judge_last<T>(&self, host: &str, unit: &UnitRef, judge: impl FnOnce(&[Fact]) -> Option<T>) -> Option<T> {
+        self.with(host, |host| host.answers.get(unit).and_then(|answer| judge(&answer.facts)))
     }
 
     /// What `judge` makes of the answer; it stays.
@@ -65,7 +84,7 @@ impl Ahead {
         probes: &[Probe],
         judge: impl FnOnce(&[Fact]) -> Option<T>,
     ) -> Option<T> {
-        self.with(host, |host| host.answers.get(unit).filter(|(asked, _)| asked == probes).and_then(|(_, f)| judge(f)))
+        self.with(host, |host| host.fresh(unit, probes).and_then(|answer| judge(&answer.facts)))
     }
 
     /// The same if `judge` makes something of it; else it stays.
@@ -77,9 +96,8 @@ impl Ahead {
         judge: impl FnOnce(&[Fact]) -> Option<T>,
     ) -> Option<(Vec<Fact>, T)> {
         self.with(host, |host| {
-            let (asked, facts) = host.answers.get(unit)?;
-            let judged = (asked == probes).then(|| judge(facts)).flatten()?;
-            host.answers.remove(unit).map(|(_, facts)| (facts, judged))
+            let judged = host.fresh(unit, probes).and_then(|answer| judge(&answer.facts))?;
+            host.answers.remove(unit).map(|answer| (answer.facts, judged))
         })
     }
 
@@ -93,16 +111,24 @@ impl Ahead {
         Look { ahead: self.clone(), host: host.to_owned(), number }
     }
 
-    /// An effect begins; it ends when what is returned is dropped.
-    pub fn change(&self, host: &str, effect: &Effect) -> Change {
-        let number = self.with(host, |host| {
-            let number = host.number();
-            host.changing.insert(number, effect.clone());
-            host.looking.values_mut().for_each(|effects| effects.push(effect.clone()));
-            host.answers.retain(|_, (probes, _)| !probes.iter().any(|probe| touches(effect, probe)));
-            number
+    /// Effects begin; they end when what is returned first is dropped. What is returned second is a look that comes
+    /// behind them.
+    pub fn change(&self, host: &str, effects: &[Effect]) -> (Vec<Change>, Look) {
+        let (numbers, look) = self.with(host, |host| {
+            for effect in effects {
+                host.looking.values_mut().for_each(|seen| seen.push(effect.clone()));
+                for answer in host.answers.values_mut() {
+                    answer.stale |= answer.probes.iter().any(|probe| touches(effect, probe));
+                }
+            }
+            let look = host.number();
+            host.looking.insert(look, host.changing.values().cloned().collect());
+            let numbers: Vec<u64> = effects.iter().map(|_| host.number()).collect();
+            host.changing.extend(numbers.iter().copied().zip(effects.iter().cloned()));
+            (numbers, look)
         });
-        Change { ahead: self.clone(), host: host.to_owned(), number }
+        let change = |number| Change { ahead: self.clone(), host: host.to_owned(), number };
+        (numbers.into_iter().map(change).collect(), Look { ahead: self.clone(), host: host.to_owned(), number: look })
     }
 }
 
@@ -114,14 +140,15 @@ pub struct Look {
 }
 
 impl Look {
-    /// It has brought these answers.
-    pub fn brought(self, answers: Vec<(Question, Vec<Fact>)>) {
+    /// It has brought these facts, in the order of the questions.
+    pub fn brought(self, questions: &[Question], facts: Vec<Fact>) {
+        let mut facts = facts.into_iter();
         self.ahead.with(&self.host, |host| {
             let effects = host.looking.get(&self.number).cloned().unwrap_or_default();
-            for ((unit, probes), facts) in answers {
-                if !probes.iter().any(|probe| effects.iter().any(|effect| touches(effect, probe))) {
-                    host.answers.insert(unit, (probes, facts));
-                }
+            for (unit, probes) in questions {
+                let facts = facts.by_ref().take(probes.len()).collect();
+                let stale = probes.iter().any(|probe| effects.iter().any(|effect| touches(effect, probe)));
+                host.answers.insert(unit.clone(), Answer { probes: probes.clone(), facts, stale });
             }
         });
     }
@@ -150,22 +177,23 @@ impl Drop for Change {
 const UNITS: usize = 64;
 
 impl State {
-    /// What the units behind one will ask of its host, as far as that can be known now: those that wait for nothing but it
-    /// and others of the same host, whose effects are seen to here.
-    pub(super) fn questions_behind(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef) -> Vec<Question> {
+    /// What the units behind some of one host will ask, as far as that can be known now: those that wait for nothing but
+    /// these and others of the same host, whose effects are seen to here. What is known and stays so after `effects` is not
+    /// asked; nor what comes behind a command that is likely to run, since it would have to be asked again.
+    pub(super) fn questions_behind(&mut self, nodes: &[NodeIndex], unit: &Unit, effects: &[Effect]) -> Vec<Question> {
         let Some(host) = unit.machine.clone() else { return Vec::new() };
-        if self.ahead.knows(&host.name, reference) {
-            return Vec::new();
-        }
-        let step = unit.step(&self.plan);
-        let r#become = step.r#become;
-        let mut row = HashSet::from([node]);
-        let mut names = HashSet::from([step.template_name()]);
-        let mut writes = self.values.writes_files(step);
-        let mut questions = Vec::new();
-        let mut next: VecDeque<NodeIndex> = self.graph.successors(node).collect();
+        let r#become = unit.step(&self.plan).r#become;
+        let mut row: HashSet<NodeIndex> = nodes.iter().copied().collect();
+        let steps = nodes.iter().filter_map(|node| match self.graph.node(*node) {
+            Node::Unit(unit) => Some(unit.step(&self.plan)),
+            _ => None,
+        });
+        let mut names: HashSet<String> = steps.clone().map(|step| step.template_name()).collect();
+        let mut writes = steps.clone().any(|step| self.values.writes_files(step));
+        let (mut questions, mut units) = (Vec::new(), 0);
+        let mut next: VecDeque<NodeIndex> = nodes.iter().flat_map(|node| self.graph.successors(*node)).collect();
         while let Some(node) = next.pop_front()
-            && questions.len() < UNITS
+            && units < UNITS
         {
             let waits = |before: NodeIndex| self.waiting.contains_key(&before) && !row.contains(&before);
             if row.contains(&node) || self.graph.predecessors(node).any(waits) {
@@ -178,11 +206,21 @@ impl State {
                 Node::Unit(behind) if behind.machine.as_ref().is_none_or(|h| h.name != host.name) => continue,
                 Node::Unit(behind) => {
                     let step = behind.step(&self.plan).clone();
+                    units += 1;
                     // What it reads may yet be written by a step before it.
                     let reads = writes && self.values.names_files(&step);
                     writes |= self.values.writes_files(&step);
-                    if step.part == Part::Step && step.r#become == r#become && !reads {
-                        questions.extend(self.question(node, &behind, &step, &names));
+                    if step.part == Part::Step
+                        && step.r#become == r#become
+                        && !reads
+                        && let Some((action, question)) = self.question(node, &behind, &step, &names)
+                        && !self.stays_known(&host.name, &question, effects)
+                    {
+                        let runs = self.ahead.judge_last(&host.name, &question.0, |facts| runs(&action, facts));
+                        questions.push(question);
+                        if runs.is_some() {
+                            break;
+                        }
                     }
                     names.insert(step.template_name());
                 }
@@ -193,8 +231,18 @@ impl State {
         questions
     }
 
+    fn stays_known(&self, host: &str, (unit, probes): &Question, effects: &[Effect]) -> bool {
+        self.ahead.knows(host, unit) && !probes.iter().any(|probe| effects.iter().any(|effect| touches(effect, probe)))
+    }
+
     /// What a unit will ask; nothing when that depends on units in `names`, or it will not run.
-    fn question(&mut self, node: NodeIndex, unit: &Unit, step: &Step, names: &HashSet<String>) -> Option<Question> {
+    fn question(
+        &mut self,
+        node: NodeIndex,
+        unit: &Unit,
+        step: &Step,
+        names: &HashSet<String>,
+    ) -> Option<(Boxed, Question)> {
         // What its host puts back by itself could move what was answered ahead.
         if step.guard.is_some() {
             return None;
@@ -215,8 +263,16 @@ impl State {
         let reference = unit.reference(&self.plan);
         let kept = |r: &Recorded| r.standing == Standing::Succeeded && r.definition == definition;
         let probes = action.probes();
-        (!probes.is_empty() && !self.memory.get(&reference).is_some_and(kept)).then_some((reference, probes))
+        let asks = !probes.is_empty() && !self.memory.get(&reference).is_some_and(kept);
+        asks.then_some((action, (reference, probes)))
     }
+}
+
+/// Whether an action will run a command, by what was last known.
+fn runs(action: &Boxed, facts: &[Fact]) -> Option<()> {
+    let changes = matches!(action.verdict(facts), Verdict::Change(_));
+    let first = changes.then(|| action.next(facts, &[]).ok().flatten()).flatten()?;
+    matches!(first, Effect::Host(host::Effect::Run(_))).then_some(())
 }
 
 /// What is not about the host is not known ahead.

@@ -13,14 +13,14 @@ use tokio::time::Instant;
 
 use super::ahead::Ahead;
 use super::emitter::Emitter;
-use super::executor::{Ended, Note};
+use super::executor::{Ended, Job, Note};
 use super::faults::{Faults, Point};
 use super::guard::Turns;
 use super::limits::Limits;
 use super::marks::Mark;
 use super::outcome;
 use super::owed::Owed;
-use super::start::{Batch, Begun, Tasks};
+use super::start::{Back, Batch, Begun, Sent, Tasks};
 use super::turn::Turn;
 use super::undo::FailedPhases;
 use super::values::Values;
@@ -92,6 +92,8 @@ pub(super) struct State {
     pub(super) running: BTreeMap<NodeIndex, Running>,
     /// Nodes of handlers that run just now at another node of theirs.
     held: Vec<NodeIndex>,
+    /// Units that have asked their host, and are to go on.
+    looked: Vec<(NodeIndex, Box<Job>)>,
     /// Units whose end is on its way to the disk.
     ending: Vec<UnitRef>,
 }
@@ -137,6 +139,7 @@ impl State {
             guards: Turns::default(),
             prepared: HashMap::new(),
             report: Report { ok: true, ..Report::default() },
+            looked: Vec::new(),
             ending: Vec::new(),
         }
     }
@@ -155,7 +158,12 @@ impl State {
         let mut stop = *interrupts.borrow_and_update();
         let mut broken = None;
         loop {
-            let batch = if stop == 0 && broken.is_none() { self.dispatch(tasks.len()) } else { Ok(Batch::new()) };
+            let looked = std::mem::take(&mut self.looked);
+            let batch = if stop == 0 && broken.is_none() {
+                self.dispatch(looked, tasks.len())
+            } else {
+                Ok(looked.into_iter().map(|(node, job)| Sent::Alone(node, job)).collect())
+            };
             let batch = batch.and_then(|batch| self.commit().map(|()| batch));
             match batch {
                 Ok(batch) => self.spawn(batch, &mut tasks),
@@ -171,6 +179,7 @@ impl State {
                     if stop >= 2 {
                         self.take_in(&mut tasks, &mut told)?;
                         tasks.shutdown().await;
+                        self.looked.clear();
                         self.cancel_running()?;
                     }
                 }
@@ -199,15 +208,21 @@ impl State {
 
     fn joined(
         &mut self,
-        joined: Result<Vec<(NodeIndex, Ended)>, JoinError>,
+        joined: Result<Back, JoinError>,
         told: &mut mpsc::UnboundedReceiver<Told>,
     ) -> Result<(), JournalError> {
         // A task that panicked is a defect of ours: let it be seen as what it is.
-        let units = joined.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
+        let back = joined.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
         while let Ok(told) = told.try_recv() {
             self.note(told)?;
         }
-        units.into_iter().try_for_each(|(node, ended)| self.end(node, ended))
+        match back {
+            Back::Looked(node, job) => {
+                self.looked.push((node, job));
+                Ok(())
+            }
+            Back::Ended(units) => units.into_iter().try_for_each(|(node, ended)| self.end(node, ended)),
+        }
     }
 
     fn commit(&mut self) -> Result<(), JournalError> {
@@ -218,9 +233,13 @@ impl State {
         Ok(())
     }
 
-    /// Prepares all that may start beside the tasks that are at work; a row is one, since its units take turns.
-    fn dispatch(&mut self, at_work: usize) -> Result<Batch, JournalError> {
+    /// Prepares all that goes on or may start beside the tasks that are at work; a row is one, since its units take turns.
+    fn dispatch(&mut self, looked: Vec<(NodeIndex, Box<Job>)>, at_work: usize) -> Result<Batch, JournalError> {
         let mut batch = Batch::new();
+        for (node, job) in looked {
+            let Some(unit) = self.running.get(&node).map(|running| running.unit.clone()) else { continue };
+            batch.extend(self.go_on(node, &unit, job)?);
+        }
         while at_work + batch.len() < self.options.parallel {
             let Some(node) = self.ready.pop_front() else { break };
             // It ran in a row, ahead of its turn.

@@ -1,8 +1,7 @@
 //! Runs one unit: probes, verdict, effects, retries, deadline. Owns nothing that others see.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,8 +9,9 @@ use tokio::time::Instant;
 use super::ahead::{Ahead, Question};
 use super::faults::{Faults, Point};
 use super::guard::Guard;
+use super::send::send;
 use crate::actions::{Boxed, Thing, Verdict};
-use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, host, kube};
+use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, host, kube, vault};
 use crate::diff::Diff;
 use crate::event::{Mode, Outcome, Outputs, Problem, UnitRef};
 use crate::journal::SavedUnit;
@@ -41,10 +41,12 @@ pub struct Job {
     pub agreed: Option<SavedUnit>,
     /// What is known of its host ahead of time.
     pub ahead: Ahead,
-    /// What the units behind it will ask of the host: asked along with its own questions.
+    /// What the units behind it will ask of the host: asked along with its own questions, or behind its last effect.
     pub questions: Vec<Question>,
-    /// Whether they have been.
-    pub asked: AtomicBool,
+    /// Whether it has asked for all of them along with its own.
+    pub looked: bool,
+    /// Why its host could not be reached then.
+    pub unreachable: Mutex<Option<ConnectError>>,
 }
 
 impl Job {
@@ -116,6 +118,46 @@ impl Job {
             }
         }
         self.unless_it_fails_on_purpose(ended)
+    }
+
+    /// Whether it is to ask on behalf of those behind it. Not while its host may be away, or may yet put something back.
+    pub fn asks_for_others(&self) -> bool {
+        self.guard.is_none() && !self.resumed
+    }
+
+    /// Whether it has anything to ask of its host that is not known.
+    pub fn is_to_look(&self) -> bool {
+        let known = self.host().is_none_or(|host| self.ahead.knows(host, &self.unit));
+        !self.looked && !known && !self.action.probes().is_empty()
+    }
+
+    /// Asks its host for itself and for those behind it. Whatever else than that the host cannot be reached keeps the
+    /// answers from coming: with so many questions it is nobody's own matter, and each asks again in its turn.
+    pub async fn look_for_all(&mut self) {
+        self.looked = true;
+        let Some(host) = self.host() else { return };
+        let own = (self.unit.clone(), self.action.probes());
+        let questions: Vec<Question> = std::iter::once(own).chain(self.questions.iter().cloned()).collect();
+        let probes: Vec<Probe> = questions.iter().flat_map(|(_, probes)| probes).cloned().collect();
+        let call = Call { deadline: Instant::now() + self.timeout.min(FOR_ALL), ..self.call() };
+        let look = self.ahead.look(host);
+        let answer = tokio::time::timeout_at(call.deadline + GRACE, self.world.probe(&self.target, &probes, &call));
+        match answer.await {
+            Ok(Ok(facts)) => look.brought(&questions, facts),
+            Ok(Err(error @ ConnectError::Unreachable { .. })) if Instant::now() < call.deadline => {
+                *self.unreachable.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
+            _ => {}
+        }
+        self.questions.clear();
+    }
+
+    /// The first change that it is likely to make, for those who ask what may be another thing after it. What is not known
+    /// counts as a command.
+    pub fn first_effect(&self) -> Effect {
+        let judge = |facts: &[Fact]| self.action.next(facts, &[]).ok().flatten();
+        let known = self.host().and_then(|host| self.ahead.judge(host, &self.unit, &self.action.probes(), judge));
+        known.unwrap_or_else(|| Effect::Host(host::Effect::Run(host::Run::shell("true"))))
     }
 
     /// How it ends when what is known of its host ahead of time says that all is as asked: then nothing is sent.
@@ -283,8 +325,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// The facts: those that came ahead of time, or what the world says now; then, once, what those behind it will ask is
-    /// asked along.
+    /// The facts: those that came ahead of time, or what the world says now.
     async fn look(&self, probes: &[Probe]) -> Result<Vec<Fact>, ConnectError> {
         let job = self.job;
         if self.patient {
@@ -292,41 +333,13 @@ impl Attempt<'_> {
             let answer = tokio::time::timeout_at(call.deadline + GRACE, job.world.probe(&job.target, probes, &call));
             return answer.await.unwrap_or_else(|_| Err(ConnectError::unreachable("the host gives no answer")));
         }
-        if let Some(host) = job.host() {
-            if let Some(facts) = job.ahead.take(host, &job.unit, probes) {
-                return Ok(facts);
-            }
-            if !job.questions.is_empty() && !job.asked.swap(true, Ordering::SeqCst) {
-                match self.look_for_all(host, probes).await {
-                    // What is wrong with another's question is its own matter.
-                    Err(error) if !matches!(error, ConnectError::Unreachable { .. }) => {}
-                    answer => return answer,
-                }
-            }
+        if let Some(facts) = job.host().and_then(|host| job.ahead.take(host, &job.unit, probes)) {
+            return Ok(facts);
+        }
+        if let Some(error) = job.unreachable.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(error);
         }
         self.within(job.world.probe(&job.target, probes, &self.call)).await
-    }
-
-    async fn look_for_all(&self, host: &str, probes: &[Probe]) -> Result<Vec<Fact>, ConnectError> {
-        let job = self.job;
-        let theirs = job.questions.iter().flat_map(|(_, probes)| probes);
-        let all: Vec<Probe> = probes.iter().chain(theirs).cloned().collect();
-        let call = Call { deadline: self.call.deadline.min(Instant::now() + FOR_ALL), ..self.call.clone() };
-        let look = job.ahead.look(host);
-        let answer = tokio::time::timeout_at(call.deadline + GRACE, job.world.probe(&job.target, &all, &call)).await;
-        let in_time = Instant::now() < call.deadline;
-        let mut facts = match answer {
-            Ok(Err(error)) if !in_time => return Err(ConnectError::failed(error.to_string())),
-            Ok(answer) => answer?.into_iter(),
-            Err(_) => return Err(ConnectError::failed("no answer in time")),
-        };
-        let own = facts.by_ref().take(probes.len()).collect();
-        let answers = job.questions.iter().map(|(unit, probes)| {
-            let mine: Vec<Fact> = facts.by_ref().take(probes.len()).collect();
-            ((unit.clone(), probes.clone()), mine)
-        });
-        look.brought(answers.collect());
-        Ok(own)
     }
 
     pub async fn change(&mut self) -> Ending {
@@ -381,18 +394,31 @@ impl Attempt<'_> {
         Ending::Same { seen: "it ran and changed nothing".to_owned() }
     }
 
-    pub async fn perform(&self, effect: &Effect) -> Result<Done, ConnectError> {
-        let _change = self.job.host().map(|host| self.job.ahead.change(host, effect));
-        let mut call = self.job.world.perform(&self.job.target, effect, &self.call);
-        if let Poll::Ready(done) = futures::poll!(&mut call) {
-            self.job.faults.reach(Point::MidEffect, &self.job.unit);
-            return done;
+    pub async fn perform(&mut self, effect: &Effect) -> Result<Done, ConnectError> {
+        let job = self.job;
+        let effects = std::slice::from_ref(effect);
+        let questions = if self.seems_last(effect) { &job.questions[..] } else { &[] };
+        let (_changes, look) = job.host().map(|host| job.ahead.change(host, effects)).unzip();
+        let behind = look.map(|look| (look, questions));
+        let (mut done, error) = send(&[job], effects, behind, &self.call).await;
+        let no_answer = || error.unwrap_or_else(|| ConnectError::lost("it gave no answer"));
+        done.pop().ok_or_else(no_answer)
+    }
+
+    /// Whether no other effect follows this one, should it end as it most likely will, and its host is not going away or was.
+    fn seems_last(&mut self, effect: &Effect) -> bool {
+        if self.patient || self.action.away(&self.facts).is_some() {
+            return false;
         }
-        self.job.faults.reach(Point::MidEffect, &self.job.unit);
-        match tokio::time::timeout(self.call.left() + GRACE, call).await {
-            Ok(done) => done,
-            Err(_) => Err(ConnectError::lost(format!("no answer within {}", human(self.job.timeout)))),
-        }
+        let likely = match effect {
+            Effect::Host(_) | Effect::Fetch(_) => Done::Host(host::Done::new(0, "", "")),
+            Effect::Vault(_) => Done::Vault(vault::Done::Written(vault::Data::default())),
+            Effect::Kube(_) | Effect::Helm(_) => return true,
+        };
+        self.done.push(likely);
+        let next = self.action.next(&self.facts, &self.done);
+        self.done.pop();
+        !matches!(next, Ok(Some(_)))
     }
 
     /// The connection broke while an effect was under way: reaches the other side again and looks whether it took
@@ -451,7 +477,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How long one look at a host may take that may be away.
 const GLANCE: Duration = Duration::from_secs(20);
 
-/// How long an answer to many units' questions is waited for, before the unit asks its own alone.
+/// How long an answer to many units' questions is waited for, before each asks its own alone.
 const FOR_ALL: Duration = Duration::from_secs(10);
 
 /// How long the other side is looked for after a connection broke in the middle of a change.

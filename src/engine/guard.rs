@@ -112,7 +112,7 @@ impl Attempt<'_> {
         let token = digest::hex(&rand::random::<[u8; 8]>());
         // What is kept may come back at any moment until the guard is gone: no answer of meanwhile is to be relied on.
         let alters_all = Effect::Host(host::Effect::Guard(host::Guard::Restore { token: token.clone() }));
-        let _change = job.host().map(|host| job.ahead.change(host, &alters_all));
+        let _change = job.host().map(|host| job.ahead.change(host, std::slice::from_ref(&alters_all)).0);
         let mut until = None;
         loop {
             let effect = match job.action.next(&self.facts, &self.done) {

@@ -16,6 +16,7 @@ mod outcome;
 mod owed;
 mod past;
 mod row;
+mod send;
 mod start;
 mod turn;
 mod undo;

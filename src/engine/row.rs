@@ -7,18 +7,17 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 
 use petgraph::graph::NodeIndex;
-use tokio::time::Instant;
 
 use super::ahead::touches;
 use super::dispatcher::State;
-use super::executor::{Attempt, Ended, Ending, GRACE, Job, Planned, human};
+use super::executor::{Attempt, Ended, Ending, Job, Planned};
 use super::faults::Point;
+use super::send::send;
 use super::turn::Turn;
 use crate::actions::Verdict;
-use crate::connect::{Call, ConnectError, Done, Effect, Fact, host, vault};
+use crate::connect::{ConnectError, Done, Effect, Fact, host, vault};
 use crate::diff::Diff;
 use crate::event::{Mode, Problem, UnitRef};
 use crate::graph::{Node, Unit};
@@ -113,33 +112,12 @@ pub async fn run(row: Vec<(NodeIndex, Box<Job>, Planned)>) -> Vec<(NodeIndex, En
     let Some((_, first, _)) = row.first() else { return Vec::new() };
     let effects: Vec<Effect> = row.iter().flat_map(|(_, _, planned)| planned.effects.clone()).collect();
     let host = first.host().unwrap_or_default().to_owned();
-    let _changes: Vec<_> = effects.iter().map(|effect| first.ahead.change(&host, effect)).collect();
-    row.iter().for_each(|(_, job, _)| job.acted.store(true, Ordering::SeqCst));
-    let call = Call { deadline: Instant::now() + first.timeout, ..first.call() };
-    let (done, error) = send(&row, &effects, &call).await;
-    for (_, job, _) in &row {
-        job.faults.reach(Point::AfterEffect, &job.unit);
-    }
+    let (_changes, look) = first.ahead.change(&host, &effects);
+    let jobs: Vec<&Job> = row.iter().map(|(_, job, _)| &**job).collect();
+    jobs.iter().for_each(|job| job.acted.store(true, Ordering::SeqCst));
+    let (done, error) = send(&jobs, &effects, Some((look, &first.questions)), &first.call()).await;
+    jobs.iter().for_each(|job| job.faults.reach(Point::AfterEffect, &job.unit));
     settle(row, done, error).await
-}
-
-async fn send(
-    row: &[(NodeIndex, Box<Job>, Planned)],
-    effects: &[Effect],
-    call: &Call,
-) -> (Vec<Done>, Option<ConnectError>) {
-    let first = &row[0].1;
-    let under_way = || row.iter().for_each(|(_, job, _)| job.faults.reach(Point::MidEffect, &job.unit));
-    let mut sending = first.world.perform_all(&first.target, effects, call);
-    if let Poll::Ready(done) = futures::poll!(&mut sending) {
-        under_way();
-        return done;
-    }
-    under_way();
-    match tokio::time::timeout(call.left() + GRACE, sending).await {
-        Ok(done) => done,
-        Err(_) => (Vec::new(), Some(ConnectError::lost(format!("no answer within {}", human(first.timeout))))),
-    }
 }
 
 async fn settle(

@@ -10,20 +10,31 @@ use super::dispatcher::{Running, State};
 use super::executor::{Ended, Job, Planned};
 use super::faults::Point;
 use super::row::{self, Member};
-use crate::event::{Kind, UnitRef};
+use crate::connect::Effect;
+use crate::event::{Kind, Mode, UnitRef};
 use crate::graph::Unit;
 use crate::journal::JournalError;
 
 /// Units whose start is on its way to the disk.
 pub(super) type Batch = Vec<Sent>;
 
-/// Units that run; each task tells how its units ended, in their order.
-pub(super) type Tasks = JoinSet<Vec<(NodeIndex, Ended)>>;
+/// Units that run.
+pub(super) type Tasks = JoinSet<Back>;
 
 /// What is to be sent out.
 pub(super) enum Sent {
+    /// To ask, for itself and for those behind it.
+    Look(NodeIndex, Box<Job>),
     Alone(NodeIndex, Box<Job>),
     Row(Vec<(NodeIndex, Box<Job>, Planned)>),
+}
+
+/// What comes back of it.
+pub(super) enum Back {
+    /// It has asked, and is to go on.
+    Looked(NodeIndex, Box<Job>),
+    /// How its units ended, in their order.
+    Ended(Vec<(NodeIndex, Ended)>),
 }
 
 /// A unit that starts.
@@ -37,24 +48,42 @@ pub(super) struct Begun {
 
 impl State {
     /// Starts a unit, alone or with those of its row; gives what is to be sent out once that is on disk.
-    pub(super) fn start(
+    pub(super) fn start(&mut self, node: NodeIndex, begun: Begun, job: Box<Job>) -> Result<Option<Sent>, JournalError> {
+        let unit = begun.unit.clone();
+        self.begun(node, begun, &job)?;
+        self.go_on(node, &unit, job)
+    }
+
+    /// How a unit goes on that has begun.
+    pub(super) fn go_on(
         &mut self,
         node: NodeIndex,
-        begun: Begun,
+        unit: &Unit,
         mut job: Box<Job>,
     ) -> Result<Option<Sent>, JournalError> {
         if let Some(ended) = job.same_already() {
-            self.begun(node, begun, &job)?;
             self.end(node, ended)?;
             return Ok(None);
         }
-        let Some((planned, members)) = self.row(node, &begun.unit, &job) else {
-            job.questions = self.questions_behind(node, &begun.unit, &begun.reference);
-            self.begun(node, begun, &job)?;
+        if !job.asks_for_others() {
+            return Ok(Some(Sent::Alone(node, job)));
+        }
+        if job.is_to_look() {
+            job.questions = self.questions_behind(&[node], unit, &[]);
+            let alone = job.questions.is_empty();
+            return Ok(Some(if alone { Sent::Alone(node, job) } else { Sent::Look(node, job) }));
+        }
+        let Some((planned, members)) = self.row(node, unit, &job) else {
+            if self.mode == Mode::Run && !job.action.only_looks() {
+                job.questions = self.questions_behind(&[node], unit, &[job.first_effect()]);
+            }
             return Ok(Some(Sent::Alone(node, job)));
         };
-        let mut before = begun.reference.clone();
-        self.begun(node, begun, &job)?;
+        let nodes: Vec<NodeIndex> = [node].into_iter().chain(members.iter().map(|member| member.node)).collect();
+        let effects = members.iter().map(|member| &member.planned).chain([&planned]).flat_map(|p| p.effects.clone());
+        let effects: Vec<Effect> = effects.collect();
+        job.questions = self.questions_behind(&nodes, unit, &effects);
+        let mut before = job.unit.clone();
         let mut row = vec![(node, job, planned)];
         for Member { node, unit, reference, definition, why, job, planned } in members {
             let with = Some(std::mem::replace(&mut before, reference.clone()));
@@ -80,15 +109,27 @@ impl State {
     pub(super) fn spawn(&self, batch: Batch, tasks: &mut Tasks) {
         for sent in batch {
             match sent {
-                Sent::Alone(node, job) => {
+                Sent::Look(node, mut job) => {
                     self.faults.reach(Point::AfterIntent, &job.unit);
-                    tasks.spawn(async move { vec![(node, job.run().await)] });
+                    tasks.spawn(async move {
+                        job.look_for_all().await;
+                        Back::Looked(node, job)
+                    });
+                }
+                Sent::Alone(node, job) => {
+                    self.about_to_send([&*job]);
+                    tasks.spawn(async move { Back::Ended(vec![(node, job.run().await)]) });
                 }
                 Sent::Row(row) => {
-                    row.iter().for_each(|(_, job, _)| self.faults.reach(Point::AfterIntent, &job.unit));
-                    tasks.spawn(row::run(row));
+                    self.about_to_send(row.iter().map(|(_, job, _)| &**job));
+                    tasks.spawn(async move { Back::Ended(row::run(row).await) });
                 }
             }
         }
+    }
+
+    /// Those that have asked their host already came to this point then.
+    fn about_to_send<'a>(&self, jobs: impl IntoIterator<Item = &'a Job>) {
+        jobs.into_iter().filter(|job| !job.looked).for_each(|job| self.faults.reach(Point::AfterIntent, &job.unit));
     }
 }

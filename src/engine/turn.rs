@@ -1,8 +1,8 @@
 //! What becomes of a unit whose turn has come, decided without asking the world.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use petgraph::graph::NodeIndex;
 
@@ -200,7 +200,8 @@ impl State {
             agreed,
             ahead: self.ahead.clone(),
             questions: Vec::new(),
-            asked: AtomicBool::new(false),
+            looked: false,
+            unreachable: Mutex::default(),
         };
         Turn::Runs { job: Box::new(job), definition, why }
     }

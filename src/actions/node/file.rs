@@ -183,12 +183,11 @@ impl File {
 
 impl Action for File {
     fn probes(&self) -> Vec<Probe> {
-        let read = if self.state == State::Link || (self.state == State::File && self.wanted().is_none()) {
-            Read::Stat
-        } else if self.source.file.is_some() {
-            Read::Hash
-        } else {
-            Read::Content
+        let read = match (self.state, self.wanted().map(|wanted| wanted.content)) {
+            (State::Link, _) | (State::File, None) => Read::Stat,
+            (_, Some(Wish::File(_))) => Read::Hash,
+            (State::File, Some(Wish::Text(text))) => Read::unless(text),
+            (State::Absent, _) => Read::Content,
         };
         vec![look(&trimmed(&self.path), read)]
     }

@@ -79,7 +79,7 @@ impl Template {
 
 impl Action for Template {
     fn probes(&self) -> Vec<Probe> {
-        vec![look(&self.path, Read::Content)]
+        vec![look(&self.path, Read::unless(&self.template.content))]
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {

@@ -16,13 +16,16 @@ pub fn request(effect: &Effect) -> Request {
     match effect {
         Effect::Run(run) if run.stdin.as_slice().len() as u64 > LARGE => {
             let alone = Run { stdin: Bytes::default(), ..run.clone() };
-            Request { parts: vec![script(&alone)], payload: Some(Content::Bytes(run.stdin.clone())), live: true }
+            let payload = Some(Content::Bytes(run.stdin.clone()));
+            Request { parts: vec![script(&alone)], payload, live: true, ..Request::default() }
         }
-        Effect::Run(run) => Request { parts: vec![script(run)], payload: None, live: true },
+        Effect::Run(run) => Request { parts: vec![script(run)], live: true, ..Request::default() },
         Effect::WriteFile(file) => {
             let script = write(file);
-            if is_large(&file.content) {
-                Request { parts: vec![script], payload: Some(file.content.clone()), live: false }
+            if let Some(text) = plain_text(&file.content) {
+                Request { parts: vec![format!("{script} {}", quote::word(text))], ..Request::default() }
+            } else if is_large(&file.content) {
+                Request { parts: vec![script], payload: Some(file.content.clone()), ..Request::default() }
             } else {
                 Request { parts: vec![fed(file.content.as_slice(), &script)], ..Request::default() }
             }
@@ -83,6 +86,14 @@ pub fn judge(effect: &Effect, done: Done) -> Result<Done, ConnectError> {
     } else {
         error
     })
+}
+
+/// Text that each shell takes as it is, as a word of a builtin.
+fn plain_text(content: &Content) -> Option<&str> {
+    let Content::Bytes(bytes) = content else { return None };
+    let plain = |b: &u8| matches!(b, b' '..=b'~' | b'\n' | b'\t');
+    let short = !is_large(content) && bytes.as_slice().iter().all(plain);
+    short.then(|| std::str::from_utf8(bytes.as_slice()).ok()).flatten()
 }
 
 fn is_large(content: &Content) -> bool {

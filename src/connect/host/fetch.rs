@@ -90,7 +90,7 @@ impl Fetch {
         call: &Call,
     ) -> Result<Vec<u8>, ConnectError> {
         let part = format!("dd if={} bs={BLOCK} skip={block} count={BLOCKS}", quote::word(&self.path));
-        let request = Request { parts: vec![part], payload: None, live: false };
+        let request = Request { parts: vec![part], ..Request::default() };
         let mut done = remote.call(r#become, request, Purpose::Look, call).await?;
         match done.pop() {
             Some(done) if done.exit == 0 => Ok(done.stdout.tail),

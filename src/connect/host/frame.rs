@@ -16,21 +16,41 @@ const SHOWN: usize = 4096;
 /// What a marker starts with: a byte that text hardly ever has, so that looking for markers is fast.
 const MARK: u8 = 1;
 
+/// How a part begins that may print nothing, and tells the ends of those before it itself when it prints.
+const QUIET: &str = "_ro_read ";
+
 /// One request: scripts that run one after the other, each answered by its own status and outputs.
 pub struct Frame {
     nonce: String,
     parts: Vec<String>,
+    firm: usize,
 }
 
 impl Frame {
     /// A request that asks nothing yet.
     pub fn new() -> Self {
-        Self { nonce: nonce(), parts: Vec::new() }
+        Self { nonce: nonce(), parts: Vec::new(), firm: 0 }
     }
 
     /// Adds a script of our own: well-formed, never `exit`s. Standard input is empty.
     pub fn part(&mut self, script: String) {
         self.parts.push(script);
+        self.firm = self.parts.len();
+    }
+
+    /// Adds one, behind all others, that may go unanswered.
+    pub fn part_behind(&mut self, script: String) {
+        self.parts.push(script);
+    }
+
+    /// How many of its parts, the first ones, must be answered.
+    pub fn firm(&self) -> usize {
+        self.firm
+    }
+
+    /// How many parts it has.
+    pub fn count(&self) -> usize {
+        self.parts.len()
     }
 
     /// As it goes to the shell: one compound command, so that nothing of it runs before all of it has arrived. The
@@ -38,11 +58,15 @@ impl Frame {
     pub fn text(&self, payload: bool) -> String {
         let (watched, input) = if payload { ("n", "") } else { ("y", "9<&0 </dev/null") };
         let mut text = format!("_ro_n={} _ro_c9={watched}\n{{ _ro_mark\n", self.nonce);
-        for part in &self.parts {
+        for (index, part) in self.parts.iter().enumerate() {
+            if !part.starts_with(QUIET) {
+                text.push_str("_ro_flush\n");
+            }
             text.push_str(part);
-            text.push_str("\n_ro_mark\n");
+            // Whoever has the last answer may send the next request, which is not for the watch.
+            text.push_str(if index + 1 == self.parts.len() { "\n_ro_unwatch\n_ro_mark\n" } else { "\n_ro_mark\n" });
         }
-        text.push_str("} ");
+        text.push_str("_ro_flush\n} ");
         text.push_str(input);
         text.push('\n');
         text
@@ -69,11 +93,13 @@ impl Frame {
     }
 }
 
-/// A script of someone else: it may be wrong, `exit`, and read its standard input without harm to what follows. It ends
-/// when the one who sent it is gone.
-pub fn foreign(script: &str, cwd: Option<&str>) -> String {
+/// A script of someone else: it may be wrong, `exit`, and read its standard input, which is `payload`, without harm to
+/// what follows. It ends when the one who sent it is gone.
+pub fn foreign(script: &str, cwd: Option<&str>, payload: &[u8]) -> String {
     let cd = cwd.map(|dir| format!("cd -- {} || exit 126; ", quote::word(dir))).unwrap_or_default();
-    format!("{{ _ro_watch; ( exec 9<&-; unset _ro_n _ro_s _ro_c9; {cd}eval {} ); _ro_unwatch; }}", quote::word(script))
+    let script = format!("( exec 9<&-; unset _ro_n _ro_s _ro_c9; {cd}eval {} )", quote::word(script));
+    let script = if payload.is_empty() { script } else { fed(payload, &script) };
+    format!("{{ _ro_watch; {script}; }}")
 }
 
 /// `script` with `payload` on its standard input, by way of builtins only: no argument, file or variable has it.
@@ -104,10 +130,10 @@ impl Splitter {
         Self { marker, expected, pending: Vec::new(), current: Capture::default(), parts: Vec::new() }
     }
 
-    /// Takes more of the stream.
-    pub fn push(&mut self, data: &[u8]) {
+    /// Takes more of the stream, and tells how much of it was for this request.
+    pub fn push(&mut self, data: &[u8]) -> usize {
         if self.complete() {
-            return;
+            return 0;
         }
         self.pending.extend_from_slice(data);
         while !self.complete() {
@@ -115,19 +141,20 @@ impl Splitter {
                 let keep = self.possible_start();
                 self.current.push(&self.pending[..keep]);
                 self.pending.drain(..keep);
-                return;
+                return data.len();
             };
             self.current.push(&self.pending[..start]);
             self.pending.drain(..start);
             let rest = &self.pending[self.marker.len()..];
             let end = rest.iter().take(STATUS + 1).position(|b| *b == b'\n');
             if end.is_none() && rest.len() <= STATUS {
-                return;
+                return data.len();
             }
             let status = end.and_then(|end| std::str::from_utf8(&rest[..end]).ok()).and_then(|s| s.parse().ok());
             self.pending.drain(..self.marker.len() + end.map_or(0, |end| end + 1));
             self.parts.push((std::mem::take(&mut self.current).finish(), status.unwrap_or(-1)));
         }
+        data.len() - std::mem::take(&mut self.pending).len()
     }
 
     /// Whether the shell has begun to carry out the request.
@@ -138,6 +165,11 @@ impl Splitter {
     /// Whether all parts are there.
     pub fn complete(&self) -> bool {
         self.parts.len() == self.expected
+    }
+
+    /// Whether this many parts are there, the first ones.
+    pub fn has(&self, parts: usize) -> bool {
+        self.parts.len() > parts
     }
 
     /// What was printed last, in the part that is not complete, or else in the last one. Secrets in it are masked: a line
@@ -203,7 +235,7 @@ mod tests {
 
     fn split(frame: &Frame, stream: &[u8], chunk: usize) -> Vec<(Vec<u8>, i32)> {
         let mut splitter = frame.splitter();
-        stream.chunks(chunk).for_each(|bytes| splitter.push(bytes));
+        stream.chunks(chunk).for_each(|bytes| assert!(splitter.push(bytes) == bytes.len()));
         assert!(splitter.complete());
         splitter.parts.into_iter().map(|(output, status)| (output.tail, status)).collect()
     }
@@ -221,6 +253,18 @@ mod tests {
                 [(b"banner".to_vec(), 0), (nasty.clone(), 3), (Vec::new(), 0)],
                 "in chunks of {chunk}"
             );
+        }
+    }
+
+    #[test]
+    fn what_follows_the_last_marker_is_left_for_the_next_request() {
+        let frame = frame(1);
+        let stream = [b"a".as_slice(), &marker(&frame, 0), b"b", &marker(&frame, 0)].concat();
+        for chunk in [1, 7, stream.len() + 4] {
+            let mut splitter = frame.splitter();
+            let more = [stream.as_slice(), b"next"].concat();
+            let taken: usize = more.chunks(chunk).map(|bytes| splitter.push(bytes)).sum();
+            assert_eq!(taken, stream.len(), "in chunks of {chunk}");
         }
     }
 
@@ -245,7 +289,7 @@ mod tests {
         let long: Vec<u8> = (0..5 * KEPT).map(|n| (n % 251) as u8).filter(|b| *b != MARK).collect();
         let mut splitter = frame.splitter();
         splitter.push(&marker(&frame, 0));
-        long.chunks(10_000).for_each(|bytes| splitter.push(bytes));
+        long.chunks(10_000).for_each(|bytes| assert_eq!(splitter.push(bytes), bytes.len()));
         splitter.push(&marker(&frame, 0));
         let (output, _) = splitter.parts.pop().unwrap();
         assert_eq!(output.length, long.len() as u64);

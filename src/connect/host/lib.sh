@@ -2,16 +2,30 @@
 # shellcheck shell=sh disable=SC2154
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+_ro_w='' _ro_p='' _ro_q=''
 
-# Ends a part on both streams, with the status of the command before.
+# Ends a part on both streams, with the status of the command before. The end of one that printed nothing, and says so by
+# _ro_q, is told later: each line that is sent by itself wakes four processes.
 _ro_mark() {
-	_ro_s=$?
-	printf '\001%s %s\n' "$_ro_n" "$_ro_s"
-	printf '\001%s %s\n' "$_ro_n" "$_ro_s" >&2
+	_ro_p="$_ro_p $?"
+	if [ -z "$_ro_q" ]; then _ro_flush; fi
+	_ro_q=
 }
 
-# STATUS
+# Tells the ends that were not told yet; before anything is printed.
+_ro_flush() {
+	if [ -n "$_ro_p" ]; then
+		# shellcheck disable=SC2059,SC2086
+		printf "\001$_ro_n %s\n" $_ro_p
+		# shellcheck disable=SC2059,SC2086
+		printf "\001$_ro_n %s\n" $_ro_p >&2
+		_ro_p=
+	fi
+}
+
+# STATUS [TEXT]
 _ro_give() {
+	[ -z "$2" ] || printf '%s\n' "$2"
 	return "$1"
 }
 
@@ -24,8 +38,7 @@ _ro_fail() {
 # While a script of someone else runs, nothing is sent to this shell, and its requests' channel (9) says only one thing:
 # that the other side is gone. Then the script must not go on by itself.
 _ro_watch() {
-	_ro_w=
-	if [ "$_ro_c9" = y ]; then
+	if [ "$_ro_c9" = y ] && [ -z "$_ro_w" ]; then
 		(
 			read -r _ro_g <&9
 			trap '' HUP INT TERM
@@ -44,6 +57,7 @@ _ro_unwatch() {
 		kill "$_ro_w"
 		wait "$_ro_w"
 	fi 2>/dev/null
+	_ro_w=
 	return "$_ro_u"
 }
 
@@ -66,13 +80,26 @@ _ro_stat() {
 	LC_ALL=C stat -c '%f:%u:%g:%s:%U:%G:%n' -- "$@"
 }
 
-# PATH LIMIT: a link's target, or the first LIMIT bytes of a regular file when LIMIT is not 0.
+# PATH LIMIT [HASH]: a link's target, or the first LIMIT bytes of a regular file when LIMIT is not 0 and its hash, of
+# those told last, is not HASH.
 _ro_read() {
 	if [ -L "$1" ]; then
+		_ro_flush
 		readlink "$1"
+		return
 	elif [ "$2" != 0 ] && [ -f "$1" ]; then
-		head -c "$2" "$1"
+		case "
+$_ro_h
+" in *"
+${3-none}  $1
+"*) ;; *)
+			_ro_flush
+			head -c "$2" "$1"
+			return
+			;;
+		esac
 	fi
+	_ro_q=y
 }
 
 # PATH...: hashes of those that are regular files.
@@ -85,7 +112,11 @@ _ro_hash() {
 		shift
 		_ro_c=$((_ro_c - 1))
 	done
-	[ $# = 0 ] || sha256sum -- "$@"
+	_ro_h=
+	[ $# = 0 ] || {
+		_ro_h=$(sha256sum -- "$@")
+		_ro_give $? "$_ro_h"
+	}
 }
 
 # FILE...: kernel parameters, one line each. Not by builtins: these files answer a read of single bytes wrongly.
@@ -118,15 +149,23 @@ _ro_system() (
 		[ ! -r "$1" ] || IFS= read -r _ro_l <"$1"
 		printf '%s=%s\n' "$2" "$_ro_l"
 	}
-	names=$(uname -n -r -m)
-	say hostname "${names%% *}"
-	say arch "${names##* }"
-	names=${names#* }
-	say kernel "${names%% *}"
+	if [ -r /proc/sys/kernel/arch ]; then
+		first /proc/sys/kernel/hostname hostname
+		first /proc/sys/kernel/arch arch
+		first /proc/sys/kernel/osrelease kernel
+	else
+		names=$(uname -n -r -m)
+		say hostname "${names%% *}"
+		say arch "${names##* }"
+		names=${names#* }
+		say kernel "${names%% *}"
+	fi
 	say cpus "$(nproc 2>/dev/null || grep -c ^processor /proc/cpuinfo)"
-	size=$(getconf PAGESIZE 2>/dev/null) ||
-		size=$(awk '/^KernelPageSize/ { print $2 * 1024; exit }' /proc/self/smaps 2>/dev/null)
-	say page_size "$size"
+	size=
+	while IFS=' ' read -r key value _ && [ -z "$size" ]; do
+		if [ "$key" = KernelPageSize: ]; then size=$((value * 1024)); fi
+	done 2>/dev/null </proc/self/smaps
+	say page_size "${size:-$(getconf PAGESIZE)}"
 	first /proc/sys/kernel/random/boot_id boot_id
 	first /proc/uptime uptime
 	first /proc/1/comm init
@@ -143,7 +182,10 @@ _ro_system() (
 		case $key in
 		MemTotal:) say memory_total "$value" ;;
 		MemAvailable:) say memory_available "$value" ;;
-		SwapTotal:) say swap_total "$value" ;;
+		SwapTotal:)
+			say swap_total "$value"
+			break
+			;;
 		esac
 	done </proc/meminfo
 	if [ -r /etc/os-release ]; then
@@ -173,19 +215,27 @@ _ro_place() {
 	fi
 }
 
-# PATH SIZE OWNER MODE BACKUP VALIDATE SHA256: puts what comes on standard input at a path, all of it or nothing. It also
-# tidies up when nobody hears it any more.
+# PATH SIZE OWNER MODE BACKUP VALIDATE SHA256 [CONTENT]: puts the content, or what comes on standard input, at a path, all
+# of it or nothing. It also tidies up when nobody hears it any more.
 _ro_write() (
 	_ro_place "$1" || exit
 	umask 077
-	tmp=$(mktemp "${1%/*}/.${1##*/}.XXXXXX") || exit
+	# Nobody else knows the name, and what has it is not overwritten.
+	tmp=${1%/*}/.${1##*/}.${_ro_n%"${_ro_n#????????????}"}
+	set -C
+	: >"$tmp" || exit
 	trap 'rm -f -- "$tmp"' EXIT
 	trap 'exit 1' HUP INT TERM PIPE
-	cat >"$tmp" || exit
-	size=$(wc -c <"$tmp")
-	if [ "$size" -ne "$2" ]; then
-		printf 'only %d of %d bytes arrived\n' "$size" "$2" >&2
-		exit 1
+	if [ $# = 8 ]; then
+		# That it did not work is all that some shells say; cat says why.
+		printf %s "$8" 2>/dev/null >>"$tmp" || printf %s "$8" | cat >|"$tmp" || exit
+	else
+		cat >>"$tmp" || exit
+		size=$(wc -c <"$tmp")
+		if [ "$size" -ne "$2" ]; then
+			printf 'only %d of %d bytes arrived\n' "$size" "$2" >&2
+			exit 1
+		fi
 	fi
 	if [ -n "$7" ]; then
 		sum=$(sha256sum <"$tmp") || exit
@@ -207,7 +257,12 @@ _ro_write() (
 
 # PATH OWNER MODE
 _ro_directory() {
-	mkdir -p -- "$1" && _ro_attributes "$1" "$2" "$3"
+	if [ -z "$3" ] || [ -d "$1" ]; then
+		mkdir -p -- "$1" && _ro_attributes "$1" "$2" "$3"
+	else
+		# shellcheck disable=SC2174 # the mode is the last one's alone, as it should be
+		mkdir -p -m "$3" -- "$1" && _ro_attributes "$1" "$2" ''
+	fi
 }
 
 # PATH TARGET: the link is made beside and renamed, so that there is always either the old or the new one.

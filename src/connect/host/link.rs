@@ -55,12 +55,7 @@ impl Link {
                 else {
                     return Err(NotStarted::Lost(ConnectError::unreachable("the ssh session has no streams")));
                 };
-                Ok(Streams {
-                    stdin: Some(Box::new(stdin)),
-                    stdout: Box::new(stdout),
-                    stderr: Box::new(stderr),
-                    _process: Box::new(child),
-                })
+                Ok(Streams::new(stdin, stdout, stderr, child))
             }
             Self::Local => {
                 let mut command = tokio::process::Command::new("sh");
@@ -99,12 +94,7 @@ pub fn spawn(mut command: tokio::process::Command) -> Result<Streams, ConnectErr
     else {
         return Err(ConnectError::unreachable("the shell has no streams"));
     };
-    Ok(Streams {
-        stdin: Some(Box::new(stdin)),
-        stdout: Box::new(stdout),
-        stderr: Box::new(stderr),
-        _process: Box::new(child),
-    })
+    Ok(Streams::new(stdin, stdout, stderr, child))
 }
 
 fn not_started(error: openssh::Error) -> NotStarted {

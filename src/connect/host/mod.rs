@@ -7,7 +7,8 @@
 //! between two markers is output, whatever its bytes. The first marker of a request says that the shell has begun; what
 //! came before it (a banner, a straggler's output) is dropped. Scripts of the user run in a subshell by `eval`, without
 //! the nonce, with the payload or nothing on standard input; so neither `exit`, a syntax error nor a greedy reader hurts
-//! what follows. All probes of a call are one request. Payloads are sent in base64 as words of a builtin, large ones as
+//! what follows. All probes of a call are one request; effects and the probes of what follows them are one too, of which only
+//! the effects must be answered. The first request of a shell that only looks goes out with the functions. Payloads are sent in base64 as words of a builtin, large ones as
 //! they are on a channel of their own; nothing of them is in an argument, an environment or a file.
 //!
 //! Root's shells are started by sudo, which may have to be given a password before the shell may be given anything
@@ -68,7 +69,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use remote::{Purpose, Remote};
 use shared::Shared;
 
-use super::{Call, ConnectError, Target};
+use super::{BEHIND, Call, ConnectError, Target};
 use crate::inventory::{Connection, Host, Inventory};
 use crate::secret::Secret;
 
@@ -107,16 +108,9 @@ impl Backend {
     /// secret would be seen by others there.
     pub async fn probe(&self, target: &Target, probes: &[Probe], call: &Call) -> Result<Vec<Fact>, ConnectError> {
         exposed::check_probes(probes)?;
-        let remote = self.remote(target);
-        let mut facts = Vec::new();
         let asked = probes::Batch::new(probes);
-        let done = remote.call(target.r#become, asked.request(), Purpose::Look, call).await?;
-        let large = asked.read(&done, &mut facts)?;
-        if let Some(rest) = large {
-            let done = remote.call(target.r#become, rest.request(), Purpose::Look, call).await?;
-            rest.fill(&done, &mut facts)?;
-        }
-        Ok(facts)
+        let done = self.remote(target).call(target.r#become, asked.request(), Purpose::Look, call).await?;
+        self.facts(target, &asked, &done, call).await
     }
 
     /// Carries out one effect.
@@ -135,30 +129,67 @@ impl Backend {
         effects::judge(effect, done)
     }
 
-    /// Carries out effects in one round trip, each only when all before it have worked; those that are not
-    /// [plain](Effect::is_plain) are not for this.
+    /// Carries out effects in one round trip, each only when all before it have worked, and then asks; the facts are there
+    /// when all worked and all answers came. Of several effects each must be [plain](Effect::is_plain).
     pub async fn perform_all(
         &self,
         target: &Target,
         effects: &[Effect],
+        probes: &[Probe],
         call: &Call,
-    ) -> (Vec<Done>, Option<ConnectError>) {
+    ) -> (Vec<Done>, Option<ConnectError>, Option<Vec<Fact>>) {
         let mut all = Vec::new();
-        if let Err(error) = effects.iter().try_for_each(exposed::check_effect) {
-            return (all, Some(error));
+        // A guard's answer is of several parts, and what its host may put back is not to be asked behind it.
+        if let [effect @ Effect::Guard(_)] = effects {
+            return match self.perform(target, effect, call).await {
+                Ok(done) => (vec![done], None, None),
+                Err(error) => (all, Some(error), None),
+            };
         }
-        let answers = self.remote(target).call(target.r#become, effects::row(effects), Purpose::Change, call).await;
-        let answers = match answers {
-            Ok(answers) => answers,
-            Err(error) => return (all, Some(error)),
+        if let Err(error) = effects.iter().try_for_each(exposed::check_effect) {
+            return (all, Some(error), None);
+        }
+        let mut request = match effects {
+            [effect] => effects::request(effect),
+            effects => effects::row(effects),
         };
+        let asked = probes::Batch::new(probes);
+        // What follows a large payload would not be read.
+        let asks = request.payload.is_none() && !probes.is_empty() && exposed::check_probes(probes).is_ok();
+        if asks {
+            request.behind = asked.request().parts;
+        }
+        let answers = self.remote(target).call(target.r#become, request, Purpose::Change, call).await;
+        let mut answers = match answers {
+            Ok(answers) => answers,
+            Err(error) => return (all, Some(error), None),
+        };
+        let behind = answers.split_off(effects.len().min(answers.len()));
         for (effect, done) in effects.iter().zip(answers) {
             match effects::judge(effect, done) {
                 Ok(done) => all.push(done),
-                Err(error) => return (all, Some(error)),
+                Err(error) => return (all, Some(error), None),
             }
         }
-        (all, None)
+        let call = call.within(BEHIND);
+        let facts = if asks { self.facts(target, &asked, &behind, &call).await.ok() } else { None };
+        (all, None, facts)
+    }
+
+    /// What the answers say, and those that were too large to be read whole.
+    async fn facts(
+        &self,
+        target: &Target,
+        asked: &probes::Batch<'_>,
+        done: &[Done],
+        call: &Call,
+    ) -> Result<Vec<Fact>, ConnectError> {
+        let mut facts = Vec::new();
+        if let Some(rest) = asked.read(done, &mut facts)? {
+            let done = self.remote(target).call(target.r#become, rest.request(), Purpose::Look, call).await?;
+            rest.fill(&done, &mut facts)?;
+        }
+        Ok(facts)
     }
 
     /// Copies a file of a host to this machine.

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use super::facts::System;
-use super::frame::{fed, foreign};
+use super::frame::foreign;
 use super::guard;
 use super::quote;
 use super::remote::Request;
 use super::types::{CONTENT_LIMIT, Command, Done, Fact, File, FileKind, Module, Probe, Read, Run};
 use crate::connect::ConnectError;
+use crate::digest::hex;
 
 /// All probes of a call as one request: one `stat` for all paths, one `sha256sum`, one part for each other thing.
 pub struct Batch<'a> {
@@ -35,7 +36,7 @@ impl<'a> Batch<'a> {
                 if !stats.contains(&path.as_str()) {
                     stats.push(path);
                 }
-                if *read == Read::Hash && !hashes.contains(&path.as_str()) {
+                if matches!(read, Read::Hash | Read::ContentUnless(_)) && !hashes.contains(&path.as_str()) {
                     hashes.push(path);
                 }
             }
@@ -59,8 +60,9 @@ impl<'a> Batch<'a> {
         for probe in self.probes {
             parts.push(match probe {
                 Probe::File { path, read } => {
-                    let limit = if *read == Read::Content { CONTENT_LIMIT + 1 } else { 0 };
-                    format!("_ro_read {} {limit}", quote::word(path))
+                    let limit = if read.reads() { CONTENT_LIMIT + 1 } else { 0 };
+                    let unless = if let Read::ContentUnless(hash) = read { hex(hash) } else { String::new() };
+                    format!("_ro_read {} {limit} {unless}", quote::word(path)).trim_end().to_owned()
                 }
                 Probe::Run(run) => {
                     live = true;
@@ -72,7 +74,7 @@ impl<'a> Batch<'a> {
                 Probe::Guard => guard::look(),
             });
         }
-        Request { parts, payload: None, live }
+        Request { parts, live, ..Request::default() }
     }
 
     /// The facts, one for each probe.
@@ -111,7 +113,7 @@ impl Large {
     /// Asks for their hashes.
     pub fn request(&self) -> Request {
         let paths = quote::words(self.0.iter().map(|(_, path)| path.as_str()));
-        Request { parts: vec![format!("_ro_hash {paths}")], payload: None, live: false }
+        Request { parts: vec![format!("_ro_hash {paths}")], ..Request::default() }
     }
 
     /// Puts the hashes into the facts.
@@ -133,9 +135,7 @@ pub fn script(run: &Run) -> String {
         Command::Shell(script) => script.clone(),
         Command::Argv(argv) => quote::words(argv.iter().map(String::as_str)),
     };
-    let script = foreign(&script, run.cwd.as_deref());
-    let payload = run.stdin.as_slice();
-    if payload.is_empty() { script } else { fed(payload, &script) }
+    foreign(&script, run.cwd.as_deref(), run.stdin.as_slice())
 }
 
 /// The file of a kernel parameter. As `sysctl` does it, the first separator that occurs is the one that is meant.
@@ -190,9 +190,12 @@ fn is_absence(line: &str) -> bool {
 
 /// Link target, content and hash; `true` when the file is too large for its content.
 fn complete(path: &str, file: &mut File, read: Read, answer: &Done) -> Result<bool, ConnectError> {
-    if !matches!(file.kind, FileKind::Regular | FileKind::Link(_))
-        || (read != Read::Content && file.kind == FileKind::Regular)
+    if !matches!(file.kind, FileKind::Regular | FileKind::Link(_)) || (!read.reads() && file.kind == FileKind::Regular)
     {
+        return Ok(false);
+    }
+    let as_expected = matches!(read, Read::ContentUnless(hash) if file.sha256.as_ref() == Some(&hex(&hash)));
+    if file.kind == FileKind::Regular && as_expected {
         return Ok(false);
     }
     if answer.exit != 0 {
@@ -203,7 +206,7 @@ fn complete(path: &str, file: &mut File, read: Read, answer: &Done) -> Result<bo
         return Ok(false);
     }
     if answer.stdout.length > CONTENT_LIMIT as u64 {
-        return Ok(true);
+        return Ok(file.sha256.is_none());
     }
     file.sha256 = Some(answer.stdout.sha256.clone());
     file.size = answer.stdout.length;

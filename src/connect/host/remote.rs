@@ -51,6 +51,8 @@ pub enum Purpose {
 pub struct Request {
     /// The scripts.
     pub parts: Vec<String>,
+    /// Scripts that only look, behind the others; they may go unanswered.
+    pub behind: Vec<String>,
     /// Sent as it is after the scripts.
     pub payload: Option<Content>,
     /// Whether what is printed is worth showing while it runs.
@@ -101,7 +103,8 @@ impl Remote {
         }
     }
 
-    /// Sends a request to a shell of its own for as long as it takes.
+    /// Sends a request to a shell of its own for as long as it takes; one answer for each script, as far as they were not
+    /// left unanswered.
     pub async fn call(
         self: &Arc<Self>,
         r#become: bool,
@@ -117,13 +120,17 @@ impl Remote {
         };
         let mut repeated = false;
         loop {
-            let mut lease = self.lease(r#become, mode, call.deadline).await?;
             let mut frame = Frame::new();
             request.parts.iter().for_each(|part| frame.part(part.clone()));
+            request.behind.iter().for_each(|part| frame.part_behind(part.clone()));
+            let first = (purpose == Purpose::Look).then_some(&frame);
+            let mut lease = self.lease(r#become, mode, first, call.deadline).await?;
             let payload = request.payload.as_ref();
             let broken = match lease.exchange(&frame, payload, call.deadline, &show).await {
                 Ok(done) => {
-                    lease.give_back();
+                    if done.len() == frame.count() {
+                        lease.give_back();
+                    }
                     return Ok(done);
                 }
                 Err(broken) => broken,
@@ -165,7 +172,14 @@ impl Remote {
         }
     }
 
-    async fn lease(self: &Arc<Self>, r#become: bool, mode: Mode, deadline: Instant) -> Result<Lease, ConnectError> {
+    /// A shell for a request; a new one is sent `first` along when it starts.
+    async fn lease(
+        self: &Arc<Self>,
+        r#become: bool,
+        mode: Mode,
+        first: Option<&Frame>,
+        deadline: Instant,
+    ) -> Result<Lease, ConnectError> {
         let mut refused = 0;
         loop {
             let mut ending = self.ending.subscribe();
@@ -191,7 +205,7 @@ impl Remote {
                 }
             }
             self.make_room();
-            if let Some(idle) = self.open(r#become, mode, deadline).await? {
+            if let Some(idle) = self.open(r#become, mode, first, deadline).await? {
                 return Ok(Lease::new(self, idle, place));
             }
             // The server allows fewer sessions than we thought, or has not yet seen the end of one.
@@ -209,6 +223,7 @@ impl Remote {
         self: &Arc<Self>,
         r#become: bool,
         mode: Mode,
+        first: Option<&Frame>,
         deadline: Instant,
     ) -> Result<Option<Idle>, ConnectError> {
         let mut repeated = false;
@@ -226,7 +241,7 @@ impl Remote {
                 let _ = timeout_at(by, end_lost(self, &link.1, shell, r#become)).await;
             }
             let opened = match self.start(&link.1, r#become, mode.arguments(), by).await {
-                Ok(streams) => Shell::start(streams, mode, by).await.map_err(NotOpened::Silent),
+                Ok(streams) => Shell::start(streams, mode, first, by).await.map_err(NotOpened::Silent),
                 Err(error) => Err(error),
             };
             let error = match opened {

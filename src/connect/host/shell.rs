@@ -1,17 +1,20 @@
 //! A live `sh` at the other end of three streams: sends frames, reads replies. Knows nothing of ssh or processes.
 
+use std::any::Any;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use base64::Engine as _;
 use futures::FutureExt as _;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::time::{sleep_until, timeout, timeout_at};
 
 use super::frame::{Frame, Splitter};
 use super::payload::Content;
 use super::types::Done;
+use crate::connect::BEHIND;
 
 /// The functions that a shell is given when it starts.
 pub const LIBRARY: &str = include_str!("lib.sh");
@@ -27,11 +30,37 @@ pub struct Streams {
     /// Where requests go; `None` when no more follow.
     pub stdin: Option<Box<dyn AsyncWrite + Send + Sync + Unpin>>,
     /// The shell's output.
-    pub stdout: Box<dyn AsyncRead + Send + Sync + Unpin>,
+    pub stdout: Reader,
     /// The shell's errors.
-    pub stderr: Box<dyn AsyncRead + Send + Sync + Unpin>,
+    pub stderr: Reader,
+    /// What is on its way to the shell and was not taken yet.
+    unsent: VecDeque<u8>,
     /// The process, to be reaped.
-    pub _process: Box<dyn std::any::Any + Send + Sync>,
+    _process: Box<dyn Any + Send + Sync>,
+}
+
+/// One of the streams that a shell prints on.
+pub type Reader = BufReader<Box<dyn AsyncRead + Send + Sync + Unpin>>;
+
+/// Bytes that are read at a time.
+const CHUNK: usize = 64 * 1024;
+
+impl Streams {
+    /// Where requests go, the shell's output and its errors, and the process.
+    pub fn new(
+        stdin: impl AsyncWrite + Send + Sync + Unpin + 'static,
+        stdout: impl AsyncRead + Send + Sync + Unpin + 'static,
+        stderr: impl AsyncRead + Send + Sync + Unpin + 'static,
+        process: impl Any + Send + Sync,
+    ) -> Self {
+        Self {
+            stdin: Some(Box::new(stdin)),
+            stdout: BufReader::with_capacity(CHUNK, Box::new(stdout)),
+            stderr: BufReader::with_capacity(CHUNK, Box::new(stderr)),
+            unsent: VecDeque::new(),
+            _process: Box::new(process),
+        }
+    }
 }
 
 /// How a shell takes its requests.
@@ -75,6 +104,8 @@ pub struct Shell {
     pub identity: Identity,
     /// When it last answered.
     pub last_used: Instant,
+    /// Whether its first request was sent when it started.
+    sent: bool,
 }
 
 /// A shell's process on its host.
@@ -110,21 +141,31 @@ pub type OnLine<'a> = &'a (dyn Fn(String) + Send + Sync);
 
 impl Shell {
     /// Teaches a fresh shell its functions and waits for its first answer. Whatever was printed before (a banner of a
-    /// profile) is ignored.
-    pub async fn start(mut streams: Streams, mode: Mode, deadline: Instant) -> Result<Self, Broken> {
+    /// profile) is ignored. With `first`, that request is sent along, which saves a round trip: it must be exchanged first,
+    /// without a payload, and be one that may be carried out without anybody waiting for it.
+    pub async fn start(
+        mut streams: Streams,
+        mode: Mode,
+        first: Option<&Frame>,
+        deadline: Instant,
+    ) -> Result<Self, Broken> {
         let mut frame = Frame::new();
         frame.part("_ro_hello".to_owned());
-        let text = mode.encode(format!("{LIBRARY}\n{}", frame.text(false)));
-        let done = streams.send(&frame, &text, None, deadline, &|_| {}).await?;
+        let mut text = mode.encode(format!("{LIBRARY}\n{}", frame.text(false)));
+        text.extend(first.map(|first| mode.encode(first.text(false))).unwrap_or_default());
+        // Kept by the streams, since the answer may come before the end of it has been taken.
+        streams.unsent.extend(text);
+        let done = streams.send(&frame, &[], None, deadline, &|_| {}).await?;
         let answer = done.first().map(|d| (d.stdout.text(), d.stderr.text())).unwrap_or_default();
         let Some(identity) = Identity::read(&answer.0) else {
             return Err(Broken { deadline: false, seen: format!("{}\n{}", answer.0, answer.1) });
         };
-        Ok(Self { streams, mode, identity, last_used: Instant::now() })
+        Ok(Self { streams, mode, identity, last_used: Instant::now(), sent: first.is_some() })
     }
 
-    /// Sends a request and reads its reply: one [`Done`] for each of its parts. With a payload, which only a shell in
-    /// [`Mode::Lines`] takes.
+    /// Sends a request and reads its reply: one [`Done`] for each of its parts; fewer when those that may go unanswered
+    /// did, and then the shell is of no more use. With a payload, which only a shell in
+    /// [`Mode::Lines`] takes, it is the last one.
     pub async fn exchange(
         &mut self,
         frame: &Frame,
@@ -132,7 +173,8 @@ impl Shell {
         deadline: Instant,
         line: OnLine<'_>,
     ) -> Result<Vec<Done>, Broken> {
-        let text = self.mode.encode(frame.text(payload.is_some()));
+        let sent = std::mem::take(&mut self.sent);
+        let text = if sent { Vec::new() } else { self.mode.encode(frame.text(payload.is_some())) };
         let done = self.streams.send(frame, &text, payload, deadline, line).await?;
         self.last_used = Instant::now();
         Ok(done)
@@ -161,7 +203,8 @@ impl Shell {
 }
 
 impl Streams {
-    /// Sends a text, and a payload after which nothing more follows; reads until all parts of `frame` are there.
+    /// Sends a text, and a payload after which nothing more follows; reads until all parts of `frame` are there, or at
+    /// least those that must be.
     async fn send(
         &mut self,
         frame: &Frame,
@@ -171,10 +214,11 @@ impl Streams {
         line: OnLine<'_>,
     ) -> Result<Vec<Done>, Broken> {
         let mut reply = Reply { out: frame.splitter(), err: frame.splitter() };
-        let Self { stdin, stdout, stderr, .. } = self;
+        let Self { stdin, stdout, stderr, unsent, .. } = self;
         let write = async {
             // That a shell is gone shows on its output too, with more to say.
             if let Some(stdin) = stdin {
+                let _ = stdin.write_all_buf(unsent).await;
                 let _ = stdin.write_all(text).await;
                 if let Some(payload) = payload {
                     // Where less comes than was told, the other side says so.
@@ -187,13 +231,19 @@ impl Streams {
             }
             std::future::pending::<()>().await;
         };
-        let exchange = async {
-            tokio::select! {
-                ended = reply.read(stdout, stderr, line) => ended,
-                () = write => false,
+        let read = async {
+            let firm = timeout_at(deadline, reply.read(frame.firm(), stdout, stderr, line)).await;
+            if firm == Ok(true) && frame.count() > frame.firm() {
+                let by = deadline.min(Instant::now() + BEHIND);
+                let _ = timeout_at(by, reply.read(frame.count(), stdout, stderr, &|_| {})).await;
             }
+            firm
         };
-        match timeout_at(deadline, exchange).await {
+        let firm = tokio::select! {
+            firm = read => firm,
+            () = write => Ok(false),
+        };
+        match firm {
             Ok(true) => Ok(Splitter::join(reply.out, reply.err)),
             ended => Err(Broken { deadline: ended.is_err(), seen: reply.seen() }),
         }
@@ -206,26 +256,27 @@ struct Reply {
 }
 
 impl Reply {
-    /// Reads both streams; `false` when one of them ended too early.
-    async fn read(
-        &mut self,
-        stdout: &mut (dyn AsyncRead + Send + Sync + Unpin),
-        stderr: &mut (dyn AsyncRead + Send + Sync + Unpin),
-        line: OnLine<'_>,
-    ) -> bool {
-        let mut from_out = vec![0; 64 * 1024];
-        let mut from_err = vec![0; 64 * 1024];
+    /// Reads both streams until this many parts are there; `false` when one of them ended too early.
+    async fn read(&mut self, parts: usize, stdout: &mut Reader, stderr: &mut Reader, line: OnLine<'_>) -> bool {
         let mut err_open = true;
         // Which stream was read last since a line was shown, and when the next may be: masking each of a flood takes long.
         let (mut unseen, mut next) = (None, Instant::now());
-        while !(self.out.complete() && self.err.complete()) {
+        while !(self.out.has(parts) && self.err.has(parts)) {
             tokio::select! {
-                read = stdout.read(&mut from_out), if !self.out.complete() => match read {
-                    Ok(count) if count > 0 => { self.out.push(&from_out[..count]); unseen = Some(true); }
+                read = stdout.fill_buf(), if !self.out.complete() => match read {
+                    Ok(bytes) if !bytes.is_empty() => {
+                        let taken = self.out.push(bytes);
+                        stdout.consume(taken);
+                        unseen = Some(true);
+                    }
                     _ => { self.drain(stderr).await; return false }
                 },
-                read = stderr.read(&mut from_err), if err_open && !self.err.complete() => match read {
-                    Ok(count) if count > 0 => { self.err.push(&from_err[..count]); unseen = Some(false); }
+                read = stderr.fill_buf(), if err_open && !self.err.complete() => match read {
+                    Ok(bytes) if !bytes.is_empty() => {
+                        let taken = self.err.push(bytes);
+                        stderr.consume(taken);
+                        unseen = Some(false);
+                    }
                     _ => err_open = false,
                 },
                 () = sleep_until(next), if unseen.is_some() => {
@@ -243,7 +294,7 @@ impl Reply {
     }
 
     /// The shell is gone: takes what it said last. A process that it left behind may hold the stream open.
-    async fn drain(&mut self, stderr: &mut (dyn AsyncRead + Send + Sync + Unpin)) {
+    async fn drain(&mut self, stderr: &mut Reader) {
         let mut buffer = vec![0; 16 * 1024];
         let read_all = async {
             while let Ok(count) = stderr.read(&mut buffer).await

@@ -13,6 +13,14 @@ impl Effect {
             (_, Probe::File { path, .. }) if lives(path) => true,
             (Self::SetSysctl { .. }, Probe::Sysctl { .. }) | (Self::LoadModule { .. }, _) => true,
             (Self::SetSysctl { .. }, _) => false,
+            // Below a folder all is as it was: nothing, or what was there. Only a name of its path can be a new one. With a
+            // mode that keeps its owner out, it may not be seen any more.
+            (Self::Directory { path, attributes }, Probe::File { path: seen, .. })
+                if attributes.mode.is_none_or(|mode| mode & 0o700 == 0o700) =>
+            {
+                let (made, seen) = (names(path), names(seen));
+                odd(&made) || odd(&seen) || seen.last().is_some_and(|name| made.contains(name))
+            }
             (
                 Self::WriteFile(super::WriteFile { path, .. })
                 | Self::Directory { path, .. }
@@ -32,15 +40,20 @@ impl Effect {
 /// Whether what happens at one path may show at another one. A folder can be reached by links under other names, so it
 /// is names that are compared, not whole paths: the last one of each must not occur in the other.
 pub fn near(changed: &str, seen: &str) -> bool {
-    let names = |path: &str| -> Vec<String> {
-        path.split('/').filter(|name| !name.is_empty() && *name != ".").map(str::to_owned).collect()
-    };
     let (changed, seen) = (names(changed), names(seen));
-    let odd = |names: &[String]| names.is_empty() || names.iter().any(|name| name == "..");
     odd(&changed)
         || odd(&seen)
         || changed.last().is_some_and(|n| seen.contains(n))
         || seen.last().is_some_and(|n| changed.contains(n))
+}
+
+fn names(path: &str) -> Vec<&str> {
+    path.split('/').filter(|name| !name.is_empty() && *name != ".").collect()
+}
+
+/// Whether names do not say where they lead.
+fn odd(names: &[&str]) -> bool {
+    names.is_empty() || names.contains(&"..")
 }
 
 /// Paths of which the kernel and its services make something of their own.
@@ -74,6 +87,21 @@ mod tests {
             assert!(!effect.touches(&at(far)), "{far}");
         }
         assert!(effect.touches(&at("/proc/cmdline")));
+    }
+
+    #[test]
+    fn a_folder_shows_at_its_path_and_above_it_and_not_in_what_lies_below_it() {
+        let make = |mode| Effect::Directory {
+            path: "/srv/app".into(),
+            attributes: Attributes { mode, ..Attributes::default() },
+        };
+        for near in ["/srv/app", "/srv", "/link/app", "/a/../b", "/"] {
+            assert!(make(Some(0o755)).touches(&at(near)), "{near}");
+        }
+        for far in ["/srv/app/config.toml", "/etc/app/x", "/etc/hosts"] {
+            assert!(!make(Some(0o755)).touches(&at(far)) && !make(None).touches(&at(far)), "{far}");
+        }
+        assert!(make(Some(0o055)).touches(&at("/srv/app/config.toml")), "its owner cannot look into it any more");
     }
 
     #[test]

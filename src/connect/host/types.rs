@@ -1,5 +1,7 @@
 //! What can be asked of a host and done to it, as data.
 
+use sha2::{Digest as _, Sha256};
+
 use super::output::Output;
 use super::payload::{Bytes, Content};
 
@@ -43,6 +45,20 @@ pub enum Read {
     Hash,
     /// Its content too, up to [`CONTENT_LIMIT`].
     Content,
+    /// The same, but only its hash when that is this one: the content is known then.
+    ContentUnless([u8; 32]),
+}
+
+impl Read {
+    /// For one who only wants the content if it is another one than this.
+    pub fn unless(content: &str) -> Self {
+        Self::ContentUnless(Sha256::digest(content.as_bytes()).into())
+    }
+
+    /// Whether the content may be read.
+    pub fn reads(self) -> bool {
+        matches!(self, Self::Content | Self::ContentUnless(_))
+    }
 }
 
 /// The answer to a [`Probe`].

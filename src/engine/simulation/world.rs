@@ -19,7 +19,7 @@ use super::order::Key;
 use super::report::Stats;
 use crate::connect::host::{self, Command, Run};
 use crate::connect::vault::{self, Data};
-use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, one_by_one};
+use crate::connect::{Call, ConnectError, Done, Effect, Fact, Performed, Probe, Target, World, one_by_one};
 
 /// Where something lies: a host, or the controller, and a path.
 pub type Place = (Option<String>, String);
@@ -391,9 +391,14 @@ impl World for SimWorld {
         Ok(facts.collect())
     }
 
-    async fn perform_all(&self, target: &Target, effects: &[Effect], call: &Call) -> (Vec<Done>, Option<ConnectError>) {
-        self.count("rows");
-        one_by_one(self, target, effects, call).await
+    async fn perform_all(&self, target: &Target, effects: &[Effect], probes: &[Probe], call: &Call) -> Performed {
+        if effects.len() > 1 {
+            self.count("rows");
+        }
+        if !probes.is_empty() {
+            self.count("looks behind a change");
+        }
+        one_by_one(self, target, effects, probes, call).await
     }
 
     async fn perform(&self, target: &Target, effect: &Effect, _: &Call) -> Result<Done, ConnectError> {

@@ -87,6 +87,26 @@ async fn changes_that_do_not_bear_upon_each_other_are_sent_together() {
 }
 
 #[tokio::test]
+async fn the_first_step_of_a_row_is_sent_with_the_others() {
+    let world = FakeWorld::default();
+    let ran = run(plan(vec![phase("p", &[], changing())]), &world).await;
+    assert_eq!(ran.report.summary.get("changed"), 4);
+    assert_eq!((world.looks(), world.rows(), world.writes()), (1, 1, 4));
+}
+
+#[tokio::test]
+async fn a_change_is_followed_by_one_look_at_all_that_it_may_have_changed() {
+    let world = FakeWorld::default();
+    let at_x = |id: &str| on("pi", step(id, "test.set", json!({ "path": "x", "value": id })));
+    let steps = vec![at_x("a"), at_x("b"), on("pi", set("c", "1"))];
+    let ran = run(plan(vec![phase("p", &[], steps)]), &world).await;
+    assert_eq!(ran.report.summary.get("changed"), 3);
+    // All at first; `b` behind `a`.
+    assert_eq!((world.looks(), world.rows(), world.writes()), (2, 1, 3));
+    assert_eq!(world.get("x").as_deref(), Some("b"));
+}
+
+#[tokio::test]
 async fn what_stands_behind_a_refused_change_is_not_sent() {
     let world = FakeWorld::default();
     world.put("a", "1");

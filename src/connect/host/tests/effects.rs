@@ -194,3 +194,31 @@ async fn a_parameter_that_the_kernel_refuses_is_an_error() {
     let error = Sandbox::new().perform(Effect::SetSysctl { settings }).await.unwrap_err();
     assert!(error.to_string().contains("kernel/ostype"), "{error}");
 }
+
+#[tokio::test]
+async fn what_is_asked_behind_effects_is_answered_as_it_is_after_them() {
+    let sandbox = Sandbox::new();
+    let (one, two) = (sandbox.path("one"), sandbox.path("two"));
+    let probe = |path: &Path, read| Probe::File { path: text(path), read };
+    let ask = async |effects: &[Effect], probes: &[Probe]| {
+        sandbox.backend.perform_all(&Target::default(), effects, probes, &call()).await
+    };
+    let writes = [Effect::WriteFile(file(&one, "it's 1\n")), Effect::WriteFile(file(&two, "2"))];
+    let probes = [probe(&one, Read::Content), probe(&two, Read::unless("2")), probe(&two, Read::unless("1"))];
+    let (done, error, facts) = ask(&writes, &probes).await;
+    assert!(done.len() == 2 && error.is_none(), "{error:?}");
+    let seen: Vec<_> = facts.unwrap().into_iter().collect();
+    let [Fact::File(Some(first)), Fact::File(Some(same)), Fact::File(Some(other))] = &seen[..] else {
+        panic!("{seen:?}")
+    };
+    assert_eq!((first.content.as_deref(), first.size), (Some(&b"it's 1\n"[..]), 7));
+    assert_eq!((same.content.as_deref(), same.sha256.clone()), (None, Some(sha256(b"2"))));
+    assert_eq!(other.content.as_deref(), Some(&b"2"[..]));
+
+    // A command's own answer is not held up by the one who asks behind it and is ended with it.
+    let probes = [Probe::Run(Run::shell("kill -9 $$"))];
+    let (done, error, facts) = ask(&[run("echo done")], &probes).await;
+    assert_eq!((done[0].stdout.text().as_str(), error.is_none(), facts.is_none()), ("done", true, true));
+    let (done, ..) = ask(&[run("echo again")], &[]).await;
+    assert_eq!(done[0].stdout.text(), "again");
+}

@@ -38,7 +38,7 @@ impl Place {
         fs::create_dir_all(folder.path().join("home")).unwrap();
         fs::create_dir_all(folder.path().join("t/tree")).unwrap();
         let deadline = Instant::now() + Duration::from_secs(20);
-        let shell = Shell::start(spawn(command).unwrap(), Mode::Program, deadline).await;
+        let shell = Shell::start(spawn(command).unwrap(), Mode::Program, None, deadline).await;
         Self { folder, shell: shell.unwrap_or_else(|e| panic!("{name}: {e:?}")) }
     }
 

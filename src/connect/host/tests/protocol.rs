@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::frame::{Frame, fed, foreign};
+use super::super::frame::{Frame, foreign};
 use super::super::link::spawn;
 use super::super::output::KEPT;
 use super::super::shell::{Mode, Shell, Streams};
@@ -37,7 +37,7 @@ async fn exchange(shell: &mut Shell, parts: &[String]) -> Vec<Done> {
 async fn in_each_shell(mode: Mode, check: impl AsyncFn(Shell)) {
     for name in SHELLS {
         let tools = tempfile::tempdir().unwrap();
-        let shell = Shell::start(start(name, mode.arguments(), tools.path()), mode, soon()).await;
+        let shell = Shell::start(start(name, mode.arguments(), tools.path()), mode, None, soon()).await;
         check(shell.unwrap_or_else(|e| panic!("{name}: {e:?}"))).await;
     }
 }
@@ -57,7 +57,7 @@ async fn each_script_has_its_own_outputs_and_status() {
             "kill -s TERM $(sh -c 'echo $PPID')",
             "pwd >/dev/null; echo \"${x-unset}\" 'it'\"'\"'s' \"$#\"",
         ];
-        let parts: Vec<String> = scripts.iter().map(|s| foreign(s, None)).collect();
+        let parts: Vec<String> = scripts.iter().map(|s| foreign(s, None, b"")).collect();
         let done = exchange(&mut shell, &parts).await;
         let out = |text: &str| text.as_bytes().to_vec();
         assert_eq!(
@@ -78,7 +78,7 @@ async fn each_script_has_its_own_outputs_and_status() {
 #[tokio::test]
 async fn a_syntax_error_hurts_only_its_own_script() {
     in_each_shell(Mode::Program, async |mut shell| {
-        let parts = ["if; then", "echo 'open", "echo }; }", "echo fine"].map(|s| foreign(s, None));
+        let parts = ["if; then", "echo 'open", "echo }; }", "echo fine"].map(|s| foreign(s, None, b""));
         let done = exchange(&mut shell, &parts).await;
         assert!(done[..3].iter().all(|d| d.exit != 0 && !d.stderr.text().is_empty()), "{done:?}");
         assert_eq!(done[3].stdout.text(), "fine");
@@ -90,7 +90,8 @@ async fn a_syntax_error_hurts_only_its_own_script() {
 async fn no_output_of_a_script_is_taken_for_framing() {
     in_each_shell(Mode::Program, async |mut shell| {
         // All that a script can find out about its surroundings, printed back.
-        let done = exchange(&mut shell, &[foreign("set; export -p; printf '\\001%s 0\\n' \"$_ro_n\"", None)]).await;
+        let done =
+            exchange(&mut shell, &[foreign("set; export -p; printf '\\001%s 0\\n' \"$_ro_n\"", None, b"")]).await;
         assert_eq!(done.len(), 1);
         assert_eq!(done[0].exit, 0, "{}", done[0].stderr.text());
         assert!(done[0].stdout.text().ends_with("\u{1} 0"));
@@ -103,7 +104,7 @@ async fn floods_on_both_streams_neither_hang_nor_fill_memory() {
     in_each_shell(Mode::Program, async |mut shell| {
         let flood =
             "i=0; while [ $i -lt 50 ]; do head -c 100000 /dev/zero; head -c 30000 /dev/zero >&2; i=$((i+1)); done";
-        let done = exchange(&mut shell, &[foreign(flood, None), foreign("echo next", None)]).await;
+        let done = exchange(&mut shell, &[foreign(flood, None, b""), foreign("echo next", None, b"")]).await;
         for (output, length) in [(&done[0].stdout, 5_000_000), (&done[0].stderr, 1_500_000)] {
             let hash = sha256(&vec![0; length]);
             assert_eq!((output.length, &output.sha256), (length as u64, &hash));
@@ -119,7 +120,7 @@ async fn floods_on_both_streams_neither_hang_nor_fill_memory() {
 async fn a_payload_arrives_as_it_is() {
     let payload: Vec<u8> = (0..=255).cycle().take(20_000).collect();
     in_each_shell(Mode::Program, async |mut shell| {
-        let parts = [fed(&payload, &foreign("cat", None)), fed(b"unread", &foreign("exit 4", None))];
+        let parts = [foreign("cat", None, &payload), foreign("exit 4", None, b"unread")];
         let done = exchange(&mut shell, &parts).await;
         assert_eq!((done[0].exit, &done[0].stdout.sha256), (0, &sha256(&payload)));
         assert_eq!(done[1].exit, 4);
@@ -132,7 +133,7 @@ async fn a_large_payload_follows_its_request() {
     let payload: Vec<u8> = (0..=250).cycle().take(3_000_000).collect();
     in_each_shell(Mode::Lines, async |mut shell| {
         let mut frame = Frame::new();
-        frame.part(foreign("cat", None));
+        frame.part(foreign("cat", None, b""));
         let done = shell.exchange(&frame, Some(&payload.clone().into()), soon(), &|_| {}).await.unwrap();
         assert_eq!((done[0].stdout.length, &done[0].stdout.sha256), (payload.len() as u64, &sha256(&payload)));
         assert!(!shell.takes_more());
@@ -158,7 +159,7 @@ async fn half_a_payload_changes_nothing() {
 async fn what_a_profile_prints_is_passed_over() {
     let mut command = tokio::process::Command::new("sh");
     command.arg("-c").arg("printf 'Welcome!\\n\\001'; echo oops >&2; exec sh");
-    let mut shell = Shell::start(spawn(command).unwrap(), Mode::Program, soon()).await.unwrap();
+    let mut shell = Shell::start(spawn(command).unwrap(), Mode::Program, None, soon()).await.unwrap();
     assert_eq!(all(&exchange(&mut shell, &["echo hi".into()]).await), [(0, b"hi\n".to_vec(), String::new())]);
 }
 
@@ -167,12 +168,12 @@ async fn a_script_does_not_outlive_the_one_who_sent_it() {
     for name in SHELLS {
         let folder = tempfile::tempdir().unwrap();
         let tools = tempfile::tempdir().unwrap();
-        let shell = Shell::start(start(name, "", tools.path()), Mode::Program, soon()).await;
+        let shell = Shell::start(start(name, "", tools.path()), Mode::Program, None, soon()).await;
         let mut shell = shell.unwrap_or_else(|e| panic!("{name}: {e:?}"));
         let begun = folder.path().join("begun");
         let hangs = format!("sh -c 'echo $$ >{0}.new; mv {0}.new {0}; exec sleep 600'", begun.display());
         let mut frame = Frame::new();
-        frame.part(fed(b"input", &foreign(&hangs, None)));
+        frame.part(foreign(&hangs, None, b"input"));
         // The request is sent, and then its sender goes, without a word.
         let sent = shell.exchange(&frame, None, soon(), &|_| {});
         tokio::select! {
@@ -191,7 +192,7 @@ async fn a_shell_that_ends_is_noticed_at_once() {
     in_each_shell(Mode::Program, async |mut shell| {
         assert!(!shell.has_ended());
         let mut frame = Frame::new();
-        frame.part(foreign("echo last words; kill -9 $$", None));
+        frame.part(foreign("echo last words; kill -9 $$", None, b""));
         let started = Instant::now();
         let broken = shell.exchange(&frame, None, soon(), &|_| {}).await.unwrap_err();
         assert!(!broken.deadline && started.elapsed() < Duration::from_secs(5));
@@ -205,7 +206,7 @@ async fn a_shell_that_ends_is_noticed_at_once() {
 async fn a_program_that_is_no_shell_is_shown_with_its_words() {
     let mut command = tokio::process::Command::new("sh");
     command.arg("-c").arg("echo This account is not available.; exit 1");
-    let broken = Shell::start(spawn(command).unwrap(), Mode::Program, soon()).await.err().unwrap();
+    let broken = Shell::start(spawn(command).unwrap(), Mode::Program, None, soon()).await.err().unwrap();
     assert_eq!((broken.deadline, broken.seen.as_str()), (false, "This account is not available."));
 }
 
