@@ -13,8 +13,9 @@ use crate::diff::Diff;
 
 /// The version of the event format; raised when a reader of an older version would misread an event.
 ///
-/// 1: runs, units, retries. 2: what a run takes over from the one before, handlers, undo. 3: ignored failures.
-pub const VERSION: u32 = 3;
+/// 1: runs, units, retries. 2: what a run takes over from the one before, handlers, undo. 3: units of loops. 4: ignored
+/// failures.
+pub const VERSION: u32 = 4;
 
 /// One thing that happened in a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -98,6 +99,9 @@ pub enum Kind {
         /// The unit before it, when it is sent together with that one; it is done only if that one ends well.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         with: Option<UnitRef>,
+        /// The machine that it runs on, where that is not the unit's host.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        on: Option<String>,
         /// In a run that goes on from another one: why it is not kept; absent when it never ran.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
@@ -231,32 +235,47 @@ pub enum Mode {
 /// Values that a step hands to later ones, by name.
 pub type Outputs = serde_json::Map<String, serde_json::Value>;
 
-/// Which unit: a step, on a host when it fans out.
+/// Which unit: a step, for an item when it is a loop, on a host when it fans out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct UnitRef {
     /// Phase name.
     pub phase: String,
     /// Step id.
     pub step: String,
-    /// Host name, for steps with `hosts`.
+    /// The item's name, for steps with `for_each`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
+    /// Host name, for steps with `hosts`, but for those that run once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
 }
 
 impl UnitRef {
-    /// Whether a person who writes `step`, `phase/step`, `step@host` or `phase/step@host` means this unit.
+    /// Whether a person who writes `step`, `phase/step`, `step[item]`, `step@host` or `phase/step[item]@host` means this
+    /// unit.
     pub fn is_meant_by(&self, name: &str) -> bool {
-        let (name, host) = name.split_once('@').map_or((name, None), |(name, host)| (name, Some(host)));
+        // Items may have any sign in their names; the rest has none of these.
+        let (name, item, rest) =
+            match name.split_once('[').and_then(|(name, rest)| Some((name, rest.rsplit_once(']')?))) {
+                Some((name, (item, rest))) => (name, Some(item), rest),
+                None => name.find('@').map_or((name, None, ""), |at| (&name[..at], None, &name[at..])),
+            };
         let (phase, step) = name.split_once('/').map_or((None, name), |(phase, step)| (Some(phase), step));
+        let on_host = match rest.strip_prefix('@') {
+            Some(host) => self.host.as_deref() == Some(host),
+            None => rest.is_empty(),
+        };
         self.step == step
+            && on_host
             && phase.is_none_or(|phase| self.phase == phase)
-            && host.is_none_or(|host| self.host.as_deref() == Some(host))
+            && item.is_none_or(|item| self.item.as_deref() == Some(item))
     }
 }
 
 impl std::fmt::Display for UnitRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.phase, self.step)?;
+        self.item.as_ref().map_or(Ok(()), |item| write!(f, "[{item}]"))?;
         self.host.as_ref().map_or(Ok(()), |host| write!(f, "@{host}"))
     }
 }
@@ -383,4 +402,32 @@ pub fn name(outcome: &Outcome) -> &'static str {
 /// Seconds as in events.
 pub fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_is_meant_by_its_own_name_and_by_its_parts() {
+        let unit = |item: Option<&str>| UnitRef {
+            phase: "p".into(),
+            step: "users".into(),
+            item: item.map(str::to_owned),
+            host: Some("pi-1".into()),
+        };
+        for item in ["ada", "a@b", "/etc/x", "a]b[c", "x=1", "[", "]"] {
+            let unit = unit(Some(item));
+            let named = [format!("users[{item}]"), format!("users[{item}]@pi-1"), unit.to_string()];
+            for name in named.iter().map(String::as_str).chain(["users", "p/users", "users@pi-1", "p/users@pi-1"]) {
+                assert!(unit.is_meant_by(name), "{name}");
+            }
+            for name in
+                ["users[bob]", "users[]", "p/users[ada2]@pi-1", "users[ada]@pi-2", "q/users", "user", "users[ada]x"]
+            {
+                assert!(!unit.is_meant_by(name), "{name} is not {unit}");
+            }
+        }
+        assert!(unit(None).is_meant_by("users@pi-1") && !unit(None).is_meant_by("users[ada]"));
+    }
 }

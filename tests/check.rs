@@ -47,6 +47,24 @@ fn a_good_plan_is_one_line() {
 }
 
 #[test]
+fn loops_are_in_the_picture() {
+    let said = call(&["check", "plans/loops.toml"]);
+    assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+    insta::assert_snapshot!(call(&["graph", "plans/loops.toml"]).stdout, @r#"
+    flowchart TD
+      subgraph p0["people"]
+        p0s0["users<br/><i>node.user</i><br/>on pis<br/>for each of {{ users }}"]
+        p0s1["greet<br/><i>node.template</i><br/>on pis<br/>for each of 2 items"]
+        p0s2["migrate<br/><i>node.command</i><br/>once, on the first of pis"]
+        p0s3["note<br/><i>node.command</i><br/>for pis, on control"]
+        p0s0 --> p0s1
+        p0s1 --> p0s2
+        p0s2 --> p0s3
+      end
+    "#);
+}
+
+#[test]
 fn a_bad_plan_shows_all_that_is_wrong_at_once() {
     let said = call(&["check", "plans/bad.toml"]);
     assert_eq!((said.code, said.stdout.as_str()), (2, ""));

@@ -1,11 +1,16 @@
 //! Parameters that name a file or folder of the project.
 //!
 //! In a plan they are paths. Before the action is built, the engine reads the file below the plan's root and hands over
-//! path and content; the schema's `format` tells it which parameters those are.
+//! path and content, or of a file that a step writes, path and place; the schema's `format` tells it which parameters
+//! those are.
+
+use std::path::{Component, Path, PathBuf};
 
 use base64::Engine as _;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+
+use crate::connect::host::LocalFile;
 
 /// A template file; `content` is its rendered text. An empty path stands for no file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +28,17 @@ pub struct PlainFile {
     pub path: String,
     /// The text; empty in static checks.
     pub content: String,
+}
+
+/// A file of any size and kind taken as it is. An empty path stands for no file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceFile {
+    /// As written in the plan.
+    pub path: String,
+    /// The text, where it is a short one; empty in static checks.
+    pub content: String,
+    /// Where it lies, where it is long or no text.
+    pub file: Option<LocalFile>,
 }
 
 /// A folder, with the files in it and below.
@@ -46,6 +62,71 @@ pub struct FolderFile {
     pub executable: bool,
 }
 
+/// A file of the project that a step writes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WrittenFile {
+    /// As written in the plan, rendered.
+    pub path: String,
+    /// The same from the root of the file system; empty in static checks.
+    pub at: PathBuf,
+}
+
+impl WrittenFile {
+    /// Why it is no path of a file below the plan's root, if so.
+    pub fn wrong(&self) -> Option<String> {
+        let (path, components) = (&self.path, Path::new(&self.path).components());
+        let inside = components.clone().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+        if path.ends_with('/') || components.clone().all(|c| c == Component::CurDir) || path.contains(['\n', '\0']) {
+            return Some(format!("\"{path}\" is no path of a file"));
+        }
+        (!inside).then(|| format!("\"{path}\" is not a path below the plan's root"))
+    }
+}
+
+impl<'de> Deserialize<'de> for WrittenFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PathOrPlace)
+    }
+}
+
+impl JsonSchema for WrittenFile {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "WrittenFile".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "written", "description": "path of a file, below the plan's root" })
+    }
+}
+
+struct PathOrPlace;
+
+impl<'de> Visitor<'de> for PathOrPlace {
+    type Value = WrittenFile;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a path")
+    }
+
+    fn visit_str<E: Error>(self, path: &str) -> Result<WrittenFile, E> {
+        Ok(WrittenFile { path: path.to_owned(), at: PathBuf::new() })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WrittenFile, A::Error> {
+        let mut file = WrittenFile::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "path" => file.path = map.next_value()?,
+                "at" => file.at = map.next_value()?,
+                _ => return Err(A::Error::custom("expected a path")),
+            }
+        }
+        Ok(file)
+    }
+}
+
 fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let text = String::deserialize(deserializer)?;
     base64::engine::general_purpose::STANDARD.decode(text).map_err(D::Error::custom)
@@ -54,18 +135,6 @@ fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D:
 impl<'de> Deserialize<'de> for Folder {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(PathOrFolder)
-    }
-}
-
-impl JsonSchema for Folder {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Folder".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "folder", "description": "path of a folder, below the plan's root" })
     }
 }
 
@@ -99,11 +168,17 @@ macro_rules! file_parameter {
     ($type:ident, $format:literal, $about:literal) => {
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let (path, content) = deserializer.deserialize_any(PathOrFile)?;
+                let SourceFile { path, content, .. } = deserializer.deserialize_any(PathOrFile)?;
                 Ok(Self { path, content })
             }
         }
 
+        path_schema!($type, $format, $about);
+    };
+}
+
+macro_rules! path_schema {
+    ($type:ident, $format:literal, $about:literal) => {
         impl JsonSchema for $type {
             fn inline_schema() -> bool {
                 true
@@ -120,26 +195,35 @@ macro_rules! file_parameter {
 
 file_parameter!(TemplateFile, "template", "path of a template file, below the plan's root");
 file_parameter!(PlainFile, "file", "path of a file, below the plan's root");
+path_schema!(Folder, "folder", "path of a folder, below the plan's root");
+path_schema!(SourceFile, "source", "path of a file, below the plan's root");
+
+impl<'de> Deserialize<'de> for SourceFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PathOrFile)
+    }
+}
 
 struct PathOrFile;
 
 impl<'de> Visitor<'de> for PathOrFile {
-    type Value = (String, String);
+    type Value = SourceFile;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a path")
     }
 
     fn visit_str<E: Error>(self, path: &str) -> Result<Self::Value, E> {
-        Ok((path.to_owned(), String::new()))
+        Ok(SourceFile { path: path.to_owned(), ..SourceFile::default() })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut file = Self::Value::default();
-        while let Some((key, value)) = map.next_entry::<String, String>()? {
+        let mut file = SourceFile::default();
+        while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
-                "path" => file.0 = value,
-                "content" => file.1 = value,
+                "path" => file.path = map.next_value()?,
+                "content" => file.content = map.next_value()?,
+                "file" => file.file = Some(map.next_value()?),
                 _ => return Err(A::Error::custom("expected a path")),
             }
         }

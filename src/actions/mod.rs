@@ -14,11 +14,14 @@ pub mod kube;
 pub mod lifetime;
 pub mod node;
 mod registry;
+#[cfg(test)]
+mod table;
 pub mod vault;
 
-pub use files::{Folder, FolderFile, PlainFile, TemplateFile};
+pub use files::{Folder, FolderFile, PlainFile, SourceFile, TemplateFile, WrittenFile};
 pub use registry::{Registry, Spec};
 
+use std::path::Path;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -58,6 +61,25 @@ pub trait Action: Send + Sync {
     /// What to do when it was cut off in the middle and nobody can tell whether it took effect; `None` where the probes
     /// tell, which is the rule. Of two calls by mistake the second one must do no harm then.
     fn cut_off(&self) -> Option<OnInterrupt> {
+        None
+    }
+
+    /// The file that it writes on the machine that runs the tool. Units of several hosts or items must not
+    /// write the same one.
+    fn writes(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Where the world alone does not tell what an earlier attempt, which was cut off or failed, had come to: the action
+    /// that goes on from there.
+    fn resumed(&self) -> Option<Boxed> {
+        None
+    }
+
+    /// Of a change that takes its host away for a while, as a reboot does: the action as it goes on once it was sent. It
+    /// waits ([`Verdict::Wait`]) until the host is back. Asked when [`Action::next`] has no more to do, or the connection
+    /// broke.
+    fn away(&self, _facts: &[Fact]) -> Option<Boxed> {
         None
     }
 

@@ -19,8 +19,13 @@ pub trait Spec: Action + DeserializeOwned + JsonSchema + Sized + 'static {
     const PLACE: Place;
     /// Whether it can change anything.
     const ROLE: Role;
+    /// Whether all that it changes on a host can be kept before and put back: files, links, live kernel parameters.
+    const KEEPS: bool = false;
     /// What later steps may use.
     const OUTPUTS: &'static [Output] = &[];
+    /// Parameters one of which (or `when`) a step must have that is no handler, since it would do the same again in each
+    /// run without. None: it needs no guard.
+    const GUARDS: &'static [&'static str] = &[];
     /// A step as one would write it.
     const EXAMPLE: &'static str;
 
@@ -71,7 +76,9 @@ impl Registry {
                 summary: T::SUMMARY,
                 place: T::PLACE,
                 role: T::ROLE,
+                keeps: T::KEEPS,
                 outputs: T::OUTPUTS,
+                guards: T::GUARDS,
                 example: T::EXAMPLE,
                 schema: || schemars::schema_for!(T).to_value(),
                 validate: |params| parse::<T>(params).map(drop),

@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_happens_once() {
-        let unit = UnitRef { phase: "p".into(), step: "a".into(), host: Some("pi-1".into()) };
+        let unit = UnitRef { phase: "p".into(), step: "a".into(), item: None, host: Some("pi-1".into()) };
         let injections = Injections::new(vec!["p/a@pi-1=fail".parse().unwrap()]);
         assert!(injections.fails(&unit));
         assert!(!injections.fails(&unit));

@@ -45,7 +45,8 @@ pub struct RunArgs {
 /// What a person says of steps that were cut off.
 #[derive(Debug, clap::Args)]
 pub struct Answers {
-    /// Take this step as done: it was cut off, and you saw that it took effect. STEP, PHASE/STEP or STEP@HOST. Repeatable
+    /// Take this step as done: it was cut off, and you saw that it took effect. STEP, PHASE/STEP, STEP@HOST or
+    /// STEP[ITEM]. Repeatable
     #[arg(long, value_name = "STEP")]
     pub done: Vec<String>,
     /// Run this step, whatever is on record: it was cut off, and you saw that it did not take effect. Repeatable

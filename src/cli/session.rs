@@ -1,5 +1,6 @@
 //! One walk over a plan, from its file to its report: what `run`, `plan` and their relatives have in common.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +13,14 @@ use super::load::{self, Loaded};
 use super::lock::Locks;
 use super::options::{Format, Options};
 use super::past::Past;
-use super::secrets::{self, Chosen};
+use super::secrets;
 use super::signals;
 use super::terminal::Terminal;
 use crate::actions::Registry;
 use crate::connect::Real;
 use crate::engine::{self, Engine, Faults, Report, Values};
 use crate::event::{Event, Mode, Problem, Source};
-use crate::graph::Graph;
+use crate::graph::{Graph, Known, Unit};
 use crate::inventory::Host;
 use crate::journal::SavedPlan;
 use crate::ui::{self, DiffStyle, Style, Text};
@@ -123,13 +124,20 @@ impl<'a> Session<'a> {
         self.named_units(&loaded, &graph)?;
         let runtime = tokio::runtime::Runtime::new()?;
         let limits = self.limits();
+        let chosen = chosen(&limits, &loaded, &graph);
+        let world = Arc::new(Real::new(&loaded.inventory));
+        {
+            // While locks and secrets are waited for, so that the first steps need not wait for connections. All that it
+            // does ends with the runtime.
+            let _inside = runtime.enter();
+            world.warm(chosen.hosts.iter().take(limits.parallel).cloned());
+        }
         let locks = match self.mode {
             Mode::Preview => None,
             Mode::Run => Some(Locks::take(&loaded, &loaded.store()?, self.wait_lock, terminal)?),
         };
         // Not earlier: while one waits for a lock, they may become others.
-        let chosen = chosen(&limits, &loaded, &graph);
-        runtime.block_on(secrets::load(&mut loaded, &chosen, options, terminal))?;
+        world.know(runtime.block_on(secrets::load(&mut loaded, &chosen.secrets, options, terminal))?);
         let past = match locks {
             None => Past::of_preview(&loaded, self.compared)?,
             Some(locks) => Past::open(&loaded, self.fresh, locks)?,
@@ -148,7 +156,6 @@ impl<'a> Session<'a> {
             let (readers, events) = mpsc::unbounded_channel();
             let style = if self.quiet { Style::Nothing } else { style(terminal) };
             let shown = tokio::spawn(ui::show(events, ui::reader(style, self.text())));
-            let world = Arc::new(Real::new(&loaded.inventory));
             let registry = Arc::new(Registry::standard());
             let engine = Engine {
                 graph,
@@ -207,7 +214,7 @@ impl<'a> Session<'a> {
     fn named_units(&self, loaded: &Loaded, graph: &Graph) -> Result<(), Failure> {
         for name in self.done.iter().chain(&self.rerun) {
             if !graph.units().any(|unit| unit.reference(&loaded.plan).is_meant_by(name)) {
-                let hint = "write STEP, PHASE/STEP or STEP@HOST";
+                let hint = "write STEP, PHASE/STEP, STEP@HOST or STEP[ITEM]";
                 return Err(Failure::usage(Problem::new(format!("no step is named `{name}`")).hint(hint)));
             }
         }
@@ -222,7 +229,8 @@ impl Selection {
         self.tags.iter().try_for_each(|tag| loaded.tag(tag))?;
         let limit = self.limit.as_deref().map(|pattern| loaded.hosts(pattern)).transpose()?;
         let in_sight = |host: &Host| limit.as_ref().is_none_or(|only| only.iter().any(|o| o.name == host.name));
-        Graph::new(&loaded.plan, |pattern| loaded.hosts(pattern).unwrap_or_default(), in_sight)
+        let known = Known { templates: &loaded.templates, scope: &loaded.scope };
+        Graph::new(&loaded.plan, |pattern| loaded.hosts(pattern).unwrap_or_default(), in_sight, known)
             .map_err(|e| Failure::usage(Problem::new(e.to_string())))
     }
 
@@ -240,13 +248,27 @@ impl Selection {
 }
 
 /// What may run of a graph.
+struct Chosen {
+    secrets: secrets::Chosen,
+    /// The hosts of its steps, in their order.
+    hosts: Vec<Arc<Host>>,
+}
+
 fn chosen(limits: &engine::Options, loaded: &Loaded, graph: &Graph) -> Chosen {
-    let phases = &loaded.plan.phases;
+    let (plan, phases) = (&loaded.plan, &loaded.plan.phases);
     let named = |n: usize| limits.takes_phase(&phases[n].name.value);
-    let units = graph.units().filter(|unit| named(unit.phase) && limits.takes_step(unit.step(&loaded.plan)));
+    let takes = |unit: &&Unit| named(unit.phase) && limits.takes_step(unit.step(plan));
+    let units: Vec<&Unit> = graph.units().filter(takes).collect();
+    let of_sudo = units.iter().filter(|unit| unit.step(plan).r#become).filter_map(|unit| unit.host.as_ref());
+    let mut seen = BTreeSet::new();
+    let new = |host: &&Arc<Host>| seen.insert(host.name.clone());
     Chosen {
-        phases: (0..phases.len()).filter(|n| named(*n)).collect(),
-        steps: units.map(|unit| (unit.phase, unit.step)).collect(),
+        secrets: secrets::Chosen {
+            phases: (0..phases.len()).filter(|n| named(*n)).collect(),
+            steps: units.iter().map(|unit| (unit.phase, unit.step)).collect(),
+            passwords: of_sudo.filter_map(|host| host.access.password.clone()).collect(),
+        },
+        hosts: units.iter().filter_map(|unit| unit.host.as_ref()).filter(new).cloned().collect(),
     }
 }
 

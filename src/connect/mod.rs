@@ -29,6 +29,8 @@ use crate::inventory::Host;
 pub enum Probe {
     /// About a host.
     Host(host::Probe),
+    /// The same, about the machine that runs the tool, whatever the step's host; the answer is a [`Fact::Host`].
+    Controller(host::Probe),
     /// About a cluster's objects.
     Kube(kube::Probe),
     /// About a Helm release.
@@ -59,6 +61,8 @@ pub enum Fact {
 pub enum Effect {
     /// On a host.
     Host(host::Effect),
+    /// Copies a file of a host to the machine that runs the tool; brings about a [`Done::Host`].
+    Fetch(host::Fetch),
     /// To a cluster's objects.
     Kube(kube::Effect),
     /// To a Helm release.
@@ -87,6 +91,8 @@ pub struct Target {
     pub host: Option<Arc<Host>>,
     /// Whether to be root there.
     pub r#become: bool,
+    /// Whether this call and those after it are to connect anew: a connection may outlive what would let it be made.
+    pub fresh: bool,
 }
 
 /// What every call carries.

@@ -1,12 +1,14 @@
 //! The real world: sends each probe and effect to the backend it is for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::try_join_all;
 
 use super::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, helm, host, http, kube, one_by_one, vault};
-use crate::inventory::Inventory;
+use crate::inventory::{Host, Inventory};
+use crate::secret::Secret;
 
 /// Everything an inventory leads to.
 pub struct Real {
@@ -30,6 +32,16 @@ impl Real {
         }
     }
 
+    /// Begins to connect to hosts that will be asked of. What fails is told to who asks. Needs a runtime around it.
+    pub fn warm(&self, hosts: impl IntoIterator<Item = Arc<Host>>) {
+        self.hosts.warm(hosts);
+    }
+
+    /// Tells sudo's passwords, by the names of the secrets that they are.
+    pub fn know(&self, passwords: BTreeMap<String, Secret>) {
+        self.hosts.know(passwords);
+    }
+
     /// Ends all connections.
     pub async fn close(&self) {
         self.hosts.close().await;
@@ -38,6 +50,10 @@ impl Real {
     async fn probe_one(&self, probe: &Probe, call: &Call) -> Result<Option<Fact>, ConnectError> {
         Ok(Some(match probe {
             Probe::Host(_) => return Ok(None),
+            Probe::Controller(p) => {
+                let mut facts = self.hosts.probe(&Target::default(), std::slice::from_ref(p), call).await?;
+                Fact::Host(facts.pop().ok_or_else(|| ConnectError::failed("this machine gave no answer"))?)
+            }
             Probe::Kube(p) => Fact::Kube(self.kube.probe(p, call).await?),
             Probe::Helm(p) => Fact::Helm(self.helm.probe(p, call).await?),
             Probe::Vault(p) => Fact::Vault(self.vault.probe(p, call).await?),
@@ -69,6 +85,7 @@ impl World for Real {
     async fn perform(&self, target: &Target, effect: &Effect, call: &Call) -> Result<Done, ConnectError> {
         Ok(match effect {
             Effect::Host(e) => Done::Host(self.hosts.perform(target, e, call).await?),
+            Effect::Fetch(e) => Done::Host(self.hosts.fetch(target, e, call).await?),
             Effect::Kube(e) => Done::Kube(self.kube.perform(e, call).await?),
             Effect::Helm(e) => Done::Helm(self.helm.perform(e, call).await?),
             Effect::Vault(e) => Done::Vault(self.vault.perform(e, call).await?),

@@ -153,7 +153,7 @@ impl State {
     /// What the units behind one will ask of its host, as far as that can be known now: those that wait for nothing but it
     /// and others of the same host, whose effects are seen to here.
     pub(super) fn questions_behind(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef) -> Vec<Question> {
-        let Some(host) = unit.host.clone() else { return Vec::new() };
+        let Some(host) = unit.machine.clone() else { return Vec::new() };
         if self.ahead.knows(&host.name, reference) {
             return Vec::new();
         }
@@ -161,6 +161,7 @@ impl State {
         let r#become = step.r#become;
         let mut row = HashSet::from([node]);
         let mut names = HashSet::from([step.template_name()]);
+        let mut writes = self.values.writes_files(step);
         let mut questions = Vec::new();
         let mut next: VecDeque<NodeIndex> = self.graph.successors(node).collect();
         while let Some(node) = next.pop_front()
@@ -174,10 +175,13 @@ impl State {
                 Node::Begin(phase) if self.plan.phases[phase].when.is_some() => continue,
                 Node::Gate => continue,
                 Node::Begin(_) | Node::End(_) | Node::Join => {}
-                Node::Unit(behind) if behind.host.as_ref().is_none_or(|h| h.name != host.name) => continue,
+                Node::Unit(behind) if behind.machine.as_ref().is_none_or(|h| h.name != host.name) => continue,
                 Node::Unit(behind) => {
                     let step = behind.step(&self.plan).clone();
-                    if step.part == Part::Step && step.r#become == r#become {
+                    // What it reads may yet be written by a step before it.
+                    let reads = writes && self.values.names_files(&step);
+                    writes |= self.values.writes_files(&step);
+                    if step.part == Part::Step && step.r#become == r#become && !reads {
                         questions.extend(self.question(node, &behind, &step, &names));
                     }
                     names.insert(step.template_name());
@@ -191,6 +195,10 @@ impl State {
 
     /// What a unit will ask; nothing when that depends on units in `names`, or it will not run.
     fn question(&mut self, node: NodeIndex, unit: &Unit, step: &Step, names: &HashSet<String>) -> Option<Question> {
+        // What its host puts back by itself could move what was answered ahead.
+        if step.guard.is_some() {
+            return None;
+        }
         let taken = self.options.takes_phase(&self.plan.phases[unit.phase].name.value) && self.options.takes_step(step);
         let reads = self.values.reads(step);
         if !taken || reads.iter().any(|name| names.contains(name)) {
@@ -201,7 +209,7 @@ impl State {
             None => self.rendered(unit, step, &reads).ok()?,
         };
         // Steps of this machine may yet make the files that it is rendered from.
-        if unit.host.as_ref().is_some_and(|host| host.connection != Connection::Local) {
+        if unit.machine.as_ref().is_some_and(|host| host.connection != Connection::Local) {
             self.prepared.insert(node, (action.clone(), definition.clone()));
         }
         let reference = unit.reference(&self.plan);
@@ -215,6 +223,7 @@ impl State {
 pub fn touches(effect: &Effect, probe: &Probe) -> bool {
     match (effect, probe) {
         (Effect::Host(effect), Probe::Host(probe)) => effect.touches(probe),
+        (Effect::Fetch(fetch), Probe::Host(probe) | Probe::Controller(probe)) => fetch.touches(probe),
         // Only simulated hosts hold such values.
         (Effect::Vault(vault::Effect::Write { path, .. }), Probe::Vault(vault::Probe::Read { path: seen })) => {
             path == seen

@@ -1,6 +1,7 @@
 //! Owns all state of a run: which nodes wait for what, what ended how. One task, one `select!`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::ahead::Ahead;
 use super::emitter::Emitter;
 use super::executor::{Ended, Note};
 use super::faults::{Faults, Point};
+use super::guard::Turns;
 use super::limits::Limits;
 use super::marks::Mark;
 use super::outcome;
@@ -82,8 +84,11 @@ pub(super) struct State {
     pub(super) limits: Limits,
     pub(super) report: Report,
     pub(super) ahead: Ahead,
+    pub(super) guards: Turns,
     /// Units that were rendered before their turn, to ask for them ahead of time.
     pub(super) prepared: HashMap<NodeIndex, (Boxed, String)>,
+    /// The files that units write on this machine.
+    pub(super) claims: HashMap<PathBuf, UnitRef>,
     pub(super) running: BTreeMap<NodeIndex, Running>,
     /// Nodes of handlers that run just now at another node of theirs.
     held: Vec<NodeIndex>,
@@ -106,10 +111,10 @@ impl State {
             limits: Limits::new(&engine.plan, &graph),
             lacking: HashMap::new(),
             owed: Owed::new(engine.earlier.memory.handlers().clone()),
+            values: engine.values.with_loops(&engine.plan),
             plan: engine.plan,
             graph,
             registry: engine.registry,
-            values: engine.values,
             world: engine.world,
             mode: engine.mode,
             memory: engine.earlier.memory,
@@ -119,6 +124,7 @@ impl State {
             emitter: Emitter::new(engine.journal, engine.readers, sensitive),
             notes,
             marks: HashMap::new(),
+            claims: HashMap::new(),
             running: BTreeMap::new(),
             held: Vec::new(),
             skipped_phases: HashMap::new(),
@@ -128,6 +134,7 @@ impl State {
             undone: HashSet::new(),
             failed_phases: FailedPhases::default(),
             ahead: Ahead::default(),
+            guards: Turns::default(),
             prepared: HashMap::new(),
             report: Report { ok: true, ..Report::default() },
             ending: Vec::new(),
@@ -234,7 +241,7 @@ impl State {
                         continue;
                     }
                     match self.turn(node, &unit, &reference) {
-                        Turn::Passes => self.pass_over(node, &reference),
+                        Turn::Passes => self.pass_over(node, &unit, &reference),
                         Turn::Ends(finished) => self.finish(node, &unit, reference, finished)?,
                         Turn::Runs { job, definition, why } => {
                             let begun = Begun { unit, reference, definition, why, with: None };
@@ -349,9 +356,9 @@ impl State {
         // others go on may have left something behind.
         let left = finished.acted && (warned || !well);
         if (*outcome == Outcome::Changed || left) && role == Role::Change {
-            mark.touch(NOW, &reference);
+            mark.touch_by(unit, NOW, &reference);
         } else if let Some(when) = touched {
-            mark.touch(when, &reference);
+            mark.touch_by(unit, when, &reference);
         }
         if well {
             if matches!(outcome, Outcome::Changed | Outcome::Pending { .. } | Outcome::Waits { .. })
@@ -360,12 +367,12 @@ impl State {
                 mark.pending = Some(reference.step.clone());
                 self.unknown_outputs.insert(step.template_name());
             } else {
-                self.values.remember(&reference.step, reference.host.as_deref(), finished.outputs.clone());
+                self.values.remember(&reference, finished.outputs.clone());
             }
         } else {
             self.report.ok = false;
             // So that what goes on without it can ask whether it has outputs.
-            self.values.remember(&reference.step, reference.host.as_deref(), Outputs::new());
+            self.values.remember(&reference, Outputs::new());
             let host = unit.host.as_ref().map(|host| host.name.as_str());
             match (outcome, &without) {
                 (_, Some(host)) => drop(mark.without.insert(host.clone(), reference.to_string())),
@@ -421,9 +428,9 @@ impl State {
     }
 
     /// Passes over a unit that has nothing to do; what an earlier run did there still counts for those that follow.
-    fn pass_over(&mut self, node: NodeIndex, reference: &UnitRef) {
+    fn pass_over(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef) {
         if let Some(when) = self.memory.get(reference).and_then(|r| r.touched) {
-            self.marks.entry(node).or_default().touch(when, reference);
+            self.marks.entry(node).or_default().touch_by(unit, when, reference);
         }
         self.pass(node);
     }
@@ -431,14 +438,16 @@ impl State {
     /// Hands a node's mark on and makes ready whom it was the last need of.
     fn pass(&mut self, node: NodeIndex) {
         self.waiting.remove(&node);
-        let mark = self.marks.remove(&node).unwrap_or_default();
-        let mark = match (self.graph.is_gate(node), self.mode) {
+        let in_loop = self.marks.remove(&node).unwrap_or_default();
+        let in_loop = match (self.graph.is_gate(node), self.mode) {
             (true, Mode::Preview) => return,
-            (true, Mode::Run) => mark.through_a_gate(),
-            (false, _) => mark,
+            (true, Mode::Run) => in_loop.through_a_gate(),
+            (false, _) => in_loop,
         };
+        let mark = in_loop.clone().out_of_loop();
         for next in self.graph.successors(node).collect::<Vec<_>>() {
-            self.marks.entry(next).or_default().merge(&mark);
+            let mark = if self.graph.same_loop(node, next) { &in_loop } else { &mark };
+            self.marks.entry(next).or_default().merge(mark);
             if let Some(needs) = self.waiting.get_mut(&next) {
                 *needs -= 1;
                 if *needs == 0 {

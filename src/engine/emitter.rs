@@ -186,7 +186,7 @@ mod tests {
 
     fn finished(outcome: Outcome) -> Kind {
         Kind::UnitFinished {
-            unit: UnitRef { phase: "p".into(), step: "s".into(), host: None },
+            unit: UnitRef { phase: "p".into(), step: "s".into(), item: None, host: None },
             outcome,
             definition: None,
             diff: Diff::field(POISON, Some(POISON.into()), Some(POISON.into())),
@@ -201,7 +201,7 @@ mod tests {
     fn all() -> Vec<Kind> {
         let text = || format!("said {POISON}");
         let problem = || Problem::new(text()).hint(text());
-        let unit = || UnitRef { phase: "p".into(), step: "s".into(), host: None };
+        let unit = || UnitRef { phase: "p".into(), step: "s".into(), item: None, host: None };
         let outcomes = [
             Outcome::Same { seen: text() },
             Outcome::Changed,

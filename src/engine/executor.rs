@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::ahead::{Ahead, Question};
 use super::faults::{Faults, Point};
+use super::guard::Guard;
 use crate::actions::{Boxed, Thing, Verdict};
 use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, host, kube};
 use crate::diff::Diff;
@@ -19,6 +20,8 @@ use crate::plan::Retry;
 /// Everything that one unit needs to run.
 pub struct Job {
     pub action: Boxed,
+    /// Whether the action goes on from an attempt of an earlier run.
+    pub resumed: bool,
     pub unit: UnitRef,
     pub target: Target,
     pub mode: Mode,
@@ -27,6 +30,8 @@ pub struct Job {
     /// Whether what needs it goes on when it fails.
     pub ignores_errors: bool,
     pub world: Arc<dyn World>,
+    /// How its change is taken back should it cut the connection.
+    pub guard: Option<Guard>,
     /// Takes notes for people.
     pub notes: Arc<dyn Fn(Note) + Send + Sync>,
     /// True once an effect was sent out, so that who cancels the job knows what is known.
@@ -115,6 +120,9 @@ impl Job {
 
     /// How it ends when what is known of its host ahead of time says that all is as asked: then nothing is sent.
     pub fn same_already(&self) -> Option<Ended> {
+        if self.guard.is_some() {
+            return None;
+        }
         let judge = |facts: &[Fact]| match self.action.verdict(facts) {
             Verdict::Same { seen } => Some(seen),
             _ => None,
@@ -155,6 +163,9 @@ impl Job {
     }
 
     async fn attempt(&self) -> Ended {
+        if let Some(guard) = &self.guard {
+            return self.guarded_attempt(guard).await;
+        }
         let mut run = self.go(Diff::default(), Vec::new());
         let result = run.go().await;
         self.ended(result, run)
@@ -162,7 +173,10 @@ impl Job {
 
     /// A go at it, with what is known so far.
     pub fn go(&self, diff: Diff, facts: Vec<Fact>) -> Attempt<'_> {
-        Attempt { job: self, call: self.call(), diff, facts, done: Vec::new() }
+        let rest = self.action.resumed().filter(|_| self.acted.load(Ordering::SeqCst));
+        let patient = self.resumed || rest.is_some();
+        let action = rest.unwrap_or_else(|| Arc::clone(&self.action));
+        Attempt { job: self, action, patient, call: self.call(), diff, facts, done: Vec::new() }
     }
 
     /// A call that has all of its time.
@@ -176,7 +190,7 @@ impl Job {
     pub fn ended(&self, result: Ending, run: Attempt<'_>) -> Ended {
         let ended_well = matches!(result, Ending::Same { .. } | Ending::Changed);
         let known = ended_well && !(self.mode == Mode::Preview && matches!(result, Ending::Changed));
-        let outputs = if known { self.action.outputs(&run.facts, &run.done) } else { Outputs::new() };
+        let outputs = if known { run.action.outputs(&run.facts, &run.done) } else { Outputs::new() };
         let previewed = self.mode == Mode::Preview && matches!(result, Ending::Changed | Ending::Missing(_));
         let provides = if previewed { self.action.provides(&run.facts) } else { Vec::new() };
         Ended { printed: self.action.printed(&run.done), diff: run.diff, outputs, provides, result }
@@ -186,6 +200,10 @@ impl Job {
 /// One go at a job.
 pub struct Attempt<'a> {
     pub job: &'a Job,
+    /// The job's action, or what goes on from it.
+    pub action: Boxed,
+    /// Whether the host may be away for a while.
+    pub patient: bool,
     pub call: Call,
     pub diff: Diff,
     pub facts: Vec<Fact>,
@@ -193,15 +211,15 @@ pub struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn go(&mut self) -> Ending {
-        let probes = self.job.action.probes();
+    pub async fn go(&mut self) -> Ending {
+        let probes = self.action.probes();
         match self.judge(&probes).await {
             Err(error) => Ending::Failed(error.problem()),
             Ok(Verdict::Same { seen }) => Ending::Same { seen },
             Ok(Verdict::Blocked(problem)) => Ending::Failed(problem),
             Ok(Verdict::Wait { seen }) if self.job.mode == Mode::Preview => Ending::Waits { seen },
             Ok(Verdict::Missing(thing)) if self.job.mode == Mode::Preview => {
-                self.diff = self.job.action.foresees(&self.facts);
+                self.diff = self.action.foresees(&self.facts);
                 Ending::Missing(thing)
             }
             Ok(Verdict::Wait { seen }) => Ending::Failed(self.timed_out(&seen)),
@@ -211,9 +229,10 @@ impl Attempt<'_> {
                 if let Some(moved) = self.moved() {
                     return Ending::Moved(moved);
                 }
-                match self.job.mode {
-                    Mode::Preview => Ending::Changed,
-                    Mode::Run => self.change(&probes).await,
+                match (self.job.mode, &self.job.guard) {
+                    (Mode::Preview, _) => Ending::Changed,
+                    (Mode::Run, Some(guard)) => self.change_guarded(guard).await,
+                    (Mode::Run, None) => self.change().await,
                 }
             }
         }
@@ -232,25 +251,23 @@ impl Attempt<'_> {
     }
 
     /// Probes until the verdict is more than "not yet", or time is up.
-    async fn judge(&mut self, probes: &[Probe]) -> Result<Verdict, ConnectError> {
+    pub async fn judge(&mut self, probes: &[Probe]) -> Result<Verdict, ConnectError> {
         let mut pause = Duration::from_millis(200);
         let mut waiting = false;
         loop {
             if !probes.is_empty() {
                 match self.look(probes).await {
                     Ok(facts) => self.facts = facts,
-                    // What a step waits for may well take the other side down for a moment: a restart, a new leader.
-                    Err(error @ (ConnectError::Unreachable { .. } | ConnectError::Lost { .. }))
-                        if waiting && self.call.left() > pause =>
-                    {
+                    Err(error) if (self.patient || waiting && is_silence(&error)) && self.call.left() > pause => {
                         (self.call.progress)(error.to_string());
                         tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(LONGEST_PAUSE);
                         continue;
                     }
                     Err(error) => return Err(error),
                 }
             }
-            let verdict = self.job.action.verdict(&self.facts);
+            let verdict = self.action.verdict(&self.facts);
             let seen = match &verdict {
                 Verdict::Wait { seen } => seen.clone(),
                 Verdict::Missing(thing) => format!("{thing} does not exist yet"),
@@ -262,7 +279,7 @@ impl Attempt<'_> {
             waiting = true;
             (self.call.progress)(seen);
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(2));
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -270,6 +287,11 @@ impl Attempt<'_> {
     /// asked along.
     async fn look(&self, probes: &[Probe]) -> Result<Vec<Fact>, ConnectError> {
         let job = self.job;
+        if self.patient {
+            let call = Call { deadline: self.call.deadline.min(Instant::now() + GLANCE), ..self.call.clone() };
+            let answer = tokio::time::timeout_at(call.deadline + GRACE, job.world.probe(&job.target, probes, &call));
+            return answer.await.unwrap_or_else(|_| Err(ConnectError::unreachable("the host gives no answer")));
+        }
         if let Some(host) = job.host() {
             if let Some(facts) = job.ahead.take(host, &job.unit, probes) {
                 return Ok(facts);
@@ -307,16 +329,22 @@ impl Attempt<'_> {
         Ok(own)
     }
 
-    pub async fn change(&mut self, probes: &[Probe]) -> Ending {
+    pub async fn change(&mut self) -> Ending {
         let mut lost = 0;
         loop {
-            let effect = match self.job.action.next(&self.facts, &self.done) {
+            let effect = match self.action.next(&self.facts, &self.done) {
                 Ok(Some(effect)) => effect,
-                Ok(None) if self.job.action.changed(&self.done) => return Ending::Changed,
-                Ok(None) => {
-                    self.diff = Diff::default();
-                    return Ending::Same { seen: "it ran and changed nothing".to_owned() };
-                }
+                Ok(None) => match self.action.away(&self.facts) {
+                    Some(_) if lost == MOST_LOST => return Ending::Unknown(Problem::new("its host does not go away")),
+                    Some(rest) => {
+                        lost += 1;
+                        match self.until_back(rest).await {
+                            Some(ending) => return ending,
+                            None => continue,
+                        }
+                    }
+                    None => return self.all_done(),
+                },
                 Err(problem) => return Ending::Failed(self.after_partial(problem)),
             };
             self.job.acted.store(true, Ordering::SeqCst);
@@ -326,7 +354,13 @@ impl Attempt<'_> {
                 Ok(done) => self.done.push(done),
                 Err(error @ ConnectError::Lost { .. }) => {
                     lost += 1;
-                    match self.recover(probes, &error.to_string()).await {
+                    if let Some(rest) = self.action.away(&self.facts).filter(|_| lost < MOST_LOST) {
+                        match self.until_back(rest).await {
+                            Some(ending) => return ending,
+                            None => continue,
+                        }
+                    }
+                    match self.recover(&error.to_string()).await {
                         Some(Verdict::Same { .. }) => return Ending::Changed,
                         // It did not take effect, or only in part. What may still be at work there is not sent twice.
                         Some(Verdict::Change(_)) if !outlives(&effect) && lost < MOST_LOST => self.done.clear(),
@@ -338,7 +372,16 @@ impl Attempt<'_> {
         }
     }
 
-    async fn perform(&self, effect: &Effect) -> Result<Done, ConnectError> {
+    /// How it ends when all was done.
+    pub fn all_done(&mut self) -> Ending {
+        if self.action.changed(&self.done) {
+            return Ending::Changed;
+        }
+        self.diff = Diff::default();
+        Ending::Same { seen: "it ran and changed nothing".to_owned() }
+    }
+
+    pub async fn perform(&self, effect: &Effect) -> Result<Done, ConnectError> {
         let _change = self.job.host().map(|host| self.job.ahead.change(host, effect));
         let mut call = self.job.world.perform(&self.job.target, effect, &self.call);
         if let Poll::Ready(done) = futures::poll!(&mut call) {
@@ -354,7 +397,8 @@ impl Attempt<'_> {
 
     /// The connection broke while an effect was under way: reaches the other side again and looks whether it took
     /// effect. `None` when that cannot be told.
-    pub async fn recover(&mut self, probes: &[Probe], error: &str) -> Option<Verdict> {
+    pub async fn recover(&mut self, error: &str) -> Option<Verdict> {
+        let probes = self.action.probes();
         if probes.is_empty() {
             return None;
         }
@@ -362,10 +406,10 @@ impl Attempt<'_> {
         self.call.deadline = Instant::now() + self.job.timeout.min(RECOVERY);
         let mut pause = Duration::from_millis(200);
         loop {
-            match self.within(self.job.world.probe(&self.job.target, probes, &self.call)).await {
+            match self.within(self.job.world.probe(&self.job.target, &probes, &self.call)).await {
                 Ok(facts) => {
                     self.facts = facts;
-                    return Some(self.job.action.verdict(&self.facts));
+                    return Some(self.action.verdict(&self.facts));
                 }
                 Err(ConnectError::Unreachable { .. } | ConnectError::Lost { .. }) if self.call.left() > pause => {
                     tokio::time::sleep(pause).await;
@@ -390,11 +434,22 @@ impl Attempt<'_> {
         problem
     }
 
-    fn timed_out(&self, seen: &str) -> Problem {
+    pub fn timed_out(&self, seen: &str) -> Problem {
         Problem::new(format!("not so after {}: {seen}", human(self.job.timeout)))
             .hint("if it only needs longer, give the step a longer `timeout`")
     }
 }
+
+/// Whether nobody answered: what a step waits for may well take the other side down for a moment, a restart or a new leader.
+fn is_silence(error: &ConnectError) -> bool {
+    matches!(error, ConnectError::Unreachable { .. } | ConnectError::Lost { .. })
+}
+
+/// The longest pause between two looks.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long one look at a host may take that may be away.
+const GLANCE: Duration = Duration::from_secs(20);
 
 /// How long an answer to many units' questions is waited for, before the unit asks its own alone.
 const FOR_ALL: Duration = Duration::from_secs(10);
@@ -406,12 +461,15 @@ const RECOVERY: Duration = Duration::from_secs(60);
 const MOST_LOST: u32 = 3;
 
 /// Whether an effect may go on by itself after its connection broke: a command on a host or in a pod, or helm's program.
-fn outlives(effect: &Effect) -> bool {
+pub fn outlives(effect: &Effect) -> bool {
     match effect {
+        Effect::Host(host::Effect::Guard(host::Guard::Within { effect, .. })) => {
+            matches!(**effect, host::Effect::Run(_))
+        }
         Effect::Host(effect) => matches!(effect, host::Effect::Run(_)),
         Effect::Kube(effect) => matches!(effect, kube::Effect::Exec(_)),
         Effect::Helm(_) => true,
-        Effect::Vault(_) => false,
+        Effect::Fetch(_) | Effect::Vault(_) => false,
     }
 }
 

@@ -4,10 +4,12 @@
 //! probes and verdicts, minus the effects.
 
 mod ahead;
+mod away;
 mod dispatcher;
 mod emitter;
 mod executor;
 mod faults;
+mod guard;
 mod limits;
 mod marks;
 mod outcome;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::dispatcher::State;
 use crate::event::{Kind, UnitRef};
-use crate::graph::{Places, Unit};
+use crate::graph::{Place, Places, Unit};
 use crate::journal::JournalError;
 use crate::plan::{Part, Step};
 
@@ -46,10 +46,21 @@ impl Owed {
     }
 }
 
-/// The places where a unit's call is answered: its own host where the called step runs there, else all of its places.
-pub(super) fn answering(places: &Places, caller: Option<&str>) -> Vec<Option<String>> {
-    let own = caller.map(str::to_owned);
-    if own.is_some() && places.contains(&own) { vec![own] } else { places.iter().cloned().collect() }
+/// The places where a unit's call is answered: on its own host where the called step runs there, for its own item where
+/// that step has it, else on all of its hosts, for all of its items.
+pub(super) fn answering(places: &Places, caller: &Place) -> Vec<Place> {
+    if places.contains(caller) {
+        return vec![caller.clone()];
+    }
+    let on_host = own(places.iter().collect(), |place| place.host.is_some() && place.host == caller.host);
+    let for_item = own(on_host, |place| place.item.is_some() && place.item == caller.item);
+    for_item.into_iter().cloned().collect()
+}
+
+/// Those that are the caller's own, if there are any.
+fn own(places: Vec<&Place>, is_own: impl Fn(&Place) -> bool) -> Vec<&Place> {
+    let own: Vec<&Place> = places.iter().copied().filter(|place| is_own(place)).collect();
+    if own.is_empty() { places } else { own }
 }
 
 impl State {
@@ -63,13 +74,16 @@ impl State {
         Ok(())
     }
 
-    /// The units of the handlers, or of what undoes, that a unit's step names, on the hosts where they answer to it.
+    /// The units of the handlers, or of what undoes, that a unit's step names, where they answer to it.
     pub(super) fn calls(&self, unit: &Unit, part: Part, names: impl Fn(&Step) -> bool) -> Vec<UnitRef> {
         let phase = &self.plan.phases[unit.phase];
-        let host = unit.host.as_ref().map(|h| h.name.as_str());
+        let here = Place::of(&unit.reference(&self.plan));
         let called = phase.part(part).filter(|(_, step)| names(step)).flat_map(|(number, step)| {
-            let hosts = answering(self.graph.places(unit.phase, number), host);
-            hosts.into_iter().map(|host| UnitRef { phase: phase.name.value.clone(), step: step.id.value.clone(), host })
+            let places = answering(self.graph.places(unit.phase, number), &here).into_iter();
+            places.map(|Place { host, item }| {
+                let (phase, step) = (phase.name.value.clone(), step.id.value.clone());
+                UnitRef { phase, step, item, host }
+            })
         });
         called.collect()
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::dispatcher::State;
 use super::owed::answering;
 use crate::event::{Kind, Mode, UnitRef};
+use crate::graph::Place;
 use crate::journal::{JournalError, Recorded};
 use crate::plan::Part;
 
@@ -42,8 +43,14 @@ impl State {
         let gone = self.memory.units().filter_map(|r| {
             let why = match steps.get(r.unit.step.as_str()) {
                 None => "the plan has no such step any more",
-                Some((phase, step)) if self.graph.places(*phase, *step).contains(&r.unit.host) => return None,
-                Some(_) => "it no longer runs there",
+                Some((phase, step)) => {
+                    let places = self.graph.places(*phase, *step);
+                    if places.contains(&Place::of(&r.unit)) {
+                        return None;
+                    }
+                    let has_host = places.iter().any(|place| place.host == r.unit.host);
+                    if has_host { "its `for_each` is another one now" } else { "it no longer runs there" }
+                }
             };
             Some((r.unit.clone(), why.to_owned()))
         });
@@ -60,18 +67,21 @@ impl State {
         let mut gone = Vec::new();
         for (handler, askers) in self.memory.handlers().clone() {
             self.memory.forget_handler(&handler);
-            let at = |host: Option<String>, phase: &String| UnitRef { phase: phase.clone(), host, ..handler.clone() };
+            let at = |Place { host, item }: Place, phase: &String| UnitRef {
+                phase: phase.clone(),
+                step: handler.step.clone(),
+                item,
+                host,
+            };
             let mut found = false;
             if let Some((p, number, phase, _)) = handlers.iter().find(|(.., id)| **id == handler.step) {
                 let places = self.graph.places(*p, *number);
                 for by in askers {
-                    let hosts = match places.contains(&handler.host) {
-                        true => vec![handler.host.clone()],
-                        false => answering(places, by.host.as_deref()),
-                    };
-                    for host in hosts {
+                    let own = Place::of(&handler);
+                    let now = if places.contains(&own) { vec![own] } else { answering(places, &Place::of(&by)) };
+                    for place in now {
                         found = true;
-                        self.memory.ask(at(host, phase), by.clone());
+                        self.memory.ask(at(place, phase), by.clone());
                     }
                 }
             }

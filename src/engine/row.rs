@@ -50,7 +50,7 @@ impl State {
             return None;
         }
         let first = job.planned()?;
-        let is_local = unit.host.as_ref().is_some_and(|host| host.connection == Connection::Local);
+        let is_local = unit.machine.as_ref().is_some_and(|host| host.connection == Connection::Local);
         let mut effects: Vec<Effect> = first.effects.clone();
         let mut nodes = HashSet::from([node]);
         let mut members = Vec::new();
@@ -63,7 +63,7 @@ impl State {
                 continue;
             }
             let Node::Unit(behind) = self.graph.node(node).clone() else { continue };
-            let same_host = behind.host.as_ref().map(|h| &h.name) == unit.host.as_ref().map(|h| &h.name);
+            let same_host = behind.machine.as_ref().map(|h| &h.name) == unit.machine.as_ref().map(|h| &h.name);
             let step = behind.step(&self.plan);
             let alike = same_host && step.r#become == job.target.r#become;
             let known = |host: &str| self.ahead.knows(host, &behind.reference(&self.plan));
@@ -72,7 +72,12 @@ impl State {
             if !alike || step.part != Part::Step || !job.host().is_some_and(known) {
                 continue;
             }
-            let Some(member) = self.member(node, behind, &effects, &job.unit) else { continue };
+            let mark = self.marks.entry(node).or_default();
+            match nodes.iter().all(|before| self.graph.same_loop(*before, node)) {
+                true => mark.touch_in_loop(NOW, &job.unit),
+                false => mark.touch(NOW, &job.unit),
+            }
+            let Some(member) = self.member(node, behind, &effects) else { continue };
             effects.extend(member.planned.effects.iter().cloned());
             if effects.iter().map(size).sum::<usize>() > BYTES {
                 break;
@@ -90,9 +95,8 @@ impl State {
     }
 
     /// A unit that will be sent behind `effects`, if its verdict is a change that they do not bear upon.
-    fn member(&mut self, node: NodeIndex, unit: Unit, effects: &[Effect], first: &UnitRef) -> Option<Member> {
+    fn member(&mut self, node: NodeIndex, unit: Unit, effects: &[Effect]) -> Option<Member> {
         let reference = unit.reference(&self.plan);
-        self.marks.entry(node).or_default().touch(NOW, first);
         let Turn::Runs { job, definition, why } = self.turn(node, &unit, &reference) else { return None };
         let planned = job.planned()?;
         let probes = job.action.probes();
@@ -187,7 +191,8 @@ impl Job {
     /// What it will do, if that is known, soon done, and its probes tell afterwards whether it was.
     fn planned(&self) -> Option<Planned> {
         // What follows a failure that is ignored must still be done.
-        if self.retry.times > 0
+        if self.guard.is_some()
+            || self.retry.times > 0
             || self.ignores_errors
             || self.action.cut_off().is_some()
             || self.faults.meddles(&self.unit)
@@ -240,12 +245,11 @@ impl Job {
     /// The connection broke, and it may have been done: looks, and does what is left.
     async fn lost(&self, planned: Planned, error: &ConnectError) -> Ended {
         let mut run = self.attempt_of(planned, Vec::new());
-        let probes = self.action.probes();
-        let result = match run.recover(&probes, &error.to_string()).await {
+        let result = match run.recover(&error.to_string()).await {
             Some(Verdict::Same { .. }) => Ending::Changed,
             Some(Verdict::Change(_)) => {
                 run.call = self.call();
-                run.change(&probes).await
+                run.change().await
             }
             _ => Ending::Unknown(error.clone().problem()),
         };

@@ -70,7 +70,8 @@ impl State {
         self.owed.start(&reference);
         self.limits.begin(&unit);
         let (of, hash) = (reference.clone(), definition.clone());
-        self.emitter.emit(Kind::UnitStarted { unit: of, definition: hash, attempt: 1, with, why })?;
+        let on = job.host().filter(|on| reference.host.as_deref() != Some(on)).map(str::to_owned);
+        self.emitter.emit(Kind::UnitStarted { unit: of, definition: hash, attempt: 1, with, on, why })?;
         let (acted, started) = (Arc::clone(&job.acted), Instant::now());
         self.running.insert(node, Running { unit, reference, definition, started, acted });
         Ok(())

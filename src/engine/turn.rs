@@ -43,7 +43,11 @@ impl State {
         }
         let prepared =
             self.prepared.remove(&node).map_or_else(|| self.rendered(unit, &step, &self.values.reads(&step)), Ok);
-        match prepared {
+        let claimed = prepared.and_then(|(action, definition)| {
+            self.claim(&action, reference)?;
+            Ok((action, definition))
+        });
+        match claimed {
             Ok((action, definition)) => self.decided(node, unit, reference, &step, action, definition),
             Err(outcome) => ends(outcome),
         }
@@ -90,6 +94,18 @@ impl State {
         Some(ends(Outcome::Cancelled { needs }))
     }
 
+    /// A file that a unit writes on this machine is written from no other host, and for no other item, in this run.
+    fn claim(&mut self, action: &Boxed, reference: &UnitRef) -> Result<(), Outcome> {
+        let Some(file) = action.writes() else { return Ok(()) };
+        let first = self.claims.entry(file.to_owned()).or_insert_with(|| reference.clone());
+        if first.host == reference.host && (first.step != reference.step || first.item == reference.item) {
+            return Ok(());
+        }
+        let problem = Problem::new(format!("{first} writes {} too", file.display()));
+        let hint = "have each write a file of its own: put `{{ host.name }}` or `{{ item }}` into the path";
+        Err(Outcome::Failed(problem.hint(hint)))
+    }
+
     /// The unit's action and the hash of its definition; else how it ends. `reads` is what its step reads of others' outputs.
     pub(super) fn rendered(
         &self,
@@ -97,23 +113,22 @@ impl State {
         step: &Step,
         reads: &BTreeSet<String>,
     ) -> Result<(Boxed, String), Outcome> {
-        let host = unit.host.as_deref();
         if let Some(needs) = reads.iter().find(|s| self.unknown_outputs.contains(*s)) {
             return Err(Outcome::Pending { needs: format!("outputs of step {needs}") });
         }
         if let Some(when) = &step.when {
-            match self.values.holds(&when.value, host) {
+            match self.values.holds(&when.value, Some((step, unit))) {
                 Ok(true) => {}
                 Ok(false) => return Err(Outcome::Skipped { why: format!("when: {}", when.value) }),
                 Err(problem) => return Err(Outcome::Failed(prefixed("when", self.lacking(reads, problem)))),
             }
         }
-        let params = self.values.resolve(step, host, reads).map_err(|p| Outcome::Failed(self.lacking(reads, p)))?;
+        let params = self.values.resolve(step, unit, reads).map_err(|p| Outcome::Failed(self.lacking(reads, p)))?;
         let action = self.registry.build(&step.action.value, &params).map_err(|error| {
             let parameter = error.pointer.trim_start_matches('/').replace('/', ".");
             Outcome::Failed(prefixed(&parameter, Problem::new(error.message)))
         })?;
-        Ok((action, self.values.definition(step, &params, host)))
+        Ok((action, self.values.definition(step, &params, unit)))
     }
 
     fn decided(
@@ -125,7 +140,7 @@ impl State {
         action: Boxed,
         definition: String,
     ) -> Turn {
-        let mut why = None;
+        let (mut why, mut action, mut resumed) = (None, action, false);
         if self.mode == Mode::Run && !self.named_in(&self.options.rerun, reference) {
             let recorded = self.memory.get(reference);
             if self.named_in(&self.options.done, reference) {
@@ -149,7 +164,15 @@ impl State {
                     return kept(definition, recorded, false);
                 }
                 (Decision::Stop(why), _) => return ends(Outcome::Unknown(in_doubt(reference, &why))),
-                (Decision::Probe(reason), _) => why = reason.filter(|w| *w != Why::Check).map(|w| w.to_string()),
+                (Decision::Probe(reason), recorded) => {
+                    // What was touched since makes it a new matter.
+                    let goes_on =
+                        |r: &Recorded| r.goes_on() && below.as_ref().is_none_or(|(at, _)| Some(*at) <= r.touched);
+                    if let Some(rest) = recorded.filter(|r| goes_on(r)).and_then(|_| action.resumed()) {
+                        (action, resumed) = (rest, true);
+                    }
+                    why = reason.filter(|w| *w != Why::Check).map(|w| w.to_string());
+                }
                 _ => {}
             }
         }
@@ -159,10 +182,13 @@ impl State {
         };
         let notes = self.notes.clone();
         let of = reference.clone();
+        let target = Target { host: unit.machine.clone(), r#become: step.r#become, fresh: false };
         let job = Job {
             action,
+            resumed,
             unit: reference.clone(),
-            target: Target { host: unit.host.clone(), r#become: step.r#become },
+            guard: step.guard.as_ref().map(|guard| self.guards.guard(guard, &target)),
+            target,
             mode: self.mode,
             timeout: step.timeout.unwrap_or(self.options.timeout),
             retry: step.retry,
@@ -218,8 +244,10 @@ fn in_doubt(unit: &UnitRef, why: &Why) -> Problem {
         Why::HalfUndone(_) => format!("{why}; whether it is still in effect is not known"),
         _ => "an earlier run was cut off while it did this; whether it took effect is not known".to_owned(),
     };
+    let name = unit.to_string();
+    let name = shlex::try_quote(&name).unwrap_or_default();
     Problem::new(what).hint(format!(
-        "look, then run the plan again with `--done {unit}` if it is done, or with `--rerun {unit}` to do it now; \
+        "look, then run the plan again with `--done {name}` if it is done, or with `--rerun {name}` to do it now; \
          where that never does harm, write `on_interrupt = \"rerun\"` into the step"
     ))
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::dispatcher::State;
 use super::owed::answering;
 use crate::event::{Kind, Mode, Outcome, UnitRef};
-use crate::graph::Unit;
+use crate::graph::{Place, Unit};
 use crate::journal::JournalError;
 use crate::plan::{Part, Step};
 
@@ -44,18 +44,18 @@ impl FailedPhases {
 }
 
 impl State {
-    /// The units whose work a unit of `on_failure` undoes: those that name its step, answer to its host, and may have
+    /// The units whose work a unit of `on_failure` undoes: those that name its step, answer to its place, and may have
     /// changed something.
     pub(super) fn undoes(&self, undo: &Unit) -> Vec<UnitRef> {
         let phase = &self.plan.phases[undo.phase];
         let step = undo.step(&self.plan);
-        let here = undo.host.as_ref().map(|h| h.name.clone());
         let by = undo.reference(&self.plan);
+        let here = Place::of(&by);
         let answers = |unit: &UnitRef| {
             let mut steps = phase.part(Part::Step);
             steps.any(|(_, of)| of.id.value == unit.step && of.is_undone_by(step))
                 && self.failed_phases.undoes_on(undo.phase, unit.host.as_ref())
-                && answering(self.graph.places(undo.phase, undo.step), unit.host.as_deref()).contains(&here)
+                && answering(self.graph.places(undo.phase, undo.step), &Place::of(unit)).contains(&here)
         };
         let touched = self.touched.iter().filter(|unit| unit.phase == phase.name.value && answers(unit));
         touched.filter(|unit| !self.undone.contains(&((*unit).clone(), by.clone()))).cloned().collect()

@@ -8,12 +8,14 @@ use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::batches::{Stretch, stretches};
-use super::{Graph, GraphError, Node, Places, Unit};
+use super::spread::{Chain, Known, Link, Spread, Spreader};
+use super::{Graph, GraphError, Node, Unit};
 use crate::inventory::Host;
 use crate::plan::{Part, Phase, Plan, Step};
 
 impl Graph {
-    /// The graph of a plan on the hosts that are `in_sight`, where `hosts_of` gives the hosts of a pattern.
+    /// The graph of a plan on the hosts that are `in_sight`, where `hosts_of` gives the hosts of a pattern, and `known` says
+    /// what loops are over.
     ///
     /// # Errors
     /// See [`GraphError`].
@@ -21,8 +23,9 @@ impl Graph {
         plan: &Plan,
         hosts_of: impl FnMut(&str) -> Vec<Arc<Host>>,
         in_sight: impl Fn(&Host) -> bool,
+        known: Known<'_>,
     ) -> Result<Self, GraphError> {
-        let mut patterns = Patterns { hosts_of, in_sight, known: HashMap::new() };
+        let mut spreader = Spreader::new(known, hosts_of, in_sight);
         let mut places = Vec::new();
         let mut dag = DiGraph::new();
         let ends: Vec<(NodeIndex, NodeIndex)> =
@@ -35,48 +38,36 @@ impl Graph {
                 dag.add_edge(ends[before].1, begin, ());
             }
             known_needs(phase)?;
-            let hosts: Vec<_> = phase.steps.iter().map(|s| patterns.of(s).hosts.clone()).collect();
+            let steps = phase.steps.iter().map(|s| spreader.spread(s)).collect::<Result<Vec<_>, _>>()?;
+            places.push(steps.iter().map(|s| Arc::clone(&s.places)).collect());
+            let hosts = |(step, spread): (&Step, &Spread)| step.fans_out().then(|| spread.hosts().cloned().collect());
+            let hosts: Vec<_> = phase.steps.iter().zip(&steps).map(hosts).collect();
             let order = phase.order();
             let reach = reach(phase, &order)?;
-            let stretches = stretches(phase, &hosts, &reach, || (patterns.hosts_of)("all"))?;
+            let stretches = stretches(phase, &hosts, &reach, || (spreader.hosts_of)("all"))?;
             let (now, inner) = (None, Vec::new());
-            let mut build = Build { dag: &mut dag, index, phase, order, reach, hosts, now, begin, inner };
+            let mut build = Build { dag: &mut dag, index, phase, order, reach, steps, now, begin, inner };
             build.build(stretches, end)?;
-            places.push(phase.steps.iter().map(|s| Arc::clone(&patterns.of(s).places)).collect());
         }
         toposort(&dag, None).map_err(|_| GraphError::Cycle)?;
-        let limited = patterns.known.values().any(|of| of.hosts.as_ref().is_some_and(|h| h.len() < of.places.len()));
-        Ok(Self { dag, places, limited })
+        Ok(Self { dag, places, limited: spreader.is_limited() })
     }
 }
 
-/// The hosts of patterns, each asked for once.
-struct Patterns<H, S> {
-    hosts_of: H,
-    in_sight: S,
-    known: HashMap<Option<String>, Hosts>,
+/// The first and the last unit of a step on each host: the same where it is no loop.
+#[derive(Default)]
+struct Ends {
+    first: Vec<NodeIndex>,
+    last: Vec<NodeIndex>,
 }
 
-#[derive(Clone)]
-struct Hosts {
-    /// Those in sight; `None`: the step does not fan out.
-    hosts: Option<Vec<Arc<Host>>>,
-    places: Arc<Places>,
-}
-
-impl<H: FnMut(&str) -> Vec<Arc<Host>>, S: Fn(&Host) -> bool> Patterns<H, S> {
-    fn of(&mut self, step: &Step) -> &Hosts {
-        let (hosts_of, in_sight) = (&mut self.hosts_of, &self.in_sight);
-        self.known.entry(pattern(step).map(str::to_owned)).or_insert_with(|| match pattern(step) {
-            None => Hosts { hosts: None, places: Arc::new([None].into()) },
-            Some(pattern) => {
-                let mut hosts = hosts_of(pattern);
-                let places = hosts.iter().map(|h| Some(h.name.clone())).collect();
-                hosts.retain(|h| in_sight(h));
-                Hosts { hosts: Some(hosts), places: Arc::new(places) }
-            }
-        })
-    }
+/// A step that another one waits for.
+struct Wanted {
+    step: usize,
+    /// Whether for all of it on every host.
+    whole: bool,
+    /// Whether both run on the same hosts: what the batches before this one did of it, the gate waits for.
+    alongside: bool,
 }
 
 /// A phase under construction.
@@ -88,8 +79,8 @@ struct Build<'a> {
     order: Vec<Vec<usize>>,
     /// For each step all that it comes after.
     reach: Vec<BTreeSet<usize>>,
-    /// The hosts of each step, for those that fan out.
-    hosts: Vec<Option<Vec<Arc<Host>>>>,
+    /// The units of each step.
+    steps: Vec<Spread>,
     /// The stretch that is built now.
     now: Option<Stretch>,
     begin: NodeIndex,
@@ -99,12 +90,13 @@ struct Build<'a> {
 
 impl Build<'_> {
     fn build(&mut self, stretches: Vec<Stretch>, end: NodeIndex) -> Result<(), GraphError> {
-        let mut units = vec![Vec::new(); self.phase.part(Part::Step).count()];
+        let wanted: Vec<Vec<Wanted>> = self.phase.part(Part::Step).map(|(n, _)| self.wanted(n)).collect();
+        let mut units = vec![Vec::new(); wanted.len()];
         let mut before = Vec::new();
         for stretch in stretches {
             let gate = stretch.waits().then(|| self.gate(&before));
             let (began, nodes) = (self.inner.len(), self.dag.node_count());
-            self.stretch(stretch, &mut units);
+            self.stretch(stretch, &wanted, &mut units);
             before = self.inner[began..].to_vec();
             if let Some(gate) = gate {
                 let inside = |n: NodeIndex| n.index() >= nodes;
@@ -125,27 +117,28 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Builds a stretch; `units` are those of each step so far. What a batch needs of other hosts, the batches before it
-    /// have done.
-    fn stretch(&mut self, stretch: Stretch, units: &mut [Vec<NodeIndex>]) {
+    /// Builds a stretch; `units` are the last ones of each step so far. What a batch needs of other hosts, the batches
+    /// before it have done.
+    fn stretch(&mut self, stretch: Stretch, wanted: &[Vec<Wanted>], units: &mut [Vec<NodeIndex>]) {
         let (steps, handlers) = (stretch.steps.clone(), stretch.handlers);
         // A batch begins where the one before has ended; what comes after all of them runs no handler before that.
         let began = if stretch.is_batch() { self.inner.len() } else { 0 };
         let earlier = self.sinks(began);
         self.now = Some(stretch);
-        let mut here = vec![Vec::new(); units.len()];
+        let mut here: Vec<Ends> = units.iter().map(|_| Ends::default()).collect();
         for number in &steps {
             here[*number] = self.units(*number);
-            units[*number].extend(&here[*number]);
+            units[*number].extend(&here[*number].last);
         }
         for number in &steps {
-            let wanted: Vec<usize> = self.wanted(*number);
-            let same = |n: usize| pattern(&self.phase.steps[n]) == pattern(&self.phase.steps[*number]);
-            let own = |n: &usize| steps.contains(n) && same(*n) && !self.looks_across_hosts(*n, *number);
-            let before = wanted.iter().map(|n| if own(n) { here[*n].clone() } else { units[*n].clone() });
-            let before: Vec<Vec<NodeIndex>> = before.collect();
-            for (earlier, nodes) in wanted.iter().zip(&before) {
-                self.connect(nodes, &here[*number], self.looks_across_hosts(*earlier, *number));
+            let first = &here[*number].first;
+            let nodes = |w: &Wanted| match w.alongside && steps.contains(&w.step) {
+                true => here[w.step].last.clone(),
+                false => units[w.step].clone(),
+            };
+            let before: Vec<Vec<NodeIndex>> = wanted[*number].iter().map(nodes).collect();
+            for (wanted, nodes) in wanted[*number].iter().zip(&before) {
+                self.connect(nodes, first, wanted.whole);
             }
             let mut handlers = Vec::new();
             if self.phase.steps[*number].flush {
@@ -153,10 +146,10 @@ impl Build<'_> {
                 handlers = self.handlers(&waits, &[]);
             }
             for nodes in &handlers {
-                self.connect(nodes, &here[*number], false);
+                self.connect(nodes, first, false);
             }
             if before.is_empty() && handlers.is_empty() {
-                self.edges(&[self.begin], &here[*number]);
+                self.edges(&[self.begin], first);
             }
             self.batches(*number, &here[*number]);
         }
@@ -167,16 +160,17 @@ impl Build<'_> {
     }
 
     /// Lets the units of a step with `serial` wait for the batch before theirs.
-    fn batches(&mut self, number: usize, units: &[NodeIndex]) {
-        let mut rest = units;
+    fn batches(&mut self, number: usize, units: &Ends) {
+        let mut done = 0;
         let mut before: &[NodeIndex] = &[];
-        for size in self.phase.steps[number].pace.batches(units.len()) {
-            let (batch, behind) = rest.split_at(size);
+        for size in self.phase.steps[number].pace.batches(units.first.len()) {
+            let batch = done..done + size;
             if !before.is_empty() {
                 let gate = self.gate(before);
-                self.edges(&[gate], batch);
+                self.edges(&[gate], &units.first[batch.clone()]);
             }
-            (before, rest) = (batch, behind);
+            done = batch.end;
+            before = &units.last[batch];
         }
     }
 
@@ -187,36 +181,49 @@ impl Build<'_> {
         gate
     }
 
-    /// The units of a step. An empty one (no host matched) hands its place on to a join node, so that order is kept.
-    fn units(&mut self, step: usize) -> Vec<NodeIndex> {
-        let hosts: Vec<Option<Arc<Host>>> = match &self.hosts[step] {
-            None => vec![None],
-            Some(_) => self.hosts_now(step).into_iter().map(Some).collect(),
-        };
-        let nodes: Vec<Node> = if hosts.is_empty() {
-            vec![Node::Join]
-        } else {
-            hosts.into_iter().map(|host| Node::Unit(Unit { phase: self.index, step, host })).collect()
-        };
-        nodes.into_iter().map(|node| self.add(node)).collect()
+    /// The units of a step. An empty one (no host matched, no item) hands its place on to a join node, so that order is
+    /// kept. What undoes a loop takes its items from the last one on.
+    fn units(&mut self, step: usize) -> Ends {
+        let mut ends = Ends::default();
+        for chain in self.chains_now(step) {
+            let unit = |link: Link| {
+                let (host, sees) = (chain.host.clone(), chain.sees.clone());
+                Node::Unit(Unit { phase: self.index, step, item: link.item, host, sees, machine: link.machine })
+            };
+            let mut nodes: Vec<Node> = chain.links.into_iter().map(unit).collect();
+            if self.phase.steps[step].part == Part::OnFailure {
+                nodes.reverse();
+            }
+            let nodes: Vec<NodeIndex> = nodes.into_iter().map(|node| self.add(node)).collect();
+            for pair in nodes.windows(2) {
+                self.dag.add_edge(pair[0], pair[1], ());
+            }
+            ends.first.extend(nodes.first());
+            ends.last.extend(nodes.last());
+        }
+        if ends.first.is_empty() {
+            let join = self.add(Node::Join);
+            ends = Ends { first: vec![join], last: vec![join] };
+        }
+        ends
     }
 
-    /// The hosts of a step in this stretch. Handlers also run on hosts of no batch, and where a host of the batch that they
-    /// do not run on asks for them.
-    fn hosts_now(&self, number: usize) -> Vec<Arc<Host>> {
-        let hosts = self.hosts[number].iter().flatten();
-        let Some(stretch) = &self.now else { return hosts.cloned().collect() };
+    /// The units of a step on the hosts of this stretch. Handlers also run on hosts of no batch, and where a host of the
+    /// batch that they do not run on asks for them.
+    fn chains_now(&self, number: usize) -> Vec<Chain> {
+        let chains = self.steps[number].chains.iter();
+        let Some(stretch) = &self.now else { return chains.cloned().collect() };
         let step = &self.phase.steps[number];
         let is_handler = step.part == Part::Handler;
         let from_elsewhere = is_handler && self.asked_from_elsewhere(stretch, number, step);
-        let takes = |host: &&Arc<Host>| stretch.has(host) || is_handler && (from_elsewhere || stretch.leaves_out(host));
-        hosts.filter(takes).cloned().collect()
+        let takes = |host: &Host| stretch.has(host) || is_handler && (from_elsewhere || stretch.leaves_out(host));
+        chains.filter(|chain| chain.host.as_deref().is_none_or(takes)).cloned().collect()
     }
 
     fn asked_from_elsewhere(&self, stretch: &Stretch, number: usize, handler: &Step) -> bool {
-        let own: BTreeSet<&str> = self.hosts[number].iter().flatten().map(|host| host.name.as_str()).collect();
+        let own = self.names(number);
         let asking = self.phase.part(Part::Step).filter(|(_, step)| step.notifies(handler));
-        let mut hosts = asking.flat_map(|(n, _)| self.hosts[n].iter().flatten());
+        let mut hosts = asking.flat_map(|(n, _)| self.steps[n].hosts());
         hosts.any(|host| stretch.has(host) && !own.contains(host.name.as_str()))
     }
 
@@ -228,7 +235,7 @@ impl Build<'_> {
 
     /// The earlier steps that a step must be tied to: those that it needs, and of those behind them the ones of which
     /// it needs a part that the steps between do not wait for, since they run on other hosts.
-    fn wanted(&self, number: usize) -> Vec<usize> {
+    fn wanted(&self, number: usize) -> Vec<Wanted> {
         let (direct, reach) = (&self.order[number], &self.reach);
         let behind = reach[number].iter().copied().filter(|n| !direct.contains(n));
         let implied = |earlier: usize| {
@@ -237,18 +244,19 @@ impl Build<'_> {
                 && between.into_iter().any(|between| self.implies(number, between, earlier))
         };
         let behind: Vec<usize> = behind.filter(|earlier| !implied(*earlier)).collect();
-        direct.iter().copied().chain(behind).collect()
+        let wanted = |step| {
+            let whole = self.looks_across_hosts(step, number);
+            Wanted { step, whole, alongside: !whole && self.go_alongside(step, number) }
+        };
+        direct.iter().copied().chain(behind).map(wanted).collect()
     }
 
     /// Whether every unit of a step that waits for its part of the step between has thereby waited for its part of the
     /// earlier step.
     fn implies(&self, number: usize, between: usize, earlier: usize) -> bool {
-        if pattern(&self.phase.steps[number]) == pattern(&self.phase.steps[between]) {
-            return true;
-        }
-        // The step between may run on hosts whose turn comes before that of the earlier step's.
+        // With batches, the step between may run on hosts whose turn comes before that of the earlier step's.
         if self.phase.pace.serial.is_some() {
-            return false;
+            return self.go_alongside(number, between);
         }
         let (mine, theirs) = (self.names(number), self.names(between));
         if mine == theirs {
@@ -270,14 +278,19 @@ impl Build<'_> {
         if mine.is_empty() { covered(None) } else { mine.iter().all(|host| covered(Some(host))) }
     }
 
+    /// Whether two steps run on the same hosts, and thus in the same batches.
+    fn go_alongside(&self, one: usize, other: usize) -> bool {
+        pattern(&self.phase.steps[one]) == pattern(&self.phase.steps[other]) && self.names(one) == self.names(other)
+    }
+
     /// The hosts of a step; none when it runs on none, or once.
     fn names(&self, number: usize) -> BTreeSet<&str> {
-        self.hosts[number].iter().flatten().map(|h| h.name.as_str()).collect()
+        self.steps[number].hosts().map(|host| host.name.as_str()).collect()
     }
 
     /// All handlers of the phase, one after the other, behind `before` and, of `steps`, behind those that may notify
-    /// them. Gives their units.
-    fn handlers(&mut self, before: &[Vec<NodeIndex>], steps: &[Vec<NodeIndex>]) -> Vec<Vec<NodeIndex>> {
+    /// them. Gives their last units.
+    fn handlers(&mut self, before: &[Vec<NodeIndex>], steps: &[Ends]) -> Vec<Vec<NodeIndex>> {
         let mut waits: Vec<_> = before.iter().filter(|nodes| !nodes.is_empty()).cloned().collect();
         let mut handlers = Vec::new();
         for (number, handler) in self.phase.part(Part::Handler) {
@@ -286,16 +299,16 @@ impl Build<'_> {
             let asked_from_elsewhere = asking.iter().any(|(_, step)| pattern(step) != pattern(handler));
             let units = self.units(number);
             if waits.is_empty() {
-                self.edges(&[self.begin], &units);
+                self.edges(&[self.begin], &units.first);
             }
             for nodes in &waits {
-                self.connect(nodes, &units, asked_from_elsewhere);
+                self.connect(nodes, &units.first, asked_from_elsewhere);
             }
-            for nodes in asking.iter().filter_map(|(n, _)| steps.get(*n)).filter(|nodes| !nodes.is_empty()) {
-                self.connect(nodes, &units, asked_from_elsewhere);
+            for of in asking.iter().filter_map(|(n, _)| steps.get(*n)).filter(|of| !of.last.is_empty()) {
+                self.connect(&of.last, &units.first, asked_from_elsewhere);
             }
-            waits.push(units.clone());
-            handlers.push(units);
+            waits.push(units.last.clone());
+            handlers.push(units.last);
         }
         handlers
     }
@@ -320,9 +333,9 @@ impl Build<'_> {
         for undo in placed.into_iter().rev() {
             let units = self.units(undo);
             for nodes in &waits {
-                self.connect(nodes, &units, false);
+                self.connect(nodes, &units.first, false);
             }
-            waits.push(units);
+            waits.push(units.last);
         }
         Ok(())
     }

@@ -8,13 +8,17 @@
 //! and before each step that flushes; the engine passes over those that nobody notified. After everything else of a phase
 //! stand the steps that undo it, the last one's first; they are passed over unless the phase failed.
 //!
+//! A loop is a chain of units on each host, an item after the other.
+//!
 //! With `serial`, a batch of hosts goes through a phase (or a step) before the next one: a gate stands between the two.
 
 mod batches;
 mod build;
 mod picture;
+mod spread;
 
 pub use picture::{dot, mermaid};
+pub use spread::Known;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,15 +46,21 @@ pub enum Node {
     Unit(Unit),
 }
 
-/// A step, on a host when it fans out. Indices are those of the plan.
+/// A step, for an item when it is a loop, on a host when it fans out. Indices are those of the plan.
 #[derive(Debug, Clone)]
 pub struct Unit {
     /// Index in `plan.phases`.
     pub phase: usize,
     /// Index in the phase's `steps`.
     pub step: usize,
-    /// The host.
+    /// The item's name.
+    pub item: Option<Arc<str>>,
+    /// The host; none for a step that runs once.
     pub host: Option<Arc<Host>>,
+    /// The host whose variables its templates see.
+    pub sees: Option<Arc<Host>>,
+    /// The machine that it runs on; none: this one, as the controller.
+    pub machine: Option<Arc<Host>>,
 }
 
 /// The units of a plan and what each needs.
@@ -62,8 +72,17 @@ pub struct Graph {
     limited: bool,
 }
 
-/// The hosts that a step runs on; only `None`: it runs once, on no host.
-pub type Places = BTreeSet<Option<String>>;
+/// All that a step runs for, hosts out of sight included.
+pub type Places = BTreeSet<Place>;
+
+/// What a step runs for: a host, an item, both, or neither, when it runs once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The host's name.
+    pub host: Option<String>,
+    /// The item's name.
+    pub item: Option<String>,
+}
 
 /// Why there is no graph.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +100,14 @@ pub enum GraphError {
     BetweenBatches {
         /// The step.
         step: String,
+    },
+    /// What a step runs for cannot be known before the run; static checks say it better.
+    #[error("step {step}: {message}")]
+    Spread {
+        /// The step.
+        step: String,
+        /// What is wrong.
+        message: String,
     },
     /// Phases or steps that need each other.
     #[error("phases or steps need each other in a circle")]
@@ -118,9 +145,17 @@ impl Graph {
         self.units().filter(|unit| unit.step(plan).part == Part::Step).count()
     }
 
-    /// Where a step runs, hosts out of the graph's sight included.
+    /// What a step runs for, hosts out of the graph's sight included.
     pub fn places(&self, phase: usize, step: usize) -> &Places {
         &self.places[phase][step]
+    }
+
+    /// Whether a unit is for another item of the same loop on the same host.
+    pub fn same_loop(&self, one: NodeIndex, other: NodeIndex) -> bool {
+        let (Node::Unit(one), Node::Unit(other)) = (self.node(one), self.node(other)) else { return false };
+        let host = |unit: &Unit| unit.host.as_ref().map(|h| h.name.clone());
+        let same_step = (one.phase, one.step) == (other.phase, other.step);
+        same_step && one.item.is_some() && other.item.is_some() && host(one) == host(other)
     }
 
     /// Whether some of the plan's hosts are out of sight.
@@ -131,6 +166,13 @@ impl Graph {
     /// All units.
     pub fn units(&self) -> impl Iterator<Item = &Unit> {
         self.dag.node_weights().filter_map(|n| if let Node::Unit(unit) = n { Some(unit) } else { None })
+    }
+}
+
+impl Place {
+    /// A unit's.
+    pub fn of(unit: &UnitRef) -> Self {
+        Self { host: unit.host.clone(), item: unit.item.clone() }
     }
 }
 
@@ -146,6 +188,7 @@ impl Unit {
         UnitRef {
             phase: phase.name.value.clone(),
             step: phase.steps[self.step].id.value.clone(),
+            item: self.item.as_deref().map(str::to_owned),
             host: self.host.as_ref().map(|h| h.name.clone()),
         }
     }

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::plan::{Part, Phase, Plan};
+use serde_json::Value;
+
+use crate::plan::{Part, Phase, Plan, Step};
 
 /// A Mermaid flowchart: phases as boxes, their steps inside.
 pub fn mermaid(plan: &Plan) -> String {
@@ -10,8 +12,8 @@ pub fn mermaid(plan: &Plan) -> String {
     for (p, phase) in plan.phases.iter().enumerate() {
         let _ = writeln!(out, "  subgraph p{p}[\"{}\"]", escape(&label(&phase.name.value, "<br/>", &phase.pace)));
         for (s, step) in phase.steps.iter().enumerate() {
-            let hosts = step.hosts.as_ref().map(|h| format!("<br/>on {}", h.value)).unwrap_or_default();
-            let text = format!("{}<br/><i>{}</i>{hosts}", step.id.value, step.action.value);
+            let more: String = spread(step).iter().map(|line| format!("<br/>{line}")).collect();
+            let text = format!("{}<br/><i>{}</i>{more}", step.id.value, step.action.value);
             let _ = writeln!(out, "    p{p}s{s}[\"{}\"]", escape(&label(&text, "<br/>", &step.pace)));
         }
         for (from, to) in step_edges(phase) {
@@ -36,8 +38,8 @@ pub fn dot(plan: &Plan) -> String {
             label(&escape(&phase.name.value), "\\n", &pace)
         );
         for (s, step) in phase.steps.iter().enumerate() {
-            let hosts = step.hosts.as_ref().map(|h| format!("\\non {}", escape(&h.value))).unwrap_or_default();
-            let text = format!("{}\\n{}{hosts}", escape(&step.id.value), escape(&step.action.value));
+            let more: String = spread(step).iter().map(|line| format!("\\n{}", escape(line))).collect();
+            let text = format!("{}\\n{}{more}", escape(&step.id.value), escape(&step.action.value));
             let text = label(&text, "\\n", &escape(&step.pace.to_string()));
             let _ = writeln!(out, "    p{p}s{s} [label=\"{text}\"];");
         }
@@ -53,6 +55,22 @@ pub fn dot(plan: &Plan) -> String {
     }
     out.push_str("}\n");
     out
+}
+
+/// Where a step runs, and for what, a line each.
+fn spread(step: &Step) -> Vec<String> {
+    let hosts = step.hosts.as_ref().map(|hosts| match (step.run_once, &step.delegate_to) {
+        (false, None) => format!("on {}", hosts.value),
+        (true, None) => format!("once, on the first of {}", hosts.value),
+        (false, Some(machine)) => format!("for {}, on {}", hosts.value, machine.value),
+        (true, Some(machine)) => format!("once for {}, on {}", hosts.value, machine.value),
+    });
+    let items = step.for_each.as_ref().map(|items| match &items.value {
+        Value::Array(list) => format!("for each of {} items", list.len()),
+        Value::Object(table) => format!("for each of {} items", table.len()),
+        template => format!("for each of {}", template.as_str().unwrap_or_default()),
+    });
+    hosts.into_iter().chain(items).collect()
 }
 
 fn phase_edges(plan: &Plan) -> Vec<(usize, usize)> {

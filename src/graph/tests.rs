@@ -1,6 +1,7 @@
 use super::*;
-use crate::inventory::Connection;
-use crate::plan::{Pace, Part, Phase, Portion, Retry, Source, Spanned, Step};
+use crate::inventory::{Connection, Inventory};
+use crate::plan::{Pace, Part, Phase, Portion, Retry, Scope, Source, Spanned, Step};
+use crate::template::Templates;
 
 fn at<T>(value: T) -> Spanned<T> {
     Spanned::new(value, 0..0)
@@ -14,6 +15,9 @@ pub fn step(id: &str, hosts: Option<&str>, needs: Option<&[&str]>) -> Step {
         hosts: hosts.map(|h| at(h.to_owned())),
         needs: needs.map(|n| n.iter().map(|n| at((*n).to_owned())).collect()),
         when: None,
+        for_each: None,
+        run_once: false,
+        delegate_to: None,
         r#become: false,
         retry: Retry::default(),
         timeout: None,
@@ -22,6 +26,7 @@ pub fn step(id: &str, hosts: Option<&str>, needs: Option<&[&str]>) -> Step {
         notify: Vec::new(),
         flush: false,
         on_failure: Vec::new(),
+        guard: None,
         sensitive: false,
         tags: Vec::new(),
         params: serde_json::Map::new(),
@@ -58,17 +63,29 @@ fn hosts(pattern: &str) -> Vec<Arc<Host>> {
             name: name.to_owned(),
             address: name.to_owned(),
             connection: Connection::Local,
-            user: None,
-            port: None,
-            vars: serde_json::Map::new(),
+            ..Host::default()
         })
     };
     pattern.split(',').filter(|n| !n.is_empty()).map(host).collect()
 }
 
+fn graph(plan: &Plan, in_sight: impl Fn(&Host) -> bool) -> Result<Graph, GraphError> {
+    graph_of(plan, hosts, in_sight)
+}
+
+fn graph_of(
+    plan: &Plan,
+    hosts_of: impl FnMut(&str) -> Vec<Arc<Host>>,
+    in_sight: impl Fn(&Host) -> bool,
+) -> Result<Graph, GraphError> {
+    let templates = Templates::new(".");
+    let (scope, _) = Scope::new(plan, &Inventory::default(), &serde_json::Map::new(), &templates);
+    Graph::new(plan, hosts_of, in_sight, Known { templates: &templates, scope: &scope })
+}
+
 /// For each unit, the units that must have ended before it.
 fn order(plan: &Plan) -> Vec<(String, Vec<String>)> {
-    let graph = Graph::new(plan, hosts, |_| true).unwrap();
+    let graph = graph(plan, |_| true).unwrap();
     let name = |i: NodeIndex| match graph.node(i) {
         Node::Unit(unit) => Some(unit.reference(plan).to_string()),
         _ => None,
@@ -143,7 +160,7 @@ fn a_step_without_a_matching_host_still_keeps_the_order() {
 #[test]
 fn circles_are_refused() {
     let plan = plan(vec![("a", &["b"], vec![step("one", None, None)]), ("b", &["a"], vec![step("two", None, None)])]);
-    assert!(matches!(Graph::new(&plan, hosts, |_| true), Err(GraphError::Cycle)));
+    assert!(matches!(graph(&plan, |_| true), Err(GraphError::Cycle)));
 }
 
 #[test]
@@ -238,9 +255,7 @@ fn what_runs_once_stands_before_or_after_all_batches() {
     assert_eq!(needs_of(&plan, "a/one@y"), ["a/first", "a/one@x", "a/two@x"]);
     assert_eq!(needs_of(&plan, "a/last"), ["a/first", "a/one@x", "a/one@y", "a/two@x", "a/two@y"]);
     let between = rolling(&[Portion::Hosts(1)], vec![on("one"), once("between"), on("two")]);
-    assert!(
-        matches!(Graph::new(&between, hosts, |_| true), Err(GraphError::BetweenBatches { step }) if step == "between")
-    );
+    assert!(matches!(graph(&between, |_| true), Err(GraphError::BetweenBatches { step }) if step == "between"));
 }
 
 #[test]
@@ -257,11 +272,79 @@ fn hosts_of_several_patterns_are_in_the_order_of_the_inventory() {
     let steps = vec![step("one", Some("y,z"), None), step("two", Some("x,z"), None)];
     let plan = rolling(&[Portion::Hosts(1)], steps);
     let all = |pattern: &str| hosts(if pattern == "all" { "x,y,z" } else { pattern });
-    let graph = Graph::new(&plan, all, |_| true).unwrap();
+    let graph = graph_of(&plan, all, |_| true).unwrap();
     let firsts = graph.units().filter(|unit| {
         let index = graph.nodes().find(|(_, node)| matches!(node, Node::Unit(u) if std::ptr::eq(u, *unit))).unwrap().0;
         graph.predecessors(index).all(|before| !matches!(graph.node(before), Node::Gate))
             && unit.host.as_ref().is_some_and(|host| host.name == "x")
     });
     assert_eq!(firsts.count(), 1, "x is the first batch");
+}
+
+fn items(items: &[&str], step: Step) -> Step {
+    Step { for_each: Some(at(serde_json::json!(items))), ..step }
+}
+
+#[test]
+fn a_batch_has_all_items_of_its_hosts() {
+    let each = || items(&["a", "b"], step("two", Some("x,y"), None));
+    let rolled = rolling(&[Portion::Hosts(1)], vec![step("one", Some("x,y"), None), each()]);
+    assert_eq!(needs_of(&rolled, "a/two[a]@x"), ["a/one@x"]);
+    assert_eq!(needs_of(&rolled, "a/one@y"), ["a/one@x", "a/two[a]@x", "a/two[b]@x"]);
+    let mut alone = each();
+    alone.pace.serial = Some(at(vec![Portion::Hosts(1)]));
+    let plan = plan(vec![("a", &[], vec![alone])]);
+    assert_eq!(needs_of(&plan, "a/two[b]@x"), ["a/two[a]@x"]);
+    assert_eq!(needs_of(&plan, "a/two[a]@y"), ["a/two[a]@x", "a/two[b]@x"]);
+}
+
+#[test]
+fn what_runs_once_on_a_host_is_in_no_batch() {
+    let once = |id: &str| Step { run_once: true, ..step(id, Some("x,y"), None) };
+    let on = |id: &str| step(id, Some("x,y"), None);
+    let plan = rolling(&[Portion::Hosts(1)], vec![once("first"), on("one"), once("last")]);
+    assert_eq!(needs_of(&plan, "a/one@y"), ["a/first", "a/one@x"]);
+    assert_eq!(needs_of(&plan, "a/last"), ["a/first", "a/one@x", "a/one@y"]);
+    let between = rolling(&[Portion::Hosts(1)], vec![on("one"), once("between"), on("two")]);
+    assert!(matches!(graph(&between, |_| true), Err(GraphError::BetweenBatches { step }) if step == "between"));
+}
+
+#[test]
+fn a_loop_is_a_chain_on_each_host() {
+    let steps = vec![
+        step("one", Some("x,y"), None),
+        items(&["a", "b"], step("two", Some("x,y"), None)),
+        step("three", Some("x,z"), None),
+    ];
+    let plan = plan(vec![("p", &[], steps)]);
+    assert_eq!(needs_of(&plan, "p/two[a]@x"), ["p/one@x"]);
+    assert_eq!(needs_of(&plan, "p/two[b]@x"), ["p/one@x", "p/two[a]@x"]);
+    assert_eq!(needs_of(&plan, "p/three@x"), ["p/one@x", "p/two[a]@x", "p/two[b]@x"]);
+    assert_eq!(needs_of(&plan, "p/three@z").len(), 6, "a host of its own waits for all");
+}
+
+#[test]
+fn a_loop_without_items_keeps_the_order() {
+    let steps =
+        vec![step("one", Some("x"), None), items(&[], step("two", Some("x"), None)), step("three", Some("x"), None)];
+    let plan = plan(vec![("p", &[], steps)]);
+    assert_eq!(needs_of(&plan, "p/three@x"), ["p/one@x"]);
+}
+
+#[test]
+fn what_runs_once_is_on_the_first_host_in_sight() {
+    let once = Step { run_once: true, ..step("one", Some("x,y"), None) };
+    let there = Step { delegate_to: Some(at("m".to_owned())), ..step("two", Some("x,y"), None) };
+    let here = Step { delegate_to: Some(at("localhost".to_owned())), ..step("three", Some("y"), None) };
+    let plan = plan(vec![("p", &[], vec![once, there, here])]);
+    let spread = |in_sight: fn(&Host) -> bool| {
+        let graph = graph(&plan, in_sight).unwrap();
+        let name = |host: &Option<Arc<Host>>| host.as_ref().map(|h| h.name.clone()).unwrap_or_default();
+        let unit = |u: &Unit| format!("{} sees {} on {}", u.reference(&plan), name(&u.sees), name(&u.machine));
+        (graph.units().map(unit).collect::<Vec<_>>(), graph.is_limited())
+    };
+    let all = ["p/one sees x on x", "p/two@x sees x on m", "p/two@y sees y on m", "p/three@y sees y on localhost"];
+    assert_eq!(spread(|_| true), (all.map(str::to_owned).to_vec(), false));
+    let part = ["p/one sees y on y", "p/two@y sees y on m", "p/three@y sees y on localhost"];
+    assert_eq!(spread(|host| host.name == "y"), (part.map(str::to_owned).to_vec(), true));
 }

@@ -5,21 +5,23 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::Access;
 use super::parse::Draft;
 use crate::document::{Item, Table};
 use crate::finding::{Spanned, cycles, did_you_mean, downwards};
 
-pub(super) const GROUP: &[&str] = &["hosts", "children", "vars"];
+pub(super) const GROUP: &[&str] = &["hosts", "children", "ssh", "become", "vars"];
 
 struct Group {
     name: Spanned<String>,
     hosts: Vec<Spanned<String>>,
     children: Vec<Spanned<String>>,
+    access: Access,
     vars: Map<String, Value>,
 }
 
-/// Reads all groups into the inventory, and their variables below those of their hosts.
-pub(super) fn read(draft: &mut Draft, table: Table) {
+/// Reads all groups into the inventory, and what they and `everywhere` say below what their hosts say of themselves.
+pub(super) fn read(draft: &mut Draft, table: Table, everywhere: &Access) {
     let mut groups = Vec::new();
     for (name, node) in table.entries {
         let Item::Table(mut table) = node.item else {
@@ -33,10 +35,11 @@ pub(super) fn read(draft: &mut Draft, table: Table) {
         }
         let hosts = draft.reader.strings(&mut table, "hosts").unwrap_or_default();
         let children = draft.reader.strings(&mut table, "children").unwrap_or_default();
+        let access = draft.access(&mut table, &of);
         let vars = draft.reader.table(&mut table, "vars");
         let vars = draft.vars(&format!("groups/{}", name.value), vars);
         draft.reader.no_more(table, &of, GROUP);
-        groups.push(Group { name, hosts, children, vars });
+        groups.push(Group { name, hosts, children, access, vars });
     }
     let index: BTreeMap<&str, usize> = groups.iter().enumerate().map(|(n, g)| (g.name.value.as_str(), n)).collect();
     let own: Vec<BTreeSet<String>> = groups.iter().map(|g| own_hosts(draft, g, &index)).collect();
@@ -52,7 +55,7 @@ pub(super) fn read(draft: &mut Draft, table: Table) {
         .zip(&members)
         .map(|(group, set)| (group.name.value.clone(), order.iter().filter(|h| set.contains(*h)).cloned().collect()))
         .collect();
-    hand_down(draft, &groups, &members, &children, &downwards);
+    hand_down(draft, &groups, &members, &children, &downwards, everywhere);
 }
 
 fn own_hosts(draft: &mut Draft, group: &Group, index: &BTreeMap<&str, usize>) -> BTreeSet<String> {
@@ -108,13 +111,15 @@ fn members(own: Vec<BTreeSet<String>>, children: &[Vec<usize>], downwards: &[usi
     members
 }
 
-/// Puts the groups' variables below the hosts' own: a child's hide its parents', a later group's an earlier one's.
+/// Puts what the groups say below what the hosts say themselves: a child's hides its parents', a later group's an earlier
+/// one's.
 fn hand_down(
     draft: &mut Draft,
     groups: &[Group],
     members: &[BTreeSet<String>],
     children: &[Vec<usize>],
     downwards: &[usize],
+    everywhere: &Access,
 ) {
     let mut depth = vec![0; groups.len()];
     for parent in downwards {
@@ -125,12 +130,14 @@ fn hand_down(
     let mut order: Vec<usize> = (0..groups.len()).collect();
     order.sort_by_key(|g| depth[*g]);
     for host in &mut draft.inventory.hosts {
-        let mut vars = Map::new();
+        let (mut vars, mut access) = (Map::new(), everywhere.clone());
         for group in order.iter().filter(|g| members[**g].contains(&host.name)) {
             vars.extend(groups[*group].vars.clone());
+            access = groups[*group].access.clone().over(&access);
         }
         let host = Arc::make_mut(host);
         vars.extend(std::mem::take(&mut host.vars));
         host.vars = vars;
+        host.access = std::mem::take(&mut host.access).over(&access);
     }
 }

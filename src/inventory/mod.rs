@@ -2,6 +2,7 @@
 //!
 //! Knows the shared vocabulary only; never connects, and reads no secret before it is asked for.
 
+mod access;
 mod find;
 mod groups;
 mod parse;
@@ -15,6 +16,7 @@ mod tests;
 mod token;
 mod types;
 
+pub use access::Access;
 pub use find::find;
 pub use pattern::PatternError;
 pub use range::expand_range;

@@ -3,19 +3,20 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::paths::{expand, home};
 use super::range::{MOST, expand_range};
-use super::{Connection, Host, Inventory, Kube, Ssh, Token, Vault, groups, read_secrets, root};
+use super::{Access, Connection, Host, Inventory, Kube, Ssh, Token, Vault, groups, read_secrets, root};
 use crate::document::{Item, Node, Reader, Table};
 use crate::finding::{Findings, Source, Span, Spanned, did_you_mean};
 use crate::template::is_variable_name;
 
-pub(super) const TOP: &[&str] = &["hosts", "groups", "vars", "secrets", "ssh", "kube", "vault", "helm"];
-pub(super) const HOST: &[&str] = &["address", "user", "port", "connection", "vars"];
-pub(super) const SSH: &[&str] = &["config", "connect_timeout"];
+pub(super) const TOP: &[&str] = &["hosts", "groups", "vars", "secrets", "ssh", "become", "kube", "vault", "helm"];
+pub(super) const HOST: &[&str] = &["address", "user", "port", "connection", "ssh", "become", "vars"];
+pub(super) const SSH: &[&str] = &["config", "connect_timeout", "control_persist", "max_sessions", "options"];
 pub(super) const KUBE: &[&str] = &["kubeconfig", "context", "lease_namespace"];
 pub(super) const VAULT: &[&str] = &["address", "addresses", "ca_cert", "token_file", "token_env"];
 pub(super) const HELM: &[&str] = &["binary"];
@@ -46,6 +47,8 @@ pub(super) struct Draft {
     pub(super) inventory: Inventory,
     /// Names of the hosts so far.
     pub(super) names: HashSet<String>,
+    /// Secrets that are passwords of sudo.
+    pub(super) passwords: Vec<Spanned<String>>,
     root: PathBuf,
     home: Option<PathBuf>,
 }
@@ -54,7 +57,8 @@ fn read(reader: Reader, mut top: Table) -> Result<Inventory, Findings> {
     let path = reader.source.path.clone();
     let inventory =
         Inventory { path: Some(path.clone()), source: Some(Arc::clone(&reader.source)), ..Inventory::default() };
-    let mut draft = Draft { reader, inventory, names: HashSet::new(), root: root(&path), home: home() };
+    let (names, passwords) = (HashSet::new(), Vec::new());
+    let mut draft = Draft { reader, inventory, names, passwords, root: root(&path), home: home() };
     let vars = draft.reader.table(&mut top, "vars");
     draft.inventory.vars = draft.vars("vars", vars);
     let hosts = draft.reader.table(&mut top, "hosts");
@@ -62,8 +66,10 @@ fn read(reader: Reader, mut top: Table) -> Result<Inventory, Findings> {
         draft.host(&name, node);
     }
     let table = draft.reader.table(&mut top, "groups");
-    groups::read(&mut draft, table);
+    let everywhere = draft.ssh(&mut top);
+    groups::read(&mut draft, table, &everywhere);
     draft.inventory.secrets = read_secrets(&mut draft.reader, &mut top, &draft.root);
+    draft.check_passwords();
     draft.endpoints(&mut top);
     draft.reader.no_more(top, "an inventory", TOP);
     draft.reader.findings.or(draft.inventory).map(|(inventory, _)| inventory)
@@ -82,6 +88,7 @@ impl Draft {
         let port = self.reader.integer(&mut table, "port", 1..=65_535).and_then(|p| u16::try_from(p).ok());
         let connection = self.reader.string(&mut table, "connection");
         let connection = connection.map_or(Connection::Ssh, |c| self.connection(&c));
+        let access = self.access(&mut table, &of);
         let vars = self.reader.table(&mut table, "vars");
         let vars = self.vars(&format!("hosts/{}", name.value), vars);
         if let Some(key) = table.entries.iter().find(|(key, _)| ansible(&key.value).is_some()) {
@@ -108,8 +115,8 @@ impl Draft {
                 continue;
             }
             let address = address.unwrap_or_else(|| one.clone());
-            let (user, vars) = (user.clone(), vars.clone());
-            self.inventory.hosts.push(Arc::new(Host { name: one, address, connection, user, port, vars }));
+            let (user, access, vars) = (user.clone(), access.clone(), vars.clone());
+            self.inventory.hosts.push(Arc::new(Host { name: one, address, connection, user, port, access, vars }));
         }
     }
 
@@ -184,13 +191,28 @@ impl Draft {
         vars
     }
 
-    fn endpoints(&mut self, top: &mut Table) {
+    /// Takes `[ssh]` and `[become]`; gives what they say of all hosts.
+    fn ssh(&mut self, top: &mut Table) -> Access {
         let mut ssh = self.reader.table(top, "ssh");
         let config = self.path(&mut ssh, "config");
         let connect_timeout = self.reader.duration(&mut ssh, "connect_timeout");
-        self.inventory.ssh = Ssh { config, connect_timeout };
+        let place =
+            ssh.entries.iter().find(|(key, _)| key.value == "control_persist").map(|(_, node)| node.span.clone());
+        let control_persist = self.reader.duration(&mut ssh, "control_persist");
+        if let (Some(span), Some(kept)) = (place, control_persist)
+            && kept < Duration::from_secs(1)
+        {
+            let help = "leave it out to end connections with the run".to_owned();
+            self.reader.error("bad-duration", &span, "`control_persist` is less than a second", Some(help));
+        }
+        let mut everywhere = self.reach(&mut ssh);
+        self.inventory.ssh = Ssh { config, connect_timeout, control_persist };
         self.reader.no_more(ssh, "`[ssh]`", SSH);
+        everywhere.password = self.password(top, "`[become]`");
+        everywhere
+    }
 
+    fn endpoints(&mut self, top: &mut Table) {
         let mut kube = self.reader.table(top, "kube");
         let kubeconfig = self.path(&mut kube, "kubeconfig");
         let context = self.reader.string(&mut kube, "context").map(|c| c.value);

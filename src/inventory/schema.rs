@@ -32,6 +32,8 @@ documented! {
         secrets: BTreeMap<String, SecretKeys>,
         /// How ssh connects.
         ssh: SshKeys,
+        /// How the hosts' users become root.
+        r#become: BecomeKeys,
         /// Which cluster.
         kube: KubeKeys,
         /// Which Vault or OpenBao.
@@ -50,6 +52,10 @@ documented! {
         port: u16,
         /// How it is reached; default `ssh`.
         connection: ConnectionKind,
+        /// How ssh reaches it; comes before what its groups and `[ssh]` say.
+        ssh: HostSshKeys,
+        /// How its user becomes root; comes before what its groups and `[become]` say.
+        r#become: BecomeKeys,
         /// Variables of this host; they override those of its groups.
         vars: BTreeMap<String, Value>,
     }
@@ -60,6 +66,10 @@ documented! {
         hosts: Vec<String>,
         /// Groups whose hosts belong to this one too.
         children: Vec<String>,
+        /// How ssh reaches its hosts.
+        ssh: HostSshKeys,
+        /// How its hosts' users become root.
+        r#become: BecomeKeys,
         /// Variables of its hosts.
         vars: BTreeMap<String, Value>,
     }
@@ -70,6 +80,26 @@ documented! {
         config: String,
         /// Such as `10s`, which is the default.
         connect_timeout: String,
+        /// How long a connection that is not in use is kept for the next run, such as `10m`; default not at all.
+        control_persist: String,
+        /// Shells that a host has at a time, at most; default 6. The server's MaxSessions is 10.
+        max_sessions: u32,
+        /// Options of ssh itself, such as `KexAlgorithms`; they come before those in its configuration.
+        options: BTreeMap<String, Value>,
+    }
+
+    /// How ssh reaches a host.
+    struct HostSshKeys {
+        /// Shells that it has at a time, at most; default 6. The server's MaxSessions is 10.
+        max_sessions: u32,
+        /// Options of ssh itself, such as `KexAlgorithms`; they come before those in its configuration.
+        options: BTreeMap<String, Value>,
+    }
+
+    /// How a user becomes root, by sudo.
+    struct BecomeKeys {
+        /// The password that sudo asks for, as `{{ secrets.NAME }}`; default that it asks for none.
+        password: String,
     }
 
     /// Which cluster.
@@ -124,7 +154,7 @@ pub fn schema() -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{groups, parse, secrets};
+    use super::super::{access, groups, parse, secrets};
     use super::*;
 
     #[test]
@@ -136,6 +166,8 @@ mod tests {
             ("HostKeys", parse::HOST),
             ("GroupKeys", groups::GROUP),
             ("SshKeys", parse::SSH),
+            ("HostSshKeys", access::SSH),
+            ("BecomeKeys", access::BECOME),
             ("KubeKeys", parse::KUBE),
             ("VaultKeys", parse::VAULT),
             ("HelmKeys", parse::HELM),

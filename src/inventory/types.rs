@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::parse::Places;
 use super::range::expand_range;
-use super::{SecretEntry, Token};
+use super::{Access, SecretEntry, Token};
 use crate::finding::{Source, Span};
 
 /// An inventory file.
@@ -40,15 +40,7 @@ pub struct Inventory {
 impl Inventory {
     /// Without a file: this machine alone.
     pub fn builtin() -> Self {
-        let local = Host {
-            name: "localhost".to_owned(),
-            address: "localhost".to_owned(),
-            connection: Connection::Local,
-            user: None,
-            port: None,
-            vars: Map::new(),
-        };
-        Self { hosts: vec![Arc::new(local)], ..Self::default() }
+        Self { hosts: vec![Arc::new(Host::this())], ..Self::default() }
     }
 
     /// Where a variable stands that a host sees (`None`: that all see), if the inventory has it.
@@ -69,7 +61,7 @@ impl Inventory {
 }
 
 /// A host.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Host {
     /// Name in patterns, outputs and messages.
     pub name: String,
@@ -81,14 +73,29 @@ pub struct Host {
     pub user: Option<String>,
     /// Port; default what ssh decides.
     pub port: Option<u16>,
+    /// What the inventory, its groups and itself say of how it is reached.
+    pub access: Access,
     /// The host's own variables, with its groups' below them.
     pub vars: Map<String, Value>,
 }
 
+impl Host {
+    /// The name of this machine where no inventory gives it another meaning.
+    pub const THIS: &str = "localhost";
+
+    /// This machine.
+    pub fn this() -> Self {
+        let name = Self::THIS.to_owned();
+        let (connection, vars) = (Connection::Local, Map::new());
+        Self { address: name.clone(), name, connection, vars, ..Self::default() }
+    }
+}
+
 /// How a host is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Connection {
     /// By the ssh program.
+    #[default]
     Ssh,
     /// It is this machine.
     Local,
@@ -101,6 +108,8 @@ pub struct Ssh {
     pub config: Option<PathBuf>,
     /// `connect_timeout`; default 10 s.
     pub connect_timeout: Option<std::time::Duration>,
+    /// `control_persist`: how long a connection that is not in use is kept for the next run; default not at all.
+    pub control_persist: Option<std::time::Duration>,
 }
 
 /// `[kube]`: which cluster.

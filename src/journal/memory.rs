@@ -30,10 +30,15 @@ impl Recorded {
     pub fn unsettled(&self) -> bool {
         !self.standing.lets_dependents_start() && self.touched.is_some()
     }
+
+    /// Whether it was cut off or failed when it may have changed something.
+    pub fn goes_on(&self) -> bool {
+        matches!(self.standing, Standing::Unknown | Standing::Failed) && self.touched.is_some()
+    }
 }
 
-/// A unit's place in the memory; its phase does not matter, since steps may move between phases.
-type Key = (String, Option<String>);
+/// A unit's place in the memory: step, item, host. Its phase does not matter, since steps may move between phases.
+type Key = (String, Option<String>, Option<String>);
 
 /// What earlier runs recorded.
 #[derive(Debug, Clone, Default)]
@@ -122,7 +127,7 @@ impl Memory {
 }
 
 fn key(unit: &UnitRef) -> Key {
-    (unit.step.clone(), unit.host.clone())
+    (unit.step.clone(), unit.item.clone(), unit.host.clone())
 }
 
 /// A memory in the making.

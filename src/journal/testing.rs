@@ -3,7 +3,7 @@
 use crate::event::{Event, Kind, Mode, Outcome, Outputs, Standing, Summary, UnitRef, VERSION};
 
 pub fn unit(step: &str) -> UnitRef {
-    UnitRef { phase: "p".into(), step: step.into(), host: None }
+    UnitRef { phase: "p".into(), step: step.into(), item: None, host: None }
 }
 
 pub fn remembered(step: &str) -> Kind {
@@ -34,7 +34,7 @@ pub fn run_started() -> Kind {
 }
 
 pub fn started(step: &str) -> Kind {
-    Kind::UnitStarted { unit: unit(step), definition: "d".into(), attempt: 1, with: None, why: None }
+    Kind::UnitStarted { unit: unit(step), definition: "d".into(), attempt: 1, with: None, on: None, why: None }
 }
 
 pub fn finished(step: &str, outcome: Outcome) -> Kind {

@@ -21,12 +21,17 @@ pub struct Kind {
     pub place: Place,
     /// Whether it can change anything.
     pub role: Role,
+    /// Whether all that it changes on a host can be kept before and put back: files, links, live kernel parameters.
+    pub keeps: bool,
     /// What later steps may use.
     pub outputs: &'static [Output],
+    /// Parameters one of which (or `when`) a step must have, since it would do the same again in each run without. None:
+    /// it needs no guard.
+    pub guards: &'static [&'static str],
     /// A step as one would write it in a plan.
     pub example: &'static str,
     /// JSON Schema of the parameters. String properties with `"format": "template"` name a template file whose rendered
-    /// text the action gets; `"format": "file"` a file that is taken as it is.
+    /// text the action gets; `"format": "file"` a file that is taken as it is, `"format": "written"` one that it writes.
     pub schema: fn() -> Value,
     /// Checks rendered parameters: types, required ones, values that exclude each other.
     pub validate: fn(&Value) -> Result<(), ParamError>,

@@ -43,7 +43,12 @@ pub fn read(root: &Path, path: &str) -> Result<Vec<Value>, String> {
             }
             bytes += usize::try_from(entry.metadata().map_err(wrong)?.len()).unwrap_or(usize::MAX);
             if files.len() == FILES || bytes > BYTES {
-                return Err(format!("{} has more than {FILES} files or {} MiB", folder.display(), BYTES >> 20));
+                return Err(format!(
+                    "{} has more than {FILES} files or {} MiB: bring large files by `node.file` with `source`, and many \
+                     as one that `node.archive` unpacks",
+                    folder.display(),
+                    BYTES >> 20
+                ));
             }
             files.push((below, entry));
         }

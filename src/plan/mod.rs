@@ -6,12 +6,14 @@
 mod catalog;
 mod check;
 pub mod folder;
+mod items;
 mod pace;
 mod params;
 mod parse;
 mod schema;
 mod scope;
 mod secrets;
+pub mod source;
 mod step;
 #[cfg(test)]
 mod testing;
@@ -20,9 +22,10 @@ mod types;
 pub use crate::finding::{Source, Span, Spanned};
 pub use catalog::{Catalog, Kind, Output, ParamError, Place, Role};
 pub use check::check;
+pub use items::{Item, ItemError};
 pub use pace::{Pace, Portion};
 pub use params::{FileKind, Param};
 pub use schema::schema;
 pub use scope::{Scope, ScopeError};
 pub use secrets::{References, secrets, used_secrets};
-pub use types::{Part, Phase, Plan, Retry, Step, template_name};
+pub use types::{Guard, Part, Phase, Plan, Retry, Step, template_name};

@@ -34,10 +34,14 @@ impl Param {
 pub enum FileKind {
     /// It is rendered.
     Template,
-    /// It is taken as it is.
+    /// It is a text, and taken as it is.
     Plain,
+    /// It is taken as it is, and may be of any size and kind.
+    Source,
     /// It is a folder, and all files in it are taken as they are.
     Folder,
+    /// It is written by the step, on the machine that runs the tool.
+    Written,
 }
 
 impl Kind {
@@ -103,7 +107,9 @@ fn file(property: &Value, schema: &Value) -> Option<FileKind> {
     alternatives(property, schema).into_iter().find_map(|p| match p["format"].as_str() {
         Some("template") => Some(FileKind::Template),
         Some("file") => Some(FileKind::Plain),
+        Some("source") => Some(FileKind::Source),
         Some("folder") => Some(FileKind::Folder),
+        Some("written") => Some(FileKind::Written),
         _ => ["items", "additionalProperties"]
             .into_iter()
             .filter_map(|k| p.get(k))
@@ -135,7 +141,7 @@ fn one_type(property: &Value, schema: &Value) -> String {
     };
     let name = |t: &str| match (t, property["format"].as_str()) {
         ("string", Some("template")) => "template file".to_owned(),
-        ("string", Some("file")) => "file".to_owned(),
+        ("string", Some("file" | "source" | "written")) => "file".to_owned(),
         ("string", Some("folder")) => "folder".to_owned(),
         ("integer", _) => range("integer", property),
         ("array", _) => match words(&property["items"], schema).as_str() {

@@ -309,7 +309,7 @@ id = "x"
           · ─────
         5 │ my-var = 2
           ╰────
-         help: `host`, `hosts`, `groups`, `steps`, `secrets`, `plan` have a meaning of their own
+         help: `host`, `hosts`, `groups`, `steps`, `secrets`, `plan`, `item` have a meaning of their own
 
          × `my-var` is not a variable name that templates can use
           ╭─[plans/a.toml:5:1]

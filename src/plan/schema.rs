@@ -79,6 +79,13 @@ struct StepKeys {
     needs: Option<Vec<String>>,
     /// Expression; the step is skipped when it is false.
     when: Option<String>,
+    /// Runs the step once for each item, in order: a list, a table, or one `{{ expression }}` over variables. Templates
+    /// see `item`; of a table `item.key` and `item.value`. Tables in a list have a `name`.
+    for_each: Option<ForEach>,
+    /// Whether it runs once, on the first of its hosts, for all of them.
+    run_once: Option<bool>,
+    /// Name of the machine that it runs on instead of the host, such as `localhost`; may be a template.
+    delegate_to: Option<String>,
     /// Whether it runs as root on the host.
     r#become: Option<bool>,
     /// Attempts after the first one failed.
@@ -105,10 +112,33 @@ struct StepKeys {
     flush: Option<bool>,
     /// Steps of the phase's `on_failure` that undo this one. Only steps of `step` have this key.
     on_failure: Option<Vec<String>>,
+    /// For a change that may cut the connection: the host takes it back by itself unless it can be reached over a new
+    /// connection within this time, such as `2m`. Only steps of `step` have this key and the three that follow.
+    guard: Option<String>,
+    /// Command that puts the change into effect under the guard, such as `systemctl reload ssh`: a handler would run when
+    /// the guard is off.
+    guard_apply: Option<String>,
+    /// Command that the host runs when it has put back what was there before; default `guard_apply`.
+    guard_restore: Option<String>,
+    /// Command that must end well over the new connection, too.
+    guard_check: Option<String>,
     /// Whether its diff, outputs and output are masked.
     sensitive: Option<bool>,
     /// Labels.
     tags: Option<Vec<String>>,
+}
+
+/// What a step is done for.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its documentation is used")]
+enum ForEach {
+    /// The items, each with a name: texts, numbers, or tables with a `name`.
+    List(Vec<Value>),
+    /// The items by name.
+    Table(BTreeMap<String, Value>),
+    /// A template that comes to one of these.
+    Template(String),
 }
 
 /// A number of hosts or a part of them.

@@ -92,10 +92,11 @@ pub fn used_secrets<'p>(
     let mut whens: Vec<_> = phases.into_iter().filter_map(|phase| phase.when.as_ref()).collect();
     for step in steps {
         whens.extend(&step.when);
+        step.for_each.iter().for_each(|items| names.extend(templates.names_in_value(&items.value)));
         names.extend(templates.names_in_value(&Value::Object(step.params.clone())));
         let kind = catalog.kind(&step.action.value);
         let files = kind.into_iter().flat_map(|k| k.params()).filter(|p| p.file == Some(FileKind::Template));
-        for path in files.filter_map(|p| step.params.get(&p.name)).flat_map(|value| paths(value, scope, templates)) {
+        for path in files.filter_map(|p| step.params.get(&p.name)).flat_map(|v| paths(v, step, scope, templates)) {
             names.extend(templates.names_in_file(&path).unwrap_or_default());
         }
     }
@@ -105,16 +106,17 @@ pub fn used_secrets<'p>(
     references.secrets_of(&names)
 }
 
-/// The paths that a parameter names, on any host.
-fn paths(value: &Value, scope: &Scope, templates: &Templates) -> BTreeSet<String> {
+/// The paths that a parameter names, on any host, for any item.
+fn paths(value: &Value, step: &Step, scope: &Scope, templates: &Templates) -> BTreeSet<String> {
     match value {
         Value::String(text) if is_template(text) => {
-            let rendered = scope.all().filter_map(|context| templates.render_value(value, context).ok());
+            let views = scope.all().flat_map(|context| step.views(templates, context));
+            let rendered = views.filter_map(|(_, context)| templates.render_value(value, &context).ok());
             rendered.filter_map(|path| path.as_str().map(str::to_owned)).collect()
         }
         Value::String(path) => BTreeSet::from([path.clone()]),
-        Value::Array(items) => items.iter().flat_map(|item| paths(item, scope, templates)).collect(),
-        Value::Object(map) => map.values().flat_map(|item| paths(item, scope, templates)).collect(),
+        Value::Array(items) => items.iter().flat_map(|item| paths(item, step, scope, templates)).collect(),
+        Value::Object(map) => map.values().flat_map(|item| paths(item, step, scope, templates)).collect(),
         _ => BTreeSet::new(),
     }
 }

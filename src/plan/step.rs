@@ -1,10 +1,15 @@
 //! One step: the keys that every step may have are taken off, the rest are the action's parameters.
 
+use std::time::Duration;
+
+use serde_json::Value;
+
 use super::pace::pace;
 use super::parse::{is_name, places};
-use super::{Part, Retry, Step};
+use super::{Guard, Part, Retry, Step};
 use crate::document::{Item, Node, Reader, Table};
-use crate::finding::Span;
+use crate::finding::{Span, Spanned};
+use crate::template::is_template;
 
 /// Keys that every step may have.
 pub(super) const STEP: &[&str] = &[
@@ -13,6 +18,9 @@ pub(super) const STEP: &[&str] = &[
     "hosts",
     "needs",
     "when",
+    "for_each",
+    "run_once",
+    "delegate_to",
     "become",
     "retry",
     "retry_delay",
@@ -23,12 +31,31 @@ pub(super) const STEP: &[&str] = &[
     "notify",
     "flush",
     "on_failure",
+    "guard",
+    "guard_apply",
+    "guard_restore",
+    "guard_check",
     "sensitive",
     "tags",
 ];
 
 /// Keys that only a phase's steps have: what handlers and `on_failure` steps wait for is given.
-const ONLY_STEPS: &[&str] = &["needs", "serial", "max_failures", "notify", "flush", "on_failure", "tags"];
+const ONLY_STEPS: &[&str] = &[
+    "needs",
+    "serial",
+    "max_failures",
+    "notify",
+    "flush",
+    "on_failure",
+    "guard",
+    "guard_apply",
+    "guard_restore",
+    "guard_check",
+    "tags",
+];
+
+/// The host counts in whole seconds.
+const SHORTEST_GUARD: Duration = Duration::from_secs(1);
 
 /// Most attempts after the first; more is a typo.
 const MOST_RETRIES: u32 = 1000;
@@ -60,6 +87,11 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: Part, node: Node) -> 
     let hosts = reader.string(&mut table, "hosts");
     let needs = reader.strings(&mut table, "needs");
     let when = reader.string(&mut table, "when");
+    let mut spans = Vec::new();
+    let mut key_spans = Vec::new();
+    let for_each = for_each(reader, &mut table, &mut spans, &mut key_spans);
+    let run_once = reader.flag(&mut table, "run_once").unwrap_or_default();
+    let delegate_to = reader.string(&mut table, "delegate_to");
     let r#become = reader.flag(&mut table, "become").unwrap_or_default();
     let retry = retry(reader, &mut table);
     let timeout = reader.duration(&mut table, "timeout");
@@ -68,12 +100,13 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: Part, node: Node) -> 
     let notify = reader.strings(&mut table, "notify").unwrap_or_default();
     let flush = reader.flag(&mut table, "flush").unwrap_or_default();
     let on_failure = reader.strings(&mut table, "on_failure").unwrap_or_default();
+    let guard = guard(reader, &mut table);
     let sensitive = reader.flag(&mut table, "sensitive").unwrap_or_default();
     let tags = reader.strings(&mut table, "tags").unwrap_or_default();
 
     let (id, action) = (id?, action?);
     is_name(reader, &id, "a step's id");
-    let (mut spans, mut key_spans) = (vec![(String::new(), here)], Vec::new());
+    spans.push((String::new(), here));
     for (key, node) in &table.entries {
         let pointer = format!("/{}", key.value);
         key_spans.push((pointer.clone(), key.span.clone()));
@@ -87,6 +120,9 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: Part, node: Node) -> 
         hosts,
         needs,
         when,
+        for_each,
+        run_once,
+        delegate_to,
         r#become,
         retry,
         timeout,
@@ -95,12 +131,35 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: Part, node: Node) -> 
         notify,
         flush,
         on_failure,
+        guard,
         sensitive,
         tags,
         params,
         spans,
         key_spans,
     })
+}
+
+/// A list, a table, or a template that comes to one of these; with the places of what is in it.
+fn for_each(
+    reader: &mut Reader,
+    table: &mut Table,
+    spans: &mut Vec<(String, Span)>,
+    keys: &mut Vec<(String, Span)>,
+) -> Option<Spanned<Value>> {
+    let (_, node) = table.take("for_each")?;
+    let help = match &node.item {
+        Item::List(_) | Item::Table(_) => None,
+        Item::Scalar(Value::String(text)) if is_template(text) => None,
+        Item::Scalar(Value::String(text)) => Some(format!("write for_each = [\"{text}\"], or \"{{{{ {text} }}}}\"")),
+        Item::Scalar(value) => Some(format!("write for_each = [{value}]")),
+    };
+    if help.is_some() {
+        reader.wrong_type("for_each", &node, "a list, a table or one `{{ expression }}`", help);
+        return None;
+    }
+    places("/for_each", &node, spans, keys);
+    Some(Spanned::new(node.plain(), node.span))
 }
 
 fn retry(reader: &mut Reader, table: &mut Table) -> Retry {
@@ -124,6 +183,29 @@ fn ignore_errors(reader: &mut Reader, table: &mut Table, part: Part) -> bool {
         reader.error("unknown-key", &span, message, Some(help));
     }
     ignores
+}
+
+fn guard(reader: &mut Reader, table: &mut Table) -> Option<Guard> {
+    let place =
+        |table: &Table, key: &str| table.entries.iter().find(|(k, _)| k.value == key).map(|(k, _)| k.span.clone());
+    let span = place(table, "guard");
+    let time = reader.duration(table, "guard");
+    let mut command = |key: &str| {
+        let at = place(table, key);
+        let command = reader.string(table, key);
+        if let (None, Some(at)) = (&span, at) {
+            let help = format!("add `guard = \"2m\"`, or leave `{key}` out");
+            reader.error("useless-key", &at, format!("`{key}` without `guard` does nothing"), Some(help));
+        }
+        command
+    };
+    let [apply, restore, check] = ["guard_apply", "guard_restore", "guard_check"].map(&mut command);
+    let (time, span) = (time?, span?);
+    if time < SHORTEST_GUARD {
+        let help = "the time must be enough to change, reload and connect anew: write guard = \"2m\"".to_owned();
+        reader.error("bad-duration", &span, "a guard of less than a second restores at once", Some(help));
+    }
+    Some(Guard { time: Spanned::new(time, span), apply, restore, check })
 }
 
 /// The step's header, or its first key where it has none.

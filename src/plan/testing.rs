@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Catalog, Kind, Output, ParamError, Place, Role};
-use crate::actions::{PlainFile, TemplateFile};
+use crate::actions::{PlainFile, TemplateFile, WrittenFile};
 
 /// A host action.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -77,16 +77,28 @@ struct Release {
     port: u16,
 }
 
+/// A host action that does the same each time, and writes a file of the project.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Fetch {
+    /// Where it goes.
+    to: WrittenFile,
+    /// When it is needed.
+    only_if: Option<String>,
+}
+
 pub(super) struct Test(Vec<Kind>);
 
-/// `test.file` on hosts, `test.release` on the controller.
+/// `test.file` and `test.fetch` on hosts, `test.release` on the controller.
 pub(super) fn catalog() -> Test {
     let file = Kind {
         name: "test.file",
         summary: "writes a file",
         place: Place::Host,
         role: Role::Change,
+        keeps: true,
         outputs: &[Output { name: "checksum", about: "SHA-256 of the content" }],
+        guards: &[],
         example: "id = \"a\"\naction = \"test.file\"\nhosts = \"all\"\npath = \"/etc/motd\"\n",
         schema: || schemars::schema_for!(File).to_value(),
         validate: |params| parse::<File>(params)?.rules(),
@@ -96,12 +108,26 @@ pub(super) fn catalog() -> Test {
         summary: "installs a release",
         place: Place::Controller,
         role: Role::Change,
+        keeps: false,
         outputs: &[Output { name: "revision", about: "count of changes" }],
+        guards: &[],
         example: "id = \"a\"\naction = \"test.release\"\nrelease = \"a\"\n",
         schema: || schemars::schema_for!(Release).to_value(),
         validate: |params| parse::<Release>(params).map(|r| drop((r.release, r.values, r.set, r.port))),
     };
-    Test(vec![file, release])
+    let fetch = Kind {
+        name: "test.fetch",
+        summary: "fetches a file",
+        place: Place::Host,
+        role: Role::Change,
+        keeps: false,
+        outputs: &[],
+        guards: &["only_if"],
+        example: "id = \"a\"\naction = \"test.fetch\"\nhosts = \"all\"\nto = \"a\"\nonly_if = \"x\"\n",
+        schema: || schemars::schema_for!(Fetch).to_value(),
+        validate: |params| parse::<Fetch>(params).map(|f| drop((f.to, f.only_if))),
+    };
+    Test(vec![file, release, fetch])
 }
 
 fn parse<T: serde::de::DeserializeOwned>(params: &Value) -> Result<T, ParamError> {

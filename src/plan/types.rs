@@ -112,6 +112,12 @@ pub struct Step {
     pub hosts: Option<Spanned<String>>,
     /// Steps (of the same phase) that must end well first. `None`: the step before this one.
     pub needs: Option<Vec<Spanned<String>>>,
+    /// What it is done for: once for each item of this list or table, or of the one that this template comes to.
+    pub for_each: Option<Spanned<Value>>,
+    /// Whether it runs once, on the first of its hosts, for all of them.
+    pub run_once: bool,
+    /// The machine that it runs on instead of the host; may be a template.
+    pub delegate_to: Option<Spanned<String>>,
     /// Expression; the step is skipped when it is false.
     pub when: Option<Spanned<String>>,
     /// Whether it runs as root on the host.
@@ -130,6 +136,8 @@ pub struct Step {
     pub flush: bool,
     /// Steps of the phase's `on_failure` that undo this one.
     pub on_failure: Vec<Spanned<String>>,
+    /// How the host takes the change back by itself, should it cut the connection.
+    pub guard: Option<Guard>,
     /// Whether its diff, outputs and output are masked.
     pub sensitive: bool,
     /// Labels for `--tags`.
@@ -151,6 +159,27 @@ pub struct Retry {
     pub delay: Duration,
 }
 
+/// A change that its host takes back by itself, unless it is told in time that it can still be reached. Commands are lines
+/// for `sh`, with the step's rights; they are no templates.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// How long the host waits for that; at least a second.
+    pub time: Spanned<Duration>,
+    /// Puts the change into effect, before it is confirmed: a reload, a restart.
+    pub apply: Option<Spanned<String>>,
+    /// Undoes what cannot be kept and put back, or puts into effect what was put back.
+    pub restore: Option<Spanned<String>>,
+    /// Must end well over the new connection, too.
+    pub check: Option<Spanned<String>>,
+}
+
+impl Guard {
+    /// The command that the host runs when all is back: what puts the new state into effect does so with the old one.
+    pub fn restores_by(&self) -> Option<&str> {
+        self.restore.as_ref().or(self.apply.as_ref()).map(|command| command.value.as_str())
+    }
+}
+
 impl Default for Retry {
     fn default() -> Self {
         Self { times: 0, delay: Duration::from_secs(1) }
@@ -165,6 +194,11 @@ impl Retry {
 }
 
 impl Step {
+    /// Whether it runs on each of its hosts.
+    pub fn fans_out(&self) -> bool {
+        self.hosts.is_some() && !self.run_once
+    }
+
     /// Whether it asks for a handler when it has changed something.
     pub fn notifies(&self, handler: &Self) -> bool {
         self.notify.iter().any(|name| name.value == handler.id.value)

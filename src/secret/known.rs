@@ -85,6 +85,17 @@ impl Known {
         found.into_iter().fold(start, |start, r| if r.start < start { start.max(r.end) } else { start })
     }
 
+    /// See [`super::safe_end`].
+    pub fn safe_end(&self, text: &[u8]) -> usize {
+        let end = text.len() - self.reach().min(text.len());
+        if end == text.len() {
+            return end;
+        }
+        let mut found = self.find(text, false);
+        found.sort_by_key(|r| std::cmp::Reverse(r.end));
+        found.into_iter().fold(end, |end, r| if r.end > end { end.min(r.start) } else { end })
+    }
+
     /// The longest stretch of text that one secret can take; of very long ones only so much is looked back.
     fn reach(&self) -> usize {
         (self.longest * EXPANSION).min(FARTHEST)

@@ -88,5 +88,10 @@ pub fn safe_start(text: &[u8]) -> usize {
     known().safe_start(text)
 }
 
+/// Where a text may end that lost what stood behind it, likewise.
+pub fn safe_end(text: &[u8]) -> usize {
+    known().safe_end(text)
+}
+
 #[cfg(test)]
 mod tests;

@@ -117,6 +117,17 @@ proptest! {
     }
 
     #[test]
+    fn no_secret_reaches_across_a_safe_end(secret in secrets(), times in 1..60_usize, cut in 0..400_usize) {
+        let known = of(&secret);
+        let text = "filler ".repeat(4000) + &secret.repeat(times);
+        let head = &text.as_bytes()[..text.floor_char_boundary(text.len().saturating_sub(cut))];
+        let rest = String::from_utf8_lossy(&head[..known.safe_end(head)]).into_owned();
+        let rest = known.redact(&rest);
+        let start = secret.chars().take(6).collect::<String>();
+        prop_assert!(!rest.contains(&start), "{}", &rest[rest.floor_char_boundary(rest.len().saturating_sub(80))..]);
+    }
+
+    #[test]
     fn text_without_secrets_stays_as_it_is(text in "\\PC{0,200}") {
         prop_assert_eq!(of("p@ss/word of nobody").find(text.as_bytes(), false), Vec::<std::ops::Range<usize>>::new());
     }

@@ -6,7 +6,7 @@ use minijinja::value::{Serde, merge_maps};
 use serde_json::{Map, Value};
 
 /// Names at the top level that are ours and that no variable may have.
-pub const RESERVED: [&str; 6] = ["host", "hosts", "groups", "steps", "secrets", "plan"];
+pub const RESERVED: [&str; 7] = ["host", "hosts", "groups", "steps", "secrets", "plan", "item"];
 
 /// Whether a variable may have that name.
 pub fn is_variable_name(name: &str) -> bool {

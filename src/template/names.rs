@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use super::{TemplateError, Templates, is_template};
 
+/// Most bytes of a file that is read whole.
+const LARGEST: u64 = 16 * 1024 * 1024;
+
 /// The dotted names that a template uses and does not define itself, such as `host.address`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
@@ -21,7 +24,8 @@ pub struct Names {
 pub struct OutputRef {
     /// The step, by its name in templates (`-` and `.` are `_`).
     pub step: String,
-    /// The output; `None` for the step as a whole, or for its outputs of all hosts (`steps.ID.hosts`).
+    /// The output; `None` for the step as a whole, or for its outputs of all hosts or items (`steps.ID.hosts`,
+    /// `steps.ID.items`).
     pub output: Option<String>,
 }
 
@@ -68,7 +72,10 @@ impl Names {
                 return None;
             }
             let step = parts.next()?.to_owned();
-            Some(OutputRef { step, output: parts.next().filter(|o| *o != "hosts").map(str::to_owned) })
+            Some(OutputRef {
+                step,
+                output: parts.next().filter(|o| !["hosts", "items"].contains(o)).map(str::to_owned),
+            })
         });
         refs.collect()
     }
@@ -110,7 +117,7 @@ impl Templates {
     /// The text of a file below the root.
     ///
     /// # Errors
-    /// When it is not there, cannot be read, is not text or lies outside the root.
+    /// When it is not there, cannot be read, is not text, is larger than 16 MiB or lies outside the root.
     pub fn read(&self, path: &str) -> Result<String, TemplateError> {
         let inside = std::path::Path::new(path)
             .components()
@@ -119,8 +126,12 @@ impl Templates {
             return Err(TemplateError::new(path, format!("`{path}` is not a path below {}", self.root().display())));
         }
         let full = crate::document::below(self.root(), path);
-        std::fs::read_to_string(&full)
-            .map_err(|e| TemplateError::new(path, format!("cannot read {}: {e}", full.display())))
+        let wrong =
+            |what: &dyn std::fmt::Display| TemplateError::new(path, format!("cannot read {}: {what}", full.display()));
+        if std::fs::metadata(&full).map_err(|e| wrong(&e))?.len() > LARGEST {
+            return Err(wrong(&format!("it has more than {} MiB", LARGEST >> 20)));
+        }
+        std::fs::read_to_string(&full).map_err(|e| wrong(&e))
     }
 
     /// The names in a template file and in all that it includes.

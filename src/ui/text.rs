@@ -30,8 +30,8 @@ pub struct Text {
     mode: Mode,
     /// Units that were not run, with what they needed; told together at the end, phase by phase.
     not_run: Vec<(UnitRef, String)>,
-    /// Running units that an earlier run had on record, with why they run again.
-    again_since: HashMap<UnitRef, String>,
+    /// What there is to say of running units: on which machine, and why they run again.
+    begun: HashMap<UnitRef, Vec<String>>,
 }
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -43,7 +43,7 @@ const QUIET: Style = Style::new().dimmed();
 impl Text {
     /// `again` is the command that goes on after a failure.
     pub fn new(diff: DiffStyle, again: String) -> Self {
-        Self { diff, again, mode: Mode::Run, not_run: Vec::new(), again_since: HashMap::new() }
+        Self { diff, again, mode: Mode::Run, not_run: Vec::new(), begun: HashMap::new() }
     }
 
     /// The lines that an event leaves behind, each ended; most leave none.
@@ -55,8 +55,9 @@ impl Text {
             }
             Kind::Dropped { unit, why } => Some(line(QUIET, '⊖', "dropped", unit, why)),
             Kind::Undone { unit, by } => Some(line(CHANGE, '↶', "undone", unit, &format!("by {by}"))),
-            Kind::UnitStarted { unit, why: Some(why), .. } => {
-                self.again_since.insert(unit.clone(), why.clone());
+            Kind::UnitStarted { unit, on, why, .. } => {
+                let on = on.iter().map(|on| format!("on {on}"));
+                self.begun.insert(unit.clone(), on.chain(why.iter().map(|why| format!("again: {why}"))).collect());
                 None
             }
             Kind::UnitRetried { unit, attempt, message, delay } => Some(format!(
@@ -67,8 +68,8 @@ impl Text {
                 None
             }
             Kind::UnitFinished { unit, outcome, diff, output, elapsed, .. } => {
-                let again_since = self.again_since.remove(unit);
-                Some(self.unit(unit, outcome, diff, output, *elapsed, again_since))
+                let begun = self.begun.remove(unit).unwrap_or_default();
+                Some(self.unit(unit, outcome, diff, output, *elapsed, &begun))
             }
             Kind::RunFinished { summary, ok, interrupted, elapsed, handlers_left, stuck } => {
                 let not_run = self.not_run();
@@ -85,7 +86,7 @@ impl Text {
         diff: &Diff,
         output: &str,
         elapsed: f64,
-        again_since: Option<String>,
+        begun: &[String],
     ) -> String {
         let (style, sign, word) = face(outcome, diff, self.mode);
         let mut out = format!("{style}{sign} {word:<9}{style:#} {unit}");
@@ -96,9 +97,7 @@ impl Text {
             Outcome::Pending { needs } => push(&mut out, &format!("needs {needs}")),
             _ => {}
         }
-        if let Some(why) = again_since {
-            push(&mut out, &format!("again: {why}"));
-        }
+        begun.iter().for_each(|detail| push(&mut out, detail));
         if elapsed >= 0.1 {
             let _ = write!(out, "  {QUIET}{elapsed:.1} s{QUIET:#}");
         }
@@ -301,7 +300,7 @@ mod tests {
     }
 
     fn ended(step: &str, outcome: Outcome, diff: Diff, elapsed: f64) -> Kind {
-        let unit = UnitRef { phase: "mesh".into(), step: step.into(), host: None };
+        let unit = UnitRef { phase: "mesh".into(), step: step.into(), item: None, host: None };
         Kind::UnitFinished {
             unit,
             outcome,

@@ -8,7 +8,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rollout::event::{Event, Kind};
+use rollout::event::{Event, Kind, name};
 use rollout::journal::read;
 
 use crate::run::Ran;
@@ -190,11 +190,52 @@ fn runs_of_format_2_are_gone_on_from() {
     assert_eq!((ran.code, ran.steps("changed").len()), (0, 0), "{}", ran.failures());
 }
 
+/// How each unit ended, by its name.
+fn units(ran: &Ran) -> BTreeMap<String, &'static str> {
+    let ends = ran.events.iter().filter_map(|e| match &e.kind {
+        Kind::UnitFinished { unit, outcome, .. } => Some((unit.to_string(), name(outcome))),
+        _ => None,
+    });
+    ends.collect()
+}
+
 #[test]
 fn runs_of_format_3_are_gone_on_from() {
     let fixture = Fixture::new("/tmp/rollout-fixture-3");
-    let failed = Old::new("v3", &["prepare", "judge"], 1);
+    let phases = ["loops", "cut"];
+
+    let failed = Old::new("v3", &phases, 1);
     assert!(failed.events().iter().all(|e| e.v == 3));
+    assert!(failed.shown().contains("loops/each[b]@localhost"), "{}", failed.shown());
+    fs::write(fixture.path.join("go"), "").unwrap();
+    fs::write(fixture.path.join("reload"), "").unwrap();
+    let ran = failed.run(&[]);
+    let ends = [
+        ("loops/each[a]@localhost", "kept"),
+        ("loops/each[b]@localhost", "changed"),
+        ("loops/each[c]@localhost", "changed"),
+        ("loops/once", "kept"),
+        ("loops/reload[a]@localhost", "changed"),
+        ("loops/reload[b]@localhost", "changed"),
+    ];
+    let mut units_of = units(&ran);
+    units_of.retain(|unit, _| unit.starts_with("loops/"));
+    assert_eq!((ran.code, units_of), (0, are(&ends).into_iter().collect()), "{}", ran.failures());
+
+    let cut_off = Old::new("v3", &phases, 2);
+    assert!(cut_off.shown().contains("cut/cut[y]@localhost"), "{}", cut_off.shown());
+    let ran = cut_off.run(&["--var", "cut=yes"]);
+    let ends = units(&ran);
+    assert_eq!((ends["cut/cut[x]@localhost"], ends["cut/cut[y]@localhost"]), ("kept", "unknown"), "{}", ran.failures());
+    let ran = cut_off.run(&["--var", "cut=yes", "--done", "cut[y]"]);
+    assert_eq!((ran.code, ran.steps("changed").len()), (0, 0), "{}", ran.failures());
+}
+
+#[test]
+fn runs_of_format_4_are_gone_on_from() {
+    let fixture = Fixture::new("/tmp/rollout-fixture-4");
+    let failed = Old::new("v4", &["prepare", "judge"], 1);
+    assert!(failed.events().iter().all(|e| e.v == 4));
     assert!(failed.shown().contains("! warned    prepare/try@localhost"), "{}", failed.shown());
     fs::write(fixture.path.join("go"), "").unwrap();
     let ran = failed.run(&[]);

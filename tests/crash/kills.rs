@@ -11,13 +11,25 @@ const POINTS: [&str; 5] = ["before-intent", "after-intent", "mid-effect", "after
 const OF_CHANGES: [&str; 2] = ["mid-effect", "after-effect"];
 
 /// The plan's steps that run in a round in which all goes well.
-const STEPS: [&str; 20] = [
+const STEPS: [&str; 32] = [
     "facts",
     "folder",
     "plain",
     "link",
     "doomed",
     "doomed-folder",
+    "archive",
+    "copy",
+    "download",
+    "git",
+    "script",
+    "line",
+    "block",
+    "hosts-entry",
+    "boot",
+    "cron",
+    "keys",
+    "wait",
     "settings",
     "created",
     "removed",
@@ -37,7 +49,7 @@ const STEPS: [&str; 20] = [
 const IN_SANDBOX: [&str; 2] = ["parameter", "module"];
 /// Those whose middle matters in a round in which the phase `trial` fails.
 const OF_TRIAL: [&str; 4] = ["tried", "counted", "judge", "take-back"];
-const CHECKS: [&str; 3] = ["facts", "judge", "answers"];
+const CHECKS: [&str; 4] = ["facts", "wait", "judge", "answers"];
 /// Commands that run each time.
 const EACH_TIME: [&str; 2] = ["token", "unguarded"];
 

@@ -46,6 +46,7 @@ impl World {
             format!("round={round}"),
             format!("url={}", self.url),
             format!("sandbox={sandbox}"),
+            format!("given={}", self.given().display()),
         ];
         let mut all: Vec<String> = ["run", PLAN, "--output", "json"].map(str::to_owned).into();
         vars.into_iter().for_each(|var| all.extend(["--var".to_owned(), var]));

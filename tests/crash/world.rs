@@ -26,12 +26,18 @@ impl World {
         fs::create_dir_all(dir.path().join("world")).unwrap();
         fs::create_dir_all(dir.path().join("state")).unwrap();
         let sandbox = Sandbox::new(&dir.path().join("kernel"));
+        give(&dir.path().join("given"));
         Self { dir, sandbox, url: serve() }
     }
 
     /// A path in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join("world").join(name)
+    }
+
+    /// What the plan finds there: an archive and a repository.
+    pub fn given(&self) -> PathBuf {
+        self.dir.path().join("given")
     }
 
     /// Where its journals lie.
@@ -44,6 +50,12 @@ impl World {
         fs::write(self.path("doomed"), "x").unwrap();
         fs::write(self.path("todo"), "x").unwrap();
         fs::create_dir_all(self.path("doomed.d/deep")).unwrap();
+        if !self.path("boot").exists() {
+            fs::create_dir(self.path("boot")).unwrap();
+            fs::write(self.path("boot/cmdline.txt"), "root=x\n").unwrap();
+            fs::write(self.path("boot/config.txt"), "[all]\n").unwrap();
+            fs::write(self.path("hosts"), "127.0.0.1 localhost\n").unwrap();
+        }
         let module = self.dir.path().join(format!("kernel/loaded/crash_{round}"));
         fs::create_dir_all(&module).unwrap();
         fs::write(module.join("initstate"), "live\n").unwrap();
@@ -153,6 +165,10 @@ fn remove(path: &Path) {
 fn list(folder: &Path, name: &str, all: &mut Listing) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let (path, name) = (entry.path(), format!("{name}/{}", entry.file_name().to_string_lossy()));
+        // Git notes there when it did what.
+        if name.ends_with("/.git") {
+            continue;
+        }
         let meta = fs::symlink_metadata(&path).unwrap();
         let what = if meta.is_symlink() {
             format!("→ {}", fs::read_link(&path).unwrap().display())
@@ -165,6 +181,17 @@ fn list(folder: &Path, name: &str, all: &mut Listing) {
         let mode = meta.permissions().mode();
         all.insert(name, format!("{mode:o} {}:{} {what}", meta.uid(), meta.gid()));
     }
+}
+
+/// Makes an archive and a repository.
+fn give(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    let script = "set -e
+        mkdir leaves && echo leaf >leaves/leaf && tar --mtime=@0 -cf archive.tar leaves
+        git init --quiet --initial-branch main repo && cp -r leaves repo/ && cd repo && git add .
+        git -c user.name=x -c user.email=x@example.org commit --quiet --message one";
+    let made = std::process::Command::new("sh").args(["-c", script]).current_dir(folder).status();
+    assert!(made.is_ok_and(|status| status.success()), "these tests need git and tar");
 }
 
 /// A server on this machine that says that it is here, until the tests end.

@@ -9,6 +9,8 @@ mod bao;
 mod passing;
 mod poison;
 mod project;
+#[path = "../hosts/sshd.rs"]
+#[allow(dead_code, reason = "the tests of hosts ask more of it")]
 mod sshd;
 
 use std::fs;
@@ -26,6 +28,7 @@ const FEATURES: &[(&str, &str)] = &[
         "action = 'node.template'\npath = 'DIR/wanted/template'\ntemplate = 'templates/conf.j2'\nmode = '0600'",
     ),
     ("large", "action = 'node.template'\npath = 'DIR/wanted/large'\ntemplate = 'templates/large.j2'\nmode = '0600'"),
+    ("fetch", "action = 'node.fetch'\npath = 'DIR/wanted/template'\nto = 'wanted/fetched'"),
     ("echo", "action = 'node.command'\nstdin = '{{ all }}'\ncommand = 'cat'"),
     ("use", "action = 'node.command'\nstdin = '{{ steps.echo.stdout }}'\ncommand = 'cat >&2'"),
     ("base64", "action = 'node.command'\nstdin = 'a{{ all }}z'\ncommand = 'base64'"),
@@ -98,13 +101,13 @@ fn goes_nowhere_but_where_it_is_wanted(project: &Project, further_places: &[std:
         found.extend(search.find(&output.stdout).iter().map(|name| format!("{args:?} said {name}")));
     }
     let all = project.all();
-    for wanted in ["file", "template", "large"] {
+    for wanted in ["file", "template", "large", "fetched"] {
         let content = fs::read_to_string(project.path("wanted").join(wanted)).unwrap();
         assert!(content.contains(&all), "{wanted} has no secret in it");
         assert_eq!(project.mode(&format!("wanted/{wanted}")), 0o600);
     }
     let left: Vec<_> = fs::read_dir(project.path("wanted")).unwrap().flatten().map(|e| e.file_name()).collect();
-    assert_eq!(left.len(), 3, "{left:?}");
+    assert_eq!(left.len(), 4, "{left:?}");
 
     found.extend(left_behind(project, &search, further_places));
     assert_eq!(found, Vec::<String>::new());

@@ -72,7 +72,11 @@ impl Project {
             all.join(" ")
         );
         for (id, step) in features {
-            let needs = if *id == "use" { "['echo']" } else { "[]" };
+            let needs = match *id {
+                "use" => "['echo']",
+                "fetch" => "['template']",
+                _ => "[]",
+            };
             let hosts = if step.contains("http.check") { "" } else { "hosts = 'target'\n" };
             plan.push_str(&format!("[[phase.p.step]]\nid = '{id}'\nneeds = {needs}\n{hosts}{step}\n"));
         }

@@ -1,11 +1,18 @@
 //! `rollout run` and its relatives on this machine alone. The real program each time.
 
+mod guard;
 mod history;
+mod loops;
+mod machine;
 mod pace;
 mod project;
 mod prove;
+mod reboot;
 mod row;
 mod saved;
+#[path = "../hosts/sshd.rs"]
+#[allow(dead_code, reason = "the tests of hosts ask more of it")]
+mod sshd;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -192,4 +199,59 @@ fn runs_and_show_tell_what_was() {
     let shown = tell(&["show", runs[0]["run"].as_str().unwrap()]);
     assert!(shown.contains("p/a@localhost") && shown.contains("+x"), "{shown}");
     assert!(shown.trim_end().ends_with(" s"), "nothing follows the end: {shown}");
+}
+
+/// Whether some ssh is on its way to a port.
+fn connecting_to(port: u16) -> bool {
+    let wanted = format!("\0-p\0{port}\0");
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.into_iter().any(|line| line.windows(wanted.len()).any(|part| part == wanted.as_bytes()))
+}
+
+/// An inventory with this machine, and a host `far` at an address that takes connections and says nothing.
+fn with_a_silent_host(project: &Project, timeout: &str) -> (std::net::TcpListener, u16, String) {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let inventory = project.path("inventory.toml");
+    let text = format!(
+        "[hosts.localhost]\nconnection = 'local'\n[hosts.far]\naddress = '127.0.0.1'\nport = {port}\n\
+         [ssh]\nconfig = '/dev/null'\nconnect_timeout = '{timeout}'\n"
+    );
+    fs::write(&inventory, text).unwrap();
+    (silent, port, inventory.display().to_string())
+}
+
+#[test]
+fn hosts_are_connected_to_while_the_first_steps_run_and_missed_only_by_their_own() {
+    let project = Project::new(&format!("{}{}", gate("gate"), file("a").replace("localhost", "far")));
+    let (silent, _, inventory) = with_a_silent_host(&project, "1s");
+    let run = project.command(&["run", "--output", "json", "--inventory", &inventory]);
+    let run = std::thread::spawn(move || { run }.output().unwrap());
+    wait_for(&project.path("begun"));
+    // While the gate is shut.
+    let (connection, _) = silent.accept().unwrap();
+    drop(connection);
+    fs::write(project.path("go"), "").unwrap();
+    let output = run.join().unwrap();
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    let ends = project::outcomes(&String::from_utf8_lossy(&output.stdout));
+    assert_eq!(ends, same(&[("gate", "changed"), ("a", "failed")]));
+}
+
+#[test]
+fn what_ends_a_run_early_ends_it_at_once_and_leaves_no_ssh_behind() {
+    let step = file("a").replace("localhost", "far");
+    let secret = "[secrets]\nword = { file = 'missing' }\n";
+    let uses = step.replace("x\\n", "{{ secrets.word }}");
+    for (plan, why) in [(format!("{secret}{uses}"), "missing"), (step.replace("node.file", "node.fail"), "node.fail")] {
+        let project = Project::new(&plan);
+        let (_silent, port, inventory) = with_a_silent_host(&project, "60s");
+        let began = std::time::Instant::now();
+        let output = project.call(&["run", "--inventory", &inventory]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains(why), "{said}");
+        assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+        assert!(!connecting_to(port));
+    }
 }

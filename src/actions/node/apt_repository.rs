@@ -162,7 +162,7 @@ impl AptRepository {
         let mut fetch = false;
         if let Some(key) = self.key() {
             let path = self.key_path();
-            let wanted = Wanted { path: &path, content: &key, attributes: attributes(), backup: false, validate: None };
+            let wanted = Wanted::text(&path, &key, attributes());
             let key_diff = wanted.diff(file_at(facts, 1))?;
             if !key_diff.is_empty() {
                 let folder = Attributes { mode: Some(0o755), ..Attributes::default() };
@@ -173,13 +173,7 @@ impl AptRepository {
             }
         }
         let (path, content, validate) = (self.path(), self.content(), fetching("%s"));
-        let wanted = Wanted {
-            path: &path,
-            content: &content,
-            attributes: attributes(),
-            backup: false,
-            validate: Some(&validate),
-        };
+        let wanted = Wanted { validate: Some(&validate), ..Wanted::text(&path, &content, attributes()) };
         let list_diff = wanted.diff(file_at(facts, 0))?;
         if !list_diff.is_empty() {
             let effect = wanted.effect(file_at(facts, 0));

@@ -72,6 +72,7 @@ impl Spec for Block {
     const SUMMARY: &'static str = "marked lines in a text file";
     const PLACE: Where = Where::Host;
     const ROLE: Role = Role::Change;
+    const KEEPS: bool = true;
     const EXAMPLE: &'static str = r##"
 [[phase.prepare.step]]
 id = "boot-config"

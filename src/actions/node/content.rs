@@ -1,7 +1,7 @@
 //! A file with this content and these attributes: what `node.file`, `node.template` and the drop-in files have in common.
 
 use crate::actions::Verdict;
-use crate::connect::host::{self, Attributes, CONTENT_LIMIT, File, FileKind, WriteFile, sha256};
+use crate::connect::host::{self, Attributes, CONTENT_LIMIT, Content, File, FileKind, LocalFile, WriteFile, sha256};
 use crate::diff::{Delta, Diff};
 use crate::event::Problem;
 use crate::secret::is_in;
@@ -16,7 +16,7 @@ pub struct Wanted<'a> {
     /// Where.
     pub path: &'a str,
     /// All of it.
-    pub content: &'a str,
+    pub content: Wish<'a>,
     /// Those to set; of a file that is there, the others stay as they are.
     pub attributes: Attributes,
     /// Whether the file that is there is kept beside.
@@ -25,7 +25,21 @@ pub struct Wanted<'a> {
     pub validate: Option<&'a str>,
 }
 
-impl Wanted<'_> {
+/// What is wanted in a file.
+#[derive(Clone, Copy)]
+pub enum Wish<'a> {
+    /// This text.
+    Text(&'a str),
+    /// What a file of this machine holds; its content is never in memory.
+    File(&'a LocalFile),
+}
+
+impl<'a> Wanted<'a> {
+    /// A text; what is there is not kept, and nobody is asked whether it is valid.
+    pub fn text(path: &'a str, text: &'a str, attributes: Attributes) -> Self {
+        Self { path, content: Wish::Text(text), attributes, backup: false, validate: None }
+    }
+
     /// What would change. Empty: nothing.
     ///
     /// # Errors
@@ -43,7 +57,10 @@ impl Wanted<'_> {
             Some(FileKind::Regular) | None => {}
         }
         if !self.same_content(seen) {
-            diff.0.push(text_delta(self.path, seen, Some(self.content.as_bytes())));
+            diff.0.push(match self.content {
+                Wish::Text(text) => text_delta(self.path, seen, Some(text.as_bytes())),
+                Wish::File(file) => content_delta(self.path, seen, Some(size_and_hash(file.size, &file.sha256)), true),
+            });
         }
         diff_attributes(&mut diff, seen, &self.attributes);
         Ok(diff)
@@ -68,7 +85,10 @@ impl Wanted<'_> {
         let number = |wanted: &Option<String>, seen: Option<u32>| wanted.clone().or(seen.map(|n| n.to_string()));
         host::Effect::WriteFile(WriteFile {
             path,
-            content: self.content.into(),
+            content: match self.content {
+                Wish::Text(text) => text.into(),
+                Wish::File(file) => Content::File(file.clone()),
+            },
             attributes: Attributes {
                 mode: Some(self.attributes.mode.or(regular.map(|f| f.mode)).unwrap_or(NEW_FILE)),
                 owner: number(&self.attributes.owner, regular.map(|f| f.uid)),
@@ -81,9 +101,10 @@ impl Wanted<'_> {
 
     fn same_content(&self, seen: Option<&File>) -> bool {
         let Some(file) = seen.filter(|f| f.kind == FileKind::Regular) else { return false };
-        match &file.content {
-            Some(content) => content == self.content.as_bytes(),
-            None => file.sha256.as_ref() == Some(&sha256(self.content.as_bytes())),
+        match (self.content, &file.content) {
+            (Wish::Text(text), Some(content)) => content == text.as_bytes(),
+            (Wish::Text(text), None) => file.sha256.as_ref() == Some(&sha256(text.as_bytes())),
+            (Wish::File(wanted), _) => file.sha256.as_ref() == Some(&wanted.sha256),
         }
     }
 }
@@ -104,9 +125,16 @@ pub fn text_delta(path: &str, seen: Option<&File>, wanted: Option<&[u8]>) -> Del
     }
     // By its hash, a weak secret could be guessed.
     let secret = wanted.is_some_and(|bytes| is_in(&String::from_utf8_lossy(bytes)));
-    let hash = |sha256: &str| if secret { String::new() } else { sha256.to_owned() };
-    let before = regular.map(|f| summary(f.size, &hash(f.sha256.as_deref().unwrap_or_default())));
-    let after = wanted.map(|bytes| summary(bytes.len() as u64, &hash(&sha256(bytes))));
+    let hash = |bytes| if secret { String::new() } else { sha256(bytes) };
+    let after = wanted.map(|bytes| size_and_hash(bytes.len() as u64, &hash(bytes)));
+    content_delta(path, seen, after, !secret)
+}
+
+/// The same without the text.
+fn content_delta(path: &str, seen: Option<&File>, after: Option<String>, with_hash: bool) -> Delta {
+    let regular = seen.filter(|f| f.kind == FileKind::Regular);
+    let hash = |f: &File| if with_hash { f.sha256.clone().unwrap_or_default() } else { String::new() };
+    let before = regular.map(|f| size_and_hash(f.size, &hash(f)));
     Delta::Field { path: format!("{path} content"), before, after, owner: None }
 }
 
@@ -115,7 +143,12 @@ fn text(bytes: &[u8]) -> Option<String> {
     short.then(|| std::str::from_utf8(bytes).ok().map(str::to_owned)).flatten()
 }
 
-fn summary(size: u64, sha256: &str) -> String {
+/// A file that is too long to be shown.
+pub fn summary(file: &File) -> String {
+    size_and_hash(file.size, file.sha256.as_deref().unwrap_or_default())
+}
+
+fn size_and_hash(size: u64, sha256: &str) -> String {
     if sha256.is_empty() {
         return format!("{size} bytes");
     }
@@ -142,7 +175,7 @@ pub mod tests {
     }
 
     fn wanted(content: &str) -> Wanted<'_> {
-        Wanted { path: "/etc/x", content, attributes: Attributes::default(), backup: false, validate: None }
+        Wanted::text("/etc/x", content, Attributes::default())
     }
 
     fn lines(diff: &Diff) -> Vec<String> {

@@ -93,7 +93,7 @@ unpack() {
 	rm -rf -- "$base"/.rollout-tree.??????
 	tmp=$(mktemp -d "$base/.rollout-tree.XXXXXX") || exit
 	trap 'rm -rf -- "$tmp"' EXIT
-	trap 'exit 1' HUP INT TERM
+	trap 'exit 1' HUP INT TERM PIPE
 	tar -x -o -m -f - -C "$tmp" || exit
 }
 "#;

@@ -57,6 +57,7 @@ impl Spec for Cron {
     const SUMMARY: &'static str = "a command at set times, by a file in /etc/cron.d";
     const PLACE: Place = Place::Host;
     const ROLE: Role = Role::Change;
+    const KEEPS: bool = true;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
 id = "backup"
@@ -160,7 +161,7 @@ impl Cron {
     fn file<R>(&self, facts: &[Fact], with: impl FnOnce(&Wanted<'_>, Option<&host::File>) -> R) -> R {
         let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
         let (path, content) = (self.path(), self.content());
-        let wanted = Wanted { path: &path, content: &content, attributes, backup: false, validate: None };
+        let wanted = Wanted::text(&path, &content, attributes);
         with(&wanted, file_at(facts, 0))
     }
 }

@@ -49,6 +49,7 @@ impl Spec for Directory {
     const SUMMARY: &'static str = "a directory, or none, at a path";
     const PLACE: Place = Place::Host;
     const ROLE: Role = Role::Change;
+    const KEEPS: bool = true;
     const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "the path" }];
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]

@@ -86,7 +86,7 @@ if ! [ -d "${folder:-/}" ]; then
 fi
 tmp=$(mktemp "$folder/.${1##*/}.XXXXXX") || exit 102
 trap 'rm -f -- "$tmp"' EXIT
-trap 'exit 102' HUP INT TERM
+trap 'exit 102' HUP INT TERM PIPE
 if [ "$5" = curl ]; then
 	curl -q --config - --output "$tmp" || exit
 else

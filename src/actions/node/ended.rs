@@ -17,7 +17,11 @@ const LINES: usize = 20;
 
 /// What an expression sees, and later steps too.
 pub const OUTPUTS: &[Output] = &[
-    Output { name: "stdout", about: "standard output without its last line break, the last MiB; empty when not run" },
+    Output {
+        name: "stdout",
+        about: "standard output without its last line break; of a long one the first 128 KiB and the last MiB, with a line \
+                between that says what is left out; empty when not run",
+    },
     Output { name: "stderr", about: "standard error, likewise" },
     Output { name: "exit_code", about: "exit status; null when a guard kept it from running" },
 ];

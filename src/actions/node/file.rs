@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::content::{Wanted, text_delta};
+use super::content::{Wanted, Wish, text_delta};
 use super::effects::{diff_attributes, file_at, in_turn, look};
 use super::params::{self, Mode, check_file_path, refuse, trimmed};
-use crate::actions::{Action, PlainFile, Spec, Verdict};
+use crate::actions::{Action, SourceFile, Spec, Verdict};
 use crate::connect::host::{self, Attributes, FileKind, Read};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
@@ -24,9 +24,9 @@ pub struct File {
     /// Text of the file.
     #[serde(default)]
     pub content: Option<String>,
-    /// File whose text is taken as it is, below the plan's root.
+    /// File that is taken as it is, below the plan's root. It may be of any size.
     #[serde(default)]
-    pub source: PlainFile,
+    pub source: SourceFile,
     /// What is wanted at the path.
     #[serde(default)]
     pub state: State,
@@ -69,6 +69,7 @@ impl Spec for File {
     const SUMMARY: &'static str = "a file, a link, or nothing at a path";
     const PLACE: Place = Place::Host;
     const ROLE: Role = Role::Change;
+    const KEEPS: bool = true;
     const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "the path" }];
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
@@ -124,10 +125,13 @@ impl File {
 
     /// `None`: the content is not this step's business.
     fn wanted(&self) -> Option<Wanted<'_>> {
-        let source = (!self.source.path.is_empty()).then_some(self.source.content.as_str());
+        let source = || {
+            let text = (!self.source.path.is_empty()).then_some(Wish::Text(&self.source.content));
+            self.source.file.as_ref().map(Wish::File).or(text)
+        };
         Some(Wanted {
             path: &self.path,
-            content: self.content.as_deref().or(source)?,
+            content: self.content.as_deref().map(Wish::Text).or_else(source)?,
             attributes: self.attributes(),
             backup: self.backup,
             validate: self.validate.as_deref(),
@@ -181,6 +185,8 @@ impl Action for File {
     fn probes(&self) -> Vec<Probe> {
         let read = if self.state == State::Link || (self.state == State::File && self.wanted().is_none()) {
             Read::Stat
+        } else if self.source.file.is_some() {
+            Read::Hash
         } else {
             Read::Content
         };
@@ -256,8 +262,26 @@ mod tests {
 
     #[test]
     fn an_empty_source_is_content_too() {
-        let step = File { source: PlainFile { path: "files/x".into(), content: String::new() }, ..empty() };
+        let step = File { source: SourceFile { path: "files/x".into(), ..SourceFile::default() }, ..empty() };
         assert_eq!(change(&step.verdict(&[file(Some(regular("a\n", 0o644)))])), ["~ /x", "@@ -1 +0,0 @@", "-a"]);
+    }
+
+    #[test]
+    fn a_large_source_is_told_by_size_and_hash_and_sent_from_where_it_lies() {
+        let (path, sha256) = ("/project/files/x".into(), host::sha256(b"x"));
+        let large = host::LocalFile { path, size: 300_000, sha256 };
+        let step =
+            File { source: SourceFile { path: "files/x".into(), file: Some(large), ..Default::default() }, ..empty() };
+        assert_eq!(step.probes(), [look("/x", Read::Hash)]);
+        let mut seen = regular("a", 0o644);
+        seen.content = None;
+        let told = change(&step.verdict(&[file(Some(seen.clone()))]));
+        assert_eq!(told, ["~ /x content: 1 bytes, sha256 ca978112ca1b… → 300000 bytes, sha256 2d711642b726…"]);
+        let effects = effects(&step, &[file(Some(seen.clone()))]);
+        let [host::Effect::WriteFile(write)] = &effects[..] else { panic!("{effects:?}") };
+        assert!(matches!(&write.content, host::Content::File(file) if file.size == 300_000));
+        seen.sha256 = Some(host::sha256(b"x"));
+        assert!(is_same(&step.verdict(&[file(Some(seen))])));
     }
 
     fn empty() -> File {

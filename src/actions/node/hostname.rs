@@ -27,6 +27,7 @@ impl Spec for Hostname {
     const SUMMARY: &'static str = "what a host calls itself, now and after each boot";
     const PLACE: Place = Place::Host;
     const ROLE: Role = Role::Change;
+    const KEEPS: bool = true;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
 id = "name"
@@ -93,8 +94,7 @@ impl Hostname {
         for (path, index, content) in files {
             let Some(content) = content else { continue };
             let seen = file_at(facts, index);
-            let wanted =
-                Wanted { path, content: &content, attributes: Attributes::default(), backup: false, validate: None };
+            let wanted = Wanted::text(path, &content, Attributes::default());
             let file = wanted.diff(seen)?;
             if !file.is_empty() {
                 effects.push(wanted.effect(seen));

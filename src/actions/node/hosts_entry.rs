@@ -44,6 +44,7 @@ impl Spec for HostsEntry {
     const SUMMARY: &'static str = "names and their address in /etc/hosts";
     const PLACE: Place = Place::Host;
     const ROLE: Role = Role::Change;
+    const KEEPS: bool = true;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
 id = "control-plane-name"

@@ -80,7 +80,7 @@ impl KernelModule {
         }
         let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
         let (path, content) = (file_of(seen.name), format!("{}\n", seen.name));
-        Some(with(&Wanted { path: &path, content: &content, attributes, backup: false, validate: None }))
+        Some(with(&Wanted::text(&path, &content, attributes)))
     }
 }
 

@@ -78,6 +78,7 @@ impl Spec for Line {
     const SUMMARY: &'static str = "a line in a text file";
     const PLACE: Where = Where::Host;
     const ROLE: Role = Role::Change;
+    const KEEPS: bool = true;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
 id = "no-root-login"

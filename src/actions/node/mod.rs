@@ -1,5 +1,5 @@
 //! Hosts: commands, files and what is in them, packages, services, accounts, timers, mounts, kernel parameters and modules,
-//! facts. One file or folder per action; what they share is in `params`, `content`, `text`, `guards`, `ended`, `effects`,
+//! facts, copies of their files, reboots. One file or folder per action; what they share is in `params`, `content`, `text`, `guards`, `ended`, `effects`,
 //! `scripts` and `systemd`.
 
 mod apt_repository;
@@ -16,6 +16,7 @@ mod download;
 mod effects;
 mod ended;
 mod facts;
+mod fetch;
 mod file;
 mod git;
 mod group;
@@ -27,6 +28,7 @@ mod line;
 mod mount;
 mod package;
 mod params;
+mod reboot;
 mod script;
 mod scripts;
 mod service;
@@ -54,6 +56,7 @@ pub use cron::Cron;
 pub use directory::Directory;
 pub use download::Download;
 pub use facts::Facts;
+pub use fetch::Fetch;
 pub use file::File;
 pub use git::Git;
 pub use group::Group;
@@ -63,6 +66,7 @@ pub use kernel_module::KernelModule;
 pub use line::Line;
 pub use mount::Mount;
 pub use package::Package;
+pub use reboot::Reboot;
 pub use script::Script;
 pub use service::Service;
 pub use sysctl::Sysctl;
@@ -86,6 +90,7 @@ pub fn register(registry: &mut Registry) {
     registry.add::<Directory>();
     registry.add::<Download>();
     registry.add::<Facts>();
+    registry.add::<Fetch>();
     registry.add::<File>();
     registry.add::<Git>();
     registry.add::<Group>();
@@ -95,6 +100,7 @@ pub fn register(registry: &mut Registry) {
     registry.add::<Line>();
     registry.add::<Mount>();
     registry.add::<Package>();
+    registry.add::<Reboot>();
     registry.add::<Script>();
     registry.add::<Service>();
     registry.add::<Sysctl>();

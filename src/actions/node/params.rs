@@ -50,6 +50,13 @@ impl Visitor<'_> for ModeVisitor {
     }
 }
 
+/// So that the documentation can show a default.
+impl serde::Serialize for Mode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl JsonSchema for Mode {
     fn inline_schema() -> bool {
         true
@@ -107,6 +114,78 @@ impl JsonSchema for Scalar {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["string", "integer", "boolean"] })
+    }
+}
+
+/// A number of bytes: `1024`, `"64MiB"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+/// From the largest on.
+const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+impl Size {
+    fn parse(text: &str) -> Option<Self> {
+        let (unit, factor) = UNITS.into_iter().find(|(unit, _)| text.ends_with(unit)).unwrap_or(("", 1));
+        let digits = text.strip_suffix(unit)?.trim_end();
+        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        plain.then(|| digits.parse::<u64>().ok()?.checked_mul(factor)).flatten().map(Self)
+    }
+}
+
+impl Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match UNITS.into_iter().find(|(_, factor)| self.0 > 0 && self.0.is_multiple_of(*factor)) {
+            Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
+            None => write!(f, "{} bytes", self.0),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SizeVisitor)
+    }
+}
+
+struct SizeVisitor;
+
+impl Visitor<'_> for SizeVisitor {
+    type Value = Size;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a size such as \"64MiB\"")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Size, E> {
+        Size::parse(text).ok_or_else(|| E::custom(format!("\"{text}\" is no size: write a number and KiB, MiB or GiB")))
+    }
+
+    fn visit_u64<E: Error>(self, bytes: u64) -> Result<Size, E> {
+        Ok(Size(bytes))
+    }
+
+    fn visit_i64<E: Error>(self, bytes: i64) -> Result<Size, E> {
+        u64::try_from(bytes).map(Size).map_err(|_| E::custom(format!("{bytes} is less than nothing")))
+    }
+}
+
+/// So that the documentation can show a default.
+impl serde::Serialize for Size {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for Size {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "integer"], "pattern": "^[0-9]+ *([KMG]iB)?$", "minimum": 0 })
     }
 }
 
@@ -190,6 +269,19 @@ mod tests {
     #[test]
     fn a_number_is_no_mode_and_the_error_shows_the_cure() {
         assert!(mode("644").is_err_and(|e| e.contains("\"0644\"")));
+    }
+
+    #[test]
+    fn sizes_have_units_that_mean_one_thing() {
+        let size =
+            |json: &str| serde_json::from_str::<Size>(json).map(|s| (s.0, s.to_string())).map_err(|e| e.to_string());
+        assert_eq!(size("\"64MiB\""), Ok((64 << 20, "64MiB".into())));
+        assert_eq!(size("\"1 KiB\""), size("1024"));
+        assert_eq!(size("1000"), Ok((1000, "1000 bytes".into())));
+        assert_eq!(size("0"), Ok((0, "0 bytes".into())));
+        for wrong in ["\"1MB\"", "\"MiB\"", "\"\"", "\"-1\"", "-1", "\"99999999999GiB\""] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

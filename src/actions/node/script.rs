@@ -110,10 +110,10 @@ impl Script {
         let script = format!(
             "tmp=$(mktemp) || exit
 trap 'rm -f -- \"$tmp\"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT TERM PIPE
 printf %s {} >\"$tmp\" && exec 3<\"$tmp\" || exit
 rm -f -- \"$tmp\"
-trap - EXIT HUP INT TERM
+trap - EXIT HUP INT TERM PIPE
 exec {}",
             host::Command::Argv(vec![self.script.content.clone()]),
             host::Command::Argv(words),

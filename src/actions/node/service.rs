@@ -108,7 +108,7 @@ impl Service {
         let content = self.unit.as_deref()?;
         let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
         let path = systemd::file_of(&self.unit_name());
-        Some(with(&Wanted { path: &path, content, attributes, backup: false, validate: None }, file_at(facts, 1)))
+        Some(with(&Wanted::text(&path, content, attributes), file_at(facts, 1)))
     }
 
     /// What is wrong, and what is done about it.

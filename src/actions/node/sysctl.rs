@@ -33,6 +33,7 @@ impl Spec for Sysctl {
     const SUMMARY: &'static str = "kernel parameters, now and after each boot";
     const PLACE: Place = Place::Host;
     const ROLE: Role = Role::Change;
+    const KEEPS: bool = true;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
 id = "forwarding"
@@ -110,7 +111,7 @@ impl Sysctl {
     fn drop_in<R>(&self, facts: &[Fact], with: impl FnOnce(&Wanted<'_>, Option<&File>) -> R) -> R {
         let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
         let (path, content) = (self.path(), self.content(facts));
-        let wanted = Wanted { path: &path, content: &content, attributes, backup: false, validate: None };
+        let wanted = Wanted::text(&path, &content, attributes);
         with(&wanted, file_at(facts, 0))
     }
 }

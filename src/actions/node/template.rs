@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::content::Wanted;
+use super::content::{Wanted, Wish};
 use super::effects::{file_at, in_turn, look};
 use super::file::check_validate;
 use super::params::{self, Mode, check_file_path};
@@ -46,6 +46,7 @@ impl Spec for Template {
     const SUMMARY: &'static str = "a file made from a template";
     const PLACE: Place = Place::Host;
     const ROLE: Role = Role::Change;
+    const KEEPS: bool = true;
     const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "the path" }];
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
@@ -68,7 +69,7 @@ impl Template {
     fn wanted(&self) -> Wanted<'_> {
         Wanted {
             path: &self.path,
-            content: &self.template.content,
+            content: Wish::Text(&self.template.content),
             attributes: params::attributes(self.mode, self.owner.as_ref(), self.group.as_ref()),
             backup: self.backup,
             validate: self.validate.as_deref(),

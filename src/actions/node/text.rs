@@ -245,7 +245,7 @@ impl Edit<'_> {
 
     fn wanted<'a>(&'a self, content: &'a str) -> Wanted<'a> {
         let attributes = self.attributes.clone();
-        Wanted { path: self.path, content, attributes, backup: self.backup, validate: self.validate }
+        Wanted { backup: self.backup, validate: self.validate, ..Wanted::text(self.path, content, attributes) }
     }
 }
 

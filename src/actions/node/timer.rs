@@ -153,7 +153,7 @@ impl Timer {
         for (index, (name, content)) in [&service, &timer].into_iter().zip(self.contents()).enumerate() {
             let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
             let path = systemd::file_of(name);
-            let wanted = Wanted { path: &path, content: &content, attributes, backup: false, validate: None };
+            let wanted = Wanted::text(&path, &content, attributes);
             let file = wanted.diff(file_at(facts, index))?;
             if !file.is_empty() {
                 acts.push(wanted.effect(file_at(facts, index)).into());

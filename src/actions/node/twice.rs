@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::testing::{build, perform};
 use super::{
-    Archive, AuthorizedKey, Block, BootConfig, Command, CopyTree, Cron, Directory, Facts, File, HostsEntry, Line,
-    Template,
+    Archive, AuthorizedKey, Block, BootConfig, Command, CopyTree, Cron, Directory, Facts, Fetch, File, HostsEntry,
+    Line, Template,
 };
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::Run;
@@ -139,6 +139,43 @@ async fn a_folder_is_copied_once() {
     let mut left: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["d".repeat(90), "x".to_owned()].map(std::ffi::OsString::from));
+}
+
+#[tokio::test]
+async fn a_file_is_fetched_once_and_only_as_it_was_seen() {
+    let (there, project) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (path, copy) = (there.path().join("x"), project.path().join("a/b/x"));
+    let mut params: Value = toml::from_str(&format!("path = '{}'", path.display())).unwrap();
+    params["to"] = json!({ "path": "a/b/x", "at": copy });
+    let step = serde_json::from_value::<Fetch>(params).unwrap();
+    let mode = || fs::metadata(&copy).unwrap().permissions().mode() & 0o7777;
+    let large: Vec<u8> = (0..2_500_000u32).map(|n| n.to_le_bytes()[(n % 4) as usize]).collect();
+    for content in [&large[..], b"", b"small"] {
+        fs::write(&path, content).unwrap();
+        comes_to_rest(&step).await;
+        assert!(fs::read(&copy).unwrap() == content && mode() == 0o600);
+    }
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
+    comes_to_rest(&step).await;
+    assert_eq!(mode(), 0o600);
+
+    let (world, target, call) =
+        (Real::new(&Inventory::default()), Target::default(), Call::quiet(Duration::from_secs(20)));
+    for (seen, then, comes) in [
+        (&large[..], &large[..2_000_000], "changed on the host while it was fetched"),
+        (b"one", b"two", "changed on the host while it was fetched"),
+        (b"log", b"log that grows", "log"),
+    ] {
+        fs::write(&path, seen).unwrap();
+        let facts = world.probe(&target, &step.probes(), &call).await.unwrap();
+        fs::write(&path, then).unwrap();
+        let effect = step.next(&facts, &[]).unwrap().unwrap();
+        match world.perform(&target, &effect, &call).await {
+            Err(error) => assert!(error.to_string().contains(comes) && fs::read(&copy).unwrap() == b"small", "{error}"),
+            Ok(_) => assert_eq!(fs::read_to_string(&copy).unwrap(), comes),
+        }
+    }
+    assert_eq!(fs::read_dir(copy.parent().unwrap()).unwrap().count(), 1, "something is left behind");
 }
 
 #[tokio::test]

@@ -1,21 +1,22 @@
 //! Effects as scripts, and whether they worked. Pure.
 
 use super::frame::fed;
+use super::payload::{Bytes, Content};
 use super::probes::{script, sysctl_file};
 use super::quote;
 use super::remote::Request;
-use super::types::{Attributes, Bytes, Done, Effect, Run, WriteFile};
+use super::types::{Attributes, Done, Effect, Run, WriteFile};
 use crate::connect::ConnectError;
 
 /// Payloads larger than this get a channel of their own: a shell takes longer to read them than the channel to open.
-const LARGE: usize = 64 * 1024;
+const LARGE: u64 = 64 * 1024;
 
 /// The effect as a request of one part.
 pub fn request(effect: &Effect) -> Request {
     match effect {
-        Effect::Run(run) if is_large(&run.stdin) => {
+        Effect::Run(run) if run.stdin.as_slice().len() as u64 > LARGE => {
             let alone = Run { stdin: Bytes::default(), ..run.clone() };
-            Request { parts: vec![script(&alone)], payload: Some(run.stdin.clone()), live: true }
+            Request { parts: vec![script(&alone)], payload: Some(Content::Bytes(run.stdin.clone())), live: true }
         }
         Effect::Run(run) => Request { parts: vec![script(run)], payload: None, live: true },
         Effect::WriteFile(file) => {
@@ -26,6 +27,7 @@ pub fn request(effect: &Effect) -> Request {
                 Request { parts: vec![fed(file.content.as_slice(), &script)], ..Request::default() }
             }
         }
+        Effect::Guard(guard) => guard.request(),
         other => Request { parts: vec![plain(other)], ..Request::default() },
     }
 }
@@ -44,7 +46,7 @@ impl Effect {
     /// Whether it is done in an instant, and its probes tell whether it was.
     pub fn is_plain(&self) -> bool {
         match self {
-            Self::Run(_) => false,
+            Self::Run(_) | Self::Guard(_) => false,
             Self::WriteFile(file) => file.validate.is_none() && !is_large(&file.content),
             _ => true,
         }
@@ -63,10 +65,17 @@ pub fn judge(effect: &Effect, done: Done) -> Result<Done, ConnectError> {
         Effect::Remove { path } => format!("cannot remove {path}"),
         Effect::LoadModule { name } => format!("cannot load the kernel module {name}"),
         Effect::SetSysctl { .. } => "cannot set kernel parameters".to_owned(),
+        Effect::Guard(guard) => return guard.judge(vec![done]),
     };
     let said = done.stderr.last_lines(10);
     let error = ConnectError::failed(format!("{what}: {said}"));
-    Err(if said.contains("Permission denied") || said.contains("Operation not permitted") {
+    Err(if ["No space left on device", "Disk quota exceeded"].iter().any(|full| said.contains(full)) {
+        error.hint("make room on the host (`df -h` and `df -i` there tell where it is full), and run it again")
+    } else if said.contains("Read-only file system") {
+        error.hint("is it mounted read-only there, as in a container, or since the disk is failing (`dmesg` tells)?")
+    } else if said.contains("bytes arrived") || said.contains("other content arrived") {
+        error.hint("the file here changed or could not be read while it was sent: run it again")
+    } else if said.contains("Permission denied") || said.contains("Operation not permitted") {
         error
             .hint("set `become = true` on the step, unless the host itself forbids it (a container, a read-only mount)")
     } else if said.contains("there is no directory") {
@@ -76,16 +85,20 @@ pub fn judge(effect: &Effect, done: Done) -> Result<Done, ConnectError> {
     })
 }
 
-fn is_large(bytes: &Bytes) -> bool {
-    bytes.as_slice().len() > LARGE
+fn is_large(content: &Content) -> bool {
+    matches!(content, Content::File(_)) || content.size() > LARGE
 }
 
 fn write(file: &WriteFile) -> String {
     let mode = octal(file.attributes.mode.unwrap_or(0o600));
     let validate = file.validate.as_deref().unwrap_or_default().replace("%s", "\"$tmp\"");
-    let size = file.content.as_slice().len().to_string();
+    let size = file.content.size().to_string();
     let backup = if file.backup { "yes" } else { "" };
-    let words = [&file.path, &size, &owner(&file.attributes), &mode, backup, &validate];
+    let sha256 = match &file.content {
+        Content::Bytes(_) => "",
+        Content::File(file) => &file.sha256,
+    };
+    let words = [&file.path, &size, &owner(&file.attributes), &mode, backup, &validate, sha256];
     format!("_ro_write {}", quote::words(words))
 }
 
@@ -103,6 +116,7 @@ fn plain(effect: &Effect) -> String {
             .map(|(key, value)| format!("( _ro_set {} )", quote::words([sysctl_file(key).as_str(), value])))
             .collect::<Vec<_>>()
             .join(" && "),
+        Effect::Guard(guard) => guard.request().parts.concat(),
     }
 }
 

@@ -11,13 +11,14 @@ pub fn check_probes(probes: &[Probe]) -> Result<(), ConnectError> {
         Probe::Run(run) => of_run(run),
         Probe::Sysctl { key } => vec![key.as_str()],
         Probe::Module { name } => vec![name.as_str()],
-        Probe::System => Vec::new(),
+        Probe::System | Probe::Guard => Vec::new(),
     }))
 }
 
 /// Refuses an effect that would show a secret.
 pub fn check_effect(effect: &Effect) -> Result<(), ConnectError> {
     check(match effect {
+        Effect::Guard(guard) => return guard.check(),
         Effect::Run(run) => of_run(run),
         Effect::WriteFile(file) => {
             let mut words = with_attributes(&file.path, &file.attributes);
@@ -36,7 +37,8 @@ pub fn check_effect(effect: &Effect) -> Result<(), ConnectError> {
     })
 }
 
-fn check<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<(), ConnectError> {
+/// Refuses words that would show one.
+pub fn check<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<(), ConnectError> {
     match words.into_iter().find(|word| is_in(word)) {
         None => Ok(()),
         Some(word) => {
@@ -76,7 +78,7 @@ mod tests {
             let content = Bytes::from(&secret);
             Effect::WriteFile(WriteFile {
                 path: path.into(),
-                content,
+                content: content.into(),
                 attributes: Attributes::default(),
                 backup: false,
                 validate,

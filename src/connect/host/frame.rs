@@ -1,14 +1,11 @@
 //! The protocol's two halves without any I/O: a request as `sh` reads it, and what its two output streams say.
 
 use base64::Engine as _;
-use sha2::{Digest, Sha256};
 
+use super::output::{Capture, Output};
 use super::quote;
-use super::types::{Done, Output};
-use crate::secret::{redact_open, safe_start};
-
-/// Bytes of each output that are kept.
-pub const KEPT: usize = 1024 * 1024;
+use super::types::Done;
+use crate::secret::redact_open;
 
 /// The longest exit status, bytes: what follows a marker and is longer is none.
 const STATUS: usize = "-2147483648".len();
@@ -151,14 +148,14 @@ impl Splitter {
             text.lines().rev().map(str::trim).find(|l| !l.is_empty()).map(str::to_owned)
         };
         let unmarked = self.pending.iter().position(|b| *b == MARK).unwrap_or(self.pending.len());
-        let current = [self.current.tail.as_slice(), &self.pending[..unmarked]];
+        let current = [self.current.tail(), &self.pending[..unmarked]];
         let current = if current[1].is_empty() { last_of(current[0]) } else { last_of(&current.concat()) };
         current.or_else(|| self.parts.iter().skip(1).rev().find_map(|(output, _)| last_of(&output.tail)))
     }
 
     /// All text that arrived before the first marker, for messages.
     pub fn unframed(&self) -> String {
-        let mut bytes = self.current.tail.clone();
+        let mut bytes = self.current.tail().to_vec();
         bytes.extend_from_slice(&self.pending);
         String::from_utf8_lossy(&bytes).trim().to_owned()
     }
@@ -189,41 +186,9 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     None
 }
 
-/// Keeps the last [`KEPT`] bytes, and the count and hash of all.
-#[derive(Default)]
-struct Capture {
-    tail: Vec<u8>,
-    length: u64,
-    hash: Sha256,
-}
-
-impl Capture {
-    fn push(&mut self, data: &[u8]) {
-        self.length += data.len() as u64;
-        self.hash.update(data);
-        self.tail.extend_from_slice(data);
-        if self.tail.len() > 2 * KEPT {
-            self.trim();
-        }
-    }
-
-    fn trim(&mut self) {
-        let excess = self.tail.len().saturating_sub(KEPT);
-        self.tail.drain(..excess);
-    }
-
-    fn finish(mut self) -> Output {
-        self.trim();
-        if self.length > self.tail.len() as u64 {
-            // No part of a secret is left that nobody would know for one.
-            self.tail.drain(..safe_start(&self.tail));
-        }
-        Output { tail: self.tail, length: self.length, sha256: crate::digest::hex(&self.hash.finalize()) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::output::KEPT;
     use super::*;
 
     fn frame(parts: usize) -> Frame {
@@ -275,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn long_output_keeps_its_tail_length_and_hash() {
+    fn long_output_has_the_length_and_hash_of_all() {
         let frame = frame(1);
         let long: Vec<u8> = (0..5 * KEPT).map(|n| (n % 251) as u8).filter(|b| *b != MARK).collect();
         let mut splitter = frame.splitter();
@@ -284,7 +249,6 @@ mod tests {
         splitter.push(&marker(&frame, 0));
         let (output, _) = splitter.parts.pop().unwrap();
         assert_eq!(output.length, long.len() as u64);
-        // Other tests have registered secrets, which may reach across the cut.
         assert!(output.is_cut() && output.tail.len() <= KEPT && long.ends_with(&output.tail));
         assert_eq!(output.sha256, crate::connect::host::sha256(&long));
     }

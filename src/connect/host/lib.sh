@@ -173,18 +173,26 @@ _ro_place() {
 	fi
 }
 
-# PATH SIZE OWNER MODE BACKUP VALIDATE: puts what comes on standard input at a path, all of it or nothing.
+# PATH SIZE OWNER MODE BACKUP VALIDATE SHA256: puts what comes on standard input at a path, all of it or nothing. It also
+# tidies up when nobody hears it any more.
 _ro_write() (
 	_ro_place "$1" || exit
 	umask 077
 	tmp=$(mktemp "${1%/*}/.${1##*/}.XXXXXX") || exit
 	trap 'rm -f -- "$tmp"' EXIT
-	trap 'exit 1' HUP INT TERM
+	trap 'exit 1' HUP INT TERM PIPE
 	cat >"$tmp" || exit
 	size=$(wc -c <"$tmp")
 	if [ "$size" -ne "$2" ]; then
 		printf 'only %d of %d bytes arrived\n' "$size" "$2" >&2
 		exit 1
+	fi
+	if [ -n "$7" ]; then
+		sum=$(sha256sum <"$tmp") || exit
+		if [ "${sum%% *}" != "$7" ]; then
+			printf 'other content arrived: sha256 %s instead of %s\n' "${sum%% *}" "$7" >&2
+			exit 1
+		fi
 	fi
 	_ro_attributes "$tmp" "$3" "$4" || exit
 	if [ -n "$6" ] && ! (eval "$6") </dev/null >&2; then
@@ -207,7 +215,7 @@ _ro_link() (
 	_ro_place "$1" || exit
 	tmp=$(mktemp -d "${1%/*}/.${1##*/}.XXXXXX") || exit
 	trap 'rm -rf -- "$tmp"' EXIT
-	trap 'exit 1' HUP INT TERM
+	trap 'exit 1' HUP INT TERM PIPE
 	ln -s -- "$2" "$tmp/link" || exit
 	if [ -L "$1" ] && [ -d "$1" ]; then rm -f -- "$1" || exit; fi
 	mv -f -- "$tmp/link" "$1"

@@ -2,41 +2,58 @@
 
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::shell::{Identity, Streams};
+use super::kept::Kept;
+use super::shell::Streams;
 use crate::connect::ConnectError;
 
-/// How long a process group gets to end by itself before it is killed; and how long we wait for that, see [`Link::end`].
-const GRACE: &str = "20";
-const END_WAIT: Duration = Duration::from_secs(10);
+/// How long a master has to say that it is there.
+const ALIVE: Duration = Duration::from_secs(5);
 
 /// One established way to a host.
 #[derive(Clone)]
 pub enum Link {
     /// The ssh connection.
-    Ssh(Arc<openssh::Session>),
+    Ssh {
+        /// It; ends when nobody has it any more, unless it is kept.
+        session: Arc<openssh::Session>,
+        /// Whether nothing came through it since it was taken over from an earlier run.
+        unproven: Arc<AtomicBool>,
+    },
     /// This machine.
     Local,
 }
 
+/// Why a program was not started.
+#[derive(Debug)]
+pub enum NotStarted {
+    /// The host allows no more sessions on the connection.
+    Full,
+    /// The way is of no use any more.
+    Lost(ConnectError),
+}
+
 impl Link {
-    /// Starts `sh ARGUMENTS`, as root when asked for and not root already.
-    ///
-    /// The login shell only ever sees one line of words in single quotes, which every kind of shell understands.
-    pub async fn open(&self, r#become: bool, arguments: &str) -> Result<Streams, ConnectError> {
-        let line = shell_line(r#become, arguments);
+    /// Through an ssh connection.
+    pub fn ssh(Kept { session, reused }: Kept) -> Self {
+        Self::Ssh { session: Arc::new(session), unproven: Arc::new(AtomicBool::new(reused)) }
+    }
+
+    /// Runs a line of the login shell there.
+    pub async fn start(&self, line: String) -> Result<Streams, NotStarted> {
         match self {
-            Self::Ssh(session) => {
+            Self::Ssh { session, .. } => {
                 let mut command = session.clone().arc_raw_command(line);
                 command.stdin(openssh::Stdio::piped()).stdout(openssh::Stdio::piped()).stderr(openssh::Stdio::piped());
-                let mut child = command.spawn().await.map_err(lost)?;
+                let mut child = command.spawn().await.map_err(not_started)?;
                 let (Some(stdin), Some(stdout), Some(stderr)) =
                     (child.stdin().take(), child.stdout().take(), child.stderr().take())
                 else {
-                    return Err(ConnectError::unreachable("the ssh session has no streams"));
+                    return Err(NotStarted::Lost(ConnectError::unreachable("the ssh session has no streams")));
                 };
                 Ok(Streams {
                     stdin: Some(Box::new(stdin)),
@@ -48,7 +65,7 @@ impl Link {
             Self::Local => {
                 let mut command = tokio::process::Command::new("sh");
                 command.arg("-c").arg(line);
-                spawn(command)
+                spawn(command).map_err(NotStarted::Lost)
             }
         }
     }
@@ -56,35 +73,20 @@ impl Link {
     /// Whether the way still exists.
     pub async fn alive(&self) -> bool {
         match self {
-            Self::Ssh(session) => matches!(timeout(Duration::from_secs(5), session.check()).await, Ok(Ok(()))),
+            Self::Ssh { session, .. } => matches!(timeout(ALIVE, session.check()).await, Ok(Ok(()))),
             Self::Local => true,
         }
     }
 
-    /// Ends all that runs in a shell's process group: asks first, then kills; returns when it is gone or nothing more can
-    /// be done.
-    pub async fn end(&self, shell: Identity, r#become: bool) {
-        let Identity { group, .. } = shell;
-        self.run(group, r#become, &end_script(group)).await;
+    /// Whether it is of an earlier run, and may lead nowhere by now.
+    pub fn is_unproven(&self) -> bool {
+        matches!(self, Self::Ssh { unproven, .. } if unproven.load(Ordering::Relaxed))
     }
 
-    /// The same for a shell of an earlier connection: only while that very shell is there.
-    pub async fn end_lost(&self, shell: Identity, r#become: bool) {
-        let Identity { group, pid, start: Some(start) } = shell else { return };
-        let same = format!("read -r s </proc/{pid}/stat && s=${{s##*\\) }} && set -- $s && [ \"${{20}}\" = {start} ]");
-        self.run(group, r#become, &format!("{same} && {{ {}; }}", end_script(group))).await;
-    }
-
-    async fn run(&self, group: u32, r#become: bool, script: &str) {
-        let line = shell_line(r#become, &format!("-c '{script}'"));
-        let ended = async {
-            match self {
-                Self::Ssh(session) => drop(session.raw_command(line).output().await),
-                Self::Local => drop(tokio::process::Command::new("sh").arg("-c").arg(line).output().await),
-            }
-        };
-        if timeout(END_WAIT, ended).await.is_err() {
-            tracing::warn!(group, "could not see a cancelled process group end");
+    /// Notes that something came through it.
+    pub fn prove(&self) {
+        if let Self::Ssh { unproven, .. } = self {
+            unproven.store(false, Ordering::Relaxed);
         }
     }
 }
@@ -105,29 +107,16 @@ pub fn spawn(mut command: tokio::process::Command) -> Result<Streams, ConnectErr
     })
 }
 
-fn end_script(group: u32) -> String {
-    format!(
-        "n=0; kill -s TERM -- -{group}; while kill -s 0 -- -{group} && [ $n -lt {GRACE} ]; \
-         do n=$((n+1)); sleep 0.1; done; kill -s KILL -- -{group}"
-    )
-}
-
-fn shell_line(r#become: bool, arguments: &str) -> String {
-    if r#become {
-        format!(
-            "exec sh -c 'if [ \"$(id -u)\" = 0 ]; then exec sh \"$@\"; else exec sudo -H -n sh \"$@\"; fi' sh {arguments}"
-        )
-    } else {
-        format!("exec sh {arguments}")
-    }
-}
-
-fn lost(error: openssh::Error) -> ConnectError {
+fn not_started(error: openssh::Error) -> NotStarted {
     let mut message = format!("the ssh connection opened no session: {error}");
     let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {
         message.push_str(&format!(": {cause}"));
         source = cause.source();
     }
-    ConnectError::unreachable(message)
+    // The master's words for a server that says no to one more session.
+    if message.contains("Session open refused by peer") {
+        return NotStarted::Full;
+    }
+    NotStarted::Lost(ConnectError::unreachable(message))
 }

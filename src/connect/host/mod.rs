@@ -10,22 +10,38 @@
 //! what follows. All probes of a call are one request. Payloads are sent in base64 as words of a builtin, large ones as
 //! they are on a channel of their own; nothing of them is in an argument, an environment or a file.
 //!
+//! Root's shells are started by sudo, which may have to be given a password before the shell may be given anything
+//! ([`sudo`]). The connection is an ssh master of ours ([`master`]), or one that an earlier run kept ([`kept`]).
+//!
 //! A call that is dropped or out of time has its shell's process group ended by a second channel; the shell is then
 //! thrown away. The next call waits for that. What a lost connection left running is ended when the host is reached again.
 //!
 //! Knows the inventory; never plans or actions, never prints.
 
 mod effects;
+mod end;
 mod exposed;
 mod facts;
+mod fetch;
 mod frame;
+mod guard;
+mod handshakes;
+mod kept;
+mod lease;
 mod link;
+mod master;
+mod output;
+mod payload;
+mod places;
 mod probes;
 pub mod quote;
+mod refusal;
 mod remote;
 mod replay;
+mod route;
+mod shared;
 mod shell;
-mod ssh;
+mod sudo;
 mod text;
 mod touches;
 mod types;
@@ -34,22 +50,27 @@ mod types;
 mod tests;
 
 pub use facts::System;
+pub use fetch::Fetch;
+pub use guard::{Guard, Mark, Standing};
+pub use output::Output;
+pub use payload::{Bytes, Content, LocalFile};
 #[doc(hidden)]
 pub use replay::replay;
 pub use types::{
-    Attributes, Bytes, CONTENT_LIMIT, Command, Done, Effect, Fact, File, FileKind, Module, Output, Probe, Read, Run,
-    WriteFile,
+    Attributes, CONTENT_LIMIT, Command, Done, Effect, Fact, File, FileKind, Module, Probe, Read, Run, WriteFile,
 };
 
 pub use crate::digest::sha256;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use remote::{Purpose, Remote, Shared};
+use remote::{Purpose, Remote};
+use shared::Shared;
 
 use super::{Call, ConnectError, Target};
 use crate::inventory::{Connection, Host, Inventory};
+use crate::secret::Secret;
 
 /// The hosts; connects to each when it is first asked of.
 pub struct Backend {
@@ -60,7 +81,23 @@ pub struct Backend {
 impl Backend {
     /// For the hosts of an inventory.
     pub fn new(inventory: &Inventory) -> Self {
-        Self { shared: Arc::new(Shared::new(inventory.ssh.clone())), hosts: Mutex::default() }
+        Self { shared: Arc::new(Shared::new(inventory, None)), hosts: Mutex::default() }
+    }
+
+    /// The same, with a folder for the connections that are kept.
+    #[cfg(test)]
+    fn keeping_in(inventory: &Inventory, folder: std::path::PathBuf) -> Self {
+        Self { shared: Arc::new(Shared::new(inventory, Some(folder))), hosts: Mutex::default() }
+    }
+
+    /// Begins to connect to hosts that will be asked of. What fails is told to who asks.
+    pub fn warm(&self, hosts: impl IntoIterator<Item = Arc<Host>>) {
+        hosts.into_iter().for_each(|host| self.of(host).warm());
+    }
+
+    /// Tells sudo's passwords, by the names of the secrets that they are.
+    pub fn know(&self, passwords: BTreeMap<String, Secret>) {
+        self.shared.know(passwords);
     }
 
     /// Asks all questions in one round trip; a second one follows only when a file is too large to be read whole.
@@ -91,6 +128,9 @@ impl Backend {
         exposed::check_effect(effect)?;
         let remote = self.remote(target);
         let mut done = remote.call(target.r#become, effects::request(effect), Purpose::Change, call).await?;
+        if let Effect::Guard(guard) = effect {
+            return guard.judge(done);
+        }
         let done = done.pop().ok_or_else(|| ConnectError::lost("the host gave no answer"))?;
         effects::judge(effect, done)
     }
@@ -121,6 +161,15 @@ impl Backend {
         (all, None)
     }
 
+    /// Copies a file of a host to this machine.
+    ///
+    /// # Errors
+    /// When the host or this machine says no, or the file is not what it was; then nothing has changed.
+    pub async fn fetch(&self, target: &Target, fetch: &Fetch, call: &Call) -> Result<Done, ConnectError> {
+        exposed::check([fetch.path.as_str()])?;
+        fetch.perform(&self.remote(target), target.r#become, call).await
+    }
+
     /// Ends all connections.
     pub async fn close(&self) {
         let hosts = std::mem::take(&mut *self.hosts.lock().unwrap_or_else(PoisonError::into_inner));
@@ -128,7 +177,14 @@ impl Backend {
     }
 
     fn remote(&self, target: &Target) -> Arc<Remote> {
-        let host = target.host.clone().unwrap_or_else(controller);
+        let remote = self.of(target.host.clone().unwrap_or_else(controller));
+        if target.fresh {
+            remote.renew();
+        }
+        remote
+    }
+
+    fn of(&self, host: Arc<Host>) -> Arc<Remote> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let name = host.name.clone();
         hosts.entry(name).or_insert_with(|| Arc::new(Remote::new(host, self.shared.clone()))).clone()
@@ -141,8 +197,6 @@ fn controller() -> Arc<Host> {
         name: String::new(),
         address: "localhost".to_owned(),
         connection: Connection::Local,
-        user: None,
-        port: None,
-        vars: serde_json::Map::new(),
+        ..Host::default()
     })
 }

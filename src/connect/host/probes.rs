@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::facts::System;
 use super::frame::{fed, foreign};
+use super::guard;
 use super::quote;
 use super::remote::Request;
 use super::types::{CONTENT_LIMIT, Command, Done, Fact, File, FileKind, Module, Probe, Read, Run};
@@ -68,6 +69,7 @@ impl<'a> Batch<'a> {
                 Probe::Sysctl { .. } => continue,
                 Probe::Module { name } => format!("_ro_module {}", quote::word(name)),
                 Probe::System => "_ro_system".to_owned(),
+                Probe::Guard => guard::look(),
             });
         }
         Request { parts, payload: None, live }
@@ -98,6 +100,7 @@ impl<'a> Batch<'a> {
                 Probe::Sysctl { key } => Fact::Sysctl(sysctls.get(&sysctl_file(key)).cloned()),
                 Probe::Module { name } => Fact::Module(read_module(name, next()?)?),
                 Probe::System => Fact::System(Box::new(System::read(&next()?.stdout.text())?)),
+                Probe::Guard => Fact::Guard(guard::read(next()?)?),
             });
         }
         Ok((!large.is_empty()).then_some(Large(large)))
@@ -161,12 +164,21 @@ pub fn one_space(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// What was printed, all of it: of a part it cannot be told what is absent.
+fn all(answer: &Done) -> Result<String, ConnectError> {
+    if answer.stdout.is_cut() || answer.stderr.is_cut() {
+        return Err(ConnectError::failed("the host answered more than is read at once")
+            .hint("let the step ask of fewer things: divide it into several"));
+    }
+    Ok(answer.stdout.text())
+}
+
 fn read_sysctls(answer: &Done) -> Result<HashMap<String, String>, ConnectError> {
     let errors = answer.stderr.text();
     if errors.lines().any(|line| !is_absence(line)) {
         return Err(refused("read", "the kernel parameters", answer));
     }
-    let text = answer.stdout.text();
+    let text = all(answer)?;
     let lines = text.lines().filter_map(|line| line.split_once(':'));
     Ok(lines.map(|(file, value)| (file.to_owned(), one_space(value))).collect())
 }
@@ -200,7 +212,7 @@ fn complete(path: &str, file: &mut File, read: Read, answer: &Done) -> Result<bo
 }
 
 fn read_stats(paths: &[&str], answer: &Done) -> Result<HashMap<String, File>, ConnectError> {
-    let text = answer.stdout.text();
+    let text = all(answer)?;
     let stats: HashMap<String, File> = text.lines().filter_map(read_stat).collect();
     let errors = answer.stderr.text();
     let other = errors.lines().find(|line| !is_absence(line));
@@ -231,7 +243,7 @@ fn read_hashes(answer: &Done) -> Result<HashMap<String, String>, ConnectError> {
     if answer.exit != 0 {
         return Err(refused("hash", "the files", answer));
     }
-    let text = answer.stdout.text();
+    let text = all(answer)?;
     let one = |line: &str| {
         // GNU marks a line with a backslash when it had to escape the name.
         let (escaped, line) = line.strip_prefix('\\').map_or((false, line), |rest| (true, rest));
@@ -285,6 +297,9 @@ mod tests {
         assert!(denied.to_string().contains("cannot look at /a") && hint.as_ref().unwrap().contains("become"));
         assert!(stat("/a", "", "sh: stat: not found", 127).is_err());
         assert!(stat("/a", "", "", 0).is_err());
+        let mut cut = Done::new(1, "", "stat: cannot statx '/a': No such file or directory");
+        cut.stdout.length = 1;
+        assert!(read_stats(&["/a"], &cut).unwrap_err().to_string().contains("more than is read"));
     }
 
     #[test]

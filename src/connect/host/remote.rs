@@ -1,58 +1,41 @@
 //! One host's connection and its shells: connects once, lends shells out, ends what is cancelled.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared as SharedFuture};
-use tempfile::TempDir;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{timeout, timeout_at};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::end::end_lost;
 use super::frame::Frame;
+use super::lease::{Idle, Lease};
 use super::link::Link;
-use super::shell::{Broken, Identity, Mode, OnLine, Shell};
-use super::types::{Bytes, Done};
-use super::{ssh, text};
+use super::payload::Content;
+use super::places::Places;
+use super::shared::Shared;
+use super::shell::{Broken, Identity, Mode, Shell, Streams};
+use super::sudo::{NotOpened, Sudo};
+use super::text;
+use super::types::Done;
 use crate::connect::{Call, ConnectError};
-use crate::inventory::{Connection, Host, Ssh};
+use crate::inventory::{Connection, Host};
 
 /// Shells of one connection: sshd allows ten sessions, some are left for ending what is cancelled.
-const SHELLS: usize = 6;
-/// Connections that are being made at a time; each costs both sides a key exchange.
-const HANDSHAKES: usize = 8;
+const SHELLS: u32 = 6;
 /// A shell that was used this long ago is asked whether it still answers before anything is entrusted to it.
 pub const FRESH: Duration = Duration::from_secs(2);
 /// How long it has for that answer.
 const ANSWER: Duration = Duration::from_secs(5);
+/// Pause before a host is asked again for a session that it refused.
+const AGAIN: Duration = Duration::from_millis(100);
+/// A connection that failed this long ago may be made now.
+const OUTDATED: Duration = Duration::from_secs(10);
 /// How long the end of cancelled commands is waited for when all is closed.
 const CLOSING: Duration = Duration::from_secs(10);
-
-/// What all hosts share.
-pub struct Shared {
-    ssh: Ssh,
-    handshakes: Semaphore,
-    folder: Mutex<Option<Arc<TempDir>>>,
-}
-
-impl Shared {
-    /// Nothing is made before it is needed.
-    pub fn new(ssh: Ssh) -> Self {
-        Self { ssh, handshakes: Semaphore::new(HANDSHAKES), folder: Mutex::default() }
-    }
-
-    fn folder(&self) -> Result<Arc<TempDir>, ConnectError> {
-        let mut folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(folder) = &*folder {
-            return Ok(folder.clone());
-        }
-        let made = ssh::control_folder()
-            .map_err(|e| ConnectError::unreachable(format!("no folder for the ssh control socket: {e}")))?;
-        Ok(folder.insert(Arc::new(made)).clone())
-    }
-}
 
 /// What a call is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +52,7 @@ pub struct Request {
     /// The scripts.
     pub parts: Vec<String>,
     /// Sent as it is after the scripts.
-    pub payload: Option<Bytes>,
+    pub payload: Option<Content>,
     /// Whether what is printed is worth showing while it runs.
     pub live: bool,
 }
@@ -79,38 +62,40 @@ pub struct Remote {
     host: Arc<Host>,
     shared: Arc<Shared>,
     attempt: Mutex<Option<Attempt>>,
-    attempts: std::sync::atomic::AtomicU64,
-    idle: Mutex<Vec<Idle>>,
-    permits: Arc<Semaphore>,
+    attempts: AtomicU64,
+    /// Whether a connection that was kept is not to be used: it turned out to be dead, or a fresh one is asked for.
+    distrusts: AtomicBool,
+    pub(super) idle: Mutex<Vec<Idle>>,
+    places: Places,
+    sudo: Sudo,
     /// Shells that were busy when their connection was lost, and whether as root: they may still run.
-    lost: Mutex<Vec<(Identity, bool)>>,
+    pub(super) lost: Mutex<Vec<(Identity, bool)>>,
     /// How many cancelled shells are being ended.
-    ending: watch::Sender<usize>,
+    pub(super) ending: watch::Sender<usize>,
 }
 
 /// A connection that is being made, or was.
 #[derive(Clone)]
 struct Attempt {
     number: u64,
+    began: Instant,
+    task: AbortHandle,
     link: SharedFuture<BoxFuture<'static, Result<Link, ConnectError>>>,
-}
-
-struct Idle {
-    r#become: bool,
-    link: (u64, Link),
-    shell: Shell,
 }
 
 impl Remote {
     /// Nothing is connected yet.
     pub fn new(host: Arc<Host>, shared: Arc<Shared>) -> Self {
+        let shells = host.access.max_sessions.unwrap_or(SHELLS);
         Self {
             host,
             shared,
             attempt: Mutex::default(),
-            attempts: std::sync::atomic::AtomicU64::new(0),
+            attempts: AtomicU64::new(0),
+            distrusts: AtomicBool::new(false),
             idle: Mutex::default(),
-            permits: Arc::new(Semaphore::new(SHELLS)),
+            places: Places::new(shells as usize),
+            sudo: Sudo::default(),
             lost: Mutex::default(),
             ending: watch::Sender::new(0),
         }
@@ -135,7 +120,7 @@ impl Remote {
             let mut lease = self.lease(r#become, mode, call.deadline).await?;
             let mut frame = Frame::new();
             request.parts.iter().for_each(|part| frame.part(part.clone()));
-            let payload = request.payload.as_ref().map(Bytes::as_slice);
+            let payload = request.payload.as_ref();
             let broken = match lease.exchange(&frame, payload, call.deadline, &show).await {
                 Ok(done) => {
                     lease.give_back();
@@ -156,37 +141,76 @@ impl Remote {
         }
     }
 
+    /// Begins to connect, for those who ask later.
+    pub fn warm(&self) {
+        if self.host.connection == Connection::Ssh {
+            lock(&self.attempt).get_or_insert_with(|| self.connect());
+        }
+    }
+
+    /// Has the calls from now on connect anew; those under way keep the connection that they have.
+    pub fn renew(&self) {
+        self.distrusts.store(true, Ordering::Relaxed);
+        lock(&self.attempt).take();
+        lock(&self.idle).clear();
+    }
+
     /// Ends the connection and all shells that are not in use.
     pub async fn close(&self) {
         let mut ending = self.ending.subscribe();
         let _ = timeout(CLOSING, ending.wait_for(|count| *count == 0)).await;
         lock(&self.idle).clear();
-        lock(&self.attempt).take();
+        if let Some(attempt) = lock(&self.attempt).take() {
+            attempt.task.abort();
+        }
     }
 
     async fn lease(self: &Arc<Self>, r#become: bool, mode: Mode, deadline: Instant) -> Result<Lease, ConnectError> {
-        let mut ending = self.ending.subscribe();
-        let free = async {
-            let _ = ending.wait_for(|count| *count == 0).await;
-            self.permits.clone().acquire_owned().await
-        };
-        let Ok(Ok(permit)) = timeout_at(deadline, free).await else {
-            let busy = format!("all {SHELLS} shells on {} stayed busy until the deadline", self.name());
-            return Err(ConnectError::failed(busy));
-        };
-        if mode == Mode::Program {
-            while let Some(mut idle) = self.take_idle(r#become) {
-                let answer_by = deadline.min(Instant::now() + ANSWER);
-                let fresh = idle.shell.last_used.elapsed() < FRESH;
-                if !idle.shell.has_ended() && (fresh || idle.shell.answers(answer_by).await) {
-                    return Ok(Lease::new(self, idle, permit));
-                }
-                if !idle.link.1.alive().await {
-                    self.forget(idle.link.0);
+        let mut refused = 0;
+        loop {
+            let mut ending = self.ending.subscribe();
+            let free = async {
+                let _ = ending.wait_for(|count| *count == 0).await;
+                self.places.take().await
+            };
+            let Ok(Some(place)) = timeout_at(deadline, free).await else {
+                let busy =
+                    format!("all {} shells on {} stayed busy until the deadline", self.places.all(), self.name());
+                return Err(ConnectError::failed(busy));
+            };
+            if mode == Mode::Program {
+                while let Some(mut idle) = self.take_idle(r#become) {
+                    let answer_by = deadline.min(Instant::now() + ANSWER);
+                    let fresh = idle.shell.last_used.elapsed() < FRESH;
+                    if !idle.shell.has_ended() && (fresh || idle.shell.answers(answer_by).await) {
+                        return Ok(Lease::new(self, idle, place));
+                    }
+                    if !idle.link.1.alive().await {
+                        self.forget(idle.link.0);
+                    }
                 }
             }
+            self.make_room();
+            if let Some(idle) = self.open(r#become, mode, deadline).await? {
+                return Ok(Lease::new(self, idle, place));
+            }
+            // The server allows fewer sessions than we thought, or has not yet seen the end of one.
+            refused += 1;
+            let ended = lock(&self.idle).pop().is_some();
+            if refused > 1 && !ended && !self.places.give_up(place) && AGAIN * refused > ANSWER {
+                return Err(text::no_session(self.name()));
+            }
+            let _ = timeout_at(deadline, sleep(AGAIN)).await;
         }
-        self.make_room();
+    }
+
+    /// A new shell; `None` when the host allows no more of them on the connection.
+    async fn open(
+        self: &Arc<Self>,
+        r#become: bool,
+        mode: Mode,
+        deadline: Instant,
+    ) -> Result<Option<Idle>, ConnectError> {
         let mut repeated = false;
         loop {
             let connect = timeout_at(deadline, self.link());
@@ -194,26 +218,39 @@ impl Remote {
                 let message = format!("no connection to {} before the deadline", self.name());
                 Err(ConnectError::unreachable(message).hint("is it powered on, on the network, and ssh let through?"))
             })?;
+            let unproven = link.1.is_unproven();
+            let by = if unproven { deadline.min(Instant::now() + ANSWER) } else { deadline };
             let lost = std::mem::take(&mut *lock(&self.lost));
             for (shell, r#become) in lost {
                 // What it began must not go on beside what comes next.
-                let _ = timeout_at(deadline, link.1.end_lost(shell, r#become)).await;
+                let _ = timeout_at(by, end_lost(self, &link.1, shell, r#become)).await;
             }
-            let opened = timeout_at(deadline, link.1.open(r#become, mode.arguments())).await;
+            let opened = match self.start(&link.1, r#become, mode.arguments(), by).await {
+                Ok(streams) => Shell::start(streams, mode, by).await.map_err(NotOpened::Silent),
+                Err(error) => Err(error),
+            };
             let error = match opened {
-                Ok(Ok(streams)) => match Shell::start(streams, mode, deadline).await {
-                    Ok(shell) => return Ok(Lease::new(self, Idle { r#become, link, shell }, permit)),
-                    Err(broken) if link.1.alive().await => return Err(text::no_shell(self.name(), r#become, &broken)),
-                    Err(broken) => ConnectError::unreachable(format!(
-                        "the connection to {} was lost before anything was sent{}",
-                        self.name(),
-                        text::seen(&broken)
-                    )),
-                },
-                Ok(Err(error)) => error,
-                Err(_) => ConnectError::unreachable(format!("{} opened no session before the deadline", self.name())),
+                Ok(shell) => {
+                    link.1.prove();
+                    return Ok(Some(Idle { r#become, link, shell }));
+                }
+                Err(NotOpened::Full) => {
+                    link.1.prove();
+                    return Ok(None);
+                }
+                Err(NotOpened::Refused(error)) => return Err(error),
+                Err(NotOpened::Lost(error)) => error,
+                Err(NotOpened::Silent(broken)) if !(unproven && broken.deadline) && link.1.alive().await => {
+                    return Err(text::no_shell(self.name(), r#become, &broken));
+                }
+                Err(NotOpened::Silent(broken)) => ConnectError::unreachable(format!(
+                    "the connection to {} was lost before anything was sent{}",
+                    self.name(),
+                    text::seen(&broken)
+                )),
             };
             // The connection may have gone since it was last used: it is made again, once.
+            self.distrusts.fetch_or(unproven, Ordering::Relaxed);
             self.forget(link.0);
             if repeated {
                 return Err(error);
@@ -222,12 +259,24 @@ impl Remote {
         }
     }
 
+    /// Starts `sh ARGUMENTS`, as root when asked for.
+    pub async fn start(&self, link: &Link, r#become: bool, arguments: &str, by: Instant) -> Result<Streams, NotOpened> {
+        let password = self.host.access.password.as_ref();
+        let password = password.and_then(|secret| self.shared.password(secret));
+        self.sudo.start(link, arguments, (r#become, password), self.name(), by).await
+    }
+
     /// The connection, made when there is none. All who ask at once get the same; so they do when it fails.
     async fn link(self: &Arc<Self>) -> Result<(u64, Link), ConnectError> {
         if self.host.connection == Connection::Local {
             return Ok((0, Link::Local));
         }
-        let attempt = lock(&self.attempt).get_or_insert_with(|| self.connect()).clone();
+        let attempt = {
+            let mut attempt = lock(&self.attempt);
+            let failed = |a: &mut Attempt| a.began.elapsed() > OUTDATED && matches!(a.link.peek(), Some(Err(_)));
+            attempt.take_if(failed);
+            attempt.get_or_insert_with(|| self.connect()).clone()
+        };
         let link = attempt.link.await;
         if link.is_err() {
             self.forget(attempt.number);
@@ -237,17 +286,18 @@ impl Remote {
 
     /// Connects in a task of its own: it goes on when the caller gives up, for the next one.
     fn connect(&self) -> Attempt {
-        let (shared, host) = (self.shared.clone(), self.host.clone());
-        let task = tokio::spawn(async move {
-            let folder = shared.folder()?;
-            let _permit = shared.handshakes.acquire().await;
-            let session = ssh::connect(&host, &shared.ssh, &folder).await?;
-            Ok(Link::Ssh(Arc::new(session)))
-        });
+        let (shared, host, trust) = (self.shared.clone(), self.host.clone(), !self.distrusts.load(Ordering::Relaxed));
+        let task = tokio::spawn(async move { shared.connect(&host, trust).await.map(Link::ssh) });
+        let number = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
+        let (began, abort) = (Instant::now(), task.abort_handle());
         let link =
             async { task.await.unwrap_or_else(|e| Err(ConnectError::unreachable(format!("no connection: {e}")))) };
-        let number = self.attempts.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-        Attempt { number, link: link.boxed().shared() }
+        Attempt { number, began, task: abort, link: link.boxed().shared() }
+    }
+
+    /// Whether new calls go over the connection of that number.
+    pub fn is_current(&self, number: u64) -> bool {
+        lock(&self.attempt).as_ref().map_or(0, |attempt| attempt.number) == number
     }
 
     /// Drops a connection that is of no use any more.
@@ -265,13 +315,12 @@ impl Remote {
     /// Ends idle shells (of the other user) so that one more is not too many.
     fn make_room(&self) {
         let mut idle = lock(&self.idle);
-        let in_use = SHELLS - self.permits.available_permits().min(SHELLS);
-        let keep = SHELLS.saturating_sub(in_use);
+        let keep = self.places.free();
         let excess = idle.len().saturating_sub(keep);
         idle.drain(..excess);
     }
 
-    fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         if self.host.name.is_empty() { "this machine" } else { &self.host.name }
     }
 
@@ -280,60 +329,7 @@ impl Remote {
     }
 }
 
-/// A shell that is in use. Dropped without being given back, it is ended with all that runs in it.
-struct Lease {
-    remote: Arc<Remote>,
-    link: (u64, Link),
-    /// `None` once given back.
-    borrowed: Option<(Idle, OwnedSemaphorePermit)>,
-}
-
-impl Lease {
-    fn new(remote: &Arc<Remote>, idle: Idle, permit: OwnedSemaphorePermit) -> Self {
-        Self { remote: remote.clone(), link: idle.link.clone(), borrowed: Some((idle, permit)) }
-    }
-
-    async fn exchange(
-        &mut self,
-        frame: &Frame,
-        payload: Option<&[u8]>,
-        deadline: Instant,
-        line: OnLine<'_>,
-    ) -> Result<Vec<Done>, Broken> {
-        match &mut self.borrowed {
-            Some((idle, _)) => idle.shell.exchange(frame, payload, deadline, line).await,
-            None => Err(Broken::default()),
-        }
-    }
-
-    fn give_back(mut self) {
-        if let Some((idle, _permit)) = self.borrowed.take()
-            && idle.shell.takes_more()
-        {
-            lock(&self.remote.idle).push(idle);
-        }
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let Some((idle, permit)) = self.borrowed.take() else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let remote = self.remote.clone();
-        remote.ending.send_modify(|count| *count += 1);
-        runtime.spawn(async move {
-            let (link, shell) = (&idle.link.1, idle.shell.identity);
-            if link.alive().await {
-                link.end(shell, idle.r#become).await;
-            } else {
-                lock(&remote.lost).push((shell, idle.r#become));
-            }
-            drop((idle, permit));
-            remote.ending.send_modify(|count| *count -= 1);
-        });
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// What a mutex guards; who panicked with it left it whole.
+pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

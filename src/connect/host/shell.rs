@@ -10,13 +10,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{sleep_until, timeout, timeout_at};
 
 use super::frame::{Frame, Splitter};
+use super::payload::Content;
 use super::types::Done;
 
 /// The functions that a shell is given when it starts.
 pub const LIBRARY: &str = include_str!("lib.sh");
 
 /// How long the errors of a shell are read that has ended.
-const LAST_WORDS: Duration = Duration::from_millis(300);
+pub const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// How long after a line of a running command the next one may be shown.
 const BETWEEN_LINES: Duration = Duration::from_millis(100);
@@ -38,7 +39,8 @@ pub struct Streams {
 pub enum Mode {
     /// As its program, one after the other.
     Program,
-    /// As lines of base64, so that after the last request the channel carries that request's standard input.
+    /// As two lines of base64, its greeting and one request, whose standard input follows on the channel. What nobody reads
+    /// of that must never be taken for a further request.
     Lines,
 }
 
@@ -47,7 +49,9 @@ impl Mode {
     pub fn arguments(self) -> &'static str {
         match self {
             Self::Program => "",
-            Self::Lines => "-c 'while IFS= read -r _ro_i; do eval \"$(printf %s \"$_ro_i\" | base64 -d)\"; done'",
+            Self::Lines => {
+                "-c 'for _ro_j in 1 2; do IFS= read -r _ro_i || exit; eval \"$(printf %s \"$_ro_i\" | base64 -d)\"; done'"
+            }
         }
     }
 
@@ -111,7 +115,7 @@ impl Shell {
         let mut frame = Frame::new();
         frame.part("_ro_hello".to_owned());
         let text = mode.encode(format!("{LIBRARY}\n{}", frame.text(false)));
-        let done = streams.send(&frame, &[&text], false, deadline, &|_| {}).await?;
+        let done = streams.send(&frame, &text, None, deadline, &|_| {}).await?;
         let answer = done.first().map(|d| (d.stdout.text(), d.stderr.text())).unwrap_or_default();
         let Some(identity) = Identity::read(&answer.0) else {
             return Err(Broken { deadline: false, seen: format!("{}\n{}", answer.0, answer.1) });
@@ -120,25 +124,23 @@ impl Shell {
     }
 
     /// Sends a request and reads its reply: one [`Done`] for each of its parts. With a payload, which only a shell in
-    /// [`Mode::Lines`] takes, it is the last one.
+    /// [`Mode::Lines`] takes.
     pub async fn exchange(
         &mut self,
         frame: &Frame,
-        payload: Option<&[u8]>,
+        payload: Option<&Content>,
         deadline: Instant,
         line: OnLine<'_>,
     ) -> Result<Vec<Done>, Broken> {
         let text = self.mode.encode(frame.text(payload.is_some()));
-        let input = [text.as_slice(), payload.unwrap_or_default()];
-        let last = payload.is_some();
-        let done = self.streams.send(frame, &input, last, deadline, line).await?;
+        let done = self.streams.send(frame, &text, payload, deadline, line).await?;
         self.last_used = Instant::now();
         Ok(done)
     }
 
     /// Whether it can take another request.
     pub fn takes_more(&self) -> bool {
-        self.streams.stdin.is_some()
+        self.mode == Mode::Program
     }
 
     /// Whether it has ended already, as far as can be seen without asking. What it printed unasked is dropped.
@@ -159,12 +161,12 @@ impl Shell {
 }
 
 impl Streams {
-    /// Sends `input` and reads until all parts of `frame` are there. `last`: nothing more will be sent.
+    /// Sends a text, and a payload after which nothing more follows; reads until all parts of `frame` are there.
     async fn send(
         &mut self,
         frame: &Frame,
-        input: &[&[u8]],
-        last: bool,
+        text: &[u8],
+        payload: Option<&Content>,
         deadline: Instant,
         line: OnLine<'_>,
     ) -> Result<Vec<Done>, Broken> {
@@ -173,12 +175,14 @@ impl Streams {
         let write = async {
             // That a shell is gone shows on its output too, with more to say.
             if let Some(stdin) = stdin {
-                for bytes in input {
-                    let _ = stdin.write_all(bytes).await;
+                let _ = stdin.write_all(text).await;
+                if let Some(payload) = payload {
+                    // Where less comes than was told, the other side says so.
+                    let _ = payload.write_to(stdin).await;
                 }
                 let _ = stdin.flush().await;
             }
-            if last {
+            if payload.is_some() {
                 *stdin = None;
             }
             std::future::pending::<()>().await;

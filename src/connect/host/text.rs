@@ -13,8 +13,8 @@ pub fn seen(broken: &Broken) -> String {
 pub fn broken(host: &str, broken: &Broken, connected: bool, change: bool) -> ConnectError {
     let seen = seen(broken);
     if broken.deadline {
-        let message = format!("no end of it on {host} before the deadline; what ran was ended{seen}");
-        let hint = "give the step a longer `timeout`, or look on the host why it hangs";
+        let message = format!("no end of it on {host} before the deadline{seen}");
+        let hint = "give the step a longer `timeout`, or look on the host why it hangs; what ran there is ended as soon as it is reached";
         let error = if change { ConnectError::lost(message) } else { ConnectError::failed(message) };
         return error.hint(hint);
     }
@@ -23,11 +23,27 @@ pub fn broken(host: &str, broken: &Broken, connected: bool, change: bool) -> Con
     } else {
         format!("the connection to {host} was lost in the middle{seen}")
     };
-    match (change, connected) {
+    let error = match (change, connected) {
         (true, _) => ConnectError::lost(message),
         (false, true) => ConnectError::failed(message),
         (false, false) => ConnectError::unreachable(message),
-    }
+    };
+    error.hint(if no_process(&broken.seen) {
+        NO_PROCESS
+    } else if connected {
+        "does it end its own parent, or was it killed there (`dmesg` tells of too little memory)?"
+    } else {
+        "is the network steady, and did the host or its sshd go down? then run the plan again: it looks first"
+    })
+}
+
+/// What to do about a host that can start no process.
+const NO_PROCESS: &str =
+    "the host or the user has as many processes as they may (`ps -eLf | wc -l`, `ulimit -u`): end some";
+
+/// Whether it says that there is no room for one more process.
+fn no_process(said: &str) -> bool {
+    ["Cannot fork", "can't fork", "fork: ", "Resource temporarily unavailable"].iter().any(|part| said.contains(part))
 }
 
 /// A shell that never answered, on a connection that works.
@@ -35,8 +51,10 @@ pub fn no_shell(host: &str, r#become: bool, broken: &Broken) -> ConnectError {
     let seen = seen(broken);
     let says = |part: &str| broken.seen.contains(part);
     if r#become && (says("password is required") || says("no tty present") || says("must have a tty")) {
-        return ConnectError::failed(format!("sudo on {host} wants a password"))
-            .hint("let the user become root without one (NOPASSWD in /etc/sudoers.d), or log in as root");
+        return ConnectError::failed(format!("sudo on {host} wants a password")).hint(
+            "name the secret that it is in the inventory (`[become] password = \"{{ secrets.NAME }}\"`), let the user \
+                 become root without one (NOPASSWD in /etc/sudoers.d), or log in as root",
+        );
     }
     if r#become && says("sudo") && says("not found") {
         return ConnectError::failed(format!("there is no sudo on {host}"))
@@ -46,9 +64,45 @@ pub fn no_shell(host: &str, r#become: bool, broken: &Broken) -> ConnectError {
         return ConnectError::failed(format!("sudo on {host} does not let the user become root{seen}"))
             .hint("allow it in /etc/sudoers.d, or log in as root");
     }
+    if no_process(&broken.seen) {
+        return ConnectError::unreachable(format!("no shell can be started on {host}{seen}")).hint(NO_PROCESS);
+    }
     let what = if broken.deadline { "did not answer before the deadline" } else { "ended before it answered" };
     ConnectError::unreachable(format!("the shell on {host} {what}{seen}"))
-        .hint("does `sh` run there, and may the user log in with commands? it needs base64, stat and sha256sum too")
+        .hint(
+            "does `sh` run there, and may the user log in with commands, and start one more process? it needs base64, stat and \
+             sha256sum too",
+        )
+}
+
+/// Sudo asked once more.
+pub fn wrong_password(host: &str) -> ConnectError {
+    ConnectError::failed(format!("the password for sudo on {host} is wrong")).hint(format!(
+        "it was tried once, and is not again in this run; `become.password` in the inventory says which secret it is: \
+         try it on {host} with `sudo -k -v`"
+    ))
+}
+
+/// A password that cannot be sent.
+pub fn no_password(host: &str, longest: usize) -> ConnectError {
+    ConnectError::failed(format!("the password for sudo on {host} is not one line of at most {longest} bytes"))
+        .hint("see the secret that `become.password` in the inventory names")
+}
+
+/// Sudo ended after it was given the password.
+pub fn no_root(host: &str, broken: &Broken) -> ConnectError {
+    let known = no_shell(host, true, broken);
+    if matches!(known, ConnectError::Failed { .. }) {
+        return known;
+    }
+    ConnectError::failed(format!("sudo on {host} took the password for root and ended{}", seen(broken)))
+        .hint(format!("is the password right, and may the user become root? try `sudo -k -v` on {host}"))
+}
+
+/// A server that opens not even one session.
+pub fn no_session(host: &str) -> ConnectError {
+    ConnectError::failed(format!("sshd on {host} opens no session, though none of this run is open"))
+        .hint("look at MaxSessions in its sshd_config, and for what else uses this connection")
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ impl Effect {
         match (self, probe) {
             // Nobody knows what a command does, or what one looks at.
             (Self::Run(_), _) | (_, Probe::Run(_)) => true,
+            // What is kept may come back at any time.
+            (Self::Guard(_), _) | (_, Probe::Guard) => true,
             (_, Probe::File { path, .. }) if lives(path) => true,
             (Self::SetSysctl { .. }, Probe::Sysctl { .. }) | (Self::LoadModule { .. }, _) => true,
             (Self::SetSysctl { .. }, _) => false,
@@ -29,7 +31,7 @@ impl Effect {
 
 /// Whether what happens at one path may show at another one. A folder can be reached by links under other names, so it
 /// is names that are compared, not whole paths: the last one of each must not occur in the other.
-fn near(changed: &str, seen: &str) -> bool {
+pub fn near(changed: &str, seen: &str) -> bool {
     let names = |path: &str| -> Vec<String> {
         path.split('/').filter(|name| !name.is_empty() && *name != ".").map(str::to_owned).collect()
     };

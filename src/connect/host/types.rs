@@ -1,8 +1,7 @@
 //! What can be asked of a host and done to it, as data.
 
-use std::sync::Arc;
-
-use crate::secret::{Secret, redact};
+use super::output::Output;
+use super::payload::{Bytes, Content};
 
 /// Files up to this many bytes are read whole; of larger ones only size and hash are told.
 pub const CONTENT_LIMIT: usize = 256 * 1024;
@@ -31,6 +30,8 @@ pub enum Probe {
     },
     /// What kind of system it is.
     System,
+    /// How the guard of a change stands that the user has on the host.
+    Guard,
 }
 
 /// How much of a file is wanted.
@@ -57,6 +58,8 @@ pub enum Fact {
     Module(Module),
     /// The system.
     System(Box<super::System>),
+    /// The guard; `None` when there is none.
+    Guard(Option<super::Standing>),
 }
 
 /// Something at a path.
@@ -156,41 +159,6 @@ impl std::fmt::Display for Command {
     }
 }
 
-/// Bytes that go to a host: over the channel only, never into an argument, an environment or a message.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Bytes(Arc<[u8]>);
-
-impl Bytes {
-    /// The bytes.
-    pub fn as_slice(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Bytes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes", self.0.len())
-    }
-}
-
-impl From<&str> for Bytes {
-    fn from(text: &str) -> Self {
-        Self(text.as_bytes().into())
-    }
-}
-
-impl From<Vec<u8>> for Bytes {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
-    }
-}
-
-impl From<&Secret> for Bytes {
-    fn from(secret: &Secret) -> Self {
-        Self(secret.expose().as_bytes().into())
-    }
-}
-
 /// A change to a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
@@ -234,6 +202,8 @@ pub enum Effect {
         /// Dotted name and value.
         settings: Vec<(String, String)>,
     },
+    /// Guards a change that may cut the connection.
+    Guard(super::Guard),
 }
 
 /// Owner and mode.
@@ -253,7 +223,7 @@ pub struct WriteFile {
     /// Absolute path; its directory must be there.
     pub path: String,
     /// All of the content.
-    pub content: Bytes,
+    pub content: Content,
     /// Mode (default 0600), owner and group.
     pub attributes: Attributes,
     /// Whether a copy of the file that is there now is kept beside it, with the time in its name.
@@ -277,46 +247,5 @@ impl Done {
     /// A result as tests and fakes need it.
     pub fn new(exit: i32, stdout: &str, stderr: &str) -> Self {
         Self { exit, stdout: Output::whole(stdout.as_bytes()), stderr: Output::whole(stderr.as_bytes()) }
-    }
-}
-
-/// What was printed, whole as far as it is short.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
-    /// The last bytes.
-    pub tail: Vec<u8>,
-    /// How many bytes there were in all.
-    pub length: u64,
-    /// SHA-256 of all of them, lower-case hex.
-    pub sha256: String,
-}
-
-impl Output {
-    /// Output that is kept whole.
-    pub fn whole(bytes: &[u8]) -> Self {
-        Self { tail: bytes.to_vec(), length: bytes.len() as u64, sha256: super::sha256(bytes) }
-    }
-
-    /// Whether the beginning was dropped.
-    pub fn is_cut(&self) -> bool {
-        self.length > self.tail.len() as u64
-    }
-
-    /// The tail as text without its trailing newlines; bytes that are not UTF-8 are replaced.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.tail).trim_end_matches('\n').to_owned()
-    }
-
-    /// The first line, likewise.
-    pub fn first_line(&self) -> String {
-        redact(&self.text()).lines().next().unwrap_or_default().to_owned()
-    }
-
-    /// The last lines, for messages: secrets are masked, since a part of one would not be known for it.
-    pub fn last_lines(&self, count: usize) -> String {
-        let text = self.text();
-        let text = redact(&text);
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(count)..].join("\n")
     }
 }

@@ -197,7 +197,7 @@ impl Chain {
     /// What leaves no trace was done, last with what the plan says.
     fn acts_are_done(&self) -> Result<(), String> {
         let sent = self.world.sent();
-        for (phase, step) in self.model.steps() {
+        for (phase, step) in self.model.unrolled().steps() {
             let Act::Do { value, .. } = &step.act else { continue };
             if step.part != Part::Step || step.when == Some(false) || phase.when == Some(false) {
                 continue;
@@ -249,10 +249,10 @@ impl Chain {
 
     /// A person looks at what was cut off: did it take effect, as the plan has it now?
     fn helped(&mut self) -> Asked {
-        let sent = self.world.sent();
+        let (sent, model) = (self.world.sent(), self.model.unrolled());
         let mut asked = Asked::default();
         for unit in &self.stopped {
-            let Some(Act::Do { value, .. }) = self.model.step(&unit.0).map(|s| &s.act) else { continue };
+            let Some(Act::Do { value, .. }) = model.step(&unit.0).map(|s| &s.act) else { continue };
             let since = self.oracle.history.started.get(unit).copied().unwrap_or_default();
             let last = sent.iter().rev().find(|s| s.unit == *unit && s.took && s.at.0 >= since);
             if last.is_some_and(|s| s.value == *value) {
@@ -299,9 +299,10 @@ impl Chain {
         let Some(start) = events.iter().position(|e| matches!(e.kind, Kind::RunStarted { .. })) else {
             return Ok(None);
         };
-        let order = Order::limited(&self.model, asked.limit);
+        let model = self.model.unrolled();
+        let order = Order::limited(&model, asked.limit);
         let sent = self.world.sent()[sent_before..].to_vec();
-        let (model, mishaps) = (self.model.clone(), self.world.mishaps());
+        let mishaps = self.world.mishaps();
         let ran = Ran { number, model, order, asked, events, start, report, sent, mishaps };
         self.oracle.judge(&ran)?;
         self.stopped = stopped(&ran);

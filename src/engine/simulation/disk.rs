@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use serde::Deserialize;
 
 use super::life::Life;
+use super::oracle::key;
 use super::order::Key;
 use crate::event::{Event, Kind, UnitRef};
 use crate::journal::Disk;
@@ -77,7 +78,7 @@ impl SimDisk {
 
     /// Whether a unit's start is durable, and not yet its end.
     pub fn shows_running(&self, unit: &Key) -> bool {
-        let is = |of: &UnitRef| of.step == unit.0 && of.host == unit.1;
+        let is = |of: &UnitRef| key(of) == *unit;
         let state = self.state();
         let of_it = |record: &&Record| {
             matches!(record.kind.event.as_str(), "unit_started" | "unit_finished")

@@ -4,14 +4,14 @@ use rand::RngExt as _;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom as _;
 
-use super::generate::{chance, new_step, normalise, pace};
+use super::generate::{chance, items, new_step, normalise, pace};
 use super::model::{Act, Model, PATTERNS};
 use crate::plan::Part;
 
 /// One random edit; says which.
 pub fn edit(rng: &mut SmallRng, model: &mut Model, earlier: &[Model]) -> &'static str {
     let (p, s) = place(rng, model);
-    let what = match rng.random_range(0..16) {
+    let what = match rng.random_range(0..17) {
         0..=3 => {
             if let Act::Set { value, .. } | Act::Do { value, .. } = &mut model.phases[p].steps[s].act {
                 *value = format!("v{}", rng.random_range(0..3));
@@ -73,11 +73,16 @@ pub fn edit(rng: &mut SmallRng, model: &mut Model, earlier: &[Model]) -> &'stati
         12 => {
             let step = &mut model.phases[p].steps[s];
             match rng.random_range(0..3) {
-                0 => step.r#become ^= true,
+                // Who waits under a guard is another user then.
+                0 => step.r#become ^= !step.id.ends_with(['0', '5']),
                 1 => step.sensitive ^= true,
                 _ => step.flush ^= true,
             }
             "a step's flag"
+        }
+        13 => {
+            model.phases[p].steps[s].items = if chance(rng, 75) { items(rng) } else { Vec::new() };
+            "a loop"
         }
         _ => {
             if let Some(old) = earlier.choose(rng) {

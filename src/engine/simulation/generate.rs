@@ -2,7 +2,7 @@
 
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
-use rand::seq::IndexedRandom as _;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
 
 use super::model::{Act, MOSTS, Model, PATTERNS, Phase, Reads, SERIALS, Step};
 use super::order::Order;
@@ -118,6 +118,7 @@ fn step(rng: &mut SmallRng, model: &mut Model, part: Part) -> Step {
         hosts: chance(rng, 65).then(|| if chance(rng, 40) { 0 } else { rng.random_range(0..PATTERNS.len()) }),
         needs: None,
         when: chance(rng, if part == Part::OnFailure { 0 } else { 8 }).then(|| chance(rng, 60)),
+        items: if chance(rng, 15) { items(rng) } else { Vec::new() },
         r#become: chance(rng, 20),
         retry: if chance(rng, 25) { rng.random_range(1..=2) } else { 0 },
         timeout: rng.random_range(10..=60),
@@ -131,6 +132,14 @@ fn step(rng: &mut SmallRng, model: &mut Model, part: Part) -> Step {
         tags: ["quick", "slow"].iter().filter(|_| chance(rng, 30)).map(|t| (*t).to_owned()).collect(),
         act,
     }
+}
+
+/// Some items, in some order.
+pub fn items(rng: &mut SmallRng) -> Vec<String> {
+    let mut items: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
+    items.shuffle(rng);
+    items.truncate(rng.random_range(1..=3));
+    items
 }
 
 /// Takes away what no sound plan has: names that lead nowhere, circles, handlers that nobody calls, values that are read
@@ -148,6 +157,9 @@ pub fn normalise(model: &mut Model) {
             let step = &mut phase.steps[number];
             if let Some(needs) = &mut step.needs {
                 needs.retain(|need| before.contains(need) && there(need, Part::Step));
+            }
+            if step.part == Part::OnFailure || !step.act.can_loop() {
+                step.items.clear();
             }
             step.notify.retain(|name| there(name, Part::Handler));
             step.on_failure.retain(|name| there(name, Part::OnFailure));
@@ -196,6 +208,7 @@ fn references(model: &mut Model) {
         let sound = model.steps().find(|(_, s)| s.id == of).is_some_and(|(phase, other)| {
             let before = order.before(&id).contains(of);
             let runs = other.when != Some(false) && phase.when != Some(false) && other.part == Part::Step;
+            let runs = runs && other.items.is_empty();
             let Act::Set { reads, .. } = &other.act else { return false };
             let same_hosts = other.hosts == step.hosts;
             runs && match &step.act {

@@ -2,7 +2,7 @@
 //! go wrong that can; then edits, and runs again, to the end. One seed is one story, the same each time.
 //!
 //! - [`model`], [`generate`], [`edit`]: plans and what people do to them; [`order`]: what comes before what, by the rules
-//! - [`world`], [`disk`], [`life`], [`actions`]: what stands in for everything outside
+//! - [`world`], [`guards`], [`disk`], [`life`], [`actions`]: what stands in for everything outside
 //! - [`run`], [`chain`]: one run; a chain of runs with what each takes over from the one before
 //! - [`oracle`]: what must be true of them; [`cuts`]: journals that are cut after each record; [`twice`]: a seed again
 //!
@@ -15,6 +15,7 @@ mod cuts;
 mod disk;
 mod edit;
 mod generate;
+mod guards;
 mod life;
 mod model;
 mod oracle;

@@ -60,6 +60,8 @@ pub struct Step {
     pub hosts: Option<usize>,
     pub needs: Option<Vec<String>>,
     pub when: Option<bool>,
+    /// What it is a loop over; none: it is no loop.
+    pub items: Vec<String>,
     pub r#become: bool,
     pub retry: u32,
     /// Seconds.
@@ -119,24 +121,91 @@ impl Act {
     pub fn unguarded(&self) -> bool {
         matches!(self, Self::Do { .. })
     }
+
+    /// Whether it can be done for items, each by itself.
+    pub fn can_loop(&self) -> bool {
+        matches!(self, Self::Do { .. } | Self::Set { reads: None, .. })
+    }
 }
 
 impl Step {
+    /// Whether its host takes it back unless it is confirmed. No edit of the step changes that, but of where it runs: who
+    /// takes a guard away from a step while it stands is on his own.
+    pub fn is_guarded(&self) -> bool {
+        let number: usize = self.id[1..].parse().unwrap_or_default();
+        self.part == Part::Step && self.hosts.is_some() && !self.paths().is_empty() && number.is_multiple_of(5)
+    }
+
     /// Where it runs: `None` for the controller.
     pub fn places(&self) -> Vec<Option<&'static str>> {
         self.hosts.map_or_else(|| vec![None], |n| PATTERNS[n].1.iter().copied().map(Some).collect())
     }
 
     pub fn paths(&self) -> Vec<String> {
+        self.ids().iter().flat_map(|id| self.paths_of(id)).collect()
+    }
+
+    fn paths_of(&self, id: &str) -> Vec<String> {
         match &self.act {
-            Act::Set { parts, .. } => (0..*parts).map(|n| format!("{}.{n}", self.id)).collect(),
-            Act::Copy { .. } => vec![format!("{}.0", self.id)],
+            Act::Set { parts, .. } => (0..*parts).map(|n| format!("{id}.{n}")).collect(),
+            Act::Copy { .. } => vec![format!("{id}.0")],
             _ => Vec::new(),
+        }
+    }
+
+    /// Its id, or of a loop one for each item.
+    fn ids(&self) -> Vec<String> {
+        match self.items.as_slice() {
+            [] => vec![self.id.clone()],
+            items => items.iter().map(|item| of_item(&self.id, item)).collect(),
+        }
+    }
+
+    /// Those of the ids of a step that answer to an item of a loop: its own, else all.
+    fn answering(&self, item: Option<&String>) -> Vec<String> {
+        match item.filter(|item| self.items.contains(item)) {
+            Some(item) => vec![of_item(&self.id, item)],
+            None => self.ids(),
         }
     }
 }
 
+/// An item's part of a loop, as a step of its own.
+pub fn of_item(id: &str, item: &str) -> String {
+    format!("{id}[{item}]")
+}
+
+/// The loop that a step of an unrolled model is a part of.
+pub fn loop_of(id: &str) -> Option<&str> {
+    id.split_once('[').map(|(id, _)| id)
+}
+
 impl Model {
+    /// The same without loops: a step for each item, one after the other.
+    pub fn unrolled(&self) -> Self {
+        let phases = self.phases.iter().map(|phase| {
+            let find = |id: &String| phase.steps.iter().find(|s| s.id == *id);
+            let unroll = |step: &Step| -> Vec<Step> {
+                let needs = step
+                    .needs
+                    .as_ref()
+                    .map(|needs| needs.iter().filter_map(|need| find(need)?.ids().pop()).collect::<Vec<_>>());
+                let part = |(n, id): (usize, String)| {
+                    let called = |ids: &[String]| -> Vec<String> {
+                        ids.iter().filter_map(find).flat_map(|s| s.answering(step.items.get(n))).collect()
+                    };
+                    let (notify, on_failure) = (called(&step.notify), called(&step.on_failure));
+                    let needs = if n == 0 { needs.clone() } else { None };
+                    let flush = step.flush && n == 0;
+                    Step { id, needs, flush, notify, on_failure, items: Vec::new(), ..step.clone() }
+                };
+                step.ids().into_iter().enumerate().map(part).collect()
+            };
+            Phase { steps: phase.steps.iter().flat_map(unroll).collect(), ..phase.clone() }
+        });
+        Self { phases: phases.collect(), next: self.next }
+    }
+
     pub fn steps(&self) -> impl Iterator<Item = (&Phase, &Step)> {
         self.phases.iter().flat_map(|p| p.steps.iter().map(move |s| (p, s)))
     }
@@ -201,11 +270,18 @@ impl Model {
             if step.flush {
                 add("flush = true".into());
             }
+            if step.is_guarded() {
+                add(format!("guard = \"{}s\"\nguard_restore = \"undo\"", 3 + step.timeout / 2));
+            }
         }
-        let id = &step.id;
+        let mut id = step.id.clone();
+        if !step.items.is_empty() {
+            add(format!("for_each = {:?}", step.items));
+            id = of_item(&id, "{{ item }}");
+        }
         match &step.act {
             Act::Set { value, reads, commands, .. } => {
-                let mut paths = step.paths();
+                let mut paths = step.paths_of(&id);
                 if step.part == Part::OnFailure {
                     paths.extend(self.undone_by(phase, step));
                 }

@@ -17,13 +17,13 @@ use super::disk::{SimDisk, Trouble};
 use super::generate::chance;
 use super::life::Life;
 use super::model::{INVENTORY, Model};
-use super::oracle::Asked;
+use super::oracle::{Asked, key};
 use super::order::Key;
 use super::world::{SimWorld, Weather};
 use crate::engine::{Engine, EngineError, Faults, Options, Point, Report, Values};
 use crate::event::{Event, Kind, Mode, Outcome, UnitRef};
 use crate::finding::{Findings, Style};
-use crate::graph::Graph;
+use crate::graph::{Graph, Known};
 use crate::inventory::{Host, Inventory};
 use crate::journal::{Earlier, Journal};
 use crate::plan::{Plan, Scope, check};
@@ -93,7 +93,8 @@ pub fn run(setup: Setup<'_>, world: &SimWorld) -> Result<Left, String> {
 async fn one(setup: Setup<'_>, world: &SimWorld) -> Result<Left, String> {
     let life = Life::default();
     let disk = SimDisk::new(life.clone(), setup.troubles.disk, setup.troubles.survives);
-    let roots = setup.model.steps().filter(|(_, s)| s.r#become).map(|(_, s)| s.id.clone()).collect();
+    let units = setup.model.unrolled();
+    let roots = units.steps().filter(|(_, s)| s.r#become).map(|(_, s)| s.id.clone()).collect();
     let weather = setup.troubles.weather;
     world.begin(setup.number, setup.seed, weather, disk.clone(), life.clone(), roots, setup.trace.clone());
     let (readers, mut events) = mpsc::unbounded_channel();
@@ -190,14 +191,16 @@ fn engine(
     let (inventory, plan) = (&*THE_INVENTORY, setup.plan.clone());
     let asked = setup.asked;
     let in_sight = |host: &Host| asked.limit.is_none_or(|only| only.contains(&host.name.as_str()));
-    let graph = Graph::new(&plan, |pattern| inventory.select(pattern).unwrap(), in_sight);
     let templates = Templates::new(&plan.root);
     let (scope, errors) = Scope::new(&plan, inventory, &Map::new(), &templates);
     assert!(errors.is_empty());
+    let known = Known { templates: &templates, scope: &scope };
+    let graph = Graph::new(&plan, |pattern| inventory.select(pattern).unwrap(), in_sight, known);
     let registry = registry();
     let name = |(step, host): &Key| host.as_ref().map_or(step.clone(), |host| format!("{step}@{host}"));
+    let units = setup.model.unrolled();
     let guarded: BTreeSet<String> =
-        setup.model.steps().filter(|(_, s)| !s.act.unguarded()).map(|(_, s)| s.id.clone()).collect();
+        units.steps().filter(|(_, s)| !s.act.unguarded()).map(|(_, s)| s.id.clone()).collect();
     Engine {
         graph: graph.unwrap(),
         plan,
@@ -255,17 +258,18 @@ impl Faults for Mishaps {
         let fails = chance(&mut self.rng.lock().unwrap(), self.troubles.fails);
         if fails {
             self.world.count("failed after success");
-            self.world.mishap((unit.step.clone(), unit.host.clone()));
+            self.world.mishap(key(unit));
         }
         fails
     }
 
     fn repeats(&self, unit: &UnitRef) -> bool {
-        let repeats = chance(&mut self.rng.lock().unwrap(), self.troubles.repeats) && self.guarded.contains(&unit.step);
+        let repeats =
+            chance(&mut self.rng.lock().unwrap(), self.troubles.repeats) && self.guarded.contains(&key(unit).0);
         if repeats {
             self.world.count("repeated");
             // How the second time ends is no claim about the first.
-            self.world.mishap((unit.step.clone(), unit.host.clone()));
+            self.world.mishap(key(unit));
         }
         repeats
     }

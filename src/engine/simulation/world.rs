@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::disk::SimDisk;
 use super::generate::chance;
+use super::guards::Guards;
 use super::life::Life;
 use super::order::Key;
 use super::report::Stats;
@@ -54,12 +55,16 @@ pub struct Sent {
     pub out_of_sight: bool,
 }
 
+/// Whose change arrives late may be guarded, and is of no effect when that guard stands no more.
+type Token = Option<String>;
+
 /// An effect whose connection broke and that arrives later all the same: a request that was on its way, or a command that
 /// is at work until then.
 struct Late {
     due: Instant,
     place: Place,
     sent: Sent,
+    guard: Token,
 }
 
 #[derive(Clone)]
@@ -69,6 +74,7 @@ struct State {
     values: BTreeMap<Place, String>,
     sent: Vec<Sent>,
     late: Vec<Late>,
+    guards: Guards,
     refusals: BTreeMap<Key, usize>,
     away: BTreeMap<Option<String>, Instant>,
     dawns: BTreeMap<Place, Instant>,
@@ -117,6 +123,7 @@ impl SimWorld {
             values: BTreeMap::new(),
             sent: Vec::new(),
             late: Vec::new(),
+            guards: Guards::default(),
             refusals: BTreeMap::new(),
             away: BTreeMap::new(),
             dawns: BTreeMap::new(),
@@ -149,7 +156,10 @@ impl SimWorld {
         if weather.refused_for_good == 0 {
             state.refusals.clear();
         }
-        let rng = SmallRng::seed_from_u64(seed);
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let [reboots, waits] = [20, 40].map(|percent| chance(&mut rng, percent));
+        let State { guards, values, .. } = &mut *state;
+        guards.begin(values, reboots, waits);
         state.session = Some(Session { run, rng, weather, disk, life, roots, trace });
     }
 
@@ -160,6 +170,7 @@ impl SimWorld {
             let at = (late.sent.at.0, usize::MAX);
             state.arrive(late, at);
         }
+        state.guards.end();
         state.session = None;
     }
 
@@ -205,16 +216,21 @@ impl State {
     }
 
     fn arrive(&mut self, late: Late, at: (usize, usize)) {
-        let Late { place, sent, .. } = late;
+        let Late { place, sent, guard, .. } = late;
+        if guard.is_some() && self.guards.of(&sent.unit) != guard.as_deref() {
+            self.note(|| format!("late: {}@{:?} comes too late for its guard", sent.unit.0, sent.unit.1));
+            return;
+        }
         self.note(|| format!("late: {}@{:?} sets {place:?} to {}", sent.unit.0, sent.unit.1, sent.value));
-        let changed = self.take(&place, &sent.value);
+        let changed = self.take(&place, &sent);
         self.sent.push(Sent { took: true, changed, late: true, at, ..sent });
     }
 
     /// Lets an effect take place; tells whether anything is another thing since.
-    fn take(&mut self, place: &Place, value: &str) -> bool {
-        let act = place.1.is_empty();
-        act || self.values.insert(place.clone(), value.to_owned()).as_deref() != Some(value)
+    fn take(&mut self, place: &Place, sent: &Sent) -> bool {
+        self.guards.keep(&sent.unit, place, &self.values);
+        let (act, value) = (place.1.is_empty(), &sent.value);
+        act || self.values.insert(place.clone(), value.clone()).as_ref() != Some(value)
     }
 
     /// What is due by now.
@@ -225,6 +241,7 @@ impl State {
             let late = self.late.remove(n);
             self.arrive(late, (run, seen));
         }
+        self.guards.pass(&mut self.values);
     }
 
     /// Whether a host does not answer just now.
@@ -308,7 +325,7 @@ impl State {
     fn lose(&mut self, lost: Lost, command: bool, place: Place, sent: Sent) {
         let sent = Sent { out_of_sight: command, ..sent };
         if matches!(lost, Lost::After | Lost::TakenAndLater) {
-            let changed = self.take(&place, &sent.value);
+            let changed = self.take(&place, &sent);
             self.sent.push(Sent { took: true, changed, ..sent.clone() });
         } else {
             self.sent.push(sent.clone());
@@ -316,7 +333,8 @@ impl State {
         if matches!(lost, Lost::Later | Lost::TakenAndLater) {
             let most = if command { 100_000 } else { 10_000 };
             let delay = Duration::from_millis(self.session().rng.random_range(1..most));
-            self.late.push(Late { due: Instant::now() + delay, place, sent });
+            let guard = self.guards.of(&sent.unit).map(str::to_owned);
+            self.late.push(Late { due: Instant::now() + delay, place, sent, guard });
             self.stats.count(if command { "out of sight" } else { "late" });
         }
     }
@@ -350,6 +368,9 @@ impl World for SimWorld {
         let mut state = self.state();
         state.pass();
         let facts = probes.iter().map(|probe| {
+            if matches!(probe, Probe::Host(host::Probe::Guard)) {
+                return Fact::Host(host::Fact::Guard(state.guards.standing(&host)));
+            }
             let Probe::Vault(vault::Probe::Read { path }) = probe else { panic!("this world knows no {probe:?}") };
             let place = (host.clone(), path.clone());
             if path.starts_with("dawn.") {
@@ -376,6 +397,11 @@ impl World for SimWorld {
     }
 
     async fn perform(&self, target: &Target, effect: &Effect, _: &Call) -> Result<Done, ConnectError> {
+        let effect = &match effect {
+            Effect::Host(host::Effect::Guard(host::Guard::Within { effect, .. })) => Effect::Host((**effect).clone()),
+            Effect::Host(host::Effect::Guard(guard)) => return self.guard(target, guard).await,
+            other => other.clone(),
+        };
         let [unit, path, value] = words(effect);
         let command = matches!(effect, Effect::Host(_));
         let host = target.host.as_ref().map(|h| h.name.clone());
@@ -406,6 +432,16 @@ impl World for SimWorld {
     }
 }
 
+fn name_of(guard: &host::Guard) -> &'static str {
+    match guard {
+        host::Guard::Arm { .. } => "armed",
+        host::Guard::Disarm { .. } => "confirmed",
+        host::Guard::Restore { .. } => "restored",
+        host::Guard::Forget { .. } => "forgotten",
+        host::Guard::Within { .. } | host::Guard::Apply { .. } => "guarded",
+    }
+}
+
 /// The unit, path and value of an effect.
 fn words(effect: &Effect) -> [String; 3] {
     match effect {
@@ -419,6 +455,51 @@ fn words(effect: &Effect) -> [String; 3] {
 }
 
 impl SimWorld {
+    /// Sets up a guard, or has it do something.
+    async fn guard(&self, target: &Target, guard: &host::Guard) -> Result<Done, ConnectError> {
+        let host = target.host.as_ref().map(|h| h.name.clone());
+        let (fate, pause) = {
+            let mut state = self.state();
+            if state.session().life.is_over() {
+                (Fate::Hangs(Lost::Before), None)
+            } else if state.is_away(host.as_ref()) {
+                return Err(ConnectError::unreachable("nobody answers"));
+            } else {
+                (state.fate(&(String::new(), host.clone()), true), state.pause())
+            }
+        };
+        tokio::time::sleep(pause.unwrap_or_default()).await;
+        let result = {
+            let mut state = self.state();
+            if state.session().life.is_over() {
+                None
+            } else {
+                state.pass();
+                let State { guards, values, .. } = &mut *state;
+                let lost =
+                    matches!(fate, Fate::Lost(Lost::Before) | Fate::Hangs(Lost::Before) | Fate::Dies(Lost::Before));
+                let done = if lost { Ok(host::Done::new(0, "", "")) } else { guards.perform(&host, guard, values) };
+                state.note(|| format!("{} on {host:?}: {fate:?}", name_of(guard)));
+                match fate {
+                    Fate::Dies(_) => {
+                        state.session().life.end("at a guard");
+                        None
+                    }
+                    Fate::Hangs(_) => None,
+                    Fate::Lost(_) => Some(Err(ConnectError::lost("the connection broke"))),
+                    Fate::Works | Fate::Refused => {
+                        state.stats.count(name_of(guard));
+                        Some(done.map(Done::Host))
+                    }
+                }
+            }
+        };
+        match result {
+            Some(result) => result,
+            None => forever().await,
+        }
+    }
+
     /// What becomes of an effect; `None`: no answer ever comes.
     fn carry_out(&self, fate: Fate, command: bool, place: Place, sent: Sent) -> Option<Result<Done, ConnectError>> {
         let mut state = self.state();
@@ -426,9 +507,13 @@ impl SimWorld {
             return None;
         }
         state.pass();
+        if !state.guards.lets(&sent.unit) {
+            state.stats.count("too late");
+            return Some(Err(ConnectError::failed("the guard's time was over")));
+        }
         match fate {
             Fate::Works => {
-                let changed = state.take(&place, &sent.value);
+                let changed = state.take(&place, &sent);
                 state.sent.push(Sent { took: true, changed, ..sent });
                 Some(Ok(match command {
                     true => Done::Host(host::Done::new(0, "", "")),

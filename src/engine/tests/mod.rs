@@ -1,7 +1,11 @@
 //! The engine against a world that is a map from path to text.
 
 mod ahead;
+mod away;
+mod guard;
+mod guarded_host;
 mod handlers;
+mod loops;
 mod pace;
 mod resume;
 mod saved;
@@ -17,7 +21,7 @@ use world::{FakeWorld, registry};
 
 use super::*;
 use crate::event::{Event, Kind, Mode, Outcome, name};
-use crate::graph::Graph;
+use crate::graph::{Graph, Known};
 use crate::inventory::{Connection, Host, Inventory};
 use crate::journal::{Earlier, Journal, Memory, SavedPlan, read};
 use crate::plan::{Pace, Part, Phase, Plan, Retry, Scope, Source, Spanned, Step};
@@ -36,6 +40,9 @@ fn step(id: &str, action: &str, params: Value) -> Step {
         hosts: None,
         needs: None,
         when: None,
+        for_each: None,
+        run_once: false,
+        delegate_to: None,
         r#become: false,
         retry: Retry { times: 0, delay: Duration::from_millis(1) },
         timeout: Some(Duration::from_millis(600)),
@@ -44,6 +51,7 @@ fn step(id: &str, action: &str, params: Value) -> Step {
         notify: Vec::new(),
         flush: false,
         on_failure: Vec::new(),
+        guard: None,
         sensitive: false,
         tags: Vec::new(),
         params,
@@ -78,7 +86,7 @@ fn plan(phases: Vec<Phase>) -> Plan {
 fn hosts(pattern: &str) -> Vec<Arc<Host>> {
     let host = |name: &str| {
         let (name, connection, vars) = (name.to_owned(), Connection::Local, Map::new());
-        Arc::new(Host { address: name.clone(), name, connection, user: None, port: None, vars })
+        Arc::new(Host { address: name.clone(), name, connection, vars, ..Host::default() })
     };
     pattern.split(',').map(host).collect()
 }
@@ -133,8 +141,10 @@ async fn try_run(plan: Plan, world: &FakeWorld, setup: Setup) -> (Result<Report,
     let (scope, errors) = Scope::new(&plan, &inventory, &Map::new(), &templates);
     assert!(errors.is_empty());
     let (readers, mut events) = mpsc::unbounded_channel();
+    let in_sight = |host: &Host| setup.sees.is_none_or(|name| name == host.name);
+    let graph = Graph::new(&plan, hosts, in_sight, Known { templates: &templates, scope: &scope });
     let engine = Engine {
-        graph: Graph::new(&plan, hosts, |host| setup.sees.is_none_or(|name| name == host.name)).unwrap(),
+        graph: graph.unwrap(),
         plan: plan.into(),
         registry: registry().into(),
         values: Values::new(templates, scope, &registry()),

@@ -3,15 +3,17 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::actions::{Action, OnInterrupt, Registry, Spec, Thing, Verdict};
+use super::guarded_host::{FakeGuard, GuardedHost};
+use crate::actions::{Action, Boxed, OnInterrupt, Registry, Spec, Thing, Verdict};
 use crate::connect::vault::{self, Data};
-use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, one_by_one};
+use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, host, one_by_one};
 use crate::diff::Diff;
 use crate::event::{Kind, Outputs, Problem};
 use crate::journal::read;
@@ -44,9 +46,42 @@ struct State {
     hooks: HashMap<String, Hook>,
     journal: Option<PathBuf>,
     seen: Vec<String>,
+    host: GuardedHost,
 }
 
 impl FakeWorld {
+    /// The host with all that is on it; what is due on it has happened.
+    fn host<T>(&self, act: impl FnOnce(&mut GuardedHost, &mut HashMap<String, String>) -> T) -> T {
+        let mut state = self.state();
+        let State { host, values, .. } = &mut *state;
+        host.pass(values);
+        act(host, values)
+    }
+    pub fn has_guard(&self) -> bool {
+        self.host(|host, _| host.guard.is_some())
+    }
+    /// How often a guard was set up by a run.
+    pub fn armed(&self) -> usize {
+        self.state().host.armed
+    }
+    /// How often a new connection was made.
+    pub fn logins(&self) -> usize {
+        self.state().host.logins
+    }
+    /// A guard that somebody has left.
+    pub fn arm(&self, unit: &str, time: Duration) {
+        self.host(|host, values| host.guard = Some(FakeGuard::new("left", unit, time, values)));
+    }
+    pub fn reboot(&self) {
+        self.host(|host, _| host.guard.as_mut().unwrap().alive = false);
+    }
+    pub fn restores_in_part(&self) {
+        self.state().host.in_part = true;
+    }
+    /// A guard is taken away, and the answer is lost.
+    pub fn lose_disarm(&self) {
+        self.state().host.loses_disarm = true;
+    }
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
@@ -161,7 +196,8 @@ impl FakeWorld {
 
 #[async_trait]
 impl World for FakeWorld {
-    async fn probe(&self, _: &Target, probes: &[Probe], _: &Call) -> Result<Vec<Fact>, ConnectError> {
+    async fn probe(&self, target: &Target, probes: &[Probe], _: &Call) -> Result<Vec<Fact>, ConnectError> {
+        self.host(|host, _| host.reached(target))?;
         {
             let mut state = self.state();
             state.looks += 1;
@@ -175,6 +211,12 @@ impl World for FakeWorld {
         }
         let answer = |probe: &Probe| match probe {
             Probe::Vault(vault::Probe::Read { path }) => Fact::Vault(self.look(path)),
+            Probe::Host(host::Probe::Guard) => Fact::Host(host::Fact::Guard(self.host(|host, _| host.standing()))),
+            Probe::Host(host::Probe::Run(run)) => {
+                let path = run.command.to_string();
+                let there = matches!(self.look(&path), vault::Fact::Found { .. });
+                Fact::Host(host::Fact::Run(host::Done::new(i32::from(!there), "", "")))
+            }
             other => panic!("this world knows no {other:?}"),
         };
         Ok(probes.iter().map(answer).collect())
@@ -185,7 +227,11 @@ impl World for FakeWorld {
         one_by_one(self, target, effects, call).await
     }
 
-    async fn perform(&self, _: &Target, effect: &Effect, _: &Call) -> Result<Done, ConnectError> {
+    async fn perform(&self, target: &Target, effect: &Effect, _: &Call) -> Result<Done, ConnectError> {
+        self.host(|host, _| host.reached(target))?;
+        if let Effect::Host(host::Effect::Guard(guard)) = effect {
+            return self.host(|host, values| host.perform(guard, values)).map(Done::Host);
+        }
         let Effect::Vault(vault::Effect::Write { path, body }) = effect else { panic!("unknown effect") };
         let (hook, hangs) = {
             let mut state = self.state();
@@ -206,6 +252,7 @@ pub fn registry() -> Registry {
     registry.add::<Act>();
     registry.add::<Set>();
     registry.add::<Wait>();
+    registry.add::<Leave>();
     registry.add::<NeedsThing>();
     registry
 }
@@ -339,6 +386,57 @@ impl Spec for Wait {
     const SUMMARY: &'static str = "waits for a value";
     const PLACE: Place = Place::Controller;
     const ROLE: Role = Role::Check;
+    const EXAMPLE: &'static str = "";
+}
+
+/// Asks its host to leave, and takes a note once it is back.
+#[derive(Clone, Deserialize, JsonSchema)]
+struct Leave {
+    path: String,
+    #[serde(skip)]
+    #[schemars(skip)]
+    asked: bool,
+}
+
+impl Leave {
+    fn back(&self, facts: &[Fact]) -> bool {
+        self.asked && seen(facts, &self.path) == Some("back")
+    }
+    fn asked(&self) -> Option<Boxed> {
+        Some(Arc::new(Self { asked: true, ..self.clone() }))
+    }
+}
+
+impl Action for Leave {
+    fn probes(&self) -> Vec<Probe> {
+        reads(&self.path)
+    }
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        if self.asked && !self.back(facts) {
+            return Verdict::Wait { seen: "still here".into() };
+        }
+        Verdict::Change(Diff::act("leave"))
+    }
+    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        let (path, body) = match self.back(facts) {
+            true => (format!("{}.done", self.path), Data([("value".to_owned(), json!("1"))].into_iter().collect())),
+            false => ("ask".to_owned(), Data::default()),
+        };
+        Ok(done.is_empty().then_some(Effect::Vault(vault::Effect::Write { path, body })))
+    }
+    fn resumed(&self) -> Option<Boxed> {
+        self.asked()
+    }
+    fn away(&self, facts: &[Fact]) -> Option<Boxed> {
+        if self.back(facts) { None } else { self.asked() }
+    }
+}
+
+impl Spec for Leave {
+    const NAME: &'static str = "test.leave";
+    const SUMMARY: &'static str = "its host leaves";
+    const PLACE: Place = Place::Controller;
+    const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = "";
 }
 

@@ -1,12 +1,17 @@
 //! Everything that can be known of a plan without a connection, all findings at once.
 //!
-//! Split by concern: [`structure`] (ids, needs, circles), [`hosts`] (patterns), [`pace`] (batches, limits), [`params`] (actions and what they take),
-//! [`templates`] (names in strings and files), [`outputs`] (what steps hand to later ones).
+//! Split by concern: [`structure`] (ids, needs, circles), [`hosts`] (patterns), [`pace`] (batches, limits), [`loops`]
+//! (`for_each` and its relatives), [`guard`] (changes that may cut the connection), [`params`] (actions and what they take),
+//! [`repeats`] (what would be done over and over), [`templates`] (names in strings and files), [`outputs`] (what steps hand
+//! to later ones).
 
+mod guard;
 mod hosts;
+mod loops;
 mod outputs;
 mod pace;
 mod params;
+mod repeats;
 mod structure;
 mod templates;
 #[cfg(test)]
@@ -42,8 +47,11 @@ pub fn check(plan: &Plan, inventory: &Inventory, catalog: &dyn Catalog, override
     checker.structure();
     checker.paces();
     let steps = checker.steps();
+    checker.guards(&steps);
     checker.params(&steps);
+    checker.repeats(&steps);
     checker.variables(&scope_errors);
+    checker.loops(&steps);
     checker.templates(&steps);
     // An unknown action may use anything.
     if steps.iter().all(|known| known.kind.is_some()) {
@@ -52,8 +60,14 @@ pub fn check(plan: &Plan, inventory: &Inventory, catalog: &dyn Catalog, override
     checker.findings.sorted()
 }
 
-/// What the templates of a step see, by host; without one, on the controller.
-type Contexts = Vec<(Option<Arc<Host>>, Context)>;
+/// What the templates of a step see.
+struct View {
+    /// Without one, on the controller.
+    host: Option<Arc<Host>>,
+    /// The item's name, in a loop.
+    item: Option<String>,
+    context: Context,
+}
 
 struct Checker<'a> {
     plan: &'a Plan,
@@ -111,11 +125,22 @@ impl<'a> Checker<'a> {
         Arc::clone(self.params.entry(kind.name).or_insert_with(|| Arc::new(kind.params())))
     }
 
-    /// What the templates of a step see: on each host, or on the controller. Empty when its hosts are not known.
-    fn contexts(&self, known: &Known<'_>) -> Contexts {
+    /// What the templates of a step see: on each host, or on the controller, for each item. Empty when its hosts or items
+    /// are not known.
+    fn views(&self, known: &Known<'_>) -> Vec<View> {
+        let items = |View { host, context, .. }: View| {
+            let views = known.step.views(&self.templates, &context).into_iter();
+            views.map(move |(item, context)| View { host: host.clone(), item, context }).collect::<Vec<_>>()
+        };
+        self.outside(known).into_iter().flat_map(items).collect()
+    }
+
+    /// What `for_each` itself sees.
+    fn outside(&self, known: &Known<'_>) -> Vec<View> {
+        let view = |host: Option<Arc<Host>>, context: &Context| View { host, item: None, context: context.clone() };
         match (&known.hosts, &known.step.hosts) {
-            (Some(hosts), _) => hosts.iter().map(|h| (Some(Arc::clone(h)), self.scope.host(&h.name).clone())).collect(),
-            (None, None) => vec![(None, self.scope.controller().clone())],
+            (Some(hosts), _) => hosts.iter().map(|h| view(Some(Arc::clone(h)), self.scope.host(&h.name))).collect(),
+            (None, None) => vec![view(None, self.scope.controller())],
             (None, Some(_)) => Vec::new(),
         }
     }

@@ -118,15 +118,26 @@ impl Checker<'_> {
             return Some(Wrong { warns: false, code: "output-too-early", name, ..self.too_early(owner, index, steps) });
         }
         let whole = used.output.is_none();
-        let fans_out = maker.step.hosts.is_some();
-        let all_hosts = names.iter().any(|n| n == format!("{name}.hosts") || n.starts_with(&format!("{name}.hosts.")));
-        if whole && all_hosts && !fans_out {
-            let message = format!("step `{id}` does not run on hosts");
+        let fans_out = maker.step.fans_out();
+        let is_loop = maker.step.for_each.is_some();
+        let all = |part: &str| {
+            let all = format!("{name}.{part}");
+            names.iter().any(|n| n == all || n.strip_prefix(&all).is_some_and(|rest| rest.starts_with('.')))
+        };
+        let lacks = match (all("hosts") && !fans_out, all("items") && !is_loop) {
+            _ if !whole => None,
+            (true, _) if maker.step.run_once => Some("runs once"),
+            (true, _) => Some("does not run on hosts"),
+            (_, true) => Some("is no loop"),
+            _ => None,
+        };
+        if let Some(lacks) = lacks {
+            let message = format!("step `{id}` {lacks}");
             let help = Some(format!("write {name}.OUTPUT"));
             return Some(Wrong { warns: false, code: "bad-output", name, message, help });
         }
         if let Owner::Step(n) = owner
-            && all_hosts
+            && all("hosts")
             && self.reads_across_batches(&steps[n], maker)
         {
             let message =
@@ -150,17 +161,25 @@ impl Checker<'_> {
         if !names.unguarded().any(|n| n == full || n.starts_with(&format!("{full}."))) {
             return None;
         }
-        let reader = match owner {
-            Owner::Step(n) => steps[n].hosts.as_ref(),
-            Owner::Phase(_) => None,
-        };
-        let by_host = || Some(format!("write {name}.hosts['NAME'].{output}"));
+        if is_loop {
+            let message = format!("step `{id}` is a loop: each item has a `{output}` of its own");
+            let help = Some(format!("write {name}.items['ITEM'].{output}"));
+            return Some(Wrong { warns: false, code: "bad-output", name: full, message, help });
+        }
         let asks = |n: usize| self.asks_first(&steps[n], &full);
         if maker.step.ignore_errors && !matches!(owner, Owner::Step(n) if asks(n)) {
             let message = format!("step `{id}` may fail, which it ignores, and then it has no output `{output}`");
             let help = Some(format!("write when = \"{full} is defined\", or {full} | default(…)"));
             return Some(Wrong { warns: true, code: "maybe-missing", name: full, message, help });
         }
+        if !fans_out {
+            return None;
+        }
+        let reader = match owner {
+            Owner::Step(n) => steps[n].hosts.as_ref(),
+            Owner::Phase(_) => None,
+        };
+        let by_host = || Some(format!("write {name}.hosts['NAME'].{output}"));
         match (&maker.hosts, reader) {
             (Some(_), None) if !matches!(owner, Owner::Step(n) if steps[n].step.hosts.is_some()) => {
                 let message = format!("step `{id}` runs on hosts: each has a `{output}` of its own");

@@ -10,14 +10,17 @@ impl Checker<'_> {
     pub(super) fn paces(&mut self) {
         let plan = self.plan;
         for phase in &plan.phases {
-            let fans_out = phase.part(Part::Step).any(|(_, step)| step.hosts.is_some());
+            let fans_out = phase.part(Part::Step).any(|(_, step)| step.fans_out());
             if !fans_out {
                 let help = "batches and limits are of hosts: give its steps `hosts`, or take the key away";
-                self.useless(&phase.pace, &format!("phase `{}`", phase.name.value), help);
+                self.useless(&phase.pace, &format!("phase `{}` has no `hosts`", phase.name.value), help);
             }
-            for (_, step) in phase.part(Part::Step).filter(|(_, step)| step.hosts.is_none()) {
-                let help = "batches and limits are of hosts: add `hosts`, or take the key away";
-                self.useless(&step.pace, &format!("step `{}`", step.id.value), help);
+            for (_, step) in phase.part(Part::Step).filter(|(_, step)| !step.fans_out()) {
+                let (why, help) = match step.run_once {
+                    true => ("runs once", "batches and limits are of hosts: take `run_once` away, or the key"),
+                    false => ("has no `hosts`", "batches and limits are of hosts: add `hosts`, or take the key away"),
+                };
+                self.useless(&step.pace, &format!("step `{}` {why}", step.id.value), help);
             }
             if let Some(serial) = phase.pace.serial.as_ref().filter(|_| fans_out) {
                 self.between_batches(phase, &serial.span);
@@ -25,11 +28,11 @@ impl Checker<'_> {
         }
     }
 
-    fn useless(&mut self, pace: &Pace, of: &str, help: &str) {
+    fn useless(&mut self, pace: &Pace, why: &str, help: &str) {
         let serial = pace.serial.as_ref().map(|serial| ("serial", &serial.span));
         let failures = pace.max_failures.as_ref().map(|most| ("max_failures", &most.span));
         for (key, span) in serial.into_iter().chain(failures) {
-            let message = format!("`{key}` does nothing: {of} has no `hosts`");
+            let message = format!("`{key}` does nothing: {why}");
             self.error("useless-key", span, message, Some(help.to_owned()));
         }
     }
@@ -38,8 +41,8 @@ impl Checker<'_> {
     fn between_batches(&mut self, phase: &Phase, serial: &Span) {
         let order = phase.order();
         let reach: Vec<_> = (0..order.len()).map(|n| reachable(n, &order)).collect();
-        let on_hosts: Vec<usize> = phase.part(Part::Step).filter(|(_, s)| s.hosts.is_some()).map(|(n, _)| n).collect();
-        for (number, step) in phase.part(Part::Step).filter(|(_, s)| s.hosts.is_none()) {
+        let on_hosts: Vec<usize> = phase.part(Part::Step).filter(|(_, s)| s.fans_out()).map(|(n, _)| n).collect();
+        for (number, step) in phase.part(Part::Step).filter(|(_, s)| !s.fans_out()) {
             let after = on_hosts.iter().any(|n| reach[number].contains(n));
             let before = on_hosts.iter().any(|n| reach[*n].contains(&number));
             if after && before {
@@ -63,7 +66,7 @@ impl Checker<'_> {
     /// to make.
     pub(super) fn reads_across_batches(&self, reader: &Known<'_>, maker: &Known<'_>) -> bool {
         let serial = self.plan.phases[reader.phase].pace.serial.is_some();
-        serial && reader.phase == maker.phase && reader.step.hosts.is_some() && maker.step.hosts.is_some()
+        serial && reader.phase == maker.phase && reader.step.fans_out() && maker.step.fans_out()
     }
 
     /// Whether a step says itself, by its `when` or its phase's, what becomes of it where an output is not there.

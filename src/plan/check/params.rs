@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use serde_json::{Map, Value};
 
 use super::templates::{collect, fails};
-use super::{Checker, Known};
+use super::{Checker, Known, View};
 use crate::finding::{Finding, Span, did_you_mean, listed};
 use crate::plan::secrets::without_secrets;
 use crate::plan::step::STEP;
@@ -76,13 +76,14 @@ impl Checker<'_> {
     fn values(&mut self, known: &Known<'_>, kind: &Kind, params: &[Param], open: &[String]) {
         let mut seen = HashSet::new();
         let mut said: BTreeSet<(String, String)> = BTreeSet::new();
-        let kinds: Vec<Rendering> = known.step.params.values().map(|raw| self.rendering(raw)).collect();
-        let mut contexts = self.contexts(known);
+        let kinds: Vec<Rendering> = known.step.params.values().map(|raw| self.rendering(raw, known.step)).collect();
+        let mut views = self.views(known);
         if !kinds.contains(&Rendering::PerHost) {
-            contexts.truncate(1);
+            let one_host = views.iter().take_while(|view| view.host == views[0].host).count();
+            views.truncate(if kinds.contains(&Rendering::PerItem) { one_host } else { 1 });
         }
         let mut same: Map<String, Value> = Map::new();
-        for (host, context) in contexts {
+        for View { host, item, context } in views {
             let mut rendered = Map::new();
             let mut open: BTreeSet<String> = open.iter().cloned().collect();
             let mut secret = Map::new();
@@ -134,8 +135,9 @@ impl Checker<'_> {
                 let value = rendered.get(key_of(&error.pointer));
                 let label = match (raw, value) {
                     (Some(raw), Some(value)) if raw != value => {
+                        let of = item.as_ref().map(|item| format!(" for {item}")).unwrap_or_default();
                         let on = host.as_ref().map(|h| format!(" on {}", h.name)).unwrap_or_default();
-                        format!("is {}{on}", short(value))
+                        format!("is {}{of}{on}", short(value))
                     }
                     _ => String::new(),
                 };
@@ -156,8 +158,12 @@ impl Checker<'_> {
         step.place(failing.map_or(&format!("/{key}"), |(pointer, _)| pointer))
     }
 
-    fn rendering(&self, raw: &Value) -> Rendering {
-        let names = self.templates.names_in_value(raw);
+    pub(super) fn rendering(&self, raw: &Value, step: &Step) -> Rendering {
+        let mut names = self.templates.names_in_value(raw);
+        let of_item = names.iter().any(|n| n.split('.').next() == Some("item"));
+        if let Some(items) = step.for_each.as_ref().filter(|_| of_item) {
+            names.extend(self.templates.names_in_value(&items.value));
+        }
         let roots: Vec<&str> = names.iter().filter_map(|n| n.split('.').next()).collect();
         if roots.contains(&"steps") {
             Rendering::Later
@@ -165,6 +171,8 @@ impl Checker<'_> {
             Rendering::Secret
         } else if roots.into_iter().any(|root| root == "host" || self.scope.differs(root)) {
             Rendering::PerHost
+        } else if of_item {
+            Rendering::PerItem
         } else {
             Rendering::Same
         }
@@ -173,13 +181,15 @@ impl Checker<'_> {
 
 /// When a parameter's value is known, and how often it must be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rendering {
+pub(super) enum Rendering {
     /// Only when other steps have run.
     Later,
     /// Only when secrets have been read.
     Secret,
     /// Now; it is the same on all hosts.
     Same,
+    /// Now; it may differ between the items of a loop.
+    PerItem,
     /// Now; it may differ between hosts.
     PerHost,
 }

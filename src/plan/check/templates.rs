@@ -6,11 +6,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::outputs::{Before, Owner, Wrong};
-use super::{Checker, Contexts, Known, word};
+use super::{Checker, Known, View, word};
 use crate::document::below;
 use crate::finding::{Finding, Source, Span, did_you_mean, listed};
-use crate::inventory::Host;
-use crate::plan::{FileKind, folder};
+use crate::plan::{FileKind, folder, source};
 use crate::template::{Context, Names, TemplateError, VariableError, is_template};
 
 /// Where a template stands: a file and the part of it.
@@ -25,28 +24,44 @@ impl Checker<'_> {
         let plan = self.plan;
         for (n, phase) in plan.phases.iter().enumerate() {
             if let Some(when) = &phase.when {
-                let contexts = vec![(None, self.scope.controller().clone())];
-                self.expression(&when.value, &when.span, Owner::Phase(n), &contexts, steps, &before);
+                let views = [View { host: None, item: None, context: self.scope.controller().clone() }];
+                self.expression(&when.value, &when.span, Owner::Phase(n), &views, steps, &before);
             }
         }
         for (n, known) in steps.iter().enumerate() {
-            let contexts = self.contexts(known);
+            let views = self.views(known);
             if let Some(when) = &known.step.when {
-                self.expression(&when.value, &when.span, Owner::Step(n), &contexts, steps, &before);
+                self.expression(&when.value, &when.span, Owner::Step(n), &views, steps, &before);
             }
             let mut strings = Vec::new();
             for (key, value) in &known.step.params {
                 collect(value, format!("/{key}"), &mut strings);
             }
-            for (pointer, text) in strings.into_iter().filter(|(_, text)| is_template(text)) {
-                let place = Place { source: Arc::clone(&plan.source), span: known.step.place(&pointer) };
-                self.filters(text, &place);
-                match self.templates.names("", text) {
-                    Ok(names) => self.names(&names, &place, Owner::Step(n), &contexts, steps, &before),
-                    Err(error) => self.broken(&error, &place),
-                }
+            for (pointer, text) in strings {
+                self.text(text, &known.step.place(&pointer), Owner::Step(n), &views, steps, &before);
             }
-            self.files(known, n, &contexts, steps, &before);
+            self.files(known, n, &views, steps, &before);
+        }
+    }
+
+    /// A string that may be a template.
+    pub(super) fn text(
+        &mut self,
+        text: &str,
+        span: &Span,
+        owner: Owner,
+        views: &[View],
+        steps: &[Known<'_>],
+        before: &Before,
+    ) {
+        if !is_template(text) {
+            return;
+        }
+        let place = Place { source: Arc::clone(&self.plan.source), span: span.clone() };
+        self.filters(text, &place);
+        match self.templates.names("", text) {
+            Ok(names) => self.names(&names, &place, owner, views, steps, before),
+            Err(error) => self.broken(&error, &place),
         }
     }
 
@@ -55,14 +70,14 @@ impl Checker<'_> {
         text: &str,
         span: &Span,
         owner: Owner,
-        contexts: &Contexts,
+        views: &[View],
         steps: &[Known<'_>],
         before: &Before,
     ) {
         let place = Place { source: Arc::clone(&self.plan.source), span: span.clone() };
         self.filters(&format!("{{{{ {text} }}}}"), &place);
         match self.templates.names_in_expression(text) {
-            Ok(names) => self.names(&names, &place, owner, contexts, steps, before),
+            Ok(names) => self.names(&names, &place, owner, views, steps, before),
             Err(error) => self.broken(&error, &place),
         }
     }
@@ -73,7 +88,7 @@ impl Checker<'_> {
         names: &Names,
         place: &Place,
         owner: Owner,
-        contexts: &Contexts,
+        views: &[View],
         steps: &[Known<'_>],
         before: &Before,
     ) {
@@ -88,7 +103,7 @@ impl Checker<'_> {
             self.push(place, wrong);
         }
         for name in names.unguarded().filter(|n| !["steps", "secrets"].contains(n) && !n.starts_with("steps.")) {
-            if let Some(wrong) = self.wrong_name(name, contexts) {
+            if let Some(wrong) = self.wrong_name(name, views) {
                 self.push(place, wrong);
             }
         }
@@ -104,9 +119,9 @@ impl Checker<'_> {
     }
 
     /// What is wrong with a name that must be defined.
-    fn wrong_name(&self, name: &str, contexts: &Contexts) -> Option<Wrong> {
-        let lacking: Vec<&(Option<Arc<Host>>, Context)> = contexts.iter().filter(|(_, c)| !defined(c, name)).collect();
-        let (host, context) = lacking.first()?;
+    fn wrong_name(&self, name: &str, views: &[View]) -> Option<Wrong> {
+        let lacking: Vec<&View> = views.iter().filter(|view| !defined(&view.context, name)).collect();
+        let View { host, item, context } = lacking.first()?;
         let root = name.split('.').next().unwrap_or_default();
         let wrong = |message: String, help: Option<String>| {
             Some(Wrong { warns: false, code: "undefined", name: name.to_owned(), message, help })
@@ -114,6 +129,10 @@ impl Checker<'_> {
         if host.is_none() && root == "host" {
             let help = "give the step `hosts`, or name one host: hosts['NAME']".to_owned();
             return wrong("`host` is defined in steps with `hosts` only".to_owned(), Some(help));
+        }
+        if item.is_none() && root == "item" {
+            let help = "give the step `for_each = [\"…\"]`, or name a variable otherwise".to_owned();
+            return wrong("`item` is defined in steps with `for_each` only".to_owned(), Some(help));
         }
         if host.is_none() && self.scope.is_per_host(root) {
             let message = format!("variable `{root}` uses `host`, which a step without `hosts` does not have");
@@ -131,9 +150,10 @@ impl Checker<'_> {
             });
         }
         let mut message = format!("`{name}` is not defined");
-        if lacking.len() < contexts.len() {
-            let hosts = lacking.iter().filter_map(|(h, _)| h.as_ref()).map(|h| h.name.as_str());
-            message = format!("{message} on {}", listed(hosts));
+        if root == "item" {
+            message += &only(&lacking, views, " for ", |view| view.item.as_deref());
+        } else {
+            message += &only(&lacking, views, " on ", |view| view.host.as_ref().map(|h| h.name.as_str()));
         }
         if !context.has(root) && self.plan.vars.iter().any(|(key, _)| key.value == root) {
             // The variable itself is wrong, and that is said where it stands.
@@ -162,7 +182,7 @@ impl Checker<'_> {
     }
 
     /// The files that a step's parameters name.
-    fn files(&mut self, known: &Known<'_>, n: usize, contexts: &Contexts, steps: &[Known<'_>], before: &Before) {
+    fn files(&mut self, known: &Known<'_>, n: usize, views: &[View], steps: &[Known<'_>], before: &Before) {
         let Some(kind) = &known.kind else { return };
         let params = self.params_of(kind);
         for param in params.iter() {
@@ -176,12 +196,12 @@ impl Checker<'_> {
                 if !is_template(raw) {
                     paths.insert(raw.to_owned());
                 }
-                for (_, context) in contexts {
+                for View { context, .. } in views {
                     let path = self.templates.render_value(&Value::String(raw.to_owned()), context);
                     paths.extend(path.ok().and_then(|p| p.as_str().map(str::to_owned)));
                 }
                 for path in paths.iter().filter(|p| !p.is_empty()) {
-                    self.file(path, file, &span, Owner::Step(n), contexts, steps, before);
+                    self.file(path, file, &span, Owner::Step(n), views, steps, before);
                 }
             }
         }
@@ -194,12 +214,19 @@ impl Checker<'_> {
         kind: FileKind,
         named_at: &Span,
         owner: Owner,
-        contexts: &Contexts,
+        views: &[View],
         steps: &[Known<'_>],
         before: &Before,
     ) {
-        if kind == FileKind::Folder {
-            if let Err(message) = folder::read(self.templates.root(), path) {
+        let root = self.templates.root();
+        let whole = match kind {
+            FileKind::Folder => Some(folder::read(root, path).map(drop)),
+            FileKind::Source => Some(source::look(root, path)),
+            FileKind::Written => return,
+            FileKind::Plain | FileKind::Template => None,
+        };
+        if let Some(found) = whole {
+            if let Err(message) = found {
                 self.error("no-file", named_at, message, Some(self.paths_hint()));
             }
             return;
@@ -230,8 +257,9 @@ impl Checker<'_> {
                     todo.extend(names.files.iter().map(|f| (f.clone(), around.clone())));
                     // What a template sets, the templates that it includes see too.
                     let names = names.without(|name| assigns(&around, name.split('.').next().unwrap_or_default()));
-                    self.names(&names, &place, owner, contexts, steps, before);
-                    if let (true, true, Some((_, context))) = (seen.len() == 1, self.is_known(&path), contexts.first())
+                    self.names(&names, &place, owner, views, steps, before);
+                    if let (true, true, Some(View { context, .. })) =
+                        (seen.len() == 1, self.is_known(&path, owner, steps), views.first())
                         && let Err(error) = self.templates.render(&path, &text, context)
                         && error.name == path
                         && fails(&error)
@@ -245,8 +273,10 @@ impl Checker<'_> {
     }
 
     /// Whether all that a template file and those that it includes use is known before the run.
-    fn is_known(&self, path: &str) -> bool {
-        self.templates.names_in_file(path).is_ok_and(|names| {
+    fn is_known(&self, path: &str, owner: Owner, steps: &[Known<'_>]) -> bool {
+        let items = if let Owner::Step(n) = owner { steps[n].step.for_each.as_ref() } else { None };
+        self.templates.names_in_file(path).is_ok_and(|mut names| {
+            items.iter().for_each(|items| names.extend(self.templates.names_in_value(&items.value)));
             !names.iter().any(|n| n.starts_with("steps")) && self.references.secrets_of(&names).is_empty()
         })
     }
@@ -261,6 +291,13 @@ impl Checker<'_> {
     fn paths_hint(&self) -> String {
         format!("paths start from {}", self.templates.root().display())
     }
+}
+
+/// The views that lack something, where others do not.
+fn only<'v>(lacking: &[&'v View], all: &'v [View], word: &str, name: impl Fn(&'v View) -> Option<&'v str>) -> String {
+    let names: BTreeSet<&str> = lacking.iter().filter_map(|view| name(view)).collect();
+    let all: BTreeSet<&str> = all.iter().filter_map(&name).collect();
+    if names == all { String::new() } else { format!("{word}{}", listed(names)) }
 }
 
 /// Whether rendering itself went wrong. What is not defined, does not parse or names an unknown filter is found without

@@ -1,6 +1,9 @@
 //! One test for each class of bad plan: what a person reads.
 
+mod guard;
+mod loops;
 mod pace;
+mod repeats;
 mod secrets;
 mod structure;
 

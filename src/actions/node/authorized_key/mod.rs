@@ -6,6 +6,7 @@ mod seen;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::effects::run_at;
 use super::group::State;
 use super::params::{check_account, check_file_path, refuse};
 use super::scripts::{Act, answer, ask, each_well};
@@ -173,6 +174,9 @@ impl Action for AuthorizedKey {
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
+        if self.state == State::Absent && run_at(facts, 0).is_some_and(|done| done.stdout.text() == "nobody") {
+            return Verdict::Same { seen: format!("there is no user {}", self.user) };
+        }
         match self.judge(facts) {
             Err(problem) => Verdict::Blocked(problem),
             Ok((diff, _)) if diff.is_empty() => Verdict::Same { seen: String::new() },

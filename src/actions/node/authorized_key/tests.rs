@@ -30,6 +30,7 @@ fn a_key_is_added_as_the_user_whose_it_is() {
 fn nothing_is_made_for_the_sake_of_keys_that_should_not_be_there() {
     let step = build::<AuthorizedKey>(&format!("user = 'pi'\nkeys = ['{A}']\nstate = 'absent'")).unwrap();
     assert!(is_same(&step.verdict(&sees(""))));
+    assert!(is_same(&step.verdict(&[ran(0, "nobody\n", "")])), "who is gone has no keys");
     let there = sees(&format!("file\t1000 600\ncontent\n{A}"));
     assert_eq!(change(&step.verdict(&there)).last().unwrap(), &format!("-{A}"));
 }

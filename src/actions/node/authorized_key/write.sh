@@ -15,7 +15,7 @@ esac
 chmod go-w . || exit
 tmp=$(mktemp ./.authorized_keys.XXXXXX) || exit
 trap 'rm -f -- "$tmp"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT TERM PIPE
 cat >"$tmp" || exit
 if [ "$(wc -c <"$tmp")" -ne "$size" ]; then
 	printf 'not all of the keys arrived\n' >&2

@@ -154,7 +154,7 @@ impl BootConfig {
     fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<host::Effect>), Problem> {
         let (mut diff, mut effects) = (Diff::default(), Vec::new());
         let mut put = |path: &str, file: &File, content: &str| -> Result<(), Problem> {
-            let wanted = Wanted { path, content, attributes: Attributes::default(), backup: false, validate: None };
+            let wanted = Wanted::text(path, content, Attributes::default());
             diff.0.extend(wanted.diff(Some(file))?.0);
             effects.push(wanted.effect(Some(file)));
             Ok(())

@@ -178,7 +178,7 @@ impl Mount {
         if let Some(text) = fstab {
             let seen = file_at(facts, 0);
             let attributes = Attributes::default();
-            let wanted = Wanted { path: FSTAB, content: &text, attributes, backup: false, validate: None };
+            let wanted = Wanted::text(FSTAB, &text, attributes);
             diff.0.extend(wanted.diff(seen)?.0);
             acts.push(wanted.effect(seen).into());
             // systemd makes units of it; without systemd there is nothing to tell.

@@ -9,6 +9,6 @@ mkdir -p -- "${home%/*}/" || exit
 # It is made beside and renamed, so that a home that is there is a whole one.
 new=$(mktemp -d "${home%/*}/.home.XXXXXX") || exit
 trap 'rm -rf -- "$new"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT TERM PIPE
 if [ -d /etc/skel ]; then cp -Rp /etc/skel/. "$new" || exit; fi
 chown -R -- "$name:$(id -g -- "$name")" "$new" && chmod 0750 "$new" && mv -- "$new" "$home"

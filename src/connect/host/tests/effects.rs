@@ -36,7 +36,7 @@ fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-fn file(path: &Path, content: impl Into<Bytes>) -> WriteFile {
+fn file(path: &Path, content: impl Into<Content>) -> WriteFile {
     WriteFile {
         path: text(path),
         content: content.into(),
@@ -63,6 +63,50 @@ async fn files_of_all_sizes_arrive_whole() {
         assert_eq!(mode(&path), 0o4750);
     }
     assert_eq!(sandbox.names(), ["a 'file'"]);
+}
+
+#[tokio::test]
+async fn a_file_that_has_become_another_one_since_it_was_looked_at_is_not_put_there() {
+    let sandbox = Sandbox::new();
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    let whole = vec![b'x'; 300_000];
+    let (size, sha256) = (whole.len() as u64, sha256(&whole));
+    let content = Content::File(LocalFile { path: source.clone(), size, sha256 });
+    let mut write = file(&sandbox.path("x"), "");
+    write.content = content;
+    let shorter = [b"x".as_slice(), &whole[2..]].concat();
+    let other = [b"y".as_slice(), &whole[1..]].concat();
+    for (now, why) in [(&shorter, "only 299999 of 300000 bytes arrived"), (&other, "other content arrived")] {
+        fs::write(&source, now).unwrap();
+        let error = sandbox.perform(Effect::WriteFile(write.clone())).await.unwrap_err();
+        let ConnectError::Failed { message, hint } = error else { panic!("{error:?}") };
+        assert!(message.contains(why) && hint.is_some_and(|hint| hint.contains("changed")), "{message}");
+        assert!(sandbox.names().is_empty(), "{why}");
+    }
+    let longer = [&whole, b"more".as_slice()].concat();
+    for now in [&longer, &whole] {
+        fs::write(&source, now).unwrap();
+        sandbox.perform(Effect::WriteFile(write.clone())).await.unwrap();
+        assert!(fs::read(sandbox.path("x")).unwrap() == whole);
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_read_of_a_payload_is_no_request() {
+    let sandbox = Sandbox::new();
+    let trap = base64::Engine::encode(
+        &base64::engine::general_purpose::STANDARD,
+        format!("touch '{}'\n", text(&sandbox.path("trap"))),
+    );
+    let content = format!("{trap}\n").repeat(20_000);
+    for number in 0..3 {
+        let run = Run { stdin: content.as_str().into(), ..Run::shell(format!("read -r _; exit {number}")) };
+        assert_eq!(sandbox.perform(Effect::Run(run)).await.unwrap().exit, number);
+        let done = sandbox.perform(Effect::Run(Run::shell("echo next"))).await.unwrap();
+        assert_eq!(done.stdout.text(), "next");
+    }
+    assert!(sandbox.names().is_empty());
 }
 
 #[tokio::test]

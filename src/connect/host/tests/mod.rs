@@ -1,11 +1,16 @@
 //! Against real shells and a real sshd.
 
 mod effects;
+mod guard;
+mod kept;
+mod limits;
 mod local;
 mod protocol;
 mod secrets;
 mod ssh;
 mod sshd;
+mod sudo;
+mod warm;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::super::frame::{Frame, KEPT, fed, foreign};
+use super::super::frame::{Frame, fed, foreign};
 use super::super::link::spawn;
+use super::super::output::KEPT;
 use super::super::shell::{Mode, Shell, Streams};
 use super::*;
 
@@ -132,7 +133,7 @@ async fn a_large_payload_follows_its_request() {
     in_each_shell(Mode::Lines, async |mut shell| {
         let mut frame = Frame::new();
         frame.part(foreign("cat", None));
-        let done = shell.exchange(&frame, Some(&payload), soon(), &|_| {}).await.unwrap();
+        let done = shell.exchange(&frame, Some(&payload.clone().into()), soon(), &|_| {}).await.unwrap();
         assert_eq!((done[0].stdout.length, &done[0].stdout.sha256), (payload.len() as u64, &sha256(&payload)));
         assert!(!shell.takes_more());
     })
@@ -146,7 +147,7 @@ async fn half_a_payload_changes_nothing() {
         let path = folder.path().join("file").to_str().unwrap().to_owned();
         let mut frame = Frame::new();
         frame.part(format!("_ro_write {path} 100 '' 0644 '' ''"));
-        let done = shell.exchange(&frame, Some(b"half"), soon(), &|_| {}).await.unwrap();
+        let done = shell.exchange(&frame, Some(&"half".into()), soon(), &|_| {}).await.unwrap();
         assert_eq!((done[0].exit, done[0].stderr.text()), (1, "only 4 of 100 bytes arrived".into()));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     })

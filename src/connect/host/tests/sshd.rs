@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::*;
-use crate::inventory::Ssh;
 
 /// A running server.
 pub struct Sshd {
@@ -91,10 +90,15 @@ impl Sshd {
 
     /// A backend that connects as configured here.
     pub fn backend(&self) -> Backend {
-        let ssh = Ssh { config: Some(self.path("ssh_config")), connect_timeout: Some(Duration::from_secs(2)) };
+        Backend::new(&self.inventory())
+    }
+
+    /// An inventory that leads ssh here.
+    pub fn inventory(&self) -> Inventory {
         let mut inventory = Inventory::default();
-        inventory.ssh = ssh;
-        Backend::new(&inventory)
+        inventory.ssh.config = Some(self.path("ssh_config"));
+        inventory.ssh.connect_timeout = Some(Duration::from_secs(2));
+        inventory
     }
 
     /// This server as a host of the inventory.
@@ -107,10 +111,24 @@ impl Sshd {
         std::fs::read_to_string(self.path("log")).unwrap_or_default().matches("Accepted publickey").count()
     }
 
+    /// How many connections there are.
+    pub fn sessions(&self) -> usize {
+        children(self.server.id()).len()
+    }
+
     /// Cuts all its connections, as a failing network or host would.
     pub fn cut(&self) {
+        self.signal("-KILL");
+    }
+
+    /// Keeps its connections from answering, as a network that is gone would.
+    pub fn stop_sessions(&self) {
+        self.signal("-STOP");
+    }
+
+    fn signal(&self, name: &str) {
         for child in children(self.server.id()) {
-            let _ = Command::new("kill").arg("-KILL").arg(child.to_string()).stderr(Stdio::null()).status();
+            let _ = Command::new("kill").arg(name).arg(child.to_string()).stderr(Stdio::null()).status();
         }
     }
 }
@@ -125,15 +143,8 @@ impl Drop for Sshd {
 
 /// An address as a host of the inventory.
 pub fn target(address: &str, port: u16) -> Target {
-    let host = Host {
-        name: "pi-1".into(),
-        address: address.into(),
-        connection: Connection::Ssh,
-        user: None,
-        port: Some(port),
-        vars: serde_json::Map::new(),
-    };
-    Target { host: Some(Arc::new(host)), r#become: false }
+    let host = Host { name: "pi-1".into(), address: address.into(), port: Some(port), ..Host::default() };
+    Target { host: Some(Arc::new(host)), r#become: false, fresh: false }
 }
 
 /// Processes whose ancestor is `pid`.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Ran, key};
-use crate::engine::simulation::model::{Act, Step};
+use crate::engine::simulation::model::{Act, Step, loop_of};
 use crate::engine::simulation::order::{Key, answered};
 use crate::event::{Kind, Outcome};
 use crate::plan::Part;
@@ -292,7 +292,13 @@ fn below(ran: &Ran, unit: &Key) -> Vec<Key> {
     units.extend(ran.order.units_outside(unit));
     // What only looks cannot touch anything.
     units.retain(|unit| ran.step(unit).is_some_and(|s| !s.act.only_looks()));
+    units.retain(|other| !same_loop(unit, other));
     units
+}
+
+/// The items of a loop do not stand on each other.
+fn same_loop(unit: &Key, other: &Key) -> bool {
+    loop_of(&unit.0).is_some() && loop_of(&unit.0) == loop_of(&other.0)
 }
 
 /// All that it may stand on, seen most generously.
@@ -302,6 +308,7 @@ fn around(ran: &Ran, unit: &Key) -> Vec<Key> {
         let ids = ran.order.before(&unit.0);
         let near = phase.steps.iter().filter(|s| s.part != Part::Step || ids.contains(&s.id));
         units.extend(near.flat_map(|s| ran.order.places(&s.id).iter().map(|h| (s.id.clone(), h.clone()))));
+        units.retain(|other| !same_loop(unit, other));
     }
     units
 }

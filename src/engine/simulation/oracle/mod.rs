@@ -10,7 +10,7 @@ mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::{Model, Step};
+use super::model::{Model, Step, of_item};
 use super::order::{Key, Order};
 use super::world::Sent;
 use crate::event::{Event, Kind, Outcome, UnitRef};
@@ -20,6 +20,7 @@ pub use history::History;
 /// A run as it is left on disk.
 pub struct Ran {
     pub number: usize,
+    /// Unrolled.
     pub model: Model,
     pub order: Order,
     pub asked: Asked,
@@ -98,8 +99,10 @@ impl Oracle {
     }
 }
 
+/// A unit, an item of a loop as a step of its own.
 pub fn key(unit: &UnitRef) -> Key {
-    (unit.step.clone(), unit.host.clone())
+    let step = unit.item.as_ref().map_or(unit.step.clone(), |item| of_item(&unit.step, item));
+    (step, unit.host.clone())
 }
 
 pub fn well(outcome: &Outcome) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Ran, well};
-use crate::engine::simulation::model::{HOSTS, MOSTS, Phase, SERIALS, Step};
+use crate::engine::simulation::model::{HOSTS, MOSTS, Phase, SERIALS, Step, loop_of};
 use crate::engine::simulation::order::Key;
 use crate::event::Outcome;
 use crate::plan::Part;
@@ -32,6 +32,12 @@ fn place<'r>(ran: &'r Ran, unit: &Key) -> Option<(&'r Phase, &'r Step)> {
     ran.model.steps().find(|(_, step)| step.id == unit.0)
 }
 
+/// A step, or all parts of the loop that it is one of.
+fn whole<'r>(phase: &'r Phase, step: &Step) -> Vec<&'r Step> {
+    let of = |id: &str| loop_of(id).unwrap_or(id).to_owned();
+    phase.steps.iter().filter(|other| of(&other.id) == of(&step.id)).collect()
+}
+
 fn limits(ran: &Ran, unit: &Key) -> Vec<Limit> {
     let Some((phase, step)) = place(ran, unit).filter(|(_, step)| step.part != Part::OnFailure) else {
         return Vec::new();
@@ -47,7 +53,7 @@ fn limits(ran: &Ran, unit: &Key) -> Vec<Limit> {
         here.then(|| Limit { most: most[hosts.len() - 1], steps, hosts })
     };
     let all = phase.steps.iter().filter(|s| s.part != Part::OnFailure).collect();
-    [limit(phase.most, all), limit(step.most, vec![step])].into_iter().flatten().collect()
+    [limit(phase.most, all), limit(step.most, whole(phase, step))].into_iter().flatten().collect()
 }
 
 /// Whether the failure of a unit is one that the others go on after.
@@ -86,7 +92,7 @@ pub fn earlier_batches(ran: &Ran, unit: &Key) -> Vec<Key> {
     };
     let mut earlier = units(&on_hosts, &before);
     let of_step: Vec<&str> = mine.into_iter().filter(|host| runs(step, host)).collect();
-    earlier.extend(units(&[step], &batch(step.serial, &of_step, host).0));
+    earlier.extend(units(&whole(phase, step), &batch(step.serial, &of_step, host).0));
     earlier
 }
 

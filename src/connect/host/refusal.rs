@@ -1,70 +1,10 @@
-//! Making an ssh connection, and saying in plain words why there is none.
-
-use std::num::NonZeroUsize;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::time::Duration;
-
-use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder};
-use tempfile::TempDir;
+//! Why there is no ssh connection, in plain words.
 
 use crate::connect::ConnectError;
-use crate::inventory::{Host, Ssh};
-
-/// `[ssh] connect_timeout` when the inventory does not say.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection that is silent is asked this often; after three times without an answer it is lost.
-const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// How long the ssh process outlives us if we are killed, seconds.
-const IDLE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(59);
-
-/// The longest folder that leaves room for a control socket's name in a socket address (104 bytes on some systems).
-const LONGEST_FOLDER: usize = 32;
-
-/// A private folder for control sockets; gone when dropped.
-pub fn control_folder() -> std::io::Result<TempDir> {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let candidates = [runtime, Some(std::env::temp_dir())];
-    let fits = |p: &PathBuf| p.is_dir() && p.as_os_str().len() <= LONGEST_FOLDER;
-    let parent = candidates.into_iter().flatten().find(fits).unwrap_or_else(|| "/tmp".into());
-    tempfile::Builder::new().prefix("rollout-").permissions(std::fs::Permissions::from_mode(0o700)).tempdir_in(parent)
-}
-
-/// Connects; host keys must be known.
-pub async fn connect(host: &Host, ssh: &Ssh, folder: &TempDir) -> Result<Session, ConnectError> {
-    let mut builder = SessionBuilder::default();
-    builder
-        .known_hosts_check(KnownHosts::Strict)
-        .control_directory(folder.path())
-        .control_persist(ControlPersist::IdleFor(IDLE))
-        .connect_timeout(ssh.connect_timeout.unwrap_or(CONNECT_TIMEOUT))
-        .server_alive_interval(ALIVE_INTERVAL);
-    if let Some(config) = &ssh.config {
-        builder.config_file(config);
-    }
-    if let Some(user) = &host.user {
-        builder.user(user.clone());
-    }
-    if let Some(port) = host.port {
-        builder.port(port);
-    }
-    builder.connect_mux(&host.address).await.map_err(|error| explain(host, &text_of(&error)))
-}
-
-fn text_of(error: &openssh::Error) -> String {
-    match error {
-        openssh::Error::Connect(cause) | openssh::Error::Master(cause)
-            if cause.kind() == std::io::ErrorKind::NotFound =>
-        {
-            format!("cannot run ssh: {cause}")
-        }
-        openssh::Error::Connect(cause) | openssh::Error::Master(cause) => cause.to_string(),
-        other => other.to_string(),
-    }
-}
+use crate::inventory::Host;
 
 /// What ssh's own words mean, and what to do about it.
-fn explain(host: &Host, text: &str) -> ConnectError {
+pub fn explain(host: &Host, text: &str) -> ConnectError {
     let address = &host.address;
     let known_as =
         host.port.filter(|port| *port != 22).map_or_else(|| address.clone(), |port| format!("[{address}]:{port}"));
@@ -107,8 +47,12 @@ fn explain(host: &Host, text: &str) -> ConnectError {
         (format!("there is no way to {address}"), "is it powered on, and is this machine on its network?".to_owned())
     } else if has("cannot run ssh") {
         ("there is no ssh program".to_owned(), "install the OpenSSH client".to_owned())
-    } else if has("onfiguration option") || has("Can't open user config file") {
-        ("ssh does not accept its configuration".to_owned(), "see `[ssh] config` in the inventory".to_owned())
+    } else if has("onfiguration option") || has("Can't open user config file") || has("command-line") {
+        let hint = "see `[ssh]` and `ssh.options` in the inventory; `ssh -V` and `ssh -Q kex` tell what this ssh knows";
+        ("ssh does not accept its configuration".to_owned(), hint.to_owned())
+    } else if has("no matching") {
+        let hint = "let the host and this machine have one in common: `ssh.options` in the inventory may name more";
+        (format!("{address} and ssh have no algorithm in common"), hint.to_owned())
     } else {
         (format!("ssh cannot connect to {address}"), format!("try `ssh {address}` by hand"))
     };
@@ -133,17 +77,9 @@ fn said(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::Connection;
 
     fn explained(text: &str) -> (String, String) {
-        let host = Host {
-            name: "pi-1".into(),
-            address: "pi-1.home".into(),
-            connection: Connection::Ssh,
-            user: None,
-            port: None,
-            vars: serde_json::Map::new(),
-        };
+        let host = Host { name: "pi-1".into(), address: "pi-1.home".into(), ..Host::default() };
         match explain(&host, text) {
             ConnectError::Unreachable { message, hint } => (message, hint.unwrap_or_default()),
             other => panic!("{other:?}"),
@@ -161,6 +97,14 @@ mod tests {
             ("me@pi-1.home: Permission denied (publickey,password).", "pi-1.home refuses the login"),
             ("Received disconnect from 10.0.0.2 port 22:2: Too many authentication failures", "refuses the login"),
             ("/home/me/c: line 3: Bad configuration option: foo", "ssh does not accept its configuration"),
+            (
+                "command-line line 0: Bad SSH2 KexAlgorithms 'no-such-exchange'.",
+                "ssh does not accept its configuration",
+            ),
+            (
+                "Unable to negotiate with 10.0.0.2 port 22: no matching key exchange method found. Their offer: x",
+                "no algorithm in common",
+            ),
             ("Can't open user config file /x: No such file or directory", "ssh does not accept its configuration"),
             (
                 "No ED25519 host key is known for pi-1.home and you have requested strict checking.\r\n\
@@ -190,14 +134,5 @@ mod tests {
              known is the ED25519 key in /home/me/.ssh/known_hosts:1"
         );
         assert!(hint.contains("fingerprint"), "{hint}");
-    }
-
-    #[test]
-    fn control_sockets_lie_in_a_private_folder_that_goes_away() {
-        let folder = control_folder().unwrap();
-        let path = folder.path().to_owned();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-        drop(folder);
-        assert!(!path.exists());
     }
 }

@@ -1,0 +1,219 @@
+//! A change that its host takes back by itself, unless it is told in time that all is well.
+//!
+//! What a change alters is kept on the host, and a process of its own there waits: it outlives the connection, and whoever
+//! made it. All is data here: what is sent (`lib.sh`, and `timer.sh`, which the host runs by itself) and what is answered.
+
+use std::time::Duration;
+
+use super::effects;
+use super::exposed;
+use super::probes::sysctl_file;
+use super::quote;
+use super::remote::Request;
+use super::types::{Done, Effect};
+use crate::connect::ConnectError;
+
+const LIBRARY: &str = include_str!("lib.sh");
+const TIMER: &str = include_str!("timer.sh");
+
+/// What is done with a guard. A host has one for each user; its token tells it from an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Guard {
+    /// Sets one up; fails when there is one.
+    Arm {
+        /// Random, no secret.
+        token: String,
+        /// How long the host waits before it restores; at least a second.
+        time: Duration,
+        /// Whose it is, for people.
+        unit: String,
+        /// A line for `sh` that puts into effect what was put back.
+        restore: Option<String>,
+    },
+    /// Keeps what an effect will alter and carries it out; only while the guard stands.
+    Within {
+        /// The guard's.
+        token: String,
+        /// The effect.
+        effect: Box<Effect>,
+    },
+    /// Runs a line for `sh` that goes on by itself should it cut the connection. Its end shows in [`Standing::applied`].
+    Apply {
+        /// The guard's.
+        token: String,
+        /// The line.
+        command: String,
+    },
+    /// Takes the guard away with all that is kept: the change stays. Fails when the host has begun to restore.
+    Disarm {
+        /// The guard's.
+        token: String,
+    },
+    /// Has the host restore now.
+    Restore {
+        /// The guard's.
+        token: String,
+    },
+    /// Takes away what tells that the host has restored.
+    Forget {
+        /// The guard's.
+        token: String,
+    },
+}
+
+/// How a guard stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// What became of it.
+    pub mark: Mark,
+    /// Its token.
+    pub token: String,
+    /// Time before the host restores; zero when it does or did, or when that is not known.
+    pub left: Duration,
+    /// Whether the process that restores is there; a reboot ends it.
+    pub alive: bool,
+    /// How the command of [`Guard::Apply`] ended; `None` while it has not.
+    pub applied: Option<i32>,
+    /// Whose it is.
+    pub unit: String,
+    /// What was done to restore, or the last that the command said.
+    pub said: String,
+}
+
+/// What became of a guard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// It waits.
+    Armed,
+    /// The host is putting things back.
+    Restoring,
+    /// All that was kept is back, and in effect.
+    Restored,
+    /// The host has tried, and something of it did not work.
+    RestoredInPart,
+}
+
+impl Guard {
+    /// As a request; of several parts, the last but one is the effect's own.
+    pub fn request(&self) -> Request {
+        let call = |words: &[&str]| format!("{LIBRARY}\n{}", quote::words(words.iter().copied()));
+        let one = |words: &[&str]| Request { parts: vec![call(words)], ..Request::default() };
+        match self {
+            Self::Arm { token, time, unit, restore } => {
+                let seconds = time.as_secs_f64().ceil().to_string();
+                one(&["_ro_guard_arm", token, &seconds, unit, restore.as_deref().unwrap_or_default(), TIMER])
+            }
+            Self::Within { token, effect } => {
+                let kept = kept(effect);
+                let words: Vec<&str> = ["_ro_guard_hold", token.as_str()]
+                    .into_iter()
+                    .chain(kept.iter().flat_map(|(kind, path)| [*kind, path.as_str()]))
+                    .collect();
+                let mut request = effects::request(effect);
+                let effect = request.parts.concat();
+                // What is not wanted must not be taken for the next request.
+                let skip = if request.payload.is_some() { "cat >/dev/null; " } else { "" };
+                request.parts = vec![
+                    format!("{} </dev/null; _ro_f=$?; _ro_give $_ro_f", call(&words)),
+                    format!("if [ \"$_ro_f\" = 0 ]; then {effect}\nelse {skip}_ro_give 1; fi"),
+                    format!("[ \"$_ro_f\" != 0 ] || {}", quote::words(["_ro_guard_held", token])),
+                ];
+                request
+            }
+            Self::Apply { token, command } => one(&["_ro_guard_apply", token, command]),
+            Self::Disarm { token } => one(&["_ro_guard_off", "armed", token]),
+            Self::Restore { token } => one(&["_ro_guard_restore", token]),
+            Self::Forget { token } => one(&["_ro_guard_off", "restored", token]),
+        }
+    }
+
+    /// What came of the request.
+    pub fn judge(&self, mut done: Vec<Done>) -> Result<Done, ConnectError> {
+        let last = done.pop().ok_or_else(|| ConnectError::lost("the host gave no answer"))?;
+        let refused = |what: &str, done: &Done| {
+            let said = done.stderr.last_lines(5);
+            Err(ConnectError::failed(format!("{what}{}{said}", if said.is_empty() { "" } else { ": " })))
+        };
+        match (self, done.as_slice()) {
+            (Self::Within { .. }, [held, _]) if held.exit != 0 => {
+                refused("cannot keep what would be put back, so nothing was changed", held)
+            }
+            (Self::Within { .. }, [_, _]) if last.exit != 0 => refused("the guard did not hold", &last),
+            (Self::Within { effect, .. }, [_, done]) => effects::judge(effect, done.clone()),
+            _ if last.exit == 0 => Ok(last),
+            (Self::Arm { .. }, _) => refused("cannot guard the change, so nothing was changed", &last),
+            (Self::Apply { .. }, _) => {
+                refused("the guard's time was over before the change was put into effect", &last)
+            }
+            _ => refused("the guard does not stand any more", &last),
+        }
+    }
+
+    /// Refuses what would show a secret to others on the host, or keep one there.
+    pub fn check(&self) -> Result<(), ConnectError> {
+        match self {
+            Self::Within { effect, .. } => exposed::check_effect(effect),
+            Self::Arm { restore, .. } => exposed::check(restore.as_deref()),
+            Self::Apply { command, .. } => exposed::check([command.as_str()]),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Asks how the guard stands.
+pub fn look() -> String {
+    format!("{LIBRARY}\n_ro_guard_look")
+}
+
+/// The answer; `None` when there is none.
+pub fn read(answer: &Done) -> Result<Option<Standing>, ConnectError> {
+    let text = answer.stdout.text();
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default();
+    if first == "none" {
+        return Ok(None);
+    }
+    let standing = || {
+        let words: Vec<&str> = first.split(' ').collect();
+        let [mark, token, left, alive, applied] = words[..] else { return None };
+        let (unit, said) = (lines.next()?.to_owned(), lines.collect::<Vec<_>>());
+        let mark = match (mark, said.last()) {
+            ("armed", _) => Mark::Armed,
+            ("restoring", _) => Mark::Restoring,
+            ("restored", Some(&"ok")) => Mark::Restored,
+            ("restored", _) => Mark::RestoredInPart,
+            _ => return None,
+        };
+        let said = if matches!(mark, Mark::Restored) { &said[..said.len() - 1] } else { &said };
+        Some(Standing {
+            mark,
+            token: token.to_owned(),
+            left: Duration::from_secs(left.parse().unwrap_or_default()),
+            alive: alive == "yes",
+            applied: applied.parse().ok(),
+            unit,
+            said: said.join("\n"),
+        })
+    };
+    let error = || ConnectError::failed(format!("cannot tell how the guard stands: {text} {}", answer.stderr.text()));
+    standing().map(Some).ok_or_else(error)
+}
+
+impl Effect {
+    /// Whether all that it alters can be kept and put back without knowing more of it.
+    pub fn can_be_kept(&self) -> bool {
+        !matches!(self, Self::Run(_) | Self::LoadModule { .. } | Self::Guard(_))
+    }
+}
+
+/// What an effect alters: how it is to be kept, and its path.
+fn kept(effect: &Effect) -> Vec<(&'static str, String)> {
+    match effect {
+        Effect::WriteFile(super::WriteFile { path, .. }) | Effect::Link { path, .. } | Effect::Remove { path } => {
+            vec![("whole", path.clone())]
+        }
+        Effect::Directory { path, .. } | Effect::Attributes { path, .. } => vec![("attributes", path.clone())],
+        Effect::SetSysctl { settings } => settings.iter().map(|(key, _)| ("live", sysctl_file(key))).collect(),
+        Effect::Run(_) | Effect::LoadModule { .. } | Effect::Guard(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,79 @@
+# shellcheck shell=sh disable=SC2154
+# FOLDER SECONDS TOKEN: runs on the host by itself. Waits, then puts back what the folder keeps, unless the guard was taken
+# away before.
+trap '' HUP INT
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+umask 077
+cd "$1" || exit
+
+read -r stat <"/proc/$$/stat"
+token=$3 seconds=$2
+set -f
+# shellcheck disable=SC2086
+set -- ${stat##*) }
+set +f
+echo "$$ ${20}" >pid.new && mv pid.new pid
+
+# The monotonic clock: that of the wall may jump.
+sleep "$seconds"
+mv "armed.$token" "restoring.$token" 2>/dev/null || exit 0
+trap '' TERM
+
+# An activation that is still at work must not go on behind this.
+if [ -e applying ] && ! [ -e applied ]; then
+	group=$(cat applying)
+	kill -s TERM -- "-$group"
+	sleep 1
+	kill -s KILL -- "-$group"
+fi 2>/dev/null
+
+# ENTRY
+put_back() {
+	path=$(cat "$1/path")
+	kind=$(cat "$1/kind")
+	if ! [ -e "$1/what" ] && ! [ -L "$1/what" ]; then
+		if [ -d "$path" ] && ! [ -L "$path" ]; then rmdir -- "$path"; else rm -f -- "$path"; fi
+		return
+	fi
+	case $kind in
+	whole)
+		beside=$path.rollout-guard
+		rm -rf -- "$beside"
+		cp -a -- "$1/what" "$beside" || return
+		# Nothing can be renamed over a folder.
+		if [ -d "$path" ]; then rm -rf -- "$path"; fi
+		mv -f -- "$beside" "$path"
+		;;
+	attributes)
+		read -r owner mode <"$1/what"
+		chown -- "$owner" "$path" && chmod -- "$mode" "$path"
+		;;
+	live) cat -- "$1/what" >"$path" ;;
+	esac
+}
+
+{
+	ended=ok
+	count=0
+	while [ -e "kept/$((count + 1))" ]; do count=$((count + 1)); done
+	while [ "$count" -gt 0 ]; do
+		if put_back "kept/$count"; then
+			echo "put back $path"
+		else
+			ended=failed
+			echo "could not put back $path"
+		fi
+		count=$((count - 1))
+	done
+	command=$(cat restore)
+	if [ -n "$command" ]; then
+		(umask 022 && cd / && sh "$OLDPWD/restore") </dev/null
+		status=$?
+		echo "ran $command: exit $status"
+		[ "$status" = 0 ] || ended=failed
+	fi
+	echo "$ended"
+} >log 2>&1
+sync log 2>/dev/null
+logger -t rollout "$(cat unit): not confirmed in time, so it was put back ($(tail -n 1 log))" 2>/dev/null
+mv "restoring.$token" "restored.$token"

@@ -1,0 +1,140 @@
+//! Connections that outlive a run, for the next one.
+//!
+//! A kept master has a folder of its own, as others do, and a symbolic link to its socket beside that, named by the digest
+//! of its configuration. Links are replaced, never waited for: two runs that connect at once both get a connection, and
+//! the later one's is kept.
+
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use openssh::Session;
+use tokio::time::timeout;
+
+use super::master::{self, LONGEST_FOLDER};
+use crate::connect::ConnectError;
+use crate::inventory::{Host, Ssh};
+
+/// How long a master has to answer; it is on this machine.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Digits of a configuration's digest in a link's name.
+const DIGITS: usize = 20;
+
+/// Where they are kept: in the user's runtime folder, else beside the journals.
+///
+/// # Errors
+/// When there is no such folder that is ours alone.
+pub fn folder() -> Result<PathBuf, ConnectError> {
+    let of = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::home_dir().map(|home| home.join(".local/state"));
+    let candidates = [
+        of("XDG_RUNTIME_DIR").filter(|path| path.is_dir()).map(|runtime| runtime.join("rollout")),
+        of("ROLLOUT_STATE_DIR").map(|state| state.join("ssh")),
+        of("XDG_STATE_HOME").or_else(home).map(|state| state.join("rollout/ssh")),
+    ];
+    let fits = |path: &PathBuf| path.as_os_str().len() <= LONGEST_FOLDER;
+    let found = candidates.into_iter().flatten().find(fits).ok_or_else(|| {
+        refused("the paths of its candidates are too long for sockets").hint("set XDG_RUNTIME_DIR to a short path")
+    })?;
+    private(&found)?;
+    Ok(found)
+}
+
+/// Makes sure that a folder is there and nobody else's.
+fn private(path: &Path) -> Result<(), ConnectError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let seen = made.and_then(|()| std::fs::symlink_metadata(path));
+    let seen = seen.map_err(|e| refused(&format!("{}: {e}", path.display())))?;
+    let us = rustix::process::getuid().as_raw();
+    if !seen.is_dir() || seen.uid() != us || seen.mode() & 0o077 != 0 {
+        let hint = format!("whoever gets at it gets at your hosts: `chmod 700 {}`, if it is yours", path.display());
+        return Err(refused(&format!("{} is open to others", path.display())).hint(hint));
+    }
+    Ok(())
+}
+
+fn refused(why: &str) -> ConnectError {
+    ConnectError::unreachable(format!("no folder to keep ssh connections in: {why}"))
+}
+
+/// The connection to a host.
+pub struct Kept {
+    /// It.
+    pub session: Session,
+    /// Whether it was there before: then nobody knows whether the network still is.
+    pub reused: bool,
+}
+
+/// Takes the connection that is kept for this configuration, unless it is not to be trusted any more, or makes one when
+/// it is its `turn`.
+pub async fn connect(
+    host: &Host,
+    ssh: &Ssh,
+    folder: &Path,
+    (idle, digest): (Duration, &str),
+    trust: bool,
+    turn: impl Future,
+) -> Result<Kept, ConnectError> {
+    let link = folder.join(&digest[..DIGITS.min(digest.len())]);
+    if let Some(session) = there(&link).await {
+        if trust {
+            return Ok(Kept { session, reused: true });
+        }
+        // It ends once nobody uses it.
+        let _ = timeout(ANSWER, session.close()).await;
+    }
+    remove(&link);
+    let _turn = turn.await;
+    let session = master::connect(host, ssh, folder, Some(idle)).await?;
+    keep(&link, session.control_socket()).map_err(|e| refused(&format!("{}: {e}", link.display())))?;
+    // What was made to end with the session now stays.
+    let (socket, log) = session.detach();
+    Ok(Kept { session: Session::resume_mux(socket, log), reused: false })
+}
+
+/// The master behind a link, if it answers.
+async fn there(link: &Path) -> Option<Session> {
+    let socket = std::fs::read_link(link).ok()?;
+    let session = Session::resume_mux(link.with_file_name(socket).into(), None);
+    let answers = timeout(ANSWER, session.check()).await;
+    matches!(answers, Ok(Ok(()))).then_some(session)
+}
+
+/// Removes a link and the folder of the socket that it led to.
+fn remove(link: &Path) {
+    let Ok(socket) = std::fs::read_link(link) else { return };
+    let _ = std::fs::remove_file(link);
+    if let Some(own) = socket.parent().and_then(Path::file_name) {
+        let _ = std::fs::remove_dir_all(link.with_file_name(own));
+    }
+}
+
+/// Makes a link to a socket in a folder beside it, all at once.
+fn keep(link: &Path, socket: &Path) -> std::io::Result<()> {
+    let beside = socket.strip_prefix(link.parent().unwrap_or(link)).unwrap_or(socket);
+    let new = socket.with_file_name("new");
+    std::os::unix::fs::symlink(beside, &new)?;
+    std::fs::rename(&new, link)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_folder_is_nobody_elses() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("a/b");
+        private(&folder).unwrap();
+        assert_eq!(std::fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
+        private(&folder).unwrap();
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o750)).unwrap();
+        let ConnectError::Unreachable { message, hint } = private(&folder).unwrap_err() else { panic!() };
+        assert!(message.contains("is open to others") && hint.unwrap().contains("chmod 700"), "{message}");
+        let link = parent.path().join("link");
+        std::os::unix::fs::symlink(parent.path(), &link).unwrap();
+        private(&link).unwrap_err();
+    }
+}

@@ -1,0 +1,159 @@
+//! What a command printed, of which no more is kept than a person reads or a later step can use.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::secret::{redact, safe_end, safe_start};
+
+/// Bytes at the end of an output that are kept.
+pub const KEPT: usize = 1024 * 1024;
+
+/// Bytes at its beginning that are kept.
+pub const KEPT_FIRST: usize = 128 * 1024;
+
+/// What was printed, whole as far as it is short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// The first bytes, where those behind them were left out; else empty.
+    pub head: Vec<u8>,
+    /// The last bytes.
+    pub tail: Vec<u8>,
+    /// How many bytes there were in all.
+    pub length: u64,
+    /// SHA-256 of all of them, lower-case hex.
+    pub sha256: String,
+}
+
+impl Output {
+    /// Output that is kept whole.
+    pub fn whole(bytes: &[u8]) -> Self {
+        Self {
+            head: Vec::new(),
+            tail: bytes.to_vec(),
+            length: bytes.len() as u64,
+            sha256: crate::digest::sha256(bytes),
+        }
+    }
+
+    /// Whether the middle was left out.
+    pub fn is_cut(&self) -> bool {
+        self.length > self.tail.len() as u64
+    }
+
+    /// What is kept as text without its trailing newlines, with a line that says so where something was left out; bytes
+    /// that are not UTF-8 are replaced.
+    pub fn text(&self) -> String {
+        let tail = String::from_utf8_lossy(&self.tail);
+        let tail = tail.trim_end_matches('\n');
+        if !self.is_cut() {
+            return tail.to_owned();
+        }
+        let left_out = self.length - (self.head.len() + self.tail.len()) as u64;
+        let note = format!("[… {left_out} of {} bytes are left out here …]", self.length);
+        format!("{}\n{note}\n{tail}", String::from_utf8_lossy(&self.head))
+    }
+
+    /// The first line, likewise.
+    pub fn first_line(&self) -> String {
+        redact(&self.text()).lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// The last lines, for messages: secrets are masked, since a part of one would not be known for it.
+    pub fn last_lines(&self, count: usize) -> String {
+        let text = self.text();
+        let text = redact(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(count)..].join("\n")
+    }
+}
+
+/// Takes output as it comes: keeps the first and the last of it, and the count and hash of all.
+#[derive(Default)]
+pub struct Capture {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    length: u64,
+    hash: Sha256,
+}
+
+impl Capture {
+    /// Takes more.
+    pub fn push(&mut self, data: &[u8]) {
+        self.length += data.len() as u64;
+        self.hash.update(data);
+        self.tail.extend_from_slice(data);
+        if self.tail.len() > 2 * KEPT {
+            self.trim();
+        }
+    }
+
+    /// The last bytes so far.
+    pub fn tail(&self) -> &[u8] {
+        &self.tail
+    }
+
+    fn trim(&mut self) {
+        let excess = self.tail.len().saturating_sub(KEPT);
+        let room = KEPT_FIRST - self.head.len();
+        self.head.extend_from_slice(&self.tail[..excess.min(room)]);
+        self.tail.drain(..excess);
+    }
+
+    /// All of it has come.
+    pub fn finish(mut self) -> Output {
+        self.trim();
+        if self.length == (self.head.len() + self.tail.len()) as u64 {
+            self.tail.splice(..0, self.head.drain(..));
+        } else {
+            // No part of a secret is left that nobody would know for one.
+            self.head.truncate(safe_end(&self.head));
+            self.tail.drain(..safe_start(&self.tail));
+        }
+        let sha256 = crate::digest::hex(&self.hash.finalize());
+        Output { head: self.head, tail: self.tail, length: self.length, sha256 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn captured(bytes: &[u8]) -> Output {
+        let mut capture = Capture::default();
+        bytes.chunks(10_000).for_each(|chunk| capture.push(chunk));
+        capture.finish()
+    }
+
+    #[test]
+    fn as_much_as_is_kept_is_whole_and_of_more_the_middle_goes() {
+        let long: Vec<u8> = (0..=250).cycle().take(5 * KEPT).collect();
+        for size in [0, KEPT + 1, KEPT + KEPT_FIRST] {
+            assert_eq!(captured(&long[..size]), Output::whole(&long[..size]), "{size}");
+        }
+        for size in [KEPT + KEPT_FIRST + 1, 3 * KEPT] {
+            let output = captured(&long[..size]);
+            let Output { head, tail, .. } = &output;
+            // Secrets of other tests may reach across the cuts.
+            assert!(head.len() <= KEPT_FIRST && tail.len() <= KEPT && tail.len() > KEPT / 2, "{size}");
+            assert!(long.starts_with(head) && long[..size].ends_with(tail) && output.is_cut());
+            let left_out = size - head.len() - tail.len();
+            let note = format!("\n[… {left_out} of {size} bytes are left out here …]\n");
+            assert!(output.text().contains(&note), "{size}");
+        }
+    }
+
+    #[test]
+    fn no_part_of_a_secret_stays_at_a_cut() {
+        const POISON: &str = "poison-of-cut-outputs";
+        crate::secret::register(POISON);
+        // Each cut lies in the middle of one.
+        let long = POISON.repeat(5 * KEPT / POISON.len());
+        assert!(KEPT_FIRST % POISON.len() > 3 && (long.len() - KEPT) % POISON.len() > 3);
+        let Output { head, tail, .. } = captured(long.as_bytes());
+        // From the beginning of one to the cut, and from the other cut to the end of one.
+        let ends =
+            [&head[head.len() / POISON.len() * POISON.len() - POISON.len()..], &tail[..tail.len() % POISON.len()]];
+        for end in ends.map(|end| redact(&String::from_utf8_lossy(end)).into_owned()) {
+            assert!(end.is_empty() || end == crate::secret::MASK, "{end}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What can be said of all hosts, of a group or of one host: how ssh reaches it, and how its user becomes root.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::parse::Draft;
+use crate::document::{Item, Node, Table};
+use crate::finding::{Spanned, did_you_mean};
+use crate::secret::register;
+
+pub(super) const SSH: &[&str] = &["max_sessions", "options"];
+pub(super) const BECOME: &[&str] = &["password"];
+
+/// How a host is reached, and how its user becomes root there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// `ssh.options`: options of ssh itself, as in its configuration.
+    pub options: BTreeMap<String, String>,
+    /// `ssh.max_sessions`: how many shells it may have at a time; default 6.
+    pub max_sessions: Option<u32>,
+    /// `become.password`: the name of the secret that is its user's password for sudo.
+    pub password: Option<String>,
+}
+
+impl Access {
+    /// What is said here, and for the rest what is said of more hosts; options one by one.
+    pub(super) fn over(mut self, wider: &Self) -> Self {
+        for (name, value) in &wider.options {
+            if !self.options.keys().any(|ours| ours.eq_ignore_ascii_case(name)) {
+                self.options.insert(name.clone(), value.clone());
+            }
+        }
+        self.max_sessions = self.max_sessions.or(wider.max_sessions);
+        self.password = self.password.or_else(|| wider.password.clone());
+        self
+    }
+}
+
+impl Draft {
+    /// Takes `ssh` and `become` off a host or a group.
+    pub(super) fn access(&mut self, table: &mut Table, of: &str) -> Access {
+        let mut ssh = self.reader.table(table, "ssh");
+        let mut access = self.reach(&mut ssh);
+        self.reader.no_more(ssh, &format!("`ssh` of {of}"), SSH);
+        access.password = self.password(table, &format!("`become` of {of}"));
+        access
+    }
+
+    /// Takes off an `ssh` table what may stand at all places.
+    pub(super) fn reach(&mut self, ssh: &mut Table) -> Access {
+        let max_sessions = self.reader.integer(ssh, "max_sessions", 1..=100);
+        let table = self.reader.table(ssh, "options");
+        let options = table.entries.into_iter().filter_map(|(name, node)| self.option(name, &node)).collect();
+        Access { options, max_sessions, password: None }
+    }
+
+    fn option(&mut self, name: Spanned<String>, node: &Node) -> Option<(String, String)> {
+        if let Some(why) = forbidden(&name.value) {
+            self.reader.error(
+                "bad-option",
+                &name.span,
+                format!("`{}` cannot be set here", name.value),
+                Some(why.into()),
+            );
+            return None;
+        }
+        if name.value.is_empty() || !name.value.chars().all(|c| c.is_ascii_alphanumeric()) {
+            let help = "write it as in ssh_config(5), for example KexAlgorithms".to_owned();
+            self.reader.error("bad-option", &name.span, format!("`{}` is no option of ssh", name.value), Some(help));
+            return None;
+        }
+        let value = text(node);
+        if value.is_none() {
+            let wanted = "a text, a number, `true` or `false`, or a list of texts";
+            self.reader.wrong_type(&name.value, node, wanted, None);
+        }
+        let value = value?;
+        if value.trim().is_empty() || value.contains(char::is_control) {
+            let message = format!("`{}` has no value on one line", name.value);
+            self.reader.error("bad-value", &node.span, message, None);
+            return None;
+        }
+        Some((name.value, value))
+    }
+
+    /// Takes `become` off a table: the name of the secret that is the password.
+    pub(super) fn password(&mut self, table: &mut Table, of: &str) -> Option<String> {
+        let mut r#become = self.reader.table(table, "become");
+        let text = self.reader.string(&mut r#become, "password");
+        self.reader.no_more(r#become, of, BECOME);
+        let text = text?;
+        let inner = text.value.trim().strip_prefix("{{").and_then(|t| t.strip_suffix("}}"));
+        let Some(name) = inner.and_then(|t| t.trim().strip_prefix("secrets.")).map(str::trim) else {
+            // The excerpt of this and of neighbouring findings would show it.
+            register(&text.value);
+            let help = "name a secret of `[secrets]`: password = \"{{ secrets.NAME }}\"".to_owned();
+            let message = "a password does not belong into an inventory";
+            self.reader.error("secret-in-file", &text.span, message, Some(help));
+            return None;
+        };
+        self.passwords.push(Spanned::new(name.to_owned(), text.span));
+        Some(name.to_owned())
+    }
+
+    /// Notes passwords whose secrets the inventory does not have.
+    pub(super) fn check_passwords(&mut self) {
+        let names: Vec<&str> = self.inventory.secrets.iter().map(|entry| entry.name.value.as_str()).collect();
+        for password in std::mem::take(&mut self.passwords) {
+            if !names.contains(&password.value.as_str()) {
+                let near = did_you_mean(&password.value, names.iter().copied());
+                let help = near.unwrap_or_else(|| {
+                    format!("say where it comes from: under [secrets], {} = {{ file = \"PATH\" }}", password.value)
+                });
+                let message = format!("the inventory has no secret `{}`", password.value);
+                self.reader.error("unknown-secret", &password.span, message, Some(help));
+            }
+        }
+    }
+}
+
+/// A value as ssh writes it.
+fn text(node: &Node) -> Option<String> {
+    match node.plain() {
+        Value::String(text) => Some(text),
+        Value::Bool(flag) => Some(if flag { "yes" } else { "no" }.to_owned()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Array(_) => {
+            let Item::List(items) = &node.item else { return None };
+            let texts = items.iter().map(|item| item.plain().as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
+            texts.map(|texts| texts.join(","))
+        }
+        _ => None,
+    }
+}
+
+/// Why an option of ssh cannot be set: something that is promised hangs on it, or it has a place of its own.
+fn forbidden(name: &str) -> Option<&'static str> {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "stricthostkeychecking" | "nohostauthenticationforlocalhost" => {
+            "host keys are always verified: add the host's key to known_hosts"
+        }
+        "batchmode" => "nobody could answer a question of ssh: use a key, by an agent if it has a passphrase",
+        "controlmaster" | "controlpath" | "controlpersist" => {
+            "the connection is shared by all steps already; to keep it between runs, set `[ssh] control_persist`"
+        }
+        "serveraliveinterval" | "serveralivecountmax" | "tcpkeepalive" => {
+            "a connection that was lost would not be noticed in time"
+        }
+        "connecttimeout" => "set `[ssh] connect_timeout`",
+        "hostname" => "set the host's `address`",
+        "user" => "set the host's `user`",
+        "port" => "set the host's `port`",
+        "loglevel" => "what goes wrong is found in what ssh says",
+        "host" | "match" | "include" => "write it into an ssh_config file, and name that in `[ssh] config`",
+        "remotecommand" | "sessiontype" | "requesttty" | "stdinnull" | "forkafterauthentication" => {
+            "shells are started on the connection, without a terminal"
+        }
+        _ => return None,
+    })
+}

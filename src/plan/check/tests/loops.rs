@@ -1,0 +1,202 @@
+//! `for_each`, `run_once`, `delegate_to`.
+
+use super::*;
+
+/// A step that writes a file on the Pis, with these keys besides.
+fn said(vars: &str, keys: &str) -> String {
+    let step = "[[phase.p.step]]\nid = \"a\"\naction = \"test.file\"\nhosts = \"pis\"\n";
+    let file = Project::new().file("templates/motd.j2", "{{ item.nmae }}\n");
+    let file = file.file("templates/ada.j2", "{{ item.name }}\n");
+    file.check(&format!("{vars}\n[phase.p]\n{step}{keys}\n"))
+}
+
+fn first_line(vars: &str, keys: &str) -> String {
+    said(vars, keys).lines().next().unwrap_or_default().trim().to_owned()
+}
+
+#[test]
+fn good_loops_have_no_findings() {
+    let users = "[vars]\nusers = [{ name = \"ada\", uid = 1 }, { name = \"bob\", uid = 2 }]\nports = [80, 443]";
+    for keys in [
+        "for_each = [\"x\", 1, true]\npath = \"/{{ item }}\"",
+        "for_each = { x = 1, y = \"{{ 1 + 1 }}\" }\npath = \"/{{ item.key }}\"\ncount = \"{{ item.value }}\"",
+        "for_each = \"{{ users }}\"\nwhen = \"item.uid > 1\"\npath = \"/{{ item.name }}\"\ncount = \"{{ item.uid }}\"",
+        "for_each = \"{{ users }}\"\npath = \"/x\"\ntemplate = \"templates/ada.j2\"",
+        "for_each = [{ name = \"ada\" }]\npath = \"/x\"\ntemplate = \"templates/{{ item.name }}.j2\"",
+        "for_each = \"{{ groups.pis }}\"\npath = \"/{{ hosts[item].address }}\"\ndelegate_to = \"{{ item }}\"",
+        "for_each = [\"{{ host.name }}\", \"x\"]\npath = \"/{{ item }}\"\nrun_once = true\ndelegate_to = \"localhost\"",
+        "[[phase.p.step.for_each]]\nname = \"x\"\n[[phase.p.step.for_each]]\nname = \"y\"",
+    ] {
+        let keys =
+            if keys.contains("path") { keys.to_owned() } else { format!("path = \"/{{{{ item.name }}}}\"\n{keys}") };
+        let all = said(users, &keys);
+        // What a case does not use, others do.
+        let errors: Vec<&str> = all.lines().filter(|l| l.contains('×')).collect();
+        assert!(errors.is_empty(), "{keys}: {all}");
+    }
+}
+
+#[test]
+fn what_is_no_loop_is_said_in_its_place() {
+    insta::assert_snapshot!(said("", "for_each = [\"x\", \"y\", \"x\"]\npath = \"/{{ item }}\""), @r#"
+     × items 1 and 3 of `for_each` are both named `x`
+       ╭─[plans/a.toml:9:23]
+     8 │ hosts = "pis"
+     9 │ for_each = ["x", "y", "x"]
+       ·                       ───
+    10 │ path = "/{{ item }}"
+       ╰────
+     help: a run knows an item by its name: give one of them another, or take it away
+    "#);
+    insta::assert_snapshot!(said("", "for_each = [{ nmae = \"x\" }]\npath = \"/a\""), @r#"
+     × item 1 of `for_each` has no name: it is a table
+       ╭─[plans/a.toml:9:13]
+     8 │ hosts = "pis"
+     9 │ for_each = [{ nmae = "x" }]
+       ·             ──────────────
+    10 │ path = "/a"
+       ╰────
+     help: items are texts or numbers, or tables with a `name`; or write a table, whose keys are
+           their names
+    "#);
+    insta::assert_snapshot!(said("", "path = \"/{{ item }}\""), @r#"
+     × `item` is defined in steps with `for_each` only
+      ╭─[plans/a.toml:9:13]
+    8 │ hosts = "pis"
+    9 │ path = "/{{ item }}"
+      ·             ────
+      ╰────
+     help: give the step `for_each = ["…"]`, or name a variable otherwise
+    "#);
+    insta::assert_snapshot!(said("", "for_each = \"{{ steps.b.checksum }}\"\npath = \"/{{ item }}\"\n[[phase.p.step]]\nid = \"b\"\naction = \"test.file\"\nhosts = \"pis\"\npath = \"/b\""), @r#"
+     × `for_each` is decided before the first step runs, so no step's outputs are there yet
+       ╭─[plans/a.toml:9:12]
+     8 │ hosts = "pis"
+     9 │ for_each = "{{ steps.b.checksum }}"
+       ·            ────────────────────────
+    10 │ path = "/{{ item }}"
+       ╰────
+     help: write the items into [vars], or let one step do it for all of them with a template
+    "#);
+    insta::assert_snapshot!(said("[secrets]\nword = { env = \"W\" }", "for_each = [\"x\", \"{{ secrets.word }}\"]\npath = \"/a\""), @r#"
+     × an item of `for_each` has a secret in its name
+       ╭─[plans/a.toml:10:18]
+     9 │ hosts = "pis"
+    10 │ for_each = ["x", "{{ secrets.word }}"]
+       ·                  ────────────────────
+    11 │ path = "/a"
+       ╰────
+     help: items are named everywhere: give it a `name`, and keep the secret in another field
+    "#);
+    insta::assert_snapshot!(said("[vars]\nusers = [{ name = \"ada\" }, { name = \"bob\", uid = 3 }]", "for_each = \"{{ users }}\"\npath = \"/a\"\ncount = \"{{ item.uid }}\"\ntemplate = \"templates/motd.j2\""), @r#"
+     × `item.nmae` is not defined
+      ╭─[ROOT/templates/motd.j2:1:4]
+    1 │ {{ item.nmae }}
+      ·    ─────────
+      ╰────
+     help: did you mean `name`?
+
+     × `item.uid` is not defined for `ada`
+       ╭─[plans/a.toml:12:13]
+    11 │ path = "/a"
+    12 │ count = "{{ item.uid }}"
+       ·             ────────
+    13 │ template = "templates/motd.j2"
+       ╰────
+     help: `item` has `name`
+    "#);
+}
+
+#[test]
+fn lists_of_the_wrong_kind() {
+    let lines = [
+        ("", "for_each = \"{{ domain }}\"\npath = \"/a\""),
+        ("", "for_each = \"{{ doman }}\"\npath = \"/a\""),
+        ("", "for_each = [[1]]\npath = \"/a\""),
+        ("", "for_each = [\"\"]\npath = \"/a\""),
+        ("", "for_each = [\"a\\nb\"]\npath = \"/a\""),
+        ("", "for_each = \"{{ range(2000) | list }}\"\npath = \"/a\""),
+        ("", "for_each = []\npath = \"/a\""),
+        ("", "for_each = [\"{{ item }}\"]\npath = \"/a\""),
+        ("[secrets]\nlist = { env = \"W\" }", "for_each = \"{{ secrets.list | from_json }}\"\npath = \"/a\""),
+        ("[vars]\ncounts = [300]", "for_each = \"{{ counts }}\"\npath = \"/a\"\ncount = \"{{ item }}\""),
+        ("", "for_each = \"{{ [host.slots] }}\"\npath = \"/a\"\ncount = \"{{ item }}\""),
+    ]
+    .map(|(vars, keys)| first_line(vars, keys));
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    × `for_each` must come to a list or a table, not a text
+    × `doman` is not defined
+    × item 1 of `for_each` has no name: it is a list
+    × an item of `for_each` has an empty name
+    × an item of `for_each` has a name of several lines or with signs that cannot be shown: "a\nb"
+    × `for_each` comes to 2000 items; 1000 are allowed
+    ⚠ `for_each` has no items: step `a` does nothing
+    × `item` is not there yet in `for_each` itself
+    × the items of `for_each` are made from a secret, so their names cannot be known
+    × `count` must be an integer 0–255, not 300
+    × `count` must be an integer 0–255, not a string
+    "#);
+}
+
+#[test]
+fn secrets_may_be_in_other_fields() {
+    let secrets = "[secrets]\nword = { env = \"W\" }";
+    let said = said(
+        secrets,
+        "for_each = [{ name = \"x\", word = \"{{ secrets.word }}\" }]\npath = \"/{{ item.name }}\"\nmode = \"{{ item.word }}\"",
+    );
+    assert_eq!(said, "0 errors");
+}
+
+#[test]
+fn machines_that_are_not_there() {
+    let lines = [
+        "delegate_to = \"contrl\"\npath = \"/a\"",
+        "delegate_to = \"{{ host.address }}\"\npath = \"/a\"",
+        "delegate_to = \"pi-*\"\npath = \"/a\"",
+        "delegate_to = \"{{ steps.a.checksum }}\"\npath = \"/a\"",
+        "delegate_to = \"{{ nothing }}\"\npath = \"/a\"",
+        "path = \"/a\"\n[[phase.p.step]]\nid = \"b\"\naction = \"test.release\"\nrelease = \"x\"\ndelegate_to = \"control\"",
+        "path = \"/a\"\n[[phase.p.step]]\nid = \"b\"\naction = \"test.release\"\nrelease = \"x\"\nrun_once = true",
+    ]
+    .map(|keys| first_line("", keys));
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    × no host is named `contrl`
+    × no host is named `10.0.0.1`
+    × no host is named `pi-*`
+    × `delegate_to` is decided before the first step runs, so no step's outputs are there yet
+    × `nothing` is not defined
+    × step `b` has `delegate_to`, but test.release runs once, from this machine
+    ⚠ `run_once` has no effect on step `b`, which runs once anyway
+    ");
+}
+
+#[test]
+fn outputs_of_loops_are_by_item_and_those_of_one_run_are_for_all() {
+    let lines = [
+        "b.checksum",
+        "b.items['x'].checksum",
+        "c.checksum",
+        "c.hosts['pi-1'].checksum",
+        "c.items['x'].checksum",
+    ]
+    .map(|output| {
+        let step = |id: &str, more: &str| {
+            format!("[[phase.o.step]]\nid = \"{id}\"\naction = \"test.file\"\nhosts = \"pis\"\npath = \"/b\"\n{more}\n")
+        };
+        let others = format!("[phase.o]\n{}{}", step("b", "for_each = [\"x\"]"), step("c", "run_once = true"));
+        let release = format!(
+            "[[phase.q.step]]\nid = \"r\"\naction = \"test.release\"\nrelease = \"{{{{ steps.{output} }}}}\"\n"
+        );
+        let text = format!("{others}[phase.q]\nneeds = [\"o\"]\n{release}");
+        let said = Project::new().check(&text);
+        format!("{output}: {}", said.lines().next().unwrap_or_default().trim())
+    });
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    b.checksum: × step `b` is a loop: each item has a `checksum` of its own
+    b.items['x'].checksum: 0 errors
+    c.checksum: 0 errors
+    c.hosts['pi-1'].checksum: × step `c` runs once
+    c.items['x'].checksum: × step `c` is no loop
+    ");
+}

@@ -1,0 +1,134 @@
+//! A file of the project that is taken as it is, of any size: a short text whole, of all else size and hash.
+
+use std::collections::HashMap;
+use std::fs::{File, Metadata};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::digest::hex;
+
+/// Texts up to this many bytes are read whole, so that a change of one can be shown.
+const TEXT: u64 = 256 * 1024;
+/// How much of a file is in memory while it is hashed, bytes.
+const PIECE: usize = 64 * 1024;
+
+/// Reads files; one that is the same as before is not hashed again for each host.
+#[derive(Default)]
+pub struct Sources(Mutex<HashMap<PathBuf, (Stamp, String)>>);
+
+/// What tells a file from what lay there before.
+type Stamp = [i64; 6];
+
+impl Sources {
+    /// The file at `path` below `root`: `path` and `content`, or `path` and `file` with its own `path`, `size` and `sha256`.
+    ///
+    /// # Errors
+    /// When it is no file below the root, or cannot be read.
+    pub fn read(&self, root: &Path, path: &str) -> Result<Value, String> {
+        let (full, mut file, meta) = open(root, path)?;
+        let wrong = |error: std::io::Error| format!("cannot read {}: {error}", full.display());
+        let mut start = Vec::new();
+        if meta.len() <= TEXT {
+            (&mut file).take(TEXT + 1).read_to_end(&mut start).map_err(wrong)?;
+            let text = String::from_utf8(start).map_err(std::string::FromUtf8Error::into_bytes);
+            match text {
+                Ok(content) if content.len() as u64 <= TEXT => return Ok(json!({ "path": path, "content": content })),
+                Ok(content) => start = content.into_bytes(),
+                Err(bytes) => start = bytes,
+            }
+        }
+        let stamp = stamp(&meta);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let hash = match known.get(&full) {
+            Some((of, hash)) if *of == stamp => hash.clone(),
+            _ => hash(&start, file).map_err(wrong)?,
+        };
+        known.insert(full.clone(), (stamp, hash.clone()));
+        Ok(json!({ "path": path, "file": { "path": full, "size": meta.len(), "sha256": hash } }))
+    }
+}
+
+/// Whether it is a file below the root that can be read.
+///
+/// # Errors
+/// When it is not.
+pub fn look(root: &Path, path: &str) -> Result<(), String> {
+    open(root, path).map(drop)
+}
+
+fn open(root: &Path, path: &str) -> Result<(PathBuf, File, Metadata), String> {
+    let inside = Path::new(path).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+    if !inside {
+        return Err(format!("`{path}` is not a path below {}", root.display()));
+    }
+    let full = crate::document::below(root, path);
+    let wrong = |error: std::io::Error| format!("cannot read {}: {error}", full.display());
+    // Looked at before it is opened, which waits for a writer where it is a pipe.
+    if !std::fs::metadata(&full).map_err(wrong)?.is_file() {
+        return Err(format!("{} is not a file", full.display()));
+    }
+    let file = File::open(&full).map_err(wrong)?;
+    let meta = file.metadata().map_err(wrong)?;
+    Ok((full, file, meta))
+}
+
+fn stamp(meta: &Metadata) -> Stamp {
+    let number = |n: u64| i64::from_ne_bytes(n.to_ne_bytes());
+    [number(meta.ino()), number(meta.size()), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()]
+}
+
+fn hash(start: &[u8], mut rest: File) -> std::io::Result<String> {
+    let mut hash = Sha256::new();
+    hash.update(start);
+    let mut piece = vec![0; PIECE];
+    loop {
+        match rest.read(&mut piece)? {
+            0 => return Ok(hex(&hash.finalize())),
+            count => hash.update(&piece[..count]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_text_is_read_and_all_else_only_hashed() {
+        let root = tempfile::tempdir().unwrap();
+        let sources = Sources::default();
+        let put = |content: &[u8]| {
+            std::fs::write(root.path().join("f"), content).unwrap();
+            sources.read(root.path(), "f").unwrap()
+        };
+        let limit = usize::try_from(TEXT).unwrap();
+        for content in [Vec::new(), b"text".to_vec(), vec![b'x'; limit]] {
+            let text = String::from_utf8(content.clone()).unwrap();
+            assert_eq!(put(&content), json!({ "path": "f", "content": text }));
+        }
+        for content in [b"\xff".to_vec(), vec![b'x'; limit + 1], vec![b'y'; limit + 1], vec![0xff; 3 * limit]] {
+            let (size, sha256) = (content.len(), crate::digest::sha256(&content));
+            let file = json!({ "path": root.path().join("f"), "size": size, "sha256": sha256 });
+            assert_eq!(put(&content), json!({ "path": "f", "file": file }));
+            // From memory.
+            assert_eq!(sources.read(root.path(), "f").unwrap()["file"], file);
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_of_the_project_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let refused = |path: &str| {
+            let error = Sources::default().read(root.path(), path).unwrap_err();
+            assert_eq!(look(root.path(), path).unwrap_err(), error);
+            error
+        };
+        assert!(refused("../x").contains("not a path below") && refused("/etc/passwd").contains("not a path below"));
+        assert!(refused("no").contains("cannot read") && refused(".").contains("is not a file"));
+    }
+}

@@ -1,0 +1,109 @@
+//! Every action on hosts, over ssh, by a user who becomes root: the first time each step changes something, the second time
+//! none does. On a machine of its own, and what needs systemd on one that systemd has booted.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+use rollout::actions::Registry;
+use rollout::digest::sha256;
+use rollout::plan::{Catalog as _, Plan};
+
+use crate::machine::Machine;
+use crate::project::Project;
+use crate::sshd::Sshd;
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hosts/every");
+
+/// What `serve` hands out.
+const DOWNLOADED: &str = "downloaded\n";
+
+#[test]
+fn all_actions_on_hosts_are_in_the_plan() {
+    let mut used = BTreeSet::new();
+    for name in ["plan.toml", "back.toml"] {
+        let path = Path::new(FOLDER).join(name);
+        let plan = Plan::parse(&path, &std::fs::read_to_string(&path).unwrap()).unwrap();
+        used.extend(plan.phases.iter().flat_map(|phase| &phase.steps).map(|step| step.action.value.clone()));
+    }
+    let registry = Registry::standard();
+    let all: BTreeSet<String> = registry.kinds().iter().map(|kind| kind.name.to_owned()).collect();
+    let missing: Vec<_> = all.iter().filter(|name| name.starts_with("node.") && !used.contains(*name)).collect();
+    assert_eq!(missing, Vec::<&String>::new(), "add steps with these to tests/hosts/every");
+}
+
+/// A machine with all that the plans find there, and how they are run on it.
+struct Host<'a> {
+    sshd: Sshd,
+    variables: Vec<String>,
+    /// Steps that are left out.
+    left_out: &'a [&'a str],
+}
+
+impl<'a> Host<'a> {
+    fn new(machine: &Machine, left_out: &'a [&'a str]) -> Self {
+        let sshd = Sshd::with(&machine.shared(), "127.0.0.1", "", &|program| machine.command(program));
+        machine.add_user("pi", "/bin/bash");
+        machine.sh(&std::fs::read_to_string(Path::new(FOLDER).join("ready.sh")).unwrap());
+        let sum = format!("sum=sha256:{}", sha256(DOWNLOADED.as_bytes()));
+        let variables = vec!["--var".into(), format!("port={}", serve(machine)), "--var".into(), sum];
+        Self { sshd, variables, left_out }
+    }
+
+    /// Applies a plan twice: each step changes something, and then none does. `by` makes the program.
+    fn apply(&self, plan: &str, by: impl Fn(&str) -> Command, more: &[&str]) {
+        let project = Project::copy(&self.sshd.inventory_with("user = \"pi\""), FOLDER, plan);
+        let mut args: Vec<&str> = more.to_vec();
+        if plan == "plan.toml" {
+            args.extend(self.variables.iter().map(String::as_str));
+        }
+        let first = project.runs_twice_by(by, &args);
+        for (step, outcome) in first.outcomes() {
+            let wanted = match step {
+                "facts" | "wait" => "same",
+                _ if self.left_out.contains(&step) => "skipped",
+                _ => "changed",
+            };
+            assert_eq!(outcome, wanted, "{plan}: {step}\n{}", first.said);
+        }
+    }
+}
+
+/// Starts a server on the machine that hands out a file; its port. The plan waits for it.
+fn serve(machine: &Machine) -> u16 {
+    let folder = machine.shared().join("served");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("file"), DOWNLOADED).unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut server = machine.command("busybox");
+    server.args(["httpd", "-f", "-p", &format!("127.0.0.1:{port}"), "-h"]).arg(folder);
+    // It ends with the machine.
+    drop(server.spawn().unwrap());
+    port
+}
+
+#[test]
+fn each_comes_to_rest() {
+    let Some(machine) = Machine::new() else { return };
+    let host = Host::new(&machine, &["service", "timer", "reload", "restart"]);
+    for plan in ["plan.toml", "back.toml"] {
+        host.apply(plan, |program| Command::new(program), &["--skip", "systemd"]);
+    }
+}
+
+#[test]
+fn each_comes_to_rest_where_systemd_is() {
+    let Some(machine) = Machine::booted() else { return };
+    let host = Host::new(&machine, &["module"]);
+    let by = |program: &str| machine.on_its_network(program);
+    host.apply("plan.toml", by, &["--skip", "modules"]);
+    let holds =
+        |what: &str| assert!(machine.holds(what), "{what}: {}", machine.sh("systemctl status every --no-pager; true"));
+    holds("systemctl is-active every && systemctl is-enabled every && systemctl is-active every-day.timer");
+    holds("systemctl show every -p Description | grep -q word && test \"$(hostnamectl hostname)\" = every");
+    holds("findmnt /srv/mounted && systemctl is-active srv-mounted.mount");
+    host.apply("back.toml", by, &[]);
+    holds("! systemctl is-active every && ! systemctl is-enabled every && ! systemctl cat every-day.timer");
+    holds("! findmnt /srv/mounted");
+}

@@ -1,0 +1,3 @@
+# shellcheck shell=sh
+# Makes something, once.
+test -e "$1" || { mkdir "$1" && echo made; }

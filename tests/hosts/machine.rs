@@ -1,0 +1,173 @@
+//! A machine of a test's own: a copy-on-write view of this machine's root folder in namespaces of its own, so that users
+//! can be made, disks filled and services started there without this machine noticing.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::demanded;
+
+/// The namespaces, for as long as it lives.
+pub struct Machine {
+    holder: Child,
+    init: String,
+    folder: tempfile::TempDir,
+}
+
+/// `$1`: a folder, of which `shared` is on both machines.
+const ROOT: &str = r#"set -e
+mount --make-rprivate /
+mount -t tmpfs -o size=2g none "$1/root"
+cd "$1/root"
+mkdir upper work root
+mount -t overlay -o "lowerdir=/,upperdir=$PWD/upper,workdir=$PWD/work" none root
+cd root
+touch .own
+"#;
+
+/// Then waits, as the first process of all, for those who lost their parent.
+const PLAIN: &str = r#"
+mount --bind "$1/shared" "./$1/shared"
+mount --rbind /dev dev
+mount --rbind /sys sys
+mount -t tmpfs none run
+mount -t proc none proc
+echo ready
+exec chroot . sh -c 'sleep 2147483647 & wait'"#;
+
+/// With systemd, which starts nothing of what this machine starts, and tidies up no folder.
+const SYSTEMD: &str = r#"
+rm -rf etc/systemd/system/*.wants
+: >etc/machine-id
+for unit in systemd-tmpfiles-setup.service systemd-tmpfiles-clean.timer tmp.mount; do
+	ln -sf /dev/null "etc/systemd/system/$unit"
+done
+echo ready
+exec systemd-nspawn --quiet --boot --directory="$PWD" --machine=every --bind="$1/shared" --private-network \
+	--register=no --keep-unit --console=pipe </dev/null >"$1/console" 2>&1"#;
+
+const NAMESPACES: &[&str] = &["--mount", "--uts", "--pid", "--ipc", "--fork", "--kill-child"];
+
+impl Machine {
+    /// One that shares this machine's network. `None` without the right to make it.
+    pub fn new() -> Option<Self> {
+        Self::start(PLAIN, NAMESPACES)?.with_first_process(|_| true)
+    }
+
+    /// One with a network of its own, of which nothing is set up.
+    pub fn apart() -> Option<Self> {
+        Self::start(PLAIN, &[NAMESPACES, &["--net"]].concat())?.with_first_process(|_| true)
+    }
+
+    /// One that systemd has booted, with a network of its own. `None` where there is no systemd-nspawn either.
+    pub fn booted() -> Option<Self> {
+        if Command::new("systemd-nspawn").arg("--version").output().is_err() {
+            assert!(!demanded(), "systemd-nspawn must be installed for this test (package systemd-container)");
+            eprintln!("skipped: there is no systemd-nspawn (package systemd-container)");
+            return None;
+        }
+        // Degraded: some unit of this machine has no place there.
+        let up = "case $(systemctl is-system-running) in running | degraded) ip link set lo up;; *) false;; esac";
+        Self::start(SYSTEMD, &["--mount"])?.with_first_process(|machine| machine.holds(up))
+    }
+
+    fn start(boot: &str, namespaces: &[&str]) -> Option<Self> {
+        let folder = tempfile::Builder::new().prefix("rollout-").tempdir_in("/var/tmp").unwrap();
+        for below in ["", "root", "shared"] {
+            let path = folder.path().join(below);
+            std::fs::create_dir_all(&path).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "unshare"]).args(namespaces);
+        command.args(["sh", "-c", &format!("{ROOT}{boot}"), "sh"]).arg(folder.path());
+        let mut holder = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().ok()?;
+        let mut said = String::new();
+        BufReader::new(holder.stdout.take()?).read_line(&mut said).ok()?;
+        if said.trim() != "ready" {
+            let why = holder.wait_with_output().unwrap();
+            let why = String::from_utf8_lossy(&why.stderr).into_owned();
+            assert!(!demanded(), "no machine can be made here: {why}");
+            eprintln!("skipped: machines of a test's own need root, namespaces and overlay: {why}");
+            return None;
+        }
+        Some(Self { holder, init: String::new(), folder })
+    }
+
+    /// Waits until it is there. Before it is in its own root folder, a command would see this machine's.
+    fn with_first_process(mut self, is_up: impl Fn(&Self) -> bool) -> Option<Self> {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        loop {
+            let children = format!("/proc/{0}/task/{0}/children", self.holder.id());
+            self.init = std::fs::read_to_string(children).unwrap_or_default().trim().to_owned();
+            if !self.init.is_empty() && self.seen("/.own").exists() && is_up(&self) {
+                return Some(self);
+            }
+            let console = || std::fs::read_to_string(self.folder.path().join("console")).unwrap_or_default();
+            let ended = self.holder.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < deadline, "it does not boot: {ended:?} {}", console());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// A program, to be run inside.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.init, "--mount", "--uts", "--pid", "--ipc", "--net", "--root", "--wd", "--"]);
+        command.arg(program);
+        command
+    }
+
+    /// A program of this machine that sees nothing but the network of that one.
+    pub fn on_its_network(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.init, "--net", "--"]).arg(program);
+        command
+    }
+
+    /// Its first process, as this machine counts them.
+    pub fn init(&self) -> &str {
+        &self.init
+    }
+
+    /// A folder that is on both machines, under the same name.
+    pub fn shared(&self) -> PathBuf {
+        self.folder.path().join("shared")
+    }
+
+    /// What a script prints inside.
+    pub fn sh(&self, script: &str) -> String {
+        let output = self.command("sh").args(["-c", script]).output().unwrap();
+        assert!(output.status.success(), "{script}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Whether a script ends well inside.
+    pub fn holds(&self, script: &str) -> bool {
+        self.command("sh").args(["-c", script]).output().unwrap().status.success()
+    }
+
+    /// Where a path inside is to be seen from outside.
+    pub fn seen(&self, path: &str) -> PathBuf {
+        Path::new("/proc").join(&self.init).join("root").join(path.trim_start_matches('/'))
+    }
+
+    /// Makes a user who may become root without a password.
+    pub fn add_user(&self, name: &str, shell: &str) {
+        self.sh(&format!(
+            "useradd --create-home --password '*' --shell '{shell}' {name} && \
+             echo '{name} ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/{name}"
+        ));
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // What systemd-nspawn started outlives it.
+        let _ = Command::new("kill").args(["-KILL", &self.init]).stderr(Stdio::null()).status();
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
