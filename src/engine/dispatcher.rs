@@ -420,9 +420,11 @@ impl State {
         unit.step(&self.plan).part == Part::Handler && self.running.values().any(|r| r.reference == *reference)
     }
 
-    /// Passes over a unit that has nothing to do; what an earlier run did there still counts for those that follow.
+    /// Passes over a unit that has nothing to do; what an earlier run did there still counts for those that follow. Of what
+    /// undoes a step, that step itself tells: it is looked at again.
     fn pass_over(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef) {
-        if let Some(when) = self.memory.get(reference).and_then(|r| r.touched) {
+        let touched = self.memory.get(reference).and_then(|r| r.touched);
+        if let Some(when) = touched.filter(|_| unit.step(&self.plan).part != Part::OnFailure) {
             self.marks.entry(node).or_default().touch_by(unit, when, reference);
         }
         self.pass(node);

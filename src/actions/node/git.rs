@@ -72,14 +72,21 @@ version = "v1.4.0"
     }
 }
 
-/// No question is asked: nobody could answer.
+/// No question is asked: nobody could answer. `made FOLDER` tells whether `git init` came to its end there, or somebody
+/// else made the repository.
 const QUIET: &str = r#"
 export LC_ALL=C GIT_TERMINAL_PROMPT=0 GIT_SSH_COMMAND="${GIT_SSH_COMMAND:-ssh -o BatchMode=yes}"
+made() {
+	[ -f "$1/.git" ] || { [ -e "$1/.git/HEAD" ] && [ -d "$1/.git/objects" ] && [ -d "$1/.git/refs" ]; }
+}
 "#;
 
 /// `$1` folder, `$2` repository, `$3...` references. What is there, one `name value` a line, then what the repository has.
 const LOOK: &str = r#"
-if [ -e "$1/.git" ]; then
+if [ -e "$1/.git" ] && ! made "$1"; then
+	echo "head "
+	echo "origin "
+elif [ -e "$1/.git" ]; then
 	git -C "$1" rev-parse --git-dir >/dev/null || exit
 	echo "head $(git -C "$1" rev-parse -q --verify HEAD)"
 	echo "origin $(git -C "$1" config --get remote.origin.url)"
@@ -98,7 +105,7 @@ shift
 /// `$1` folder, `$2` repository, `$3` commit, `$4` depth, `$5` whether changes are dropped. In pieces, so that what was cut
 /// off between two of them goes on: a clone would not.
 const CHECKOUT: &str = r#"
-[ -e "$1/.git" ] || { mkdir -p -- "$1" && git init -q "$1"; } || exit
+made "$1" || { mkdir -p -- "$1" && git init -q "$1"; } || exit
 git -C "$1" config remote.origin.url "$2" || exit
 git -C "$1" config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*' || exit
 if [ -n "$4" ]; then
@@ -364,6 +371,10 @@ mod tests {
                     format!("repo = 'file://{origin}'\npath = '{clone}'\nversion = '{version}'\n{depth}\n{more}");
                 build::<Git>(&toml).unwrap()
             };
+            if depth.is_empty() {
+                // An earlier `git init` was cut off there.
+                std::fs::create_dir_all(format!("{clone}/.git/hooks")).unwrap();
+            }
             assert!(matches!(apply(&at("main", "")).await, Verdict::Change(_)));
             assert!(is_same(&apply(&at("main", "")).await) && is_same(&apply(&at(&first, "")).await));
             let second = git(&origin, &format!("echo 2 >>f && {commit}")).await;

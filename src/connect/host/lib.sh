@@ -43,7 +43,7 @@ _ro_watch() {
 			read -r _ro_g <&9
 			trap '' HUP INT TERM
 			kill -TERM 0
-			sleep 2
+			sleep 4
 			kill -KILL 0
 		) >/dev/null 2>&1 &
 		_ro_w=$!
