@@ -23,7 +23,8 @@ fn a_user_who_may_start_no_more_processes_is_told() {
         command
     };
     let sshd = Sshd::with(&machine.shared(), "127.0.0.1", "", &limited);
-    let plan = step("file", "action = \"node.file\"\npath = \"/home/busy/x\"\ncontent = \"x\"\ntimeout = \"30s\"");
+    // Of other letters than ASCII: the host decodes them, which takes processes.
+    let plan = step("file", "action = \"node.file\"\npath = \"/home/busy/x\"\ncontent = \"é\"\ntimeout = \"30s\"");
     let project = Project::new(&sshd.inventory_with("user = \"busy\""), &plan);
     project.runs_twice(&[]);
     machine.sh("rm /home/busy/x");

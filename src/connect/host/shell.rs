@@ -269,7 +269,8 @@ impl Reply {
                         stdout.consume(taken);
                         unseen = Some(true);
                     }
-                    _ => { self.drain(stderr).await; return false }
+                    // What is asked behind may end the shell.
+                    _ => { self.drain(stderr).await; return self.out.has(parts) && self.err.has(parts) }
                 },
                 read = stderr.fill_buf(), if err_open && !self.err.complete() => match read {
                     Ok(bytes) if !bytes.is_empty() => {
