@@ -24,9 +24,13 @@ impl Owed {
         Self { waiting, ..Self::default() }
     }
 
-    /// Whether it is to run now.
     pub(super) fn has(&self, handler: &UnitRef) -> bool {
-        self.waiting.contains_key(handler) && !self.unclear.contains(handler)
+        self.waiting.contains_key(handler)
+    }
+
+    /// Whether it is not known how it ended in this run.
+    pub(super) fn is_unclear(&self, handler: &UnitRef) -> bool {
+        self.unclear.contains(handler)
     }
 
     pub(super) fn start(&mut self, handler: &UnitRef) {

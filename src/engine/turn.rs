@@ -70,11 +70,15 @@ impl State {
         None
     }
 
-    /// A handler that may not run now stays owed.
-    fn first_of_handler(&self, node: NodeIndex, unit: &Unit, reference: &UnitRef) -> Option<Turn> {
+    /// A handler that may not run now stays owed; what waits here for one whose end is not known waits in vain.
+    fn first_of_handler(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef) -> Option<Turn> {
         let host = unit.host.as_ref().map(|host| host.name.as_str());
         let blocked = self.marks.get(&node).is_some_and(|mark| mark.blocks(host).is_some());
         if blocked || self.skipped_phases.contains_key(&unit.phase) || !self.owed.has(reference) {
+            return Some(Turn::Passes);
+        }
+        if self.owed.is_unclear(reference) {
+            self.marks.entry(node).or_default().blocked_by = Some(reference.to_string());
             return Some(Turn::Passes);
         }
         None
