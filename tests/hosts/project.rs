@@ -96,7 +96,8 @@ pub struct Running {
 impl Running {
     /// Waits until something holds while it runs.
     pub fn until(&mut self, what: &str, holds: impl Fn() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        // A dead connection is noticed after 40 seconds.
+        let deadline = Instant::now() + Duration::from_secs(90);
         while !holds() {
             let ended = self.look();
             let said = || fs::read_to_string(&self.out).unwrap();
