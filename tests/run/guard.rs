@@ -144,10 +144,13 @@ fn a_run_that_is_killed_under_guard_leaves_it_to_the_host_and_the_next_one_waits
 
 #[test]
 fn a_command_is_undone_by_what_its_plan_says_and_a_check_decides_on_this_machine() {
-    let project = Project::new(
-        "[[phase.p.step]]\nid = 'a'\nhosts = 'localhost'\naction = 'node.command'\ncommand = 'touch DIR/made'\n\
-         creates = 'DIR/made'\nguard = '2s'\nguard_restore = 'rm DIR/made'\nguard_check = 'test -e DIR/well'\n",
-    );
+    let guarded = |time: &str| {
+        format!(
+            "[[phase.p.step]]\nid = 'a'\nhosts = 'localhost'\naction = 'node.command'\ncommand = 'touch DIR/made'\n\
+             creates = 'DIR/made'\nguard = '{time}'\nguard_restore = 'rm DIR/made'\nguard_check = 'test -e DIR/well'\n",
+        )
+    };
+    let project = Project::new(&guarded("5s"));
     fs::create_dir(project.path("home")).unwrap();
     let run =
         || Ran::of(&project.command(&["run", "--output", "json"]).env("HOME", project.path("home")).output().unwrap());
@@ -160,6 +163,7 @@ fn a_command_is_undone_by_what_its_plan_says_and_a_check_decides_on_this_machine
     );
     assert!(!project.path("made").exists());
     fs::write(project.path("well"), "").unwrap();
+    project.write(&guarded("60s"));
     assert_eq!(name(&run().outcome), "changed");
     assert!(project.path("made").exists());
     assert_eq!(fs::read_dir(project.path("home")).unwrap().count(), 0);
