@@ -10,6 +10,7 @@ use crate::connect::kube::{self, KindRef, Objects, Query, manifest, pods};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Place, Role};
+use crate::secret::{MASK, is_in};
 
 /// Objects named in one message; the rest are counted.
 const SHOWN: usize = 5;
@@ -97,6 +98,8 @@ impl Wait {
             Some(value) if !values.is_empty() && values.iter().all(|v| v == value) => None,
             None if values.iter().any(|v| !v.is_empty() && v != "null") => None,
             _ if values.is_empty() => Some(format!("no {path}")),
+            // What stands in the place of a secret is most likely its earlier value.
+            Some(value) if is_in(value) => Some(format!("{path}={MASK}")),
             _ => Some(format!("{path}={}", values.join(" "))),
         }
     }
@@ -311,6 +314,14 @@ mod tests {
         let params = json!({"kind": "Job", "name": "j", "jsonpath": "{.status.succeeded}", "value": "2"});
         assert_eq!(verdict(params.clone(), job(1)), wait("j: {.status.succeeded}=1"));
         assert!(matches!(verdict(params, job(2)), Verdict::Same { .. }));
+    }
+
+    #[test]
+    fn what_stands_in_the_place_of_a_secret_is_not_shown() {
+        crate::secret::register("new-secret-of-wait");
+        let params = json!({"kind": "X", "name": "x", "jsonpath": "{.data.all}", "value": "new-secret-of-wait"});
+        let seen = verdict(params, vec![json!({"metadata": {"name": "x"}, "data": {"all": "old-secret"}})]);
+        assert_eq!(seen, wait("x: {.data.all}=‹secret›"));
     }
 
     #[test]
