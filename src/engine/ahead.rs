@@ -71,9 +71,9 @@ impl Ahead {
         (!answer.stale && answer.probes == probes).then_some(answer.facts)
     }
 
-    /// What `judge` makes of the last answer for a unit, even if it may be another one by now.
-    pub fn judge_last<T>(&self, host: &str, unit: &UnitRef, judge: impl FnOnce(&[Fact]) -> Option<T>) -> Option<T> {
-        self.with(host, |host| host.answers.get(unit).and_then(|answer| judge(&answer.facts)))
+    /// Whether `judge` says so of the last answer for a unit, even if it may be another one by now.
+    pub fn judge_last(&self, host: &str, unit: &UnitRef, judge: impl FnOnce(&[Fact]) -> bool) -> bool {
+        self.with(host, |host| host.answers.get(unit).is_some_and(|answer| judge(&answer.facts)))
     }
 
     /// What `judge` makes of the answer; it stays.
@@ -118,7 +118,7 @@ impl Ahead {
             for effect in effects {
                 host.looking.values_mut().for_each(|seen| seen.push(effect.clone()));
                 for answer in host.answers.values_mut() {
-                    answer.stale |= answer.probes.iter().any(|probe| touches(effect, probe));
+                    answer.stale |= bear_upon(std::slice::from_ref(effect), &answer.probes);
                 }
             }
             let look = host.number();
@@ -147,7 +147,7 @@ impl Look {
             let effects = host.looking.get(&self.number).cloned().unwrap_or_default();
             for (unit, probes) in questions {
                 let facts = facts.by_ref().take(probes.len()).collect();
-                let stale = probes.iter().any(|probe| effects.iter().any(|effect| touches(effect, probe)));
+                let stale = bear_upon(&effects, probes);
                 host.answers.insert(unit.clone(), Answer { probes: probes.clone(), facts, stale });
             }
         });
@@ -218,7 +218,7 @@ impl State {
                     {
                         let runs = self.ahead.judge_last(&host.name, &question.0, |facts| runs(&action, facts));
                         questions.push(question);
-                        if runs.is_some() {
+                        if runs {
                             break;
                         }
                     }
@@ -232,7 +232,7 @@ impl State {
     }
 
     fn stays_known(&self, host: &str, (unit, probes): &Question, effects: &[Effect]) -> bool {
-        self.ahead.knows(host, unit) && !probes.iter().any(|probe| effects.iter().any(|effect| touches(effect, probe)))
+        self.ahead.knows(host, unit) && !bear_upon(effects, probes)
     }
 
     /// What a unit will ask; nothing when that depends on units in `names`, or it will not run.
@@ -269,10 +269,14 @@ impl State {
 }
 
 /// Whether an action will run a command, by what was last known.
-fn runs(action: &Boxed, facts: &[Fact]) -> Option<()> {
-    let changes = matches!(action.verdict(facts), Verdict::Change(_));
-    let first = changes.then(|| action.next(facts, &[]).ok().flatten()).flatten()?;
-    matches!(first, Effect::Host(host::Effect::Run(_))).then_some(())
+fn runs(action: &Boxed, facts: &[Fact]) -> bool {
+    matches!(action.verdict(facts), Verdict::Change(_))
+        && matches!(action.next(facts, &[]), Ok(Some(Effect::Host(host::Effect::Run(_)))))
+}
+
+/// Whether any of the effects may change the answer to any of the questions.
+fn bear_upon(effects: &[Effect], probes: &[Probe]) -> bool {
+    probes.iter().any(|probe| effects.iter().any(|effect| touches(effect, probe)))
 }
 
 /// What is not about the host is not known ahead.

@@ -91,6 +91,15 @@ impl<'a> Bench<'a> {
     }
 }
 
+impl Bench<'_> {
+    /// A run that was killed at its gate.
+    fn killed(&self, machine: &str) {
+        let mut run = self.started(machine);
+        run.kill().unwrap();
+        run.wait().unwrap();
+    }
+}
+
 impl Drop for Bench<'_> {
     fn drop(&mut self) {
         self.lab.call(&["kubectl", "delete", "namespace", "bench-lock", "--ignore-not-found", "--wait=false"]);
@@ -179,9 +188,7 @@ fn a_holder_that_was_killed_frees_the_lease_within_its_time() {
 fn a_holder_that_was_killed_keeps_nobody_out_for_longer_who_does_not_wait() {
     let Some(lab) = lab() else { return };
     let bench = Bench::new(&lab);
-    let mut first = bench.started("laptop");
-    first.kill().unwrap();
-    first.wait().unwrap();
+    bench.killed("laptop");
     bench.open();
     let second = bench.run("control-pi", &[]).output().unwrap();
     assert_eq!(second.status.code(), Some(0), "{second:?}");
@@ -194,9 +201,7 @@ fn a_holder_that_was_killed_keeps_nobody_out_for_longer_who_does_not_wait() {
 fn a_run_that_was_killed_is_gone_on_from_at_once_on_its_own_machine() {
     let Some(lab) = lab() else { return };
     let bench = Bench::new(&lab);
-    let mut first = bench.started("laptop");
-    first.kill().unwrap();
-    first.wait().unwrap();
+    bench.killed("laptop");
     bench.open();
     let again = bench.run("laptop", &[]).output().unwrap();
     assert_eq!(again.status.code(), Some(0), "{again:?}");
