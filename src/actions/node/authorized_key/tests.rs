@@ -1,6 +1,7 @@
+use std::io::{Seek as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::super::testing::{blocked, build, change, effects, is_same, ran, refused};
 use super::*;
@@ -72,14 +73,11 @@ fn wrong_parameters_are_refused() {
 fn write(home: &Path, place: &Path, content: &str) -> Result<(), String> {
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     let seen = Seen { home: text(home), place: text(place), ..Seen::default() };
-    let mut child = Command::new("sh")
-        .args(["-c", &write_script(&seen, content.len())])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), content.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    // A file, not a pipe: a script that refuses ends before it has read anything.
+    let mut input = tempfile::tempfile().unwrap();
+    input.write_all(content.as_bytes()).unwrap();
+    input.rewind().unwrap();
+    let output = Command::new("sh").args(["-c", &write_script(&seen, content.len())]).stdin(input).output().unwrap();
     if output.status.success() { Ok(()) } else { Err(String::from_utf8(output.stderr).unwrap()) }
 }
 
