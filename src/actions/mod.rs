@@ -64,6 +64,12 @@ pub trait Action: Send + Sync {
         None
     }
 
+    /// Whether status 0 of each of its commands says that it worked, so that others may be sent behind it, to be done only
+    /// then.
+    fn status_tells(&self) -> bool {
+        false
+    }
+
     /// The file that it writes on the machine that runs the tool. Units of several hosts or items must not
     /// write the same one.
     fn writes(&self) -> Option<&Path> {

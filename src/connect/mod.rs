@@ -15,6 +15,8 @@ pub mod tls;
 pub mod vault;
 
 use std::sync::Arc;
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use async_trait::async_trait;
@@ -69,6 +71,9 @@ pub enum Effect {
     Helm(helm::Effect),
     /// In Vault.
     Vault(vault::Effect),
+    /// Changes nothing: in a row, ends it before what follows unless all answers are what they were. Brings about a
+    /// [`Done::Host`].
+    Expect(Vec<(Probe, Fact)>),
 }
 
 /// What an [`Effect`] brought about.
@@ -82,6 +87,13 @@ pub enum Done {
     Helm(helm::Done),
     /// In Vault.
     Vault(vault::Done),
+}
+
+impl Done {
+    /// Whether what follows it in a row may be done.
+    pub fn lets_on(&self) -> bool {
+        !matches!(self, Self::Host(done) if done.exit != 0)
+    }
 }
 
 /// Where probes and effects go.
@@ -106,17 +118,17 @@ pub struct Call {
 
 impl Call {
     /// A call that must end within `timeout` and reports to nobody.
-    pub fn quiet(timeout: std::time::Duration) -> Self {
+    pub fn quiet(timeout: Duration) -> Self {
         Self { deadline: Instant::now() + timeout, progress: Arc::new(|_| {}) }
     }
 
     /// The same with no more than this long to go.
-    pub fn within(&self, most: std::time::Duration) -> Self {
+    pub fn within(&self, most: Duration) -> Self {
         Self { deadline: self.deadline.min(Instant::now() + most), ..self.clone() }
     }
 
     /// Time left before the deadline.
-    pub fn left(&self) -> std::time::Duration {
+    pub fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 }
@@ -133,44 +145,71 @@ pub trait World: Send + Sync {
     /// Carries out one effect. [`ConnectError::Lost`] means that it is not known whether it took place.
     async fn perform(&self, target: &Target, effect: &Effect, call: &Call) -> Result<Done, ConnectError>;
 
-    /// Carries out effects one after the other, each only when all before it have worked, and then asks `probes`, in as
-    /// few round trips as possible.
-    async fn perform_all(&self, target: &Target, effects: &[Effect], probes: &[Probe], call: &Call) -> Performed {
-        one_by_one(self, target, effects, probes, call).await
+    /// Carries out a row of effects, and then asks, in as few round trips as possible.
+    async fn perform_all(&self, target: &Target, row: Row<'_>, call: &Call) -> Performed {
+        one_by_one(self, target, row, call).await
+    }
+}
+
+/// Effects that are carried out one after the other, each only when all before it have worked: a command, by its exit
+/// status.
+#[derive(Clone, Copy)]
+pub struct Row<'a> {
+    /// At least one. Commands and plain effects on a host, with [`Effect::Expect`] between them; or a single one of any kind.
+    pub effects: &'a [Effect],
+    /// How long each may take.
+    pub within: &'a [Duration],
+    /// What is asked behind them: of a single effect always, of several when all worked.
+    pub behind: &'a [Probe],
+    /// What is asked of several in its place when not all of them worked.
+    pub otherwise: &'a [Probe],
+    /// Takes what was done, in its order, as soon as that is known.
+    pub done: &'a (dyn Fn(Done) + Send + Sync),
+}
+
+impl Row<'_> {
+    /// Whether there is one after another.
+    pub fn is_long(&self) -> bool {
+        self.effects.len() > 1
     }
 }
 
 /// How long the answer to what is asked behind effects is waited for.
-pub const BEHIND: std::time::Duration = std::time::Duration::from_secs(10);
+pub const BEHIND: Duration = Duration::from_secs(10);
 
 /// What became of effects that were sent together.
 #[derive(Default)]
 pub struct Performed {
-    /// What was done.
-    pub done: Vec<Done>,
     /// What ended it early: after [`ConnectError::Lost`] it is not known how many more took place.
     pub error: Option<ConnectError>,
-    /// The answers to what was asked behind them; `None` when they did not all work, or when no answer could be had.
-    pub facts: Option<Vec<Fact>>,
+    /// The answers to what was asked behind them, when that was to be asked and they could be had.
+    pub behind: Option<Vec<Fact>>,
+    /// The answers to what was asked otherwise, likewise.
+    pub otherwise: Option<Vec<Fact>>,
 }
 
 /// [`World::perform_all`] for a world that has no shorter way: a trip for each effect, and one to ask.
-pub async fn one_by_one<W: World + ?Sized>(
-    world: &W,
-    target: &Target,
-    effects: &[Effect],
-    probes: &[Probe],
-    call: &Call,
-) -> Performed {
-    let mut all = Performed::default();
-    for effect in effects {
-        match world.perform(target, effect, call).await {
-            Ok(done) => all.done.push(done),
-            Err(error) => return Performed { error: Some(error), ..all },
+pub async fn one_by_one<W: World + ?Sized>(world: &W, target: &Target, row: Row<'_>, call: &Call) -> Performed {
+    let mut ended_early = false;
+    for (effect, within) in row.effects.iter().zip(row.within) {
+        let call = Call { deadline: Instant::now() + *within, ..call.clone() };
+        match world.perform(target, effect, &call).await {
+            Ok(done) => {
+                ended_early = row.is_long() && !done.lets_on();
+                (row.done)(done);
+            }
+            Err(error) => return Performed { error: Some(error), ..Performed::default() },
+        }
+        if ended_early {
+            break;
         }
     }
-    if !probes.is_empty() {
-        all.facts = world.probe(target, probes, &call.within(BEHIND)).await.ok();
+    let probes = if ended_early { row.otherwise } else { row.behind };
+    let call = Call { deadline: Instant::now() + BEHIND, ..call.clone() };
+    let facts = if probes.is_empty() { None } else { world.probe(target, probes, &call).await.ok() };
+    if ended_early {
+        Performed { otherwise: facts, ..Performed::default() }
+    } else {
+        Performed { behind: facts, ..Performed::default() }
     }
-    all
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::future::try_join_all;
 
 use super::{
-    Call, ConnectError, Done, Effect, Fact, Performed, Probe, Target, World, helm, host, http, kube, one_by_one, vault,
+    Call, ConnectError, Done, Effect, Fact, Performed, Probe, Row, Target, World, helm, host, http, kube, one_by_one, vault,
 };
 use crate::inventory::{Host, Inventory};
 use crate::secret::Secret;
@@ -91,19 +91,41 @@ impl World for Real {
             Effect::Kube(e) => Done::Kube(self.kube.perform(e, call).await?),
             Effect::Helm(e) => Done::Helm(self.helm.perform(e, call).await?),
             Effect::Vault(e) => Done::Vault(self.vault.perform(e, call).await?),
+            Effect::Expect(_) => {
+                let expect = of_host(effect).ok_or_else(|| ConnectError::failed("only a host's answers can be expected"))?;
+                Done::Host(self.hosts.perform(target, &expect, call).await?)
+            }
         })
     }
 
-    async fn perform_all(&self, target: &Target, effects: &[Effect], probes: &[Probe], call: &Call) -> Performed {
-        let of_host: Option<Vec<host::Effect>> =
-            effects.iter().map(|e| if let Effect::Host(e) = e { Some(e.clone()) } else { None }).collect();
-        let about_host: Option<Vec<host::Probe>> =
-            probes.iter().map(|p| if let Probe::Host(p) = p { Some(p.clone()) } else { None }).collect();
-        let (Some(effects_there), Some(probes_there)) = (of_host, about_host) else {
-            return one_by_one(self, target, effects, probes, call).await;
+    async fn perform_all(&self, target: &Target, row: Row<'_>, call: &Call) -> Performed {
+        let effects: Option<Vec<host::Effect>> = row.effects.iter().map(of_host).collect();
+        let [behind, otherwise] = [row.behind, row.otherwise].map(|probes| probes.iter().map(about_host).collect());
+        let (Some(effects), Some(behind), Some(otherwise)) = (effects, behind, otherwise) else {
+            return one_by_one(self, target, row, call).await;
         };
-        let (done, error, facts) = self.hosts.perform_all(target, &effects_there, &probes_there, call).await;
-        let facts = facts.map(|facts| facts.into_iter().map(Fact::Host).collect());
-        Performed { done: done.into_iter().map(Done::Host).collect(), error, facts }
+        let done = |done| (row.done)(Done::Host(done));
+        let row = host::Row { effects, within: row.within, behind, otherwise, done: &done };
+        let (error, answers) = self.hosts.perform_all(target, row, call).await;
+        let [behind, otherwise] = answers.map(|facts| facts.map(|facts| facts.into_iter().map(Fact::Host).collect()));
+        Performed { error, behind, otherwise }
     }
+}
+
+fn of_host(effect: &Effect) -> Option<host::Effect> {
+    match effect {
+        Effect::Host(effect) => Some(effect.clone()),
+        Effect::Expect(answers) => {
+            let answer = |(probe, fact): &(Probe, Fact)| match fact {
+                Fact::Host(fact) => about_host(probe).map(|probe| (probe, fact.clone())),
+                _ => None,
+            };
+            answers.iter().map(answer).collect::<Option<Vec<_>>>().map(host::Effect::Expect)
+        }
+        _ => None,
+    }
+}
+
+fn about_host(probe: &Probe) -> Option<host::Probe> {
+    if let Probe::Host(probe) = probe { Some(probe.clone()) } else { None }
 }

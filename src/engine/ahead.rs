@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use petgraph::graph::NodeIndex;
 
 use super::dispatcher::State;
+use super::row::joins;
 use crate::actions::{Boxed, Verdict};
 use crate::connect::{Effect, Fact, Probe, host, vault};
 use crate::event::{Standing, UnitRef};
@@ -114,8 +115,9 @@ impl Ahead {
     /// Effects begin; they end when what is returned first is dropped. What is returned second is a look that comes
     /// behind them.
     pub fn change(&self, host: &str, effects: &[Effect]) -> (Vec<Change>, Look) {
+        let effects: Vec<&Effect> = effects.iter().filter(|effect| !matches!(effect, Effect::Expect(_))).collect();
         let (numbers, look) = self.with(host, |host| {
-            for effect in effects {
+            for effect in effects.iter().copied() {
                 host.looking.values_mut().for_each(|seen| seen.push(effect.clone()));
                 for answer in host.answers.values_mut() {
                     answer.stale |= bear_upon(std::slice::from_ref(effect), &answer.probes);
@@ -124,7 +126,7 @@ impl Ahead {
             let look = host.number();
             host.looking.insert(look, host.changing.values().cloned().collect());
             let numbers: Vec<u64> = effects.iter().map(|_| host.number()).collect();
-            host.changing.extend(numbers.iter().copied().zip(effects.iter().cloned()));
+            host.changing.extend(numbers.iter().copied().zip(effects.iter().copied().cloned()));
             (numbers, look)
         });
         let change = |number| Change { ahead: self.clone(), host: host.to_owned(), number };
@@ -179,7 +181,8 @@ const UNITS: usize = 64;
 impl State {
     /// What the units behind some of one host will ask, as far as that can be known now: those that wait for nothing but
     /// these and others of the same host, whose effects are seen to here. What is known and stays so after `effects` is not
-    /// asked; nor what comes behind a command that is likely to run, since it would have to be asked again.
+    /// asked. Nor is what comes behind a command that is likely to run, since it would have to be asked again; but for what
+    /// may be sent in a row with it.
     pub(super) fn questions_behind(&mut self, nodes: &[NodeIndex], unit: &Unit, effects: &[Effect]) -> Vec<Question> {
         let Some(host) = unit.machine.clone() else { return Vec::new() };
         let r#become = unit.step(&self.plan).r#become;
@@ -190,7 +193,7 @@ impl State {
         });
         let mut names: HashSet<String> = steps.clone().map(|step| step.template_name()).collect();
         let mut writes = steps.clone().any(|step| self.values.writes_files(step));
-        let (mut questions, mut units) = (Vec::new(), 0);
+        let (mut questions, mut units, mut behind_command) = (Vec::new(), 0, false);
         let mut next: VecDeque<NodeIndex> = nodes.iter().flat_map(|node| self.graph.successors(*node)).collect();
         while let Some(node) = next.pop_front()
             && units < UNITS
@@ -217,10 +220,14 @@ impl State {
                         && !self.stays_known(&host.name, &question, effects)
                     {
                         let runs = self.ahead.judge_last(&host.name, &question.0, |facts| runs(&action, facts));
-                        questions.push(question);
-                        if runs {
+                        if behind_command && !joins(&action) {
                             break;
                         }
+                        questions.push(question);
+                        if runs && !(joins(&action) && action.status_tells()) {
+                            break;
+                        }
+                        behind_command |= runs;
                     }
                     names.insert(step.template_name());
                 }
@@ -283,6 +290,7 @@ fn bear_upon(effects: &[Effect], probes: &[Probe]) -> bool {
 pub fn touches(effect: &Effect, probe: &Probe) -> bool {
     match (effect, probe) {
         (Effect::Host(effect), Probe::Host(probe)) => effect.touches(probe),
+        (Effect::Expect(_), _) => false,
         (Effect::Fetch(fetch), Probe::Host(probe) | Probe::Controller(probe)) => fetch.touches(probe),
         // Only simulated hosts hold such values.
         (Effect::Vault(vault::Effect::Write { path, .. }), Probe::Vault(vault::Probe::Read { path: seen })) => {

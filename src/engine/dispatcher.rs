@@ -34,10 +34,11 @@ use crate::journal::{JournalError, Memory, NOW, Recorded, SavedUnit};
 use crate::plan::{Catalog, Part, Plan, Role};
 use crate::secret::redact;
 
-/// What the tasks tell the dispatcher.
-pub(super) struct Told {
-    pub(super) unit: UnitRef,
-    pub(super) note: Note,
+/// What the tasks tell the dispatcher meanwhile.
+pub(super) enum Told {
+    Note(UnitRef, Note),
+    /// Some units of a row have ended.
+    Ended(Vec<(NodeIndex, Ended)>),
 }
 
 /// A unit that runs.
@@ -96,6 +97,8 @@ pub(super) struct State {
     looked: Vec<(NodeIndex, Box<Job>)>,
     /// Units whose end is on its way to the disk.
     ending: Vec<UnitRef>,
+    /// Set once nothing more is to begin.
+    pub(super) stopping: Arc<AtomicBool>,
 }
 
 impl State {
@@ -141,6 +144,7 @@ impl State {
             report: Report { ok: true, ..Report::default() },
             looked: Vec::new(),
             ending: Vec::new(),
+            stopping: Arc::default(),
         }
     }
 
@@ -169,6 +173,7 @@ impl State {
                 Ok(batch) => self.spawn(batch, &mut tasks),
                 Err(error) => drop(broken.get_or_insert(error)),
             }
+            self.stopping.store(stop > 0 || broken.is_some(), Ordering::SeqCst);
             if tasks.is_empty() {
                 break;
             }
@@ -183,7 +188,10 @@ impl State {
                         self.cancel_running()?;
                     }
                 }
-                Some(told) = told.recv() => self.note(told)?,
+                Some(first) = told.recv() => {
+                    self.told(first)?;
+                    self.take_told(&mut told)?;
+                }
                 Some(joined) = tasks.join_next() => {
                     self.joined(joined, &mut told)?;
                     self.take_in(&mut tasks, &mut told)?;
@@ -203,6 +211,13 @@ impl State {
         while let Some(joined) = tasks.try_join_next() {
             self.joined(joined, told)?;
         }
+        self.take_told(told)
+    }
+
+    fn take_told(&mut self, told: &mut mpsc::UnboundedReceiver<Told>) -> Result<(), JournalError> {
+        while let Ok(told) = told.try_recv() {
+            self.told(told)?;
+        }
         Ok(())
     }
 
@@ -213,15 +228,13 @@ impl State {
     ) -> Result<(), JournalError> {
         // A task that panicked is a defect of ours: let it be seen as what it is.
         let back = joined.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
-        while let Ok(told) = told.try_recv() {
-            self.note(told)?;
-        }
+        self.take_told(told)?;
         match back {
             Back::Looked(node, job) => {
                 self.looked.push((node, job));
                 Ok(())
             }
-            Back::Ended(units) => units.into_iter().try_for_each(|(node, ended)| self.end(node, ended)),
+            Back::Ended(units) => self.told(Told::Ended(units)),
         }
     }
 
@@ -242,8 +255,8 @@ impl State {
         }
         while at_work + batch.len() < self.options.parallel {
             let Some(node) = self.ready.pop_front() else { break };
-            // It ran in a row, ahead of its turn.
-            if !self.waiting.contains_key(&node) {
+            // It ran in a row, ahead of its turn, or is still under way there.
+            if !self.waiting.contains_key(&node) || self.running.contains_key(&node) {
                 continue;
             }
             match self.graph.node(node).clone() {
@@ -293,14 +306,14 @@ impl State {
         self.pass(node);
     }
 
-    fn note(&mut self, told: Told) -> Result<(), JournalError> {
-        let unit = told.unit;
-        self.emitter.emit(match told.note {
-            Note::Progress(message) => Kind::Progress { unit, message },
-            Note::Retried { attempt, message, delay } => {
-                Kind::UnitRetried { unit, attempt, message, delay: seconds(delay) }
+    fn told(&mut self, told: Told) -> Result<(), JournalError> {
+        match told {
+            Told::Note(unit, Note::Progress(message)) => self.emitter.emit(Kind::Progress { unit, message }),
+            Told::Note(unit, Note::Retried { attempt, message, delay }) => {
+                self.emitter.emit(Kind::UnitRetried { unit, attempt, message, delay: seconds(delay) })
             }
-        })
+            Told::Ended(units) => units.into_iter().try_for_each(|(node, ended)| self.end(node, ended)),
+        }
     }
 
     /// A task ended by itself.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::ahead::{Ahead, Question};
 use super::faults::{Faults, Point};
 use super::guard::Guard;
-use super::send::send;
+use super::send::Sending;
 use crate::actions::{Boxed, Thing, Verdict};
 use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, host, kube, vault};
 use crate::diff::Diff;
@@ -105,6 +105,8 @@ pub struct Planned {
     pub diff: Diff,
     /// All that it takes.
     pub effects: Vec<Effect>,
+    /// What must still be so when its turn comes, if those before it may have changed that.
+    pub expects: Vec<(Probe, Fact)>,
 }
 
 impl Job {
@@ -399,10 +401,14 @@ impl Attempt<'_> {
         let effects = std::slice::from_ref(effect);
         let questions = if self.seems_last(effect) { &job.questions[..] } else { &[] };
         let (_changes, look) = job.host().map(|host| job.ahead.change(host, effects)).unzip();
-        let behind = look.map(|look| (look, questions));
-        let (mut done, error) = send(&[job], effects, behind, &self.call).await;
-        let no_answer = || error.unwrap_or_else(|| ConnectError::lost("it gave no answer"));
-        done.pop().ok_or_else(no_answer)
+        let within = [self.call.left()];
+        let sending =
+            Sending { jobs: &[job], effects, within: &within, look, behind: questions, otherwise: &[] };
+        let answer = Mutex::new(None);
+        let done = |done| drop(answer.lock().unwrap_or_else(PoisonError::into_inner).replace(done));
+        let error = sending.send(&self.call, &done, &|| {}).await;
+        let answer = answer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        answer.ok_or_else(|| error.unwrap_or_else(|| ConnectError::lost("it gave no answer")))
     }
 
     /// Whether no other effect follows this one, should it end as it most likely will, and its host is not going away or was.
@@ -411,7 +417,7 @@ impl Attempt<'_> {
             return false;
         }
         let likely = match effect {
-            Effect::Host(_) | Effect::Fetch(_) => Done::Host(host::Done::new(0, "", "")),
+            Effect::Host(_) | Effect::Fetch(_) | Effect::Expect(_) => Done::Host(host::Done::new(0, "", "")),
             Effect::Vault(_) => Done::Vault(vault::Done::Written(vault::Data::default())),
             Effect::Kube(_) | Effect::Helm(_) => return true,
         };
@@ -495,7 +501,7 @@ pub fn outlives(effect: &Effect) -> bool {
         Effect::Host(effect) => matches!(effect, host::Effect::Run(_)),
         Effect::Kube(effect) => matches!(effect, kube::Effect::Exec(_)),
         Effect::Helm(_) => true,
-        Effect::Fetch(_) | Effect::Vault(_) => false,
+        Effect::Fetch(_) | Effect::Vault(_) | Effect::Expect(_) => false,
     }
 }
 

@@ -1,39 +1,74 @@
 //! Sends effects, and behind them, in the same trip, what the units that follow will ask.
 
 use std::task::Poll;
+use std::time::Duration;
 
 use super::ahead::{Look, Question};
 use super::executor::{GRACE, Job, human};
 use super::faults::Point;
-use crate::connect::{Call, ConnectError, Done, Effect, Performed, Probe};
+use crate::connect::{Call, ConnectError, Done, Effect, Performed, Probe, Row};
 
-/// Sends effects of jobs, of which the first one is who asks, and gives what was done and what ended it early. `behind` is
-/// a look that began when the effects did, and what it asks.
-pub async fn send(
-    jobs: &[&Job],
-    effects: &[Effect],
-    behind: Option<(Look, &[Question])>,
-    call: &Call,
-) -> (Vec<Done>, Option<ConnectError>) {
-    let Some(first) = jobs.first() else { return (Vec::new(), None) };
-    let questions = behind.as_ref().map_or(&[][..], |(_, questions)| questions);
-    let probes: Vec<Probe> = questions.iter().flat_map(|(_, probes)| probes).cloned().collect();
-    let under_way = || jobs.iter().for_each(|job| job.faults.reach(Point::MidEffect, &job.unit));
-    let mut sending = first.world.perform_all(&first.target, effects, &probes, call);
-    let begun = futures::poll!(&mut sending);
-    under_way();
-    let Performed { done, error, facts } = match begun {
-        Poll::Ready(performed) => performed,
-        Poll::Pending => match tokio::time::timeout(call.left() + GRACE, sending).await {
-            Ok(performed) => performed,
-            Err(_) => {
-                let error = ConnectError::lost(format!("no answer within {}", human(first.timeout)));
-                Performed { error: Some(error), ..Performed::default() }
+/// How often what has ended so far is told of a row that takes its time.
+const TOLD: Duration = Duration::from_millis(200);
+
+/// Effects of jobs, of which the first one is who asks.
+pub struct Sending<'a> {
+    pub jobs: &'a [&'a Job],
+    pub effects: &'a [Effect],
+    /// How long each may take.
+    pub within: &'a [Duration],
+    /// A look that began when the effects did.
+    pub look: Option<Look>,
+    /// What it asks.
+    pub behind: &'a [Question],
+    /// What it asks when not all effects of several worked.
+    pub otherwise: &'a [Question],
+}
+
+impl Sending<'_> {
+    /// Sends them; `done` takes what was done, as soon as that is known, and `meanwhile` is called now and then. Gives what
+    /// ended it early.
+    pub async fn send(
+        self,
+        call: &Call,
+        done: &(dyn Fn(Done) + Send + Sync),
+        meanwhile: &(dyn Fn() + Send + Sync),
+    ) -> Option<ConnectError> {
+        let first = self.jobs.first()?;
+        let [behind, otherwise] = [self.behind, self.otherwise].map(probes);
+        let row = Row { effects: self.effects, within: self.within, behind: &behind, otherwise: &otherwise, done };
+        let under_way = || self.jobs.iter().for_each(|job| job.faults.reach(Point::MidEffect, &job.unit));
+        let mut sending = first.world.perform_all(&first.target, row, call);
+        let begun = futures::poll!(&mut sending);
+        under_way();
+        let all: Duration = self.within.iter().sum();
+        let Performed { error, behind, otherwise } = match begun {
+            Poll::Ready(performed) => performed,
+            Poll::Pending => {
+                let over = tokio::time::sleep(all + GRACE);
+                tokio::pin!(over);
+                loop {
+                    tokio::select! {
+                        performed = &mut sending => break performed,
+                        () = tokio::time::sleep(TOLD) => meanwhile(),
+                        () = &mut over => {
+                            let error = ConnectError::lost(format!("no answer within {}", human(first.timeout)));
+                            break Performed { error: Some(error), ..Performed::default() };
+                        }
+                    }
+                }
             }
-        },
-    };
-    if let (Some((look, questions)), Some(facts)) = (behind, facts) {
-        look.brought(questions, facts);
+        };
+        let Some(look) = self.look else { return error };
+        if let Some(facts) = behind {
+            look.brought(self.behind, facts);
+        } else if let Some(facts) = otherwise {
+            look.brought(self.otherwise, facts);
+        }
+        error
     }
-    (done, error)
+}
+
+fn probes(questions: &[Question]) -> Vec<Probe> {
+    questions.iter().flat_map(|(_, probes)| probes).cloned().collect()
 }

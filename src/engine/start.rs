@@ -6,10 +6,10 @@ use petgraph::graph::NodeIndex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::dispatcher::{Running, State};
-use super::executor::{Ended, Job, Planned};
+use super::dispatcher::{Running, State, Told};
+use super::executor::{Ended, Job};
 use super::faults::Point;
-use super::row::{self, Member};
+use super::row::{self, Item, Member};
 use crate::connect::Effect;
 use crate::event::{Kind, Mode, UnitRef};
 use crate::graph::Unit;
@@ -26,14 +26,14 @@ pub(super) enum Sent {
     /// To ask, for itself and for those behind it.
     Look(NodeIndex, Box<Job>),
     Alone(NodeIndex, Box<Job>),
-    Row(Vec<(NodeIndex, Box<Job>, Planned)>),
+    Row(Vec<Item>),
 }
 
 /// What comes back of it.
 pub(super) enum Back {
     /// It has asked, and is to go on.
     Looked(NodeIndex, Box<Job>),
-    /// How its units ended, in their order.
+    /// How its units ended that were not told before, in their order.
     Ended(Vec<(NodeIndex, Ended)>),
 }
 
@@ -84,11 +84,11 @@ impl State {
         let effects: Vec<Effect> = effects.collect();
         job.questions = self.questions_behind(&nodes, unit, &effects);
         let mut before = job.unit.clone();
-        let mut row = vec![(node, job, planned)];
+        let mut row = vec![Item { node, job, planned }];
         for Member { node, unit, reference, definition, why, job, planned } in members {
             let with = Some(std::mem::replace(&mut before, reference.clone()));
             self.begun(node, Begun { unit, reference, definition, why, with }, &job)?;
-            row.push((node, job, planned));
+            row.push(Item { node, job, planned });
         }
         Ok(Some(Sent::Row(row)))
     }
@@ -121,8 +121,12 @@ impl State {
                     tasks.spawn(async move { Back::Ended(vec![(node, job.run().await)]) });
                 }
                 Sent::Row(row) => {
-                    self.about_to_send(row.iter().map(|(_, job, _)| &**job));
-                    tasks.spawn(async move { Back::Ended(row::run(row).await) });
+                    self.about_to_send(row.iter().map(|item| &*item.job));
+                    let (notes, stopping) = (self.notes.clone(), Arc::clone(&self.stopping));
+                    tasks.spawn(async move {
+                        let told = |ends| drop(notes.send(Told::Ended(ends)));
+                        Back::Ended(row::run(row, &told, &stopping).await)
+                    });
                 }
             }
         }

@@ -198,7 +198,7 @@ impl State {
             retry: step.retry,
             ignores_errors: step.ignore_errors,
             world: Arc::clone(&self.world),
-            notes: Arc::new(move |note| drop(notes.send(Told { unit: of.clone(), note }))),
+            notes: Arc::new(move |note| drop(notes.send(Told::Note(of.clone(), note)))),
             acted: Arc::new(AtomicBool::new(false)),
             faults: Arc::clone(&self.faults),
             agreed,

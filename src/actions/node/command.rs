@@ -122,7 +122,12 @@ impl Command {
             Some(script) => host::Command::Shell(script.clone()),
             None => host::Command::Argv(self.argv.clone()),
         };
-        Run { command, cwd: self.cwd.clone(), stdin: self.stdin.as_deref().unwrap_or_default().into() }
+        Run {
+            command,
+            cwd: self.cwd.clone(),
+            stdin: self.stdin.as_deref().unwrap_or_default().into(),
+            ..Run::shell("")
+        }
     }
 
     fn guards(&self) -> Guards<'_> {
@@ -197,6 +202,10 @@ impl Action for Command {
             return Ok(Some(Effect::Host(host::Effect::Run(self.run()))));
         }
         self.judge().judge_last(done).map(|_| None)
+    }
+
+    fn status_tells(&self) -> bool {
+        self.judge().status_tells()
     }
 
     fn changed(&self, done: &[Done]) -> bool {

@@ -1,5 +1,6 @@
 //! Effects as scripts, and whether they worked. Pure.
 
+use super::expect;
 use super::frame::fed;
 use super::payload::{Bytes, Content};
 use super::probes::{script, sysctl_file};
@@ -14,7 +15,7 @@ const LARGE: u64 = 64 * 1024;
 /// The effect as a request of one part.
 pub fn request(effect: &Effect) -> Request {
     match effect {
-        Effect::Run(run) if run.stdin.as_slice().len() as u64 > LARGE => {
+        Effect::Run(run) if is_fed_apart(run) => {
             let alone = Run { stdin: Bytes::default(), ..run.clone() };
             let payload = Some(Content::Bytes(run.stdin.clone()));
             Request { parts: vec![script(&alone)], payload, live: true, ..Request::default() }
@@ -35,21 +36,27 @@ pub fn request(effect: &Effect) -> Request {
     }
 }
 
+/// Whether a command's standard input has to get a channel of its own.
+pub fn is_fed_apart(run: &Run) -> bool {
+    run.stdin.as_slice().len() as u64 > LARGE
+}
+
 /// Effects as one request, each part of it skipped once one has failed.
 pub fn row(effects: &[Effect]) -> Request {
     let parts = effects.iter().enumerate().map(|(number, effect)| {
-        let first = if number == 0 { "_ro_f=0; " } else { "" };
+        let first = if number == 0 { "_ro_row; " } else { "" };
         let script = request(effect).parts.concat();
         format!("{first}if [ \"$_ro_f\" = 0 ]; then {{ {script}; }} || _ro_fail; else _ro_give 1; fi")
     });
-    Request { parts: parts.collect(), ..Request::default() }
+    let live = effects.iter().any(|effect| matches!(effect, Effect::Run(_)));
+    Request { parts: parts.collect(), live, ..Request::default() }
 }
 
 impl Effect {
-    /// Whether it is done in an instant, and its probes tell whether it was.
+    /// Whether it is done in an instant, and nothing more than that comes of it.
     pub fn is_plain(&self) -> bool {
         match self {
-            Self::Run(_) | Self::Guard(_) => false,
+            Self::Run(_) | Self::Guard(_) | Self::Expect(_) => false,
             Self::WriteFile(file) => file.validate.is_none() && !is_large(&file.content),
             _ => true,
         }
@@ -59,7 +66,7 @@ impl Effect {
 /// The effect's result, or why it did not work.
 pub fn judge(effect: &Effect, done: Done) -> Result<Done, ConnectError> {
     let what = match effect {
-        Effect::Run(_) => return Ok(done),
+        Effect::Run(_) | Effect::Expect(_) => return Ok(done),
         _ if done.exit == 0 => return Ok(done),
         Effect::WriteFile(file) => format!("cannot write {}", file.path),
         Effect::Directory { path, .. } => format!("cannot make the directory {path}"),
@@ -128,6 +135,7 @@ fn plain(effect: &Effect) -> String {
             .collect::<Vec<_>>()
             .join(" && "),
         Effect::Guard(guard) => guard.request().parts.concat(),
+        Effect::Expect(answers) => expect::request(answers),
     }
 }
 

@@ -22,8 +22,24 @@ const QUIET: &str = "_ro_read ";
 /// One request: scripts that run one after the other, each answered by its own status and outputs.
 pub struct Frame {
     nonce: String,
-    parts: Vec<String>,
+    parts: Vec<Part>,
     firm: usize,
+}
+
+struct Part {
+    script: String,
+    when: When,
+}
+
+/// When a part is wanted that is behind a row of effects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Always.
+    Always,
+    /// When all effects of the row worked.
+    Worked,
+    /// When they did not.
+    Failed,
 }
 
 impl Frame {
@@ -34,13 +50,13 @@ impl Frame {
 
     /// Adds a script of our own: well-formed, never `exit`s. Standard input is empty.
     pub fn part(&mut self, script: String) {
-        self.parts.push(script);
+        self.parts.push(Part { script, when: When::Always });
         self.firm = self.parts.len();
     }
 
-    /// Adds one, behind all others, that may go unanswered.
-    pub fn part_behind(&mut self, script: String) {
-        self.parts.push(script);
+    /// Adds one, behind all others, that may go unanswered. One that is not wanted then answers with status 1.
+    pub fn part_behind(&mut self, script: String, when: When) {
+        self.parts.push(Part { script, when });
     }
 
     /// How many of its parts, the first ones, must be answered.
@@ -59,10 +75,18 @@ impl Frame {
         let (watched, input) = if payload { ("n", "") } else { ("y", "9<&0 </dev/null") };
         let mut text = format!("_ro_n={} _ro_c9={watched}\n{{ _ro_mark\n", self.nonce);
         for (index, part) in self.parts.iter().enumerate() {
-            if !part.starts_with(QUIET) {
+            match part.when {
+                When::Always => {}
+                When::Worked => text.push_str("if [ \"$_ro_f\" != 0 ]; then _ro_skip; else\n"),
+                When::Failed => text.push_str("if [ \"$_ro_f\" = 0 ]; then _ro_skip; else\n"),
+            }
+            if !part.script.starts_with(QUIET) {
                 text.push_str("_ro_flush\n");
             }
-            text.push_str(part);
+            text.push_str(&part.script);
+            if part.when != When::Always {
+                text.push_str("\nfi");
+            }
             // Whoever has the last answer may send the next request, which is not for the watch.
             text.push_str(if index + 1 == self.parts.len() { "\n_ro_unwatch\n_ro_mark\n" } else { "\n_ro_mark\n" });
         }
@@ -171,6 +195,12 @@ impl Splitter {
     /// Whether this many parts are there, the first ones.
     pub fn has(&self, parts: usize) -> bool {
         self.parts.len() > parts
+    }
+
+    /// What a part printed and how it ended, once both streams are past it.
+    pub fn done(stdout: &Self, stderr: &Self, part: usize) -> Option<Done> {
+        let ((stdout, exit), (stderr, _)) = (stdout.parts.get(part + 1)?.clone(), stderr.parts.get(part + 1)?.clone());
+        Some(Done { exit, stdout, stderr })
     }
 
     /// What was printed last, in the part that is not complete, or else in the last one. Secrets in it are masked: a line

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use super::end::end;
 use super::frame::Frame;
 use super::link::Link;
 use super::payload::Content;
 use super::places::Place;
 use super::remote::{Remote, lock};
-use super::shell::{Broken, OnLine, Shell};
+use super::shell::{Broken, Pace, Shell};
 use super::types::Done;
 
 /// A shell that nobody uses.
@@ -43,11 +41,10 @@ impl Lease {
         &mut self,
         frame: &Frame,
         payload: Option<&Content>,
-        deadline: Instant,
-        line: OnLine<'_>,
+        pace: Pace<'_>,
     ) -> Result<Vec<Done>, Broken> {
         match &mut self.borrowed {
-            Some((idle, _)) => idle.shell.exchange(frame, payload, deadline, line).await,
+            Some((idle, _)) => idle.shell.exchange(frame, payload, pace).await,
             None => Err(Broken::default()),
         }
     }

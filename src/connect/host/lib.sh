@@ -35,6 +35,34 @@ _ro_fail() {
 	return "$_ro_f"
 }
 
+# Whole seconds since some moment, in _ro_t. The kernel's file first: that takes no process.
+_ro_now() {
+	if read -r _ro_t _ </proc/uptime; then
+		_ro_t=${_ro_t%%.*}
+	else
+		_ro_t=$(date +%s)
+	fi 2>/dev/null
+}
+
+# A row of effects begins.
+_ro_row() {
+	_ro_f=0
+	_ro_now
+	_ro_b=$_ro_t
+}
+
+# Whether the row began just now: behind something that takes its time, what follows is not begun.
+_ro_soon() {
+	_ro_now
+	[ "$((_ro_t - _ro_b))" -lt 2 ]
+}
+
+# A part that is not wanted; nothing is printed.
+_ro_skip() {
+	_ro_q=y
+	return 1
+}
+
 # While a script of someone else runs, nothing is sent to this shell, and its requests' channel (9) says only one thing:
 # that the other side is gone. Then the script must not go on by itself.
 _ro_watch() {
@@ -78,6 +106,21 @@ _ro_hello() {
 # PATH...: one line for each that is there.
 _ro_stat() {
 	LC_ALL=C stat -c '%f:%u:%g:%s:%U:%G:%n' -- "$@"
+}
+
+# PATH LINE [HASH]: whether all is as it was: the line of _ro_stat, empty for nothing there, and the hash.
+_ro_as() {
+	_ro_x=$(_ro_stat "$1" 2>&1)
+	if [ -z "$2" ]; then
+		case $_ro_x in
+		*': No such file or directory' | *': Not a directory') ;;
+		*) return 1 ;;
+		esac
+	elif [ "$_ro_x" != "$2" ]; then
+		return 1
+	elif [ -n "$3" ]; then
+		_ro_x=$(sha256sum <"$1") && [ "${_ro_x%% *}" = "$3" ]
+	fi
 }
 
 # PATH LIMIT [HASH]: a link's target, or the first LIMIT bytes of a regular file when LIMIT is not 0 and its hash, of

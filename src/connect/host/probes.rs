@@ -44,6 +44,11 @@ impl<'a> Batch<'a> {
         Self { probes, stats, hashes, sysctls }
     }
 
+    /// What is asked.
+    pub fn probes(&self) -> &[Probe] {
+        self.probes
+    }
+
     /// The scripts; [`Self::read`] takes their answers in the same order.
     pub fn request(&self) -> Request {
         let mut parts = Vec::new();
@@ -135,7 +140,8 @@ pub fn script(run: &Run) -> String {
         Command::Shell(script) => script.clone(),
         Command::Argv(argv) => quote::words(argv.iter().map(String::as_str)),
     };
-    foreign(&script, run.cwd.as_deref(), run.stdin.as_slice())
+    let script = foreign(&script, run.cwd.as_deref(), run.stdin.as_slice());
+    if run.quiet { format!("{script} >/dev/null 2>&1") } else { script }
 }
 
 /// The file of a kernel parameter. As `sysctl` does it, the first separator that occurs is the one that is meant.

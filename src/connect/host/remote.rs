@@ -11,13 +11,13 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::end::end_lost;
-use super::frame::Frame;
+use super::frame::{Frame, When};
 use super::lease::{Idle, Lease};
 use super::link::Link;
 use super::payload::Content;
 use super::places::Places;
 use super::shared::Shared;
-use super::shell::{Broken, Identity, Mode, Shell, Streams};
+use super::shell::{Broken, Identity, Mode, OnDone, Pace, Shell, Streams};
 use super::sudo::{NotOpened, Sudo};
 use super::text;
 use super::types::Done;
@@ -51,8 +51,10 @@ pub enum Purpose {
 pub struct Request {
     /// The scripts.
     pub parts: Vec<String>,
+    /// How long each may take; empty when there is only the call's deadline.
+    pub within: Vec<Duration>,
     /// Scripts that only look, behind the others; they may go unanswered.
-    pub behind: Vec<String>,
+    pub behind: Vec<(String, When)>,
     /// Sent as it is after the scripts.
     pub payload: Option<Content>,
     /// Whether what is printed is worth showing while it runs.
@@ -112,6 +114,18 @@ impl Remote {
         purpose: Purpose,
         call: &Call,
     ) -> Result<Vec<Done>, ConnectError> {
+        self.call_each(r#become, request, purpose, call, None).await
+    }
+
+    /// The same; `each` is told the number and the answer of a script as soon as it is known, if it must be answered.
+    pub async fn call_each(
+        self: &Arc<Self>,
+        r#become: bool,
+        request: Request,
+        purpose: Purpose,
+        call: &Call,
+        each: Option<OnDone<'_>>,
+    ) -> Result<Vec<Done>, ConnectError> {
         let mode = if request.payload.is_some() { Mode::Lines } else { Mode::Program };
         let show = |line: String| {
             if request.live {
@@ -122,11 +136,12 @@ impl Remote {
         loop {
             let mut frame = Frame::new();
             request.parts.iter().for_each(|part| frame.part(part.clone()));
-            request.behind.iter().for_each(|part| frame.part_behind(part.clone()));
+            request.behind.iter().for_each(|(part, when)| frame.part_behind(part.clone(), *when));
             let first = (purpose == Purpose::Look).then_some(&frame);
             let mut lease = self.lease(r#become, mode, first, call.deadline).await?;
             let payload = request.payload.as_ref();
-            let broken = match lease.exchange(&frame, payload, call.deadline, &show).await {
+            let pace = Pace { deadline: call.deadline, within: &request.within, line: &show, each };
+            let broken = match lease.exchange(&frame, payload, pace).await {
                 Ok(done) => {
                     if done.len() == frame.count() {
                         lease.give_back();

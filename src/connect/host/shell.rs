@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use base64::Engine as _;
 use futures::FutureExt as _;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::time::error::Elapsed;
 use tokio::time::{sleep_until, timeout, timeout_at};
 
 use super::frame::{Frame, Splitter};
@@ -136,8 +137,31 @@ pub struct Broken {
     pub seen: String,
 }
 
-/// Takes lines as they are printed.
+/// How long an answer may take, and who hears of it meanwhile.
+#[derive(Clone, Copy)]
+pub struct Pace<'a> {
+    /// When all that must be answered has to be, if `within` does not say otherwise.
+    pub deadline: Instant,
+    /// How long each part may take that must be answered; it begins when the one before it has ended.
+    pub within: &'a [Duration],
+    /// Takes lines as they are printed.
+    pub line: OnLine<'a>,
+    /// Takes such a part's number and answer as soon as it is there.
+    pub each: Option<OnDone<'a>>,
+}
+
+/// Takes lines.
 pub type OnLine<'a> = &'a (dyn Fn(String) + Send + Sync);
+
+/// Takes numbers of parts and their answers.
+pub type OnDone<'a> = &'a (dyn Fn(usize, Done) + Send + Sync);
+
+impl Pace<'_> {
+    /// For one who only waits.
+    pub fn until(deadline: Instant) -> Self {
+        Self { deadline, within: &[], line: &|_| {}, each: None }
+    }
+}
 
 impl Shell {
     /// Teaches a fresh shell its functions and waits for its first answer. Whatever was printed before (a banner of a
@@ -155,7 +179,7 @@ impl Shell {
         text.extend(first.map(|first| mode.encode(first.text(false))).unwrap_or_default());
         // Kept by the streams, since the answer may come before the end of it has been taken.
         streams.unsent.extend(text);
-        let done = streams.send(&frame, &[], None, deadline, &|_| {}).await?;
+        let done = streams.send(&frame, &[], None, Pace::until(deadline)).await?;
         let answer = done.first().map(|d| (d.stdout.text(), d.stderr.text())).unwrap_or_default();
         let Some(identity) = Identity::read(&answer.0) else {
             return Err(Broken { deadline: false, seen: format!("{}\n{}", answer.0, answer.1) });
@@ -170,12 +194,11 @@ impl Shell {
         &mut self,
         frame: &Frame,
         payload: Option<&Content>,
-        deadline: Instant,
-        line: OnLine<'_>,
+        pace: Pace<'_>,
     ) -> Result<Vec<Done>, Broken> {
         let sent = std::mem::take(&mut self.sent);
         let text = if sent { Vec::new() } else { self.mode.encode(frame.text(payload.is_some())) };
-        let done = self.streams.send(frame, &text, payload, deadline, line).await?;
+        let done = self.streams.send(frame, &text, payload, pace).await?;
         self.last_used = Instant::now();
         Ok(done)
     }
@@ -198,7 +221,7 @@ impl Shell {
 
     /// Whether it still answers.
     pub async fn answers(&mut self, deadline: Instant) -> bool {
-        self.exchange(&Frame::new(), None, deadline, &|_| {}).await.is_ok()
+        self.exchange(&Frame::new(), None, Pace::until(deadline)).await.is_ok()
     }
 }
 
@@ -210,8 +233,7 @@ impl Streams {
         frame: &Frame,
         text: &[u8],
         payload: Option<&Content>,
-        deadline: Instant,
-        line: OnLine<'_>,
+        pace: Pace<'_>,
     ) -> Result<Vec<Done>, Broken> {
         let mut reply = Reply { out: frame.splitter(), err: frame.splitter() };
         let Self { stdin, stdout, stderr, unsent, .. } = self;
@@ -232,9 +254,10 @@ impl Streams {
             std::future::pending::<()>().await;
         };
         let read = async {
-            let firm = timeout_at(deadline, reply.read(frame.firm(), stdout, stderr, line)).await;
+            let firm = reply.read_each(frame.firm(), stdout, stderr, pace).await;
             if firm == Ok(true) && frame.count() > frame.firm() {
-                let by = deadline.min(Instant::now() + BEHIND);
+                let by = Instant::now() + BEHIND;
+                let by = if pace.within.is_empty() { by.min(pace.deadline) } else { by };
                 let _ = timeout_at(by, reply.read(frame.count(), stdout, stderr, &|_| {})).await;
             }
             firm
@@ -256,6 +279,30 @@ struct Reply {
 }
 
 impl Reply {
+    /// Reads both streams until this many parts are there, each in its time; `false` when one of them ended too early.
+    async fn read_each(
+        &mut self,
+        parts: usize,
+        stdout: &mut Reader,
+        stderr: &mut Reader,
+        pace: Pace<'_>,
+    ) -> Result<bool, Elapsed> {
+        let mut by = pace.deadline;
+        for part in 0..parts {
+            if let Some(within) = pace.within.get(part) {
+                by = Instant::now() + *within;
+            }
+            if !timeout_at(by, self.read(part + 1, stdout, stderr, pace.line)).await? {
+                return Ok(false);
+            }
+            if let (Some(each), Some(done)) = (pace.each, Splitter::done(&self.out, &self.err, part)) {
+                each(part, done);
+            }
+        }
+        // A request without parts is only accepted.
+        timeout_at(by, self.read(parts, stdout, stderr, pace.line)).await
+    }
+
     /// Reads both streams until this many parts are there; `false` when one of them ended too early.
     async fn read(&mut self, parts: usize, stdout: &mut Reader, stderr: &mut Reader, line: OnLine<'_>) -> bool {
         let mut err_open = true;

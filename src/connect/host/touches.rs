@@ -6,6 +6,7 @@ impl Effect {
     /// Whether the answer to `probe` may be another one after this.
     pub fn touches(&self, probe: &Probe) -> bool {
         match (self, probe) {
+            (Self::Expect(_), _) => false,
             // Nobody knows what a command does, or what one looks at.
             (Self::Run(_), _) | (_, Probe::Run(_)) => true,
             // What is kept may come back at any time.

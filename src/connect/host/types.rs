@@ -148,12 +148,14 @@ pub struct Run {
     pub cwd: Option<String>,
     /// What it reads on standard input; default nothing. Never shown by `Debug`.
     pub stdin: Bytes,
+    /// Whether what it prints is of no interest, only how it ends.
+    pub quiet: bool,
 }
 
 impl Run {
     /// A line for `sh`, nothing on standard input.
     pub fn shell(line: impl Into<String>) -> Self {
-        Self { command: Command::Shell(line.into()), cwd: None, stdin: Bytes::default() }
+        Self { command: Command::Shell(line.into()), cwd: None, stdin: Bytes::default(), quiet: false }
     }
 }
 
@@ -220,6 +222,9 @@ pub enum Effect {
     },
     /// Guards a change that may cut the connection.
     Guard(super::Guard),
+    /// Changes nothing: in a row, ends it before what follows if it has been at work for long, or an answer is not what it
+    /// was. Such answers are [comparable](super::is_comparable).
+    Expect(Vec<(Probe, Fact)>),
 }
 
 /// Owner and mode.

@@ -73,6 +73,9 @@ impl Action for Set {
         let effect = if self.commands { command } else { write };
         Ok(lacking.nth(done.len()).map(|(path, _)| effect(&self.unit, path, &self.value)))
     }
+    fn status_tells(&self) -> bool {
+        true
+    }
     fn outputs(&self, _: &[Fact], _: &[Done]) -> Outputs {
         output(&self.value)
     }

@@ -19,7 +19,7 @@ use super::order::Key;
 use super::report::Stats;
 use crate::connect::host::{self, Command, Run};
 use crate::connect::vault::{self, Data};
-use crate::connect::{Call, ConnectError, Done, Effect, Fact, Performed, Probe, Target, World, one_by_one};
+use crate::connect::{Call, ConnectError, Done, Effect, Fact, Performed, Probe, Row, Target, World, one_by_one};
 
 /// Where something lies: a host, or the controller, and a path.
 pub type Place = (Option<String>, String);
@@ -391,20 +391,21 @@ impl World for SimWorld {
         Ok(facts.collect())
     }
 
-    async fn perform_all(&self, target: &Target, effects: &[Effect], probes: &[Probe], call: &Call) -> Performed {
-        if effects.len() > 1 {
+    async fn perform_all(&self, target: &Target, row: Row<'_>, call: &Call) -> Performed {
+        if row.is_long() {
             self.count("rows");
         }
-        if !probes.is_empty() {
+        if !row.behind.is_empty() {
             self.count("looks behind a change");
         }
-        one_by_one(self, target, effects, probes, call).await
+        one_by_one(self, target, row, call).await
     }
 
-    async fn perform(&self, target: &Target, effect: &Effect, _: &Call) -> Result<Done, ConnectError> {
+    async fn perform(&self, target: &Target, effect: &Effect, call: &Call) -> Result<Done, ConnectError> {
         let effect = &match effect {
             Effect::Host(host::Effect::Guard(host::Guard::Within { effect, .. })) => Effect::Host((**effect).clone()),
             Effect::Host(host::Effect::Guard(guard)) => return self.guard(target, guard).await,
+            Effect::Expect(answers) => return self.expect(target, answers, call).await,
             other => other.clone(),
         };
         let [unit, path, value] = words(effect);
@@ -437,6 +438,13 @@ impl World for SimWorld {
     }
 }
 
+fn value(fact: &Fact) -> Option<&str> {
+    match fact {
+        Fact::Vault(vault::Fact::Found { data, .. }) => data.text("value"),
+        _ => None,
+    }
+}
+
 fn name_of(guard: &host::Guard) -> &'static str {
     match guard {
         host::Guard::Arm { .. } => "armed",
@@ -460,6 +468,17 @@ fn words(effect: &Effect) -> [String; 3] {
 }
 
 impl SimWorld {
+    /// Compares what is there with what was; a row that has been at work for long ends too.
+    async fn expect(&self, target: &Target, answers: &[(Probe, Fact)], call: &Call) -> Result<Done, ConnectError> {
+        let probes: Vec<Probe> = answers.iter().map(|(probe, _)| probe.clone()).collect();
+        // Who cannot be asked in the middle of a row has broken its connection.
+        let facts = self.probe(target, &probes, call).await.map_err(|_| ConnectError::lost("the connection broke"))?;
+        let late = { chance(&mut self.state().session().rng, 5) };
+        let same = facts.iter().zip(answers).all(|(now, (_, was))| value(now) == value(was));
+        self.count(if late { "rows too long" } else if same { "as expected" } else { "not as expected" });
+        Ok(Done::Host(host::Done::new(i32::from(late || !same), "", "")))
+    }
+
     /// Sets up a guard, or has it do something.
     async fn guard(&self, target: &Target, guard: &host::Guard) -> Result<Done, ConnectError> {
         let host = target.host.as_ref().map(|h| h.name.clone());

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::guarded_host::{FakeGuard, GuardedHost};
 use crate::actions::{Action, Boxed, OnInterrupt, Registry, Spec, Thing, Verdict};
 use crate::connect::vault::{self, Data};
-use crate::connect::{Call, ConnectError, Done, Effect, Fact, Performed, Probe, Target, World, host, one_by_one};
+use crate::connect::{Call, ConnectError, Done, Effect, Fact, Performed, Probe, Row, Target, World, host, one_by_one};
 use crate::diff::Diff;
 use crate::event::{Kind, Outputs, Problem};
 use crate::journal::read;
@@ -222,11 +222,11 @@ impl World for FakeWorld {
         Ok(probes.iter().map(answer).collect())
     }
 
-    async fn perform_all(&self, target: &Target, effects: &[Effect], probes: &[Probe], call: &Call) -> Performed {
-        if effects.len() > 1 {
+    async fn perform_all(&self, target: &Target, row: Row<'_>, call: &Call) -> Performed {
+        if row.is_long() {
             self.state().rows += 1;
         }
-        one_by_one(self, target, effects, probes, call).await
+        one_by_one(self, target, row, call).await
     }
 
     async fn perform(&self, target: &Target, effect: &Effect, _: &Call) -> Result<Done, ConnectError> {

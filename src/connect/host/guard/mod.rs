@@ -214,6 +214,6 @@ fn kept(effect: &Effect) -> Vec<(&'static str, String)> {
         }
         Effect::Directory { path, .. } | Effect::Attributes { path, .. } => vec![("attributes", path.clone())],
         Effect::SetSysctl { settings } => settings.iter().map(|(key, _)| ("live", sysctl_file(key))).collect(),
-        Effect::Run(_) | Effect::LoadModule { .. } | Effect::Guard(_) => Vec::new(),
+        Effect::Run(_) | Effect::LoadModule { .. } | Effect::Guard(_) | Effect::Expect(_) => Vec::new(),
     }
 }

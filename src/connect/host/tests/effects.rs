@@ -2,47 +2,17 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::sandbox::{Sandbox, file, text};
 use super::*;
 
-struct Sandbox {
-    folder: tempfile::TempDir,
-    backend: Backend,
-}
-
 impl Sandbox {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), backend: Backend::new(&Inventory::default()) }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    async fn perform(&self, effect: Effect) -> Result<Done, ConnectError> {
-        self.backend.perform(&Target::default(), &effect, &call()).await
-    }
-
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).unwrap();
         let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
-    }
-}
-
-fn text(path: &Path) -> String {
-    path.to_str().unwrap().to_owned()
-}
-
-fn file(path: &Path, content: impl Into<Content>) -> WriteFile {
-    WriteFile {
-        path: text(path),
-        content: content.into(),
-        attributes: Attributes::default(),
-        backup: false,
-        validate: None,
     }
 }
 
@@ -201,7 +171,8 @@ async fn what_is_asked_behind_effects_is_answered_as_it_is_after_them() {
     let (one, two) = (sandbox.path("one"), sandbox.path("two"));
     let probe = |path: &Path, read| Probe::File { path: text(path), read };
     let ask = async |effects: &[Effect], probes: &[Probe]| {
-        sandbox.backend.perform_all(&Target::default(), effects, probes, &call()).await
+        let (done, error, [facts, _]) = sandbox.row(effects, probes, &[]).await;
+        (done, error, facts)
     };
     let writes = [Effect::WriteFile(file(&one, "it's 1\n")), Effect::WriteFile(file(&two, "2"))];
     let probes = [probe(&one, Read::Content), probe(&two, Read::unless("2")), probe(&two, Read::unless("1"))];

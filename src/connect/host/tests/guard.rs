@@ -7,7 +7,7 @@ use std::path::Path;
 use super::super::frame::Frame;
 use super::super::guard::{look, read};
 use super::super::link::spawn;
-use super::super::shell::{Mode, Shell};
+use super::super::shell::{Mode, Pace, Shell};
 use super::*;
 
 const SHELLS: [&str; 3] = ["dash", "busybox", "bash"];
@@ -53,7 +53,7 @@ impl Place {
     async fn exchange(&mut self, parts: Vec<String>) -> Vec<Done> {
         let mut frame = Frame::new();
         parts.into_iter().for_each(|part| frame.part(part));
-        self.shell.exchange(&frame, None, Instant::now() + Duration::from_secs(20), &|_| {}).await.unwrap()
+        self.shell.exchange(&frame, None, Pace::until(Instant::now() + Duration::from_secs(20))).await.unwrap()
     }
 
     async fn perform(&mut self, guard: Guard) -> Result<Done, String> {

@@ -127,7 +127,7 @@ async fn argv_and_folder_are_taken_as_they_are() {
     let cwd = folder.path().join("it's here");
     std::fs::create_dir(&cwd).unwrap();
     let argv = ["printf", "<%s>", "a b", "$HOME", "'", "", "ü\n"].map(str::to_owned).to_vec();
-    let argv = Effect::Run(Run { command: Command::Argv(argv), cwd: None, stdin: Bytes::default() });
+    let argv = Effect::Run(Run { command: Command::Argv(argv), ..Run::shell("") });
     let done = backend().perform(&Target::default(), &argv, &call()).await.unwrap();
     assert_eq!(done.stdout.text(), "<a b><$HOME><'><><ü\n>");
     let here = Effect::Run(Run { cwd: Some(cwd.to_str().unwrap().into()), ..Run::shell("pwd") });

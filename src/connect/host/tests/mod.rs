@@ -6,6 +6,8 @@ mod kept;
 mod limits;
 mod local;
 mod protocol;
+mod rows;
+mod sandbox;
 mod secrets;
 mod ssh;
 mod sshd;

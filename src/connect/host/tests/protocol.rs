@@ -5,7 +5,7 @@ use std::path::Path;
 use super::super::frame::{Frame, foreign};
 use super::super::link::spawn;
 use super::super::output::KEPT;
-use super::super::shell::{Mode, Shell, Streams};
+use super::super::shell::{Mode, Pace, Shell, Streams};
 use super::*;
 
 /// Shells that a host may have as `sh`.
@@ -31,7 +31,7 @@ fn start(shell: &str, arguments: &str, tools: &Path) -> Streams {
 async fn exchange(shell: &mut Shell, parts: &[String]) -> Vec<Done> {
     let mut frame = Frame::new();
     parts.iter().for_each(|part| frame.part(part.clone()));
-    shell.exchange(&frame, None, soon(), &|_| {}).await.unwrap()
+    shell.exchange(&frame, None, Pace::until(soon())).await.unwrap()
 }
 
 async fn in_each_shell(mode: Mode, check: impl AsyncFn(Shell)) {
@@ -134,7 +134,7 @@ async fn a_large_payload_follows_its_request() {
     in_each_shell(Mode::Lines, async |mut shell| {
         let mut frame = Frame::new();
         frame.part(foreign("cat", None, b""));
-        let done = shell.exchange(&frame, Some(&payload.clone().into()), soon(), &|_| {}).await.unwrap();
+        let done = shell.exchange(&frame, Some(&payload.clone().into()), Pace::until(soon())).await.unwrap();
         assert_eq!((done[0].stdout.length, &done[0].stdout.sha256), (payload.len() as u64, &sha256(&payload)));
         assert!(!shell.takes_more());
     })
@@ -148,7 +148,7 @@ async fn half_a_payload_changes_nothing() {
         let path = folder.path().join("file").to_str().unwrap().to_owned();
         let mut frame = Frame::new();
         frame.part(format!("_ro_write {path} 100 '' 0644 '' ''"));
-        let done = shell.exchange(&frame, Some(&"half".into()), soon(), &|_| {}).await.unwrap();
+        let done = shell.exchange(&frame, Some(&"half".into()), Pace::until(soon())).await.unwrap();
         assert_eq!((done[0].exit, done[0].stderr.text()), (1, "only 4 of 100 bytes arrived".into()));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     })
@@ -175,7 +175,7 @@ async fn a_script_does_not_outlive_the_one_who_sent_it() {
         let mut frame = Frame::new();
         frame.part(foreign(&hangs, None, b"input"));
         // The request is sent, and then its sender goes, without a word.
-        let sent = shell.exchange(&frame, None, soon(), &|_| {});
+        let sent = shell.exchange(&frame, None, Pace::until(soon()));
         tokio::select! {
             _ = sent => panic!("{name}: it ended by itself"),
             () = until("the script began", || begun.exists()) => {}
@@ -194,7 +194,7 @@ async fn a_shell_that_ends_is_noticed_at_once() {
         let mut frame = Frame::new();
         frame.part(foreign("echo last words; kill -9 $$", None, b""));
         let started = Instant::now();
-        let broken = shell.exchange(&frame, None, soon(), &|_| {}).await.unwrap_err();
+        let broken = shell.exchange(&frame, None, Pace::until(soon())).await.unwrap_err();
         assert!(!broken.deadline && started.elapsed() < Duration::from_secs(5));
         assert_eq!(broken.seen, "last words");
         assert!(shell.has_ended());

@@ -1,0 +1,194 @@
+//! Which units join a row, and what is known of them. Pure.
+
+use std::collections::{HashSet, VecDeque};
+
+use petgraph::graph::NodeIndex;
+
+use crate::actions::{Boxed, Verdict};
+use crate::connect::{Done, Effect, Fact, Probe, host, vault};
+use crate::engine::ahead::touches;
+use crate::engine::dispatcher::State;
+use crate::engine::executor::{Job, Planned};
+use crate::engine::turn::Turn;
+use crate::event::{Mode, UnitRef};
+use crate::graph::{Node, Unit};
+use crate::inventory::Connection;
+use crate::journal::NOW;
+use crate::plan::Part;
+
+/// Units that are sent together, at most.
+const UNITS: usize = 32;
+
+/// Bytes of effects that are sent together, at most.
+const BYTES: usize = 256 * 1024;
+
+/// Most effects of a unit that is sent together with others.
+const EFFECTS: usize = 8;
+
+/// A unit of a row that has not begun.
+pub struct Member {
+    pub node: NodeIndex,
+    pub unit: Unit,
+    pub reference: UnitRef,
+    pub definition: String,
+    pub why: Option<String>,
+    pub job: Box<Job>,
+    pub planned: Planned,
+}
+
+impl State {
+    /// The row that begins with a unit whose turn has come; `None` when it is better sent alone.
+    pub fn row(&mut self, node: NodeIndex, unit: &Unit, job: &Job) -> Option<(Planned, Vec<Member>)> {
+        if self.mode != Mode::Run || self.agreed.is_some() {
+            return None;
+        }
+        let first = job.planned(&[])?;
+        let is_local = unit.machine.as_ref().is_some_and(|host| host.connection == Connection::Local);
+        let mut effects: Vec<Effect> = first.effects.clone();
+        let mut nodes = HashSet::from([node]);
+        let mut members = Vec::new();
+        let mut next: VecDeque<NodeIndex> = self.graph.successors(node).collect();
+        while let Some(node) = next.pop_front()
+            && members.len() + 1 < UNITS
+        {
+            let waits = |before: NodeIndex| self.waiting.contains_key(&before) && !nodes.contains(&before);
+            if nodes.contains(&node) || self.graph.predecessors(node).any(waits) {
+                continue;
+            }
+            let Node::Unit(behind) = self.graph.node(node).clone() else { continue };
+            let same_host = behind.machine.as_ref().map(|h| &h.name) == unit.machine.as_ref().map(|h| &h.name);
+            let step = behind.step(&self.plan);
+            let alike = same_host && step.r#become == job.target.r#become;
+            let known = |host: &str| self.ahead.knows(host, &behind.reference(&self.plan));
+            // A step of this machine may make the file that one behind it is rendered from.
+            let alike = alike && !(is_local && self.values.names_files(step));
+            if !alike || step.part != Part::Step || !job.host().is_some_and(known) {
+                continue;
+            }
+            let mark = self.marks.entry(node).or_default();
+            match nodes.iter().all(|before| self.graph.same_loop(*before, node)) {
+                true => mark.touch_in_loop(NOW, &job.unit),
+                false => mark.touch(NOW, &job.unit),
+            }
+            let Some(member) = self.member(node, behind, &effects) else { continue };
+            effects.extend(member.planned.effects.iter().cloned());
+            if effects.iter().map(size).sum::<usize>() > BYTES {
+                break;
+            }
+            nodes.insert(node);
+            members.push(member);
+            next.extend(self.graph.successors(node));
+        }
+        if members.is_empty() {
+            return None;
+        }
+        job.take_answer();
+        members.iter().for_each(|member| member.job.take_answer());
+        Some((first, members))
+    }
+
+    /// A unit that can be sent behind `effects`.
+    fn member(&mut self, node: NodeIndex, unit: Unit, effects: &[Effect]) -> Option<Member> {
+        let reference = unit.reference(&self.plan);
+        let Turn::Runs { job, definition, why } = self.turn(node, &unit, &reference) else { return None };
+        let planned = job.planned(effects)?;
+        Some(Member { node, unit, reference, definition, why, job, planned })
+    }
+}
+
+/// A job whose changes are sent together with those of others.
+impl Job {
+    /// What it will do behind `before`, if its verdict is a change, its effects are known and tell by themselves whether
+    /// they worked, and its host can see whether the verdict still stands then.
+    pub fn planned(&self, before: &[Effect]) -> Option<Planned> {
+        // What follows a failure that is ignored must still be done.
+        if self.guard.is_some()
+            || self.retry.times > 0
+            || self.ignores_errors
+            || self.action.cut_off().is_some()
+            || self.faults.meddles(&self.unit)
+        {
+            return None;
+        }
+        let judge = |facts: &[Fact]| match self.action.verdict(facts) {
+            Verdict::Change(diff) => Some((facts.to_vec(), diff)),
+            _ => None,
+        };
+        let probes = self.action.probes();
+        let (facts, diff) = self.ahead.judge(self.host()?, &self.unit, &probes, judge)?;
+        let expects = expected(before, &probes, &facts)?;
+        let (mut effects, mut done) = (Vec::new(), Vec::new());
+        while effects.len() < EFFECTS {
+            let Some(effect) = self.action.next(&facts, &done).ok()? else {
+                let stays = !effects.is_empty() && self.action.away(&facts).is_none();
+                return stays.then_some(Planned { facts, diff, effects, expects });
+            };
+            done.push(answer_of(&self.action, &effect)?);
+            effects.push(effect);
+        }
+        None
+    }
+
+    /// Its answer is used.
+    pub fn take_answer(&self) {
+        self.host().and_then(|host| self.ahead.take(host, &self.unit, &self.action.probes()));
+    }
+}
+
+/// Whether a unit whose command is likely to run may be one of a row, so that what comes behind it may too.
+pub fn joins(action: &Boxed) -> bool {
+    let comparable = |probe: &Probe| matches!(probe, Probe::Host(host::Probe::Run(_) | host::Probe::File { .. }));
+    action.cut_off().is_none() && !action.only_looks() && action.probes().iter().all(comparable)
+}
+
+/// What must still be so behind effects, for the facts to be those that would be seen then; `None` when it is known that
+/// they will not be, or its host cannot compare them.
+fn expected(before: &[Effect], probes: &[Probe], facts: &[Fact]) -> Option<Vec<(Probe, Fact)>> {
+    let mut expects = Vec::new();
+    for (probe, fact) in probes.iter().zip(facts) {
+        let mut bearing = before.iter().filter(|effect| touches(effect, probe)).peekable();
+        if bearing.peek().is_none() {
+            continue;
+        }
+        if !bearing.all(|effect| perhaps(effect, probe)) || !is_comparable(probe, fact) {
+            return None;
+        }
+        expects.push((probe.clone(), fact.clone()));
+    }
+    Some(expects)
+}
+
+/// Whether only running it can tell if an effect moves an answer.
+fn perhaps(effect: &Effect, probe: &Probe) -> bool {
+    matches!(effect, Effect::Host(host::Effect::Run(_))) || matches!(probe, Probe::Host(host::Probe::Run(_)))
+}
+
+fn is_comparable(probe: &Probe, fact: &Fact) -> bool {
+    match (probe, fact) {
+        (Probe::Host(probe), Fact::Host(fact)) => host::is_comparable(probe, fact),
+        // Only simulated hosts hold such values.
+        (Probe::Vault(vault::Probe::Read { .. }), Fact::Vault(_)) => true,
+        _ => false,
+    }
+}
+
+/// How much of a message an effect takes, about.
+fn size(effect: &Effect) -> usize {
+    match effect {
+        Effect::Host(host::Effect::WriteFile(file)) => file.content.as_slice().len(),
+        Effect::Host(host::Effect::Run(run)) => run.stdin.as_slice().len(),
+        _ => 0,
+    }
+}
+
+/// What an effect answers when it has worked; `None` when that is not known before.
+fn answer_of(action: &Boxed, effect: &Effect) -> Option<Done> {
+    match effect {
+        Effect::Host(host::Effect::Run(run)) if action.status_tells() && !host::is_fed_apart(run) => {
+            Some(Done::Host(host::Done::new(0, "", "")))
+        }
+        Effect::Host(effect) if effect.is_plain() => Some(Done::Host(host::Done::new(0, "", ""))),
+        Effect::Vault(vault::Effect::Write { .. }) => Some(Done::Vault(vault::Done::Written(vault::Data::default()))),
+        _ => None,
+    }
+}

@@ -1,0 +1,333 @@
+//! Sends a row, and tells what became of each of its units.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use petgraph::graph::NodeIndex;
+
+use super::Item;
+use crate::actions::Verdict;
+use crate::connect::{Call, ConnectError, Done, Effect, host};
+use crate::diff::Diff;
+use crate::engine::ahead::Question;
+use crate::engine::executor::{Attempt, Ended, Ending, Job, Note, Planned, outlives};
+use crate::engine::faults::Point;
+use crate::engine::send::Sending;
+use crate::event::{Problem, UnitRef};
+
+/// Units that have ended, in their order.
+pub type Ends = Vec<(NodeIndex, Ended)>;
+
+/// Takes ends of units whose row is still under way.
+pub type Told<'a> = &'a (dyn Fn(Ends) + Send + Sync);
+
+/// Sends a row until all of its units have ended; gives the ends that were not told meanwhile. Once `stopping` is set,
+/// nothing more is begun.
+pub async fn run(mut row: Vec<Item>, told: Told<'_>, stopping: &AtomicBool) -> Ends {
+    let questions = row.first_mut().map(|first| std::mem::take(&mut first.job.questions)).unwrap_or_default();
+    let mut together = row.len();
+    let mut row = Row { left: row.into(), ends: Vec::new(), bad: None };
+    while together > 0 {
+        row.send(together, &questions, told).await;
+        together = row.go_on(stopping).await;
+    }
+    row.ends
+}
+
+struct Row {
+    /// Units that have not ended.
+    left: VecDeque<Item>,
+    ends: Ends,
+    /// The first one that did not end well, and how.
+    bad: Option<Bad>,
+}
+
+struct Bad {
+    unit: UnitRef,
+    /// Whether it is not known whether it took effect.
+    is_unknown: bool,
+}
+
+impl Bad {
+    fn of(unit: &UnitRef, ended: &Ended) -> Option<Self> {
+        let well = matches!(ended.result, Ending::Same { .. } | Ending::Changed);
+        let is_unknown = matches!(ended.result, Ending::Unknown(_));
+        (!well).then(|| Self { unit: unit.clone(), is_unknown })
+    }
+}
+
+impl Row {
+    /// Sends the first so many units.
+    async fn send(&mut self, together: usize, questions: &[Question], told: Told<'_>) {
+        let (jobs, plans): (Vec<(NodeIndex, Box<Job>)>, VecDeque<Planned>) =
+            self.left.drain(..together).map(|item| ((item.node, item.job), item.planned)).unzip();
+        let Some((_, first)) = jobs.first() else { return };
+        let all: Vec<&Job> = jobs.iter().map(|(_, job)| &**job).collect();
+        let Sent { effects, within, expects } = Sent::of(&all, &plans);
+        // Those that do not begin are judged anew.
+        let otherwise: Vec<Question> =
+            all.iter().skip(1).map(|job| (job.unit.clone(), job.action.probes())).collect();
+        let (_changes, look) = first.ahead.change(first.host().unwrap_or_default(), &effects);
+        all.iter().for_each(|job| job.acted.store(true, Ordering::SeqCst));
+
+        let turn = Arc::new(AtomicUsize::new(0));
+        let call = call(&all, &turn);
+        let ends = std::mem::take(&mut self.ends);
+        let nodes: Vec<NodeIndex> = jobs.iter().map(|(node, _)| *node).collect();
+        let (asked, held, done) = (false, false, Vec::new());
+        let progress =
+            Progress { jobs: &all, nodes: &nodes, expects, turn, plans, asked, held, done, ends, bad: None };
+        let progress = Mutex::new(progress);
+        let sending = Sending {
+            jobs: &all,
+            effects: &effects,
+            within: &within,
+            look: Some(look),
+            behind: questions,
+            otherwise: &otherwise,
+        };
+        let locked = || progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let meanwhile = || {
+            let ends = std::mem::take(&mut locked().ends);
+            if !ends.is_empty() {
+                told(ends);
+            }
+        };
+        let error = sending.send(&call, &|done| locked().take(done), &meanwhile).await;
+
+        let Progress { turn, plans, held, done, ends, bad, .. } =
+            progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (self.ends, self.bad) = (ends, bad);
+        let ended = turn.load(Ordering::SeqCst);
+        let rest = jobs.into_iter().skip(ended).zip(plans).map(|((node, job), planned)| Item { node, job, planned });
+        let mut rest: VecDeque<Item> = rest.collect();
+        if !held {
+            self.settle(&mut rest, done, error).await;
+        }
+        rest.append(&mut self.left);
+        self.left = rest;
+    }
+
+    /// How those end that may have begun: `done` is what was done of the first one.
+    async fn settle(&mut self, sent: &mut VecDeque<Item>, done: Vec<Done>, error: Option<ConnectError>) {
+        let Some(Item { node, job, planned }) = sent.pop_front() else { return };
+        let (ended, lost) = match error {
+            None if !done.is_empty() => (job.judged(planned, done).await, None),
+            Some(error) if !matches!(error, ConnectError::Lost { .. }) => (job.refused(planned, done, &error), None),
+            lost => {
+                let lost = lost.unwrap_or_else(|| ConnectError::lost("it gave no answer"));
+                (job.lost(planned, &lost).await, Some(lost))
+            }
+        };
+        self.end(node, &job, ended);
+        let Some(lost) = lost else { return };
+        // All of them were on their way.
+        for Item { node, job, planned } in sent.drain(..) {
+            let ended = match &self.bad {
+                None => job.lost(planned, &lost).await,
+                Some(bad) if bad.is_unknown => job.in_doubt(planned),
+                Some(bad) => job.not_sent(&bad.unit.to_string()),
+            };
+            self.end(node, &job, ended);
+        }
+    }
+
+    /// Goes on with those that did not begin; gives how many of them are to be sent together.
+    async fn go_on(&mut self, stopping: &AtomicBool) -> usize {
+        loop {
+            let Some(head) = self.left.front_mut() else { return 0 };
+            head.job.acted.store(false, Ordering::SeqCst);
+            let needs = match &self.bad {
+                Some(bad) => Some(bad.unit.to_string()),
+                None => stopping.load(Ordering::SeqCst).then(|| "a run that is not interrupted".to_owned()),
+            };
+            let same = if needs.is_none() { head.job.same_already() } else { None };
+            if same.is_none()
+                && needs.is_none()
+                && let Some(planned) = head.job.planned(&[])
+            {
+                head.planned = planned;
+                return self.together();
+            }
+            let Some(Item { node, job, .. }) = self.left.pop_front() else { return 0 };
+            match (needs, same) {
+                (Some(needs), _) => {
+                    let ended = job.not_sent(&needs);
+                    self.ends.push((node, ended));
+                }
+                (None, Some(ended)) => self.end(node, &job, ended),
+                (None, None) => {
+                    let unit = job.unit.clone();
+                    let ended = job.run().await;
+                    self.bad = self.bad.take().or_else(|| Bad::of(&unit, &ended));
+                    self.ends.push((node, ended));
+                }
+            }
+        }
+    }
+
+    /// How many units can be sent together, of which the first one is planned.
+    fn together(&mut self) -> usize {
+        let mut effects: Vec<Effect> = Vec::new();
+        let mut together = 0;
+        for item in &mut self.left {
+            if together > 0 {
+                item.job.acted.store(false, Ordering::SeqCst);
+                let Some(planned) = item.job.planned(&effects) else { break };
+                item.planned = planned;
+            }
+            item.job.take_answer();
+            effects.extend(item.planned.effects.iter().cloned());
+            together += 1;
+        }
+        together
+    }
+
+    fn end(&mut self, node: NodeIndex, job: &Job, ended: Ended) {
+        self.bad = self.bad.take().or_else(|| Bad::of(&job.unit, &ended));
+        self.ends.push((node, ended));
+    }
+}
+
+/// What goes out for some units.
+#[derive(Default)]
+struct Sent {
+    effects: Vec<Effect>,
+    /// How long each may take.
+    within: Vec<Duration>,
+    /// Of which units the host first says whether all is as expected, and soon enough.
+    expects: Vec<bool>,
+}
+
+impl Sent {
+    fn of(jobs: &[&Job], plans: &VecDeque<Planned>) -> Self {
+        let mut sent = Self::default();
+        let runs = |effect: &Effect| matches!(effect, Effect::Host(host::Effect::Run(_)));
+        for (job, planned) in jobs.iter().zip(plans) {
+            let expects = !planned.expects.is_empty() || sent.effects.iter().any(runs);
+            sent.expects.push(expects);
+            sent.effects.extend(expects.then(|| Effect::Expect(planned.expects.clone())));
+            sent.effects.extend(planned.effects.iter().cloned());
+            sent.within.resize(sent.effects.len(), job.timeout);
+        }
+        sent
+    }
+}
+
+/// A call whose progress is that of the unit whose turn it is.
+fn call(jobs: &[&Job], turn: &Arc<AtomicUsize>) -> Call {
+    let notes: Vec<_> = jobs.iter().map(|job| Arc::clone(&job.notes)).collect();
+    let turn = Arc::clone(turn);
+    let progress = Arc::new(move |text| {
+        if let Some(notes) = notes.get(turn.load(Ordering::SeqCst)) {
+            notes(Note::Progress(text));
+        }
+    });
+    Call { progress, ..jobs.first().map_or_else(|| Call::quiet(Duration::ZERO), |first| first.call()) }
+}
+
+/// What is known of units that were sent together.
+struct Progress<'a> {
+    jobs: &'a [&'a Job],
+    nodes: &'a [NodeIndex],
+    /// Of which the host first says whether all is as expected.
+    expects: Vec<bool>,
+    /// Whose turn it is.
+    turn: Arc<AtomicUsize>,
+    /// What that one and those behind it will do.
+    plans: VecDeque<Planned>,
+    /// Whether that one's host has said whether all is as expected.
+    asked: bool,
+    /// Whether it was not begun, since it is not.
+    held: bool,
+    /// What was done of it.
+    done: Vec<Done>,
+    ends: Ends,
+    bad: Option<Bad>,
+}
+
+impl Progress<'_> {
+    fn take(&mut self, done: Done) {
+        let turn = self.turn.load(Ordering::SeqCst);
+        let (Some(job), Some(node), Some(planned)) = (self.jobs.get(turn), self.nodes.get(turn), self.plans.front())
+        else {
+            return;
+        };
+        if self.expects.get(turn) == Some(&true) && !self.asked {
+            (self.asked, self.held) = (true, !done.lets_on());
+            return;
+        }
+        let lets_on = done.lets_on();
+        self.done.push(done);
+        if !lets_on || self.done.len() < planned.effects.len() {
+            return;
+        }
+        let Some(planned) = self.plans.pop_front() else { return };
+        job.faults.reach(Point::AfterEffect, &job.unit);
+        let ended = job.sent(planned, std::mem::take(&mut self.done));
+        self.bad = self.bad.take().or_else(|| Bad::of(&job.unit, &ended));
+        self.ends.push((*node, ended));
+        self.asked = false;
+        self.turn.store(turn + 1, Ordering::SeqCst);
+    }
+}
+
+impl Job {
+    fn attempt_of(&self, planned: Planned, done: Vec<Done>) -> Attempt<'_> {
+        Attempt { done, ..self.go(planned.diff, planned.facts) }
+    }
+
+    /// All of it was done.
+    fn sent(&self, planned: Planned, done: Vec<Done>) -> Ended {
+        let mut run = self.attempt_of(planned, done);
+        let result = match self.action.next(&run.facts, &run.done) {
+            Ok(None) => run.all_done(),
+            Ok(Some(_)) => Ending::Failed(run.after_partial(Problem::new("it wants more changes than it foresaw"))),
+            Err(problem) => Ending::Failed(run.after_partial(problem)),
+        };
+        self.ended(result, run)
+    }
+
+    /// A command of it ended with another status than 0: it says whether that is right, and goes on then.
+    async fn judged(&self, planned: Planned, done: Vec<Done>) -> Ended {
+        let mut run = self.attempt_of(planned, done);
+        let result = run.change().await;
+        self.ended(result, run)
+    }
+
+    /// One of its effects was refused.
+    fn refused(&self, planned: Planned, done: Vec<Done>, error: &ConnectError) -> Ended {
+        let run = self.attempt_of(planned, done);
+        let result = Ending::Failed(run.after_partial(error.clone().problem()));
+        self.ended(result, run)
+    }
+
+    /// The connection broke, and it may have been done: looks, and does what is left, unless it may still be at work.
+    async fn lost(&self, planned: Planned, error: &ConnectError) -> Ended {
+        let is_over = !planned.effects.iter().any(outlives);
+        let mut run = self.attempt_of(planned, Vec::new());
+        let result = match run.recover(&error.to_string()).await {
+            Some(Verdict::Same { .. }) => Ending::Changed,
+            Some(Verdict::Change(_)) if is_over => {
+                run.call = self.call();
+                run.change().await
+            }
+            _ => Ending::Unknown(error.clone().problem()),
+        };
+        self.ended(result, run)
+    }
+
+    /// Whether it was done is not known, nor whether what it stands on was.
+    fn in_doubt(&self, planned: Planned) -> Ended {
+        let problem = Problem::new("the connection broke while this and what it stands on was under way");
+        self.ended(Ending::Unknown(problem), self.attempt_of(planned, Vec::new()))
+    }
+
+    /// It was not done, since something must be first.
+    fn not_sent(&self, needs: &str) -> Ended {
+        self.acted.store(false, Ordering::SeqCst);
+        self.ended(Ending::NotSent { needs: needs.to_owned() }, self.go(Diff::default(), Vec::new()))
+    }
+}
