@@ -76,6 +76,7 @@ impl Registry {
                 summary: T::SUMMARY,
                 place: T::PLACE,
                 role: T::ROLE,
+                only_looks: |params| T::deserialize(params).is_ok_and(|action| action.only_looks()),
                 keeps: T::KEEPS,
                 outputs: T::OUTPUTS,
                 guards: T::GUARDS,

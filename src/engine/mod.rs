@@ -145,7 +145,10 @@ impl Engine {
     ///
     /// # Errors
     /// When the journal cannot be written: the run stops, and nothing is claimed that is not on disk.
-    pub async fn run(self) -> Result<Report, EngineError> {
+    pub async fn run(mut self) -> Result<Report, EngineError> {
+        if self.plan.phases.iter().any(|phase| phase.guard.is_some()) {
+            Arc::make_mut(&mut self.plan).hand_down_guards(&*self.registry);
+        }
         let began = Instant::now();
         let (notes, told) = mpsc::unbounded_channel();
         let mut interrupts = self.interrupts.clone();

@@ -4,17 +4,17 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::plan::{Part, Phase, Plan, Step};
+use crate::plan::{Guard, Pace, Part, Phase, Plan, Step};
 
 /// A Mermaid flowchart: phases as boxes, their steps inside.
 pub fn mermaid(plan: &Plan) -> String {
     let mut out = String::from("flowchart TD\n");
     for (p, phase) in plan.phases.iter().enumerate() {
-        let _ = writeln!(out, "  subgraph p{p}[\"{}\"]", escape(&label(&phase.name.value, "<br/>", &phase.pace)));
+        let text = lines(&phase.name.value, said(&phase.pace, phase.guard.as_ref()), "<br/>");
+        let _ = writeln!(out, "  subgraph p{p}[\"{}\"]", escape(&text));
         for (s, step) in phase.steps.iter().enumerate() {
-            let more: String = spread(step).iter().map(|line| format!("<br/>{line}")).collect();
-            let text = format!("{}<br/><i>{}</i>{more}", step.id.value, step.action.value);
-            let _ = writeln!(out, "    p{p}s{s}[\"{}\"]", escape(&label(&text, "<br/>", &step.pace)));
+            let text = lines(&format!("{}<br/><i>{}</i>", step.id.value, step.action.value), about(step), "<br/>");
+            let _ = writeln!(out, "    p{p}s{s}[\"{}\"]", escape(&text));
         }
         for (from, to) in step_edges(phase) {
             let _ = writeln!(out, "    p{p}s{from} --> p{p}s{to}");
@@ -31,16 +31,12 @@ pub fn mermaid(plan: &Plan) -> String {
 pub fn dot(plan: &Plan) -> String {
     let mut out = format!("digraph \"{}\" {{\n  compound=true;\n  node [shape=box];\n", escape(&plan.name.value));
     for (p, phase) in plan.phases.iter().enumerate() {
-        let pace = escape(&phase.pace.to_string());
-        let _ = writeln!(
-            out,
-            "  subgraph cluster_{p} {{\n    label=\"{}\";",
-            label(&escape(&phase.name.value), "\\n", &pace)
-        );
+        let more = said(&phase.pace, phase.guard.as_ref()).iter().map(|line| escape(line)).collect();
+        let text = lines(&escape(&phase.name.value), more, "\\n");
+        let _ = writeln!(out, "  subgraph cluster_{p} {{\n    label=\"{text}\";");
         for (s, step) in phase.steps.iter().enumerate() {
-            let more: String = spread(step).iter().map(|line| format!("\\n{}", escape(line))).collect();
-            let text = format!("{}\\n{}{more}", escape(&step.id.value), escape(&step.action.value));
-            let text = label(&text, "\\n", &escape(&step.pace.to_string()));
+            let more = [&step.action.value].into_iter().chain(&about(step)).map(|line| escape(line)).collect();
+            let text = lines(&escape(&step.id.value), more, "\\n");
             let _ = writeln!(out, "    p{p}s{s} [label=\"{text}\"];");
         }
         for (from, to) in step_edges(phase) {
@@ -55,6 +51,18 @@ pub fn dot(plan: &Plan) -> String {
     }
     out.push_str("}\n");
     out
+}
+
+/// What a box says of a step below its name and action, a line each.
+fn about(step: &Step) -> Vec<String> {
+    let unguarded = step.unguarded.as_ref().map(|_| "guard = false".to_owned());
+    spread(step).into_iter().chain(said(&step.pace, step.guard.as_ref())).chain(unguarded).collect()
+}
+
+/// The keys of a step or a phase that are told as they are written, a line each.
+fn said(pace: &Pace, guard: Option<&Guard>) -> Vec<String> {
+    let pace = Some(pace.to_string()).filter(|pace| !pace.is_empty());
+    pace.into_iter().chain(guard.map(ToString::to_string)).collect()
 }
 
 /// Where a step runs, and for what, a line each.
@@ -86,10 +94,9 @@ fn step_edges(phase: &Phase) -> Vec<(usize, usize)> {
     phase.part(Part::Step).flat_map(|(to, _)| order[to].iter().map(move |from| (*from, to))).collect()
 }
 
-/// A text with a pace below it, where there is one.
-fn label(text: &str, line_break: &str, pace: &impl ToString) -> String {
-    let pace = pace.to_string();
-    if pace.is_empty() { text.to_owned() } else { format!("{text}{line_break}{pace}") }
+/// A text with more lines below it.
+fn lines(text: &str, more: Vec<String>, line_break: &str) -> String {
+    [vec![text.to_owned()], more].concat().join(line_break)
 }
 
 fn escape(text: &str) -> String {
@@ -98,6 +105,8 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::tests::{plan, step};
     use super::*;
     use crate::plan::{Portion, Spanned};
@@ -119,6 +128,22 @@ mod tests {
         assert!(mermaid.contains("on pis<br/>max_failures = &quot;10%&quot;\"]"), "{mermaid}");
         assert!(dot.contains("label=\"a\\nserial = [1, &quot;50%&quot;]\";"), "{dot}");
         assert!(dot.contains("on pis\\nmax_failures = &quot;10%&quot;\"]"), "{dot}");
+    }
+
+    #[test]
+    fn guards_are_shown() {
+        let mut plan = two_phases();
+        let time = |seconds| Spanned::new(Duration::from_secs(seconds), 0..0);
+        let guard = |seconds| Some(Guard { time: time(seconds), apply: None, restore: None, check: None });
+        plan.phases[0].guard = guard(90);
+        plan.phases[0].steps[0].unguarded = Some(0..0);
+        plan.phases[1].steps[0].guard = guard(120);
+        let (mermaid, dot) = (mermaid(&plan), dot(&plan));
+        assert!(mermaid.contains("p0[\"a<br/>guard = &quot;1m 30s&quot;\"]"), "{mermaid}");
+        assert!(mermaid.contains("on pis<br/>guard = false\"]"), "{mermaid}");
+        assert!(mermaid.contains("</i><br/>guard = &quot;2m&quot;\"]"), "{mermaid}");
+        assert!(dot.contains("label=\"a\\nguard = &quot;1m 30s&quot;\";"), "{dot}");
+        assert!(dot.contains("on pis\\nguard = false\"]"), "{dot}");
     }
 
     #[test]

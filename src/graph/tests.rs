@@ -27,6 +27,7 @@ pub fn step(id: &str, hosts: Option<&str>, needs: Option<&[&str]>) -> Step {
         flush: false,
         on_failure: Vec::new(),
         guard: None,
+        unguarded: None,
         sensitive: false,
         tags: Vec::new(),
         params: serde_json::Map::new(),
@@ -51,6 +52,7 @@ pub fn plan(phases: Vec<(&str, &[&str], Vec<Step>)>) -> Plan {
                 needs: needs.iter().map(|n| at((*n).to_owned())).collect(),
                 when: None,
                 pace: Pace::default(),
+                guard: None,
                 steps,
             })
             .collect(),

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::Step;
+
 /// The actions that a plan may name.
 pub trait Catalog: Send + Sync {
     /// The action of that name.
@@ -21,6 +23,8 @@ pub struct Kind {
     pub place: Place,
     /// Whether it can change anything.
     pub role: Role,
+    /// Whether it only looks by its parameters, whatever its role; they may be templates yet.
+    pub only_looks: fn(&Value) -> bool,
     /// Whether all that it changes on a host can be kept before and put back: files, links, live kernel parameters.
     pub keeps: bool,
     /// What later steps may use.
@@ -35,6 +39,13 @@ pub struct Kind {
     pub schema: fn() -> Value,
     /// Checks rendered parameters: types, required ones, values that exclude each other.
     pub validate: fn(&Value) -> Result<(), ParamError>,
+}
+
+impl Kind {
+    /// Whether a step of this action only looks, as far as that can be told before its templates are rendered.
+    pub fn looks(&self, step: &Step) -> bool {
+        self.role == Role::Check || (self.only_looks)(&Value::Object(step.params.clone()))
+    }
 }
 
 /// Where an action runs.

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::guard::guard;
 use super::pace::pace;
 use super::step::step;
 use super::{Part, Phase, Plan};
@@ -16,8 +17,20 @@ pub(super) const TOP: &[&str] = &["plan", "vars", "secrets", "phase"];
 /// Keys of `[plan]`.
 pub(super) const PLAN: &[&str] = &["name", "description"];
 /// Keys of `[phase.NAME]`.
-pub(super) const PHASE: &[&str] =
-    &["description", "needs", "when", "serial", "max_failures", "step", "handler", "on_failure"];
+pub(super) const PHASE: &[&str] = &[
+    "description",
+    "needs",
+    "when",
+    "serial",
+    "max_failures",
+    "guard",
+    "guard_apply",
+    "guard_restore",
+    "guard_check",
+    "step",
+    "handler",
+    "on_failure",
+];
 
 impl Plan {
     /// Reads a plan file.
@@ -120,6 +133,7 @@ fn phase(reader: &mut Reader, name: Spanned<String>, node: Node) -> Option<Phase
     let needs = reader.strings(&mut table, "needs").unwrap_or_default();
     let when = reader.string(&mut table, "when");
     let pace = pace(reader, &mut table);
+    let guard = guard(reader, &mut table);
     let mut steps = Vec::new();
     for part in Part::ALL {
         match table.take(part.key()) {
@@ -136,7 +150,7 @@ fn phase(reader: &mut Reader, name: Spanned<String>, node: Node) -> Option<Phase
         }
     }
     reader.no_more(table, &of, PHASE);
-    Some(Phase { name, description, needs, when, pace, steps })
+    Some(Phase { name, description, needs, when, pace, guard, steps })
 }
 
 /// Keys that stand one level too high.

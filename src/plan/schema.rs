@@ -57,6 +57,15 @@ struct PhaseKeys {
     /// How many of its hosts may fail, a number or a percentage, and the others still go on, without the failed ones.
     #[schemars(schema_with = "portion")]
     max_failures: Option<Value>,
+    /// For changes that may cut the connection: the guard of each of its steps that changes a host and has none of its own,
+    /// such as `2m`. Each is confirmed by itself.
+    guard: Option<String>,
+    /// Command that puts a step's change into effect under the guard.
+    guard_apply: Option<String>,
+    /// Command that the host runs when it has put back what was there before a step; default `guard_apply`.
+    guard_restore: Option<String>,
+    /// Command that must end well over the new connection, too.
+    guard_check: Option<String>,
     /// The steps.
     step: Option<Vec<Value>>,
     /// Steps that run once at the end of the phase, if a changed step has notified them.
@@ -113,8 +122,10 @@ struct StepKeys {
     /// Steps of the phase's `on_failure` that undo this one. Only steps of `step` have this key.
     on_failure: Option<Vec<String>>,
     /// For a change that may cut the connection: the host takes it back by itself unless it can be reached over a new
-    /// connection within this time, such as `2m`. Only steps of `step` have this key and the three that follow.
-    guard: Option<String>,
+    /// connection within this time, such as `2m`. Only steps of `step` have this key and the three that follow. In the place
+    /// of the phase's guard as a whole; `false`: without that one.
+    #[schemars(schema_with = "time_or_false")]
+    guard: Option<Value>,
     /// Command that puts the change into effect under the guard, such as `systemctl reload ssh`: a handler would run when
     /// the guard is off.
     guard_apply: Option<String>,
@@ -139,6 +150,11 @@ enum ForEach {
     Table(BTreeMap<String, Value>),
     /// A template that comes to one of these.
     Template(String),
+}
+
+/// A duration, or none in spite of another one.
+fn time_or_false(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "anyOf": [{ "type": "string" }, { "const": false }] })
 }
 
 /// A number of hosts or a part of them.

@@ -1,12 +1,11 @@
 //! One step: the keys that every step may have are taken off, the rest are the action's parameters.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
+use super::guard::{guard, unguarded};
 use super::pace::pace;
 use super::parse::{is_name, places};
-use super::{Guard, Part, Retry, Step};
+use super::{Part, Retry, Step};
 use crate::document::{Item, Node, Reader, Table};
 use crate::finding::{Span, Spanned};
 use crate::template::is_template;
@@ -54,9 +53,6 @@ const ONLY_STEPS: &[&str] = &[
     "tags",
 ];
 
-/// The host counts in whole seconds.
-const SHORTEST_GUARD: Duration = Duration::from_secs(1);
-
 /// Most attempts after the first; more is a typo.
 const MOST_RETRIES: u32 = 1000;
 
@@ -100,6 +96,7 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: Part, node: Node) -> 
     let notify = reader.strings(&mut table, "notify").unwrap_or_default();
     let flush = reader.flag(&mut table, "flush").unwrap_or_default();
     let on_failure = reader.strings(&mut table, "on_failure").unwrap_or_default();
+    let unguarded = unguarded(&mut table);
     let guard = guard(reader, &mut table);
     let sensitive = reader.flag(&mut table, "sensitive").unwrap_or_default();
     let tags = reader.strings(&mut table, "tags").unwrap_or_default();
@@ -132,6 +129,7 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: Part, node: Node) -> 
         flush,
         on_failure,
         guard,
+        unguarded,
         sensitive,
         tags,
         params,
@@ -183,29 +181,6 @@ fn ignore_errors(reader: &mut Reader, table: &mut Table, part: Part) -> bool {
         reader.error("unknown-key", &span, message, Some(help));
     }
     ignores
-}
-
-fn guard(reader: &mut Reader, table: &mut Table) -> Option<Guard> {
-    let place =
-        |table: &Table, key: &str| table.entries.iter().find(|(k, _)| k.value == key).map(|(k, _)| k.span.clone());
-    let span = place(table, "guard");
-    let time = reader.duration(table, "guard");
-    let mut command = |key: &str| {
-        let at = place(table, key);
-        let command = reader.string(table, key);
-        if let (None, Some(at)) = (&span, at) {
-            let help = format!("add `guard = \"2m\"`, or leave `{key}` out");
-            reader.error("useless-key", &at, format!("`{key}` without `guard` does nothing"), Some(help));
-        }
-        command
-    };
-    let [apply, restore, check] = ["guard_apply", "guard_restore", "guard_check"].map(&mut command);
-    let (time, span) = (time?, span?);
-    if time < SHORTEST_GUARD {
-        let help = "the time must be enough to change, reload and connect anew: write guard = \"2m\"".to_owned();
-        reader.error("bad-duration", &span, "a guard of less than a second restores at once", Some(help));
-    }
-    Some(Guard { time: Spanned::new(time, span), apply, restore, check })
 }
 
 /// The step's header, or its first key where it has none.

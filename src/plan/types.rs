@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Catalog, Pace, Place, Source, Span, Spanned};
+use super::{Catalog, Guard, Pace, Place, Source, Span, Spanned};
 use crate::inventory::SecretEntry;
 
 /// A plan file.
@@ -49,6 +49,8 @@ pub struct Phase {
     pub when: Option<Spanned<String>>,
     /// In which batches its hosts go through its steps, and how many may fail.
     pub pace: Pace,
+    /// The guard of each of its steps that has none of its own and may change a host.
+    pub guard: Option<Guard>,
     /// The steps, then the handlers, then the steps of `on_failure`, each in file order.
     pub steps: Vec<Step>,
 }
@@ -138,6 +140,8 @@ pub struct Step {
     pub on_failure: Vec<Spanned<String>>,
     /// How the host takes the change back by itself, should it cut the connection.
     pub guard: Option<Guard>,
+    /// Where it says `guard = false`: its phase's is not for it.
+    pub unguarded: Option<Span>,
     /// Whether its diff, outputs and output are masked.
     pub sensitive: bool,
     /// Labels for `--tags`.
@@ -157,27 +161,6 @@ pub struct Retry {
     pub times: u32,
     /// Pause before the second attempt.
     pub delay: Duration,
-}
-
-/// A change that its host takes back by itself, unless it is told in time that it can still be reached. Commands are lines
-/// for `sh`, with the step's rights; they are no templates.
-#[derive(Debug, Clone)]
-pub struct Guard {
-    /// How long the host waits for that; at least a second.
-    pub time: Spanned<Duration>,
-    /// Puts the change into effect, before it is confirmed: a reload, a restart.
-    pub apply: Option<Spanned<String>>,
-    /// Undoes what cannot be kept and put back, or puts into effect what was put back.
-    pub restore: Option<Spanned<String>>,
-    /// Must end well over the new connection, too.
-    pub check: Option<Spanned<String>>,
-}
-
-impl Guard {
-    /// The command that the host runs when all is back: what puts the new state into effect does so with the old one.
-    pub fn restores_by(&self) -> Option<&str> {
-        self.restore.as_ref().or(self.apply.as_ref()).map(|command| command.value.as_str())
-    }
 }
 
 impl Default for Retry {

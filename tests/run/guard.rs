@@ -144,10 +144,19 @@ fn a_run_that_is_killed_under_guard_leaves_it_to_the_host_and_the_next_one_waits
 
 #[test]
 fn a_command_is_undone_by_what_its_plan_says_and_a_check_decides_on_this_machine() {
+    for of_phase in [false, true] {
+        undone_or_confirmed_here(of_phase);
+    }
+}
+
+/// A command of this machine, under its own guard or its phase's.
+fn undone_or_confirmed_here(of_phase: bool) {
     let guarded = |time: &str| {
+        let guard = format!("guard = '{time}'\nguard_restore = 'rm DIR/made'\nguard_check = 'test -e DIR/well'\n");
+        let (phase, step) = if of_phase { (guard.as_str(), "") } else { ("", guard.as_str()) };
         format!(
-            "[[phase.p.step]]\nid = 'a'\nhosts = 'localhost'\naction = 'node.command'\ncommand = 'touch DIR/made'\n\
-             creates = 'DIR/made'\nguard = '{time}'\nguard_restore = 'rm DIR/made'\nguard_check = 'test -e DIR/well'\n",
+            "[phase.p]\n{phase}[[phase.p.step]]\nid = 'a'\nhosts = 'localhost'\naction = 'node.command'\n\
+             command = 'touch DIR/made'\ncreates = 'DIR/made'\n{step}",
         )
     };
     let project = Project::new(&guarded("5s"));

@@ -53,7 +53,7 @@ impl Backend {
                 self.preview(&object.0, namespace.as_deref(), call).await.map(Fact::Apply)
             }
             Probe::Served(kind) => Ok(Fact::Served(self.serves(kind, call).await?)),
-            Probe::Exec(exec) => self.exec(exec, call).await.map(Fact::Exec),
+            Probe::Exec(exec) => self.look(exec, call).await.map(Fact::Exec),
         }
     }
 

@@ -1,5 +1,7 @@
 //! A command in a container of a pod, over the API's WebSocket.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::Error;
 use kube::api::{Api, AttachParams, AttachedProcess};
@@ -12,6 +14,9 @@ use crate::connect::{Call, ConnectError};
 
 /// At most this many bytes of each output are kept.
 const KEPT: usize = 256 * 1024;
+
+/// The shortest time after which a question is asked anew.
+const FIRST: Duration = Duration::from_secs(20);
 
 /// A command to run in a pod.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +56,15 @@ pub enum Seen {
 }
 
 impl Backend {
+    /// Runs a command that only looks. About once in 1,500 times the message that ends the input is not sent, and the command
+    /// waits for more; what only looks may be run anew.
+    pub(super) async fn look(&self, exec: &Exec, call: &Call) -> Result<Seen, ConnectError> {
+        match (&exec.stdin, exec.command.first()) {
+            (Some(_), Some(program)) => twice(program, call, |call| self.exec(exec, call)).await,
+            _ => self.exec(exec, call).await,
+        }
+    }
+
     pub(super) async fn exec(&self, exec: &Exec, call: &Call) -> Result<Seen, ConnectError> {
         let pod = match self.pod(exec, call).await? {
             Ok(pod) => pod,
@@ -97,6 +111,21 @@ impl Backend {
     }
 }
 
+/// Asks anew when there is no answer in a quarter of the time; then within all that is left, for what is slow by itself.
+async fn twice<'a, T, F>(what: &str, call: &'a Call, ask: impl Fn(&'a Call) -> F) -> Result<T, ConnectError>
+where
+    F: Future<Output = Result<T, ConnectError>>,
+{
+    let limit = FIRST.max(call.left() / 4);
+    if limit < call.left() {
+        if let Ok(answer) = tokio::time::timeout(limit, ask(call)).await {
+            return answer;
+        }
+        (call.progress)(format!("{what} has not ended within {:.0} s: it is asked anew", limit.as_secs_f64()));
+    }
+    ask(call).await
+}
+
 async fn converse(mut process: AttachedProcess, input: Option<&Object>) -> Result<(i32, String, String), String> {
     let status = process.take_status().ok_or("its status is not to be had")?;
     let (stdin, stdout, stderr) = (process.stdin(), process.stdout(), process.stderr());
@@ -141,5 +170,58 @@ async fn copy(pipe: &mut (impl tokio::io::AsyncRead + Unpin), kept: &mut Vec<u8>
         }
         // The rest is still read, or the command would block on a full pipe.
         kept.extend_from_slice(&buffer[..n.min(KEPT.saturating_sub(kept.len()))]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    /// What came of a question with `seconds` left whose tries answer after so many seconds each, if ever; when; how often it
+    /// was asked; and what was told meanwhile.
+    async fn asked(seconds: u64, tries: &[Option<u64>]) -> (Result<usize, String>, u64, usize, Vec<String>) {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let progress = Arc::clone(&told);
+        let quiet = Call::quiet(Duration::from_secs(seconds));
+        let call = Call { progress: Arc::new(move |text| progress.lock().unwrap().push(text)), ..quiet };
+        let (count, began) = (AtomicUsize::new(0), Instant::now());
+        let ask = |call: &Call| {
+            let (number, left) = (count.fetch_add(1, Ordering::SeqCst), call.left());
+            async move {
+                let answer = async {
+                    match tries[number] {
+                        Some(after) => tokio::time::sleep(Duration::from_secs(after)).await,
+                        None => pending().await,
+                    }
+                };
+                let late = |_| ConnectError::lost(format!("try {number} was still running"));
+                timeout(left, answer).await.map(|()| number).map_err(late)
+            }
+        };
+        let answer = twice("cat", &call, ask).await.map_err(|error| error.to_string());
+        let told = told.lock().unwrap().clone();
+        (answer, began.elapsed().as_secs(), count.load(Ordering::SeqCst), told)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_answer_is_asked_anew_within_what_is_left() {
+        let anew = |seconds: u64| vec![format!("cat has not ended within {seconds} s: it is asked anew")];
+        for (left, tries, answer) in [
+            (300, &[Some(74)][..], (Ok(0), 74, 1, Vec::new())),
+            (300, &[None, Some(1)], (Ok(1), 76, 2, anew(75))),
+            (300, &[Some(100), Some(100)], (Ok(1), 175, 2, anew(75))),
+            (300, &[None, None], (Err("try 1 was still running".to_owned()), 300, 2, anew(75))),
+            (40, &[None, Some(19)], (Ok(1), 39, 2, anew(20))),
+            (20, &[Some(19)], (Ok(0), 19, 1, Vec::new())),
+            (20, &[None], (Err("try 0 was still running".to_owned()), 20, 1, Vec::new())),
+        ] {
+            assert_eq!(asked(left, tries).await, answer, "{left} s, {tries:?}");
+        }
     }
 }

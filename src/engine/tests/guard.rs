@@ -159,6 +159,44 @@ async fn guards_of_one_host_take_turns_and_are_sent_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_step_of_a_guarded_phase_is_confirmed_or_taken_back_by_itself() {
+    let world = FakeWorld::default();
+    let on_pi = |step: Step| Step { hosts: Some(at("pi".to_owned())), ..step };
+    let own = with(guarded("b", "new"), |guard| guard.apply = Some(at("reload".to_owned())));
+    let looks = step("looks", "test.set", json!({ "path": "l", "value": "1", "only_looks": true }));
+    let off = Step { unguarded: Some(0..0), ..on_pi(set("off", "1")) };
+    let steps = || vec![on_pi(looks.clone()), set("here", "1"), off.clone(), own.clone(), on_pi(set("c", "new"))];
+    let rolled = |steps| plan(vec![Phase { guard: applying("cut").guard, ..phase("p", &[], steps) }]);
+    let ran = run(rolled(steps()), &world).await;
+    let word = |unit| ran.word(unit);
+    assert_eq!((word("p/off@pi"), word("p/b@pi"), word("p/c@pi")), ("changed", "changed", "failed"));
+    let said = message(&ran, "p/c@pi");
+    assert!(said.contains("not confirmed within 1m, the time of its guard: nobody lets us in"), "{said}");
+    assert_eq!((world.get("b").as_deref(), world.get("c"), world.has_guard()), (Some("new"), None, false));
+    assert_eq!(world.armed(), 2, "the step's own, and the phase's for the last one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_is_no_part_of_what_a_step_is() {
+    let world = FakeWorld::default();
+    let of_phase = |guard| vec![Phase { guard, ..phase("p", &[], vec![Step { guard: None, ..guarded("a", "1") }]) }];
+    let of_step = |guard| vec![phase("p", &[], vec![Step { guard, ..guarded("a", "1") }])];
+    let mut definitions = Vec::new();
+    for guard in [None, guarded("a", "1").guard, applying("reload").guard] {
+        for phases in [of_step(guard.clone()), of_phase(guard)] {
+            let ran = run(plan(phases), &world).await;
+            definitions.extend(ran.events.into_iter().filter_map(|event| match event.kind {
+                Kind::UnitFinished { definition, .. } => definition,
+                _ => None,
+            }));
+        }
+    }
+    assert_eq!(definitions.len(), 6);
+    definitions.dedup();
+    assert_eq!(definitions.len(), 1, "who changes a guard has nothing done again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_that_takes_longer_than_its_guard_is_taken_back() {
     let world = FakeWorld::default();
     let slow = with(guarded("a", "new"), |guard| guard.time = at(Duration::from_millis(100)));

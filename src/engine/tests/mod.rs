@@ -52,6 +52,7 @@ fn step(id: &str, action: &str, params: Value) -> Step {
         flush: false,
         on_failure: Vec::new(),
         guard: None,
+        unguarded: None,
         sensitive: false,
         tags: Vec::new(),
         params,
@@ -67,7 +68,7 @@ fn set(id: &str, value: &str) -> Step {
 
 fn phase(name: &str, needs: &[&str], steps: Vec<Step>) -> Phase {
     let needs = needs.iter().map(|n| at((*n).to_owned())).collect();
-    Phase { name: at(name.to_owned()), description: None, needs, when: None, pace: Pace::default(), steps }
+    Phase { name: at(name.to_owned()), description: None, needs, when: None, pace: Pace::default(), guard: None, steps }
 }
 
 fn plan(phases: Vec<Phase>) -> Plan {

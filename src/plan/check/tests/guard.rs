@@ -39,19 +39,128 @@ fn a_guard_that_can_hold_nothing_is_told() {
     assert!(alone.contains("× `guard` has no effect on step `a`, which runs on no host"), "{alone}");
 }
 
+/// What is said of a plan of the actions that there are.
+fn said_of_actions(text: &str) -> String {
+    let plan = Plan::parse(Path::new("plans/a.toml"), &format!("[plan]\nname = \"demo\"\n{text}")).unwrap();
+    let inventory = Inventory::parse(Path::new("inventory/lab.toml"), INVENTORY).unwrap();
+    check(&plan, &inventory, &crate::actions::Registry::standard(), &Map::new()).text(STYLE)
+}
+
 #[test]
 fn what_cannot_be_kept_needs_a_command_that_undoes_it() {
     let step = "[[phase.a.step]]\nid = \"a\"\naction = \"node.command\"\nhosts = \"pis\"\ncommand = \"true\"\nguard = \"2m\"\n";
-    let check = |restore: &str| {
-        let text = format!("[plan]\nname = \"demo\"\n{step}{restore}");
-        let plan = Plan::parse(Path::new("plans/a.toml"), &text).unwrap();
-        let inventory = Inventory::parse(Path::new("inventory/lab.toml"), INVENTORY).unwrap();
-        check(&plan, &inventory, &crate::actions::Registry::standard(), &Map::new()).text(STYLE)
-    };
-    let said = check("");
+    let said = said_of_actions(step);
     assert!(said.contains("× step `a` has no `guard_restore`, and what node.command changes cannot be kept"), "{said}");
     assert!(said.contains("the command that undoes it on the host"), "{said}");
-    assert_eq!(check("guard_restore = \"false\"\n"), "");
+    assert_eq!(said_of_actions(&format!("{step}guard_restore = \"false\"\n")), "");
+    let said = said_of_actions(&format!("{step}changes = false\n"));
+    assert!(said.contains("× `guard` has no effect on step `a`: node.command only looks"), "{said}");
+}
+
+#[test]
+fn a_guarded_phase_says_what_it_cannot_hold() {
+    let phase = r#"
+[phase.network]
+guard = "2m"
+guard_apply = "networkctl reload"
+[[phase.network.step]]
+id = "address"
+action = "node.line"
+hosts = "pis"
+path = "/etc/network/interfaces"
+line = "auto eth0"
+[[phase.network.step]]
+id = "look"
+action = "node.command"
+hosts = "pis"
+command = "ip addr"
+changes = false
+[[phase.network.step]]
+id = "route"
+action = "node.command"
+hosts = "pis"
+command = "ip route add default via 10.0.0.254"
+"#;
+    insta::assert_snapshot!(said_of_actions(phase), @r#"
+     × the guard of phase `network` cannot hold step `route`
+      ╭─[plans/a.toml:5:1]
+    4 │ [phase.network]
+    5 │ guard = "2m"
+      · ──┬──
+      ·   ╰── has no `guard_restore`
+    6 │ guard_apply = "networkctl reload"
+      ╰────
+       ╭─[plans/a.toml:20:6]
+    19 │ [[phase.network.step]]
+    20 │ id = "route"
+       ·      ───┬───
+       ·         ╰── what node.command changes cannot be kept
+    21 │ action = "node.command"
+       ╰────
+     help: give the step `guard` and `guard_restore`, the command that undoes it on the host, or
+           `guard = false` if it cannot cut the connection
+    "#);
+    assert_eq!(said_of_actions(&format!("{phase}guard = false\n")), "");
+    assert_eq!(said_of_actions(&format!("{phase}guard = \"1m\"\nguard_restore = \"ip route del default\"\n")), "");
+    assert_eq!(said_of_actions(&phase.replace("guard_apply", "guard_restore")), "");
+}
+
+#[test]
+fn a_guarded_phase_of_which_no_step_is_guarded_is_told() {
+    let file = "[[phase.a.step]]\nid = \"a\"\naction = \"test.file\"\nhosts = \"pis\"\npath = \"/x\"\n";
+    let guarded = |steps: &str| Project::new().check(&format!("[phase.a]\nguard = \"2m\"\n{steps}"));
+    assert_eq!(guarded(file), "0 errors");
+    insta::assert_snapshot!(guarded(&format!("{file}guard = false\n")), @r#"
+     × `guard` has no effect on phase `a`: none of its steps is under it
+      ╭─[plans/a.toml:4:1]
+    3 │ [phase.a]
+    4 │ guard = "2m"
+      · ─────
+    5 │ [[phase.a.step]]
+      ╰────
+     help: it is for steps that change a host and say nothing of guards themselves: take it away
+    "#);
+    let release = "[[phase.a.step]]\nid = \"a\"\naction = \"test.release\"\nrelease = \"x\"\n";
+    for steps in [
+        release.to_owned(),
+        format!("{file}guard = \"1m\"\n"),
+        format!("{release}{}", file.replace("a.step", "a.handler").replace("\"a\"", "\"h\"")),
+    ] {
+        let said = guarded(&steps);
+        assert!(said.contains("× `guard` has no effect on phase `a`: none of its steps is under it"), "{said}");
+    }
+    let said = guarded("[[phase.a.step]]\nid = \"a\"\naction = \"test.flie\"\nhosts = \"pis\"\n");
+    assert!(!said.contains("has no effect"), "an unknown action may change anything: {said}");
+    insta::assert_snapshot!(Project::new().check(&format!("{file}guard = false\n")), @r#"
+     × `guard = false` does nothing: phase `a` has no guard
+      ╭─[plans/a.toml:8:1]
+    7 │ path = "/x"
+    8 │ guard = false
+      · ─────
+      ╰────
+     help: take it away
+    "#);
+}
+
+#[test]
+fn what_is_said_of_a_guard_is_said_of_a_phases_once() {
+    let file = |id: &str| {
+        format!("[[phase.a.step]]\nid = \"{id}\"\naction = \"test.file\"\nhosts = \"all\"\npath = \"/{id}\"\n")
+    };
+    let handler = file("h").replace("a.step", "a.handler");
+    let guarded =
+        |keys: &str, steps: &str| Project::new().check(&format!("[phase.a]\nguard = \"2m\"\n{keys}\n{steps}"));
+    let (two, asking) = (file("x") + &file("y"), file("x") + "notify = [\"h\"]\n" + &handler);
+    for (keys, steps, said) in [
+        ("", two.as_str(), "⚠ no connection leads to `control`, which is this machine"),
+        ("guard_check = \"{{ domain }}\"", &two, "× commands of a guard take no templates"),
+        ("guard_check = \"true\"", &asking, "⚠ `h` runs when the guard of step `x` is off already"),
+    ] {
+        let told = guarded(keys, steps);
+        assert_eq!(told.matches(said).count(), 1, "{told}");
+        assert_eq!(told.matches(['×', '⚠']).count(), 1, "{told}");
+    }
+    assert_eq!(guarded("guard_check = \"true\"", &two), "0 errors");
 }
 
 #[test]

@@ -2,12 +2,19 @@
 
 use super::*;
 
+fn project() -> Project {
+    let project = Project::new().file("templates/motd.j2", "{{ item.nmae }}\n");
+    project.file("templates/ada.j2", "{{ item.name }}\n")
+}
+
 /// A step that writes a file on the Pis, with these keys besides.
-fn said(vars: &str, keys: &str) -> String {
+fn plan(vars: &str, keys: &str) -> String {
     let step = "[[phase.p.step]]\nid = \"a\"\naction = \"test.file\"\nhosts = \"pis\"\n";
-    let file = Project::new().file("templates/motd.j2", "{{ item.nmae }}\n");
-    let file = file.file("templates/ada.j2", "{{ item.name }}\n");
-    file.check(&format!("{vars}\n[phase.p]\n{step}{keys}\n"))
+    format!("{vars}\n[phase.p]\n{step}{keys}\n")
+}
+
+fn said(vars: &str, keys: &str) -> String {
+    project().check(&plan(vars, keys))
 }
 
 fn first_line(vars: &str, keys: &str) -> String {
@@ -38,72 +45,30 @@ fn good_loops_have_no_findings() {
 
 #[test]
 fn what_is_no_loop_is_said_in_its_place() {
-    insta::assert_snapshot!(said("", "for_each = [\"x\", \"y\", \"x\"]\npath = \"/{{ item }}\""), @r#"
-     × items 1 and 3 of `for_each` are both named `x`
-       ╭─[plans/a.toml:9:23]
-     8 │ hosts = "pis"
-     9 │ for_each = ["x", "y", "x"]
-       ·                       ───
-    10 │ path = "/{{ item }}"
-       ╰────
-     help: a run knows an item by its name: give one of them another, or take it away
-    "#);
-    insta::assert_snapshot!(said("", "for_each = [{ nmae = \"x\" }]\npath = \"/a\""), @r#"
-     × item 1 of `for_each` has no name: it is a table
-       ╭─[plans/a.toml:9:13]
-     8 │ hosts = "pis"
-     9 │ for_each = [{ nmae = "x" }]
-       ·             ──────────────
-    10 │ path = "/a"
-       ╰────
-     help: items are texts or numbers, or tables with a `name`; or write a table, whose keys are
-           their names
-    "#);
-    insta::assert_snapshot!(said("", "path = \"/{{ item }}\""), @r#"
-     × `item` is defined in steps with `for_each` only
-      ╭─[plans/a.toml:9:13]
-    8 │ hosts = "pis"
-    9 │ path = "/{{ item }}"
-      ·             ────
-      ╰────
-     help: give the step `for_each = ["…"]`, or name a variable otherwise
-    "#);
-    insta::assert_snapshot!(said("", "for_each = \"{{ steps.b.checksum }}\"\npath = \"/{{ item }}\"\n[[phase.p.step]]\nid = \"b\"\naction = \"test.file\"\nhosts = \"pis\"\npath = \"/b\""), @r#"
-     × `for_each` is decided before the first step runs, so no step's outputs are there yet
-       ╭─[plans/a.toml:9:12]
-     8 │ hosts = "pis"
-     9 │ for_each = "{{ steps.b.checksum }}"
-       ·            ────────────────────────
-    10 │ path = "/{{ item }}"
-       ╰────
-     help: write the items into [vars], or let one step do it for all of them with a template
-    "#);
-    insta::assert_snapshot!(said("[secrets]\nword = { env = \"W\" }", "for_each = [\"x\", \"{{ secrets.word }}\"]\npath = \"/a\""), @r#"
-     × an item of `for_each` has a secret in its name
-       ╭─[plans/a.toml:10:18]
-     9 │ hosts = "pis"
-    10 │ for_each = ["x", "{{ secrets.word }}"]
-       ·                  ────────────────────
-    11 │ path = "/a"
-       ╰────
-     help: items are named everywhere: give it a `name`, and keep the secret in another field
-    "#);
-    insta::assert_snapshot!(said("[vars]\nusers = [{ name = \"ada\" }, { name = \"bob\", uid = 3 }]", "for_each = \"{{ users }}\"\npath = \"/a\"\ncount = \"{{ item.uid }}\"\ntemplate = \"templates/motd.j2\""), @r#"
-     × `item.nmae` is not defined
-      ╭─[ROOT/templates/motd.j2:1:4]
-    1 │ {{ item.nmae }}
-      ·    ─────────
-      ╰────
-     help: did you mean `name`?
-
-     × `item.uid` is not defined for `ada`
-       ╭─[plans/a.toml:12:13]
-    11 │ path = "/a"
-    12 │ count = "{{ item.uid }}"
-       ·             ────────
-    13 │ template = "templates/motd.j2"
-       ╰────
-     help: `item` has `name`
+    let tables = [
+        ("", "for_each = [\"x\", \"y\", \"x\"]\npath = \"/{{ item }}\""),
+        ("", "for_each = [{ nmae = \"x\" }]\npath = \"/a\""),
+        ("", "path = \"/{{ item }}\""),
+        ("", "for_each = \"{{ steps.b.checksum }}\"\npath = \"/{{ item }}\"\n[[phase.p.step]]\nid = \"b\"\naction = \"test.file\"\nhosts = \"pis\"\npath = \"/b\""),
+        ("[secrets]\nword = { env = \"W\" }", "for_each = [\"x\", \"{{ secrets.word }}\"]\npath = \"/a\""),
+        ("[vars]\nusers = [{ name = \"ada\" }, { name = \"bob\", uid = 3 }]", "for_each = \"{{ users }}\"\npath = \"/a\"\ncount = \"{{ item.uid }}\"\ntemplate = \"templates/motd.j2\""),
+    ]
+    .map(|(vars, keys)| project().table(&plan(vars, keys)));
+    insta::assert_snapshot!(tables.concat(), @r#"
+    × 9:23 "x": items 1 and 3 of `for_each` are both named `x`
+        a run knows an item by its name: give one of them another, or take it away
+    × 9:13 { nmae = "x" }: item 1 of `for_each` has no name: it is a table
+        items are texts or numbers, or tables with a `name`; or write a table, whose keys are their names
+    × 9:13 item: `item` is defined in steps with `for_each` only
+        give the step `for_each = ["…"]`, or name a variable otherwise
+    × 9:12 "{{ steps.b.checksum }}": `for_each` is decided before the first step runs, so no step's outputs are there yet
+        write the items into [vars], or let one step do it for all of them with a template
+    × 10:18 "{{ secrets.word }}": an item of `for_each` has a secret in its name
+        items are named everywhere: give it a `name`, and keep the secret in another field
+    × ROOT/templates/motd.j2:1:4 item.nmae: `item.nmae` is not defined
+        did you mean `name`?
+    × 12:13 item.uid: `item.uid` is not defined for `ada`
+        `item` has `name`
     "#);
 }
 

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn batches_and_limits_are_of_hosts() {
-    insta::assert_snapshot!(Project::new().check(r#"
+    insta::assert_snapshot!(Project::new().table(r#"
 [phase.one]
 serial = 1
 max_failures = 1
@@ -39,66 +39,16 @@ id = "last"
 action = "test.release"
 release = "{{ steps.b.hosts['pi-1'].checksum }}"
 "#), @r#"
-     × `serial` does nothing: phase `one` has no `hosts`
-      ╭─[plans/a.toml:5:10]
-    4 │ [phase.one]
-    5 │ serial = 1
-      ·          ─
-    6 │ max_failures = 1
-      ╰────
-     help: batches and limits are of hosts: give its steps `hosts`, or take the key away
-
-     × `max_failures` does nothing: phase `one` has no `hosts`
-      ╭─[plans/a.toml:6:16]
-    5 │ serial = 1
-    6 │ max_failures = 1
-      ·                ─
-    7 │ [[phase.one.step]]
-      ╰────
-     help: batches and limits are of hosts: give its steps `hosts`, or take the key away
-
-     × `serial` does nothing: step `a` has no `hosts`
-       ╭─[plans/a.toml:11:10]
-    10 │ release = "x"
-    11 │ serial = 1
-       ·          ─
-    12 │ [phase.two]
-       ╰────
-     help: batches and limits are of hosts: add `hosts`, or take the key away
-
-     × step `between` runs once, between steps that run on hosts, and phase `two` has `serial`
-       ╭─[plans/a.toml:25:6]
-    12 │ [phase.two]
-    13 │ serial = [1, "50%"]
-       ·          ─────┬────
-       ·               ╰── batch by batch
-    14 │ [[phase.two.step]]
-    15 │ id = "first"
-    16 │ action = "test.release"
-    17 │ release = "x"
-    18 │ [[phase.two.step]]
-    19 │ id = "b"
-    20 │ action = "test.file"
-    21 │ hosts = "pis"
-    22 │ path = "/a"
-    23 │ max_failures = "10%"
-    24 │ [[phase.two.step]]
-    25 │ id = "between"
-       ·      ────┬────
-       ·          ╰── runs once
-    26 │ action = "test.release"
-       ╰────
-     help: each batch goes through all steps before the next one: give it `hosts`, or a phase of its
-           own
-
-     × a batch cannot read what other hosts make of step `b`: their batch may come later
-       ╭─[plans/a.toml:32:12]
-    31 │ hosts = "pis"
-    32 │ path = "{{ steps.b.hosts['pi-1'].checksum }}"
-       ·            ───────
-    33 │ [[phase.two.step]]
-       ╰────
-     help: write steps.b.OUTPUT, or read it in a phase after this one
+    × 5:10 1: `serial` does nothing: phase `one` has no `hosts`
+        batches and limits are of hosts: give its steps `hosts`, or take the key away
+    × 6:16 1: `max_failures` does nothing: phase `one` has no `hosts`
+        batches and limits are of hosts: give its steps `hosts`, or take the key away
+    × 11:10 1: `serial` does nothing: step `a` has no `hosts`
+        batches and limits are of hosts: add `hosts`, or take the key away
+    × 25:6 "between" (runs once) and 13:10 [1, "50%"] (batch by batch): step `between` runs once, between steps that run on hosts, and phase `two` has `serial`
+        each batch goes through all steps before the next one: give it `hosts`, or a phase of its own
+    × 32:12 steps.b: a batch cannot read what other hosts make of step `b`: their batch may come later
+        write steps.b.OUTPUT, or read it in a phase after this one
     "#);
 }
 

@@ -7,7 +7,7 @@ fn secrets() {
     let project = Project::new()
         .file("templates/good.j2", "{{ secrets.token }}{{ secrets.json | from_json }}{{ login | b64encode }}\n")
         .file("templates/bad.j2", "{{ secrets.tokn }}\n");
-    insta::assert_snapshot!(project.check(r#"
+    insta::assert_snapshot!(project.table(r#"
 [vars]
 login = "me:{{ secrets.token }}"
 parsed = "{{ (secrets.json | from_json).a }}"
@@ -33,48 +33,15 @@ hosts = "pis"
 path = "/{{ secrets.nothing_like_it }}/{{ wrong }}"
 template = "templates/bad.j2"
 "#), @r#"
-     × no secret is named `tokn`
-      ╭─[ROOT/templates/bad.j2:1:4]
-    1 │ {{ secrets.tokn }}
-      ·    ────────────
-      ╰────
-     help: did you mean `token`?
-
-     × variable `wrong`: `secrets.jsn` is not defined
-      ╭─[plans/a.toml:7:9]
-    6 │ parsed = "{{ (secrets.json | from_json).a }}"
-    7 │ wrong = "{{ secrets.jsn }}"
-      ·         ───────────────────
-    8 │ [secrets]
-      ╰────
-     help: did you mean `json`?
-
-     ⚠ secret `spare` is not used
-       ╭─[plans/a.toml:11:1]
-    10 │ json = { file = "json" }
-    11 │ spare = { env = "SPARE" }
-       · ─────
-    12 │ [phase.p]
-       ╰────
-
-     × `secrets` is not used with a name, so nobody can tell which one must be read
-       ╭─[plans/a.toml:13:9]
-    12 │ [phase.p]
-    13 │ when = "secrets.token != '' and secrets['json'] != ''"
-       ·         ───────
-    14 │ [[phase.p.step]]
-       ╰────
-     help: write secrets.NAME
-
-     × no secret is named `nothing_like_it`
-       ╭─[plans/a.toml:26:13]
-    25 │ hosts = "pis"
-    26 │ path = "/{{ secrets.nothing_like_it }}/{{ wrong }}"
-       ·             ───────────────────────
-    27 │ template = "templates/bad.j2"
-       ╰────
-     help: add [secrets.nothing_like_it] to the plan or the inventory, with where its value comes
-           from
+    × ROOT/templates/bad.j2:1:4 secrets.tokn: no secret is named `tokn`
+        did you mean `token`?
+    × 7:9 "{{ secrets.jsn }}": variable `wrong`: `secrets.jsn` is not defined
+        did you mean `json`?
+    ⚠ 11:1 spare: secret `spare` is not used
+    × 13:9 secrets: `secrets` is not used with a name, so nobody can tell which one must be read
+        write secrets.NAME
+    × 26:13 secrets.nothing_like_it: no secret is named `nothing_like_it`
+        add [secrets.nothing_like_it] to the plan or the inventory, with where its value comes from
     "#);
 }
 

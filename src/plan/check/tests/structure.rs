@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn needs_and_circles() {
-    insta::assert_snapshot!(Project::new().check(r#"
+    insta::assert_snapshot!(Project::new().table(r#"
 [phase.a]
 needs = ["b", "x-step"]
 [[phase.a.step]]
@@ -38,110 +38,26 @@ release = "x"
 [phase.c]
 needs = ["a", "bb"]
 "#), @r#"
-     × phases need each other: a → b → c → a
-      ╭─[plans/a.toml:5:10]
-    4 │ [phase.a]
-    5 │ needs = ["b", "x-step"]
-      ·          ───
-    6 │ [[phase.a.step]]
-      ╰────
-     help: an arrow reads "needs"; take one of them away
-
-     × no phase is named `x-step`
-      ╭─[plans/a.toml:5:15]
-    4 │ [phase.a]
-    5 │ needs = ["b", "x-step"]
-      ·               ────────
-    6 │ [[phase.a.step]]
-      ╰────
-     help: it is a step of phase `b`; phases need phases
-
-     × steps of phase `a` need each other: one → three → two → one
-       ╭─[plans/a.toml:10:10]
-     9 │ release = "x"
-    10 │ needs = ["three"]
-       ·          ───────
-    11 │ [[phase.a.step]]
-       ╰────
-     help: an arrow reads "needs"; take one of them away
-
-     × steps of phase `b` need each other: x-step → one → x.step → x-step
-       ╭─[plans/a.toml:25:10]
-    24 │ release = "x"
-    25 │ needs = ["one", "a", "tow"]
-       ·          ─────
-    26 │ [[phase.b.step]]
-       ╰────
-     help: an arrow reads "needs"; take one of them away
-
-     × no step of phase `b` is named `a`
-       ╭─[plans/a.toml:25:17]
-    24 │ release = "x"
-    25 │ needs = ["one", "a", "tow"]
-       ·                 ───
-    26 │ [[phase.b.step]]
-       ╰────
-     help: it is a phase: write `needs` below [phase.b]
-
-     × no step of phase `b` is named `tow`
-       ╭─[plans/a.toml:25:22]
-    24 │ release = "x"
-    25 │ needs = ["one", "a", "tow"]
-       ·                      ─────
-    26 │ [[phase.b.step]]
-       ╰────
-     help: the steps are `x.step`, `one`
-
-     × steps `x-step` and `x.step` have the same name in templates
-       ╭─[plans/a.toml:27:6]
-    21 │ [[phase.b.step]]
-    22 │ id = "x-step"
-       ·      ────┬───
-       ·          ╰── first
-    23 │ action = "test.release"
-    24 │ release = "x"
-    25 │ needs = ["one", "a", "tow"]
-    26 │ [[phase.b.step]]
-    27 │ id = "x.step"
-       ·      ────┬───
-       ·          ╰── again
-    28 │ action = "test.release"
-       ╰────
-     help: both are steps.x_step there; give one of them another id
-
-     × two steps have the id `one`
-      ╭─[plans/a.toml:7:6]
-    6 │ [[phase.a.step]]
-    7 │ id = "one"
-      ·      ──┬──
-      ·        ╰── first
-    8 │ action = "test.release"
-      ╰────
-       ╭─[plans/a.toml:31:6]
-    30 │ [[phase.b.step]]
-    31 │ id = "one"
-       ·      ──┬──
-       ·        ╰── again
-    32 │ action = "test.release"
-       ╰────
-     help: ids are unique in the whole plan, since outputs are addressed by them
-
-     ⚠ phase `c` has no steps
-       ╭─[plans/a.toml:34:8]
-    33 │ release = "x"
-    34 │ [phase.c]
-       ·        ─
-    35 │ needs = ["a", "bb"]
-       ╰────
-     help: add [[phase.c.step]], or take the phase away
-
-     × no phase is named `bb`
-       ╭─[plans/a.toml:35:15]
-    34 │ [phase.c]
-    35 │ needs = ["a", "bb"]
-       ·               ────
-       ╰────
-     help: the phases are `a`, `b`, `c`
+    × 5:10 "b": phases need each other: a → b → c → a
+        an arrow reads "needs"; take one of them away
+    × 5:15 "x-step": no phase is named `x-step`
+        it is a step of phase `b`; phases need phases
+    × 10:10 "three": steps of phase `a` need each other: one → three → two → one
+        an arrow reads "needs"; take one of them away
+    × 25:10 "one": steps of phase `b` need each other: x-step → one → x.step → x-step
+        an arrow reads "needs"; take one of them away
+    × 25:17 "a": no step of phase `b` is named `a`
+        it is a phase: write `needs` below [phase.b]
+    × 25:22 "tow": no step of phase `b` is named `tow`
+        the steps are `x.step`, `one`
+    × 27:6 "x.step" (again) and 22:6 "x-step" (first): steps `x-step` and `x.step` have the same name in templates
+        both are steps.x_step there; give one of them another id
+    × 31:6 "one" (again) and 7:6 "one" (first): two steps have the id `one`
+        ids are unique in the whole plan, since outputs are addressed by them
+    ⚠ 34:8 c: phase `c` has no steps
+        add [[phase.c.step]], or take the phase away
+    × 35:15 "bb": no phase is named `bb`
+        the phases are `a`, `b`, `c`
     "#);
 }
 
@@ -160,7 +76,7 @@ fn an_empty_phase_is_a_warning() {
 
 #[test]
 fn handlers_and_on_failure_steps_that_are_not_there() {
-    insta::assert_snapshot!(Project::new().check(r#"
+    insta::assert_snapshot!(Project::new().table(r#"
 [phase.one]
 [[phase.one.step]]
 id = "a"
@@ -193,56 +109,22 @@ id = "elsewhere"
 action = "test.release"
 release = "x"
 "#), @r#"
-     × `handler` of phase `one` has no step named `relaod`
-       ╭─[plans/a.toml:9:11]
-     8 │ release = "x"
-     9 │ notify = ["relaod", "b", "elsewhere"]
-       ·           ────────
-    10 │ on_failure = ["reload", "nothing-like-it"]
-       ╰────
-     help: did you mean `reload`?
-
-     × `handler` of phase `one` has no step named `b`
-       ╭─[plans/a.toml:9:21]
-     8 │ release = "x"
-     9 │ notify = ["relaod", "b", "elsewhere"]
-       ·                     ───
-    10 │ on_failure = ["reload", "nothing-like-it"]
-       ╰────
-     help: it stands in another list: write it below [[phase.one.handler]]
-
-     × `handler` of phase `one` has no step named `elsewhere`
-       ╭─[plans/a.toml:9:26]
-     8 │ release = "x"
-     9 │ notify = ["relaod", "b", "elsewhere"]
-       ·                          ───────────
-    10 │ on_failure = ["reload", "nothing-like-it"]
-       ╰────
-     help: it is in phase `two`: a step notifies what stands in its own phase
-
-     × `on_failure` of phase `one` has no step named `reload`
-       ╭─[plans/a.toml:10:15]
-     9 │ notify = ["relaod", "b", "elsewhere"]
-    10 │ on_failure = ["reload", "nothing-like-it"]
-       ·               ────────
-    11 │ [[phase.one.step]]
-       ╰────
-     help: it stands in another list: write it below [[phase.one.on_failure]]
-
-     × `on_failure` of phase `one` has no step named `nothing-like-it`
-       ╭─[plans/a.toml:10:25]
-     9 │ notify = ["relaod", "b", "elsewhere"]
-    10 │ on_failure = ["reload", "nothing-like-it"]
-       ·                         ─────────────────
-    11 │ [[phase.one.step]]
-       ╰────
-     help: add [[phase.one.on_failure]] with this id
+    × 9:11 "relaod": `handler` of phase `one` has no step named `relaod`
+        did you mean `reload`?
+    × 9:21 "b": `handler` of phase `one` has no step named `b`
+        it stands in another list: write it below [[phase.one.handler]]
+    × 9:26 "elsewhere": `handler` of phase `one` has no step named `elsewhere`
+        it is in phase `two`: a step notifies what stands in its own phase
+    × 10:15 "reload": `on_failure` of phase `one` has no step named `reload`
+        it stands in another list: write it below [[phase.one.on_failure]]
+    × 10:25 "nothing-like-it": `on_failure` of phase `one` has no step named `nothing-like-it`
+        add [[phase.one.on_failure]] with this id
     "#);
 }
 
 #[test]
 fn handlers_and_on_failure_steps_that_nobody_names() {
-    insta::assert_snapshot!(Project::new().check(r#"
+    insta::assert_snapshot!(Project::new().table(r#"
 [phase.one]
 [[phase.one.step]]
 id = "a"
@@ -263,31 +145,12 @@ action = "test.release"
 release = "x"
 notify = ["reload"]
 "#), @r#"
-     × no step notifies `reload`, so it never runs
-       ╭─[plans/a.toml:10:6]
-     9 │ [[phase.one.handler]]
-    10 │ id = "reload"
-       ·      ────────
-    11 │ action = "test.release"
-       ╰────
-     help: add notify = ["reload"] to a step of the phase, or take it away
-
-     × no step names `undo`, so it never runs
-       ╭─[plans/a.toml:14:6]
-    13 │ [[phase.one.on_failure]]
-    14 │ id = "undo"
-       ·      ──────
-    15 │ action = "test.release"
-       ╰────
-     help: add on_failure = ["undo"] to a step of the phase, or take it away
-
-     × `handler` of phase `two` has no step named `reload`
-       ╭─[plans/a.toml:22:11]
-    21 │ release = "x"
-    22 │ notify = ["reload"]
-       ·           ────────
-       ╰────
-     help: it is in phase `one`: a step notifies what stands in its own phase
+    × 10:6 "reload": no step notifies `reload`, so it never runs
+        add notify = ["reload"] to a step of the phase, or take it away
+    × 14:6 "undo": no step names `undo`, so it never runs
+        add on_failure = ["undo"] to a step of the phase, or take it away
+    × 22:11 "reload": `handler` of phase `two` has no step named `reload`
+        it is in phase `one`: a step notifies what stands in its own phase
     "#);
 }
 

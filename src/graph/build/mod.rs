@@ -1,11 +1,16 @@
-//! From a plan and its hosts to the graph.
+//! From a plan and its hosts to the graph: the units of each phase, batch by batch, with its handlers and what undoes it.
 
-use std::collections::{BTreeSet, HashMap};
+mod edges;
+mod wanted;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use petgraph::Direction;
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
+
+use wanted::{Wanted, known_needs, reach, sorted};
 
 use super::batches::{Stretch, stretches};
 use super::spread::{Chain, Known, Link, Spread, Spreader};
@@ -59,15 +64,6 @@ impl Graph {
 struct Ends {
     first: Vec<NodeIndex>,
     last: Vec<NodeIndex>,
-}
-
-/// A step that another one waits for.
-struct Wanted {
-    step: usize,
-    /// Whether for all of it on every host.
-    whole: bool,
-    /// Whether both run on the same hosts: what the batches before this one did of it, the gate waits for.
-    alongside: bool,
 }
 
 /// A phase under construction.
@@ -174,13 +170,6 @@ impl Build<'_> {
         }
     }
 
-    /// A gate behind a batch.
-    fn gate(&mut self, behind: &[NodeIndex]) -> NodeIndex {
-        let gate = self.add(Node::Gate);
-        self.edges(behind, &[gate]);
-        gate
-    }
-
     /// The units of a step. An empty one (no host matched, no item) hands its place on to a join node, so that order is
     /// kept. What undoes a loop takes its items from the last one on.
     fn units(&mut self, step: usize) -> Ends {
@@ -225,67 +214,6 @@ impl Build<'_> {
         let asking = self.phase.part(Part::Step).filter(|(_, step)| step.notifies(handler));
         let mut hosts = asking.flat_map(|(n, _)| self.steps[n].hosts());
         hosts.any(|host| stretch.has(host) && !own.contains(host.name.as_str()))
-    }
-
-    fn add(&mut self, node: Node) -> NodeIndex {
-        let index = self.dag.add_node(node);
-        self.inner.push(index);
-        index
-    }
-
-    /// The earlier steps that a step must be tied to: those that it needs, and of those behind them the ones of which
-    /// it needs a part that the steps between do not wait for, since they run on other hosts.
-    fn wanted(&self, number: usize) -> Vec<Wanted> {
-        let (direct, reach) = (&self.order[number], &self.reach);
-        let behind = reach[number].iter().copied().filter(|n| !direct.contains(n));
-        let implied = |earlier: usize| {
-            let between = direct.iter().copied().filter(|n| reach[*n].contains(&earlier));
-            !self.looks_across_hosts(earlier, number)
-                && between.into_iter().any(|between| self.implies(number, between, earlier))
-        };
-        let behind: Vec<usize> = behind.filter(|earlier| !implied(*earlier)).collect();
-        let wanted = |step| {
-            let whole = self.looks_across_hosts(step, number);
-            Wanted { step, whole, alongside: !whole && self.go_alongside(step, number) }
-        };
-        direct.iter().copied().chain(behind).map(wanted).collect()
-    }
-
-    /// Whether every unit of a step that waits for its part of the step between has thereby waited for its part of the
-    /// earlier step.
-    fn implies(&self, number: usize, between: usize, earlier: usize) -> bool {
-        // With batches, the step between may run on hosts whose turn comes before that of the earlier step's.
-        if self.phase.pace.serial.is_some() {
-            return self.go_alongside(number, between);
-        }
-        let (mine, theirs) = (self.names(number), self.names(between));
-        if mine == theirs {
-            return true;
-        }
-        let first = self.names(earlier);
-        let part = |host: Option<&str>, of: &BTreeSet<&str>| match host {
-            Some(host) if of.contains(host) => BTreeSet::from([host.to_owned()]),
-            _ => of.iter().map(|h| (*h).to_owned()).collect(),
-        };
-        let covered = |host: Option<&str>| {
-            let waits = part(host, &theirs);
-            let reached = match waits.is_empty() {
-                true => part(None, &first),
-                false => waits.iter().flat_map(|h| part(Some(h), &first)).collect(),
-            };
-            part(host, &first).is_subset(&reached)
-        };
-        if mine.is_empty() { covered(None) } else { mine.iter().all(|host| covered(Some(host))) }
-    }
-
-    /// Whether two steps run on the same hosts, and thus in the same batches.
-    fn go_alongside(&self, one: usize, other: usize) -> bool {
-        pattern(&self.phase.steps[one]) == pattern(&self.phase.steps[other]) && self.names(one) == self.names(other)
-    }
-
-    /// The hosts of a step; none when it runs on none, or once.
-    fn names(&self, number: usize) -> BTreeSet<&str> {
-        self.steps[number].hosts().map(|host| host.name.as_str()).collect()
     }
 
     /// All handlers of the phase, one after the other, behind `before` and, of `steps`, behind those that may notify
@@ -339,105 +267,10 @@ impl Build<'_> {
         }
         Ok(())
     }
-
-    /// Nodes of a stretch that nothing in it waits for, but for the next batch of a step.
-    fn sinks(&self, began: usize) -> Vec<NodeIndex> {
-        let is_gate = |n: NodeIndex| matches!(self.dag[n], Node::Gate);
-        let is_sink = |n: &NodeIndex| self.dag.neighbors_directed(*n, Direction::Outgoing).all(is_gate);
-        self.inner[began..].iter().copied().filter(is_sink).collect()
-    }
-
-    /// Lets `after` wait for `before`; where both have the same host, for that host's part only, unless `whole`.
-    fn connect(&mut self, before: &[NodeIndex], after: &[NodeIndex], whole: bool) {
-        let mut by_host: HashMap<String, Vec<NodeIndex>> = HashMap::new();
-        for node in before {
-            if let Some(host) = self.host_of(*node) {
-                by_host.entry(host).or_default().push(*node);
-            }
-        }
-        let mut join = None;
-        for unit in after {
-            let same_host = if whole { None } else { self.host_of(*unit).and_then(|h| by_host.get(&h).cloned()) };
-            let from = match (same_host, before) {
-                (Some(nodes), _) => nodes,
-                (None, [only]) => vec![*only],
-                (None, many) => {
-                    let node = *join.get_or_insert_with(|| {
-                        let node = self.dag.add_node(Node::Join);
-                        for from in many {
-                            self.dag.add_edge(*from, node, ());
-                        }
-                        self.inner.push(node);
-                        node
-                    });
-                    vec![node]
-                }
-            };
-            self.edges(&from, &[*unit]);
-        }
-    }
-
-    fn edges(&mut self, from: &[NodeIndex], to: &[NodeIndex]) {
-        for from in from {
-            for to in to {
-                self.dag.add_edge(*from, *to, ());
-            }
-        }
-    }
-
-    fn host_of(&self, node: NodeIndex) -> Option<String> {
-        match &self.dag[node] {
-            Node::Unit(unit) => unit.host.as_ref().map(|h| h.name.clone()),
-            _ => None,
-        }
-    }
-
-    /// Whether a step reads the outputs of another one on other hosts (`steps.id.hosts[...]`), so that all must be done.
-    fn looks_across_hosts(&self, before: usize, after: usize) -> bool {
-        let mark = format!("{}.hosts", self.phase.steps[before].template_name());
-        let step = &self.phase.steps[after];
-        let when = step.when.iter().any(|w| w.value.contains(&mark));
-        when || serde_json::to_string(&step.params).is_ok_and(|text| text.contains(&mark))
-    }
 }
 
 fn pattern(step: &Step) -> Option<&str> {
     step.hosts.as_ref().map(|h| h.value.as_str())
-}
-
-/// The phase's steps, each after those that it needs.
-fn sorted(phase: &Phase, order: &[Vec<usize>]) -> Result<Vec<usize>, GraphError> {
-    let mut dag = DiGraph::<usize, ()>::new();
-    let nodes: Vec<NodeIndex> = phase.part(Part::Step).map(|(n, _)| dag.add_node(n)).collect();
-    for (to, node) in nodes.iter().enumerate() {
-        for from in &order[to] {
-            dag.add_edge(nodes[*from], *node, ());
-        }
-    }
-    let sorted = toposort(&dag, None).map_err(|_| GraphError::Cycle)?;
-    Ok(sorted.into_iter().map(|n| dag[n]).collect())
-}
-
-/// For each step all that it comes after.
-fn reach(phase: &Phase, order: &[Vec<usize>]) -> Result<Vec<BTreeSet<usize>>, GraphError> {
-    let mut reach = vec![BTreeSet::new(); order.len()];
-    for number in sorted(phase, order)? {
-        let mine = order[number].iter().flat_map(|n| reach[*n].iter().copied().chain([*n])).collect();
-        reach[number] = mine;
-    }
-    Ok(reach)
-}
-
-/// All `needs` of a phase's steps name steps of it; static checks say it better.
-fn known_needs(phase: &Phase) -> Result<(), GraphError> {
-    for (_, step) in phase.part(Part::Step) {
-        for need in step.needs.iter().flatten() {
-            if !phase.part(Part::Step).any(|(_, s)| s.id.value == need.value) {
-                return Err(no_such(&step.id.value, &need.value));
-            }
-        }
-    }
-    Ok(())
 }
 
 fn no_such(of: &str, name: &str) -> GraphError {

@@ -1,0 +1,57 @@
+//! Names and filters in texts and files.
+
+use super::*;
+
+#[test]
+fn names_that_are_not_defined() {
+    let project = Project::new()
+        .file("good.j2", "fine\n{{ zone }}\n{{ versoin }}\n{% include 'part.j2' %}")
+        .file("part.j2", "{{ nothing.at.all }}")
+        .file("bad.j2", "a\n{% if zone %}\nb")
+        .file("fails.j2", "a\n{{ zone | b64decode }}\n{{ zone | nope }}\n");
+    insta::assert_snapshot!(project.table(r#"
+[vars]
+zone = "eu"
+version = "1"
+table = { key = 1 }
+[phase.one]
+when = "zoen == 'eu'"
+[[phase.one.step]]
+id = "a"
+action = "test.release"
+release = "x-{{ verison }}-{{ table.kye }}"
+when = "host.name == 'x'"
+values = ["good.j2", "bad.j2", "missing.j2", "../out.j2", "fails.j2"]
+set = { a = { b = "{{ zone | nofilter }}", c = "{{ zone ", d = "{{ version + {} }}" } }
+[[phase.one.step]]
+id = "b"
+action = "test.file"
+hosts = "all"
+path = "{{ disk }}"
+mode = "{{ version | upper }}"
+"#), @r#"
+    × ROOT/bad.j2:3:1 b: template does not parse: unexpected end of input, expected end of block
+    × ROOT/fails.j2:2:11 b64decode: template fails: b64decode: Invalid padding
+    × ROOT/fails.j2:3:11 nope: there is no filter `nope`
+    × ROOT/good.j2:3:4 versoin: `versoin` is not defined
+        did you mean `version`?
+    × ROOT/part.j2:1:4 nothing.at.all: `nothing.at.all` is not defined
+        add it to [vars], or give it with --var
+    × 9:9 zoen: `zoen` is not defined
+        did you mean `zone`?
+    × 13:17 verison: `verison` is not defined
+        did you mean `version`?
+    × 13:31 table.kye: `table.kye` is not defined
+        did you mean `key`?
+    × 14:9 host.name: `host` is defined in steps with `hosts` only
+        give the step `hosts`, or name one host: hosts['NAME']
+    × 15:32 "missing.j2": cannot read ROOT/missing.j2: No such file or directory (os error 2)
+        paths start from ROOT
+    × 15:46 "../out.j2": `../out.j2` is not a path below ROOT
+        paths start from ROOT
+    × 16:30 nofilter: there is no filter `nofilter`
+    × 16:48 "{{ zone ": template does not parse: unexpected end of input, expected end of variable block
+    × 21:12 disk: `disk` is not defined on `control`, `pi-2`
+        add it to [vars], or give it with --var
+    "#);
+}

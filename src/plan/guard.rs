@@ -1,0 +1,174 @@
+//! How a host takes a change back by itself, should it cut the connection: of a step, and of a phase for its steps.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Catalog, Kind, Part, Phase, Plan, Spanned, Step};
+use crate::document::{Item, Reader, Table};
+use crate::finding::Span;
+
+/// The host counts in whole seconds.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// A change that its host takes back by itself, unless it is told in time that it can still be reached. Commands are lines
+/// for `sh`, with the step's rights; they are no templates.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// How long the host waits for that; at least a second.
+    pub time: Spanned<Duration>,
+    /// Puts the change into effect, before it is confirmed: a reload, a restart.
+    pub apply: Option<Spanned<String>>,
+    /// Undoes what cannot be kept and put back, or puts into effect what was put back.
+    pub restore: Option<Spanned<String>>,
+    /// Must end well over the new connection, too.
+    pub check: Option<Spanned<String>>,
+}
+
+impl Guard {
+    /// The command that the host runs when all is back: what puts the new state into effect does so with the old one.
+    pub fn restores_by(&self) -> Option<&str> {
+        self.restore.as_ref().or(self.apply.as_ref()).map(|command| command.value.as_str())
+    }
+}
+
+impl fmt::Display for Guard {
+    /// As in a plan, without its commands.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = jiff::SignedDuration::try_from(self.time.value).unwrap_or(jiff::SignedDuration::MAX);
+        write!(f, "guard = \"{time:#}\"")
+    }
+}
+
+impl Phase {
+    /// The phase's guard, where it is one for the step: one that may change a host in its turn, and says nothing of guards
+    /// itself.
+    pub fn guard_for(&self, step: &Step, kind: &Kind) -> Option<&Guard> {
+        let says = step.guard.is_some() || step.unguarded.is_some();
+        let may_cut = step.part == Part::Step && step.hosts.is_some() && !kind.looks(step);
+        self.guard.as_ref().filter(|_| may_cut && !says)
+    }
+}
+
+impl Plan {
+    /// Gives each step the guard that its phase has for it. Each is confirmed by itself: were it done for all of them in the
+    /// end, steps that are on record as done could be taken back.
+    pub fn hand_down_guards(&mut self, catalog: &dyn Catalog) {
+        for phase in self.phases.iter_mut().filter(|phase| phase.guard.is_some()) {
+            let guard = |step: &Step| phase.guard_for(step, catalog.kind(&step.action.value)?).cloned();
+            let guards: Vec<_> = phase.steps.iter().map(guard).collect();
+            for (step, guard) in phase.steps.iter_mut().zip(guards) {
+                step.guard = step.guard.take().or(guard);
+            }
+        }
+    }
+}
+
+/// Takes `guard = false`; where it stands.
+pub(super) fn unguarded(table: &mut Table) -> Option<Span> {
+    let (_, node) = table.entries.iter().find(|(key, _)| key.value == "guard")?;
+    let is_off = matches!(node.item, Item::Scalar(Value::Bool(false)));
+    is_off.then(|| table.take("guard"))?.map(|(key, _)| key.span)
+}
+
+/// Takes `guard` and what belongs to it.
+pub(super) fn guard(reader: &mut Reader, table: &mut Table) -> Option<Guard> {
+    let place =
+        |table: &Table, key: &str| table.entries.iter().find(|(k, _)| k.value == key).map(|(k, _)| k.span.clone());
+    let span = place(table, "guard");
+    let time = reader.duration(table, "guard");
+    let mut command = |key: &str| {
+        let at = place(table, key);
+        let command = reader.string(table, key);
+        if let (None, Some(at)) = (&span, at) {
+            let help = format!("add `guard = \"2m\"`, or leave `{key}` out");
+            reader.error("useless-key", &at, format!("`{key}` without `guard` does nothing"), Some(help));
+        }
+        command
+    };
+    let [apply, restore, check] = ["guard_apply", "guard_restore", "guard_check"].map(&mut command);
+    let (time, span) = (time?, span?);
+    if time < SHORTEST {
+        let help = "the time must be enough to change, reload and connect anew: write guard = \"2m\"".to_owned();
+        reader.error("bad-duration", &span, "a guard of less than a second restores at once", Some(help));
+    }
+    Some(Guard { time: Spanned::new(time, span), apply, restore, check })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::actions::Registry;
+    use crate::finding::Style;
+
+    /// A step of phase `p` with these keys.
+    fn step(id: &str, keys: &str) -> String {
+        format!("[[phase.p.step]]\nid = \"{id}\"\n{keys}\n")
+    }
+
+    fn parse(phase: &str, rest: &str) -> Result<Plan, String> {
+        let text = format!("[plan]\nname = \"d\"\n[phase.p]\n{phase}\n{rest}");
+        let refused = |f: crate::finding::Findings| f.text(Style { color: false, unicode: true, width: 100 });
+        Plan::parse(Path::new("plans/a.toml"), &text).map_err(refused)
+    }
+
+    #[test]
+    fn a_phase_has_the_keys_of_a_guard() {
+        let keys = "guard = \"90s\"\nguard_apply = \"reload\"\nguard_restore = \"undo\"\nguard_check = \"true\"";
+        let plan = parse(keys, &step("a", "action = \"x\"\nguard = false")).unwrap();
+        let guard = plan.phases[0].guard.as_ref().unwrap();
+        let command = |of: &Option<Spanned<String>>| of.as_ref().map(|command| command.value.clone()).unwrap();
+        assert_eq!(
+            (guard.time.value.as_secs(), command(&guard.apply), command(&guard.check)),
+            (90, "reload".into(), "true".into())
+        );
+        assert_eq!((guard.restores_by(), guard.to_string()), (Some("undo"), "guard = \"1m 30s\"".to_owned()));
+        let off = plan.phases[0].steps[0].unguarded.clone().unwrap();
+        assert!(plan.phases[0].steps[0].guard.is_none() && &plan.source.text[off] == "guard");
+    }
+
+    #[test]
+    fn keys_of_a_guard_that_make_none_are_refused() {
+        let step = |keys: &str| step("a", &format!("action = \"x\"\n{keys}"));
+        for (phase, rest, said) in [
+            ("guard_check = \"true\"", step(""), "`guard_check` without `guard` does nothing"),
+            ("guard = \"10ms\"", step(""), "less than a second"),
+            ("guard = false", step(""), "`guard` must be a duration such as \"90s\", not a boolean"),
+            ("guard = \"1m\"", step("guard = true"), "`guard` must be a duration such as \"90s\", not a boolean"),
+            ("guard = \"1m\"", step("guard_check = \"true\""), "`guard_check` without `guard` does nothing"),
+            ("guard = \"1m\"", step("guard = false\nguard_check = \"true\""), "`guard_check` without `guard`"),
+        ] {
+            let told = parse(phase, &rest).unwrap_err();
+            assert!(told.contains(said) && told.contains("plans/a.toml:"), "{phase} {rest}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_guard_is_handed_down_to_what_it_can_hold() {
+        let file = "action = \"node.file\"\nhosts = \"all\"\npath = \"/x\"\ncontent = \"x\"";
+        let command = "action = \"node.command\"\nhosts = \"all\"\ncommand = \"true\"";
+        let rest = [
+            step("file", file),
+            step("own", &format!("{file}\nguard = \"5s\"")),
+            step("off", &format!("{file}\nguard = false")),
+            step("once", &format!("{file}\nrun_once = true")),
+            step("command", command),
+            step("check", &format!("{command}\nchanges = false")),
+            step("facts", "action = \"node.facts\"\nhosts = \"all\""),
+            step("cluster", "action = \"kube.apply\"\nmanifest = \"x\""),
+            step("handler", file).replace("phase.p.step", "phase.p.handler"),
+            step("undo", command).replace("phase.p.step", "phase.p.on_failure"),
+            step("elsewhere", file).replace("phase.p", "phase.other"),
+        ];
+        let mut plan = parse("guard = \"1m\"\nguard_apply = \"reload\"", &rest.concat()).unwrap();
+        plan.hand_down_guards(&Registry::standard());
+        let steps = plan.phases.iter().flat_map(|phase| &phase.steps);
+        let guarded = steps.filter_map(|step| Some((step.id.value.as_str(), step.guard.as_ref()?)));
+        let guarded: Vec<_> =
+            guarded.map(|(id, guard)| (id, guard.time.value.as_secs(), guard.apply.is_some())).collect();
+        assert_eq!(guarded, [("file", 60, true), ("own", 5, false), ("once", 60, true), ("command", 60, true)]);
+    }
+}
