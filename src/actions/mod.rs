@@ -64,9 +64,9 @@ pub trait Action: Send + Sync {
         None
     }
 
-    /// Whether status 0 of each of its commands says that it worked, so that others may be sent behind it, to be done only
-    /// then.
-    fn status_tells(&self) -> bool {
+    /// Whether its commands end in an instant, and have worked if they end with status 0, so that others may be sent behind
+    /// them, to be done then.
+    fn is_quick(&self) -> bool {
         false
     }
 

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use futures::future::try_join_all;
 
 use super::{
-    Call, ConnectError, Done, Effect, Fact, Performed, Probe, Row, Target, World, helm, host, http, kube, one_by_one, vault,
+    Call, ConnectError, Done, Effect, Fact, Performed, Probe, Row, Target, World, helm, host, http, kube, one_by_one,
+    vault,
 };
 use crate::inventory::{Host, Inventory};
 use crate::secret::Secret;
@@ -92,7 +93,8 @@ impl World for Real {
             Effect::Helm(e) => Done::Helm(self.helm.perform(e, call).await?),
             Effect::Vault(e) => Done::Vault(self.vault.perform(e, call).await?),
             Effect::Expect(_) => {
-                let expect = of_host(effect).ok_or_else(|| ConnectError::failed("only a host's answers can be expected"))?;
+                let expect =
+                    of_host(effect).ok_or_else(|| ConnectError::failed("only a host's answers can be expected"))?;
                 Done::Host(self.hosts.perform(target, &expect, call).await?)
             }
         })

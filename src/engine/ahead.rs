@@ -182,7 +182,7 @@ impl State {
     /// What the units behind some of one host will ask, as far as that can be known now: those that wait for nothing but
     /// these and others of the same host, whose effects are seen to here. What is known and stays so after `effects` is not
     /// asked. Nor is what comes behind a command that is likely to run, since it would have to be asked again; but for what
-    /// may be sent in a row with it.
+    /// may be sent in a row with a quick one.
     pub(super) fn questions_behind(&mut self, nodes: &[NodeIndex], unit: &Unit, effects: &[Effect]) -> Vec<Question> {
         let Some(host) = unit.machine.clone() else { return Vec::new() };
         let r#become = unit.step(&self.plan).r#become;
@@ -224,7 +224,7 @@ impl State {
                             break;
                         }
                         questions.push(question);
-                        if runs && !(joins(&action) && action.status_tells()) {
+                        if runs && !(joins(&action) && action.is_quick()) {
                             break;
                         }
                         behind_command |= runs;

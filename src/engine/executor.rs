@@ -103,8 +103,10 @@ pub struct Planned {
     pub facts: Vec<Fact>,
     /// What would change.
     pub diff: Diff,
-    /// All that it takes.
+    /// All that it takes, or only the first of it.
     pub effects: Vec<Effect>,
+    /// Whether that may take its time, and is to be judged, before anything else is done.
+    pub is_last: bool,
     /// What must still be so when its turn comes, if those before it may have changed that.
     pub expects: Vec<(Probe, Fact)>,
 }
@@ -402,8 +404,7 @@ impl Attempt<'_> {
         let questions = if self.seems_last(effect) { &job.questions[..] } else { &[] };
         let (_changes, look) = job.host().map(|host| job.ahead.change(host, effects)).unzip();
         let within = [self.call.left()];
-        let sending =
-            Sending { jobs: &[job], effects, within: &within, look, behind: questions, otherwise: &[] };
+        let sending = Sending { jobs: &[job], effects, within: &within, look, behind: questions, otherwise: &[] };
         let answer = Mutex::new(None);
         let done = |done| drop(answer.lock().unwrap_or_else(PoisonError::into_inner).replace(done));
         let error = sending.send(&self.call, &done, &|| {}).await;

@@ -15,7 +15,8 @@ use crate::world::World;
 /// Enough to fill any journal here.
 const FILES: usize = 30;
 
-/// A long command, and beside it a row of small steps that fill the journal.
+/// A long command, and beside it small steps that fill the journal: one after the other, since those that would be tried
+/// again are not sent together.
 struct Filling {
     world: World,
     plan: PathBuf,
@@ -34,7 +35,7 @@ impl Filling {
         for n in 0..FILES {
             text += &format!(
                 "[[phase.fill.step]]\nid = \"f{n}\"\nhosts = \"localhost\"\naction = \"node.file\"\n\
-                 path = \"FOLDERf{n}\"\ncontent = \"x\"\n"
+                 path = \"FOLDERf{n}\"\ncontent = \"x\"\nretry = 1\n"
             );
         }
         let plan = world.path("plan.toml");

@@ -100,6 +100,17 @@ impl World {
         }
     }
 
+    /// Whether the newest journal tells that a step of the plan has ended, or never began.
+    pub fn is_over(&self, step: &str) -> bool {
+        let events = self.journals().pop().map(|path| rollout::journal::read(&path).unwrap()).unwrap_or_default();
+        let of_step = events.iter().rev().find_map(|event| match &event.kind {
+            Kind::UnitStarted { unit, .. } if unit.step == step => Some(false),
+            Kind::UnitFinished { unit, .. } if unit.step == step => Some(true),
+            _ => None,
+        });
+        of_step.unwrap_or(true)
+    }
+
     /// The newest journal alone tells all: the older ones are deleted.
     pub fn forget_old_journals(&self) {
         let journals = self.journals();

@@ -79,8 +79,11 @@ fn a_run_that_was_killed_is_gone_on_from() {
     let project = Project::new(&format!("{}{}{}", file("a"), gate("gate"), file("c")));
     let mut child = project.start_until("gate");
     wait_for(&project.path("begun"));
-    let shown = project.shown();
-    assert!(shown.contains("… running   p/gate@localhost") && shown.contains("under way: 1 running"), "{shown}");
+    // What ended before it in its row is on record a moment later.
+    wait_until("only the gate runs", || {
+        let shown = project.shown();
+        shown.contains("… running   p/gate@localhost") && shown.contains("under way: 1 running")
+    });
     child.kill().unwrap();
     child.wait().unwrap();
     let shown = project.shown();

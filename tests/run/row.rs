@@ -9,14 +9,14 @@ use std::{env, fs};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::project::{Project, outcomes};
+use super::project::{Project, command, file, gate, outcomes, same, signal, step, wait_for};
 
 /// Few names, so that steps meet: folders, files in them, links to either, under one another's names.
 fn path() -> impl Strategy<Value = String> {
     proptest::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 1..=3).prop_map(|names| names.join("/"))
 }
 
-fn step() -> impl Strategy<Value = String> {
+fn any_step() -> impl Strategy<Value = String> {
     let content = prop::sample::select(vec!["x", "y"]);
     let mode = prop::sample::select(vec!["0600", "0755"]);
     prop_oneof![
@@ -32,6 +32,15 @@ fn step() -> impl Strategy<Value = String> {
         }),
         1 => (path(), path()).prop_map(|(p, q)| {
             format!("action = 'node.command'\ncommand = 'mv DIR/t/{p} DIR/t/{q}'\nremoves = 'DIR/t/{p}'")
+        }),
+        2 => path().prop_map(|p| {
+            format!("action = 'node.command'\ncommand = 'mkdir DIR/t/{p}'\nunless = 'test -e DIR/t/{p}'\nok_exit_codes = [0, 1]")
+        }),
+        1 => (path(), path()).prop_map(|(p, q)| {
+            format!("action = 'node.command'\ncommand = 'cp DIR/t/{p} DIR/t/{q}'\ncreates = 'DIR/t/{q}'")
+        }),
+        1 => (path(), path()).prop_map(|(p, q)| {
+            format!("action = 'node.command'\ncommand = 'test -d DIR/t/{p}; mkdir -p DIR/t/{q}'\nunless = 'ls DIR/t/{q}'")
         }),
     ]
 }
@@ -99,7 +108,7 @@ fn steps_in_a_row_come_to_what_they_come_to_one_by_one() {
     for program in ["dash", "busybox"] {
         let shell = shell(program);
         let config = Config { cases, failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
-        let lists = proptest::collection::vec(step(), 2..=9);
+        let lists = proptest::collection::vec(any_step(), 2..=9);
         let compared = TestRunner::new(config).run(&lists, |steps| {
             let row = come_to(&steps, &["one"], shell.path());
             let one_by_one = come_to(&steps, &["one", "two"], shell.path());
@@ -110,4 +119,40 @@ fn steps_in_a_row_come_to_what_they_come_to_one_by_one() {
             panic!("{program}: {error}");
         }
     }
+}
+
+#[test]
+fn what_has_ended_is_told_while_a_command_behind_it_in_the_row_goes_on() {
+    // It ends when the end of the one before it is on record.
+    let sees = "until grep -qs 'unit_finished.*first' DIR/state/*/*.jsonl; do sleep 0.05; done; touch DIR/sees.done";
+    let plan = file("first") + &command("sees", sees).replace("creates", "timeout = '15s'\ncreates");
+    let project = Project::new(&plan);
+    let (code, ends) = project.run();
+    assert_eq!((code, ends), (0, same(&[("first", "changed"), ("sees", "changed")])));
+}
+
+#[test]
+fn a_step_that_was_sent_in_a_row_is_judged_by_what_is_so_in_its_turn() {
+    let unless = step("unless", "action = \"node.command\"\ncommand = 'exit 9'\nunless = 'ls DIR/first'");
+    let fails = command("fails", "echo no >&2; exit 3");
+    let project = Project::new(&(file("first") + &unless + &file("second") + &fails + &file("never")));
+    let output = project.call(&["run", "--output", "json"]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let ends = [("first", "changed"), ("unless", "same"), ("second", "changed"), ("fails", "failed")];
+    let ends = [&ends[..], &[("never", "cancelled")]].concat();
+    assert_eq!((output.status.code(), outcomes(&told)), (Some(1), same(&ends)), "{told}");
+    assert!(told.contains("exit status 3") && !project.path("never").exists(), "{told}");
+}
+
+#[test]
+fn an_interrupt_ends_a_row_behind_the_command_that_runs() {
+    let project = Project::new(&(file("first") + &gate("gate") + &file("last")));
+    let child = project.start_until("gate");
+    wait_for(&project.path("begun"));
+    signal(&child, "-INT");
+    fs::write(project.path("go"), "").unwrap();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    assert!(project.path("gate.done").exists() && !project.path("last").exists());
+    let (code, ends) = project.run();
+    assert_eq!((code, ends.get("last")), (0, Some(&"changed")), "{ends:?}");
 }

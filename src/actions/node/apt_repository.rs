@@ -214,10 +214,6 @@ impl Action for AptRepository {
         }
     }
 
-    fn status_tells(&self) -> bool {
-        true
-    }
-
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
         each_well(&self.judge(facts)?.1, done)
     }

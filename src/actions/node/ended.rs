@@ -141,11 +141,6 @@ impl Judge<'_> {
         })
     }
 
-    /// Whether status 0 alone says that it ended well.
-    pub fn status_tells(&self) -> bool {
-        self.failed_when.is_none() && self.changed_when.is_none() && self.ok_exit_codes.contains(&0)
-    }
-
     /// Whether it changed something.
     ///
     /// # Errors

@@ -140,7 +140,7 @@ impl Action for Group {
         }
     }
 
-    fn status_tells(&self) -> bool {
+    fn is_quick(&self) -> bool {
         true
     }
 

@@ -52,7 +52,8 @@ impl<'a> Guards<'a> {
     /// One question for each.
     pub fn probes(&self) -> Vec<Probe> {
         let cwd = self.cwd.map(str::to_owned);
-        let script = |text: &str| Probe::Host(host::Probe::Run(Run { cwd: cwd.clone(), quiet: true, ..Run::shell(text) }));
+        let script =
+            |text: &str| Probe::Host(host::Probe::Run(Run { cwd: cwd.clone(), quiet: true, ..Run::shell(text) }));
         let probe = |guard| match guard {
             Guard::Creates(path) | Guard::Removes(path) => look(path, Read::Stat),
             Guard::Unless(text) | Guard::OnlyIf(text) => script(text),

@@ -166,10 +166,6 @@ impl Action for Script {
         self.judge().judge_last(done).map(|_| None)
     }
 
-    fn status_tells(&self) -> bool {
-        self.judge().status_tells()
-    }
-
     fn changed(&self, done: &[Done]) -> bool {
         self.judge().judge_last(done).unwrap_or(true)
     }

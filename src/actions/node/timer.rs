@@ -244,10 +244,6 @@ impl Action for Timer {
         }
     }
 
-    fn status_tells(&self) -> bool {
-        true
-    }
-
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
         each_well(&self.judge(facts)?.1, done)
     }

@@ -19,7 +19,9 @@ pub fn check_probes(probes: &[Probe]) -> Result<(), ConnectError> {
 pub fn check_effect(effect: &Effect) -> Result<(), ConnectError> {
     check(match effect {
         Effect::Guard(guard) => return guard.check(),
-        Effect::Expect(answers) => return answers.iter().try_for_each(|(probe, _)| check_probes(std::slice::from_ref(probe))),
+        Effect::Expect(answers) => {
+            return answers.iter().try_for_each(|(probe, _)| check_probes(std::slice::from_ref(probe)));
+        }
         Effect::Run(run) => of_run(run),
         Effect::WriteFile(file) => {
             let mut words = with_attributes(&file.path, &file.attributes);

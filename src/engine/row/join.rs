@@ -42,7 +42,7 @@ impl State {
         if self.mode != Mode::Run || self.agreed.is_some() {
             return None;
         }
-        let first = job.planned(&[])?;
+        let first = job.planned(&[]).filter(|planned| !planned.is_last)?;
         let is_local = unit.machine.as_ref().is_some_and(|host| host.connection == Connection::Local);
         let mut effects: Vec<Effect> = first.effects.clone();
         let mut nodes = HashSet::from([node]);
@@ -76,7 +76,11 @@ impl State {
                 break;
             }
             nodes.insert(node);
+            let is_last = member.planned.is_last;
             members.push(member);
+            if is_last {
+                break;
+            }
             next.extend(self.graph.successors(node));
         }
         if members.is_empty() {
@@ -98,8 +102,8 @@ impl State {
 
 /// A job whose changes are sent together with those of others.
 impl Job {
-    /// What it will do behind `before`, if its verdict is a change, its effects are known and tell by themselves whether
-    /// they worked, and its host can see whether the verdict still stands then.
+    /// What it will do behind `before`, if its verdict is a change, its effects are known, and its host can see whether the
+    /// verdict still stands then.
     pub fn planned(&self, before: &[Effect]) -> Option<Planned> {
         // What follows a failure that is ignored must still be done.
         if self.guard.is_some()
@@ -121,10 +125,18 @@ impl Job {
         while effects.len() < EFFECTS {
             let Some(effect) = self.action.next(&facts, &done).ok()? else {
                 let stays = !effects.is_empty() && self.action.away(&facts).is_none();
-                return stays.then_some(Planned { facts, diff, effects, expects });
+                return stays.then_some(Planned { facts, diff, effects, is_last: false, expects });
             };
-            done.push(answer_of(&self.action, &effect)?);
+            let answer = answer_of(&self.action, &effect);
+            let takes_time = matches!(&effect, Effect::Host(host::Effect::Run(run)) if !host::is_fed_apart(run));
             effects.push(effect);
+            match answer {
+                Some(answer) => done.push(answer),
+                None if takes_time && effects.len() == 1 && self.action.away(&facts).is_none() => {
+                    return Some(Planned { facts, diff, effects, is_last: true, expects });
+                }
+                None => return None,
+            }
         }
         None
     }
@@ -181,10 +193,10 @@ fn size(effect: &Effect) -> usize {
     }
 }
 
-/// What an effect answers when it has worked; `None` when that is not known before.
+/// What an effect answers when it has worked, soon; `None` when that is not known before.
 fn answer_of(action: &Boxed, effect: &Effect) -> Option<Done> {
     match effect {
-        Effect::Host(host::Effect::Run(run)) if action.status_tells() && !host::is_fed_apart(run) => {
+        Effect::Host(host::Effect::Run(run)) if action.is_quick() && !host::is_fed_apart(run) => {
             Some(Done::Host(host::Done::new(0, "", "")))
         }
         Effect::Host(effect) if effect.is_plain() => Some(Done::Host(host::Done::new(0, "", ""))),

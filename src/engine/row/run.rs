@@ -67,8 +67,7 @@ impl Row {
         let all: Vec<&Job> = jobs.iter().map(|(_, job)| &**job).collect();
         let Sent { effects, within, expects } = Sent::of(&all, &plans);
         // Those that do not begin are judged anew.
-        let otherwise: Vec<Question> =
-            all.iter().skip(1).map(|job| (job.unit.clone(), job.action.probes())).collect();
+        let otherwise: Vec<Question> = all.iter().skip(1).map(|job| (job.unit.clone(), job.action.probes())).collect();
         let (_changes, look) = first.ahead.change(first.host().unwrap_or_default(), &effects);
         all.iter().for_each(|job| job.acted.store(true, Ordering::SeqCst));
 
@@ -77,8 +76,7 @@ impl Row {
         let ends = std::mem::take(&mut self.ends);
         let nodes: Vec<NodeIndex> = jobs.iter().map(|(node, _)| *node).collect();
         let (asked, held, done) = (false, false, Vec::new());
-        let progress =
-            Progress { jobs: &all, nodes: &nodes, expects, turn, plans, asked, held, done, ends, bad: None };
+        let progress = Progress { jobs: &all, nodes: &nodes, expects, turn, plans, asked, held, done, ends, bad: None };
         let progress = Mutex::new(progress);
         let sending = Sending {
             jobs: &all,
@@ -181,6 +179,9 @@ impl Row {
             item.job.take_answer();
             effects.extend(item.planned.effects.iter().cloned());
             together += 1;
+            if item.planned.is_last {
+                break;
+            }
         }
         together
     }
@@ -261,11 +262,14 @@ impl Progress<'_> {
         }
         let lets_on = done.lets_on();
         self.done.push(done);
-        if !lets_on || self.done.len() < planned.effects.len() {
+        if lets_on && self.done.len() < planned.effects.len() {
+            return;
+        }
+        job.faults.reach(Point::AfterEffect, &job.unit);
+        if !lets_on || planned.is_last {
             return;
         }
         let Some(planned) = self.plans.pop_front() else { return };
-        job.faults.reach(Point::AfterEffect, &job.unit);
         let ended = job.sent(planned, std::mem::take(&mut self.done));
         self.bad = self.bad.take().or_else(|| Bad::of(&job.unit, &ended));
         self.ends.push((*node, ended));
@@ -290,7 +294,7 @@ impl Job {
         self.ended(result, run)
     }
 
-    /// A command of it ended with another status than 0: it says whether that is right, and goes on then.
+    /// A command of it ended: it says whether that is right, and goes on then.
     async fn judged(&self, planned: Planned, done: Vec<Done>) -> Ended {
         let mut run = self.attempt_of(planned, done);
         let result = run.change().await;

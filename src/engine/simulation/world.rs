@@ -475,7 +475,13 @@ impl SimWorld {
         let facts = self.probe(target, &probes, call).await.map_err(|_| ConnectError::lost("the connection broke"))?;
         let late = { chance(&mut self.state().session().rng, 5) };
         let same = facts.iter().zip(answers).all(|(now, (_, was))| value(now) == value(was));
-        self.count(if late { "rows too long" } else if same { "as expected" } else { "not as expected" });
+        self.count(if late {
+            "rows too long"
+        } else if same {
+            "as expected"
+        } else {
+            "not as expected"
+        });
         Ok(Done::Host(host::Done::new(i32::from(late || !same), "", "")))
     }
 

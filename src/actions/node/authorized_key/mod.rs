@@ -184,7 +184,7 @@ impl Action for AuthorizedKey {
         }
     }
 
-    fn status_tells(&self) -> bool {
+    fn is_quick(&self) -> bool {
         true
     }
 

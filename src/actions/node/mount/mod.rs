@@ -251,10 +251,6 @@ impl Action for Mount {
         }
     }
 
-    fn status_tells(&self) -> bool {
-        true
-    }
-
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
         each_well(&self.judge(facts)?.1, done)
     }

@@ -273,10 +273,6 @@ impl Action for Package {
         }
     }
 
-    fn status_tells(&self) -> bool {
-        true
-    }
-
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
         let seen = Self::seen(facts)?;
         each_well(&self.judge(&seen)?.1.acts(), done)

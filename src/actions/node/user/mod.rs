@@ -273,7 +273,7 @@ impl Action for User {
         }
     }
 
-    fn status_tells(&self) -> bool {
+    fn is_quick(&self) -> bool {
         true
     }
 

@@ -24,19 +24,22 @@ _ro_guard_alive() {
 # whose it is; then what was logged.
 _ro_guard_look() (
 	cd "$_ro_gd" 2>/dev/null || { echo none; exit 0; }
-	for mark in armed.* restoring.* restored.*; do
-		[ -e "$mark" ] || continue
-		alive=no
-		left=0
-		if _ro_guard_alive; then
-			alive=yes
-			read -r now _ </proc/uptime
-			left=$(($(cat until) - ${now%.*}))
-		fi
-		printf '%s %s %s %s %s\n' "${mark%%.*}" "${mark#*.}" "$left" "$alive" "$(cat applied 2>/dev/null || echo -)"
-		cat unit
-		if [ "${mark%%.*}" = restored ]; then cat log; else tail -n 10 said 2>/dev/null; fi
-		exit 0
+	# The mark may be renamed between the listing of names and the look at one: at most three times.
+	for _ in 1 2 3 4; do
+		for mark in armed.* restoring.* restored.*; do
+			test -e "$mark" || continue
+			alive=no
+			left=0
+			if _ro_guard_alive; then
+				alive=yes
+				read -r now _ </proc/uptime
+				left=$(($(cat until) - ${now%.*}))
+			fi
+			printf '%s %s %s %s %s\n' "${mark%%.*}" "${mark#*.}" "$left" "$alive" "$(cat applied 2>/dev/null || echo -)"
+			cat unit
+			if [ "${mark%%.*}" = restored ]; then cat log; else tail -n 10 said 2>/dev/null; fi
+			exit 0
+		done
 	done
 	echo none
 )

@@ -206,6 +206,19 @@ async fn when_its_time_is_over_nothing_is_changed_or_confirmed_any_more() {
 }
 
 #[tokio::test]
+async fn a_guard_that_begins_to_restore_while_it_is_looked_at_is_seen() {
+    in_each_shell(async |mut host| {
+        host.arm(LONG, None).await;
+        // The timer's process comes between the listing of names and the look at the first one.
+        let renames = "test() { command mv armed.t1 restoring.t1 2>/dev/null; command [ \"$@\" ]; }";
+        let (library, looks) = look().rsplit_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let done = host.exchange(vec![format!("{library}\n{renames}\n{looks}")]).await;
+        assert_eq!(read(&done[0]).unwrap().map(|standing| standing.mark), Some(Mark::Restoring));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_effect_that_ends_after_the_time_is_over_is_put_back_too() {
     in_each_shell(async |mut host| {
         host.arm(SHORT, None).await;

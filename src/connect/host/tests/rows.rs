@@ -115,14 +115,16 @@ async fn behind_a_command_that_takes_its_time_nothing_is_begun_and_its_end_is_to
     let gate = sandbox.path("gate");
     // It ends when the first one's end has been told, and more than the time of a row after that.
     let wait = format!("until [ -e '{}' ]; do sleep 0.05; done; sleep 3", text(&gate));
-    let effects = [run("echo first"), Effect::Expect(Vec::new()), run(&wait), Effect::Expect(Vec::new()), run("echo never")];
+    let effects =
+        [run("echo first"), Effect::Expect(Vec::new()), run(&wait), Effect::Expect(Vec::new()), run("echo never")];
     let seen = Mutex::new(Vec::new());
     let done = |done: Done| {
         seen.lock().unwrap().push(done.exit);
         fs::write(&gate, "").unwrap();
     };
     let within = [Duration::from_secs(30); 5];
-    let row = Row { effects: effects.to_vec(), within: &within, behind: Vec::new(), otherwise: Vec::new(), done: &done };
+    let row =
+        Row { effects: effects.to_vec(), within: &within, behind: Vec::new(), otherwise: Vec::new(), done: &done };
     let (error, _) = sandbox.backend.perform_all(&Target::default(), row, &call()).await;
     assert!(error.is_none(), "{error:?}");
     assert_eq!(*seen.lock().unwrap(), [0, 0, 0, 1], "what follows the long one is not begun");
@@ -136,7 +138,8 @@ async fn each_of_a_row_has_its_own_time() {
     let done = |done: Done| seen.lock().unwrap().push(done.exit);
     // More than the second one's time passes before it begins.
     let within = [Duration::from_secs(20), Duration::from_millis(500), Duration::from_secs(20)];
-    let row = Row { effects: effects.to_vec(), within: &within, behind: Vec::new(), otherwise: Vec::new(), done: &done };
+    let row =
+        Row { effects: effects.to_vec(), within: &within, behind: Vec::new(), otherwise: Vec::new(), done: &done };
     let (call, mut lines) = listening(Duration::from_secs(20));
     let (error, _) = sandbox.backend.perform_all(&Target::default(), row, &call).await;
     let pid: u32 = lines.recv().await.unwrap().parse().unwrap();
