@@ -105,6 +105,12 @@ shift
 /// `$1` folder, `$2` repository, `$3` commit, `$4` depth, `$5` whether changes are dropped. In pieces, so that what was cut
 /// off between two of them goes on: a clone would not.
 const CHECKOUT: &str = r#"
+# One that was cut off a moment ago may be at its end yet.
+n=0
+while [ "$n" -lt 50 ] && [ -n "$(find "$1/.git" -maxdepth 1 -name '*.lock' 2>/dev/null)" ]; do
+	n=$((n + 1))
+	sleep 0.1
+done
 made "$1" || { mkdir -p -- "$1" && git init -q "$1"; } || exit
 git -C "$1" config remote.origin.url "$2" || exit
 git -C "$1" config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*' || exit
@@ -261,7 +267,7 @@ impl Action for Git {
         if let Some(Done::Host(done)) = done.last() {
             let problem = || failed(&format!("cannot check out {} in {}", self.version, self.path), done);
             let hint = "is there room on the disk, may the step's user write there, and has the repository that commit? \
-                        an index.lock that a killed git left behind may be deleted";
+                        a lock that a killed git left behind (such as .git/index.lock) may be deleted";
             return if done.exit == 0 { Ok(None) } else { Err(problem().hint(hint)) };
         }
         let text = run_at(facts, 1).map(|done| done.stdout.text()).unwrap_or_default();
@@ -378,6 +384,8 @@ mod tests {
             assert!(matches!(apply(&at("main", "")).await, Verdict::Change(_)));
             assert!(is_same(&apply(&at("main", "")).await) && is_same(&apply(&at(&first, "")).await));
             let second = git(&origin, &format!("echo 2 >>f && {commit}")).await;
+            // Another git is at it, and not for long.
+            git(&clone, "touch .git/config.lock && { sleep 0.5; rm .git/config.lock; } >/dev/null 2>&1 &").await;
             assert!(matches!(apply(&at("main", "")).await, Verdict::Change(_)));
             assert_eq!(git(&clone, "git rev-parse HEAD").await, second);
             git(&clone, "echo 3 >f").await;
