@@ -295,7 +295,7 @@ _ro_write() (
 	if [ -n "$5" ] && [ -e "$1" ]; then cp -p -- "$1" "$1.$(date +%Y%m%d-%H%M%S)~" || exit; fi
 	sync "$tmp" 2>/dev/null
 	if [ -L "$1" ] && [ -d "$1" ]; then rm -f -- "$1" || exit; fi
-	mv -f -- "$tmp" "$1"
+	mv -f -- "$tmp" "$1" && trap - EXIT
 )
 
 # PATH OWNER MODE

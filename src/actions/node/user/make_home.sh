@@ -11,4 +11,4 @@ new=$(mktemp -d "${home%/*}/.home.XXXXXX") || exit
 trap 'rm -rf -- "$new"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
 if [ -d /etc/skel ]; then cp -Rp /etc/skel/. "$new" || exit; fi
-chown -R -- "$name:$(id -g -- "$name")" "$new" && chmod 0750 "$new" && mv -- "$new" "$home"
+chown -R -- "$name:$(id -g -- "$name")" "$new" && chmod 0750 "$new" && mv -- "$new" "$home" && trap - EXIT
