@@ -1,5 +1,7 @@
 //! Effects as scripts, and whether they worked. Pure.
 
+use std::collections::BTreeMap;
+
 use super::expect;
 use super::frame::fed;
 use super::payload::{Bytes, Content};
@@ -41,15 +43,66 @@ pub fn is_fed_apart(run: &Run) -> bool {
     run.stdin.as_slice().len() as u64 > LARGE
 }
 
-/// Effects as one request, each part of it skipped once one has failed.
+/// Effects as one request, each part of it skipped once one has failed. Files that follow one another are put beside their
+/// places together, and each is renamed in its turn.
 pub fn row(effects: &[Effect]) -> Request {
-    let parts = effects.iter().enumerate().map(|(number, effect)| {
+    let mut parts: Vec<String> = Vec::new();
+    while let Some(effect) = effects.get(parts.len()) {
+        let first = parts.len();
+        let staged: Vec<Staged<'_>> = effects[first..].iter().map_while(Staged::of).collect();
+        if staged.len() < 2 {
+            parts.push(request(effect).parts.concat());
+            continue;
+        }
+        parts.extend(staged.iter().enumerate().map(|(number, file)| file.put(number)));
+        if let (Some(begin), Some(end)) = (parts.get(first), parts.last()) {
+            let (begin, end) = (format!("{}{begin}", stage(&staged)), format!("{end} && _ro_staged"));
+            parts[first] = begin;
+            parts.pop();
+            parts.push(end);
+        }
+    }
+    let parts = parts.into_iter().enumerate().map(|(number, script)| {
         let first = if number == 0 { "_ro_row; " } else { "" };
-        let script = request(effect).parts.concat();
         format!("{first}if [ \"$_ro_f\" = 0 ]; then {{ {script}; }} || _ro_fail; else _ro_give 1; fi")
     });
     let live = effects.iter().any(|effect| matches!(effect, Effect::Run(_)));
     Request { parts: parts.collect(), live, ..Request::default() }
+}
+
+/// A file that can be put beside its place before its turn.
+struct Staged<'a> {
+    path: &'a str,
+    content: &'a str,
+    mode: String,
+}
+
+impl<'a> Staged<'a> {
+    fn of(effect: &'a Effect) -> Option<Self> {
+        let Effect::WriteFile(file) = effect else { return None };
+        let WriteFile { path, content, attributes, backup, validate } = file;
+        let plain = attributes.owner.is_none() && attributes.group.is_none() && !backup && validate.is_none();
+        let content = plain_text(content).filter(|_| plain)?;
+        Some(Self { path, content, mode: octal(attributes.mode.unwrap_or(0o600)) })
+    }
+
+    fn put(&self, number: usize) -> String {
+        let (path, size, mode) = (quote::word(self.path), self.content.len(), &self.mode);
+        format!("_ro_put {number} {path} {size} {mode}")
+    }
+}
+
+/// Puts files beside their places.
+fn stage(files: &[Staged<'_>]) -> String {
+    let mut modes: BTreeMap<&str, String> = BTreeMap::new();
+    let (mut contents, mut places) = (String::new(), String::new());
+    for (number, file) in files.iter().enumerate() {
+        contents += &format!("_ro_v{number}={}; ", quote::word(file.content));
+        places += &format!(" {number} {}", quote::word(file.path));
+        *modes.entry(&file.mode).or_default() += &format!(" {number}");
+    }
+    let modes: String = modes.iter().map(|(mode, numbers)| format!(" {mode}{numbers} .")).collect();
+    format!("{contents}_ro_stage{places}; _ro_ready{modes}; ")
 }
 
 impl Effect {

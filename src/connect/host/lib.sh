@@ -2,7 +2,7 @@
 # shellcheck shell=sh disable=SC2154
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-_ro_w='' _ro_p='' _ro_q=''
+_ro_w='' _ro_p='' _ro_q='' _ro_sa=''
 
 # Ends a part on both streams, with the status of the command before. The end of one that printed nothing, and says so by
 # _ro_q, is told later: each line that is sent by itself wakes four processes.
@@ -32,6 +32,7 @@ _ro_give() {
 # Notes that a part of a row has failed, with its status: those behind it are not done.
 _ro_fail() {
 	_ro_f=$?
+	_ro_unstage
 	return "$_ro_f"
 }
 
@@ -297,6 +298,84 @@ _ro_write() (
 	if [ -L "$1" ] && [ -d "$1" ]; then rm -f -- "$1" || exit; fi
 	mv -f -- "$tmp" "$1" && trap - EXIT
 )
+
+# [NUMBER PATH]...: puts the contents _ro_vNUMBER beside their places; the names go to _ro_sNUMBER. What does not work is
+# left to _ro_put.
+_ro_stage() {
+	trap '_ro_unstage; exit 1' HUP INT TERM PIPE
+	_ro_sa=$1 _ro_sb=$1
+	_ro_l=$#
+	while [ "$_ro_l" -gt 0 ]; do
+		_ro_x=${2%/*}/.${2##*/}.${_ro_n%"${_ro_n#????????????}"}
+		eval "_ro_s$1=\$_ro_x"
+		_ro_sb=$1
+		set -- "$@" "$1" "$_ro_x"
+		shift 2
+		_ro_l=$((_ro_l - 2))
+	done
+	(
+		umask 077
+		# What has the name is not overwritten.
+		set -C
+		while [ $# -gt 0 ]; do
+			if true >"$2"; then eval "printf %s \"\$_ro_v$1\" >|\"\$2\"" || rm -f -- "$2"; fi
+			shift 2
+		done
+	) 2>/dev/null
+}
+
+# [MODE [NUMBER]... .]...: gives what was staged its mode, and brings all of it to the disk.
+_ro_ready() {
+	_ro_y=
+	while [ $# -gt 0 ]; do
+		_ro_x=$1
+		shift
+		_ro_z=
+		while [ "$1" != . ]; do
+			_ro_z="$_ro_z \"\$_ro_s$1\""
+			shift
+		done
+		shift
+		eval "chmod -- $_ro_x $_ro_z" || _ro_unstage
+		_ro_y="$_ro_y $_ro_z"
+	done 2>/dev/null
+	eval "sync $_ro_y" 2>/dev/null
+}
+
+# NUMBER PATH SIZE MODE: puts what was staged at its place, or writes it now.
+_ro_put() {
+	eval "_ro_x=\$_ro_s$1"
+	_ro_place "$2" || return
+	if [ -n "$_ro_x" ] && [ -e "$_ro_x" ]; then
+		if [ -L "$2" ] && [ -d "$2" ]; then rm -f -- "$2" || return; fi
+		mv -f -- "$_ro_x" "$2"
+	else
+		eval "_ro_write \"\$2\" \"\$3\" '' \"\$4\" '' '' '' \"\$_ro_v$1\""
+	fi
+}
+
+# Removes what was staged and is not at its place.
+_ro_unstage() {
+	[ -n "$_ro_sa" ] || return 0
+	set --
+	_ro_l=$_ro_sa
+	while [ "$_ro_l" -le "$_ro_sb" ]; do
+		eval "set -- \"\$@\" \"\$_ro_s$_ro_l\""
+		_ro_l=$((_ro_l + 1))
+	done
+	rm -f -- "$@"
+	_ro_staged
+}
+
+# Forgets what was staged.
+_ro_staged() {
+	trap - HUP INT TERM PIPE
+	while [ "$_ro_sa" -le "$_ro_sb" ]; do
+		unset "_ro_s$_ro_sa" "_ro_v$_ro_sa"
+		_ro_sa=$((_ro_sa + 1))
+	done
+	_ro_sa=
+}
 
 # PATH OWNER MODE
 _ro_directory() {

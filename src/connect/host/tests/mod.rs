@@ -11,6 +11,7 @@ mod sandbox;
 mod secrets;
 mod ssh;
 mod sshd;
+mod staged;
 mod sudo;
 mod warm;
 

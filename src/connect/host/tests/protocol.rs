@@ -28,13 +28,13 @@ fn start(shell: &str, arguments: &str, tools: &Path) -> Streams {
     spawn(command).unwrap()
 }
 
-async fn exchange(shell: &mut Shell, parts: &[String]) -> Vec<Done> {
+pub async fn exchange(shell: &mut Shell, parts: &[String]) -> Vec<Done> {
     let mut frame = Frame::new();
     parts.iter().for_each(|part| frame.part(part.clone()));
     shell.exchange(&frame, None, Pace::until(soon())).await.unwrap()
 }
 
-async fn in_each_shell(mode: Mode, check: impl AsyncFn(Shell)) {
+pub async fn in_each_shell(mode: Mode, check: impl AsyncFn(Shell)) {
     for name in SHELLS {
         let tools = tempfile::tempdir().unwrap();
         let shell = Shell::start(start(name, mode.arguments(), tools.path()), mode, None, soon()).await;

@@ -1,0 +1,112 @@
+//! Files of a row are put beside their places together; with each kind of shell.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::super::effects::row;
+use super::super::frame::Frame;
+use super::super::shell::{Mode, Pace};
+use super::protocol::{exchange, in_each_shell};
+use super::sandbox::{file, text};
+use super::*;
+
+fn write(path: &Path, content: &str, mode: u32) -> Effect {
+    let mut file = file(path, content);
+    file.attributes.mode = Some(mode);
+    Effect::WriteFile(file)
+}
+
+fn exits(done: &[Done]) -> Vec<i32> {
+    done.iter().map(|done| done.exit).collect()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn files_arrive_with_their_modes_and_nothing_is_left_beside_them() {
+    in_each_shell(Mode::Program, async |mut shell| {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("b it's"), "old").unwrap();
+        let effects = [
+            write(&at("a"), "1\n", 0o644),
+            write(&at("b it's"), "$x `y` \\ 'z'\n\n", 0o4755),
+            Effect::Directory { path: text(&at("d")), attributes: Attributes::default() },
+            write(&at("d/c"), "", 0o600),
+            write(&at("d/d"), "4", 0o644),
+            write(&at("e"), "5", 0o644),
+        ];
+        let parts = row(&effects).parts;
+        assert!(parts[0].contains("_ro_stage") && parts[3].contains("_ro_stage"), "{parts:?}");
+        let done = exchange(&mut shell, &parts).await;
+        assert_eq!(exits(&done), [0; 6], "{done:?}");
+        let seen = ["a", "b it's", "d/c", "d/d", "e"].map(|name| {
+            let mode = fs::metadata(at(name)).unwrap().permissions().mode() & 0o7777;
+            (fs::read_to_string(at(name)).unwrap(), mode)
+        });
+        let wanted = [("1\n", 0o644), ("$x `y` \\ 'z'\n\n", 0o4755), ("", 0o600), ("4", 0o644), ("5", 0o644)];
+        assert_eq!(seen, wanted.map(|(content, mode)| (content.to_owned(), mode)));
+        assert_eq!(
+            (names(folder.path()), names(&at("d"))),
+            (
+                vec!["a", "b it's", "d", "e"].into_iter().map(str::to_owned).collect(),
+                vec!["c".to_owned(), "d".to_owned()]
+            )
+        );
+        // What was sent stays with nobody.
+        let set = exchange(&mut shell, &["set".to_owned()]).await[0].stdout.text();
+        assert!(!set.lines().any(|line| line.starts_with("_ro_v") || line.starts_with("_ro_s0=")), "{set}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_written_ends_the_row_there() {
+    in_each_shell(Mode::Program, async |mut shell| {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("taken")).unwrap();
+        for (bad, why) in [("no/c", "there is no directory"), ("taken", "is a directory")] {
+            let files = ["a", "b", bad, "d"].map(|name| write(&at(name), name, 0o644));
+            let done = exchange(&mut shell, &row(&files).parts).await;
+            assert_eq!(exits(&done), [0, 0, 1, 1]);
+            assert!(done[2].stderr.text().contains(why), "{done:?}");
+            assert_eq!(names(folder.path()), ["a", "b", "taken"]);
+            fs::remove_file(at("a")).unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_row_that_is_cut_off_leaves_nothing_beside_its_files() {
+    in_each_shell(Mode::Program, async |mut shell| {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join("t").join(name);
+        fs::create_dir(folder.path().join("t")).unwrap();
+        let begun = folder.path().join("begun");
+        // It hangs when the second file is to be put at its place.
+        let hangs = "case $* in */b) touch BEGUN; while :; do sleep 0.1; done ;; *) command mv \"$@\" ;; esac";
+        let mv = format!("mv() {{ {}; }}", hangs.replace("BEGUN", &text(&begun)));
+        exchange(&mut shell, &[mv]).await;
+        let group = Pid::from_raw(i32::try_from(shell.identity.group).unwrap()).unwrap();
+        let mut frame = Frame::new();
+        row(&["a", "b", "c"].map(|name| write(&at(name), name, 0o644))).parts.into_iter().for_each(|part| frame.part(part));
+        tokio::select! {
+            done = shell.exchange(&frame, None, Pace::until(Instant::now() + Duration::from_secs(20))) => panic!("{done:?}"),
+            () = until("the second one is about to be put at its place", || begun.exists()) => {}
+        }
+        assert_eq!(names(&at("")).len(), 3);
+        kill_process_group(group, Signal::TERM).unwrap();
+        until("only what was done is left", || names(&at("")) == ["a"]).await;
+    })
+    .await;
+}
