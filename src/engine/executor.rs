@@ -124,68 +124,7 @@ impl Job {
         self.unless_it_fails_on_purpose(ended)
     }
 
-    /// Whether it is to ask on behalf of those behind it. Not while its host may be away, or may yet put something back.
-    pub fn asks_for_others(&self) -> bool {
-        self.guard.is_none() && !self.resumed
-    }
-
-    /// Whether it has anything to ask of its host that is not known.
-    pub fn is_to_look(&self) -> bool {
-        let known = self.host().is_none_or(|host| self.ahead.knows(host, &self.unit));
-        !self.looked && !known && !self.action.probes().is_empty()
-    }
-
-    /// Asks its host for itself and for those behind it. Whatever else than that the host cannot be reached keeps the
-    /// answers from coming: with so many questions it is nobody's own matter, and each asks again in its turn.
-    pub async fn look_for_all(&mut self) {
-        self.looked = true;
-        let Some(host) = self.host() else { return };
-        let own = (self.unit.clone(), self.action.probes());
-        let questions: Vec<Question> = std::iter::once(own).chain(self.questions.iter().cloned()).collect();
-        let probes: Vec<Probe> = questions.iter().flat_map(|(_, probes)| probes).cloned().collect();
-        let call = Call { deadline: Instant::now() + self.timeout.min(FOR_ALL), ..self.call() };
-        let look = self.ahead.look(host);
-        let answer = tokio::time::timeout_at(call.deadline + GRACE, self.world.probe(&self.target, &probes, &call));
-        match answer.await {
-            Ok(Ok(facts)) => look.brought(&questions, facts),
-            Ok(Err(error @ ConnectError::Unreachable { .. })) if Instant::now() < call.deadline => {
-                *self.unreachable.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(error);
-            }
-            _ => {}
-        }
-        self.questions.clear();
-    }
-
-    /// The first change that it is likely to make, for those who ask what may be another thing after it. What is not known
-    /// counts as a command.
-    pub fn first_effect(&self) -> Effect {
-        let judge = |facts: &[Fact]| self.action.next(facts, &[]).ok().flatten();
-        let known = self.host().and_then(|host| self.ahead.judge(host, &self.unit, &self.action.probes(), judge));
-        known.unwrap_or_else(|| Effect::Host(host::Effect::Run(host::Run::shell("true"))))
-    }
-
-    /// How it ends when what is known of its host ahead of time says that all is as asked: then nothing is sent.
-    pub fn same_already(&self) -> Option<Ended> {
-        if self.guard.is_some() {
-            return None;
-        }
-        let judge = |facts: &[Fact]| match self.action.verdict(facts) {
-            Verdict::Same { seen } => Some(seen),
-            _ => None,
-        };
-        let (facts, seen) = self.ahead.take_if(self.host()?, &self.unit, &self.action.probes(), judge)?;
-        let (outputs, printed) = (self.action.outputs(&facts, &[]), self.action.printed(&[]));
-        let result = Ending::Same { seen };
-        Some(self.unless_it_fails_on_purpose(Ended {
-            result,
-            diff: Diff::default(),
-            outputs,
-            printed,
-            provides: Vec::new(),
-        }))
-    }
-
-    fn unless_it_fails_on_purpose(&self, mut ended: Ended) -> Ended {
+    pub fn unless_it_fails_on_purpose(&self, mut ended: Ended) -> Ended {
         let well = matches!(ended.result, Ending::Same { .. } | Ending::Changed);
         if well && self.mode == Mode::Run && self.faults.fails(&self.unit) {
             ended.result = Ending::Failed(Problem::new("failed on purpose, after it was done"));
@@ -483,9 +422,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long one look at a host may take that may be away.
 const GLANCE: Duration = Duration::from_secs(20);
-
-/// How long an answer to many units' questions is waited for, before each asks its own alone.
-const FOR_ALL: Duration = Duration::from_secs(10);
 
 /// How long the other side is looked for after a connection broke in the middle of a change.
 const RECOVERY: Duration = Duration::from_secs(60);

@@ -11,6 +11,7 @@ mod executor;
 mod faults;
 mod guard;
 mod limits;
+mod look;
 mod marks;
 mod outcome;
 mod owed;

@@ -41,6 +41,7 @@ mod refusal;
 mod remote;
 mod replay;
 mod route;
+mod row;
 mod shared;
 mod shell;
 mod sudo;
@@ -60,6 +61,7 @@ pub use output::Output;
 pub use payload::{Bytes, Content, LocalFile};
 #[doc(hidden)]
 pub use replay::replay;
+pub use row::Row;
 pub use types::{
     Attributes, CONTENT_LIMIT, Command, Done, Effect, Fact, File, FileKind, Module, Probe, Read, Run, WriteFile,
 };
@@ -68,31 +70,13 @@ pub use crate::digest::sha256;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use tokio::time::Instant;
-
-use frame::When;
-use remote::{Purpose, Remote, lock};
+use remote::{Purpose, Remote};
 use shared::Shared;
 
-use super::{BEHIND, Call, ConnectError, Target};
+use super::{Call, ConnectError, Target};
 use crate::inventory::{Connection, Host, Inventory};
 use crate::secret::Secret;
-
-/// See [`super::Row`]; of one host.
-pub struct Row<'a> {
-    /// The effects.
-    pub effects: Vec<Effect>,
-    /// How long each may take.
-    pub within: &'a [Duration],
-    /// What is asked behind them.
-    pub behind: Vec<Probe>,
-    /// What is asked in its place when not all of them worked.
-    pub otherwise: Vec<Probe>,
-    /// Takes what was done.
-    pub done: &'a (dyn Fn(Done) + Send + Sync),
-}
 
 /// The hosts; connects to each when it is first asked of.
 pub struct Backend {
@@ -148,77 +132,6 @@ impl Backend {
         }
         let done = done.pop().ok_or_else(|| ConnectError::lost("the host gave no answer"))?;
         effects::judge(effect, done)
-    }
-
-    /// Carries out effects in one round trip, each only when all before it have worked, and then asks; gives what ended
-    /// it early, and the answers to `behind` and to `otherwise`. Of several effects each is
-    /// [plain](Effect::is_plain), a command or an expectation.
-    pub async fn perform_all(
-        &self,
-        target: &Target,
-        row: Row<'_>,
-        call: &Call,
-    ) -> (Option<ConnectError>, [Option<Vec<Fact>>; 2]) {
-        // A guard's answer is of several parts, and what its host may put back is not to be asked behind it.
-        if let [effect @ Effect::Guard(_)] = &row.effects[..] {
-            let done = self.perform(target, effect, call).await.map(row.done);
-            return (done.err(), [None, None]);
-        }
-        // What would show a secret is not sent, nor what follows it.
-        let exposed = row.effects.iter().map(|effect| exposed::check_effect(effect).err()).enumerate();
-        let exposed = exposed.filter_map(|(at, error)| error.map(|error| (at, error))).next();
-        let effects = &row.effects[..exposed.as_ref().map_or(row.effects.len(), |(at, _)| *at)];
-        let exposed = exposed.map(|(_, error)| error);
-        let is_row = row.effects.len() > 1;
-        let mut request = match effects {
-            [] => return (exposed, [None, None]),
-            [effect] if !is_row => effects::request(effect),
-            effects => effects::row(effects),
-        };
-        request.within = row.within[..effects.len()].to_vec();
-        let asked = [(&row.behind, When::Worked), (&row.otherwise, When::Failed)];
-        let asked = asked.map(|(probes, when)| (probes::Batch::new(probes), if is_row { when } else { When::Always }));
-        // What follows a large payload would not be read.
-        let asks = request.payload.is_none() && exposed.is_none();
-        let mut counts = [0, 0];
-        for ((batch, when), count) in asked.iter().zip(&mut counts) {
-            if asks && exposed::check_probes(batch.probes()).is_ok() {
-                let parts = batch.request().parts;
-                *count = parts.len();
-                request.behind.extend(parts.into_iter().map(|part| (part, *when)));
-            }
-        }
-        let outcome = Mutex::new((0, true, None));
-        let each = |at: usize, done: Done| {
-            let mut outcome = lock(&outcome);
-            let Some(effect) = effects.get(at).filter(|_| outcome.1) else { return };
-            match effects::judge(effect, done) {
-                Ok(done) => {
-                    outcome.0 += 1;
-                    outcome.1 = !is_row || done.exit == 0;
-                    (row.done)(done);
-                }
-                Err(error) => (outcome.1, outcome.2) = (false, Some(error)),
-            }
-        };
-        let remote = self.remote(target);
-        let answers = remote.call_each(target.r#become, request, Purpose::Change, call, Some(&each)).await;
-        let (done, worked, error) = std::mem::take(&mut *lock(&outcome));
-        let mut answers = match answers {
-            Ok(answers) => answers,
-            // What was refused before the connection broke stays so.
-            Err(lost) => return (Some(error.unwrap_or(lost)), [None, None]),
-        };
-        let mut behind = answers.split_off(effects.len().min(answers.len()));
-        let otherwise = behind.split_off(counts[0].min(behind.len()));
-        let call = Call { deadline: Instant::now() + BEHIND, ..call.clone() };
-        let wanted = if worked && done == effects.len() { 0 } else { 1 };
-        let mut facts = [None, None];
-        if counts[wanted] > 0 {
-            let answers = if wanted == 0 { behind } else { otherwise };
-            facts[wanted] = self.facts(target, &asked[wanted].0, &answers, &call).await.ok();
-        }
-        (error.or(exposed), facts)
     }
 
     /// What the answers say, and those that were too large to be read whole.

@@ -44,11 +44,6 @@ impl<'a> Batch<'a> {
         Self { probes, stats, hashes, sysctls }
     }
 
-    /// What is asked.
-    pub fn probes(&self) -> &[Probe] {
-        self.probes
-    }
-
     /// The scripts; [`Self::read`] takes their answers in the same order.
     pub fn request(&self) -> Request {
         let mut parts = Vec::new();
