@@ -74,6 +74,7 @@ delete = true
 }
 
 /// `$1` directory, `$2` owner as chown takes it. What follows calls these functions; the files come on standard input.
+/// Neither what makes the temporary folder nor what removes it is ended by a signal for all of the group.
 const FUNCTIONS: &str = r#"
 base=$1 owner=$2
 dir() {
@@ -91,9 +92,10 @@ put() {
 }
 unpack() {
 	rm -rf -- "$base"/.rollout-tree.??????
-	tmp=$(mktemp -d "$base/.rollout-tree.XXXXXX") || exit
-	trap 'rm -rf -- "$tmp"' EXIT
+	tmp=
+	trap 'trap "" HUP INT TERM PIPE; rm -rf -- "$tmp"' EXIT
 	trap 'exit 1' HUP INT TERM PIPE
+	tmp=$(trap "" HUP INT TERM PIPE; mktemp -d "$base/.rollout-tree.XXXXXX") || exit
 	tar -x -o -m -f - -C "$tmp" || exit
 }
 "#;

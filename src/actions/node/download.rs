@@ -84,9 +84,10 @@ if ! [ -d "${folder:-/}" ]; then
 	printf 'there is no directory %s\n' "${folder:-/}" >&2
 	exit 101
 fi
-tmp=$(mktemp "$folder/.${1##*/}.XXXXXX") || exit 102
-trap 'rm -f -- "$tmp"' EXIT
+tmp=
+trap 'trap "" HUP INT TERM PIPE; rm -f -- "$tmp"' EXIT
 trap 'exit 102' HUP INT TERM PIPE
+tmp=$(trap "" HUP INT TERM PIPE; mktemp "$folder/.${1##*/}.XXXXXX") || exit 102
 if [ "$5" = curl ]; then
 	curl -q --config - --output "$tmp" || exit
 else

@@ -108,9 +108,10 @@ impl Script {
         let words: Vec<String> = words.into_iter().chain([file]).chain(self.args.iter().cloned()).collect();
         // `printf` is part of the shell, so that nobody else sees the script.
         let script = format!(
-            "tmp=$(mktemp) || exit
-trap 'rm -f -- \"$tmp\"' EXIT
+            "tmp=
+trap 'trap \"\" HUP INT TERM PIPE; rm -f -- \"$tmp\"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
+tmp=$(trap \"\" HUP INT TERM PIPE; mktemp) || exit
 printf %s {} >\"$tmp\" && exec 3<\"$tmp\" || exit
 rm -f -- \"$tmp\"
 trap - EXIT HUP INT TERM PIPE

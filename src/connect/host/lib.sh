@@ -266,10 +266,10 @@ _ro_write() (
 	umask 077
 	# Nobody else knows the name, and what has it is not overwritten.
 	tmp=${1%/*}/.${1##*/}.${_ro_n%"${_ro_n#????????????}"}
+	trap 'trap "" HUP INT TERM PIPE; rm -f -- "$tmp"' EXIT
+	trap 'exit 1' HUP INT TERM PIPE
 	set -C
 	: >"$tmp" || exit
-	trap 'rm -f -- "$tmp"' EXIT
-	trap 'exit 1' HUP INT TERM PIPE
 	if [ $# = 8 ]; then
 		# That it did not work is all that some shells say; cat says why.
 		printf %s "$8" 2>/dev/null >>"$tmp" || printf %s "$8" | cat >|"$tmp" || exit
@@ -390,9 +390,10 @@ _ro_directory() {
 # PATH TARGET: the link is made beside and renamed, so that there is always either the old or the new one.
 _ro_link() (
 	_ro_place "$1" || exit
-	tmp=$(mktemp -d "${1%/*}/.${1##*/}.XXXXXX") || exit
-	trap 'rm -rf -- "$tmp"' EXIT
+	tmp=
+	trap 'trap "" HUP INT TERM PIPE; rm -rf -- "$tmp"' EXIT
 	trap 'exit 1' HUP INT TERM PIPE
+	tmp=$(trap "" HUP INT TERM PIPE; mktemp -d "${1%/*}/.${1##*/}.XXXXXX") || exit
 	ln -s -- "$2" "$tmp/link" || exit
 	if [ -L "$1" ] && [ -d "$1" ]; then rm -f -- "$1" || exit; fi
 	mv -f -- "$tmp/link" "$1"

@@ -13,9 +13,10 @@ case $(pwd -P)/ in
 	;;
 esac
 chmod go-w . || exit
-tmp=$(mktemp ./.authorized_keys.XXXXXX) || exit
-trap 'rm -f -- "$tmp"' EXIT
+tmp=
+trap 'trap "" HUP INT TERM PIPE; rm -f -- "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
+tmp=$(trap "" HUP INT TERM PIPE; mktemp ./.authorized_keys.XXXXXX) || exit
 cat >"$tmp" || exit
 if [ "$(wc -c <"$tmp")" -ne "$size" ]; then
 	printf 'not all of the keys arrived\n' >&2

@@ -12,7 +12,8 @@ pub fn fetching(sources: &str) -> String {
     let options = "-o Dir::Etc::sourcelist=\"$d/it.sources\" -o Dir::Etc::sourceparts=-";
     let options = format!("{options} -o APT::Get::List-Cleanup=0 -o APT::Update::Error-Mode=any");
     format!(
-        "lock=120\n{APT}\nd=$(mktemp -d) && trap 'rm -rf \"$d\"' EXIT && cp -- {sources} \"$d/it.sources\" && \
+        "lock=120\n{APT}\nd=\ntrap 'trap \"\" HUP INT TERM PIPE; rm -rf -- \"$d\"' EXIT\ntrap 'exit 1' HUP INT TERM PIPE\n\
+         d=$(trap \"\" HUP INT TERM PIPE; mktemp -d) && cp -- {sources} \"$d/it.sources\" && \
          chmod -R a+rX \"$d\" && refresh {options}"
     )
 }
