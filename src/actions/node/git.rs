@@ -105,9 +105,19 @@ shift
 /// `$1` folder, `$2` repository, `$3` commit, `$4` depth, `$5` whether changes are dropped. In pieces, so that what was cut
 /// off between two of them goes on: a clone would not.
 const CHECKOUT: &str = r#"
-# One that was cut off a moment ago may be at its end yet.
+busy() {
+	[ -r /proc/self/comm ] || return 0
+	for process in /proc/[0-9]*/comm; do
+		read -r name <"$process" || continue
+		case $name in git | git-*) return 0 ;; esac
+	done 2>/dev/null
+	return 1
+}
+locked() { [ -n "$(find "$1/.git" -name '*.lock' 2>/dev/null)" ]; }
+# A git that was killed may be at its end yet, and leaves locks behind.
 n=0
-while [ "$n" -lt 50 ] && [ -n "$(find "$1/.git" -maxdepth 1 -name '*.lock' 2>/dev/null)" ]; do
+while [ "$n" -lt 50 ] && locked "$1"; do
+	if ! busy; then find "$1/.git" -name '*.lock' -exec rm -f -- {} +; fi
 	n=$((n + 1))
 	sleep 0.1
 done
@@ -267,7 +277,7 @@ impl Action for Git {
         if let Some(Done::Host(done)) = done.last() {
             let problem = || failed(&format!("cannot check out {} in {}", self.version, self.path), done);
             let hint = "is there room on the disk, may the step's user write there, and has the repository that commit? \
-                        a lock that a killed git left behind (such as .git/index.lock) may be deleted";
+                        where another git is at work, wait for its end";
             return if done.exit == 0 { Ok(None) } else { Err(problem().hint(hint)) };
         }
         let text = run_at(facts, 1).map(|done| done.stdout.text()).unwrap_or_default();
@@ -384,8 +394,8 @@ mod tests {
             assert!(matches!(apply(&at("main", "")).await, Verdict::Change(_)));
             assert!(is_same(&apply(&at("main", "")).await) && is_same(&apply(&at(&first, "")).await));
             let second = git(&origin, &format!("echo 2 >>f && {commit}")).await;
-            // Another git is at it, and not for long.
-            git(&clone, "touch .git/config.lock && { sleep 0.5; rm .git/config.lock; } >/dev/null 2>&1 &").await;
+            // A git that was killed there left these.
+            git(&clone, "touch .git/config.lock .git/index.lock .git/objects/maintenance.lock").await;
             assert!(matches!(apply(&at("main", "")).await, Verdict::Change(_)));
             assert_eq!(git(&clone, "git rev-parse HEAD").await, second);
             git(&clone, "echo 3 >f").await;
