@@ -73,11 +73,16 @@ version = "v1.4.0"
 }
 
 /// No question is asked: nobody could answer. `made FOLDER` tells whether `git init` came to its end there, or somebody
-/// else made the repository.
+/// else made the repository. `half FOLDER` tells whether a checkout of ours was cut off there: its files are half of one
+/// version and half of another then, and nobody's changes.
 const QUIET: &str = r#"
 export LC_ALL=C GIT_TERMINAL_PROMPT=0 GIT_SSH_COMMAND="${GIT_SSH_COMMAND:-ssh -o BatchMode=yes}"
 made() {
 	[ -f "$1/.git" ] || { [ -e "$1/.git/HEAD" ] && [ -d "$1/.git/objects" ] && [ -d "$1/.git/refs" ]; }
+}
+half() {
+	[ -f "$1/.git/rollout-checkout" ] || return
+	[ "$(cat "$1/.git/rollout-checkout")" != "$(git -C "$1" rev-parse -q --verify HEAD)" ]
 }
 "#;
 
@@ -91,7 +96,7 @@ elif [ -e "$1/.git" ]; then
 	echo "head $(git -C "$1" rev-parse -q --verify HEAD)"
 	echo "origin $(git -C "$1" config --get remote.origin.url)"
 	changes=$(git -C "$1" status --porcelain --untracked-files=no) || exit
-	[ -z "$changes" ] || echo "changed yes"
+	[ -z "$changes" ] || half "$1" || echo "changed yes"
 elif [ -d "$1" ]; then
 	[ -z "$(ls -A "$1")" ] || echo "taken by other files"
 elif [ -e "$1" ]; then
@@ -130,7 +135,14 @@ elif ! git -C "$1" cat-file -e "$3^{commit}" 2>/dev/null; then
 	git -C "$1" fetch -q --tags --force origin || exit
 	git -C "$1" fetch -q origin || exit
 fi
-git -C "$1" checkout -q $5 --detach "$3"
+force=$5
+if half "$1"; then force=--force; fi
+if [ -d "$1/.git" ]; then printf '%s\n' "$3" >"$1/.git/rollout-checkout" || exit; fi
+git -C "$1" checkout -q $force --detach "$3"
+status=$?
+# What git itself refuses is not half done.
+[ "$status" -gt 128 ] || rm -f -- "$1/.git/rollout-checkout"
+exit "$status"
 "#;
 
 /// What was seen.
@@ -398,6 +410,13 @@ mod tests {
             git(&clone, "touch .git/config.lock .git/index.lock .git/objects/maintenance.lock").await;
             assert!(matches!(apply(&at("main", "")).await, Verdict::Change(_)));
             assert_eq!(git(&clone, "git rev-parse HEAD").await, second);
+            // A checkout was cut off there, before it had all files at their places, and before HEAD.
+            git(&clone, "echo half >f; echo 0 >.git/rollout-checkout").await;
+            git(&origin, &format!("echo 3 >>f && echo 3 >g && git add g && {commit}")).await;
+            std::fs::write(format!("{clone}/g"), "half").unwrap();
+            assert!(matches!(apply(&at("main", "")).await, Verdict::Change(_)));
+            assert_eq!(git(&clone, "cat f g && ls .git/rollout-checkout || true").await, "1\n2\n3\n3");
+            assert!(is_same(&apply(&at("main", "")).await));
             git(&clone, "echo 3 >f").await;
             assert!(blocked(&apply(&at("v1", "")).await).contains("local changes"));
             assert!(matches!(apply(&at("v1", "force = true")).await, Verdict::Change(_)));
