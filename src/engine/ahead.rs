@@ -115,9 +115,8 @@ impl Ahead {
     /// Effects begin; they end when what is returned first is dropped. What is returned second is a look that comes
     /// behind them.
     pub fn change(&self, host: &str, effects: &[Effect]) -> (Vec<Change>, Look) {
-        let effects: Vec<&Effect> = effects.iter().filter(|effect| !matches!(effect, Effect::Expect(_))).collect();
         let (numbers, look) = self.with(host, |host| {
-            for effect in effects.iter().copied() {
+            for effect in effects {
                 host.looking.values_mut().for_each(|seen| seen.push(effect.clone()));
                 for answer in host.answers.values_mut() {
                     answer.stale |= bear_upon(std::slice::from_ref(effect), &answer.probes);
@@ -126,7 +125,7 @@ impl Ahead {
             let look = host.number();
             host.looking.insert(look, host.changing.values().cloned().collect());
             let numbers: Vec<u64> = effects.iter().map(|_| host.number()).collect();
-            host.changing.extend(numbers.iter().copied().zip(effects.iter().copied().cloned()));
+            host.changing.extend(numbers.iter().copied().zip(effects.iter().cloned()));
             (numbers, look)
         });
         let change = |number| Change { ahead: self.clone(), host: host.to_owned(), number };
