@@ -119,6 +119,8 @@ busy() {
 	return 1
 }
 locked() { [ -n "$(find "$1/.git" -name '*.lock' 2>/dev/null)" ]; }
+# A fetch that was cut off may have left the commit without its files; only a whole one moves references.
+whole() { [ -n "$(git -C "$1" for-each-ref --count=1 --contains "$2" 2>/dev/null)" ]; }
 # A git that was killed may be at its end yet, and leaves locks behind.
 n=0
 while [ "$n" -lt 50 ] && locked "$1"; do
@@ -131,7 +133,7 @@ git -C "$1" config remote.origin.url "$2" || exit
 git -C "$1" config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*' || exit
 if [ -n "$4" ]; then
 	git -C "$1" fetch -q --depth "$4" origin "$3" || exit
-elif ! git -C "$1" cat-file -e "$3^{commit}" 2>/dev/null; then
+elif ! whole "$1" "$3"; then
 	git -C "$1" fetch -q --tags --force origin || exit
 	git -C "$1" fetch -q origin || exit
 fi
@@ -427,6 +429,24 @@ mod tests {
         assert!(
             blocked(&apply(&build(&format!("repo = '{origin}'\npath = '{root}'")).unwrap()).await).contains("taken")
         );
+    }
+
+    #[tokio::test]
+    async fn a_fetch_that_was_cut_off_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_str().unwrap();
+        let commit = "git -c user.name=a -c user.email=a@b commit -q -m x && git rev-parse HEAD";
+        let line =
+            format!("git init -q clone && git init -q origin && cd origin && echo 1 >f && git add f && {commit}");
+        let commit = git(root, &line).await;
+        // Of its objects only the commit itself came over.
+        let object = format!("objects/{}/{}", &commit[..2], &commit[2..]);
+        git(root, &format!("mkdir clone/.git/objects/{} && cp origin/.git/{object} clone/.git/{object}", &commit[..2]))
+            .await;
+        let step: Git = build(&format!("repo = 'file://{root}/origin'\npath = '{root}/clone'")).unwrap();
+        assert!(matches!(apply(&step).await, Verdict::Change(_)));
+        assert!(is_same(&apply(&step).await));
+        assert_eq!(git(root, "cat clone/f").await, "1");
     }
 
     #[test]
