@@ -81,7 +81,7 @@ impl Mark {
         let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|e| e.path());
         let bears = |path: &Path| {
             let environment = std::fs::read(path.join("environ")).unwrap_or_default();
-            environment.windows(word.len()).any(|w| w == word.as_bytes())
+            String::from_utf8_lossy(&environment).contains(&word)
         };
         let line = |path: &Path| {
             let words = std::fs::read_to_string(path.join("cmdline")).unwrap_or_default();
@@ -107,6 +107,6 @@ pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> 
             Ok(answer) => return answer,
             Err(seen) => assert!(began.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}; last seen: {seen}"),
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -149,7 +149,8 @@ impl Lab {
 }
 
 impl Ran {
-    fn of(output: &Output, seconds: f64) -> Self {
+    /// Reads what a call said.
+    pub fn of(output: &Output, seconds: f64) -> Self {
         let stdout = String::from_utf8_lossy(&output.stdout);
         let events = stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let code = output.status.code().unwrap_or(-1);

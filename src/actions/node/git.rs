@@ -111,10 +111,10 @@ shift
 /// off between two of them goes on: a clone would not.
 const CHECKOUT: &str = r#"
 busy() {
-	[ -r /proc/self/comm ] || return 0
-	for process in /proc/[0-9]*/comm; do
-		read -r name <"$process" || continue
-		case $name in git | git-*) return 0 ;; esac
+	[ -r /proc/self/stat ] || return 0
+	for process in /proc/[0-9]*/stat; do
+		read -r _ name state _ <"$process" || continue
+		case "$state $name" in Z*) ;; *' (git)' | *' (git-'*) return 0 ;; esac
 	done 2>/dev/null
 	return 1
 }
