@@ -87,7 +87,7 @@ impl Mark {
             let words = std::fs::read_to_string(path.join("cmdline")).unwrap_or_default();
             format!("{}: {}", path.display(), words.replace('\0', " "))
         };
-        processes.filter(|p| bears(p)).map(|p| line(&p)).filter(|line| !line.contains("/.ssh-connection")).collect()
+        processes.filter(|p| bears(p)).map(|p| line(&p)).filter(|line| !line.contains("ControlPersist=")).collect()
     }
 
     /// Waits until none is left.
