@@ -203,17 +203,16 @@ impl Splitter {
         Some(Done { exit, stdout, stderr })
     }
 
-    /// What was printed last, in the part that is not complete, or else in the last one. Secrets in it are masked: a line
-    /// by itself would not tell that it is a part of one.
+    /// What was printed last, in the part that is not complete, or else in the last one.
     pub fn last_line(&self) -> Option<String> {
-        let last_of = |bytes: &[u8]| {
-            let text = redact_open(bytes, SHOWN);
-            text.lines().rev().map(str::trim).find(|l| !l.is_empty()).map(str::to_owned)
-        };
+        self.current_line().or_else(|| self.parts.iter().skip(1).rev().find_map(|(output, _)| last_of(&output.tail)))
+    }
+
+    /// What was printed last in the part that is not complete.
+    pub fn current_line(&self) -> Option<String> {
         let unmarked = self.pending.iter().position(|b| *b == MARK).unwrap_or(self.pending.len());
         let current = [self.current.tail(), &self.pending[..unmarked]];
-        let current = if current[1].is_empty() { last_of(current[0]) } else { last_of(&current.concat()) };
-        current.or_else(|| self.parts.iter().skip(1).rev().find_map(|(output, _)| last_of(&output.tail)))
+        if current[1].is_empty() { last_of(current[0]) } else { last_of(&current.concat()) }
     }
 
     /// All text that arrived before the first marker, for messages.
@@ -236,6 +235,12 @@ impl Splitter {
         let start = (0..tail.len()).find(|i| self.marker.starts_with(&tail[*i..]));
         start.map_or(self.pending.len(), |i| from + i)
     }
+}
+
+/// The last line that is not empty. Secrets in it are masked: a line by itself would not tell that it is a part of one.
+fn last_of(bytes: &[u8]) -> Option<String> {
+    let text = redact_open(bytes, SHOWN);
+    text.lines().rev().map(str::trim).find(|l| !l.is_empty()).map(str::to_owned)
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

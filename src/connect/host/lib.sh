@@ -33,6 +33,7 @@ _ro_give() {
 _ro_fail() {
 	_ro_f=$?
 	_ro_unstage
+	_ro_staged
 	return "$_ro_f"
 }
 
@@ -336,7 +337,10 @@ _ro_ready() {
 			shift
 		done
 		shift
-		eval "chmod -- $_ro_x $_ro_z" || _ro_unstage
+		eval "chmod -- $_ro_x $_ro_z" || {
+			_ro_unstage
+			return
+		}
 		_ro_y="$_ro_y $_ro_z"
 	done 2>/dev/null
 	eval "sync $_ro_y" 2>/dev/null
@@ -354,7 +358,7 @@ _ro_put() {
 	fi
 }
 
-# Removes what was staged and is not at its place.
+# Removes what was staged and is not at its place. The contents stay, so that they can still be written.
 _ro_unstage() {
 	[ -n "$_ro_sa" ] || return 0
 	set --
@@ -364,11 +368,11 @@ _ro_unstage() {
 		_ro_l=$((_ro_l + 1))
 	done
 	rm -f -- "$@"
-	_ro_staged
 }
 
 # Forgets what was staged.
 _ro_staged() {
+	[ -n "$_ro_sa" ] || return 0
 	trap - HUP INT TERM PIPE
 	while [ "$_ro_sa" -le "$_ro_sb" ]; do
 		unset "_ro_s$_ro_sa" "_ro_v$_ro_sa"

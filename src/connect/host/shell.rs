@@ -235,7 +235,7 @@ impl Streams {
         payload: Option<&Content>,
         pace: Pace<'_>,
     ) -> Result<Vec<Done>, Broken> {
-        let mut reply = Reply { out: frame.splitter(), err: frame.splitter() };
+        let mut reply = Reply::new(frame);
         let Self { stdin, stdout, stderr, unsent, .. } = self;
         let write = async {
             // That a shell is gone shows on its output too, with more to say.
@@ -276,9 +276,17 @@ impl Streams {
 struct Reply {
     out: Splitter,
     err: Splitter,
+    /// Which stream was read last since a line was shown: what comes along with the end of a part may be of the next one.
+    unseen: Option<bool>,
+    /// When the next line may be shown: masking each of a flood takes long.
+    next: Instant,
 }
 
 impl Reply {
+    fn new(frame: &Frame) -> Self {
+        Self { out: frame.splitter(), err: frame.splitter(), unseen: None, next: Instant::now() }
+    }
+
     /// Reads both streams until this many parts are there, each in its time; `false` when one of them ended too early.
     async fn read_each(
         &mut self,
@@ -306,15 +314,13 @@ impl Reply {
     /// Reads both streams until this many parts are there; `false` when one of them ended too early.
     async fn read(&mut self, parts: usize, stdout: &mut Reader, stderr: &mut Reader, line: OnLine<'_>) -> bool {
         let mut err_open = true;
-        // Which stream was read last since a line was shown, and when the next may be: masking each of a flood takes long.
-        let (mut unseen, mut next) = (None, Instant::now());
         while !(self.out.has(parts) && self.err.has(parts)) {
             tokio::select! {
                 read = stdout.fill_buf(), if !self.out.complete() => match read {
                     Ok(bytes) if !bytes.is_empty() => {
                         let taken = self.out.push(bytes);
                         stdout.consume(taken);
-                        unseen = Some(true);
+                        self.unseen = Some(true);
                     }
                     // What is asked behind may end the shell.
                     _ => { self.drain(stderr).await; return self.out.has(parts) && self.err.has(parts) }
@@ -323,17 +329,17 @@ impl Reply {
                     Ok(bytes) if !bytes.is_empty() => {
                         let taken = self.err.push(bytes);
                         stderr.consume(taken);
-                        unseen = Some(false);
+                        self.unseen = Some(false);
                     }
                     _ => err_open = false,
                 },
-                () = sleep_until(next), if unseen.is_some() => {
-                    let streams = if unseen.take() == Some(true) { [&self.out, &self.err] } else { [&self.err, &self.out] };
+                () = sleep_until(self.next), if self.unseen.is_some() => {
+                    let streams = if self.unseen.take() == Some(true) { [&self.out, &self.err] } else { [&self.err, &self.out] };
                     let running = |stream: &&&Splitter| stream.accepted() && !stream.complete();
-                    if let Some(last) = streams.iter().filter(running).find_map(|stream| stream.last_line()) {
+                    if let Some(last) = streams.iter().filter(running).find_map(|stream| stream.current_line()) {
                         line(last);
                     }
-                    next = Instant::now() + BETWEEN_LINES;
+                    self.next = Instant::now() + BETWEEN_LINES;
                 }
                 else => return false,
             }

@@ -33,11 +33,21 @@ fn run(script: &str) -> Effect {
 }
 
 /// A call that hands over the first line that is printed.
-fn listening(timeout: Duration) -> (Call, tokio::sync::mpsc::UnboundedReceiver<String>) {
+fn listening(timeout: Duration) -> (Call, Lines) {
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     let mut call = Call::quiet(timeout);
     call.progress = Arc::new(move |line| drop(sender.send(line)));
-    (call, receiver)
+    (call, Lines(receiver))
+}
+
+/// Lines that a command prints, as they come.
+struct Lines(tokio::sync::mpsc::UnboundedReceiver<String>);
+
+impl Lines {
+    async fn recv(&mut self) -> Option<String> {
+        let line = tokio::time::timeout(Duration::from_secs(20), self.0.recv()).await;
+        line.expect("no line within 20 s, and no end")
+    }
 }
 
 /// Waits until a condition holds.

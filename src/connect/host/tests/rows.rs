@@ -131,13 +131,26 @@ async fn behind_a_command_that_takes_its_time_nothing_is_begun_and_its_end_is_to
 }
 
 #[tokio::test]
+async fn what_a_command_prints_at_once_is_shown_while_it_runs() {
+    let sandbox = Sandbox::new();
+    // The line most likely comes along with the end of the effect before it.
+    let effects = ["true", "echo line; exec sleep 1000"].map(run).to_vec();
+    let within = [Duration::from_secs(20), Duration::from_secs(3)];
+    let row = Row { effects, within: &within, behind: Vec::new(), otherwise: Vec::new(), done: &|_| {} };
+    let (call, mut lines) = listening(Duration::from_secs(20));
+    let (error, _) = sandbox.backend.perform_all(&Target::default(), row, &call).await;
+    assert!(matches!(&error, Some(ConnectError::Lost { .. })), "{error:?}");
+    assert_eq!(lines.recv().await.as_deref(), Some("line"));
+}
+
+#[tokio::test]
 async fn each_of_a_row_has_its_own_time() {
     let sandbox = Sandbox::new();
-    let effects = [run("sleep 0.6"), run("echo $$; exec sleep 1000"), run("true")];
+    let effects = [run("sleep 2.5"), run("echo $$; exec sleep 1000"), run("true")];
     let seen = Mutex::new(Vec::new());
     let done = |done: Done| seen.lock().unwrap().push(done.exit);
     // More than the second one's time passes before it begins.
-    let within = [Duration::from_secs(20), Duration::from_millis(500), Duration::from_secs(20)];
+    let within = [Duration::from_secs(20), Duration::from_secs(2), Duration::from_secs(20)];
     let row =
         Row { effects: effects.to_vec(), within: &within, behind: Vec::new(), otherwise: Vec::new(), done: &done };
     let (call, mut lines) = listening(Duration::from_secs(20));

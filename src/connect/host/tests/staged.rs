@@ -80,6 +80,8 @@ async fn a_file_that_cannot_be_written_ends_the_row_there() {
             assert_eq!(exits(&done), [0, 0, 1, 1]);
             assert!(done[2].stderr.text().contains(why), "{done:?}");
             assert_eq!(names(folder.path()), ["a", "b", "taken"]);
+            let contents = ["a", "b"].map(|name| fs::read_to_string(at(name)).unwrap());
+            assert_eq!(contents, ["a", "b"], "the contents of those that could be written");
             fs::remove_file(at("a")).unwrap();
         }
     })
