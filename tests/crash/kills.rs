@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::process::Cut;
+use crate::process::{Cut, report};
 use crate::run::Ran;
 use crate::world::World;
 
@@ -63,10 +63,10 @@ struct Totals {
 impl Totals {
     fn print(&self, what: &str, rounds: usize) {
         let Self { kills, passed, asked } = self;
-        println!(
+        report(&format!(
             "{what}: {rounds} rounds, {kills} kills, {passed} points not reached by checks; {asked} times a person had \
              to look"
-        );
+        ));
     }
 }
 

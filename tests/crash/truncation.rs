@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::process::Cut;
+use crate::process::{Cut, report};
 use crate::world::{Listing, World};
 
 /// A run that was killed late, as it was left.
@@ -63,7 +63,7 @@ fn a_journal_cut_after_any_record_leads_to_the_same_end() {
     let run = Interrupted::new();
     let cuts: Vec<usize> = [0].into_iter().chain(run.ends()).step_by(every(9)).collect();
     cuts.iter().for_each(|cut| run.goes_on(*cut));
-    println!("truncation suite: {} cuts after a record", cuts.len());
+    report(&format!("truncation suite: {} cuts after a record", cuts.len()));
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_journal_cut_at_any_byte_of_its_last_record_leads_to_the_same_end() {
     let (start, end) = (ends[ends.len() - 2] + 1, ends[ends.len() - 1]);
     let cuts: Vec<usize> = (start..end).step_by(every(40)).collect();
     cuts.iter().for_each(|cut| run.goes_on(*cut));
-    println!("truncation suite: {} cuts in the last record", cuts.len());
+    report(&format!("truncation suite: {} cuts in the last record", cuts.len()));
 }
 
 fn names(folder: &Path) -> Vec<PathBuf> {
@@ -108,5 +108,5 @@ fn a_journal_damaged_before_its_end_is_named_and_nothing_is_done() {
     let ran = run.world.run(1, &["--fresh"]);
     assert_eq!(ran.code, 0, "{}", ran.failures());
     assert_eq!(run.world.listing(), run.wanted);
-    println!("truncation suite: {count} damaged journals");
+    report(&format!("truncation suite: {count} damaged journals"));
 }

@@ -5,7 +5,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crate::process::{Cut, cut, lines, wait_until};
+use crate::process::{Cut, cut, lines, report, wait_until};
 use crate::support::{Lab, Ran, lab};
 use rollout::event::{Kind, Outcome};
 
@@ -252,13 +252,13 @@ fn a_run_that_is_killed_at_any_point_of_any_step_ends_as_if_it_had_not_been() {
     assert_eq!(ground.run(&[]).code, 0);
     let again = ground.run(&[]);
     assert_eq!((again.code, again.count("changed")), (0, UNGUARDED.len()), "{}", again.failures());
-    println!(
+    report(&format!(
         "crash suite on the lab: {} points × {} units ({} checks have no middle): {kills} kills in {rounds} rounds; {asked} \
          times a person had to look",
         POINTS.len(),
         PHASES.iter().map(|(_, units)| units.len()).sum::<usize>(),
         CHECKS.len(),
-    );
+    ));
 }
 
 #[test]
