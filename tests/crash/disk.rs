@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use rollout::event::{Event, Kind, UnitRef};
 use rollout::journal::read;
 
-use crate::process::{lines, wait_until};
+use crate::process::{lines, report, wait_until};
 use crate::run::{PROGRAM, Ran};
 use crate::world::World;
 
@@ -129,7 +129,7 @@ fn a_journal_that_may_not_grow_stops_the_run() {
         });
         filling.goes_on();
     }
-    println!("disk suite: {} limits", limits.len());
+    report(&format!("disk suite: {} limits", limits.len()));
 }
 
 #[test]
@@ -171,5 +171,5 @@ fn a_disk_that_fails_to_sync_stops_the_run() {
         });
         filling.goes_on();
     }
-    println!("disk suite: {} failing syncs", whens.len());
+    report(&format!("disk suite: {} failing syncs", whens.len()));
 }
