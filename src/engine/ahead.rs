@@ -298,3 +298,17 @@ pub fn touches(effect: &Effect, probe: &Probe) -> bool {
         _ => true,
     }
 }
+
+/// The answer that an effect leaves, when the one before it was `seen` and the other is sure; only of what is known ahead.
+pub fn leaves(effect: &Effect, probe: &Probe, seen: &Fact) -> Option<Fact> {
+    match (effect, probe, seen) {
+        (Effect::Host(effect), Probe::Host(probe), Fact::Host(seen)) => effect.leaves(probe, seen).map(Fact::Host),
+        // Only simulated hosts hold such values.
+        (Effect::Vault(vault::Effect::Write { path, body }), Probe::Vault(vault::Probe::Read { path: read }), _)
+            if path == read =>
+        {
+            Some(Fact::Vault(vault::Fact::Found { data: body.clone(), at: jiff::Timestamp::UNIX_EPOCH }))
+        }
+        _ => None,
+    }
+}

@@ -19,12 +19,19 @@ fn path() -> impl Strategy<Value = String> {
 fn any_step() -> impl Strategy<Value = String> {
     let content = prop::sample::select(vec!["x", "y"]);
     let mode = prop::sample::select(vec!["0600", "0755"]);
+    let line = prop::sample::select(vec!["x", "y", "z 1"]);
     prop_oneof![
         4 => (path(), content.clone()).prop_map(|(p, c)| format!("action = 'node.file'\npath = 'DIR/t/{p}'\ncontent = '{c}'")),
         2 => (path(), content).prop_map(|(p, c)| format!("action = 'node.file'\npath = 'DIR/t/{p}'\ncontent = '{c}'\nmode = '0640'")),
         1 => (path(), mode.clone()).prop_map(|(p, m)| format!("action = 'node.file'\npath = 'DIR/t/{p}'\nmode = '{m}'")),
         2 => (path(), path()).prop_map(|(p, t)| format!("action = 'node.file'\npath = 'DIR/t/{p}'\nstate = 'link'\ntarget = 'DIR/t/{t}'")),
         1 => path().prop_map(|p| format!("action = 'node.file'\npath = 'DIR/t/{p}'\nstate = 'absent'")),
+        4 => (path(), line.clone(), any::<bool>()).prop_map(|(p, l, create)| {
+            format!("action = 'node.line'\npath = 'DIR/t/{p}'\nline = '{l}'\ncreate = {create}")
+        }),
+        2 => (path(), line, mode.clone()).prop_map(|(p, l, m)| {
+            format!("action = 'node.line'\npath = 'DIR/t/{p}'\nmatch = '^[xyz]'\nline = '{l}'\nmode = '{m}'")
+        }),
         3 => (path(), mode).prop_map(|(p, m)| format!("action = 'node.directory'\npath = 'DIR/t/{p}'\nmode = '{m}'")),
         1 => path().prop_map(|p| format!("action = 'node.directory'\npath = 'DIR/t/{p}'\nstate = 'absent'")),
         2 => (path(), path()).prop_map(|(p, q)| {

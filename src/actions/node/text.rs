@@ -1,5 +1,8 @@
 //! Text files that are edited in place: their lines, where a new one goes, and the file that comes out. Pure.
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -144,12 +147,30 @@ impl Place<'_> {
 
 /// A regular expression that `rules` has looked at.
 pub fn regex(pattern: &str) -> Result<Regex, Problem> {
-    Regex::new(pattern).map_err(|e| Problem::new(format!("{pattern} is no regular expression: {e}")))
+    compiled(pattern).map_err(|e| Problem::new(format!("{pattern} is no regular expression: {e}")))
+}
+
+/// Expressions that are kept, at most.
+const KEPT: usize = 64;
+
+/// The expression, compiled once for all hosts: that takes longer than all else that is done for a line on one of them.
+fn compiled(pattern: &str) -> Result<Regex, regex::Error> {
+    static COMPILED: LazyLock<Mutex<HashMap<String, Regex>>> = LazyLock::new(Mutex::default);
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(regex) = compiled.get(pattern) {
+        return Ok(regex.clone());
+    }
+    let regex = Regex::new(pattern)?;
+    if compiled.len() >= KEPT {
+        compiled.clear();
+    }
+    compiled.insert(pattern.to_owned(), regex.clone());
+    Ok(regex)
 }
 
 /// Refuses what is no regular expression.
 pub fn check_regex(parameter: &str, pattern: Option<&str>) -> Result<(), ParamError> {
-    match pattern.map(Regex::new) {
+    match pattern.map(compiled) {
         Some(Err(error)) => {
             let error = error.to_string();
             // The last line has the reason; those before draw it.

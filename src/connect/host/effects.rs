@@ -75,34 +75,39 @@ struct Staged<'a> {
     path: &'a str,
     content: &'a str,
     mode: String,
+    owner: String,
 }
 
 impl<'a> Staged<'a> {
     fn of(effect: &'a Effect) -> Option<Self> {
         let Effect::WriteFile(file) = effect else { return None };
         let WriteFile { path, content, attributes, backup, validate } = file;
-        let plain = attributes.owner.is_none() && attributes.group.is_none() && !backup && validate.is_none();
+        let plain = !backup && validate.is_none();
         let content = plain_text(content).filter(|_| plain)?;
-        Some(Self { path, content, mode: octal(attributes.mode.unwrap_or(0o600)) })
+        Some(Self { path, content, mode: octal(attributes.mode.unwrap_or(0o600)), owner: owner(attributes) })
+    }
+
+    fn owner_word(&self) -> String {
+        quote::word(&self.owner)
     }
 
     fn put(&self, number: usize) -> String {
         let (path, size, mode) = (quote::word(self.path), self.content.len(), &self.mode);
-        format!("_ro_put {number} {path} {size} {mode}")
+        format!("_ro_put {number} {path} {size} {mode} {}", self.owner_word())
     }
 }
 
 /// Puts files beside their places.
 fn stage(files: &[Staged<'_>]) -> String {
-    let mut modes: BTreeMap<&str, String> = BTreeMap::new();
+    let mut alike: BTreeMap<(&str, String), String> = BTreeMap::new();
     let (mut contents, mut places) = (String::new(), String::new());
     for (number, file) in files.iter().enumerate() {
         contents += &format!("_ro_v{number}={}; ", quote::word(file.content));
         places += &format!(" {number} {}", quote::word(file.path));
-        *modes.entry(&file.mode).or_default() += &format!(" {number}");
+        *alike.entry((&file.mode, file.owner_word())).or_default() += &format!(" {number}");
     }
-    let modes: String = modes.iter().map(|(mode, numbers)| format!(" {mode}{numbers} .")).collect();
-    format!("{contents}_ro_stage{places}; _ro_ready{modes}; ")
+    let alike: String = alike.iter().map(|((mode, owner), numbers)| format!(" {mode} {owner}{numbers} .")).collect();
+    format!("{contents}_ro_stage{places}; _ro_ready{alike}; ")
 }
 
 impl Effect {

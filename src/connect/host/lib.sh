@@ -307,7 +307,7 @@ _ro_stage() {
 	_ro_sa=$1 _ro_sb=$1
 	_ro_l=$#
 	while [ "$_ro_l" -gt 0 ]; do
-		_ro_x=${2%/*}/.${2##*/}.${_ro_n%"${_ro_n#????????????}"}
+		_ro_x=${2%/*}/.${2##*/}.${_ro_n%"${_ro_n#????????????}"}$1
 		eval "_ro_s$1=\$_ro_x"
 		_ro_sb=$1
 		set -- "$@" "$1" "$_ro_x"
@@ -325,28 +325,30 @@ _ro_stage() {
 	) 2>/dev/null
 }
 
-# [MODE [NUMBER]... .]...: gives what was staged its mode, and brings all of it to the disk.
+# [MODE OWNER [NUMBER]... .]...: gives what was staged its owner, unless that is empty, and its mode, and brings all of it to
+# the disk.
 _ro_ready() {
 	_ro_y=
 	while [ $# -gt 0 ]; do
 		_ro_x=$1
-		shift
+		_ro_o=$2
+		shift 2
 		_ro_z=
 		while [ "$1" != . ]; do
 			_ro_z="$_ro_z \"\$_ro_s$1\""
 			shift
 		done
 		shift
-		eval "chmod -- $_ro_x $_ro_z" || {
+		if ! { { [ -z "$_ro_o" ] || eval "chown -- \"\$_ro_o\" $_ro_z"; } && eval "chmod -- $_ro_x $_ro_z"; }; then
 			_ro_unstage
 			return
-		}
+		fi
 		_ro_y="$_ro_y $_ro_z"
 	done 2>/dev/null
 	eval "sync $_ro_y" 2>/dev/null
 }
 
-# NUMBER PATH SIZE MODE: puts what was staged at its place, or writes it now.
+# NUMBER PATH SIZE MODE OWNER: puts what was staged at its place, or writes it now.
 _ro_put() {
 	eval "_ro_x=\$_ro_s$1"
 	_ro_place "$2" || return
@@ -354,7 +356,7 @@ _ro_put() {
 		if [ -L "$2" ] && [ -d "$2" ]; then rm -f -- "$2" || return; fi
 		mv -f -- "$_ro_x" "$2"
 	else
-		eval "_ro_write \"\$2\" \"\$3\" '' \"\$4\" '' '' '' \"\$_ro_v$1\""
+		eval "_ro_write \"\$2\" \"\$3\" \"\$5\" \"\$4\" '' '' '' \"\$_ro_v$1\""
 	fi
 }
 

@@ -30,6 +30,7 @@ mod guard;
 mod handshakes;
 mod kept;
 mod lease;
+mod leaves;
 mod link;
 mod master;
 mod output;

@@ -58,7 +58,7 @@ fn odd(names: &[&str]) -> bool {
 }
 
 /// Paths of which the kernel and its services make something of their own.
-fn lives(path: &str) -> bool {
+pub(super) fn lives(path: &str) -> bool {
     ["/proc", "/sys", "/dev", "/run"].iter().any(|place| path.starts_with(place))
 }
 

@@ -6,7 +6,7 @@ use petgraph::graph::NodeIndex;
 
 use crate::actions::{Boxed, Verdict};
 use crate::connect::{Done, Effect, Fact, Probe, host, vault};
-use crate::engine::ahead::touches;
+use crate::engine::ahead::{leaves, touches};
 use crate::engine::dispatcher::State;
 use crate::engine::executor::{Job, Planned};
 use crate::engine::turn::Turn;
@@ -114,13 +114,10 @@ impl Job {
         {
             return None;
         }
-        let judge = |facts: &[Fact]| match self.action.verdict(facts) {
-            Verdict::Change(diff) => Some((facts.to_vec(), diff)),
-            _ => None,
-        };
         let probes = self.action.probes();
-        let (facts, diff) = self.ahead.judge(self.host()?, &self.unit, &probes, judge)?;
-        let expects = expected(before, &probes, &facts)?;
+        let Expected { facts, compared: expects } =
+            self.ahead.judge(self.host()?, &self.unit, &probes, |facts| expected(before, &probes, facts))?;
+        let Verdict::Change(diff) = self.action.verdict(&facts) else { return None };
         let (mut effects, mut done) = (Vec::new(), Vec::new());
         while effects.len() < EFFECTS {
             let Some(effect) = self.action.next(&facts, &done).ok()? else {
@@ -153,21 +150,35 @@ pub fn joins(action: &Boxed) -> bool {
     action.cut_off().is_none() && !action.only_looks() && action.probes().iter().all(comparable)
 }
 
-/// What must still be so behind effects, for the facts to be those that would be seen then; `None` when it is known that
-/// they will not be, or its host cannot compare them.
-fn expected(before: &[Effect], probes: &[Probe], facts: &[Fact]) -> Option<Vec<(Probe, Fact)>> {
-    let mut expects = Vec::new();
+/// What is known of a unit's answers behind effects.
+struct Expected {
+    /// What they will be.
+    facts: Vec<Fact>,
+    /// Those that its host must compare then.
+    compared: Vec<(Probe, Fact)>,
+}
+
+/// `None` when it is not known what the answers will be, or their host cannot compare them.
+fn expected(before: &[Effect], probes: &[Probe], facts: &[Fact]) -> Option<Expected> {
+    let mut expected = Expected { facts: Vec::new(), compared: Vec::new() };
     for (probe, fact) in probes.iter().zip(facts) {
-        let mut bearing = before.iter().filter(|effect| touches(effect, probe)).peekable();
-        if bearing.peek().is_none() {
-            continue;
+        let (mut fact, mut is_sure) = (fact.clone(), true);
+        for effect in before.iter().filter(|effect| touches(effect, probe)) {
+            match leaves(effect, probe, &fact) {
+                Some(known) => fact = known,
+                None if perhaps(effect, probe) => is_sure = false,
+                None => return None,
+            }
         }
-        if !bearing.all(|effect| perhaps(effect, probe)) || !is_comparable(probe, fact) {
-            return None;
+        if !is_sure {
+            if !is_comparable(probe, &fact) {
+                return None;
+            }
+            expected.compared.push((probe.clone(), fact.clone()));
         }
-        expects.push((probe.clone(), fact.clone()));
+        expected.facts.push(fact);
     }
-    Some(expects)
+    Some(expected)
 }
 
 /// Whether only running it can tell if an effect moves an answer.

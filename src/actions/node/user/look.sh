@@ -1,11 +1,12 @@
 # shellcheck shell=sh disable=SC2154
-# $name: what is known of an account, one thing a line, its parts apart by tabs. Only looks. The wanted password hash, if
-# any, comes on standard input, and stays in variables of this shell.
+# $name: what is known of an account, one thing a line, its parts apart by tabs. Only looks. $group is the wanted one, if
+# any: who is to have it needs none of his own name. The wanted password hash, if any, comes on standard input, and stays in
+# variables of this shell.
 export LC_ALL=C
 entry=$(getent passwd "$name")
 status=$?
 if [ "$status" = 2 ]; then
-	if getent group "$name" >/dev/null; then printf 'namesake\n'; fi
+	if [ -z "$group" ] && getent group "$name" >/dev/null; then printf 'namesake\n'; fi
 	exit 0
 elif [ "$status" != 0 ]; then
 	exit "$status"

@@ -261,7 +261,8 @@ impl User {
 impl Action for User {
     fn probes(&self) -> Vec<Probe> {
         let stdin = self.password.as_deref().map(|hash| format!("{hash}\n")).unwrap_or_default();
-        let script = format!("name={}\n{}", word(&self.name), include_str!("look.sh"));
+        let group = self.group.as_deref().unwrap_or_default();
+        let script = format!("name={}\ngroup={}\n{}", word(&self.name), word(group), include_str!("look.sh"));
         vec![Probe::Host(host::Probe::Run(Run { stdin: stdin.as_str().into(), ..Run::shell(script) }))]
     }
 

@@ -1,7 +1,7 @@
 //! Files of a row are put beside their places together; with each kind of shell.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -84,6 +84,47 @@ async fn a_file_that_cannot_be_written_ends_the_row_there() {
             assert_eq!(contents, ["a", "b"], "the contents of those that could be written");
             fs::remove_file(at("a")).unwrap();
         }
+    })
+    .await;
+}
+
+fn owned(path: &Path, content: &str, owner: &str) -> Effect {
+    let Effect::WriteFile(mut file) = write(path, content, 0o640) else { panic!() };
+    file.attributes.owner = Some(owner.to_owned());
+    Effect::WriteFile(file)
+}
+
+#[tokio::test]
+async fn files_with_owners_go_along_also_two_for_one_place() {
+    in_each_shell(Mode::Program, async |mut shell| {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let me = rustix::process::getuid().as_raw();
+        let own = me.to_string();
+        let effects = [write(&at("a"), "1", 0o644), owned(&at("b"), "first", &own), owned(&at("b"), "second", &own)];
+        let parts = row(&effects).parts;
+        assert!(parts[0].contains("_ro_stage ") && !parts[1..].concat().contains("_ro_stage "), "{parts:?}");
+        let done = exchange(&mut shell, &parts).await;
+        assert_eq!(exits(&done), [0; 3], "{done:?}");
+        let seen = fs::metadata(at("b")).unwrap();
+        assert_eq!((seen.uid(), seen.permissions().mode() & 0o7777), (me, 0o640));
+        assert_eq!(fs::read_to_string(at("b")).unwrap(), "second");
+        assert_eq!(names(folder.path()), ["a", "b"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_owner_that_is_not_there_ends_the_row_at_its_file() {
+    in_each_shell(Mode::Program, async |mut shell| {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let effects = [write(&at("a"), "1", 0o644), owned(&at("b"), "2", "no-such-user"), write(&at("c"), "3", 0o644)];
+        let done = exchange(&mut shell, &row(&effects).parts).await;
+        assert_eq!(exits(&done), [0, 1, 1]);
+        assert!(done[1].stderr.text().contains("no-such-user"), "{done:?}");
+        assert_eq!(names(folder.path()), ["a"]);
+        assert_eq!(fs::read_to_string(at("a")).unwrap(), "1");
     })
     .await;
 }
