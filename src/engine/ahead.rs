@@ -184,10 +184,11 @@ impl State {
     /// may be sent in a row with a quick one.
     pub(super) fn questions_behind(&mut self, nodes: &[NodeIndex], unit: &Unit, effects: &[Effect]) -> Vec<Question> {
         let Some(host) = unit.machine.clone() else { return Vec::new() };
-        let r#become = unit.step(&self.plan).r#become;
+        let plan = Arc::clone(&self.plan);
+        let r#become = unit.step(&plan).r#become;
         let mut row: HashSet<NodeIndex> = nodes.iter().copied().collect();
         let steps = nodes.iter().filter_map(|node| match self.graph.node(*node) {
-            Node::Unit(unit) => Some(unit.step(&self.plan)),
+            Node::Unit(unit) => Some(unit.step(&plan)),
             _ => None,
         });
         let mut names: HashSet<String> = steps.clone().map(|step| step.template_name()).collect();
@@ -198,7 +199,9 @@ impl State {
             && units < UNITS
         {
             let waits = |before: NodeIndex| self.waiting.contains_key(&before) && !row.contains(&before);
-            if row.contains(&node) || self.graph.predecessors(node).any(waits) {
+            // The end of a phase needs the units of all hosts: too many to look at each of them.
+            let more = self.waiting.get(&node).is_some_and(|needs| *needs > row.len());
+            if row.contains(&node) || more || self.graph.predecessors(node).any(waits) {
                 continue;
             }
             match self.graph.node(node).clone() {
@@ -207,15 +210,15 @@ impl State {
                 Node::Begin(_) | Node::End(_) | Node::Join => {}
                 Node::Unit(behind) if behind.machine.as_ref().is_none_or(|h| h.name != host.name) => continue,
                 Node::Unit(behind) => {
-                    let step = behind.step(&self.plan).clone();
+                    let step = behind.step(&plan);
                     units += 1;
                     // What it reads may yet be written by a step before it.
-                    let reads = writes && self.values.names_files(&step);
-                    writes |= self.values.writes_files(&step);
+                    let reads = writes && self.values.names_files(step);
+                    writes |= self.values.writes_files(step);
                     if step.part == Part::Step
                         && step.r#become == r#become
                         && !reads
-                        && let Some((action, question)) = self.question(node, &behind, &step, &names)
+                        && let Some((action, question)) = self.question(node, &behind, step, &names)
                         && !self.stays_known(&host.name, &question, effects)
                     {
                         let runs = self.ahead.judge_last(&host.name, &question.0, |facts| runs(&action, facts));
@@ -254,7 +257,7 @@ impl State {
             return None;
         }
         let taken = self.options.takes_phase(&self.plan.phases[unit.phase].name.value) && self.options.takes_step(step);
-        let reads = self.values.reads(step);
+        let reads = self.reads(unit);
         if !taken || reads.iter().any(|name| names.contains(name)) {
             return None;
         }

@@ -76,6 +76,10 @@ pub(super) struct State {
     pub(super) lacking: HashMap<String, String>,
     /// Steps (by template name) whose outputs the plan reads somewhere.
     pub(super) read: HashSet<String>,
+    /// Whether a template may yet be written that reads any of them.
+    any_is_read: bool,
+    /// What steps read of others' outputs, by their phase and number.
+    pub(super) reads_of: HashMap<(usize, usize), Arc<BTreeSet<String>>>,
     pub(super) owed: Owed,
     /// Units that changed something, or may have, in this run or one that it goes on from.
     pub(super) touched: BTreeSet<UnitRef>,
@@ -108,13 +112,15 @@ impl State {
         let counts = |before: NodeIndex| engine.mode == Mode::Run || !graph.is_gate(before);
         let needs = |node: NodeIndex| graph.predecessors(node).filter(|before| counts(*before)).count();
         let steps = engine.plan.phases.iter().flat_map(|phase| &phase.steps);
-        let sensitive = steps.filter(|step| step.sensitive).map(|step| step.id.value.clone()).collect();
+        let sensitive = steps.clone().filter(|step| step.sensitive).map(|step| step.id.value.clone()).collect();
         Self {
             waiting: graph.nodes().map(|(i, _)| (i, needs(i))).collect(),
             ready: graph.nodes().filter(|(i, _)| needs(*i) == 0).map(|(i, _)| i).collect(),
             read: engine.values.read_in(&engine.plan),
             limits: Limits::new(&engine.plan, &graph),
             lacking: HashMap::new(),
+            reads_of: HashMap::new(),
+            any_is_read: steps.clone().any(|step| engine.values.writes_files(step)),
             owed: Owed::new(engine.earlier.memory.handlers().clone()),
             values: engine.values.with_loops(&engine.plan),
             plan: engine.plan,
@@ -364,7 +370,8 @@ impl State {
         mut finished: Finished,
     ) -> Result<(), JournalError> {
         let without = self.goes_on_without(unit, &mut finished.outcome);
-        let step = unit.step(&self.plan).clone();
+        let plan = Arc::clone(&self.plan);
+        let step = unit.step(&plan);
         let role = self.registry.kind(&step.action.value).map_or(Role::Change, |k| k.role);
         let outcome = &finished.outcome;
         let well = outcome.lets_dependents_start();
@@ -383,6 +390,8 @@ impl State {
         if warned || !well {
             self.lacking.entry(step.template_name()).or_insert_with(|| reference.to_string());
         }
+        // With many units, the outputs of all would take most of the memory.
+        let is_read = self.any_is_read || self.read.contains(&step.template_name());
         let mark = self.marks.entry(node).or_default();
         // A check that changed nothing, and a change that was not needed, leave what follows as it was. What failed and lets
         // others go on may have left something behind.
@@ -398,13 +407,15 @@ impl State {
             {
                 mark.pending = Some(reference.step.clone());
                 self.unknown_outputs.insert(step.template_name());
-            } else {
+            } else if is_read {
                 self.values.remember(&reference, finished.outputs.clone());
             }
         } else {
             self.report.ok = false;
             // So that what goes on without it can ask whether it has outputs.
-            self.values.remember(&reference, Outputs::new());
+            if is_read {
+                self.values.remember(&reference, Outputs::new());
+            }
             let host = unit.host.as_ref().map(|host| host.name.as_str());
             match (outcome, &without) {
                 (_, Some(host)) => drop(mark.without.insert(host.clone(), reference.to_string())),
@@ -485,7 +496,11 @@ impl State {
             if let Some(needs) = self.waiting.get_mut(&next) {
                 *needs -= 1;
                 if *needs == 0 {
-                    self.ready.push_back(next);
+                    match self.prepared.contains_key(&next) {
+                        // What is known of a host is used up before the next one is asked.
+                        true => self.ready.push_front(next),
+                        false => self.ready.push_back(next),
+                    }
                 }
             }
         }

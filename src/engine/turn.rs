@@ -32,23 +32,29 @@ pub(super) enum Turn {
 
 impl State {
     pub(super) fn turn(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef) -> Turn {
-        let step = unit.step(&self.plan).clone();
+        let plan = Arc::clone(&self.plan);
+        let step = unit.step(&plan);
         let first = match step.part {
-            Part::Step => self.first_of_step(node, unit, &step),
+            Part::Step => self.first_of_step(node, unit, step),
             Part::Handler => self.first_of_handler(node, unit, reference),
             Part::OnFailure => self.first_of_undo(node, unit),
         };
         if let Some(turn) = first {
             return turn;
         }
-        let prepared =
-            self.prepared.remove(&node).map_or_else(|| self.rendered(unit, &step, &self.values.reads(&step)), Ok);
+        let prepared = match self.prepared.remove(&node) {
+            Some(prepared) => Ok(prepared),
+            None => {
+                let reads = self.reads(unit);
+                self.rendered(unit, step, &reads)
+            }
+        };
         let claimed = prepared.and_then(|(action, definition)| {
             self.claim(&action, reference)?;
             Ok((action, definition))
         });
         match claimed {
-            Ok((action, definition)) => self.decided(node, unit, reference, &step, action, definition),
+            Ok((action, definition)) => self.decided(node, unit, reference, step, action, definition),
             Err(outcome) => ends(outcome),
         }
     }
@@ -108,6 +114,21 @@ impl State {
         let problem = Problem::new(format!("{first} writes {} too", file.display()));
         let hint = "have each write a file of its own: put `{{ host.name }}` or `{{ item }}` into the path";
         Err(Outcome::Failed(problem.hint(hint)))
+    }
+
+    /// What a unit's step reads of others' outputs. It is looked for once, unless a step may yet write the template that
+    /// names them.
+    pub(super) fn reads(&mut self, unit: &Unit) -> Arc<BTreeSet<String>> {
+        let key = (unit.phase, unit.step);
+        if let Some(reads) = self.reads_of.get(&key) {
+            return Arc::clone(reads);
+        }
+        let step = unit.step(&self.plan);
+        let reads = Arc::new(self.values.reads(step));
+        if !self.values.names_files(step) {
+            self.reads_of.insert(key, Arc::clone(&reads));
+        }
+        reads
     }
 
     /// The unit's action and the hash of its definition; else how it ends. `reads` is what its step reads of others' outputs.

@@ -3,7 +3,7 @@
 //! A last line without its line break was torn by a crash and is ignored; any other line that is not as it was written
 //! means that the file was damaged otherwise, and is refused. Every version of the format that was ever released is read.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::disk::{self, Disk};
@@ -86,9 +86,12 @@ impl Journal {
         self.lines += 1;
         let illegal = |why| JournalError::Illegal { path: self.path.clone(), line: self.lines, why };
         self.legal.step(&event.kind).map_err(illegal)?;
-        let json = serde_json::to_string(event).map_err(|e| io(&self.path, e.into()))?;
-        let crc = crc32fast::hash(json.as_bytes());
-        self.pending.extend_from_slice(format!("{crc:08x} {json}\n").as_bytes());
+        let json = serde_json::to_vec(event).map_err(|e| io(&self.path, e.into()))?;
+        let crc = crc32fast::hash(&json);
+        // Writing to memory does not fail.
+        let _ = write!(self.pending, "{crc:08x} ");
+        self.pending.extend_from_slice(&json);
+        self.pending.push(b'\n');
         Ok(())
     }
 

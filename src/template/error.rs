@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::render::GIVEN;
+
 /// A template that does not parse or cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}{}", place(.name, *.line))]
@@ -40,8 +42,9 @@ impl TemplateError {
     pub(super) fn from_engine(error: &minijinja::Error, name: &str, source: &str) -> Self {
         use minijinja::ErrorKind;
         // An included template reports under its own name, and then the range is not one of ours.
-        let foreign = error.name().is_some_and(|n| n != name && n != ANONYMOUS && n != EXPRESSION);
-        let at = if foreign { error.name().unwrap_or(name) } else { name };
+        let of = error.name().and_then(|of| of.split(GIVEN).next());
+        let foreign = of.is_some_and(|n| n != name && n != ANONYMOUS && n != EXPRESSION);
+        let at = if foreign { of.unwrap_or(name) } else { name };
         let range = if foreign { None } else { error.range() };
         let text = range.clone().and_then(|r| source.get(r)).map(|t| t.trim().to_owned());
         let mut out = match (error.kind(), text) {

@@ -16,6 +16,9 @@ pub struct Templates {
     syntax: SyntaxConfig,
 }
 
+/// Stands between a template's name and its text, where that is given and not loaded.
+pub(super) const GIVEN: char = '\0';
+
 /// Whether a string has anything to render.
 pub fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%") || text.contains("{#")
@@ -37,6 +40,10 @@ impl Templates {
         env.set_debug(true);
         let (load, of_files) = (minijinja::path_loader(root.clone()), syntax.clone());
         env.set_loader(move |name| {
+            if let Some((_, source)) = name.split_once(GIVEN) {
+                bounds::check(source, false, &of_files)?;
+                return Ok(Some(source.into()));
+            }
             let file = load(name)?;
             file.as_ref().map_or(Ok(()), |file| bounds::check(file.source(), false, &of_files))?;
             Ok(file)
@@ -118,15 +125,17 @@ impl Templates {
         let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
         let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
         let inner = inner.strip_suffix(['-', '+']).unwrap_or(inner);
+        // So that the most common text that is none need not be parsed.
+        if inner.contains("{{") && !inner.contains(['"', '\'']) {
+            return None;
+        }
         // `{{ a }} {{ b }}` leaves `a }} {{ b`, which is no expression.
         self.compile(inner).is_ok().then_some(inner)
     }
 
-    /// A template that is not too large for the engine.
-    pub(super) fn template<'a>(&'a self, name: &'a str, source: &'a str) -> Result<Template<'a, 'a>, Error> {
-        bounds::check(source, false, &self.syntax)?;
-        let env: &Environment<'a> = &self.env;
-        env.template_from_named_str(name, source)
+    /// A template that is not too large for the engine. It is parsed once: most are rendered for each host.
+    pub(super) fn template(&self, name: &str, source: &str) -> Result<Template<'_, '_>, Error> {
+        self.env.get_template(&format!("{name}{GIVEN}{source}"))
     }
 
     /// An expression that is not too large for the engine.
@@ -167,6 +176,17 @@ mod tests {
             "table": { "name": "web" }, "plain": "{ port }", "flag": true, "map": { "a": { "b": 80 } },
         });
         assert_eq!(templates().render_value(&source, &context()).unwrap(), wanted);
+    }
+
+    #[test]
+    fn a_text_that_changes_under_its_name_is_rendered_as_it_is_now() {
+        let templates = templates();
+        for (source, wanted) in
+            [("port {{ port }}", "port 80"), ("{{ app.name }}", "web"), ("port {{ port }}", "port 80")]
+        {
+            assert_eq!(templates.render("t.j2", source, &context()).unwrap(), wanted);
+            assert_eq!(templates.render("", source, &context()).unwrap(), wanted);
+        }
     }
 
     #[test]

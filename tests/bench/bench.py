@@ -24,7 +24,7 @@ def arguments():
     parser.add_argument("--kex", default="default,curve25519", help="key exchanges [default,curve25519]")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of sh and rollout [5]")
     parser.add_argument("--peer-rounds", type=int, default=5, help="rounds of the peers [5]")
-    parser.add_argument("--slow-peer-rounds", type=int, default=1, help="the same from 50 hosts on [1]")
+    parser.add_argument("--slow-peer-rounds", type=int, default=1, help="those of ansible and mitogen from 50 hosts on [1]")
     parser.add_argument("--peers", default="ansible,mitogen,pyinfra,jetp", help="which of them; or none")
     parser.add_argument("--warm", action="store_true", help="rows over connections that are up already, too")
     parser.add_argument("--no-memory", action="store_true", help="leave out the rounds that measure memory")
@@ -108,15 +108,16 @@ class Bench:
         for rtt in chosen.rtt:
             self.lab.set_rtt(rtt)
             for count in chosen.hosts:
-                rounds = chosen.slow_peer_rounds if count >= 50 else chosen.peer_rounds
-                for number in range(max(chosen.rounds, rounds if peers else 0)):
+                slow = {tool: tool.is_slow and count >= 50 for tool in peers}
+                rounds = {tool: chosen.slow_peer_rounds if slow[tool] else chosen.peer_rounds for tool in peers}
+                for number in range(max(chosen.rounds, *rounds.values(), 0)):
                     for kex in chosen.kex.split(",") if number < chosen.rounds else []:
                         for tool in own:
                             self.round(tool, count, rtt, kex)
-                    for tool in peers if number < rounds else []:
+                    for tool in (tool for tool in peers if number < rounds[tool]):
                         self.round(tool, count, rtt, "default")
                 for kex in chosen.kex.split(",") if not chosen.no_memory else []:
-                    for tool in [*own, *(peers if kex == "default" else [])]:
+                    for tool in [*own, *(tool for tool in peers if kex == "default" and not slow[tool])]:
                         self.memory(tool, count, rtt, kex)
 
 

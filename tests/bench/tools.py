@@ -16,6 +16,8 @@ class Tool:
 
     name = ""
     is_peer = True
+    # Whether a round of it takes minutes with many hosts.
+    is_slow = False
 
     def install(self):
         """Why it cannot be had, or None."""
@@ -112,7 +114,7 @@ def works(program):
 
 
 class Ansible(Tool):
-    name = "ansible"
+    name, is_slow = "ansible", True
     strategy = ""
 
     def install(self):

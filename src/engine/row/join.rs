@@ -52,10 +52,10 @@ impl State {
             && members.len() + 1 < UNITS
         {
             let waits = |before: NodeIndex| self.waiting.contains_key(&before) && !nodes.contains(&before);
+            let Node::Unit(behind) = self.graph.node(node).clone() else { continue };
             if nodes.contains(&node) || self.graph.predecessors(node).any(waits) {
                 continue;
             }
-            let Node::Unit(behind) = self.graph.node(node).clone() else { continue };
             let same_host = behind.machine.as_ref().map(|h| &h.name) == unit.machine.as_ref().map(|h| &h.name);
             let step = behind.step(&self.plan);
             let alike = same_host && step.r#become == job.target.r#become;

@@ -24,6 +24,23 @@ async fn a_host_where_nothing_is_to_be_done_is_asked_once() {
 }
 
 #[tokio::test]
+async fn what_is_known_of_a_host_is_used_up_before_the_next_one_goes_on() {
+    let world = FakeWorld::default();
+    ["a", "b", "c", "d"].iter().for_each(|path| world.put(path, "1"));
+    let plan = plan(vec![phase("p", &[], row("far-1")), phase("q", &[], row("far-2"))]);
+    let ran = run(plan, &world).await;
+    let ends = ran.events.iter().filter_map(|event| match &event.kind {
+        Kind::UnitFinished { unit, .. } => unit.host.as_deref(),
+        _ => None,
+    });
+    let mut hosts: Vec<&str> = ends.collect();
+    assert_eq!(hosts.len(), 8);
+    // The first one of each ends when its host has answered.
+    hosts.dedup();
+    assert!(hosts.len() <= 3, "{hosts:?}");
+}
+
+#[tokio::test]
 async fn what_an_effect_may_have_changed_is_asked_again() {
     let world = FakeWorld::default();
     let at_x = |id: &str| on("pi", step(id, "test.set", json!({ "path": "x", "value": "1" })));

@@ -86,7 +86,9 @@ fn plan(phases: Vec<Phase>) -> Plan {
 /// A pattern stands for the hosts of its names.
 fn hosts(pattern: &str) -> Vec<Arc<Host>> {
     let host = |name: &str| {
-        let (name, connection, vars) = (name.to_owned(), Connection::Local, Map::new());
+        // All are this machine but for those with such a name.
+        let connection = if name.starts_with("far") { Connection::Ssh } else { Connection::Local };
+        let (name, vars) = (name.to_owned(), Map::new());
         Arc::new(Host { address: name.clone(), name, connection, vars, ..Host::default() })
     };
     pattern.split(',').map(host).collect()

@@ -51,12 +51,28 @@ impl Graph {
             let reach = reach(phase, &order)?;
             let stretches = stretches(phase, &hosts, &reach, || (spreader.hosts_of)("all"))?;
             let (now, inner) = (None, Vec::new());
-            let mut build = Build { dag: &mut dag, index, phase, order, reach, steps, now, begin, inner };
+            let alike = alike(&steps);
+            let mut build = Build { dag: &mut dag, index, phase, order, reach, steps, alike, now, begin, inner };
             build.build(stretches, end)?;
         }
         toposort(&dag, None).map_err(|_| GraphError::Cycle)?;
         Ok(Self { dag, places, limited: spreader.is_limited() })
     }
+}
+
+/// For each step the first one that has the same hosts; with many of both, steps are compared far more often than that.
+fn alike(steps: &[Spread]) -> Vec<usize> {
+    let mut firsts: Vec<(BTreeSet<&str>, usize)> = Vec::new();
+    let mut alike = Vec::new();
+    for (number, step) in steps.iter().enumerate() {
+        let names = step.hosts().map(|host| host.name.as_str()).collect();
+        let first = firsts.iter().find(|(of, _)| *of == names).map(|(_, first)| *first);
+        if first.is_none() {
+            firsts.push((names, number));
+        }
+        alike.push(first.unwrap_or(number));
+    }
+    alike
 }
 
 /// The first and the last unit of a step on each host: the same where it is no loop.
@@ -77,6 +93,8 @@ struct Build<'a> {
     reach: Vec<BTreeSet<usize>>,
     /// The units of each step.
     steps: Vec<Spread>,
+    /// For each step the first one that has the same hosts.
+    alike: Vec<usize>,
     /// The stretch that is built now.
     now: Option<Stretch>,
     begin: NodeIndex,

@@ -44,11 +44,10 @@ impl Build<'_> {
         if self.phase.pace.serial.is_some() {
             return self.go_alongside(number, between);
         }
-        let (mine, theirs) = (self.names(number), self.names(between));
-        if mine == theirs {
+        if self.alike[number] == self.alike[between] {
             return true;
         }
-        let first = self.names(earlier);
+        let [mine, theirs, first] = [number, between, earlier].map(|step| self.names(step));
         let part = |host: Option<&str>, of: &BTreeSet<&str>| match host {
             Some(host) if of.contains(host) => BTreeSet::from([host.to_owned()]),
             _ => of.iter().map(|h| (*h).to_owned()).collect(),
@@ -66,7 +65,7 @@ impl Build<'_> {
 
     /// Whether two steps run on the same hosts, and thus in the same batches.
     fn go_alongside(&self, one: usize, other: usize) -> bool {
-        pattern(&self.phase.steps[one]) == pattern(&self.phase.steps[other]) && self.names(one) == self.names(other)
+        pattern(&self.phase.steps[one]) == pattern(&self.phase.steps[other]) && self.alike[one] == self.alike[other]
     }
 
     /// The hosts of a step; none when it runs on none, or once.
