@@ -1,5 +1,6 @@
 //! The plan's graph as text that others draw: Mermaid and Graphviz.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use serde_json::Value;
@@ -82,7 +83,9 @@ fn spread(step: &Step) -> Vec<String> {
 }
 
 fn phase_edges(plan: &Plan) -> Vec<(usize, usize)> {
-    let position = |name: &str| plan.phases.iter().position(|p| p.name.value == name);
+    let named: HashMap<&str, usize> =
+        plan.phases.iter().enumerate().map(|(index, phase)| (phase.name.value.as_str(), index)).collect();
+    let position = |name: &str| named.get(name).copied();
     let edges = |(to, phase): (usize, &Phase)| {
         phase.needs.iter().filter_map(|n| Some((position(&n.value)?, to))).collect::<Vec<_>>()
     };

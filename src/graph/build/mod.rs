@@ -3,7 +3,7 @@
 mod edges;
 mod wanted;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use petgraph::Direction;
@@ -35,12 +35,14 @@ impl Graph {
         let mut dag = DiGraph::new();
         let ends: Vec<(NodeIndex, NodeIndex)> =
             (0..plan.phases.len()).map(|p| (dag.add_node(Node::Begin(p)), dag.add_node(Node::End(p)))).collect();
+        let named: HashMap<&str, usize> =
+            plan.phases.iter().enumerate().map(|(index, phase)| (phase.name.value.as_str(), index)).collect();
         for (index, phase) in plan.phases.iter().enumerate() {
             let (begin, end) = ends[index];
             for need in &phase.needs {
-                let before = plan.phases.iter().position(|p| p.name.value == need.value);
+                let before = named.get(need.value.as_str());
                 let before = before.ok_or_else(|| no_such(&phase.name.value, &need.value))?;
-                dag.add_edge(ends[before].1, begin, ());
+                dag.add_edge(ends[*before].1, begin, ());
             }
             known_needs(phase)?;
             let steps = phase.steps.iter().map(|s| spreader.spread(s)).collect::<Result<Vec<_>, _>>()?;

@@ -17,9 +17,11 @@ impl Checker<'_> {
             }
         }
         for (number, phase) in plan.phases.iter().enumerate() {
-            let steps: Vec<&Known<'_>> = steps.iter().filter(|known| known.phase == number).collect();
             match &phase.guard {
-                Some(guard) => self.guard_of(phase, guard, &steps),
+                Some(guard) => {
+                    let steps: Vec<&Known<'_>> = steps.iter().filter(|known| known.phase == number).collect();
+                    self.guard_of(phase, guard, &steps);
+                }
                 None => self.nothing_to_leave(phase),
             }
         }

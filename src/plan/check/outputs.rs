@@ -1,6 +1,7 @@
 //! What steps hand to later ones: does it exist, and is it there in time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
 
 use super::structure::phase_edges;
 use super::{Checker, Known};
@@ -30,35 +31,50 @@ pub(super) struct Wrong {
 
 /// Which steps have surely run before which.
 pub(super) struct Before {
-    /// For each step those before it.
-    steps: Vec<BTreeSet<usize>>,
-    /// For each phase those before its first step.
-    phases: Vec<BTreeSet<usize>>,
+    /// For each step where it stands.
+    places: Vec<Place>,
+    /// For each phase those that it needs.
+    edges: Vec<Vec<usize>>,
+    /// For each phase all before it, once that was asked for.
+    phases: Vec<OnceCell<BTreeSet<usize>>>,
+    /// For each phase what its steps need.
+    orders: Vec<Vec<Vec<usize>>>,
+}
+
+struct Place {
+    phase: usize,
+    /// Of the phase's steps.
+    number: usize,
+    part: Part,
 }
 
 impl Before {
     pub(super) fn new(plan: &Plan, steps: &[Known<'_>]) -> Self {
         let edges = phase_edges(plan);
-        let index: HashMap<_, _> = steps.iter().enumerate().map(|(n, k)| ((k.phase, k.number), n)).collect();
-        let orders: Vec<Vec<Vec<usize>>> = plan.phases.iter().map(|p| p.order()).collect();
-        let of_phase = |phase: usize| {
-            steps.iter().enumerate().filter(move |(_, k)| k.phase == phase && k.step.part == Part::Step).map(|(n, _)| n)
-        };
-        let phases: Vec<BTreeSet<usize>> =
-            (0..edges.len()).map(|p| reachable(p, &edges).into_iter().flat_map(of_phase).collect()).collect();
-        let before = |known: &Known<'_>| {
-            let inside = reachable(known.number, &orders[known.phase]);
-            let inside = inside.into_iter().filter_map(|number| index.get(&(known.phase, number)).copied());
-            phases[known.phase].iter().copied().chain(inside).collect()
-        };
-        Self { steps: steps.iter().map(before).collect(), phases }
+        let place = |known: &Known<'_>| Place { phase: known.phase, number: known.number, part: known.step.part };
+        Self {
+            places: steps.iter().map(place).collect(),
+            phases: edges.iter().map(|_| OnceCell::new()).collect(),
+            edges,
+            orders: plan.phases.iter().map(|p| p.order()).collect(),
+        }
     }
 
     fn has(&self, owner: Owner, step: usize) -> bool {
-        match owner {
-            Owner::Step(n) => self.steps[n].contains(&step),
-            Owner::Phase(n) => self.phases[n].contains(&step),
-        }
+        let maker = &self.places[step];
+        let phase = match owner {
+            Owner::Step(n) => self.places[n].phase,
+            Owner::Phase(n) => n,
+        };
+        let in_phase_before = maker.part == Part::Step
+            && self.phases[phase].get_or_init(|| reachable(phase, &self.edges)).contains(&maker.phase);
+        let step_before = match owner {
+            Owner::Step(n) if phase == maker.phase => {
+                reachable(self.places[n].number, &self.orders[phase]).contains(&maker.number)
+            }
+            _ => false,
+        };
+        in_phase_before || step_before
     }
 }
 

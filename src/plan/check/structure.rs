@@ -1,6 +1,6 @@
 //! Ids, needs and circles.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Checker;
 use crate::finding::{Finding, Span, Spanned, cycles, did_you_mean, listed};
@@ -10,7 +10,7 @@ impl Checker<'_> {
     pub(super) fn structure(&mut self) {
         let plan = self.plan;
         self.ids();
-        let names: Vec<&str> = plan.phases.iter().map(|p| p.name.value.as_str()).collect();
+        let names: HashSet<&str> = plan.phases.iter().map(|p| p.name.value.as_str()).collect();
         for phase in &plan.phases {
             for need in &phase.needs {
                 self.phase_need(need, &names);
@@ -71,15 +71,15 @@ impl Checker<'_> {
         }
     }
 
-    fn phase_need(&mut self, need: &Spanned<String>, names: &[&str]) {
-        if names.contains(&need.value.as_str()) {
+    fn phase_need(&mut self, need: &Spanned<String>, names: &HashSet<&str>) {
+        if names.contains(need.value.as_str()) {
             return;
         }
+        let names = || self.plan.phases.iter().map(|p| p.name.value.as_str());
         let of_step = self.plan.phases.iter().find(|p| p.steps.iter().any(|s| s.id.value == need.value));
         let help = match of_step {
             Some(phase) => format!("it is a step of phase `{}`; phases need phases", phase.name.value),
-            None => did_you_mean(&need.value, names.iter().copied())
-                .unwrap_or_else(|| format!("the phases are {}", listed(names.iter().copied()))),
+            None => did_you_mean(&need.value, names()).unwrap_or_else(|| format!("the phases are {}", listed(names()))),
         };
         self.error("unknown-phase", &need.span, format!("no phase is named `{}`", need.value), Some(help));
     }
