@@ -1,6 +1,5 @@
 //! The plan's graph as text that others draw: Mermaid and Graphviz.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 
 use serde_json::Value;
@@ -83,8 +82,7 @@ fn spread(step: &Step) -> Vec<String> {
 }
 
 fn phase_edges(plan: &Plan) -> Vec<(usize, usize)> {
-    let named: HashMap<&str, usize> =
-        plan.phases.iter().enumerate().map(|(index, phase)| (phase.name.value.as_str(), index)).collect();
+    let named = plan.phases_by_name();
     let position = |name: &str| named.get(name).copied();
     let edges = |(to, phase): (usize, &Phase)| {
         phase.needs.iter().filter_map(|n| Some((position(&n.value)?, to))).collect::<Vec<_>>()

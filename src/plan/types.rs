@@ -1,5 +1,6 @@
 //! The plan as data.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The places of the phases in `phases`, by their names.
+    pub fn phases_by_name(&self) -> HashMap<&str, usize> {
+        self.phases.iter().enumerate().map(|(index, phase)| (phase.name.value.as_str(), index)).collect()
+    }
+
     /// Whether some step reaches a cluster.
     pub fn touches_cluster(&self, catalog: &dyn Catalog) -> bool {
         let mut steps = self.phases.iter().flat_map(|p| &p.steps);

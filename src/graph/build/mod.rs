@@ -3,7 +3,7 @@
 mod edges;
 mod wanted;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use petgraph::Direction;
@@ -35,8 +35,7 @@ impl Graph {
         let mut dag = DiGraph::new();
         let ends: Vec<(NodeIndex, NodeIndex)> =
             (0..plan.phases.len()).map(|p| (dag.add_node(Node::Begin(p)), dag.add_node(Node::End(p)))).collect();
-        let named: HashMap<&str, usize> =
-            plan.phases.iter().enumerate().map(|(index, phase)| (phase.name.value.as_str(), index)).collect();
+        let named = plan.phases_by_name();
         for (index, phase) in plan.phases.iter().enumerate() {
             let (begin, end) = ends[index];
             for need in &phase.needs {

@@ -1,6 +1,6 @@
 //! Ids, needs and circles.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::Checker;
 use crate::finding::{Finding, Span, Spanned, cycles, did_you_mean, listed};
@@ -10,7 +10,7 @@ impl Checker<'_> {
     pub(super) fn structure(&mut self) {
         let plan = self.plan;
         self.ids();
-        let names: HashSet<&str> = plan.phases.iter().map(|p| p.name.value.as_str()).collect();
+        let names = plan.phases_by_name();
         for phase in &plan.phases {
             for need in &phase.needs {
                 self.phase_need(need, &names);
@@ -71,8 +71,8 @@ impl Checker<'_> {
         }
     }
 
-    fn phase_need(&mut self, need: &Spanned<String>, names: &HashSet<&str>) {
-        if names.contains(need.value.as_str()) {
+    fn phase_need(&mut self, need: &Spanned<String>, names: &HashMap<&str, usize>) {
+        if names.contains_key(need.value.as_str()) {
             return;
         }
         let names = || self.plan.phases.iter().map(|p| p.name.value.as_str());
@@ -167,7 +167,7 @@ impl Checker<'_> {
 
 /// For each phase the phases that it needs.
 pub(super) fn phase_edges(plan: &Plan) -> Vec<Vec<usize>> {
-    let index: HashMap<&str, usize> = plan.phases.iter().enumerate().map(|(n, p)| (p.name.value.as_str(), n)).collect();
+    let index = plan.phases_by_name();
     let needs = |p: &Phase| p.needs.iter().filter_map(|n| index.get(n.value.as_str()).copied()).collect();
     plan.phases.iter().map(needs).collect()
 }
