@@ -217,8 +217,8 @@ fn references(model: &mut Model) {
                 }
                 Act::Wait { .. } => {
                     let waits = |id: &String| model.step(id).is_some_and(|s| matches!(s.act, Act::Wait { .. }));
-                    let free =
-                        reads.is_none() && !order.before(of).contains(&id) && !order.before(of).iter().any(waits);
+                    let earlier = order.at_most_before(of);
+                    let free = reads.is_none() && !earlier.contains(&id) && !earlier.iter().any(waits);
                     same_hosts && (before || free)
                 }
                 _ => before && same_hosts,

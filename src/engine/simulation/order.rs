@@ -20,11 +20,13 @@ pub struct Order {
     outside: BTreeMap<String, BTreeSet<String>>,
     /// For each step where it runs.
     places: BTreeMap<String, Vec<Option<String>>>,
-    /// For each step of a phase with `serial` the number of each host's batch.
+    /// For each step and handler of a phase with `serial` the number of each host's batch.
     batches: BTreeMap<String, BTreeMap<String, usize>>,
     /// For each step that whose values it reads on named hosts.
     across: BTreeMap<String, String>,
     all: BTreeMap<String, BTreeSet<String>>,
+    /// For each step all that may come before it.
+    most: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Order {
@@ -74,7 +76,7 @@ impl Order {
                 let sizes = if hosts.is_empty() { &[][..] } else { SERIALS[serial].1[hosts.len() - 1] };
                 let numbers = sizes.iter().enumerate().flat_map(|(n, size)| vec![n; *size]);
                 let numbers: BTreeMap<String, usize> = hosts.iter().map(|h| (*h).to_owned()).zip(numbers).collect();
-                batches.extend(steps().map(|step| (step.id.clone(), numbers.clone())));
+                batches.extend(phase.steps.iter().map(|step| (step.id.clone(), numbers.clone())));
             }
             for step in &phase.steps {
                 let mine = match step.part {
@@ -84,16 +86,33 @@ impl Order {
                 inside.insert(step.id.clone(), mine);
             }
         }
-        let all = inside
+        let all: BTreeMap<String, BTreeSet<String>> = inside
             .iter()
             .map(|(id, ids): (&String, &BTreeSet<String>)| (id.clone(), ids.union(&outside[id]).cloned().collect()))
             .collect();
-        Self { inside, outside, places, batches, across, all }
+        let mut most = all.clone();
+        for phase in model.phases.iter().filter(|p| p.serial.is_some()) {
+            let steps = || phase.steps.iter().filter(|s| s.part == Part::Step);
+            for step in
+                steps().filter(|step| steps().any(|s| s.flush && (s.id == step.id || all[&step.id].contains(&s.id))))
+            {
+                most.entry(step.id.clone())
+                    .or_default()
+                    .extend(steps().map(|s| s.id.clone()).filter(|id| *id != step.id));
+            }
+        }
+        Self { inside, outside, places, batches, across, all, most }
     }
 
     /// The steps before a step.
     pub fn before(&self, id: &str) -> &BTreeSet<String> {
         &self.all[id]
+    }
+
+    /// The steps that may come before a step. Handlers that are flushed run once all batches before them are through, so
+    /// what flushes may stand on any step of a phase with `serial`.
+    pub fn at_most_before(&self, id: &str) -> &BTreeSet<String> {
+        &self.most[id]
     }
 
     /// Where a step runs.
@@ -120,12 +139,14 @@ impl Order {
         if !whole && unit.1.is_some() && places.contains(&unit.1) {
             return vec![(id.to_owned(), unit.1.clone())];
         }
-        let batch = |id: &str, host: &Option<String>| self.batches.get(id)?.get(host.as_ref()?).copied();
-        let later = |host: &Option<String>| match (batch(&unit.0, &unit.1), batch(id, host)) {
-            (Some(mine), Some(theirs)) => theirs > mine,
-            _ => false,
-        };
-        places.iter().filter(|h| !later(h)).map(|h| (id.to_owned(), h.clone())).collect()
+        let units = places.iter().map(|h| (id.to_owned(), h.clone()));
+        units.filter(|other| !self.is_later(other, unit)).collect()
+    }
+
+    /// Whether a unit's host is of a later batch than another one's.
+    pub fn is_later(&self, unit: &Key, than: &Key) -> bool {
+        let batch = |(id, host): &Key| self.batches.get(id)?.get(host.as_ref()?).copied();
+        matches!((batch(unit), batch(than)), (Some(theirs), Some(mine)) if theirs > mine)
     }
 }
 

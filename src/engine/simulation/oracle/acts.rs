@@ -54,8 +54,11 @@ fn out_of_sight(ran: &Ran) -> Result<(), String> {
         if again.is_some_and(|again| !started(unit, at, again.at.1)) {
             return Err(format!("{unit:?} went on, and a command of it may have been at work"));
         }
-        let failed = matches!(ran.outcomes().get(unit), Some(Outcome::Failed(_) | Outcome::Warned(_)))
-            && !ran.mishaps.contains(unit);
+        let failed = |event: &Event| match &event.kind {
+            Kind::UnitFinished { unit: of, outcome: Outcome::Failed(_) | Outcome::Warned(_), .. } => key(of) == *unit,
+            _ => false,
+        };
+        let failed = ran.events.iter().skip(at).any(failed) && !ran.mishaps.contains(unit);
         if failed && !started(unit, at, ran.events.len()) {
             return Err(format!("{unit:?} is said to have failed, and a command of it may be at work"));
         }

@@ -305,11 +305,8 @@ fn same_loop(unit: &Key, other: &Key) -> bool {
 fn around(ran: &Ran, unit: &Key) -> Vec<Key> {
     let mut units = below(ran, unit);
     if let Some(phase) = ran.model.phases.iter().find(|p| p.steps.iter().any(|s| s.id == unit.0)) {
-        let ids = ran.order.before(&unit.0);
-        // Handlers that are flushed run once all batches before them are through; what flushes them stands on those too.
-        let flushes = |s: &Step| s.flush && (s.id == unit.0 || ids.contains(&s.id));
-        let whole = phase.serial.is_some() && phase.steps.iter().any(flushes);
-        let near = phase.steps.iter().filter(|s| whole || s.part != Part::Step || ids.contains(&s.id));
+        let ids = ran.order.at_most_before(&unit.0);
+        let near = phase.steps.iter().filter(|s| s.part != Part::Step || ids.contains(&s.id));
         units.extend(near.flat_map(|s| ran.order.places(&s.id).iter().map(|h| (s.id.clone(), h.clone()))));
         units.retain(|other| !same_loop(unit, other));
     }

@@ -198,6 +198,7 @@ impl<'a> Walk<'a> {
             let here = phase.steps.iter().any(|s| s.id == unit.0);
             let places = self.ran.order.places(&handler.0);
             let mine = places.contains(&handler.1) && (handler.1 == unit.1 || !places.contains(&unit.1));
+            let mine = mine && !self.ran.order.is_later(handler, unit);
             if here && mine && !self.goes_on_without(handler, unit) && by.iter().any(|by| before.contains(by)) {
                 return Err(format!("{unit:?} flushes, and {handler:?} has not run, which {by:?} asked for"));
             }
