@@ -31,6 +31,9 @@ pub struct Args {
 /// Runs the plan again with the arguments of that run.
 pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
     let info = find(args.run.as_deref())?;
+    if info.state == RunState::Unreadable {
+        show::events(&info)?;
+    }
     let source = info.source.as_ref().ok_or_else(|| {
         let problem = Problem::new(format!("run {} was made by a version that did not note its plan", info.id));
         Failure::usage(problem.hint("name the plan: rollout run PLAN"))

@@ -73,6 +73,7 @@ fn line(run: &RunInfo) -> String {
         RunState::Failed => (RED, "failed"),
         RunState::Interrupted => (YELLOW, "interrupted"),
         RunState::Unfinished => (YELLOW, "unfinished"),
+        RunState::Unreadable => (RED, "unreadable"),
     };
     let counts: Vec<String> = run.summary.0.iter().map(|(name, n)| format!("{n} {name}")).collect();
     let elapsed = run.elapsed.map(|s| format!("{s:.1} s")).unwrap_or_default();

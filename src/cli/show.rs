@@ -4,7 +4,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::options::Format;
 use super::terminal::Terminal;
-use crate::event::Problem;
+use crate::event::{Event, Problem};
 use crate::journal::{RunInfo, Store, read};
 use crate::ui::{DiffStyle, Text, finished, open};
 
@@ -21,13 +21,7 @@ pub struct Args {
 /// Prints the run's events.
 pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     let info = find(args.run.as_deref())?;
-    let events = read(&info.path).map_err(|e| {
-        Failure::Problem(
-            Problem::new(e.to_string())
-                .hint(format!("move {} away; the world is the state, so nothing else is lost", info.path.display())),
-            Exit::Failed,
-        )
-    })?;
+    let events = events(&info)?;
     if terminal.format == Format::Json {
         terminal.json(&events)?;
     } else {
@@ -35,6 +29,14 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
         terminal.data(&(finished(&events, &mut text) + &open(&events, &mut text, info.is_under_way())))?;
     }
     Ok(Exit::Ok)
+}
+
+/// What is on record of a run.
+pub fn events(info: &RunInfo) -> Result<Vec<Event>, Failure> {
+    read(&info.path).map_err(|error| {
+        let hint = format!("move {} away; the world is the state, so nothing else is lost", info.path.display());
+        Failure::Problem(Problem::new(error.to_string()).hint(hint), Exit::Failed)
+    })
 }
 
 /// The run that a person means: by id or its beginning; the newest without one.

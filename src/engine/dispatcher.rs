@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use petgraph::graph::NodeIndex;
 use tokio::sync::{mpsc, watch};
@@ -18,7 +17,6 @@ use super::faults::{Faults, Point};
 use super::guard::Turns;
 use super::limits::Limits;
 use super::marks::Mark;
-use super::outcome;
 use super::owed::Owed;
 use super::start::{Back, Batch, Begun, Sent, Tasks};
 use super::turn::Turn;
@@ -27,12 +25,10 @@ use super::values::Values;
 use super::{Options, Report};
 use crate::actions::{Boxed, Registry, Thing};
 use crate::connect::World;
-use crate::diff::Diff;
-use crate::event::{Kind, Mode, Outcome, Outputs, Problem, Standing, UnitRef, seconds};
+use crate::event::{Kind, Mode, UnitRef, seconds};
 use crate::graph::{Graph, Node, Unit};
-use crate::journal::{JournalError, Memory, NOW, Recorded, SavedUnit};
-use crate::plan::{Catalog, Part, Plan, Role};
-use crate::secret::redact;
+use crate::journal::{JournalError, Memory, SavedUnit};
+use crate::plan::{Part, Plan};
 
 /// What the tasks tell the dispatcher meanwhile.
 pub(super) enum Told {
@@ -77,7 +73,7 @@ pub(super) struct State {
     /// Steps (by template name) whose outputs the plan reads somewhere.
     pub(super) read: HashSet<String>,
     /// Whether a template may yet be written that reads any of them.
-    any_is_read: bool,
+    pub(super) any_is_read: bool,
     /// What steps read of others' outputs, by their phase and number.
     pub(super) reads_of: HashMap<(usize, usize), Arc<BTreeSet<String>>>,
     pub(super) owed: Owed,
@@ -96,11 +92,11 @@ pub(super) struct State {
     pub(super) claims: HashMap<PathBuf, UnitRef>,
     pub(super) running: BTreeMap<NodeIndex, Running>,
     /// Nodes of handlers that run just now at another node of theirs.
-    held: Vec<NodeIndex>,
+    pub(super) held: Vec<NodeIndex>,
     /// Units that have asked their host, and are to go on.
     looked: Vec<(NodeIndex, Box<Job>)>,
     /// Units whose end is on its way to the disk.
-    ending: Vec<UnitRef>,
+    pub(super) ending: Vec<UnitRef>,
     /// Set once nothing more is to begin.
     pub(super) stopping: Arc<AtomicBool>,
 }
@@ -322,148 +318,6 @@ impl State {
         }
     }
 
-    /// A task ended by itself.
-    pub(super) fn end(&mut self, node: NodeIndex, ended: Ended) -> Result<(), JournalError> {
-        let Some(running) = self.running.remove(&node) else { return Ok(()) };
-        let mark = self.marks.get(&node).cloned().unwrap_or_default();
-        let (pending, ignores) = (mark.pending.as_deref(), running.unit.step(&self.plan).ignore_errors);
-        let outcome = outcome::of(ended.result, self.mode, pending, ignores, |thing| self.brings.get(thing));
-        for thing in ended.provides {
-            self.brings.entry(thing).or_insert_with(|| running.reference.step.clone());
-        }
-        let finished = Finished {
-            outcome,
-            definition: Some(running.definition),
-            diff: ended.diff,
-            outputs: ended.outputs,
-            output: last_lines(&ended.printed, 20),
-            elapsed: running.started.elapsed(),
-            acted: running.acted.load(Ordering::SeqCst),
-        };
-        self.finish(node, &running.unit, running.reference, finished)
-    }
-
-    /// Tasks that the user cancelled: where a change was under way, what it did is not known.
-    fn cancel_running(&mut self) -> Result<(), JournalError> {
-        for (node, running) in std::mem::take(&mut self.running) {
-            let problem = Problem::new("cancelled").hint("run the plan again to go on from here");
-            let acted = running.acted.load(Ordering::SeqCst);
-            let outcome = if acted {
-                Outcome::Unknown(Problem { message: "cancelled while a change was under way".to_owned(), ..problem })
-            } else {
-                Outcome::Failed(problem)
-            };
-            let (definition, elapsed) = (Some(running.definition), running.started.elapsed());
-            let finished = Finished { definition, elapsed, acted, ..Finished::new(outcome) };
-            self.finish(node, &running.unit, running.reference, finished)?;
-        }
-        self.report.interrupted = true;
-        self.report.ok = false;
-        Ok(())
-    }
-
-    fn finish(
-        &mut self,
-        node: NodeIndex,
-        unit: &Unit,
-        reference: UnitRef,
-        mut finished: Finished,
-    ) -> Result<(), JournalError> {
-        let without = self.goes_on_without(unit, &mut finished.outcome);
-        let plan = Arc::clone(&self.plan);
-        let step = unit.step(&plan);
-        let role = self.registry.kind(&step.action.value).map_or(Role::Change, |k| k.role);
-        let outcome = &finished.outcome;
-        let well = outcome.lets_dependents_start();
-        self.report.summary.count(outcome);
-        if let Outcome::Failed(problem) | Outcome::Unknown(problem) = outcome {
-            self.report.unreachable |= problem.unreachable;
-        }
-        let before = self.memory.get(&reference).filter(|_| role == Role::Change);
-        let (touched, unsettled) = (before.and_then(|r| r.touched), before.is_some_and(Recorded::unsettled));
-        let undone = before.is_some_and(|r| r.standing == Standing::Undone);
-        let ran = finished.definition.is_some();
-        let warned = matches!(outcome, Outcome::Warned(_));
-        if well && !matches!(outcome, Outcome::Skipped { .. }) {
-            self.limits.begin(unit);
-        }
-        if warned || !well {
-            self.lacking.entry(step.template_name()).or_insert_with(|| reference.to_string());
-        }
-        // With many units, the outputs of all would take most of the memory.
-        let is_read = self.any_is_read || self.read.contains(&step.template_name());
-        let mark = self.marks.entry(node).or_default();
-        // A check that changed nothing, and a change that was not needed, leave what follows as it was. What failed and lets
-        // others go on may have left something behind.
-        let left = finished.acted && (warned || !well);
-        if (*outcome == Outcome::Changed || left) && role == Role::Change {
-            mark.touch_by(unit, NOW, &reference);
-        } else if let Some(when) = touched {
-            mark.touch_by(unit, when, &reference);
-        }
-        if well {
-            if matches!(outcome, Outcome::Changed | Outcome::Pending { .. } | Outcome::Waits { .. })
-                && self.mode == Mode::Preview
-            {
-                mark.pending = Some(reference.step.clone());
-                self.unknown_outputs.insert(step.template_name());
-            } else if is_read {
-                self.values.remember(&reference, finished.outputs.clone());
-            }
-        } else {
-            self.report.ok = false;
-            // So that what goes on without it can ask whether it has outputs.
-            if is_read {
-                self.values.remember(&reference, Outputs::new());
-            }
-            let host = unit.host.as_ref().map(|host| host.name.as_str());
-            match (outcome, &without) {
-                (_, Some(host)) => drop(mark.without.insert(host.clone(), reference.to_string())),
-                (Outcome::Cancelled { .. }, _) if mark.blocks(host).is_some() => {}
-                (Outcome::Cancelled { needs }, _) => mark.blocked_by = Some(needs.clone()),
-                _ => drop(mark.blocked_by.get_or_insert_with(|| reference.to_string())),
-            }
-            if step.part == Part::OnFailure && mark.stuck.is_none() {
-                mark.stuck = Some(reference.to_string());
-            }
-        }
-        let changed = *outcome == Outcome::Changed;
-        // What an earlier run did counts too, even where this one did not come to the unit.
-        let did = touched.is_some() && (ran || !undone);
-        if self.mode == Mode::Run && (changed || finished.acted || did) {
-            self.touched.insert(reference.clone());
-        }
-        // Who was cut off before it could tell tells now, even when nothing is left to change.
-        if changed || warned && finished.acted || ran && well && unsettled {
-            self.notify(unit, &reference)?;
-        }
-        match step.part {
-            Part::Step => self.failed_phases.note(unit.phase, outcome, without.as_deref()),
-            Part::Handler => {
-                self.failed_phases.note(unit.phase, outcome, without.as_deref());
-                self.owed.end(&reference, outcome);
-            }
-            Part::OnFailure if matches!(outcome, Outcome::Cancelled { .. }) => {}
-            Part::OnFailure => self.undid(unit, &reference, well)?,
-        }
-        self.emitter.emit(Kind::UnitFinished {
-            unit: reference.clone(),
-            outcome: finished.outcome,
-            definition: finished.definition,
-            diff: finished.diff,
-            outputs: finished.outputs,
-            output: finished.output,
-            elapsed: seconds(finished.elapsed),
-            acted: finished.acted,
-        })?;
-        if step.part == Part::Handler {
-            self.ready.extend(self.held.drain(..));
-        }
-        self.ending.push(reference);
-        self.pass(node);
-        Ok(())
-    }
-
     /// Whether a handler runs at another place of its phase. Only when that has ended is it known whether it is to run
     /// here too, and what waits for it here waits for that as well.
     fn runs_elsewhere(&self, unit: &Unit, reference: &UnitRef) -> bool {
@@ -481,7 +335,7 @@ impl State {
     }
 
     /// Hands a node's mark on and makes ready whom it was the last need of.
-    fn pass(&mut self, node: NodeIndex) {
+    pub(super) fn pass(&mut self, node: NodeIndex) {
         self.waiting.remove(&node);
         let in_loop = self.marks.remove(&node).unwrap_or_default();
         let in_loop = match (self.graph.is_gate(node), self.mode) {
@@ -505,30 +359,4 @@ impl State {
             }
         }
     }
-}
-
-/// How a unit ended.
-pub(super) struct Finished {
-    pub(super) outcome: Outcome,
-    pub(super) definition: Option<String>,
-    pub(super) diff: Diff,
-    pub(super) outputs: Outputs,
-    pub(super) output: String,
-    pub(super) elapsed: Duration,
-    /// Whether anything was sent out that changes something.
-    pub(super) acted: bool,
-}
-
-impl Finished {
-    pub(super) fn new(outcome: Outcome) -> Self {
-        let (diff, outputs, output) = (Diff::default(), Outputs::new(), String::new());
-        Self { outcome, definition: None, diff, outputs, output, elapsed: Duration::ZERO, acted: false }
-    }
-}
-
-/// Secrets are masked before the text is cut: a part of one would not be known for it.
-fn last_lines(text: &str, count: usize) -> String {
-    let text = redact(text);
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(count)..].join("\n")
 }

@@ -9,6 +9,7 @@ mod dispatcher;
 mod emitter;
 mod executor;
 mod faults;
+mod finish;
 mod guard;
 mod limits;
 mod look;

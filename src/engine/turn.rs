@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use petgraph::graph::NodeIndex;
 
-use super::dispatcher::{Finished, State, Told};
+use super::dispatcher::{State, Told};
 use super::executor::Job;
+use super::finish::Finished;
 use crate::actions::{Boxed, OnInterrupt};
 use crate::connect::Target;
 use crate::event::{Mode, Outcome, Problem, UnitRef};

@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
+use petgraph::graph::NodeIndex;
+
 use super::dispatcher::State;
 use super::owed::answering;
 use crate::event::{Kind, Mode, Outcome, UnitRef};
 use crate::graph::{Place, Unit};
-use crate::journal::JournalError;
+use crate::journal::{JournalError, NOW};
 use crate::plan::{Part, Step};
 
 /// Which phases went wrong, and how.
@@ -97,10 +99,11 @@ impl State {
         }
     }
 
-    /// A unit of `on_failure` has ended.
-    pub(super) fn undid(&mut self, undo: &Unit, by: &UnitRef, well: bool) -> Result<(), JournalError> {
+    /// A unit of `on_failure` has ended. What it has undone is touched, even when it found nothing left to do.
+    pub(super) fn undid(&mut self, node: NodeIndex, undo: &Unit, by: &UnitRef, well: bool) -> Result<(), JournalError> {
         for unit in self.undoes(undo) {
             if well {
+                self.marks.entry(node).or_default().touch(NOW, &unit);
                 // What else undoes the same unit has still to do its part.
                 self.undone.insert((unit.clone(), by.clone()));
                 self.emitter.emit(Kind::Undone { unit, by: by.clone() })?;

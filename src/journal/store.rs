@@ -47,6 +47,8 @@ pub enum RunState {
     Interrupted,
     /// It has no end on record: it still runs, or was killed.
     Unfinished,
+    /// Its journal is damaged, or of a newer version; what it did is not known.
+    Unreadable,
 }
 
 impl RunInfo {
@@ -77,7 +79,7 @@ impl Store {
         entries.map(|e| e.path()).filter(|p| p.is_dir()).map(|folder| Self { folder }).collect()
     }
 
-    /// The runs of all plans, oldest first; damaged ones are left out.
+    /// The runs of all plans, oldest first.
     pub fn all_runs() -> Vec<RunInfo> {
         let mut runs: Vec<RunInfo> = Self::all().iter().flat_map(Self::runs).collect();
         runs.sort_by(|a, b| a.id.cmp(&b.id));
@@ -124,11 +126,19 @@ impl Store {
         Journal::create(&self.folder.join(format!("{id}.jsonl")))
     }
 
-    /// The runs, oldest first; damaged ones are left out.
+    /// The runs, oldest first; those that cannot be read too, since one of them may be the newest.
     pub fn runs(&self) -> Vec<RunInfo> {
-        let runs = self.journals();
-        let runs = runs.iter().filter_map(|p| read(p).ok().map(|events| info(p, &events)));
-        runs.filter(|run| run.started.is_some()).collect()
+        let journals = self.journals();
+        let runs = journals.iter().map(|path| read(path).map_or_else(|_| self.unreadable(path), |e| info(path, &e)));
+        runs.filter(|run| run.started.is_some() || run.state == RunState::Unreadable).collect()
+    }
+
+    /// A run of whose journal only the name tells anything.
+    fn unreadable(&self, path: &Path) -> RunInfo {
+        let folder = self.folder.file_name().unwrap_or_default().to_string_lossy();
+        let plan = folder.rsplit_once('-').map(|(plan, _)| plan.to_owned()).unwrap_or_default();
+        let id = id_of(path);
+        RunInfo { plan, started: time_of(&id), state: RunState::Unreadable, ..info(path, &[]) }
     }
 
     /// The newest run, with its events. One that was killed before its start was on disk did not happen.

@@ -34,6 +34,27 @@ fn a_run_is_resumed_as_it_was_asked_for() {
 }
 
 #[test]
+fn a_run_whose_journal_is_damaged_is_named_and_not_taken_for_another_one() {
+    let project = Project::new(&file("a"));
+    (0..2).for_each(|_| drop(project.run()));
+    let newest = ids(&project).pop().unwrap();
+    let journal = project.journals().into_iter().find(|p| p.ends_with(format!("{newest}.jsonl"))).unwrap();
+    let mut bytes = fs::read(&journal).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&journal, bytes).unwrap();
+    let listed = rollout(&project, &["runs", "test"]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let line = listed.lines().last().unwrap();
+    assert!(line.contains(&newest) && line.contains("unreadable"), "{listed}");
+    for args in [&["show"][..], &["show", &newest], &["resume"], &["resume", &newest]] {
+        let told = rollout(&project, args);
+        let said = String::from_utf8_lossy(&told.stderr).into_owned();
+        assert_eq!(told.status.code(), Some(1), "{args:?}: {told:?}");
+        assert!(said.contains("is damaged at line 1") && said.contains("move "), "{args:?}: {said}");
+    }
+}
+
+#[test]
 fn old_runs_are_pruned_and_the_newest_stays() {
     let project = Project::new(&file("a"));
     (0..4).for_each(|_| drop(project.run()));

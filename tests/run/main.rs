@@ -19,7 +19,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Command;
 
-use project::{Project, command, file, gate, same, signal, wait_for, wait_until};
+use project::{Project, command, file, gate, same, signal, step, wait_for, wait_until};
 
 #[test]
 fn the_second_run_changes_nothing() {
@@ -50,6 +50,18 @@ fn files_of_the_project_are_read_and_a_command_tells_whether_it_changed_anything
     fs::write(project.path("tree/z"), "").unwrap();
     assert_eq!(project.run(), (0, same(&[("tree", "changed"), ("script", "same")])));
     assert!(project.path("tree/y").exists() && !project.path("tree/z").exists());
+}
+
+#[test]
+fn a_template_that_the_run_itself_brings_reads_outputs_that_nothing_else_reads() {
+    let say = step("say", "action = \"node.command\"\ncommand = \"echo hello\"\nchanged_when = \"false\"");
+    let got = step("got", "action = \"node.fetch\"\npath = \"DIR/from\"\nto = \"got.j2\"");
+    let used = step("used", "action = \"node.template\"\npath = \"DIR/used\"\ntemplate = \"got.j2\"");
+    let project = Project::new(&format!("{say}{got}{used}"));
+    fs::write(project.path("from"), "{{ steps.say.stdout }}!\n").unwrap();
+    fs::write(project.path("got.j2"), "").unwrap();
+    assert_eq!(project.run(), (0, same(&[("say", "same"), ("got", "changed"), ("used", "changed")])));
+    assert_eq!(fs::read_to_string(project.path("used")).unwrap(), "hello!\n");
 }
 
 #[test]

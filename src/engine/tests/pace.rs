@@ -153,6 +153,29 @@ async fn within_the_limit_only_the_failed_host_is_undone() {
 }
 
 #[tokio::test]
+async fn what_stands_on_what_this_run_undid_is_not_kept() {
+    let world = FakeWorld::default();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.jsonl");
+    ["b.h1", "b.h2", "b.h3", "undo"].iter().for_each(|path| world.put(path, "1"));
+    world.refuse("d");
+    let make = || {
+        let undo = Step { part: Part::OnFailure, ..set("undo", "1") };
+        let tried = Step { on_failure: vec![at("undo".to_owned())], ..each("a") };
+        let check = on(HOSTS, step("b", "test.wait", json!({ "path": "b.{{ host.name }}", "value": "1" })));
+        let roll = rolling(pace(None, Some(Portion::Hosts(1))), vec![tried, check, undo]);
+        plan(vec![roll, phase("after", &["p"], vec![each("c"), set("d", "1")])])
+    };
+    run_with(make(), &world, Setup { journal: Some(Journal::create(&path).unwrap()), ..Setup::default() }).await;
+    world.remove("b.h1");
+    let memory = Memory::of(&read(&path).unwrap());
+    let ran = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
+    // There was nothing left to undo; the next run looks again all the same, and so does this one.
+    assert_eq!(words(&ran, ["p/a@h1", "p/b@h1", "p/undo", "p/a@h2"]), ["kept", "failed", "same", "kept"]);
+    assert_eq!(ran.word("after/c@h2"), "same");
+}
+
+#[tokio::test]
 async fn a_handler_runs_at_the_end_of_its_batch() {
     let world = FakeWorld::default();
     let restart = on(HOSTS, step("restart", "test.act", json!({ "path": "restart.{{ host.name }}" })));

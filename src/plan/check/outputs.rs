@@ -1,7 +1,7 @@
 //! What steps hand to later ones: does it exist, and is it there in time.
 
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::structure::phase_edges;
 use super::{Checker, Known};
@@ -31,6 +31,8 @@ pub(super) struct Wrong {
 
 /// Which steps have surely run before which.
 pub(super) struct Before {
+    /// Each step's index by its name in templates; the first one's, where names are not unique.
+    named: HashMap<String, usize>,
     /// For each step where it stands.
     places: Vec<Place>,
     /// For each phase those that it needs.
@@ -52,7 +54,12 @@ impl Before {
     pub(super) fn new(plan: &Plan, steps: &[Known<'_>]) -> Self {
         let edges = phase_edges(plan);
         let place = |known: &Known<'_>| Place { phase: known.phase, number: known.number, part: known.step.part };
+        let mut named = HashMap::new();
+        for (index, known) in steps.iter().enumerate() {
+            named.entry(known.step.template_name()).or_insert(index);
+        }
         Self {
+            named,
             places: steps.iter().map(place).collect(),
             phases: edges.iter().map(|_| OnceCell::new()).collect(),
             edges,
@@ -121,7 +128,7 @@ impl Checker<'_> {
         before: &Before,
     ) -> Option<Wrong> {
         let name = format!("steps.{}", used.step);
-        let Some(index) = steps.iter().position(|k| k.step.template_name() == used.step) else {
+        let Some(index) = before.named.get(&used.step).copied() else {
             let all: Vec<String> = steps.iter().map(|k| k.step.template_name()).collect();
             let help = did_you_mean(&used.step, all.iter().map(String::as_str))
                 .or_else(|| Some(format!("the steps are {}", listed(all.iter().map(String::as_str)))));

@@ -310,5 +310,7 @@ fn around(ran: &Ran, unit: &Key) -> Vec<Key> {
         units.extend(near.flat_map(|s| ran.order.places(&s.id).iter().map(|h| (s.id.clone(), h.clone()))));
         units.retain(|other| !same_loop(unit, other));
     }
+    // On hosts out of sight, too.
+    units.extend(undoers(ran, unit));
     units
 }

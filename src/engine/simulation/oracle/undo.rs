@@ -1,6 +1,6 @@
 //! What a failed phase did is undone: only that, backwards, and what could not be undone is named.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{History, Ran, key, pace, well};
 use crate::engine::simulation::model::{Phase, Step};
@@ -136,7 +136,14 @@ fn failed<'a>(ran: &Ran, phase: &Phase, kinds: impl Iterator<Item = &'a Kind>) -
     let failed: Vec<Key> =
         ends.iter().filter(|(_, o)| matches!(o, Outcome::Failed(_))).map(|(unit, _)| unit.clone()).collect();
     let unknown = ends.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unknown(_)));
-    let ended = ends.into_iter().collect();
+    let mut ended = BTreeMap::new();
+    for (unit, outcome) in ends {
+        // A handler that failed may have run well later on in its phase; it counts as failed all the same.
+        let kept = ended.entry(unit).or_insert(outcome);
+        if !matches!(kept, Outcome::Failed(_)) {
+            *kept = outcome;
+        }
+    }
     match (failed.is_empty(), unknown) {
         (_, true) => Failed::No("what one of its units did is not known"),
         (true, _) => Failed::No("its phase has not failed"),

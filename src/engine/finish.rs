@@ -1,0 +1,244 @@
+//! What becomes of a unit that has ended: what it means for those that need it, for later runs, and for the one who reads.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use petgraph::graph::NodeIndex;
+
+use super::dispatcher::State;
+use super::executor::Ended;
+use super::outcome;
+use crate::diff::Diff;
+use crate::event::{Kind, Mode, Outcome, Outputs, Problem, Standing, UnitRef, seconds};
+use crate::graph::Unit;
+use crate::journal::{JournalError, NOW, Recorded};
+use crate::plan::{Catalog, Part, Role, Step};
+use crate::secret::redact;
+
+/// How many lines of what a unit printed are kept.
+const LINES: usize = 20;
+
+/// How a unit ended.
+pub(super) struct Finished {
+    pub(super) outcome: Outcome,
+    pub(super) definition: Option<String>,
+    pub(super) diff: Diff,
+    pub(super) outputs: Outputs,
+    pub(super) output: String,
+    pub(super) elapsed: Duration,
+    /// Whether anything was sent out that changes something.
+    pub(super) acted: bool,
+}
+
+impl Finished {
+    pub(super) fn new(outcome: Outcome) -> Self {
+        let (diff, outputs, output) = (Diff::default(), Outputs::new(), String::new());
+        Self { outcome, definition: None, diff, outputs, output, elapsed: Duration::ZERO, acted: false }
+    }
+
+    /// Whether it failed in a way that is ignored.
+    fn warned(&self) -> bool {
+        matches!(self.outcome, Outcome::Warned(_))
+    }
+
+    fn well(&self) -> bool {
+        self.outcome.lets_dependents_start()
+    }
+
+    /// Whether it changed something, or failed when it may have.
+    fn left_something(&self) -> bool {
+        self.outcome == Outcome::Changed || self.acted && (self.warned() || !self.well())
+    }
+}
+
+/// What is on record of a unit of a step that can change something, from before this run.
+struct Before {
+    touched: Option<u64>,
+    unsettled: bool,
+    undone: bool,
+}
+
+impl State {
+    /// A task ended by itself.
+    pub(super) fn end(&mut self, node: NodeIndex, ended: Ended) -> Result<(), JournalError> {
+        let Some(running) = self.running.remove(&node) else { return Ok(()) };
+        let pending = self.marks.get(&node).and_then(|mark| mark.pending.as_deref());
+        let ignores = running.unit.step(&self.plan).ignore_errors;
+        let outcome = outcome::of(ended.result, self.mode, pending, ignores, |thing| self.brings.get(thing));
+        for thing in ended.provides {
+            self.brings.entry(thing).or_insert_with(|| running.reference.step.clone());
+        }
+        let finished = Finished {
+            outcome,
+            definition: Some(running.definition),
+            diff: ended.diff,
+            outputs: ended.outputs,
+            output: last_lines(&ended.printed),
+            elapsed: running.started.elapsed(),
+            acted: running.acted.load(Ordering::SeqCst),
+        };
+        self.finish(node, &running.unit, running.reference, finished)
+    }
+
+    /// Tasks that the user cancelled: where a change was under way, what it did is not known.
+    pub(super) fn cancel_running(&mut self) -> Result<(), JournalError> {
+        for (node, running) in std::mem::take(&mut self.running) {
+            let problem = Problem::new("cancelled").hint("run the plan again to go on from here");
+            let acted = running.acted.load(Ordering::SeqCst);
+            let outcome = if acted {
+                Outcome::Unknown(Problem { message: "cancelled while a change was under way".to_owned(), ..problem })
+            } else {
+                Outcome::Failed(problem)
+            };
+            let (definition, elapsed) = (Some(running.definition), running.started.elapsed());
+            let finished = Finished { definition, elapsed, acted, ..Finished::new(outcome) };
+            self.finish(node, &running.unit, running.reference, finished)?;
+        }
+        self.report.interrupted = true;
+        self.report.ok = false;
+        Ok(())
+    }
+
+    /// A unit ended, whether it was started or not.
+    pub(super) fn finish(
+        &mut self,
+        node: NodeIndex,
+        unit: &Unit,
+        reference: UnitRef,
+        mut finished: Finished,
+    ) -> Result<(), JournalError> {
+        let without = self.goes_on_without(unit, &mut finished.outcome);
+        let plan = Arc::clone(&self.plan);
+        let step = unit.step(&plan);
+        let role = self.registry.kind(&step.action.value).map_or(Role::Change, |k| k.role);
+        let before = self.before(&reference, role);
+        let (well, ran) = (finished.well(), finished.definition.is_some());
+        if well && !matches!(finished.outcome, Outcome::Skipped { .. }) {
+            self.limits.begin(unit);
+        }
+        self.report(&finished.outcome, well);
+        self.mark(node, unit, &reference, &finished, &before, role);
+        if !well {
+            self.block(node, unit, &reference, &finished.outcome, without.as_ref());
+        }
+        self.keep_outputs(node, step, &reference, &finished);
+        let changed = finished.outcome == Outcome::Changed;
+        // What an earlier run did counts too, even where this one did not come to the unit.
+        let did = before.touched.is_some() && (ran || !before.undone);
+        if self.mode == Mode::Run && (changed || finished.acted || did) {
+            self.touched.insert(reference.clone());
+        }
+        // Who was cut off before it could tell tells now, even when nothing is left to change.
+        if changed || finished.warned() && finished.acted || ran && well && before.unsettled {
+            self.notify(unit, &reference)?;
+        }
+        if step.part != Part::OnFailure {
+            self.failed_phases.note(unit.phase, &finished.outcome, without.as_deref());
+        } else if !matches!(finished.outcome, Outcome::Cancelled { .. }) {
+            self.undid(node, unit, &reference, well)?;
+        }
+        if step.part == Part::Handler {
+            self.owed.end(&reference, &finished.outcome);
+        }
+        self.emitter.emit(Kind::UnitFinished {
+            unit: reference.clone(),
+            outcome: finished.outcome,
+            definition: finished.definition,
+            diff: finished.diff,
+            outputs: finished.outputs,
+            output: finished.output,
+            elapsed: seconds(finished.elapsed),
+            acted: finished.acted,
+        })?;
+        if step.part == Part::Handler {
+            self.ready.extend(self.held.drain(..));
+        }
+        self.ending.push(reference);
+        self.pass(node);
+        Ok(())
+    }
+
+    fn before(&self, reference: &UnitRef, role: Role) -> Before {
+        let recorded = self.memory.get(reference).filter(|_| role == Role::Change);
+        Before {
+            touched: recorded.and_then(|r| r.touched),
+            unsettled: recorded.is_some_and(Recorded::unsettled),
+            undone: recorded.is_some_and(|r| r.standing == Standing::Undone),
+        }
+    }
+
+    fn report(&mut self, outcome: &Outcome, well: bool) {
+        self.report.summary.count(outcome);
+        if let Outcome::Failed(problem) | Outcome::Unknown(problem) = outcome {
+            self.report.unreachable |= problem.unreachable;
+        }
+        self.report.ok &= well;
+    }
+
+    /// Tells those that follow what was touched. A check that changed nothing, and a change that was not needed, leave
+    /// them as they were; what failed and lets others go on may have left something behind.
+    fn mark(
+        &mut self,
+        node: NodeIndex,
+        unit: &Unit,
+        reference: &UnitRef,
+        finished: &Finished,
+        before: &Before,
+        role: Role,
+    ) {
+        let mark = self.marks.entry(node).or_default();
+        if finished.left_something() && role == Role::Change {
+            mark.touch_by(unit, NOW, reference);
+        } else if let Some(when) = before.touched {
+            mark.touch_by(unit, when, reference);
+        }
+    }
+
+    /// Tells those that follow that they may not start, or not on its host.
+    fn block(
+        &mut self,
+        node: NodeIndex,
+        unit: &Unit,
+        reference: &UnitRef,
+        outcome: &Outcome,
+        without: Option<&String>,
+    ) {
+        let mark = self.marks.entry(node).or_default();
+        let host = unit.host.as_ref().map(|host| host.name.as_str());
+        match (outcome, without) {
+            (_, Some(host)) => drop(mark.without.insert(host.clone(), reference.to_string())),
+            (Outcome::Cancelled { .. }, _) if mark.blocks(host).is_some() => {}
+            (Outcome::Cancelled { needs }, _) => mark.blocked_by = Some(needs.clone()),
+            _ => drop(mark.blocked_by.get_or_insert_with(|| reference.to_string())),
+        }
+        if unit.step(&self.plan).part == Part::OnFailure && mark.stuck.is_none() {
+            mark.stuck = Some(reference.to_string());
+        }
+    }
+
+    /// Keeps what templates may read: with many units, the outputs of all would take most of the memory.
+    fn keep_outputs(&mut self, node: NodeIndex, step: &Step, reference: &UnitRef, finished: &Finished) {
+        let name = step.template_name();
+        if finished.warned() || !finished.well() {
+            self.lacking.entry(name.clone()).or_insert_with(|| reference.to_string());
+        }
+        let would_change =
+            matches!(finished.outcome, Outcome::Changed | Outcome::Pending { .. } | Outcome::Waits { .. });
+        if would_change && self.mode == Mode::Preview {
+            self.marks.entry(node).or_default().pending = Some(reference.step.clone());
+            self.unknown_outputs.insert(name);
+        } else if self.any_is_read || self.read.contains(&name) {
+            // What did not end well has none, so that what goes on without it can ask whether it has.
+            let outputs = if finished.well() { finished.outputs.clone() } else { Outputs::new() };
+            self.values.remember(reference, outputs);
+        }
+    }
+}
+
+/// Secrets are masked before the text is cut: a part of one would not be known for it.
+fn last_lines(text: &str) -> String {
+    let text = redact(text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
