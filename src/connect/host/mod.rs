@@ -19,6 +19,7 @@
 //!
 //! Knows the inventory; never plans or actions, never prints.
 
+mod config;
 mod effects;
 mod end;
 mod expect;

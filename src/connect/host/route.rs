@@ -1,11 +1,13 @@
 //! The way to a host, as ssh finds it in its configuration.
 
+use std::ffi::OsString;
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::config::leads_elsewhere;
 use super::master::arguments;
 use crate::digest::sha256;
 use crate::inventory::{Host, Ssh};
@@ -22,8 +24,24 @@ pub struct Route {
     pub digest: String,
 }
 
+/// The way to a host; `plain` is what [`super::config::plain`] gives. `None` when ssh does not say.
+pub async fn find(host: &Host, ssh: &Ssh, plain: Option<&str>) -> Option<Route> {
+    match plain.filter(|_| !leads_elsewhere(host)) {
+        Some(text) => Some(own(host, ssh, text)),
+        None => ask(host, ssh).await,
+    }
+}
+
+/// With nothing on the way.
+fn own(host: &Host, ssh: &Ssh, text: &str) -> Route {
+    let door = format!("{}:{}", host.address, host.port.unwrap_or(22));
+    let arguments: Vec<OsString> = arguments(host, ssh).into_iter().chain([text.into()]).collect();
+    let arguments: Vec<&[u8]> = arguments.iter().map(|argument| argument.as_encoded_bytes()).collect();
+    Route { doors: vec![door], digest: sha256(&arguments.join(&0)) }
+}
+
 /// Asks ssh, which takes some milliseconds; `None` when it does not say. Why not, will be told when it is to connect.
-pub async fn ask(host: &Host, ssh: &Ssh) -> Option<Route> {
+async fn ask(host: &Host, ssh: &Ssh) -> Option<Route> {
     let mut command = Command::new("ssh");
     command.arg("-G").args(arguments(host, ssh)).stdin(Stdio::null()).kill_on_drop(true);
     let output = timeout(READING, command.output()).await.ok()?.ok()?;
@@ -59,6 +77,19 @@ mod tests {
         assert_eq!(doors("ProxyJump me@gate:2222,inner\n").await, ["me@gate:2222", "inner"]);
         assert_eq!(doors("ProxyCommand ssh -W %h:%p gate\n").await, ["ssh -W %h:%p gate"]);
         assert_eq!(doors("ProxyJump none\nHostName a\n").await, ["a:22"]);
+    }
+
+    #[tokio::test]
+    async fn ssh_is_not_asked_where_nothing_can_be_on_the_way() {
+        // It would say nothing, with a file that is not there.
+        let ssh = Ssh { config: Some("/none".into()), ..Ssh::default() };
+        let mut host = Host { address: "pi".into(), port: Some(23), ..Host::default() };
+        let route = find(&host, &ssh, Some("User pi")).await.unwrap();
+        assert_eq!(route.doors, ["pi:23"]);
+        assert_ne!(find(&host, &ssh, Some("User other")).await.unwrap().digest, route.digest);
+        assert_eq!(find(&host, &ssh, None).await, None);
+        host.access.options.insert("ProxyJump".into(), "gate".into());
+        assert_eq!(find(&host, &ssh, Some("User pi")).await, None);
     }
 
     #[tokio::test]

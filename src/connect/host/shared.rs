@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::handshakes::{Handshakes, THROUGH_ONE_DOOR};
 use super::kept::{self, Kept};
 use super::remote::lock;
-use super::{master, route};
+use super::{config, master, route};
 use crate::connect::ConnectError;
 use crate::inventory::{Connection, Host, Inventory, Ssh};
 use crate::secret::Secret;
@@ -20,6 +20,8 @@ pub struct Shared {
     /// Whether there are so many hosts that too many of them could be behind one door.
     crowded: bool,
     handshakes: Handshakes,
+    /// What ssh's configuration says, if ssh need not be asked what it means.
+    plain: OnceLock<Option<String>>,
     folder: Mutex<Option<Arc<TempDir>>>,
     /// Where connections are kept, when it is not where the environment says.
     kept: Option<PathBuf>,
@@ -34,6 +36,7 @@ impl Shared {
             ssh: inventory.ssh.clone(),
             crowded: inventory.hosts.iter().filter(|h| h.connection == Connection::Ssh).count() > THROUGH_ONE_DOOR,
             handshakes: Handshakes::default(),
+            plain: OnceLock::new(),
             folder: Mutex::default(),
             kept,
             passwords: OnceLock::new(),
@@ -63,7 +66,12 @@ impl Shared {
     /// Connects to a host. `trust`: a connection that an earlier run kept may do.
     pub async fn connect(&self, host: &Host, trust: bool) -> Result<Kept, ConnectError> {
         let kept = self.ssh.control_persist;
-        let route = if self.crowded || kept.is_some() { route::ask(host, &self.ssh).await } else { None };
+        let route = if self.crowded || kept.is_some() {
+            let plain = self.plain.get_or_init(|| config::plain(&self.ssh));
+            route::find(host, &self.ssh, plain.as_deref()).await
+        } else {
+            None
+        };
         let doors = route.as_ref().map(|route| route.doors.clone()).unwrap_or_default();
         let turn = self.handshakes.turn(&doors);
         if let (Some(idle), Some(route)) = (kept, route) {
