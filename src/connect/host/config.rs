@@ -1,7 +1,7 @@
 //! ssh's configuration files, read only so far as to know when ssh need not be asked what they make of a host. `ssh -G`
 //! takes as much computing as half a login, and that for each host.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::inventory::{Host, Ssh};
@@ -13,29 +13,48 @@ const DEEPEST: usize = 16;
 /// What leads several hosts through one sshd, or may.
 const LEADS: [&str; 2] = ["proxyjump", "proxycommand"];
 
-/// All that the files say, if nothing in it makes hosts share an sshd or depends on more than the host's name. Where that
-/// is not certain, `None`: ask ssh.
-pub fn plain(ssh: &Ssh) -> Option<String> {
-    let own = home()?.join(".ssh");
-    let mut reader = Reader { own: own.clone(), ..Reader::default() };
-    match &ssh.config {
-        Some(path) => reader.file(path, &own, DEEPEST)?,
-        None => {
-            let config = own.join("config");
-            if config.exists() {
-                reader.file(&config, &own, DEEPEST)?;
-            }
-            // Where there is none, this ssh may have it elsewhere.
-            reader.file(SYSTEM.as_ref(), "/etc/ssh".as_ref(), DEEPEST)?;
-        }
-    }
-    Some(reader.text)
+/// What the files say.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// All of it, which tells it from another one.
+    pub text: String,
+    /// Patterns of hosts that share an sshd, or may.
+    detours: Vec<String>,
 }
 
-/// Whether what the inventory says of a host leads the way to it elsewhere.
-pub fn leads_elsewhere(host: &Host) -> bool {
-    let leads = |name: &String| name.eq_ignore_ascii_case("hostname") || LEADS.contains(&&*name.to_ascii_lowercase());
-    host.access.options.keys().any(leads)
+impl Config {
+    /// Reads them. `None` where they need more understanding than this, or depend on more than the host's name.
+    pub fn read(ssh: &Ssh) -> Option<Self> {
+        let own = home()?.join(".ssh");
+        let mut reader = Reader { own: own.clone(), ..Reader::default() };
+        match &ssh.config {
+            Some(path) => reader.file(path, &own, DEEPEST)?,
+            None => {
+                let config = own.join("config");
+                if config.exists() {
+                    reader.file(&config, &own, DEEPEST)?;
+                }
+                // Where there is none, this ssh may have it elsewhere.
+                reader.file(SYSTEM.as_ref(), "/etc/ssh".as_ref(), DEEPEST)?;
+            }
+        }
+        Some(reader.config)
+    }
+
+    /// Whether the way to a host may lead through an sshd that others share: ssh must be asked.
+    pub fn leads_elsewhere(&self, host: &Host) -> bool {
+        let address = host.address.to_lowercase();
+        let options = host.access.options.keys().map(|name| name.to_ascii_lowercase());
+        options.into_iter().any(|name| name == "hostname" || LEADS.contains(&name.as_str()))
+            || self.detours.iter().any(|pattern| matches(pattern, &address))
+    }
+}
+
+/// Whether a pattern of ssh may be about a host.
+fn matches(pattern: &str, address: &str) -> bool {
+    // What other programs take for more than a letter, ssh does not.
+    let pattern = pattern.to_lowercase().replace('[', "[[]");
+    glob::Pattern::new(&pattern).map_or(true, |pattern| pattern.matches(address))
 }
 
 /// The user's home by the user database, which is where ssh looks, whatever `$HOME` says.
@@ -48,39 +67,53 @@ fn home() -> Option<PathBuf> {
 
 #[derive(Default)]
 struct Reader {
+    config: Config,
     /// Where `~/.ssh` is.
     own: PathBuf,
-    text: String,
-    addresses: BTreeSet<String>,
+    /// The host that has each address, by its name in the files.
+    addresses: HashMap<String, String>,
 }
 
 impl Reader {
     /// `folder` is where relative names of further files start.
     fn file(&mut self, path: &Path, folder: &Path, deep: usize) -> Option<()> {
         let text = std::fs::read_to_string(path).ok()?;
-        self.text.push_str(&text);
-        self.text.push('\0');
-        // Whether what follows may be about several hosts.
-        let mut several = true;
+        self.config.text.push_str(&text);
+        self.config.text.push('\0');
+        // Whom what follows is about. Those that are left out by `!` count too: ssh will say.
+        let mut patterns = vec!["*".to_owned()];
         for line in text.lines() {
             let Some((keyword, value)) = setting(line) else { continue };
             let mut words = value.split_whitespace();
             match keyword.to_ascii_lowercase().as_str() {
                 "match" => return None,
-                lead if LEADS.contains(&lead) && !value.eq_ignore_ascii_case("none") => return None,
-                "host" => several = words.clone().count() != 1 || value.contains(['*', '?', '!', '"', '\'']),
-                "hostname" => {
-                    let address = words.next()?.to_owned();
-                    let shared = several && !address.contains("%h") || address.contains(['"', '\'']);
-                    if shared || !address.contains('%') && !self.addresses.insert(address) {
-                        return None;
-                    }
+                "host" if value.contains(['"', '\'']) => return None,
+                "host" => patterns = words.map(str::to_owned).collect(),
+                lead if LEADS.contains(&lead) && !value.eq_ignore_ascii_case("none") => {
+                    self.config.detours.extend(patterns.clone());
                 }
+                "hostname" => self.address(words.next()?, &patterns),
                 "include" => words.try_for_each(|name| self.include(name, folder, deep.checked_sub(1)?))?,
                 _ => {}
             }
         }
         Some(())
+    }
+
+    /// Several names for one address are several hosts with one sshd.
+    fn address(&mut self, address: &str, patterns: &[String]) {
+        let lone = match patterns {
+            [name] if !name.contains(['*', '?']) => Some(name),
+            _ => None,
+        };
+        let other = match lone {
+            Some(name) => self.addresses.insert(address.to_lowercase(), name.clone()),
+            None => None,
+        };
+        let own_of_each = address.contains("%h") || lone.is_some() && other.is_none();
+        if !own_of_each {
+            self.config.detours.extend(other.into_iter().chain(patterns.iter().cloned()));
+        }
     }
 
     fn include(&mut self, name: &str, folder: &Path, deep: usize) -> Option<()> {
@@ -111,6 +144,8 @@ fn setting(line: &str) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -121,33 +156,43 @@ mod tests {
         Ssh { config: Some(path), ..Ssh::default() }
     }
 
+    fn host(address: &str) -> Host {
+        Host { address: address.to_owned(), ..Host::default() }
+    }
+
     #[test]
-    fn files_that_cannot_lead_two_hosts_through_one_sshd_are_plain() {
+    fn hosts_that_may_share_an_sshd_are_told_from_others() {
         let dir = tempfile::tempdir().unwrap();
-        for text in [
-            "",
-            "# ProxyJump gate\nHost *\n  User pi\n  KexAlgorithms curve25519-sha256\n",
-            "Host a\n  HostName 10.0.0.1\nHost b\n\tHostName=10.0.0.2\n",
-            "Host *\n  HostName %h.lan\n  ProxyJump none\n",
+        for (text, elsewhere) in [
+            ("", [false; 2]),
+            ("# ProxyJump gate\nHost *\n  User pi\n  KexAlgorithms curve25519-sha256\n", [false; 2]),
+            ("Host a\n  HostName 10.0.0.1\nHost b\n\tHostName=10.0.0.2\n", [false; 2]),
+            ("Host *\n  HostName %h.lan\n  ProxyJump none\n", [false; 2]),
+            ("Host unix/* vsock/*\n  ProxyCommand proxy %h %p\n", [false; 2]),
+            ("Host A\n  ProxyJump gate\n", [true, false]),
+            ("Host [ab]\n  ProxyJump gate\n", [false; 2]),
+            ("Host ? !a\n  proxycommand=nc %h %p\n", [true; 2]),
+            ("ProxyJump gate\n", [true; 2]),
+            ("Host b*\n  HostName gate\n", [false, true]),
+            ("Host a b\n  HostName gate\n", [true; 2]),
+            ("HostName gate\n", [true; 2]),
+            ("Host a\n  HostName gate\nHost b\n  HostName Gate\nHost c\n  HostName c\n", [true; 2]),
         ] {
-            assert!(plain(&of(dir.path(), text)).is_some(), "{text}");
+            let config = Config::read(&of(dir.path(), text)).unwrap();
+            assert_eq!(["a", "b"].map(|name| config.leads_elsewhere(&host(name))), elsewhere, "{text}");
         }
-        for text in [
-            "Host pi\n  ProxyJump gate\n",
-            "proxycommand=nc %h %p\n",
-            "Match exec \"true\"\n",
-            "Host *\n  HostName gate\n",
-            "Host a b\n  HostName gate\n",
-            "HostName gate\n",
-            "Host a\n  HostName gate\nHost b\n  HostName gate\n",
-            "Include \"two words\"\n",
-            "Include ${HOME}/more\n",
-            "Include config\n",
-        ] {
-            let text = text.replace("Include config", &format!("Include {}/config", dir.path().display()));
-            assert!(plain(&of(dir.path(), &text)).is_none(), "{text}");
+    }
+
+    #[test]
+    fn what_is_beyond_it_is_left_to_ssh() {
+        let dir = tempfile::tempdir().unwrap();
+        let itself = format!("Include {}/config\n", dir.path().display());
+        let beyond =
+            ["Match exec \"true\"\n", "Include \"two words\"\n", "Include ${HOME}/more\n", "Host \"a b\"\n", &itself];
+        for text in beyond {
+            assert!(Config::read(&of(dir.path(), text)).is_none(), "{text}");
         }
-        assert!(plain(&Ssh { config: Some(dir.path().join("none")), ..Ssh::default() }).is_none());
+        assert!(Config::read(&Ssh { config: Some(dir.path().join("none")), ..Ssh::default() }).is_none());
     }
 
     #[test]
@@ -156,23 +201,22 @@ mod tests {
         let more = dir.path().join("more");
         std::fs::create_dir(&more).unwrap();
         let ssh = of(dir.path(), &format!("Include {}/*.conf {}/none\n", more.display(), dir.path().display()));
-        let without = plain(&ssh).unwrap();
+        let without = Config::read(&ssh).unwrap();
         std::fs::write(more.join("a.conf"), "User pi\n").unwrap();
-        let with = plain(&ssh).unwrap();
-        assert_ne!(with, without);
+        let with = Config::read(&ssh).unwrap();
+        assert_ne!(with.text, without.text);
         std::fs::write(more.join("b.conf"), "ProxyJump gate\n").unwrap();
-        assert!(plain(&ssh).is_none());
+        assert!(!with.leads_elsewhere(&host("a")) && Config::read(&ssh).unwrap().leads_elsewhere(&host("a")));
     }
 
     #[test]
     fn the_inventory_can_lead_elsewhere_too() {
-        let host = |name: &str| {
-            let mut host = Host::default();
+        let with = |name: &str| {
+            let mut host = host("a");
             host.access.options.insert(name.into(), "gate".into());
-            host
+            Config::default().leads_elsewhere(&host)
         };
-        assert!(leads_elsewhere(&host("ProxyJump")) && leads_elsewhere(&host("HostName")));
-        assert!(!leads_elsewhere(&host("User")));
+        assert!(with("ProxyJump") && with("HostName") && !with("User"));
     }
 
     proptest! {
@@ -180,7 +224,7 @@ mod tests {
 
         /// ssh's own word for it.
         #[test]
-        fn where_files_are_plain_ssh_takes_no_detour(
+        fn where_it_sees_no_detour_ssh_takes_none(
             lines in proptest::collection::vec(
                 proptest::sample::select(vec![
                     "Host *", "Host a", "Host b", "Host a b", "Host ? !b", "ProxyJump gate", " proxyjump = gate",
@@ -192,19 +236,20 @@ mod tests {
         ) {
             let dir = tempfile::tempdir().unwrap();
             let ssh = of(dir.path(), &lines.join("\n"));
-            if plain(&ssh).is_some() {
-                let mut names = BTreeSet::new();
-                for host in ["a", "b"] {
-                    let file = ssh.config.as_ref().unwrap();
-                    let told = std::process::Command::new("ssh").arg("-G").arg("-F").arg(file).arg(host).output().unwrap();
-                    let told = String::from_utf8(told.stdout).unwrap();
-                    let says = |key: &str| told.lines().find_map(|l| l.strip_prefix(key).map(|v| v.trim().to_owned()));
-                    for lead in LEADS {
-                        prop_assert!(says(&format!("{lead} ")).is_none_or(|v| v == "none"), "{told}");
-                    }
-                    names.insert(says("hostname "));
+            let config = Config::read(&ssh);
+            let mut names = BTreeSet::new();
+            for name in ["a", "b"] {
+                if config.as_ref().is_none_or(|config| config.leads_elsewhere(&host(name))) {
+                    continue;
                 }
-                prop_assert_eq!(names.len(), 2);
+                let file = ssh.config.as_ref().unwrap();
+                let told = std::process::Command::new("ssh").arg("-G").arg("-F").arg(file).arg(name).output().unwrap();
+                let told = String::from_utf8(told.stdout).unwrap();
+                let says = |key: &str| told.lines().find_map(|l| l.strip_prefix(key).map(|v| v.trim().to_owned()));
+                for lead in LEADS {
+                    prop_assert!(says(&format!("{lead} ")).is_none_or(|v| v == "none"), "{told}");
+                }
+                prop_assert!(names.insert(says("hostname ")), "{told}");
             }
         }
     }

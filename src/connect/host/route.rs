@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::config::leads_elsewhere;
+use super::config::Config;
 use super::master::arguments;
 use crate::digest::sha256;
 use crate::inventory::{Host, Ssh};
@@ -24,10 +24,10 @@ pub struct Route {
     pub digest: String,
 }
 
-/// The way to a host; `plain` is what [`super::config::plain`] gives. `None` when ssh does not say.
-pub async fn find(host: &Host, ssh: &Ssh, plain: Option<&str>) -> Option<Route> {
-    match plain.filter(|_| !leads_elsewhere(host)) {
-        Some(text) => Some(own(host, ssh, text)),
+/// The way to a host; `config` is ssh's, as far as it is understood. `None` when ssh does not say.
+pub async fn find(host: &Host, ssh: &Ssh, config: Option<&Config>) -> Option<Route> {
+    match config.filter(|config| !config.leads_elsewhere(host)) {
+        Some(config) => Some(own(host, ssh, &config.text)),
         None => ask(host, ssh).await,
     }
 }
@@ -84,12 +84,17 @@ mod tests {
         // It would say nothing, with a file that is not there.
         let ssh = Ssh { config: Some("/none".into()), ..Ssh::default() };
         let mut host = Host { address: "pi".into(), port: Some(23), ..Host::default() };
-        let route = find(&host, &ssh, Some("User pi")).await.unwrap();
+        let says = |text: &str| {
+            let mut config = Config::default();
+            config.text = text.to_owned();
+            config
+        };
+        let route = find(&host, &ssh, Some(&says("User pi"))).await.unwrap();
         assert_eq!(route.doors, ["pi:23"]);
-        assert_ne!(find(&host, &ssh, Some("User other")).await.unwrap().digest, route.digest);
+        assert_ne!(find(&host, &ssh, Some(&says("User other"))).await.unwrap().digest, route.digest);
         assert_eq!(find(&host, &ssh, None).await, None);
         host.access.options.insert("ProxyJump".into(), "gate".into());
-        assert_eq!(find(&host, &ssh, Some("User pi")).await, None);
+        assert_eq!(find(&host, &ssh, Some(&says("User pi"))).await, None);
     }
 
     #[tokio::test]

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use tempfile::TempDir;
 
+use super::config::Config;
 use super::handshakes::{Handshakes, THROUGH_ONE_DOOR};
 use super::kept::{self, Kept};
 use super::remote::lock;
-use super::{config, master, route};
+use super::{master, route};
 use crate::connect::ConnectError;
 use crate::inventory::{Connection, Host, Inventory, Ssh};
 use crate::secret::Secret;
@@ -20,8 +21,8 @@ pub struct Shared {
     /// Whether there are so many hosts that too many of them could be behind one door.
     crowded: bool,
     handshakes: Handshakes,
-    /// What ssh's configuration says, if ssh need not be asked what it means.
-    plain: OnceLock<Option<String>>,
+    /// ssh's configuration, if it is understood.
+    config: OnceLock<Option<Config>>,
     folder: Mutex<Option<Arc<TempDir>>>,
     /// Where connections are kept, when it is not where the environment says.
     kept: Option<PathBuf>,
@@ -36,7 +37,7 @@ impl Shared {
             ssh: inventory.ssh.clone(),
             crowded: inventory.hosts.iter().filter(|h| h.connection == Connection::Ssh).count() > THROUGH_ONE_DOOR,
             handshakes: Handshakes::default(),
-            plain: OnceLock::new(),
+            config: OnceLock::new(),
             folder: Mutex::default(),
             kept,
             passwords: OnceLock::new(),
@@ -67,8 +68,8 @@ impl Shared {
     pub async fn connect(&self, host: &Host, trust: bool) -> Result<Kept, ConnectError> {
         let kept = self.ssh.control_persist;
         let route = if self.crowded || kept.is_some() {
-            let plain = self.plain.get_or_init(|| config::plain(&self.ssh));
-            route::find(host, &self.ssh, plain.as_deref()).await
+            let config = self.config.get_or_init(|| Config::read(&self.ssh));
+            route::find(host, &self.ssh, config.as_ref()).await
         } else {
             None
         };
