@@ -12,6 +12,8 @@ const SYSTEM: &str = "/etc/ssh/ssh_config";
 const DEEPEST: usize = 16;
 /// What leads several hosts through one sshd, or may.
 const LEADS: [&str; 2] = ["proxyjump", "proxycommand"];
+/// What gives a host another name, by which the files are then read once more.
+const RENAMES: &str = "canonicalizehostname";
 
 /// What the files say.
 #[derive(Debug, Default)]
@@ -25,8 +27,9 @@ pub struct Config {
 impl Config {
     /// Reads them. `None` where they need more understanding than this, or depend on more than the host's name.
     pub fn read(ssh: &Ssh) -> Option<Self> {
-        let own = home()?.join(".ssh");
-        let mut reader = Reader { own: own.clone(), ..Reader::default() };
+        let home = home()?;
+        let own = home.join(".ssh");
+        let mut reader = Reader { home, ..Reader::default() };
         match &ssh.config {
             Some(path) => reader.file(path, &own, DEEPEST)?,
             None => {
@@ -44,8 +47,8 @@ impl Config {
     /// Whether the way to a host may lead through an sshd that others share: ssh must be asked.
     pub fn leads_elsewhere(&self, host: &Host) -> bool {
         let address = host.address.to_lowercase();
-        let options = host.access.options.keys().map(|name| name.to_ascii_lowercase());
-        options.into_iter().any(|name| name == "hostname" || LEADS.contains(&name.as_str()))
+        let mut options = host.access.options.keys().map(|name| name.to_ascii_lowercase());
+        options.any(|name| ["hostname", RENAMES].contains(&name.as_str()) || LEADS.contains(&name.as_str()))
             || self.detours.iter().any(|pattern| matches(pattern, &address))
     }
 }
@@ -68,8 +71,8 @@ fn home() -> Option<PathBuf> {
 #[derive(Default)]
 struct Reader {
     config: Config,
-    /// Where `~/.ssh` is.
-    own: PathBuf,
+    /// What `~` is.
+    home: PathBuf,
     /// The host that has each address, by its name in the files.
     addresses: HashMap<String, String>,
 }
@@ -86,7 +89,7 @@ impl Reader {
             let Some((keyword, value)) = setting(line) else { continue };
             let mut words = value.split_whitespace();
             match keyword.to_ascii_lowercase().as_str() {
-                "match" => return None,
+                "match" | RENAMES => return None,
                 "host" if value.contains(['"', '\'']) => return None,
                 "host" => patterns = words.map(str::to_owned).collect(),
                 lead if LEADS.contains(&lead) && !value.eq_ignore_ascii_case("none") => {
@@ -121,7 +124,7 @@ impl Reader {
             return None;
         }
         let path = match name.strip_prefix('~') {
-            Some(rest) => self.own.parent()?.join(rest.strip_prefix('/')?),
+            Some(rest) => self.home.join(rest.strip_prefix('/')?),
             None => folder.join(name),
         };
         for found in glob::glob(path.to_str()?).ok()? {
@@ -187,8 +190,14 @@ mod tests {
     fn what_is_beyond_it_is_left_to_ssh() {
         let dir = tempfile::tempdir().unwrap();
         let itself = format!("Include {}/config\n", dir.path().display());
-        let beyond =
-            ["Match exec \"true\"\n", "Include \"two words\"\n", "Include ${HOME}/more\n", "Host \"a b\"\n", &itself];
+        let beyond = [
+            "CanonicalizeHostname yes\n",
+            "Match exec \"true\"\n",
+            "Include \"two words\"\n",
+            "Include ${HOME}/more\n",
+            "Host \"a b\"\n",
+            &itself,
+        ];
         for text in beyond {
             assert!(Config::read(&of(dir.path(), text)).is_none(), "{text}");
         }
@@ -216,7 +225,7 @@ mod tests {
             host.access.options.insert(name.into(), "gate".into());
             Config::default().leads_elsewhere(&host)
         };
-        assert!(with("ProxyJump") && with("HostName") && !with("User"));
+        assert!(with("ProxyJump") && with("HostName") && with("CanonicalizeHostname") && !with("User"));
     }
 
     proptest! {

@@ -93,12 +93,11 @@ impl Order {
         let mut most = all.clone();
         for phase in model.phases.iter().filter(|p| p.serial.is_some()) {
             let steps = || phase.steps.iter().filter(|s| s.part == Part::Step);
-            for step in
-                steps().filter(|step| steps().any(|s| s.flush && (s.id == step.id || all[&step.id].contains(&s.id))))
-            {
-                most.entry(step.id.clone())
-                    .or_default()
-                    .extend(steps().map(|s| s.id.clone()).filter(|id| *id != step.id));
+            let ids = |steps: &mut dyn Iterator<Item = &Step>| steps.map(|s| s.id.clone()).collect::<BTreeSet<_>>();
+            let (here, flush) = (ids(&mut steps()), ids(&mut steps().filter(|s| s.flush)));
+            for id in here.iter().filter(|id| flush.contains(*id) || !all[*id].is_disjoint(&flush)) {
+                let others = here.iter().filter(|other| *other != id).cloned();
+                most.entry(id.clone()).or_default().extend(others);
             }
         }
         Self { inside, outside, places, batches, across, all, most }
