@@ -343,6 +343,9 @@ pub struct Problem {
     /// Whether the other side could not be reached at all (exit code 4).
     #[serde(default)]
     pub unreachable: bool,
+    /// Whether it is a panic of this program: what came of the unit is not known then.
+    #[serde(skip)]
+    pub defect: bool,
 }
 
 impl Problem {

@@ -1,13 +1,14 @@
 //! `rollout` rolls systems out: a flat TOML plan, run as a graph over SSH, Kubernetes, Helm and Vault.
 //!
 //! Arrows point down this list only: [`cli`] → [`ui`] → [`engine`] → [`journal`] → [`graph`] → [`actions`] → [`connect`] →
-//! [`plan`] → [`inventory`] → [`event`], [`diff`], [`digest`], [`document`], [`finding`], [`holder`], [`secret`], [`template`].
+//! [`plan`] → [`inventory`] → [`defect`] → [`event`], [`diff`], [`digest`], [`document`], [`finding`], [`holder`], [`secret`], [`template`].
 
 #![warn(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 
 pub mod actions;
 pub mod cli;
 pub mod connect;
+pub mod defect;
 pub mod diff;
 pub mod digest;
 pub mod document;

@@ -17,6 +17,7 @@ mod registry;
 #[cfg(test)]
 mod table;
 pub mod vault;
+mod watched;
 
 pub use files::{Folder, FolderFile, PlainFile, SourceFile, TemplateFile, WrittenFile};
 pub use registry::{Registry, Spec};
@@ -107,6 +108,11 @@ pub trait Action: Send + Sync {
     /// Text that the step printed, for people; called when the step ended, well or not.
     fn printed(&self, _done: &[Done]) -> String {
         String::new()
+    }
+
+    /// That it panicked when it was asked before: then no answer of it counts. Only for what stands around all actions.
+    fn defect(&self) -> Option<Problem> {
+        None
     }
 }
 

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::watched::Watched;
 use super::{Action, Boxed};
 use crate::plan::{Catalog, Kind, Output, ParamError, Place, Role};
 
@@ -84,7 +85,7 @@ impl Registry {
                 schema: || schemars::schema_for!(T).to_value(),
                 validate: |params| parse::<T>(params).map(drop),
             },
-            build: |params| Ok(Arc::new(parse::<T>(params)?)),
+            build: |params| Ok(Watched::boxed(Arc::new(parse::<T>(params)?))),
         });
     }
 

@@ -12,7 +12,13 @@ use crate::secret::redact;
 
 /// From now on.
 pub fn start() {
-    std::panic::set_hook(Box::new(|info| drop(Entry::default().write_all(last_words(info).as_bytes()))));
+    std::panic::set_hook(Box::new(|info| {
+        match crate::defect::noted(info.location()) {
+            // The unit tells; the rest is for who looks for the defect.
+            true => tracing::error!("{}", last_words(info)),
+            false => drop(Entry::default().write_all(last_words(info).as_bytes())),
+        }
+    }));
     if std::env::var_os(EnvFilter::DEFAULT_ENV).is_some() {
         let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).with_writer(Entries);
         // Only a second start would fail.

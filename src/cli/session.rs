@@ -177,12 +177,18 @@ impl<'a> Session<'a> {
             let report = engine.run().await;
             world.close().await;
             // The stream has ended with the engine; what is left of it is still shown.
-            let events = shown.await.unwrap_or_default();
-            report.map(|report| Walked { plan: name, source, report, events }).map_err(|e| {
+            let shown = shown.await;
+            let report = report.map_err(|e| {
                 let hint = "what ran until then was let finish, and counts as cut off; make room, or give another \
                             ROLLOUT_STATE_DIR, and run the plan again";
                 Failure::Problem(Problem::new(e.to_string()).hint(hint), Exit::Failed)
-            })
+            })?;
+            let events = shown.map_err(|e| {
+                let what = format!("an internal error of rollout kept the run from being shown to its end: {e}");
+                let hint = "please report it; `rollout show` tells what the run did";
+                Failure::Problem(Problem::new(what).hint(hint), Exit::Failed)
+            })?;
+            Ok(Walked { plan: name, source, report, events })
         });
         // A worker that hangs in a blocking call must not hold the program.
         runtime.shutdown_timeout(Duration::from_secs(1));

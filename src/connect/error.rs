@@ -29,6 +29,14 @@ pub enum ConnectError {
         /// What to do about it.
         hint: Option<String>,
     },
+    /// This program panicked in the middle: whether an effect took place is not known, and it is not tried again.
+    #[error("{message}")]
+    Defect {
+        /// The panic.
+        message: String,
+        /// That it should be reported.
+        hint: Option<String>,
+    },
 }
 
 impl ConnectError {
@@ -50,16 +58,21 @@ impl ConnectError {
     /// Adds what to do about it.
     #[must_use]
     pub fn hint(mut self, text: impl Into<String>) -> Self {
-        let (Self::Unreachable { hint, .. } | Self::Failed { hint, .. } | Self::Lost { hint, .. }) = &mut self;
+        let (Self::Unreachable { hint, .. }
+        | Self::Failed { hint, .. }
+        | Self::Lost { hint, .. }
+        | Self::Defect { hint, .. }) = &mut self;
         *hint = Some(text.into());
         self
     }
 
     /// The error as a person reads it.
     pub fn problem(self) -> Problem {
-        let unreachable = matches!(self, Self::Unreachable { .. });
-        let (Self::Unreachable { message, hint } | Self::Failed { message, hint } | Self::Lost { message, hint }) =
-            self;
-        Problem { message, hint, unreachable }.redacted()
+        let (unreachable, defect) = (matches!(self, Self::Unreachable { .. }), matches!(self, Self::Defect { .. }));
+        let (Self::Unreachable { message, hint }
+        | Self::Failed { message, hint }
+        | Self::Lost { message, hint }
+        | Self::Defect { message, hint }) = self;
+        Problem { message, hint, unreachable, defect }.redacted()
     }
 }

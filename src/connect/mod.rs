@@ -13,6 +13,7 @@ mod real;
 pub mod secrets;
 pub mod tls;
 pub mod vault;
+mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use async_trait::async_trait;
 
 pub use error::ConnectError;
 pub use real::Real;
+pub use watched::Watched;
 
 use crate::inventory::Host;
 

@@ -24,7 +24,8 @@ use super::undo::FailedPhases;
 use super::values::Values;
 use super::{Options, Report};
 use crate::actions::{Boxed, Registry, Thing};
-use crate::connect::World;
+use crate::connect::{Watched, World};
+use crate::defect::caught;
 use crate::event::{Kind, Mode, UnitRef, seconds};
 use crate::graph::{Graph, Node, Unit};
 use crate::journal::{JournalError, Memory, SavedUnit};
@@ -122,7 +123,7 @@ impl State {
             plan: engine.plan,
             graph,
             registry: engine.registry,
-            world: engine.world,
+            world: Arc::new(Watched(engine.world)),
             mode: engine.mode,
             memory: engine.earlier.memory,
             options: engine.options,
@@ -228,7 +229,7 @@ impl State {
         joined: Result<Back, JoinError>,
         told: &mut mpsc::UnboundedReceiver<Told>,
     ) -> Result<(), JournalError> {
-        // A task that panicked is a defect of ours: let it be seen as what it is.
+        // Its units are watched; only what stands around them is left.
         let back = joined.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
         self.take_told(told)?;
         match back {
@@ -237,6 +238,7 @@ impl State {
                 Ok(())
             }
             Back::Ended(units) => self.told(Told::Ended(units)),
+            Back::Broke(nodes, defect) => self.broke(nodes, &defect),
         }
     }
 
@@ -296,7 +298,7 @@ impl State {
         if !self.options.takes_phase(name) {
             self.skipped_phases.insert(index, "left out".to_owned());
         } else if let Some(when) = &phase.when {
-            match self.values.holds(&when.value, None) {
+            match caught(|| self.values.holds(&when.value, None)).and_then(|holds| holds) {
                 Ok(true) => {}
                 Ok(false) => drop(self.skipped_phases.insert(index, format!("when: {}", when.value))),
                 Err(problem) => {

@@ -97,6 +97,17 @@ pub enum Ending {
     },
 }
 
+impl Ending {
+    /// What it is when the action, or what brought its answers, panicked: not known.
+    pub fn unless(self, defect: Option<Problem>) -> Self {
+        match (self, defect) {
+            (Self::Failed(problem), _) if problem.defect => Self::Unknown(problem),
+            (ending @ (Self::Unknown(_) | Self::NotSent { .. }), _) | (ending, None) => ending,
+            (_, Some(defect)) => Self::Unknown(defect),
+        }
+    }
+}
+
 /// What a job will do, as far as that is known ahead of time.
 pub struct Planned {
     /// What its verdict rests on.
@@ -178,7 +189,9 @@ impl Job {
         let outputs = if known { run.action.outputs(&run.facts, &run.done) } else { Outputs::new() };
         let previewed = self.mode == Mode::Preview && matches!(result, Ending::Changed | Ending::Missing(_));
         let provides = if previewed { self.action.provides(&run.facts) } else { Vec::new() };
-        Ended { printed: self.action.printed(&run.done), diff: run.diff, outputs, provides, result }
+        let printed = self.action.printed(&run.done);
+        let defect = run.action.defect().or_else(|| self.action.defect());
+        Ended { printed, diff: run.diff, outputs, provides, result: result.unless(defect) }
     }
 }
 
@@ -243,7 +256,11 @@ impl Attempt<'_> {
             if !probes.is_empty() {
                 match self.look(probes).await {
                     Ok(facts) => self.facts = facts,
-                    Err(error) if (self.patient || waiting && is_silence(&error)) && self.call.left() > pause => {
+                    Err(error)
+                        if (self.patient && !matches!(error, ConnectError::Defect { .. })
+                            || waiting && is_silence(&error))
+                            && self.call.left() > pause =>
+                    {
                         (self.call.progress)(error.to_string());
                         tokio::time::sleep(pause).await;
                         pause = (pause * 2).min(LONGEST_PAUSE);

@@ -100,6 +100,25 @@ impl State {
         Ok(())
     }
 
+    /// The task of units panicked: what came of those that it did not tell of is not known. Those of a row that were not
+    /// sent did not happen.
+    pub(super) fn broke(&mut self, nodes: Vec<NodeIndex>, defect: &Problem) -> Result<(), JournalError> {
+        let mut first = None;
+        for node in nodes {
+            let Some(running) = self.running.remove(&node) else { continue };
+            let acted = running.acted.load(Ordering::SeqCst);
+            let outcome = match &first {
+                Some(needs) if !acted => Outcome::Cancelled { needs: UnitRef::to_string(needs) },
+                _ => Outcome::Unknown(defect.clone()),
+            };
+            first.get_or_insert_with(|| running.reference.clone());
+            let (definition, elapsed) = (Some(running.definition), running.started.elapsed());
+            let finished = Finished { definition, elapsed, acted, ..Finished::new(outcome) };
+            self.finish(node, &running.unit, running.reference, finished)?;
+        }
+        Ok(())
+    }
+
     /// A unit ended, whether it was started or not.
     pub(super) fn finish(
         &mut self,

@@ -66,7 +66,7 @@ impl Job {
         };
         let (facts, seen) = self.ahead.take_if(self.host()?, &self.unit, &self.action.probes(), judge)?;
         let (outputs, printed) = (self.action.outputs(&facts, &[]), self.action.printed(&[]));
-        let result = Ending::Same { seen };
+        let result = Ending::Same { seen }.unless(self.action.defect());
         Some(self.unless_it_fails_on_purpose(Ended {
             result,
             diff: Diff::default(),

@@ -11,7 +11,8 @@ use super::executor::{Ended, Job};
 use super::faults::Point;
 use super::row::{self, Item, Member};
 use crate::connect::Effect;
-use crate::event::{Kind, Mode, UnitRef};
+use crate::defect::caught_in;
+use crate::event::{Kind, Mode, Problem, UnitRef};
 use crate::graph::Unit;
 use crate::journal::JournalError;
 
@@ -35,6 +36,8 @@ pub(super) enum Back {
     Looked(NodeIndex, Box<Job>),
     /// How its units ended that were not told before, in their order.
     Ended(Vec<(NodeIndex, Ended)>),
+    /// A panic ended those that have not been told as ended.
+    Broke(Vec<NodeIndex>, Problem),
 }
 
 /// A unit that starts.
@@ -111,22 +114,25 @@ impl State {
             match sent {
                 Sent::Look(node, mut job) => {
                     self.faults.reach(Point::AfterIntent, &job.unit);
-                    tasks.spawn(async move {
+                    let looked = async move {
                         job.look_for_all().await;
                         Back::Looked(node, job)
-                    });
+                    };
+                    tasks.spawn(watched(vec![node], looked));
                 }
                 Sent::Alone(node, job) => {
                     self.about_to_send([&*job]);
-                    tasks.spawn(async move { Back::Ended(vec![(node, job.run().await)]) });
+                    tasks.spawn(watched(vec![node], async move { Back::Ended(vec![(node, job.run().await)]) }));
                 }
                 Sent::Row(row) => {
                     self.about_to_send(row.iter().map(|item| &*item.job));
                     let (notes, stopping) = (self.notes.clone(), Arc::clone(&self.stopping));
-                    tasks.spawn(async move {
+                    let nodes = row.iter().map(|item| item.node).collect();
+                    let run = async move {
                         let told = |ends| drop(notes.send(Told::Ended(ends)));
                         Back::Ended(row::run(row, &told, &stopping).await)
-                    });
+                    };
+                    tasks.spawn(watched(nodes, run));
                 }
             }
         }
@@ -136,4 +142,9 @@ impl State {
     fn about_to_send<'a>(&self, jobs: impl IntoIterator<Item = &'a Job>) {
         jobs.into_iter().filter(|job| !job.looked).for_each(|job| self.faults.reach(Point::AfterIntent, &job.unit));
     }
+}
+
+/// A panic ends the units of a task, and no others.
+async fn watched(nodes: Vec<NodeIndex>, task: impl Future<Output = Back>) -> Back {
+    caught_in(task).await.unwrap_or_else(|defect| Back::Broke(nodes, defect))
 }

@@ -11,6 +11,7 @@ use super::executor::Job;
 use super::finish::Finished;
 use crate::actions::{Boxed, OnInterrupt};
 use crate::connect::Target;
+use crate::defect::caught;
 use crate::event::{Mode, Outcome, Problem, UnitRef};
 use crate::graph::Unit;
 use crate::journal::{Case, Decision, Recorded, SavedUnit, Why, decide};
@@ -139,6 +140,10 @@ impl State {
         step: &Step,
         reads: &BTreeSet<String>,
     ) -> Result<(Boxed, String), Outcome> {
+        caught(|| self.render(unit, step, reads)).unwrap_or_else(|defect| Err(Outcome::Unknown(defect)))
+    }
+
+    fn render(&self, unit: &Unit, step: &Step, reads: &BTreeSet<String>) -> Result<(Boxed, String), Outcome> {
         if let Some(needs) = reads.iter().find(|s| self.unknown_outputs.contains(*s)) {
             return Err(Outcome::Pending { needs: format!("outputs of step {needs}") });
         }

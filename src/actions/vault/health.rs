@@ -55,6 +55,7 @@ impl Action for Health {
         let bad: Vec<&Node> = nodes.iter().filter(|n| n.state != State::Active && !n.state.is_standby()).collect();
         if !bad.is_empty() {
             return Verdict::Blocked(Problem {
+                defect: false,
                 message: bad.iter().map(|n| format!("{} is {}", n.address, n.state)).collect::<Vec<_>>().join("; "),
                 hint: bad.iter().find_map(|n| advice(n)),
                 unreachable: bad.len() == nodes.len() && bad.iter().all(|n| matches!(n.state, State::Unreachable(_))),

@@ -142,6 +142,7 @@ mod tests {
                 ConnectError::Unreachable { .. } => "unreachable",
                 ConnectError::Failed { .. } => "failed",
                 ConnectError::Lost { .. } => "lost",
+                ConnectError::Defect { .. } => "defect",
             };
             assert_eq!(found, kind, "connected {connected}, change {change}");
         }

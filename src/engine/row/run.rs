@@ -113,6 +113,8 @@ impl Row {
         let Some(Item { node, job, planned }) = sent.pop_front() else { return };
         let (ended, lost) = match error {
             None if !done.is_empty() => (job.judged(planned, done).await, None),
+            // Not even where it broke is known.
+            Some(error @ ConnectError::Defect { .. }) => (job.refused(planned, done, &error), Some(error)),
             Some(error) if !matches!(error, ConnectError::Lost { .. }) => (job.refused(planned, done, &error), None),
             lost => {
                 let lost = lost.unwrap_or_else(|| ConnectError::lost("it gave no answer"));
@@ -325,7 +327,8 @@ impl Job {
 
     /// Whether it was done is not known, nor whether what it stands on was.
     fn in_doubt(&self, planned: Planned) -> Ended {
-        let problem = Problem::new("the connection broke while this and what it stands on was under way");
+        let problem =
+            Problem::new("it was sent together with what it stands on, of which it is not known how it ended");
         self.ended(Ending::Unknown(problem), self.attempt_of(planned, Vec::new()))
     }
 

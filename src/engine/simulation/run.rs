@@ -21,7 +21,7 @@ use super::oracle::{Asked, key};
 use super::order::Key;
 use super::world::{SimWorld, Weather};
 use crate::engine::{Engine, EngineError, Faults, Options, Point, Report, Values};
-use crate::event::{Event, Kind, Mode, Outcome, UnitRef};
+use crate::event::{Event, Kind, Mode, Outcome, Problem, UnitRef};
 use crate::finding::{Findings, Style};
 use crate::graph::{Graph, Known};
 use crate::inventory::{Host, Inventory};
@@ -152,6 +152,11 @@ async fn one(setup: Setup<'_>, world: &SimWorld) -> Result<Left, String> {
     while let Ok(event) = events.try_recv() {
         note(&setup.trace, || line(&event));
         disk.told(&event)?;
+        if let Kind::UnitFinished { unit, outcome: Outcome::Unknown(Problem { message, .. }), .. } = &event.kind
+            && message.contains("an internal error of rollout")
+        {
+            return Err(format!("{unit}: {message}"));
+        }
         told.push(event);
     }
     world.end();

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod away;
+mod defects;
 mod guard;
 mod guarded_host;
 mod handlers;
@@ -114,6 +115,7 @@ struct Setup {
     interrupts: watch::Receiver<u8>,
     options: Options,
     agreed: Option<SavedPlan>,
+    faults: Arc<dyn Faults>,
     /// The only host that is seen; `None`: all.
     sees: Option<&'static str>,
 }
@@ -122,7 +124,8 @@ impl Default for Setup {
     fn default() -> Self {
         let (_keep, interrupts) = watch::channel(0);
         let (memory, options) = (Memory::default(), Options::default());
-        Self { mode: Mode::Run, memory, journal: None, interrupts, options, agreed: None, sees: None }
+        let faults = Arc::new(());
+        Self { mode: Mode::Run, memory, journal: None, interrupts, options, agreed: None, faults, sees: None }
     }
 }
 
@@ -155,7 +158,7 @@ async fn try_run(plan: Plan, world: &FakeWorld, setup: Setup) -> (Result<Report,
         mode: setup.mode,
         run: "r".into(),
         source: None,
-        faults: Arc::new(()),
+        faults: setup.faults,
         agreed: setup.agreed,
         journal: setup.journal,
         earlier: Earlier { memory: setup.memory, ..Earlier::default() },

@@ -43,6 +43,7 @@ struct State {
     looks: usize,
     rows: usize,
     unreadable: HashSet<String>,
+    panics_at: HashSet<String>,
     hooks: HashMap<String, Hook>,
     journal: Option<PathBuf>,
     seen: Vec<String>,
@@ -136,6 +137,10 @@ impl FakeWorld {
     pub fn unreadable(&self, path: &str) {
         self.state().unreadable.insert(path.into());
     }
+    /// Over its answer, who reads it panics.
+    pub fn panics_at(&self, path: &str) {
+        self.state().panics_at.insert(path.into());
+    }
     pub fn on_write(&self, path: &str, hook: impl FnOnce() + Send + 'static) {
         self.state().hooks.insert(path.into(), Box::new(hook));
     }
@@ -210,7 +215,11 @@ impl World for FakeWorld {
             }
         }
         let answer = |probe: &Probe| match probe {
-            Probe::Vault(vault::Probe::Read { path }) => Fact::Vault(self.look(path)),
+            Probe::Vault(vault::Probe::Read { path }) => {
+                let panics = self.state().panics_at.contains(path);
+                assert!(!panics, "nonsense");
+                Fact::Vault(self.look(path))
+            }
             Probe::Host(host::Probe::Guard) => Fact::Host(host::Fact::Guard(self.host(|host, _| host.standing()))),
             Probe::Host(host::Probe::Run(run)) => {
                 let path = run.command.to_string();
@@ -256,6 +265,7 @@ pub fn registry() -> Registry {
     registry.add::<Wait>();
     registry.add::<Leave>();
     registry.add::<NeedsThing>();
+    registry.add::<super::defects::Panics>();
     registry
 }
 
