@@ -17,7 +17,7 @@ use crate::sshd::Sshd;
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hosts/every");
 
 /// What `serve` hands out.
-const DOWNLOADED: &str = "downloaded\n";
+pub const DOWNLOADED: &str = "downloaded\n";
 
 #[test]
 fn all_actions_on_hosts_are_in_the_plan() {
@@ -73,7 +73,7 @@ impl<'a> Host<'a> {
 }
 
 /// Starts a server on the machine that hands out a file; its port. The plan waits for it.
-fn serve(machine: &Machine) -> u16 {
+pub fn serve(machine: &Machine) -> u16 {
     let folder = machine.shared().join("served");
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("file"), DOWNLOADED).unwrap();

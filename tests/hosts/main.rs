@@ -2,6 +2,7 @@
 //! real program each time.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test says what it skips and fails by panic")]
 
+mod attack;
 mod disks;
 mod every;
 mod large;

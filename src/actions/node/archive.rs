@@ -15,7 +15,9 @@ use crate::plan::{Output, ParamError, Place, Role};
 
 /// Unpacks an archive that lies on the host into a directory. Whether that was done is known by a file `.NAME.unpacked` in
 /// the directory, which holds the archive's hash, or by what `creates` names. All files belong to the user that the step
-/// runs as. What an earlier version of the archive brought stays.
+/// runs as. What an earlier version of the archive brought stays. Folders that are there keep mode and owner; where one of
+/// the archive is a link to a folder on the host, its files go there, and the link stays. While it is unpacked the disk
+/// needs room for all of it beside what is there.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Archive {
@@ -33,6 +35,10 @@ pub struct Archive {
     /// Format. Default: as its name ends: .tar, .tar.gz, .tgz, .tar.xz, .txz, .tar.zst, .tar.bz2, .zip.
     #[serde(default)]
     pub format: Option<Format>,
+    /// Whether modes are those of the archive. Without it, setuid and setgid are taken away, and the right of all others to
+    /// write.
+    #[serde(default)]
+    pub preserve_permissions: bool,
 }
 
 /// How an archive is made.
@@ -115,23 +121,56 @@ path = "/usr/local"
     }
 }
 
-/// `$1` archive, `$2` directory, `$3` stamp, `$4` folders to leave out, `$5` decompressor or unzip, `$6` what must be there
-/// then. The old stamp goes first: of a mixture of two versions, neither is true.
+/// `$1` archive, `$2` directory, `$3` name of the stamp, `$4` folders to leave out, `$5` decompressor or unzip, `$6` what must
+/// be there then, `$7` whether modes stay as they are. All is unpacked in a folder that nobody else can enter, and put into
+/// place from there: no two programs agree on what they do about links that are there, and none of them is safe from
+/// whoever may write in the directory. The old stamp goes before: of a mixture of two versions, neither is true.
 const UNPACK: &str = r#"
-mkdir -p -- "$2" || exit
-rm -f -- "$3" || exit
-case $5 in
-unzip) unzip -o -q "$1" -d "$2" </dev/null || exit ;;
-*)
-	option=-dc
-	[ "$5" != cat ] || option=
-	wrong=$({
-		{ "$5" $option "$1" 3>&- || echo "$5" >&3; } |
-			tar -x -o -f - -C "$2" --strip-components="$4" >&2 3>&- || echo tar >&3
-	} 3>&1)
-	[ -z "$wrong" ] || exit 1
-	;;
-esac
+_ro_scratch "$2" make && mkdir ./new || exit
+(
+	cd ./new && umask "$_ro_mask" || exit
+	case $5 in
+	unzip) unzip -o -q "$1" </dev/null || exit ;;
+	*)
+		option=-dc
+		[ "$5" != cat ] || option=
+		wrong=$({
+			{ "$5" $option "$1" 3>&- || echo "$5" >&3; } |
+				tar -x -o -f - --strip-components="$4" >&2 3>&- || echo tar >&3
+		} 3>&1)
+		[ -z "$wrong" ] || exit 1
+		;;
+	esac
+) || exit
+if [ -z "$7" ]; then
+	# New folders have the group's bit by the directory itself.
+	kept=d
+	[ -g . ] || kept=l
+	find ./new ! -type l \( -perm -4000 -o -perm -0002 \) -exec chmod u-s,o-w {} + &&
+		find ./new ! -type l ! -type "$kept" -perm -2000 -exec chmod g-s {} + || exit
+fi
+rm -f -- "../$3" || exit
+# FOLDER: puts what it holds into the one where we are. What is a link to a folder there stays one.
+merge() {
+	from=$1
+	set --
+	for entry in "$from"/* "$from"/.[!.]* "$from"/..?*; do
+		if ! [ -e "$entry" ] && ! [ -L "$entry" ]; then continue; fi
+		name=${entry##*/}
+		if [ -d "$entry" ] && ! [ -L "$entry" ] && { [ -e "./$name" ] || [ -L "./$name" ]; }; then
+			(_ro_walk "$name" && merge "$entry") || return
+		else
+			set -- "$@" "$entry"
+			if [ $# -ge 200 ]; then
+				mv -f -- "$@" . || return
+				set --
+			fi
+		fi
+	done
+	[ $# = 0 ] || mv -f -- "$@" .
+}
+exec 3<./new
+(cd .. && merge /proc/self/fd/3) || exit
 if [ -n "$6" ] && ! [ -e "$6" ]; then
 	printf 'it was unpacked, but did not bring %s\n' "$6" >&2
 	exit 1
@@ -220,7 +259,10 @@ impl Action for Archive {
                 let program = self.programs().first().copied().unwrap_or_default();
                 let strip = self.strip.to_string();
                 let creates = self.creates.as_deref().unwrap_or_default();
-                let args = [&self.archive, &trimmed(&self.path), &self.stamp(), strip.as_str(), program, creates];
+                let stamp = self.stamp();
+                let stamp = stamp.rsplit('/').next().unwrap_or_default();
+                let modes = if self.preserve_permissions { "yes" } else { "" };
+                let args = [&self.archive, &trimmed(&self.path), stamp, strip.as_str(), program, creates, modes];
                 host::Effect::Run(script(UNPACK, &args))
             }
             [Done::Host(done)] if done.exit != 0 => {

@@ -1,6 +1,6 @@
 //! `node.copy_tree`: a folder of the project on a host.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -74,37 +74,49 @@ delete = true
 }
 
 /// `$1` directory, `$2` owner as chown takes it. What follows calls these functions; the files come on standard input.
-/// Neither what makes the temporary folder nor what removes it is ended by a signal for all of the group.
 const FUNCTIONS: &str = r#"
 base=$1 owner=$2
 dir() {
-	if ! [ -d "$1" ]; then mkdir -p -- "$1" && chmod 0755 "$1" || exit; fi
-	[ -z "$owner" ] || chown -- "$owner" "$1" || exit
-	[ -z "$2" ] || chmod -- "$2" "$1" || exit
+	if [ -n "$2" ] || [ -d "$1" ]; then
+		_ro_directory "$1" "$owner" "$2" || exit
+	else
+		_ro_directory "$1" "$owner" 0755 || exit
+	fi
 }
 fix() {
-	[ -z "$owner" ] || chown -- "$owner" "$1" || exit
-	chmod -- "$2" "$1" || exit
-}
-put() {
-	fix "$tmp/$1" "$2"
-	mv -f -- "$tmp/$1" "$3" || exit
+	_ro_attributes "$1" "$owner" "$2" || exit
 }
 unpack() {
-	rm -rf -- "$base"/.rollout-tree.??????
-	tmp=
-	trap 'trap "" HUP INT TERM PIPE; rm -rf -- "$tmp"' EXIT
-	trap 'exit 1' HUP INT TERM PIPE
-	tmp=$(trap "" HUP INT TERM PIPE; mktemp -d "$base/.rollout-tree.XXXXXX") || exit
-	tar -x -o -m -f - -C "$tmp" || exit
+	_ro_scratch "$base" || exit
+	# By this number it is reached from all folders of the tree, whatever its name is then.
+	exec 3<.
+	tar -x -o -m -f - || exit
+}
+# FOLDER [NUMBER MODE NAME]...
+put() {
+	folder=$1
+	shift
+	mkdir ./new || exit
+	left=$#
+	while [ "$left" -gt 0 ]; do
+		mv -- "./$1" "./new/$3" && _ro_change "./new/$3" "$owner" "$2" || exit
+		set -- "$@" "/proc/self/fd/3/new/$3"
+		shift 3
+		left=$((left - 3))
+	done
+	(_ro_enter "$folder" && mv -f -- "$@" .) && rmdir ./new || exit
+}
+# FOLDER NAME...
+drop() {
+	(_ro_enter "$1" && shift && _ro_clear "$@") || exit
 }
 "#;
 
 /// `$1` directory. What is in it, each name ended by a NUL.
 const LIST: &str = r#"! [ -d "$1" ] || { cd -- "$1" && find . -mindepth 1 -print0; }"#;
 
-/// `$1` directory. Deletes what standard input names, each name ended by a NUL.
-const DELETE: &str = r#"cd -- "$1" && xargs -0 rm -rf --"#;
+/// How many names are deleted, or files put into place, by one command.
+const AT_ONCE: usize = 200;
 
 /// What the host has of what is wanted.
 struct Seen<'a> {
@@ -185,11 +197,12 @@ impl CopyTree {
                 lines.push(format!("dir {}", words(&[path, &mode])));
             }
         }
-        let mut puts = Vec::new();
+        let mut puts: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (path, file, seen) in &seen.files {
             let mode = self.of_file(file).mode.map(|mode| Mode(mode).to_string()).unwrap_or_default();
             if !same_content(file, *seen) {
-                puts.push(format!("put {}", words(&[&contents.len().to_string(), &mode, path])));
+                let (folder, name) = split(path);
+                puts.entry(folder).or_default().push(words(&[&contents.len().to_string(), &mode, name]));
                 contents.push(file.content.as_slice());
             } else if differs(*seen, &self.of_file(file)) {
                 lines.push(format!("fix {}", words(&[path, &mode])));
@@ -197,7 +210,7 @@ impl CopyTree {
         }
         if !puts.is_empty() {
             lines.push("unpack".to_owned());
-            lines.extend(puts);
+            lines.extend(in_folders("put", &puts));
         }
         let owner = self.owner.clone().unwrap_or_default();
         let owner = self.group.as_ref().map_or_else(|| owner.clone(), |group| format!("{owner}:{group}"));
@@ -210,11 +223,28 @@ impl CopyTree {
         let extra = self.extra(facts)?;
         let mut effects: Vec<Run> = self.copy(facts).into_iter().collect();
         if !extra.is_empty() {
-            let names: String = extra.iter().map(|name| format!("./{name}\0")).collect();
-            effects.push(Run { stdin: names.into_bytes().into(), ..script(DELETE, &[&self.base()]) });
+            let paths: Vec<String> = extra.iter().map(|name| self.at(name)).collect();
+            let mut names: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+            for (folder, name) in paths.iter().map(|path| split(path)) {
+                names.entry(folder).or_default().push(words(&[name]));
+            }
+            let lines: Vec<String> = in_folders("drop", &names).collect();
+            effects.push(script(&format!("{FUNCTIONS}{}", lines.join("\n")), &[&self.base()]));
         }
         Ok(effects)
     }
+}
+
+/// A path's folder and its name there.
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or_default()
+}
+
+/// Calls of `function`, each with a folder and some of what is to be done there.
+fn in_folders(function: &str, folders: &BTreeMap<&str, Vec<String>>) -> impl Iterator<Item = String> {
+    folders.iter().flat_map(move |(folder, each)| {
+        each.chunks(AT_ONCE).map(move |some| format!("{function} {} {}", words(&[folder]), some.join(" ")))
+    })
 }
 
 fn same_content(file: &FolderFile, seen: Option<&File>) -> bool {
@@ -348,7 +378,7 @@ mod tests {
             ["~ /srv/b/c/x", "@@ -0,0 +1 @@", "+b/c/x", "\\ No newline at end of file"]
         );
         let run = step.copy(&facts).unwrap();
-        assert!(run.command.to_string().ends_with("unpack\nput 0 0755 /srv/b/c/x"), "{}", run.command);
+        assert!(run.command.to_string().ends_with("unpack\nput /srv/b/c 0 0755 x"), "{}", run.command);
         assert!(blocked(&step.verdict(&with(directory()))).contains("is a directory, and should be a file"));
     }
 
@@ -364,7 +394,8 @@ mod tests {
         let lines = ["- /srv/b/old: not in the folder", "- /srv/older: not in the folder"];
         assert_eq!(change(&step.verdict(&more)), lines);
         let effects = step.effects(&more).unwrap();
-        assert_eq!((effects.len(), effects[0].stdin.as_slice()), (1, &b"./b/old\0./older\0"[..]));
+        let script = effects[0].command.to_string();
+        assert!(effects.len() == 1 && script.ends_with("drop /srv older\ndrop /srv/b old"), "{script}");
         let mut denied = facts("");
         denied[6] = ran(1, "", "find: Permission denied\n");
         assert!(blocked(&step.verdict(&denied)).contains("cannot list what is in /srv: find: Permission denied"));

@@ -84,24 +84,19 @@ if ! [ -d "${folder:-/}" ]; then
 	printf 'there is no directory %s\n' "${folder:-/}" >&2
 	exit 101
 fi
-tmp=
-trap 'trap "" HUP INT TERM PIPE; rm -f -- "$tmp"' EXIT
-trap 'exit 102' HUP INT TERM PIPE
-tmp=$(trap "" HUP INT TERM PIPE; mktemp "$folder/.${1##*/}.XXXXXX") || exit 102
+_ro_scratch "$folder/" || exit 102
+name=./${1##*/}
 if [ "$5" = curl ]; then
-	curl -q --config - --output "$tmp" || exit
+	curl -q --config - --output "$name" || exit
 else
-	wget -O "$tmp" "$6" || exit
+	wget -O "$name" "$6" || exit
 fi
-got=$(sha256sum <"$tmp") || exit 102
+got=$(sha256sum <"$name") || exit 102
 if [ "${got%% *}" != "$2" ]; then
-	printf 'its checksum is sha256:%s, of %s bytes\n' "${got%% *}" "$(wc -c <"$tmp")" >&2
+	printf 'its checksum is sha256:%s, of %s bytes\n' "${got%% *}" "$(wc -c <"$name")" >&2
 	exit 100
 fi
-[ -z "$3" ] || chown -- "$3" "$tmp" || exit 102
-chmod -- "$4" "$tmp" || exit 102
-if [ -L "$1" ] && [ -d "$1" ]; then rm -f -- "$1" || exit 102; fi
-mv -f -- "$tmp" "$1" || exit 102
+_ro_change "$name" "$3" "$4" && mv -f -- "$name" .. || exit 102
 "#;
 
 impl Download {

@@ -167,7 +167,7 @@ fn is_large(content: &Content) -> bool {
 
 fn write(file: &WriteFile) -> String {
     let mode = octal(file.attributes.mode.unwrap_or(0o600));
-    let validate = file.validate.as_deref().unwrap_or_default().replace("%s", "\"$tmp\"");
+    let validate = file.validate.as_deref().unwrap_or_default().replace("%s", "\"$valid\"");
     let size = file.content.size().to_string();
     let backup = if file.backup { "yes" } else { "" };
     let sha256 = match &file.content {
@@ -185,7 +185,7 @@ fn plain(effect: &Effect) -> String {
         Effect::Directory { path, attributes } => format!("_ro_directory {}", with_attributes(path, attributes)),
         Effect::Attributes { path, attributes } => format!("_ro_attributes {}", with_attributes(path, attributes)),
         Effect::Link { path, target } => format!("_ro_link {}", quote::words([path.as_str(), target])),
-        Effect::Remove { path } => format!("rm -rf -- {}", quote::word(path)),
+        Effect::Remove { path } => format!("_ro_remove {}", quote::word(path)),
         Effect::LoadModule { name } => format!("modprobe -- {}", quote::word(name)),
         Effect::SetSysctl { settings } => settings
             .iter()

@@ -18,7 +18,7 @@ use super::types::Done;
 use crate::connect::BEHIND;
 
 /// The functions that a shell is given when it starts.
-pub const LIBRARY: &str = include_str!("lib.sh");
+pub const LIBRARY: &str = concat!(include_str!("lib.sh"), include_str!("place.sh"), include_str!("files.sh"));
 
 /// How long the errors of a shell are read that has ended.
 pub const LAST_WORDS: Duration = Duration::from_millis(300);

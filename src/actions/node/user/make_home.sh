@@ -5,11 +5,9 @@ home=${entry%:*}
 home=${home##*:}
 [ ! -e "$home" ] || exit 0
 umask 077
-mkdir -p -- "${home%/*}/" || exit
 # It is made beside and renamed, so that a home that is there is a whole one.
-new=
-trap 'trap "" HUP INT TERM PIPE; rm -rf -- "$new"' EXIT
-trap 'exit 1' HUP INT TERM PIPE
-new=$(trap "" HUP INT TERM PIPE; mktemp -d "${home%/*}/.home.XXXXXX") || exit
+_ro_scratch "${home%/*}/" make || exit
+new=./${home##*/}
+mkdir -- "$new" || exit
 if [ -d /etc/skel ]; then cp -Rp /etc/skel/. "$new" || exit; fi
-chown -R -- "$name:$(id -g -- "$name")" "$new" && chmod 0750 "$new" && mv -- "$new" "$home" && trap - EXIT
+chown -hR -- "$name:$(id -g -- "$name")" "$new" && chmod 0750 "$new" && mv -- "$new" ..

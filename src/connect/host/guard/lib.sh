@@ -93,7 +93,7 @@ _ro_guard_keep() {
 	rm -rf new && mkdir new && printf '%s\n' "$1" >new/kind && printf '%s\n' "$2" >new/path || return
 	if [ -e "$2" ] || [ -L "$2" ]; then
 		case $1 in
-		whole) cp -a -- "$2" new/what || return ;;
+		whole) (_ro_to=$PWD && _ro_enter "${2%/*}/" && cp -a -- "./${2##*/}" "$_ro_to/new/what") || return ;;
 		attributes) stat -L -c '%u:%g %a' -- "$2" >new/what || return ;;
 		live) cat -- "$2" >new/what || return ;;
 		esac

@@ -14,7 +14,7 @@ use super::types::{Done, Effect};
 use crate::connect::ConnectError;
 
 const LIBRARY: &str = include_str!("lib.sh");
-const TIMER: &str = include_str!("timer.sh");
+const TIMER: &str = concat!(include_str!("../place.sh"), include_str!("timer.sh"));
 
 /// What is done with a guard. A host has one for each user; its token tells it from an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq)]

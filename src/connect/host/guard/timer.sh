@@ -27,36 +27,43 @@ if [ -e applying ] && ! [ -e applied ]; then
 	kill -s KILL -- "-$group"
 fi 2>/dev/null
 
-# ENTRY
-put_back() {
-	path=$(cat "$1/path")
+# ENTRY: in a shell of its own.
+put_back() (
 	kind=$(cat "$1/kind")
-	if ! [ -e "$1/what" ] && ! [ -L "$1/what" ]; then
-		if [ -d "$path" ] && ! [ -L "$path" ]; then rmdir -- "$path"; else rm -f -- "$path"; fi
-		return
+	what=$PWD/$1/what
+	name=${path##*/}
+	if ! [ -e "$what" ] && ! [ -L "$what" ]; then
+		[ -d "${path%/*}/" ] || exit 0
+		_ro_enter "${path%/*}/" || exit
+		if [ -d "./$name" ] && ! [ -L "./$name" ]; then rmdir -- "./$name"; else rm -f -- "./$name"; fi
+		exit
 	fi
 	case $kind in
 	whole)
-		beside=$path.rollout-guard
-		rm -rf -- "$beside"
-		cp -a -- "$1/what" "$beside" || return
+		_ro_scratch "${path%/*}/" || exit
+		trap '' HUP INT TERM
+		cp -a -- "$what" "./$name" || exit
 		# Nothing can be renamed over a folder.
-		if [ -d "$path" ]; then rm -rf -- "$path"; fi
-		mv -f -- "$beside" "$path"
+		if [ -d "../$name" ] && ! [ -L "../$name" ]; then
+			mkdir "./$name.gone" && mv -- "../$name" "./$name.gone" || exit
+		fi
+		# Nor over a mount point.
+		mv -f -- "./$name" .. || { [ -n "$_ro_safe" ] && [ -f "$what" ] && cat -- "$what" >"$path"; }
 		;;
 	attributes)
-		read -r owner mode <"$1/what"
-		chown -- "$owner" "$path" && chmod -- "$mode" "$path"
+		read -r owner mode <"$what"
+		_ro_attributes "$path" "$owner" "$mode"
 		;;
-	live) cat -- "$1/what" >"$path" ;;
+	live) cat -- "$what" >"$path" ;;
 	esac
-}
+)
 
 {
 	ended=ok
 	count=0
 	while [ -e "kept/$((count + 1))" ]; do count=$((count + 1)); done
 	while [ "$count" -gt 0 ]; do
+		path=$(cat "kept/$count/path")
 		if put_back "kept/$count"; then
 			echo "put back $path"
 		else

@@ -1,0 +1,332 @@
+# Folders that somebody else may alter: how a step works in them without following what they put in its way. POSIX sh with
+# coreutils or busybox; every name starts with _ro_.
+# shellcheck shell=sh disable=SC2154
+#
+# A folder is ours when it and all above it belong to root or to who we are, and nobody else may write in them. There a name
+# stays what it is. Elsewhere whoever may write can give a name to something else between any two commands, so that no
+# command is given such a name to write to, or to set an owner or a mode of. Instead
+# - a folder is entered name by name, and is where a name led only if the kernel says so afterwards;
+# - what is new is made in a folder of ours inside of it, which nobody else can enter, and is renamed into place from there;
+# - what is there is given a second name in that folder, by a hard link, before anything of it is set.
+
+_ro_nl='
+'
+_ro_me='' _ro_safe='' _ro_at=''
+
+# PATH...: notes in _ro_own which of the folders that these are in are ours. One process for all of them.
+_ro_survey() {
+	_ro_l=$_ro_nl/$_ro_nl
+	for _ro_d in "$@"; do
+		case $_ro_d in
+		*"$_ro_nl"*) continue ;;
+		/*) ;;
+		*) continue ;;
+		esac
+		_ro_d=${_ro_d%/*}
+		_ro_d=${_ro_d#/}/
+		_ro_x=
+		while [ -n "$_ro_d" ]; do
+			_ro_x=$_ro_x/${_ro_d%%/*}
+			_ro_d=${_ro_d#*/}
+			case $_ro_l in
+			*"$_ro_nl$_ro_x$_ro_nl"*) ;;
+			*) _ro_l=$_ro_l$_ro_x$_ro_nl ;;
+			esac
+		done
+	done
+	_ro_y=$IFS
+	IFS=$_ro_nl
+	set -f
+	# shellcheck disable=SC2086
+	set -- $_ro_l
+	_ro_l=$(LC_ALL=C stat -c '%A:%u:%n' -- "$@" 2>/dev/null)
+	# shellcheck disable=SC2086
+	set -- $_ro_l
+	set +f
+	IFS=$_ro_y
+	# Those whose names in them are ours too, and those where only what is ours keeps its name: sticky ones.
+	_ro_own=$_ro_nl _ro_l=$_ro_nl
+	for _ro_x in "$@"; do
+		_ro_d=${_ro_x#*:*:}
+		_ro_y=${_ro_d%/*}
+		if [ "$_ro_d" != / ]; then
+			case $_ro_l in
+			*"$_ro_nl${_ro_y:-/}$_ro_nl"*) ;;
+			*) continue ;;
+			esac
+		fi
+		case $_ro_x in
+		d*:0:*) ;;
+		d*) [ -O "$_ro_d" ] || continue ;;
+		*) continue ;;
+		esac
+		case $_ro_x in
+		d????-??-?:*) _ro_own=$_ro_own$_ro_d$_ro_nl ;;
+		d????????[tT]:*) ;;
+		*) continue ;;
+		esac
+		_ro_l=$_ro_l$_ro_d$_ro_nl
+	done
+}
+
+# PATH: whether the folder that it is in is ours, by what was noted.
+_ro_is_own() {
+	_ro_d=${1%/*}
+	case $_ro_own in
+	*"$_ro_nl${_ro_d:-/}$_ro_nl"*) ;;
+	*) return 1 ;;
+	esac
+}
+
+# PATH: whether the folder that it is in is ours.
+_ro_ours() {
+	_ro_survey "$1"
+	_ro_is_own "$1"
+}
+
+# USER: whether it is root or who we are.
+_ro_trusts() {
+	[ "$1" = 0 ] || [ "$1" = "$_ro_me" ]
+}
+
+# FOLDER [make]: enters it, for the rest of this shell, and notes in _ro_safe whether it is ours. What is missing is made.
+_ro_enter() {
+	_ro_safe=
+	if _ro_ours "$1/." && cd -P -- "$1"; then
+		_ro_safe=y
+		return
+	fi
+	cd / && _ro_walk "$1" "$2"
+}
+
+# PATH [make]: enters a folder from where we are, name by name.
+_ro_walk() {
+	[ -n "$_ro_me" ] || _ro_me=$(id -u) || return
+	_ro_at=$(stat -c '%d:%i' .) || return
+	_ro_r=$1/
+	_ro_c=0
+	while [ -n "$_ro_r" ]; do
+		_ro_k=${_ro_r%%/*}
+		_ro_r=${_ro_r#*/}
+		case $_ro_k in
+		'' | .) ;;
+		..) cd -P .. && _ro_at=$(stat -c '%d:%i' .) || return ;;
+		*)
+			if [ -L "./$_ro_k" ]; then
+				_ro_follow "$1" || return
+			else
+				_ro_step "$1" "$2" || return
+			fi
+			;;
+		esac
+	done
+}
+
+# PATH [make]: enters the folder _ro_k, and sees that it is one of the folder before it, and no link.
+_ro_step() {
+	if ! [ -e "./$_ro_k" ]; then
+		if [ -z "$2" ]; then
+			printf 'there is no directory %s\n' "$1" >&2
+			return 1
+		fi
+		mkdir -- "./$_ro_k" || [ -d "./$_ro_k" ] || return
+	fi
+	if ! cd -P "./$_ro_k" 2>/dev/null; then
+		printf '%s: %s is no directory that can be entered\n' "$1" "$_ro_k" >&2
+		return 1
+	fi
+	_ro_x=$(stat -c '%d:%i' . .. "../$_ro_k" 2>/dev/null)
+	_ro_y=${_ro_x%%"$_ro_nl"*}
+	if [ "$_ro_x" != "$_ro_y$_ro_nl$_ro_at$_ro_nl$_ro_y" ]; then
+		printf '%s: somebody replaced %s while it was entered\n' "$1" "$_ro_k" >&2
+		return 1
+	fi
+	_ro_at=$_ro_y
+}
+
+# PATH: goes on by the link _ro_k. One that only root or we can alter is read, so that what it leads through is looked at
+# too. That of a user in a folder of the same user may lead to a folder of that user, and nowhere else.
+_ro_follow() {
+	_ro_x=$(LC_ALL=C stat -c '%A:%u' . "./$_ro_k") || return
+	_ro_y=${_ro_x##*:}
+	_ro_x=${_ro_x%%"$_ro_nl"*}
+	_ro_u=${_ro_x#*:}
+	case $_ro_x in
+	d????-??-?:* | d????????[tT]:*)
+		if _ro_trusts "$_ro_u" && _ro_trusts "$_ro_y"; then
+			_ro_x=$(readlink -- "./$_ro_k") || return
+			_ro_c=$((_ro_c + 1))
+			if [ "$_ro_c" -gt 40 ]; then
+				printf '%s: there are too many links\n' "$1" >&2
+				return 1
+			fi
+			case $_ro_x in
+			/*) cd / && _ro_at=$(stat -c '%d:%i' .) || return ;;
+			esac
+			_ro_r=$_ro_x/$_ro_r
+			return
+		fi
+		;;
+	esac
+	if ! _ro_trusts "$_ro_u" && cd -P "./$_ro_k" 2>/dev/null; then
+		_ro_x=$(stat -c '%u %d:%i' .) || return
+		_ro_at=${_ro_x#* }
+		[ "${_ro_x%% *}" != "$_ro_u" ] || return 0
+	fi
+	printf '%s: %s is a link that somebody else may lead elsewhere\n' "$1" "$_ro_k" >&2
+	return 1
+}
+
+# FOLDER [make]: enters a new folder in it, see _ro_scratch_here.
+_ro_scratch() {
+	_ro_enter "$@" && _ro_scratch_here
+}
+
+# Enters a new folder in this one, for the rest of this shell; at its end it is removed with all that is in it. Nobody else
+# can enter it. A file there is put into place by `mv -f -- ./NAME ..`: with a folder as its aim, mv follows no link. The
+# mask of before is in _ro_mask.
+_ro_scratch_here() {
+	_ro_mask=$(umask)
+	umask 077
+	_ro_tmp='' _ro_in=''
+	trap '_ro_unscratch' EXIT
+	trap 'exit 1' HUP INT TERM PIPE
+	# Neither what makes it nor what removes it is ended by a signal for all of the group.
+	_ro_tmp=$(trap "" HUP INT TERM PIPE; mktemp -d ./.rollout.XXXXXX) && cd -P "$_ro_tmp" || return
+	if [ -n "$_ro_safe" ] || _ro_alone; then
+		_ro_in=y
+		return
+	fi
+	# Where we are, nobody knows.
+	rmdir -- "../$_ro_tmp" 2>/dev/null
+	_ro_tmp=
+	cd /
+	printf 'somebody replaced a folder of ours while it was made, or its file system keeps no owners\n' >&2
+	return 1
+}
+
+# Whether we are in a folder of ours, in the one that we were in before, that has nothing in it.
+_ro_alone() {
+	for _ro_x in ./* ./.[!.]* ./..?*; do
+		if [ -e "$_ro_x" ] || [ -L "$_ro_x" ]; then return 1; fi
+	done
+	_ro_x=$(LC_ALL=C stat -c '%d:%i:%A:%u' . ..) || return
+	case ${_ro_x#*"$_ro_nl"} in
+	"$_ro_at":*) ;;
+	*) return 1 ;;
+	esac
+	case ${_ro_x%%"$_ro_nl"*} in
+	*:drwx--[-S]---:"$_ro_me") ;;
+	*) _ro_linkless ;;
+	esac
+}
+
+# Whether nobody can make links here: the file system knows neither them nor owners.
+_ro_linkless() {
+	case $(stat -f -c %T . 2>/dev/null) in
+	msdos | vfat | exfat) ;;
+	*) return 1 ;;
+	esac
+}
+
+_ro_unscratch() {
+	trap '' HUP INT TERM PIPE
+	if [ -n "$_ro_in" ]; then
+		rmdir -- "../$_ro_tmp" || { rm -rf -- ./* ./.[!.]* ./..?* && rmdir -- "../$_ro_tmp"; }
+	elif [ -n "$_ro_tmp" ]; then
+		rmdir -- "$_ro_tmp"
+	fi 2>/dev/null
+}
+
+# PATH OWNER MODE: sets those that are not empty, of something that nobody else can replace.
+_ro_change() {
+	if [ -n "$2" ]; then chown -h -- "$2" "$1" || return; fi
+	if [ -n "$3" ]; then chmod -- "$3" "$1" || return; fi
+}
+
+# PATH OWNER MODE: sets those that are not empty; a link is not followed.
+_ro_attributes() (
+	if _ro_ours "$1"; then
+		if [ -L "$1" ]; then
+			printf '%s is a link\n' "$1" >&2
+			exit 1
+		fi
+		_ro_change "$@"
+		exit
+	fi
+	_ro_enter "${1%/*}/" || exit
+	_ro_k=${1##*/}
+	if [ -d "./$_ro_k" ] && ! [ -L "./$_ro_k" ]; then
+		_ro_step "$1" && _ro_change . "$2" "$3"
+		exit
+	elif _ro_linkless; then
+		_ro_change "./$_ro_k" "$2" "$3"
+		exit
+	fi
+	_ro_scratch_here && ln -- "../$_ro_k" . || exit
+	if [ -L "./$_ro_k" ]; then
+		printf '%s is a link\n' "$1" >&2
+		exit 1
+	elif [ "$(stat -c %h "./$_ro_k")" != 2 ]; then
+		printf '%s has further names, where somebody else may have given it this one\n' "$1" >&2
+		exit 1
+	fi
+	_ro_change "./$_ro_k" "$2" "$3"
+)
+
+# PATH OWNER MODE: makes a directory with its parents, where missing.
+_ro_directory() (
+	_ro_r=$1
+	_ro_survey "$1/."
+	while ! [ -e "$_ro_r" ] && ! [ -L "$_ro_r" ] && [ -n "$_ro_r" ]; do _ro_r=${_ro_r%/*}; done
+	# What is made in a folder of ours is ours; of one that is there, its name has to be.
+	if [ "$_ro_r" != "$1" ]; then _ro_r=$_ro_r/.; fi
+	if _ro_is_own "$_ro_r" && ! [ -L "$1" ]; then
+		if [ -z "$3" ] || [ -d "$1" ]; then
+			mkdir -p -- "$1" && _ro_change "$1" "$2" "$3"
+		else
+			# shellcheck disable=SC2174 # the mode is the last one's alone, as it should be
+			mkdir -p -m "$3" -- "$1" && _ro_change "$1" "$2" ''
+		fi
+		exit
+	fi
+	_ro_enter "${1%/*}/" make || exit
+	if [ -n "$3" ]; then umask 077; fi
+	_ro_walk "${1##*/}" make && _ro_change . "$2" "$3"
+)
+
+# NAME...: removes these from where we are, with all that is in them.
+_ro_clear() (
+	if [ -n "$_ro_safe" ]; then
+		_ro_c=$#
+		while [ "$_ro_c" -gt 0 ]; do
+			set -- "$@" "./$1"
+			shift
+			_ro_c=$((_ro_c - 1))
+		done
+		rm -rf -- "$@"
+		exit
+	fi
+	_ro_scratch_here || exit
+	_ro_f=0
+	for _ro_k in "$@"; do
+		if ! [ -e "../$_ro_k" ] && ! [ -L "../$_ro_k" ]; then continue; fi
+		# While it is removed, nobody can give names in it to something else.
+		if ! { mv -- "../$_ro_k" . && rm -rf -- "./$_ro_k"; }; then
+			_ro_f=1
+			if [ -e "./$_ro_k" ]; then mv -- "./$_ro_k" ..; fi
+		fi
+	done
+	exit "$_ro_f"
+)
+
+# PATH: removes it with all that is in it.
+_ro_remove() (
+	if _ro_ours "$1"; then
+		rm -rf -- "$1"
+		exit
+	fi
+	# Without its folder it is not there.
+	[ -d "${1%/*}/" ] || exit 0
+	_ro_enter "${1%/*}/" && _ro_clear "${1##*/}"
+)
