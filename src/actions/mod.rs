@@ -6,6 +6,8 @@
 
 pub mod argocd;
 pub mod certificate;
+#[cfg(test)]
+mod declared;
 mod files;
 pub mod helm;
 pub mod http;

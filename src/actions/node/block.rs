@@ -33,20 +33,20 @@ pub struct Block {
     /// Whether the block is wanted in the file.
     #[serde(default)]
     pub state: State,
-    /// Where a new block goes, with `after` or `before` when no line matches them: else the step is blocked then. Default: the
+    /// Counts only when the block is new: where it goes, with `after` or `before` when no line matches them: else the step is blocked then. Default: the
     /// end of the file.
     #[serde(default)]
     pub insert: Option<Insert>,
-    /// Expression for the line, the last that matches, after which a new block goes.
+    /// Expression for the line, the last that matches, after which a new block goes. Counts only then.
     #[serde(default)]
     pub after: Option<String>,
-    /// Expression for the line, the last that matches, before which a new block goes.
+    /// Expression for the line, the last that matches, before which a new block goes. Counts only then.
     #[serde(default)]
     pub before: Option<String>,
-    /// Whether `after` and `before` mean the first line that matches, not the last.
+    /// Whether `after` and `before` mean the first line that matches, not the last. Counts only when the block is new.
     #[serde(default)]
     pub first_match: bool,
-    /// Whether a file that is not there is made. Its directory must be there.
+    /// Whether a file that is not there is made: counts only then. Its directory must be there.
     #[serde(default)]
     pub create: bool,
     /// Mode, such as "0644". Default: as it is; of a new file 0644.
@@ -58,11 +58,12 @@ pub struct Block {
     /// Group, name or number. Default: as it is.
     #[serde(default)]
     pub group: Option<String>,
-    /// Whether the file as it was is kept beside, with the time in its name and `~` at its end.
+    /// Whether the file as it was is kept beside, with the time in its name and `~` at its end. Counts only when the file
+    /// is written.
     #[serde(default)]
     pub backup: bool,
     /// Command that must accept the new file before it is put in place; `%s` stands for its temporary path, as in
-    /// `sshd -t -f %s`.
+    /// `sshd -t -f %s`. Counts only when the file is written.
     #[serde(default)]
     pub validate: Option<String>,
 }

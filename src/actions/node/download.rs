@@ -20,13 +20,15 @@ use crate::plan::{Output, ParamError, Place, Role};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Download {
-    /// Where it comes from: `http://` or `https://`. Redirects are followed. Secrets in it need curl on the host.
+    /// Where it comes from: `http://` or `https://`. Redirects are followed. Counts only when the
+    /// file is fetched, since it is known by its checksum. Secrets in it need curl on the host.
     pub url: String,
     /// Absolute path on the host. Its directory must be there.
     pub path: String,
     /// SHA-256 of the file: "sha256:" and 64 hex digits.
     pub checksum: String,
-    /// Further headers, such as Authorization. They need curl on the host; nobody there can see them.
+    /// Further headers, such as Authorization. They need curl on the host; nobody there can see them. Counts
+    /// only when the file is fetched.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// Mode, such as "0755". Default: as it is; of a new file 0644.

@@ -42,11 +42,12 @@ pub struct File {
     /// Group, name or number. Default: as it is.
     #[serde(default)]
     pub group: Option<String>,
-    /// Whether the file that is there is kept beside, with the time in its name and `~` at its end.
+    /// Whether the file that is there is kept beside, with the time in its name and `~` at its end. Counts only when the file
+    /// is written.
     #[serde(default)]
     pub backup: bool,
     /// Command that must accept the new file before it is put in place; `%s` stands for its temporary path, as in
-    /// `visudo -cf %s`.
+    /// `visudo -cf %s`. Counts only when the file is written.
     #[serde(default)]
     pub validate: Option<String>,
 }

@@ -24,7 +24,7 @@ pub struct Group {
     /// Its number. Default: as it is; of a new group the next one that is free. Files keep the number that they have.
     #[serde(default)]
     pub gid: Option<u32>,
-    /// Whether a new group gets a number of the system's range.
+    /// Whether it gets a number of the system's range. Counts only when it is made.
     #[serde(default)]
     pub system: bool,
 }

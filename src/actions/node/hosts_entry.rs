@@ -30,7 +30,8 @@ pub struct HostsEntry {
     /// The file.
     #[serde(default = "hosts")]
     pub path: String,
-    /// Whether the file as it was is kept beside, with the time in its name and `~` at its end.
+    /// Whether the file as it was is kept beside, with the time in its name and `~` at its end. Counts only when the file
+    /// is written.
     #[serde(default)]
     pub backup: bool,
 }
