@@ -1,7 +1,7 @@
 //! `rollout` rolls systems out: a flat TOML plan, run as a graph over SSH, Kubernetes, Helm and Vault.
 //!
 //! Arrows point down this list only: [`cli`] → [`ui`] → [`engine`] → [`journal`] → [`graph`] → [`actions`] → [`connect`] →
-//! [`plan`] → [`inventory`] → [`defect`] → [`event`], [`diff`], [`digest`], [`document`], [`finding`], [`holder`], [`secret`], [`template`].
+//! [`plan`] → [`inventory`] → [`defect`] → [`event`], [`diff`], [`digest`], [`document`], [`finding`], [`holder`], [`private`], [`secret`], [`template`].
 
 #![warn(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 
@@ -20,6 +20,7 @@ pub mod holder;
 pub mod inventory;
 pub mod journal;
 pub mod plan;
+pub mod private;
 pub mod secret;
 pub mod template;
 pub mod ui;

@@ -1,6 +1,5 @@
 //! `rollout run --detach`: the run goes on in a session of its own, so that a closed terminal or laptop lid does not end it.
 
-use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +16,7 @@ use super::session::Selection;
 use super::terminal::{CYAN, Terminal};
 use crate::event::Problem;
 use crate::journal::{RunInfo, Store};
+use crate::private;
 use crate::secret::environment;
 
 /// The flag by which a child knows that it is the detached one.
@@ -53,7 +53,7 @@ pub fn start(selection: &Selection, options: &Options, terminal: &Terminal) -> R
     let store = loaded.store()?;
     let before = store.newest_id();
     let log = store.folder().join(format!("{}.log", store.new_run_id()));
-    let file = File::create(&log).map_err(io)?;
+    let file = private::file().write(true).create_new(true).open(&log).map_err(io)?;
     let arguments = std::env::args_os().skip(1).map(|a| if a == "--detach" { FLAG.into() } else { a });
     let mut child = Command::new(std::env::current_exe().map_err(io)?)
         .args(arguments)

@@ -66,9 +66,10 @@ impl From<Unread> for Failure {
 
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
-        let hint = match error {
-            JournalError::Io { .. } => "ROLLOUT_STATE_DIR names another folder for journals",
-            _ => "`--fresh` starts anew: the world is the state, so only the memory of that run is lost",
+        let hint = match &error {
+            JournalError::Open { hint, .. } => hint.clone(),
+            JournalError::Io { .. } => "ROLLOUT_STATE_DIR names another folder for journals".to_owned(),
+            _ => "`--fresh` starts anew: the world is the state, so only the memory of that run is lost".to_owned(),
         };
         Self::Problem(Problem::new(error.to_string()).hint(hint), Exit::Failed)
     }

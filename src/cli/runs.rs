@@ -11,7 +11,7 @@ use super::options::Format;
 use super::terminal::{CYAN, DIM, GREEN, RED, Terminal, YELLOW};
 use crate::document::parse_duration;
 use crate::event::Problem;
-use crate::journal::{RunInfo, RunState, Store};
+use crate::journal::{JournalError, RunInfo, RunState, Store};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -56,8 +56,10 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
 }
 
 fn prune(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
-    let deleted = Store::prune(args.keep, args.older_than)
-        .map_err(|e| Failure::Problem(Problem::new(e.to_string()), Exit::Failed))?;
+    let deleted = Store::prune(args.keep, args.older_than).map_err(|e| match e {
+        JournalError::Open { .. } => e.into(),
+        e => Failure::Problem(Problem::new(e.to_string()), Exit::Failed),
+    })?;
     if terminal.format == Format::Json {
         terminal.json(&deleted)?;
     } else {

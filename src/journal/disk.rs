@@ -1,8 +1,10 @@
 //! Where a journal's bytes go: a file, or in tests something that fails when it is told to.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
+
+use crate::private;
 
 /// An append-only store of bytes.
 pub trait Disk: Send {
@@ -34,7 +36,7 @@ impl Disk for File {
 /// # Errors
 /// When it exists or cannot be made.
 pub fn create(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let file = private::file().write(true).create_new(true).open(path)?;
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()?;
     Ok(file)

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::disk::{self, Disk};
 use super::legal::Legal;
 use crate::event::{Event, VERSION};
+use crate::private::NotPrivate;
 
 /// What is wrong with a journal.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,14 @@ pub enum JournalError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// The folder of the journals is not the user's alone.
+    #[error("{what}")]
+    Open {
+        /// Which folder, and who gets at it.
+        what: String,
+        /// What to do about it.
+        hint: String,
     },
     /// A whole line does not match its checksum or is no event.
     #[error("journal {} is damaged at line {line}: {why}", path.display())]
@@ -154,6 +163,15 @@ fn record(line: &[u8]) -> Result<Event, String> {
         return Err("the checksum does not match".to_owned());
     }
     serde_json::from_str(json).map_err(|e| e.to_string())
+}
+
+impl From<NotPrivate> for JournalError {
+    fn from(error: NotPrivate) -> Self {
+        match error {
+            NotPrivate::Io { path, source } => Self::Io { path, source },
+            NotPrivate::Open { what, hint } => Self::Open { what, hint },
+        }
+    }
 }
 
 fn io(path: &Path, source: io::Error) -> JournalError {

@@ -1,11 +1,12 @@
 //! The run lock of this machine: `flock` on a file beside the journals. The kernel frees it when the holder dies.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use super::JournalError;
 use crate::holder::{Held, Holder};
+use crate::private;
 
 /// Held while a run lasts.
 pub struct Lock {
@@ -34,8 +35,7 @@ impl Lock {
     pub fn take(folder: &Path, name: impl FnOnce() -> String) -> Result<Self, LockError> {
         let path = folder.join("lock");
         let io = |source| LockError::Journal(JournalError::Io { path: path.clone(), source });
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+        let mut file = private::file().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
         let taken = file.try_lock();
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(io)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{DefinitionKey, Journal, JournalError, Lock, read};
 use crate::digest;
 use crate::event::{Event, Kind, Source, Summary};
+use crate::private;
 
 /// The journals of one plan with one inventory.
 #[derive(Debug, Clone)]
@@ -62,14 +63,16 @@ impl Store {
     /// The store of a plan with an inventory, made if need be.
     ///
     /// # Errors
-    /// When the folder cannot be made.
+    /// When the folder cannot be made, or is not the user's alone.
     pub fn open(plan: &Path, name: &str, inventory: Option<&Path>) -> Result<Self, JournalError> {
         let canonical = |p: &Path| p.canonicalize().unwrap_or_else(|_| p.to_owned());
         let inventory = inventory.map(canonical).unwrap_or_default();
         let paths = [canonical(plan).as_os_str().as_encoded_bytes(), inventory.as_os_str().as_encoded_bytes()].join(&0);
         let hash = &digest::sha256(&paths)[..8];
+        close_state()?;
         let folder = state_dir().join(format!("{name}-{hash}"));
-        std::fs::create_dir_all(&folder).map_err(|source| JournalError::Io { path: folder.clone(), source })?;
+        private::folder(&folder)?;
+        private::files_in(&folder, false)?;
         Ok(Self { folder })
     }
 
@@ -161,6 +164,7 @@ impl Store {
     /// # Errors
     /// When a file cannot be deleted.
     pub fn prune(keep: usize, age: Option<std::time::Duration>) -> Result<Vec<String>, JournalError> {
+        close_state()?;
         let now = jiff::Timestamp::now();
         let is_old = |id: &str| {
             age.is_none_or(|age| time_of(id).is_some_and(|then| now.duration_since(then).unsigned_abs() > age))
@@ -261,6 +265,15 @@ fn info(path: &Path, events: &[Event]) -> RunInfo {
         }
     }
     info
+}
+
+/// Makes sure that the folder of all journals is there and the user's alone; earlier versions left it open to be read.
+fn close_state() -> Result<(), JournalError> {
+    let folder = state_dir();
+    if private::folder(&folder)? {
+        private::files_in(&folder, true)?;
+    }
+    Ok(())
 }
 
 fn state_dir() -> PathBuf {

@@ -5,6 +5,7 @@ mod history;
 mod loops;
 mod machine;
 mod pace;
+mod private;
 mod project;
 mod prove;
 mod reboot;

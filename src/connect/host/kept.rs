@@ -4,7 +4,6 @@
 //! of its configuration. Links are replaced, never waited for: two runs that connect at once both get a connection, and
 //! the later one's is kept.
 
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio::time::timeout;
 use super::master::{self, LONGEST_FOLDER};
 use crate::connect::ConnectError;
 use crate::inventory::{Host, Ssh};
+use crate::private::{self, NotPrivate};
 
 /// How long a master has to answer; it is on this machine.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -36,21 +36,19 @@ pub fn folder() -> Result<PathBuf, ConnectError> {
     let found = candidates.into_iter().flatten().find(fits).ok_or_else(|| {
         refused("the paths of its candidates are too long for sockets").hint("set XDG_RUNTIME_DIR to a short path")
     })?;
-    private(&found)?;
+    make_private(&found)?;
     Ok(found)
 }
 
 /// Makes sure that a folder is there and nobody else's.
-fn private(path: &Path) -> Result<(), ConnectError> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    let seen = made.and_then(|()| std::fs::symlink_metadata(path));
-    let seen = seen.map_err(|e| refused(&format!("{}: {e}", path.display())))?;
-    let us = rustix::process::getuid().as_raw();
-    if !seen.is_dir() || seen.uid() != us || seen.mode() & 0o077 != 0 {
-        let hint = format!("whoever gets at it gets at your hosts: `chmod 700 {}`, if it is yours", path.display());
-        return Err(refused(&format!("{} is open to others", path.display())).hint(hint));
+fn make_private(path: &Path) -> Result<(), ConnectError> {
+    match private::folder(path) {
+        Ok(_) => Ok(()),
+        Err(NotPrivate::Open { what, hint }) => {
+            Err(refused(&what).hint(format!("whoever gets at it gets at your hosts: {hint}")))
+        }
+        Err(error @ NotPrivate::Io { .. }) => Err(refused(&error.to_string())),
     }
-    Ok(())
 }
 
 fn refused(why: &str) -> ConnectError {
@@ -119,7 +117,7 @@ fn keep(link: &Path, socket: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     use super::*;
 
@@ -127,14 +125,11 @@ mod tests {
     fn the_folder_is_nobody_elses() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("a/b");
-        private(&folder).unwrap();
+        make_private(&folder).unwrap();
         assert_eq!(std::fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
-        private(&folder).unwrap();
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o750)).unwrap();
-        let ConnectError::Unreachable { message, hint } = private(&folder).unwrap_err() else { panic!() };
-        assert!(message.contains("is open to others") && hint.unwrap().contains("chmod 700"), "{message}");
-        let link = parent.path().join("link");
-        std::os::unix::fs::symlink(parent.path(), &link).unwrap();
-        private(&link).unwrap_err();
+        make_private(&folder).unwrap();
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o770)).unwrap();
+        let ConnectError::Unreachable { message, hint } = make_private(&folder).unwrap_err() else { panic!() };
+        assert!(message.contains("can be written by others") && hint.unwrap().contains("chmod"), "{message}");
     }
 }

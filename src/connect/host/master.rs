@@ -43,7 +43,8 @@ pub async fn connect(host: &Host, ssh: &Ssh, folder: &Path, idle: Option<Duratio
     let no_file = |e: std::io::Error| {
         ConnectError::unreachable(format!("no file for the ssh connection in {}: {e}", folder.display()))
     };
-    let own = Builder::new().prefix("").rand_bytes(8).tempdir_in(folder).map_err(no_file)?;
+    let private = std::fs::Permissions::from_mode(0o700);
+    let own = Builder::new().prefix("").rand_bytes(8).permissions(private).tempdir_in(folder).map_err(no_file)?;
     let log = NamedTempFile::new_in(&own).map_err(no_file)?;
     // From now on, whatever has come to be is ended when this is dropped.
     let session = Session::new_native_mux(own);
