@@ -1,13 +1,14 @@
 //! A TOML file as a tree in which every key and value knows its place, and a reader that takes it apart.
 //!
 //! Plan and inventory are read with it: they take the keys that they know, and what is left over is a finding. Knows
-//! [`crate::finding`] only.
+//! [`crate::finding`] only. Beside it, [`yaml`]: the texts that others read.
 
 mod duration;
 mod node;
 mod reader;
 mod root;
 mod value;
+pub mod yaml;
 
 pub use duration::parse_duration;
 pub use node::{Item, Node, Table, parse};

@@ -1,6 +1,7 @@
 //! Filters beyond Jinja's own: encodings, YAML and JSON both ways, shell quoting, checksums, paths.
 
 use crate::digest;
+use crate::document::yaml;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::value::Serde;
@@ -33,12 +34,11 @@ fn b64decode(text: &str) -> Result<String, Error> {
 /// Without the line break at the end, so that `{{ x | to_yaml | indent(4) }}` fits into a line of its own.
 fn to_yaml(value: Value) -> Result<String, Error> {
     let json = serde_json::to_value(&value).map_err(|e| refuse("to_yaml", e))?;
-    let yaml = serde_saphyr::to_string(&json).map_err(|e| refuse("to_yaml", e))?;
-    Ok(yaml.trim_end_matches('\n').to_owned())
+    Ok(yaml::to_string(&json).trim_end_matches('\n').to_owned())
 }
 
 fn from_yaml(text: &str) -> Result<Value, Error> {
-    let value: serde_json::Value = serde_saphyr::from_str(text).map_err(|e| refuse("from_yaml", e))?;
+    let value = yaml::from_str(text, yaml::Repeated::Refuse).map_err(|e| refuse("from_yaml", e))?;
     Ok(Value::from(Serde(value)))
 }
 
@@ -74,6 +74,19 @@ mod tests {
     #[test]
     fn yaml_keeps_the_order_and_fits_into_indent() {
         assert_eq!(render("v:\n  {{ m | to_yaml | indent(2) }}\n"), "v:\n  b: 1\n  a:\n  - x\n");
+    }
+
+    #[test]
+    fn a_text_that_cannot_be_read_is_not_shown() {
+        let secret = format!("Losung-7042: {{ x: [1, 2\n{}", "Losung-7042 ".repeat(20));
+        crate::secret::register(&secret);
+        let context = Context::new(&serde_json::from_value(serde_json::json!({"s": secret})).unwrap());
+        for source in ["{{ s | from_yaml }}", "{{ s | from_json }}", "{{ s | b64decode }}"] {
+            let error = Templates::new("/nowhere").render("", source, &context).unwrap_err().to_string();
+            assert!(!error.contains("7042") && !error.contains("Losung"), "{error}");
+        }
+        let error = Templates::new("/nowhere").render("", "{{ s | from_yaml }}", &context).unwrap_err().to_string();
+        assert!(error.contains("line 1 column 19"), "{error}");
     }
 
     #[test]

@@ -71,3 +71,8 @@ fn the_seeds_get_past_the_checksum_and_the_markers() {
         assert!(targets::remote::facts(&seed).is_ok(), "{name}: {:?}", targets::remote::facts(&seed));
     }
 }
+
+#[test]
+fn yaml_is_read_or_refused_and_written_as_it_was_read() {
+    replay(targets::yaml::run, inputs("yaml", None));
+}

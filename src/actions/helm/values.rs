@@ -6,6 +6,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::{Map, Value};
 
 use crate::actions::TemplateFile;
+use crate::document::yaml::{self, Repeated};
 
 /// One template file or several, later ones winning.
 #[derive(Debug, Clone, Default)]
@@ -54,12 +55,10 @@ pub fn merged(files: &Templates, set: &Map<String, Value>) -> Result<Value, (Str
     let mut values = Value::Object(Map::new());
     for (i, file) in files.0.iter().enumerate() {
         let error = |why: String| (format!("/values/{i}"), why);
-        let parsed: Vec<Value> = crate::connect::kube::manifest::documents(&file.content).map_err(error)?;
-        for document in parsed {
-            if !document.is_object() {
-                return Err(error(format!("{} is not a table of values", file.path)));
-            }
-            merge(&mut values, document);
+        match yaml::from_str(&file.content, Repeated::LastWins).map_err(|e| error(e.to_string()))? {
+            Value::Null => {}
+            table @ Value::Object(_) => merge(&mut values, table),
+            _ => return Err(error(format!("{} is not a table of values", file.path))),
         }
     }
     for (path, value) in set {
@@ -160,6 +159,12 @@ mod tests {
         let values = merged(&files(&["a: {b: 1, c: 3}\n"]), set.as_object().unwrap()).unwrap();
         let expected = json!({"a": {"b": "x", "c": 3}, "l": [null, {"n": 2}], "k": {"app.io/name": true}});
         assert_eq!(values, expected);
+    }
+
+    #[test]
+    fn files_are_read_as_helm_reads_them() {
+        let values = merged(&files(&["mode: 0400\nmode: 0600\non: yes\n"]), &Map::new()).unwrap();
+        assert_eq!(values, json!({"mode": 384, "true": true}));
     }
 
     #[test]

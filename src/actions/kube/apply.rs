@@ -194,7 +194,7 @@ namespace = "trading"
         };
         match manifest::objects(self.text()) {
             Ok(_) => Ok(()),
-            Err(why) => error(pointer, why),
+            Err(why) => error(pointer, why.to_string()),
         }
     }
 }

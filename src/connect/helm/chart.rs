@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::release::Release;
 use crate::connect::kube::manifest::text;
+use crate::document::yaml::{Repeated, from_str};
 
 /// A reference to a chart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +61,7 @@ impl Chart {
             return local.name == live.chart
                 && local.version == live.chart_version
                 && local.templates == live.templates
-                && super::equal(&local.values, &as_helm_reads(&live.default_values));
+                && super::equal(&local.values, &live.default_values);
         }
         let version = self.own_version().map(|v| v.trim_start_matches('v'));
         self.own_name() == live.chart && version.is_none_or(|v| v == live.chart_version.trim_start_matches('v'))
@@ -76,32 +77,19 @@ fn archive_parts(name: &str) -> (&str, Option<&str>) {
 
 /// Reads a chart's folder; `None` when it is none.
 pub(super) fn read(folder: &Path) -> Option<LocalChart> {
-    let about: Value = serde_saphyr::from_str(&std::fs::read_to_string(folder.join("Chart.yaml")).ok()?).ok()?;
-    let values = std::fs::read_to_string(folder.join("values.yaml")).unwrap_or_default();
+    let about: Value = yaml(&folder.join("Chart.yaml")).filter(Value::is_object)?;
     let mut templates = BTreeMap::new();
     collect(folder, &folder.join("templates"), &mut templates);
     Some(LocalChart {
         name: text(&about, "/name").to_owned(),
         version: text(&about, "/version").to_owned(),
-        values: as_helm_reads(&serde_saphyr::from_str(&values).unwrap_or_default()),
+        values: yaml(&folder.join("values.yaml")).unwrap_or_default(),
         templates,
     })
 }
 
-/// Helm reads a plain `y`, `no` or `on` as a truth value, also where it is a key, and keeps it as `true` or `false`.
-fn as_helm_reads(values: &Value) -> Value {
-    match values {
-        Value::Object(map) => {
-            let key = |key: &String| match key.to_ascii_lowercase().as_str() {
-                "y" | "yes" | "on" | "true" => "true".to_owned(),
-                "n" | "no" | "off" | "false" => "false".to_owned(),
-                _ => key.clone(),
-            };
-            Value::Object(map.iter().map(|(k, v)| (key(k), as_helm_reads(v))).collect())
-        }
-        Value::Array(items) => Value::Array(items.iter().map(as_helm_reads).collect()),
-        other => other.clone(),
-    }
+fn yaml(path: &Path) -> Option<Value> {
+    from_str(&std::fs::read_to_string(path).ok()?, Repeated::LastWins).ok()
 }
 
 /// Whether helm leaves the file out of a chart: hidden ones always, editors' copies by the usual `.helmignore`.

@@ -25,7 +25,7 @@ impl Rendered {
             if let Some(source) = document.lines().find_map(|l| l.strip_prefix("# Source: ")) {
                 of_crds = source.contains("/crds/") && !source.contains("/templates/");
             }
-            let found = manifest::documents(&document)?;
+            let found = manifest::documents(&document).map_err(|e| e.to_string())?;
             if of_crds { &mut rendered.crds } else { &mut rendered.objects }.extend(found);
         }
         Ok(rendered)
@@ -48,6 +48,13 @@ fn documents(yaml: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_is_printed_twice_is_taken_as_helm_takes_it() {
+        let yaml = "---\n# Source: app/templates/a.yaml\nkind: A\nlabels:\n  app: x\n  tier: web\n  app: z\n";
+        let rendered = Rendered::read(yaml).unwrap();
+        assert_eq!(rendered.objects[0]["labels"], serde_json::json!({"app": "z", "tier": "web"}));
+    }
 
     #[test]
     fn crds_are_told_from_templates() {

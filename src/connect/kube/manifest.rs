@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use crate::document::yaml::{self, Error, Repeated};
 use crate::secret::MASK;
 
 /// Kinds that others need, in the order in which they are applied; all other kinds follow.
@@ -31,46 +32,49 @@ const LAST: &[&str] = &["APIService", "MutatingWebhookConfiguration", "Validatin
 /// The objects of a manifest: as [`documents`], but each has a kind and a name.
 ///
 /// # Errors
-/// What is wrong with the text, with line and column, or which object lacks what.
-pub fn objects(yaml: &str) -> Result<Vec<Value>, String> {
-    let objects = documents(yaml)?;
-    for object in &objects {
-        for field in ["/apiVersion", "/kind", "/metadata/name"] {
-            if text(object, field).is_empty() {
-                return Err(format!("{} has no {}", identity(object), field[1..].replace('/', ".")));
+/// What is wrong with the text, or which object lacks what; with line and column.
+pub fn objects(yaml: &str) -> Result<Vec<Value>, Error> {
+    let mut objects = Vec::new();
+    for document in yaml::documents(yaml, Repeated::Refuse)? {
+        let wrong = |message: String| Error { line: document.line, column: 1, message };
+        for object in taken_apart(document.value) {
+            if !object.is_object() {
+                return Err(wrong("this is no object: it has no apiVersion and no kind".to_owned()));
             }
+            for field in ["/apiVersion", "/kind", "/metadata/name"] {
+                if text(&object, field).is_empty() {
+                    return Err(wrong(format!("{} has no {}", identity(&object), field[1..].replace('/', "."))));
+                }
+            }
+            objects.push(object);
         }
     }
     Ok(objects)
 }
 
-/// The objects of a YAML text: all its documents, with those inside `List` objects; empty documents are left out.
+/// The objects of a text that helm printed: all its documents, with those inside `List` objects; empty documents are
+/// left out.
 ///
 /// # Errors
 /// What is wrong with the text, with line and column.
-pub fn documents(yaml: &str) -> Result<Vec<Value>, String> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).map_err(|e| first_line(&e.to_string()))?;
-    let mut objects = Vec::new();
-    for document in documents {
-        match document {
-            Value::Null => {}
-            Value::Object(mut list) if is_list(&list) => {
-                if let Some(Value::Array(items)) = list.remove("items") {
-                    objects.extend(items);
-                }
-            }
-            object => objects.push(object),
-        }
+pub fn documents(yaml: &str) -> Result<Vec<Value>, Error> {
+    let documents = yaml::documents(yaml, Repeated::LastWins)?;
+    Ok(documents.into_iter().flat_map(|document| taken_apart(document.value)).collect())
+}
+
+fn taken_apart(document: Value) -> Vec<Value> {
+    match document {
+        Value::Null => Vec::new(),
+        Value::Object(mut list) if is_list(&list) => match list.remove("items") {
+            Some(Value::Array(items)) => items,
+            _ => Vec::new(),
+        },
+        object => vec![object],
     }
-    Ok(objects)
 }
 
 fn is_list(object: &Map<String, Value>) -> bool {
     object.get("kind").and_then(Value::as_str).is_some_and(|k| k.ends_with("List")) && object.contains_key("items")
-}
-
-fn first_line(message: &str) -> String {
-    message.lines().next().unwrap_or_default().to_owned()
 }
 
 /// Puts objects that others need first; the order is otherwise kept.
@@ -139,8 +143,7 @@ fn mark(value: &Value) -> String {
 
 /// The object as YAML, secrets hidden.
 pub fn yaml(object: &Value) -> String {
-    let object = masked(object);
-    serde_saphyr::to_string(&object).unwrap_or_else(|_| format!("{object:#}\n"))
+    yaml::to_string(&masked(object))
 }
 
 #[cfg(test)]
@@ -159,31 +162,16 @@ mod tests {
     #[test]
     fn an_object_without_a_name_is_refused() {
         let error = objects("apiVersion: v1\nkind: Pod\nmetadata: {generateName: x-}\n").unwrap_err();
-        assert_eq!(error, "Pod ? has no metadata.name");
+        assert_eq!(error.to_string(), "line 1 column 1: Pod ? has no metadata.name");
+        let second = objects("apiVersion: v1\nkind: A\nmetadata: {name: a}\n---\n- 1\n").unwrap_err();
+        assert_eq!(second.to_string(), "line 5 column 1: this is no object: it has no apiVersion and no kind");
     }
 
     #[test]
-    fn broken_yaml_says_where() {
-        assert!(objects("a: b: c\n").unwrap_err().contains("line 1"));
-    }
-
-    #[test]
-    fn yaml_is_read_as_kubectl_reads_it() {
-        let text =
-            "apiVersion: v1\nkind: X\nmetadata: {name: x}\na: yes\nb: off\nc: 'yes'\nd: &m {k: 1}\ne: {<<: *m}\n";
-        let object = &objects(text).unwrap()[0];
-        assert_eq!(object["a"], json!(true));
-        assert_eq!(object["b"], json!(false));
-        assert_eq!(object["c"], json!("yes"));
-        assert_eq!(object["e"], json!({"k": 1}));
-    }
-
-    #[test]
-    fn ambiguous_strings_survive_writing_and_reading() {
-        let object =
-            json!({"kind": "X", "a": "yes", "b": "1.10", "c": "null", "d": "line\nline\n", "e": "0x1", "f": ""});
-        let back: Value = serde_saphyr::from_str(&yaml(&object)).unwrap();
-        assert_eq!(back, object);
+    fn a_key_that_stands_twice_is_refused_in_manifests_and_taken_from_helm() {
+        let text = "apiVersion: v1\nkind: X\nmetadata: {name: x}\na: {b: 0400, b: 0600}\n";
+        assert!(objects(text).unwrap_err().to_string().contains("line 4 column 14: the key `b`"));
+        assert_eq!(documents(text).unwrap()[0]["a"], json!({"b": 384}));
     }
 
     #[test]

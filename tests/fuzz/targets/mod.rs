@@ -4,6 +4,7 @@ pub mod inventory;
 pub mod journal;
 pub mod plan;
 pub mod remote;
+pub mod yaml;
 
 use rollout::finding::{Findings, Style};
 
