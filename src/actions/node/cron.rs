@@ -86,12 +86,26 @@ command = "/usr/local/bin/backup --quiet"
         if let Err(why) = check_schedule(&self.schedule) {
             return refuse("schedule", why);
         }
-        if self.command.trim().is_empty() || self.command.contains('\n') {
+        if self.command.trim().is_empty() || self.command.contains(NO_LINE) {
             return refuse("command", "give a command of one line");
+        }
+        if self.command.contains("\\%") {
+            let why = "write `%` alone: the backslash that cron wants before it is put there by itself";
+            return refuse("command", why);
+        }
+        if self.escaped_command().len() > LONGEST {
+            let why = format!("cron takes commands of at most {LONGEST} bytes: put it into a script by `node.file`");
+            return refuse("command", why);
         }
         for (key, value) in &self.environment {
             let fine = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            if key.is_empty() || !key.chars().all(fine) || value.contains(['\n', '"']) {
+            if key == "LOGNAME" {
+                return refuse("environment", "cron sets LOGNAME itself: `user` says who runs the command");
+            }
+            if key.len() + value.len() > LONGEST {
+                return refuse("environment", format!("cron takes {key} of at most {LONGEST} bytes with its value"));
+            }
+            if key.is_empty() || !key.chars().all(fine) || value.contains(NO_LINE) || value.contains('"') {
                 return refuse(
                     "environment",
                     format!("{key} must be letters, digits and `_`, its value one line without \""),
@@ -102,7 +116,18 @@ command = "/usr/local/bin/backup --quiet"
     }
 }
 
-/// Why a schedule is none that cron takes.
+/// What ends a line of a crontab, or is none of its characters.
+const NO_LINE: [char; 3] = ['\n', '\r', '\0'];
+
+/// Bytes of a command or a variable that Debian's cron takes. One variable that is longer, and the whole file is passed over.
+const LONGEST: usize = 998;
+
+/// A number as cron reads it: digits alone.
+fn digits(text: &str) -> Option<u32> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// Why a schedule is none that Debian's cron takes. It passes over the whole file when one line is wrong.
 fn check_schedule(schedule: &str) -> Result<(), String> {
     const WORDS: [&str; 8] =
         ["@reboot", "@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
@@ -111,7 +136,7 @@ fn check_schedule(schedule: &str) -> Result<(), String> {
     if WORDS.contains(&schedule) {
         return Ok(());
     }
-    let fields: Vec<&str> = schedule.split_whitespace().collect();
+    let fields: Vec<&str> = schedule.split([' ', '\t']).filter(|field| !field.is_empty()).collect();
     let kinds: [(&str, u32, u32, &[&str]); 5] = [
         ("minute", 0, 59, &[]),
         ("hour", 0, 23, &[]),
@@ -119,28 +144,30 @@ fn check_schedule(schedule: &str) -> Result<(), String> {
         ("month", 1, 12, &MONTHS),
         ("day of week", 0, 7, &DAYS),
     ];
-    if fields.len() != kinds.len() || schedule.contains('\n') {
+    if fields.len() != kinds.len() || schedule.contains(NO_LINE) {
         return Err(format!("\"{schedule}\" has no five fields, and is none of {}", WORDS.join(", ")));
     }
     for (field, (what, least, most, names)) in fields.into_iter().zip(kinds) {
         let number = |text: &str| {
             let name =
                 names.iter().position(|name| text.eq_ignore_ascii_case(name)).and_then(|at| u32::try_from(at).ok());
-            let number = name.map(|at| at + least).or_else(|| text.parse().ok());
+            let number = name.map(|at| at + least).or_else(|| digits(text));
             number.filter(|n| (least..=most).contains(n))
         };
         let part = |text: &str| {
             let (range, step) = text.split_once('/').map_or((text, None), |(range, step)| (range, Some(step)));
-            let steps = step.is_none_or(|step| step.parse::<u32>().is_ok_and(|step| step > 0));
+            let steps = step.is_none_or(|step| digits(step).is_some_and(|step| step > 0));
             let range = range == "*"
                 || match range.split_once('-') {
                     Some((from, to)) => matches!((number(from), number(to)), (Some(from), Some(to)) if from <= to),
-                    None => number(range).is_some(),
+                    // Some crons take "5/15" for "5-59/15"; Debian's refuses it.
+                    None => step.is_none() && number(range).is_some(),
                 };
             steps && range
         };
         if !field.split(',').all(part) {
-            return Err(format!("\"{field}\" is no {what}: {least} to {most}, `*`, lists, ranges and steps"));
+            let steps = "steps of a range, such as `*/5` or `10-50/5`";
+            return Err(format!("\"{field}\" is no {what}: {least} to {most}, `*`, lists, ranges, and {steps}"));
         }
     }
     Ok(())
@@ -153,13 +180,18 @@ impl Cron {
 
     fn content(&self) -> String {
         let variables: String = self.environment.iter().map(|(key, value)| format!("{key}=\"{value}\"\n")).collect();
-        // To cron, a bare % ends the command.
-        let command = self.command.replace('%', "\\%");
-        format!("{variables}{} {} {command}\n", self.schedule, self.user)
+        format!("{variables}{} {} {}\n", self.schedule, self.user, self.escaped_command())
+    }
+
+    /// To cron, a bare % ends the command.
+    fn escaped_command(&self) -> String {
+        self.command.replace('%', "\\%")
     }
 
     fn file<R>(&self, facts: &[Fact], with: impl FnOnce(&Wanted<'_>, Option<&host::File>) -> R) -> R {
-        let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
+        // What is not root's, cron passes over.
+        let owner = (trimmed(&self.folder) == cron_d()).then(root);
+        let attributes = Attributes { mode: Some(0o644), owner, group: None };
         let (path, content) = (self.path(), self.content());
         let wanted = Wanted::text(&path, &content, attributes);
         with(&wanted, file_at(facts, 0))
@@ -216,7 +248,15 @@ mod tests {
 
     #[test]
     fn schedules_are_checked_field_by_field() {
-        for good in ["@daily", "* * * * *", "*/5 0-6,22 1 jan-mar Mon", "0 0 31 12 7", "0-59/2 * * * 1-5"] {
+        for good in [
+            "@daily",
+            "* * * * *",
+            "*/5 0-6,22 1 jan-mar Mon",
+            "0 0 31 12 7",
+            "0-59/2 * * * 1-5",
+            "*/90\t* * * sun-thu",
+            "0 0 * * 5-7",
+        ] {
             assert_eq!(check_schedule(good), Ok(()), "{good}");
         }
         for (wrong, why) in [
@@ -231,6 +271,17 @@ mod tests {
             ("5-1 * * * *", "minute"),
             ("1, * * * *", "minute"),
             ("* * * *\n*", "five fields"),
+            ("* * * * *\r", "five fields"),
+            ("*\u{a0}* * * *", "five fields"),
+            ("5/15 * * * *", "minute"),
+            ("1,5/15 * * * *", "minute"),
+            ("* * * jan/2 *", "month"),
+            ("+5 * * * *", "minute"),
+            ("*/+5 * * * *", "minute"),
+            ("*/ * * * *", "minute"),
+            ("- * * * *", "minute"),
+            ("* * * * fri-sun", "day of week"),
+            ("@Daily", "five fields"),
         ] {
             assert!(check_schedule(wrong).is_err_and(|e| e.contains(why)), "{wrong}");
         }
@@ -243,7 +294,12 @@ mod tests {
             ("name = 'x.y'\nstate = 'absent'".to_owned(), "/name"),
             (good.into(), "/command"),
             (format!("{good}command = \"a\\nb\""), "/command"),
+            (format!("{good}command = \"a\\r\""), "/command"),
+            (format!("{good}command = 'date +\\%F'"), "/command"),
+            (format!("{good}command = 'a{}'", "%".repeat(500)), "/command"),
             (format!("{good}command = 'a'\nuser = 'a b'"), "/user"),
+            (format!("{good}command = 'a'\nenvironment = {{ LOGNAME = 'x' }}"), "/environment"),
+            (format!("{good}command = 'a'\nenvironment = {{ A = '{}' }}", "a".repeat(998)), "/environment"),
             (format!("{good}command = 'a'\nenvironment = {{ 'A B' = 'x' }}"), "/environment"),
             (format!("{good}state = 'absent'"), "/state"),
         ] {

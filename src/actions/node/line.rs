@@ -33,7 +33,7 @@ pub struct Line {
     #[serde(default)]
     pub except: Option<String>,
     /// Whether `$1` or `${name}` in `line` stands for what a group of `match` found, as in `line = "${1} quiet"`; then
-    /// nothing is added when no line matches.
+    /// nothing is added when no line matches. `$$` stands for the sign itself.
     #[serde(default)]
     pub backrefs: bool,
     /// Whether the line is wanted in the file.
@@ -112,6 +112,9 @@ validate = "sshd -t -f %s"
             State::Present if self.backrefs && self.r#match.is_none() => {
                 refuse("backrefs", "there is no `match` whose groups could be meant")
             }
+            State::Present if self.backrefs => {
+                check_references(self.line.as_deref().unwrap_or_default(), self.r#match.as_deref().unwrap_or_default())
+            }
             State::Absent if self.line.is_some() == self.r#match.is_some() => {
                 refuse("match", "give `match` for the lines that go, or `line` for those that are equal to it")
             }
@@ -119,6 +122,52 @@ validate = "sshd -t -f %s"
             _ => Ok(()),
         }
     }
+}
+
+/// Refuses references to groups that the expression does not have: nothing would come in their place.
+fn check_references(line: &str, pattern: &str) -> Result<(), ParamError> {
+    // That it is an expression has been seen to.
+    let Ok(pattern) = regex(pattern) else { return Ok(()) };
+    let is_group = |name: &str| match name.parse::<usize>() {
+        Ok(number) => number < pattern.captures_len(),
+        Err(_) => pattern.capture_names().flatten().any(|group| group == name),
+    };
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut rest = line;
+    while let Some(at) = rest.find(['$', '\\']) {
+        let (sign, after) = rest[at..].split_at(1);
+        rest = after;
+        if sign == "\\" {
+            if let Some(digit) = after.chars().next().filter(char::is_ascii_digit) {
+                let why =
+                    format!("`\\{digit}` is no reference here, and would be written as it is: `${{{digit}}}` is one");
+                return refuse("line", why);
+            }
+            continue;
+        }
+        if let Some(after) = after.strip_prefix('$') {
+            rest = after;
+            continue;
+        }
+        let name = match after.strip_prefix('{') {
+            Some(braced) => match braced.split_once('}') {
+                Some((name, _)) => name,
+                None => return refuse("line", "a `${` has no `}`; `$$` stands for the sign itself"),
+            },
+            None => &after[..after.find(|c| !word(c)).unwrap_or(after.len())],
+        };
+        if name.is_empty() && !after.starts_with('{') || is_group(name) {
+            continue;
+        }
+        // The longest name counts: `$1_port` means a group of the name `1_port`.
+        let split = name.find(|c: char| !c.is_ascii_digit()).filter(|at| *at > 0 && is_group(&name[..*at]));
+        let hint = split.map_or_else(
+            || "`$$` stands for the sign itself".to_owned(),
+            |at| format!("write `${{{}}}{}` when the group {} is meant", &name[..at], &name[at..], &name[..at]),
+        );
+        return refuse("line", format!("`match` has no group `{name}`, so nothing would come in its place; {hint}"));
+    }
+    Ok(())
 }
 
 impl Line {
@@ -275,6 +324,26 @@ mod tests {
             ("path = '/x'\nline = 'a'\nvalidate = 'true'", "/validate"),
         ] {
             assert_eq!(refused::<Line>(toml), parameter, "{toml}");
+        }
+    }
+
+    #[test]
+    fn references_are_to_groups_that_there_are() {
+        let pattern = "^(\\w+)(?P<sign>=)(.*)$";
+        for good in ["$1 = 5", "${1}_port", "${sign}x", "$sign", "$0", "$$x", "100 $", "a\\b", "$-", "$$$1"] {
+            assert_eq!(check_references(good, pattern), Ok(()), "{good}");
+        }
+        for (wrong, says) in [
+            ("$1_port = 5", "write `${1}_port` when the group 1 is meant"),
+            ("${nmae} = 5", "no group `nmae`"),
+            ("$4", "no group `4`"),
+            ("${}", "no group ``"),
+            ("${1", "has no `}`"),
+            ("\\1=2", "`${1}` is one"),
+            ("a $$$x", "no group `x`"),
+        ] {
+            let error = check_references(wrong, pattern).unwrap_err();
+            assert!(error.pointer == "/line" && error.message.contains(says), "{wrong}: {}", error.message);
         }
     }
 }
