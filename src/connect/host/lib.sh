@@ -2,6 +2,16 @@
 # shellcheck shell=sh disable=SC2154
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+# Some of what programs say is judged by its words, so they say it in English. gettext heeds LANGUAGE before all else, unless
+# the locale is C; how letters, numbers and times are read and written stays as it is. Some shells complain of locales that
+# are not installed.
+if [ -n "${LC_ALL-}" ]; then
+	LANG=$LC_ALL
+	export LANG
+	unset LC_ALL LC_CTYPE LC_NUMERIC LC_TIME LC_COLLATE LC_MONETARY
+fi 2>/dev/null
+unset LANGUAGE
+export LC_MESSAGES=C
 _ro_w='' _ro_p='' _ro_q='' _ro_sa=''
 
 # Ends a part on both streams, with the status of the command before. The end of one that printed nothing, and says so by

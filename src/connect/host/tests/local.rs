@@ -137,3 +137,24 @@ async fn argv_and_folder_are_taken_as_they_are() {
     let done = backend().perform(&Target::default(), &nowhere, &call()).await.unwrap();
     assert_eq!((done.exit, done.stdout.text()), (126, String::new()));
 }
+
+#[test]
+fn programs_speak_english_whatever_the_language_is() {
+    let library = concat!(env!("CARGO_MANIFEST_DIR"), "/src/connect/host/lib.sh");
+    let shown =
+        "printf '%s|' \"${LANGUAGE-}\" \"${LC_ALL-}\" \"$LANG\" \"$LC_MESSAGES\" \"${LC_TIME-}\"; printenv LC_MESSAGES";
+    for (given, wanted) in [
+        (&[("LANGUAGE", "de"), ("LANG", "de_DE.UTF-8"), ("LC_TIME", "C")][..], "||de_DE.UTF-8|C|C|C\n"),
+        (&[("LC_ALL", "de_DE.UTF-8"), ("LANG", "C"), ("LC_TIME", "C")], "||de_DE.UTF-8|C||C\n"),
+        (&[("LC_MESSAGES", "de_DE.UTF-8"), ("LANG", "")], "|||C||C\n"),
+    ] {
+        for shell in ["sh", "bash"] {
+            let script = format!("set -u; . '{library}'; {shown}");
+            let mut command = std::process::Command::new(shell);
+            let path = std::env::var_os("PATH").unwrap();
+            command.args(["-c", &script]).env_clear().env("PATH", path).envs(given.iter().copied());
+            let output = command.output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), wanted, "{shell} {given:?}");
+        }
+    }
+}
