@@ -1,8 +1,15 @@
 # shellcheck shell=sh disable=SC2154
-# $name: what is known of an account, one thing a line, its parts apart by tabs. Only looks. $group is the wanted one, if
-# any: who is to have it needs none of his own name. The wanted password hash, if any, comes on standard input, and stays in
-# variables of this shell.
+# GROUP...: what is known of the account $name and of these groups, one thing a line, its parts apart by tabs. Only looks.
+# $group is the wanted primary one, if any: who is to have it needs none of his own name; $further is set when others are
+# wanted. Groups are told by number too: names may have blanks, and two of them one number. The wanted password hash, if
+# any, comes on standard input, and stays in variables of this shell.
 export LC_ALL=C
+for one in "$@"; do
+	if line=$(getent group "$one"); then
+		line=${line#*:*:}
+		printf 'known\t%s\t%s\n' "$one" "${line%%:*}"
+	fi
+done
 entry=$(getent passwd "$name")
 status=$?
 if [ "$status" = 2 ]; then
@@ -13,7 +20,20 @@ elif [ "$status" != 0 ]; then
 fi
 printf 'entry\t%s\n' "$entry"
 printf 'group\t%s\n' "$(id -gn -- "$name" 2>/dev/null)"
-printf 'groups\t%s\n' "$(id -Gn -- "$name")"
+if [ -n "$further" ]; then
+	newline='
+'
+	here=$newline$(cut -d : -f 1 /etc/group)$newline
+	for gid in $(id -G -- "$name"); do
+		line=$(getent group "$gid")
+		of=${line%%:*}
+		case $here in
+		*"$newline$of$newline"*) from=here ;;
+		*) from=elsewhere ;;
+		esac
+		printf 'member\t%s\t%s\t%s\n' "$gid" "${of:-$gid}" "$from"
+	done
+fi
 home=${entry%:*}
 home=${home##*:}
 if [ -d "$home" ]; then printf 'home\tthere\n'; else printf 'home\tmissing\n'; fi

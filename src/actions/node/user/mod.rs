@@ -7,15 +7,18 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::group::{State, why};
-use super::params::{check_account, check_path, refuse};
+use super::params::{check_account, check_file_path, check_path, refuse, trimmed};
 use super::scripts::{Act, answer, each_well};
 use crate::actions::{Action, Spec, Verdict};
-use crate::connect::host::{self, Run, quote::word};
+use crate::connect::host::{
+    self, Run,
+    quote::{word, words},
+};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Place, Role};
-use seen::{Account, Seen};
+use seen::{Account, Member, Seen};
 
 /// Makes, changes or removes a user, by the programs of the package `passwd` (on Alpine: `shadow`). What is not given
 /// stays as it is.
@@ -36,7 +39,8 @@ pub struct User {
     /// Further groups, which must be there. Default: as they are.
     #[serde(default)]
     pub groups: Option<Vec<String>>,
-    /// Whether it also stays in groups that are not in `groups`. With `false`, these are all that it is in.
+    /// Whether it also stays in groups that are not in `groups`. With `false`, these are all that it is in, but for those
+    /// of a directory service, which no program of the host changes.
     #[serde(default = "yes")]
     pub append: bool,
     /// Login shell, such as "/bin/bash" or "/usr/sbin/nologin".
@@ -94,12 +98,11 @@ shell = "/bin/bash"
         for (index, group) in self.groups.iter().flatten().enumerate() {
             check_account(&format!("groups/{index}"), group)?;
         }
+        self.shell.as_deref().map_or(Ok(()), |shell| check_file_path("shell", shell))?;
+        self.home.as_deref().map_or(Ok(()), |home| check_path("home", home))?;
         for (name, path) in [("shell", &self.shell), ("home", &self.home)] {
-            if let Some(path) = path {
-                check_path(name, path)?;
-                if path.contains(':') {
-                    return refuse(name, "it cannot have a colon");
-                }
+            if path.as_ref().is_some_and(|path| path.contains(':')) {
+                return refuse(name, "it cannot have a colon");
             }
         }
         if self.comment.as_ref().is_some_and(|text| text.contains([':', '\n'])) {
@@ -126,6 +129,16 @@ shell = "/bin/bash"
     }
 }
 
+/// Further groups of a user, before and after.
+struct Groups<'a> {
+    seen: Vec<&'a str>,
+    new: Vec<&'a str>,
+    /// How `usermod` is told.
+    flag: &'static str,
+    /// What it is told.
+    given: Vec<&'a str>,
+}
+
 impl User {
     fn seen(&self, facts: &[Fact]) -> Result<Seen, Problem> {
         Seen::read(&answer(facts, 0, &format!("look for the user {}", self.name))?)
@@ -150,34 +163,24 @@ impl User {
             }
         };
         set("uid", "-u", &account.uid.to_string(), self.uid.map(|uid| uid.to_string()).as_deref());
-        set("group", "-g", &account.group, self.group.as_deref());
+        // Two names of one number are one group.
+        let other = self.group.as_deref().filter(|group| account.gid_of(group) != Some(account.gid));
+        set("group", "-g", &account.group, other);
         set("shell", "-s", &account.shell, self.shell.as_deref());
-        set("home", "-d", &account.home, self.home.as_deref());
+        set("home", "-d", &trimmed(&account.home), self.home().as_deref());
         set("comment", "-c", &account.comment, self.comment.as_deref());
-        if let Some(wanted) = &self.groups {
-            let primary = self.group.as_deref().unwrap_or(&account.group);
-            let mut seen: Vec<&str> = account.groups.iter().map(String::as_str).filter(|g| *g != primary).collect();
-            let mut new: Vec<&str> = wanted.iter().map(String::as_str).filter(|g| *g != primary).collect();
-            if self.append {
-                new.extend(seen.iter().copied());
-            }
-            for list in [&mut seen, &mut new] {
-                list.sort_unstable();
-                list.dedup();
-            }
-            if seen != new {
-                diff.push_field("groups", Some(seen.join(", ")), Some(new.join(", ")));
-                flags.push_str(&format!(" -G {}", word(&new.join(","))));
-            }
+        if let Some(groups) = self.groups(&account) {
+            diff.push_field("groups", Some(groups.seen.join(", ")), Some(groups.new.join(", ")));
+            flags.push_str(&format!("{} {}", groups.flag, word(&groups.given.join(","))));
         }
         let mut acts = Vec::new();
         if !flags.is_empty() {
             let script = format!("usermod{flags} -- {}", word(&self.name));
             acts.push(Act::script(format!("change the user {}", self.name), script).or(why));
         }
-        let moves = self.home.as_ref().is_some_and(|home| *home != account.home);
+        let moves = self.home().is_some_and(|home| home != trimmed(&account.home));
         if self.makes_home() && (moves || !account.has_home) {
-            let home = self.home.as_ref().unwrap_or(&account.home).clone();
+            let home = self.home().unwrap_or_else(|| account.home.clone());
             if !account.has_home {
                 diff.push_field("directory", None, Some(home));
             }
@@ -198,6 +201,54 @@ impl User {
         Ok((diff, acts))
     }
 
+    /// The home that is wanted. A slash at its end says nothing.
+    fn home(&self) -> Option<String> {
+        self.home.as_deref().map(trimmed)
+    }
+
+    /// How the further groups change; `None`: they do not.
+    fn groups<'a>(&'a self, account: &'a Account) -> Option<Groups<'a>> {
+        self.groups.as_ref()?;
+        let primary = self.group.as_deref().map_or(Some(account.gid), |group| account.gid_of(group));
+        let further = |gid: Option<u32>| gid.is_none() || gid != primary;
+        let seen: Vec<&Member> = account.groups.iter().filter(|group| further(Some(group.gid))).collect();
+        let mut wanted: Vec<(&str, Option<u32>)> = Vec::new();
+        for name in self.groups.iter().flatten() {
+            let gid = account.gid_of(name);
+            let twice = wanted.iter().any(|(other, of)| other == name || gid.is_some() && *of == gid);
+            if further(gid) && !twice {
+                wanted.push((name, gid));
+            }
+        }
+        let is_wanted = |group: &Member| wanted.iter().any(|(_, gid)| *gid == Some(group.gid));
+        let mut missing: Vec<&str> = wanted
+            .iter()
+            .filter(|(_, gid)| !seen.iter().any(|group| *gid == Some(group.gid)))
+            .map(|(name, _)| *name)
+            .collect();
+        let leaves = |group: &&Member| !self.append && group.here && !is_wanted(group);
+        let (goes, stays): (Vec<&Member>, Vec<&Member>) = seen.iter().copied().partition(leaves);
+        // It stays in what was its primary group.
+        let was = stays.iter().find(|group| self.append && primary != Some(account.gid) && group.gid == account.gid);
+        let names = |groups: &[&'a Member]| groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>();
+        let sorted = |mut names: Vec<&'a str>| {
+            names.sort_unstable();
+            names
+        };
+        if missing.is_empty() && goes.is_empty() && was.is_none() {
+            return None;
+        }
+        let new = sorted([names(&stays), missing.clone()].concat());
+        let (flag, given) = if self.append {
+            missing.extend(was.map(|group| group.name.as_str()));
+            (" -a -G", missing)
+        } else {
+            let elsewhere = |gid: Option<u32>| seen.iter().any(|group| !group.here && Some(group.gid) == gid);
+            (" -G", wanted.iter().filter(|(_, gid)| !elsewhere(*gid)).map(|(name, _)| *name).collect())
+        };
+        Some(Groups { seen: sorted(names(&seen)), new, flag, given: sorted(given) })
+    }
+
     fn creation(&self, namesake: bool) -> (Diff, Vec<Act>) {
         let mut flags = String::new();
         let own = namesake.then_some(&self.name);
@@ -206,7 +257,7 @@ impl User {
             ("-g", self.group.as_ref().or(own).cloned()),
             ("-G", self.groups.as_ref().filter(|groups| !groups.is_empty()).map(|groups| groups.join(","))),
             ("-s", self.shell.clone()),
-            ("-d", self.home.clone()),
+            ("-d", self.home()),
             ("-c", self.comment.clone()),
         ];
         for (flag, value) in values {
@@ -262,7 +313,11 @@ impl Action for User {
     fn probes(&self) -> Vec<Probe> {
         let stdin = self.password.as_deref().map(|hash| format!("{hash}\n")).unwrap_or_default();
         let group = self.group.as_deref().unwrap_or_default();
-        let script = format!("name={}\ngroup={}\n{}", word(&self.name), word(group), include_str!("look.sh"));
+        let further = if self.groups.is_some() { "y" } else { "" };
+        let asked = self.group.iter().chain(self.groups.iter().flatten()).map(String::as_str);
+        let (name, group, asked) = (word(&self.name), word(group), words(asked));
+        let look = include_str!("look.sh");
+        let script = format!("name={name} group={group} further={further}\nset -- {asked}\n{look}");
         vec![Probe::Host(host::Probe::Run(Run { stdin: stdin.as_str().into(), ..Run::shell(script) }))]
     }
 

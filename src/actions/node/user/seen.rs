@@ -6,7 +6,10 @@ use crate::event::Problem;
 /// The answer of `look.sh`.
 pub enum Seen {
     /// There is no such user; `namesake`: but a group of that name.
-    Nobody { namesake: bool },
+    Nobody {
+        /// Whether there is.
+        namesake: bool,
+    },
     /// There is.
     Somebody(Account),
 }
@@ -18,8 +21,12 @@ pub struct Account {
     pub uid: u32,
     /// Primary group.
     pub group: String,
-    /// All groups.
-    pub groups: Vec<String>,
+    /// Its number.
+    pub gid: u32,
+    /// All groups, as far as they were asked for.
+    pub groups: Vec<Member>,
+    /// Groups that were asked about, and their numbers.
+    pub known: Vec<(String, u32)>,
     /// Full name or purpose.
     pub comment: String,
     /// Home.
@@ -32,36 +39,69 @@ pub struct Account {
     pub has_password: Option<bool>,
 }
 
+/// A group that a user is in.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Number.
+    pub gid: u32,
+    /// Name; the number where there is none.
+    pub name: String,
+    /// Whether /etc/group has it, and not a directory service, where no program of the host changes it.
+    pub here: bool,
+}
+
+impl Account {
+    /// The number of a group that was asked about; `None` when there is none.
+    pub fn gid_of(&self, group: &str) -> Option<u32> {
+        self.known.iter().find(|(name, _)| name == group).map(|(_, gid)| *gid)
+    }
+}
+
 impl Seen {
     /// Reads the answer.
     pub fn read(text: &str) -> Result<Self, Problem> {
         let what = "look for the user";
-        if text.is_empty() || text == "namesake" {
-            return Ok(Self::Nobody { namesake: !text.is_empty() });
-        }
         let mut account = Account::default();
-        let mut found = false;
+        let (mut found, mut namesake) = (false, false);
         for line in text.lines() {
-            let (key, value) = line.split_once('\t').ok_or_else(|| odd(what, line))?;
+            let number = |text: &str| text.parse().map_err(|_| odd(what, line));
+            let (key, value) = line.split_once('\t').unwrap_or((line, ""));
             match (key, value) {
+                ("namesake", "") => namesake = true,
+                ("known", group) => {
+                    let (name, gid) = group.split_once('\t').ok_or_else(|| odd(what, line))?;
+                    account.known.push((name.to_owned(), number(gid)?));
+                }
                 ("entry", entry) => {
-                    let [_, _, uid, _, comment, home, shell] = entry.split(':').collect::<Vec<_>>()[..] else {
+                    let [_, _, uid, gid, comment, home, shell] = entry.split(':').collect::<Vec<_>>()[..] else {
                         return Err(odd(what, line));
                     };
-                    account.uid = uid.parse().map_err(|_| odd(what, line))?;
+                    (account.uid, account.gid) = (number(uid)?, number(gid)?);
                     account.comment = comment.to_owned();
                     account.home = home.to_owned();
                     account.shell = shell.to_owned();
                     found = true;
                 }
                 ("group", name) => account.group = name.to_owned(),
-                ("groups", names) => account.groups = names.split_whitespace().map(str::to_owned).collect(),
+                ("member", group) => {
+                    let [gid, name, from] = group.split('\t').collect::<Vec<_>>()[..] else {
+                        return Err(odd(what, line));
+                    };
+                    account.groups.push(Member { gid: number(gid)?, name: name.to_owned(), here: from == "here" });
+                }
                 ("home", state) => account.has_home = state == "there",
                 ("password", "hidden") => account.has_password = None,
                 ("password", state) => account.has_password = Some(state == "same"),
                 _ => return Err(odd(what, line)),
             }
         }
-        if found { Ok(Self::Somebody(account)) } else { Err(odd(what, text)) }
+        // What else was told belongs to an account.
+        let alone =
+            account.home.is_empty() && !account.has_home && account.group.is_empty() && account.groups.is_empty();
+        match found {
+            true => Ok(Self::Somebody(account)),
+            false if alone => Ok(Self::Nobody { namesake }),
+            false => Err(odd(what, text)),
+        }
     }
 }

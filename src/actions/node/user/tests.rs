@@ -1,8 +1,9 @@
 use super::super::testing::{blocked, build, change, effects, is_same, ran, refused};
 use super::*;
 
-const ADA: &str =
-    "entry\tada:x:1001:1001:Ada,,,:/home/ada:/bin/bash\ngroup\tada\ngroups\tada sudo video\nhome\tthere\n";
+const ADA: &str = "known\tsudo\t27\nknown\tvideo\t44\nknown\tgpio\t997\nknown\tada\t1001\n\
+     entry\tada:x:1001:1001:Ada,,,:/home/ada:/bin/bash\ngroup\tada\n\
+     member\t1001\tada\there\nmember\t27\tsudo\there\nmember\t44\tvideo\there\nhome\tthere\n";
 
 fn sees(text: &str) -> [Fact; 1] {
     [ran(0, text, "")]
@@ -44,7 +45,7 @@ fn only_what_differs_is_changed() {
         change(&step.verdict(&sees(ADA))),
         ["~ shell: /bin/bash → /bin/zsh", "~ comment: Ada,,, → Ada", "~ groups: sudo, video → gpio, sudo, video"]
     );
-    assert_eq!(lines(&step, &sees(ADA)), ["usermod -s /bin/zsh -c Ada -G 'gpio,sudo,video' -- ada"]);
+    assert_eq!(lines(&step, &sees(ADA)), ["usermod -s /bin/zsh -c Ada -a -G gpio -- ada"]);
 }
 
 #[test]
@@ -55,6 +56,38 @@ fn groups_can_be_all_that_it_is_in() {
     assert_eq!(lines(&step, &sees(ADA)), ["usermod -G '' -- ada"]);
     let step = build::<User>("name = 'ada'\ngroups = ['video', 'sudo', 'ada']\nappend = false").unwrap();
     assert!(is_same(&step.verdict(&sees(ADA))));
+}
+
+#[test]
+fn groups_are_known_by_their_numbers() {
+    // Of a directory service, with a blank in its name; `wheel` is another name of `sudo`, `mine` of the primary group.
+    let seen =
+        format!("known\twheel\t27\nknown\tmine\t1001\nknown\tusers\t100\n{ADA}member\t9000\tdomain users\telsewhere\n");
+    let verdict = |rest: &str| build::<User>(&format!("name = 'ada'\n{rest}")).unwrap();
+    for same in ["groups = ['wheel', 'sudo', 'mine']", "group = 'mine'", "groups = ['video', 'wheel']\nappend = false"]
+    {
+        assert!(is_same(&verdict(same).verdict(&sees(&seen))), "{same}");
+    }
+    let step = verdict("groups = ['users', 'gpio', 'users']");
+    assert_eq!(
+        change(&step.verdict(&sees(&seen))),
+        ["~ groups: domain users, sudo, video → domain users, gpio, sudo, users, video"]
+    );
+    assert_eq!(lines(&step, &sees(&seen)), ["usermod -a -G 'gpio,users' -- ada"]);
+    let only = verdict("groups = ['users']\nappend = false");
+    assert_eq!(change(&only.verdict(&sees(&seen))), ["~ groups: domain users, sudo, video → domain users, users"]);
+    assert_eq!(lines(&only, &sees(&seen)), ["usermod -G users -- ada"]);
+    let moved = verdict("group = 'users'\ngroups = ['sudo', 'users']");
+    assert_eq!(lines(&moved, &sees(&seen)), ["usermod -g users -a -G ada -- ada"]);
+}
+
+#[test]
+fn a_slash_at_the_end_of_a_home_says_nothing() {
+    let with_slash = ADA.replace("/home/ada:", "/home/ada/:");
+    for (home, seen) in [("/home/ada/", ADA), ("/home/ada", with_slash.as_str())] {
+        let step = build::<User>(&format!("name = 'ada'\nhome = '{home}'")).unwrap();
+        assert!(is_same(&step.verdict(&sees(seen))), "{home} {seen}");
+    }
 }
 
 #[test]
@@ -104,6 +137,7 @@ fn wrong_parameters_are_refused() {
         ("name = 'a b'", "/name"),
         ("name = 'ada'\ngroups = ['x', '']", "/groups/1"),
         ("name = 'ada'\nshell = 'bash'", "/shell"),
+        ("name = 'ada'\nshell = '/bin/bash/'", "/shell"),
         ("name = 'ada'\nhome = '/a:b'", "/home"),
         ("name = 'ada'\ncomment = 'a:b'", "/comment"),
         ("name = 'ada'\npassword = 'plain'", "/password"),
