@@ -55,6 +55,21 @@ pub trait Action: Send + Sync {
         true
     }
 
+    /// Whether what was done may have ended well and yet not be so: where only an exit status or somebody else's answer says
+    /// that it worked. Then the probes are asked once more, in the trip of the last effect, and judged by
+    /// [`Action::verdict_after`]. `false` where each effect proves what it did, as a file that is put in place whole; and
+    /// where nothing is left to be looked at.
+    fn looks_after(&self) -> bool {
+        false
+    }
+
+    /// What it says of the facts once all was done: the step has worked with [`Verdict::Same`], and is waited for with
+    /// [`Verdict::Wait`]. Differs from [`Action::verdict`] where that one always asks for a change, or to say why it is not
+    /// so. Pure.
+    fn verdict_after(&self, facts: &[Fact]) -> Verdict {
+        self.verdict(facts)
+    }
+
     /// Whether this step only looks although its action could change something, as a command with `changes = false`. A
     /// resumed run makes it again, as it does every check.
     fn only_looks(&self) -> bool {

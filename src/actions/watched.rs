@@ -36,7 +36,15 @@ impl Action for Watched {
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        self.ask(|action| action.verdict(facts)).unwrap_or_else(Verdict::Blocked)
+        self.ask(|action| says_what(action.verdict(facts))).unwrap_or_else(Verdict::Blocked)
+    }
+
+    fn looks_after(&self) -> bool {
+        self.ask(|action| action.looks_after()).unwrap_or_default()
+    }
+
+    fn verdict_after(&self, facts: &[Fact]) -> Verdict {
+        self.ask(|action| says_what(action.verdict_after(facts))).unwrap_or_else(Verdict::Blocked)
     }
 
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
@@ -93,4 +101,11 @@ impl Action for Watched {
     fn defect(&self) -> Option<Problem> {
         self.defect.get().cloned()
     }
+}
+
+/// A change of nothing would be made in every run. Looked for in development only.
+fn says_what(verdict: Verdict) -> Verdict {
+    let of_nothing = matches!(&verdict, Verdict::Change(diff) if diff.is_empty());
+    debug_assert!(!of_nothing, "the action wants a change, and does not say of what");
+    verdict
 }

@@ -10,7 +10,7 @@ use super::ahead::{Ahead, Question};
 use super::faults::{Faults, Point};
 use super::guard::Guard;
 use super::send::Sending;
-use crate::actions::{Boxed, Thing, Verdict};
+use crate::actions::{Action, Boxed, Thing, Verdict};
 use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, host, kube, vault};
 use crate::diff::Diff;
 use crate::event::{Mode, Outcome, Outputs, Problem, UnitRef};
@@ -250,8 +250,17 @@ impl Attempt<'_> {
 
     /// Probes until the verdict is more than "not yet", or time is up.
     pub async fn judge(&mut self, probes: &[Probe]) -> Result<Verdict, ConnectError> {
+        self.judge_by(probes, false, |action, facts| action.verdict(facts)).await
+    }
+
+    /// The same by another verdict. With `waiting`, also while nobody answers.
+    pub async fn judge_by(
+        &mut self,
+        probes: &[Probe],
+        mut waiting: bool,
+        by: fn(&dyn Action, &[Fact]) -> Verdict,
+    ) -> Result<Verdict, ConnectError> {
         let mut pause = Duration::from_millis(200);
-        let mut waiting = false;
         loop {
             if !probes.is_empty() {
                 match self.look(probes).await {
@@ -269,7 +278,7 @@ impl Attempt<'_> {
                     Err(error) => return Err(error),
                 }
             }
-            let verdict = self.action.verdict(&self.facts);
+            let verdict = by(&*self.action, &self.facts);
             let seen = match &verdict {
                 Verdict::Wait { seen } => seen.clone(),
                 Verdict::Missing(thing) => format!("{thing} does not exist yet"),
@@ -316,9 +325,9 @@ impl Attempt<'_> {
                             None => continue,
                         }
                     }
-                    None => return self.all_done(),
+                    None => return self.all_done().await,
                 },
-                Err(problem) => return Ending::Failed(self.after_partial(problem)),
+                Err(problem) => return Ending::Failed(self.after_bad(problem)),
             };
             self.job.acted.store(true, Ordering::SeqCst);
             let done = self.perform(&effect).await;
@@ -345,22 +354,13 @@ impl Attempt<'_> {
         }
     }
 
-    /// How it ends when all was done.
-    pub fn all_done(&mut self) -> Ending {
-        if self.action.changed(&self.done) {
-            return Ending::Changed;
-        }
-        self.diff = Diff::default();
-        Ending::Same { seen: "it ran and changed nothing".to_owned() }
-    }
-
     pub async fn perform(&mut self, effect: &Effect) -> Result<Done, ConnectError> {
         let job = self.job;
         let effects = std::slice::from_ref(effect);
-        let questions = if self.seems_last(effect) { &job.questions[..] } else { &[] };
+        let questions = if self.seems_last(effect) { self.questions_behind() } else { Vec::new() };
         let (_changes, look) = job.host().map(|host| job.ahead.change(host, effects)).unzip();
         let within = [self.call.left()];
-        let sending = Sending { jobs: &[job], effects, within: &within, look, behind: questions, otherwise: &[] };
+        let sending = Sending { jobs: &[job], effects, within: &within, look, behind: &questions, otherwise: &[] };
         let answer = Mutex::new(None);
         let done = |done| drop(answer.lock().unwrap_or_else(PoisonError::into_inner).replace(done));
         let error = sending.send(&self.call, &done, &|| {}).await;
@@ -414,13 +414,6 @@ impl Attempt<'_> {
             Ok(answer) => answer,
             Err(_) => Err(ConnectError::failed(format!("no answer within {}", human(self.job.timeout)))),
         }
-    }
-
-    pub fn after_partial(&self, mut problem: Problem) -> Problem {
-        if !self.done.is_empty() {
-            problem.message = format!("{} (after {} of its changes were made)", problem.message, self.done.len());
-        }
-        problem
     }
 
     pub fn timed_out(&self, seen: &str) -> Problem {

@@ -118,7 +118,7 @@ impl Attempt<'_> {
             let effect = match job.action.next(&self.facts, &self.done) {
                 Ok(Some(effect)) => effect,
                 Ok(None) => break,
-                Err(problem) => return self.take_back(&token, until, self.after_partial(problem)).await,
+                Err(problem) => return self.take_back(&token, until, self.after_bad(problem)).await,
             };
             if until.is_none() {
                 let time = plan.time.value;
@@ -165,7 +165,7 @@ impl Attempt<'_> {
         {
             return self.take_back(&token, until, problem).await;
         }
-        self.all_done()
+        self.all_done().await
     }
 
     /// Puts the change into effect, and tells the host over a new connection that all is well.

@@ -3,6 +3,7 @@
 //! Everything that happens leaves as an event; the engine prints nothing. A preview is the same walk with the same
 //! probes and verdicts, minus the effects.
 
+mod after;
 mod ahead;
 mod away;
 mod dispatcher;

@@ -122,7 +122,9 @@ impl Job {
         while effects.len() < EFFECTS {
             let Some(effect) = self.action.next(&facts, &done).ok()? else {
                 let stays = !effects.is_empty() && self.action.away(&facts).is_none();
-                return stays.then_some(Planned { facts, diff, effects, is_last: false, expects });
+                // What looks once more is looked at before anything else is done.
+                let is_last = self.action.looks_after();
+                return stays.then_some(Planned { facts, diff, effects, is_last, expects });
             };
             let answer = answer_of(&self.action, &effect);
             let takes_time = matches!(&effect, Effect::Host(host::Effect::Run(run)) if !host::is_fed_apart(run));

@@ -78,15 +78,17 @@ impl Row {
         let (asked, held, done) = (false, false, Vec::new());
         let progress = Progress { jobs: &all, nodes: &nodes, expects, turn, plans, asked, held, done, ends, bad: None };
         let progress = Mutex::new(progress);
+        let locked = || progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = all.last().zip(locked().plans.back()).and_then(|(job, planned)| job.question_after(planned));
+        let behind: Vec<Question> = last.into_iter().chain(questions.iter().cloned()).collect();
         let sending = Sending {
             jobs: &all,
             effects: &effects,
             within: &within,
             look: Some(look),
-            behind: questions,
+            behind: &behind,
             otherwise: &otherwise,
         };
-        let locked = || progress.lock().unwrap_or_else(PoisonError::into_inner);
         let meanwhile = || {
             let ends = std::mem::take(&mut locked().ends);
             if !ends.is_empty() {
@@ -289,9 +291,9 @@ impl Job {
     fn sent(&self, planned: Planned, done: Vec<Done>) -> Ended {
         let mut run = self.attempt_of(planned, done);
         let result = match self.action.next(&run.facts, &run.done) {
-            Ok(None) => run.all_done(),
+            Ok(None) => run.all_worked(),
             Ok(Some(_)) => Ending::Failed(run.after_partial(Problem::new("it wants more changes than it foresaw"))),
-            Err(problem) => Ending::Failed(run.after_partial(problem)),
+            Err(problem) => Ending::Failed(run.after_bad(problem)),
         };
         self.ended(result, run)
     }

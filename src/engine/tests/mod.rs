@@ -1,5 +1,6 @@
 //! The engine against a world that is a map from path to text.
 
+mod after;
 mod ahead;
 mod away;
 mod defects;

@@ -262,6 +262,7 @@ pub fn registry() -> Registry {
     let mut registry = Registry::standard();
     registry.add::<Act>();
     registry.add::<Set>();
+    registry.add::<Told>();
     registry.add::<Wait>();
     registry.add::<Leave>();
     registry.add::<NeedsThing>();
@@ -329,6 +330,52 @@ impl Spec for Set {
     const PLACE: Place = Place::Controller;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[Output { name: "value", about: "what was set" }];
+    const EXAMPLE: &'static str = "";
+}
+
+/// Has its path set to a value, and looks whether that came about.
+#[derive(Deserialize, JsonSchema)]
+struct Told {
+    path: String,
+    value: String,
+    /// What its path is set to in fact.
+    #[serde(default)]
+    sets: Option<String>,
+}
+
+impl Action for Told {
+    fn probes(&self) -> Vec<Probe> {
+        reads(&self.path)
+    }
+    fn verdict(&self, facts: &[Fact]) -> Verdict {
+        let before = seen(facts, &self.path);
+        if before == Some(&self.value) {
+            return Verdict::Same { seen: String::new() };
+        }
+        Verdict::Change(Diff::field(&self.path, before.map(str::to_owned), Some(self.value.clone())))
+    }
+    fn next(&self, _: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        let value = self.sets.as_ref().unwrap_or(&self.value);
+        let body = Data([("value".to_owned(), json!(value))].into_iter().collect());
+        let write = Effect::Vault(vault::Effect::Write { path: self.path.clone(), body });
+        Ok(done.is_empty().then_some(write))
+    }
+    fn looks_after(&self) -> bool {
+        true
+    }
+    fn verdict_after(&self, facts: &[Fact]) -> Verdict {
+        match seen(facts, &self.path) {
+            Some("soon") => Verdict::Wait { seen: "it is on its way".into() },
+            _ => self.verdict(facts),
+        }
+    }
+}
+
+impl Spec for Told {
+    const NAME: &'static str = "test.told";
+    const SUMMARY: &'static str = "sets a path and looks at it";
+    const PLACE: Place = Place::Controller;
+    const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = "";
 }
 
