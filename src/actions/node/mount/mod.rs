@@ -1,5 +1,6 @@
 //! `node.mount`: a file system is mounted, now and after each boot.
 
+mod seen;
 mod tables;
 
 use schemars::JsonSchema;
@@ -10,12 +11,13 @@ use super::effects::{file_at, look};
 use super::params::{check_path, refuse, trimmed};
 use super::scripts::{Act, answer, ask, each_well, odd};
 use crate::actions::{Action, Spec, Verdict};
-use crate::connect::host::{self, Attributes, FileKind, Read, quote::word};
+use crate::connect::host::{self, Attributes, Read, quote::word};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::{Delta, Diff};
 use crate::event::Problem;
 use crate::plan::{ParamError, Place, Role};
-use tables::{Entry, Mounted, edited, mounted};
+use seen::Seen;
+use tables::{Entry, Mounted, edited, escaped, options_of, same_options};
 
 const FSTAB: &str = "/etc/fstab";
 
@@ -123,64 +125,82 @@ impl Mount {
         Entry { source, path: self.path(), fstype, options, dump: 0, pass: self.pass }
     }
 
-    /// fstab as it should be; `None`: it is.
-    fn fstab(&self, facts: &[Fact]) -> Result<Option<String>, Problem> {
-        let file = file_at(facts, 0);
-        let text = match file.map(|file| file.content.as_deref().map(std::str::from_utf8)) {
-            None => "",
-            Some(Some(Ok(text))) => text,
-            Some(_) => {
-                return Err(Problem::new(format!("{FSTAB} is no text, or larger than it can be")).hint("look at it"));
-            }
-        };
-        Ok(match self.state {
-            State::Mounted | State::Present => edited(text, &self.path(), Some(&self.entry())),
-            State::Absent => edited(text, &self.path(), None),
-            State::Unmounted => None,
-        })
+    fn seen(&self, facts: &[Fact]) -> Result<Seen, Problem> {
+        let what = format!("see what is mounted at {}", self.path());
+        let text = answer(facts, 1, &what)?;
+        Seen::read(&text).map_err(|line| odd(&what, &line))
     }
 
-    /// What is mounted there, and the device that is wanted, if it is one that is there.
-    fn live(&self, facts: &[Fact]) -> Result<(Option<Mounted>, Option<String>), Problem> {
-        let what = format!("see what is mounted at {}", self.path());
-        let text = answer(facts, 2, &what)?;
-        let (device, info) = text.split_once('\n').ok_or_else(|| odd(&what, &text))?;
-        let live = mounted(info, &self.path()).map_err(|line| odd(&what, &line))?;
-        Ok((live, Some(device.to_owned()).filter(|device| !device.is_empty())))
+    fn fstab<'a>(&self, facts: &'a [Fact]) -> Result<&'a str, Problem> {
+        match file_at(facts, 0).map(|file| file.content.as_deref().map(std::str::from_utf8)) {
+            None => Ok(""),
+            Some(Some(Ok(text))) => Ok(text),
+            Some(_) => Err(Problem::new(format!("{FSTAB} is no text, or larger than it can be")).hint("look at it")),
+        }
+    }
+
+    /// Whether the folder that is wanted there is one of the same file system, not the root of one.
+    fn is_bind(&self) -> bool {
+        self.options.iter().any(|option| matches!(option.as_str(), "bind" | "rbind"))
     }
 
     /// What is mounted there must be what is wanted there.
-    fn check(&self, live: &Mounted, device: Option<&str>) -> Result<(), Problem> {
-        let bind = self.options.iter().any(|option| matches!(option.as_str(), "bind" | "rbind"));
-        let other_type = !bind && live.fstype != self.fstype && !["auto", "none"].contains(&self.fstype.as_str());
-        let other_device =
-            !bind && live.source.starts_with("/dev/") && device.is_some_and(|device| device != live.source);
+    fn check(&self, seen: &Seen, live: &Mounted) -> Result<(), Problem> {
         // nfs is told as nfs4, a FUSE program as fuse.NAME.
         let related = live.fstype.starts_with(&self.fstype) || self.fstype.starts_with(&live.fstype);
-        if (other_type && !related) || other_device {
+        let other_type = !related && !["auto", "none"].contains(&self.fstype.as_str());
+        let remote = live.fstype.starts_with("nfs") || live.fstype.starts_with("cifs");
+        let plain = |source: &str| source.trim_end_matches('/').to_lowercase();
+        let other_remote = remote && plain(&live.source) != plain(&self.source);
+        let is_other = match self.is_bind() {
+            true => !seen.same_folder,
+            false => other_type || other_remote || seen.is_other_device(live),
+        };
+        if is_other {
             let (path, source, fstype) = (self.path(), &live.source, &live.fstype);
-            return Err(Problem::new(format!("another file system is mounted at {path}: {source} ({fstype})"))
-                .hint("unmount it first, by a step of `state = \"unmounted\"`, if it may go"));
+            let what = if self.is_bind() { "what is mounted at" } else { "another file system is mounted at" };
+            let what = if self.is_bind() {
+                format!("{what} {path} is not {}, but something of {source} ({fstype})", self.source)
+            } else {
+                format!("{what} {path}: {source} ({fstype})")
+            };
+            return Err(Problem::new(what).hint("unmount it first, by a step of `state = \"unmounted\"`, if it may go"));
         }
         Ok(())
     }
 
+    /// Options to be set of what is mounted: those that can be told and are not set, and all when the entry had others.
+    fn anew(&self, live: &Mounted, fstab: &str, seen: &Seen) -> Option<String> {
+        let had = options_of(fstab, |path| seen.is_here(path));
+        let wanted = self.entry().options;
+        if had.is_some_and(|had| !same_options(&of_kernel(&had), &of_kernel(&wanted))) {
+            return Some(wanted);
+        }
+        let told = self.options.iter().map(String::as_str).filter(|option| TOLD.contains(option));
+        let missing: Vec<&str> = told.filter(|option| !live.options.iter().any(|o| o == option)).collect();
+        (!missing.is_empty()).then(|| missing.join(","))
+    }
+
     fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<Act>), Problem> {
-        let (path, fstab) = (self.path(), self.fstab(facts)?);
-        let (live, device) = self.live(facts)?;
+        let (path, fstab, seen) = (self.path(), self.fstab(facts)?, self.seen(facts)?);
         let (mut diff, mut acts) = (Diff::default(), Vec::new());
         let quoted = word(&path);
         let told = |mounted: bool| if mounted { "mounted" } else { "not mounted" }.to_owned();
-        if self.removes() && live.is_some() {
+        if self.removes() && seen.is_mounted() {
             diff.push_field(&path, Some(told(true)), Some(told(false)));
-            acts.push(Act::script(format!("unmount {path}"), unmount(&quoted)).or(why));
+            acts.push(Act::script(format!("unmount {path}"), unmount(&seen.place)).or(why));
         }
-        if let Some(text) = fstab {
-            let seen = file_at(facts, 0);
-            let attributes = Attributes::default();
-            let wanted = Wanted::text(FSTAB, &text, attributes);
-            diff.0.extend(wanted.diff(seen)?.0);
-            acts.push(wanted.effect(seen).into());
+        let is_here = |written: &str| seen.is_here(written);
+        let text = match self.state {
+            State::Mounted | State::Present => edited(fstab, is_here, Some(&self.entry())),
+            State::Absent => edited(fstab, is_here, None),
+            State::Unmounted => None,
+        };
+        if let Some(text) = text {
+            let file = file_at(facts, 0);
+            let wanted = Wanted::text(FSTAB, &text, Attributes::default());
+            diff.0.extend(wanted.diff(file)?.0);
+            acts.push(wanted.effect(file).into());
             // systemd makes units of it; without systemd there is nothing to tell.
             let script = "[ ! -d /run/systemd/system ] || systemctl daemon-reload";
             acts.push(Act::script("have systemd read its unit files", script));
@@ -188,34 +208,38 @@ impl Mount {
         if self.state != State::Mounted {
             return Ok((diff, acts));
         }
-        match (&live, file_at(facts, 1).map(|file| &file.kind)) {
-            (Some(live), _) => {
-                self.check(live, device.as_deref())?;
-                let missing: Vec<&str> = self.options.iter().map(String::as_str).filter(|o| TOLD.contains(o)).collect();
-                let missing: Vec<&str> =
-                    missing.into_iter().filter(|option| !live.options.iter().any(|o| o == option)).collect();
-                if !missing.is_empty() {
-                    diff.0.push(Delta::Act { what: format!("mount {path} anew with {}", missing.join(",")) });
-                    acts.push(Act::script(format!("remount {path}"), format!("mount -o remount -- {quoted}")).or(why));
-                }
+        if let Some(live) = seen.live() {
+            self.check(&seen, live)?;
+            if let Some(options) = self.anew(live, fstab, &seen) {
+                diff.0.push(Delta::Act { what: format!("mount {path} anew with {options}") });
+                acts.push(Act::script(format!("remount {path}"), format!("mount -o remount -- {quoted}")).or(why));
             }
-            (None, None | Some(FileKind::Directory)) => {
-                diff.push_field(&path, Some(told(false)), Some(told(true)));
-                acts.push(
-                    Act::script(format!("mount {path}"), format!("mkdir -p -- {quoted} && mount -- {quoted}")).or(why),
-                );
-            }
-            (None, Some(kind)) => {
-                return Err(Problem::new(format!("{path} is a {}", kind.name())).hint("choose another path"));
-            }
+        } else if seen.is_no_directory {
+            let problem = Problem::new(format!("{path} is no directory: nothing can be mounted there"));
+            return Err(problem.hint("choose another path"));
+        } else if !(seen.is_on_demand() && self.options.iter().any(|option| option == "x-systemd.automount")) {
+            diff.push_field(&path, Some(told(false)), Some(told(true)));
+            let script = format!("mkdir -p -- {quoted} && mount -- {quoted}");
+            acts.push(Act::script(format!("mount {path}"), script).or(why));
         }
         Ok((diff, acts))
     }
 }
 
-/// All mounts on top of each other.
-fn unmount(path: &str) -> String {
-    format!("for _ in 1 2 3 4 5 6 7 8; do umount -- {path} || exit; mountpoint -q {path} || exit 0; done; exit 1")
+/// Options without those that only programs read.
+fn of_kernel(options: &str) -> String {
+    let is_read = |option: &&str| {
+        !option.starts_with("x-")
+            && !["defaults", "nofail", "fail", "auto", "noauto", "_netdev", "user", "users", "owner", "group"]
+                .contains(option)
+    };
+    options.split(',').filter(is_read).collect::<Vec<_>>().join(",")
+}
+
+/// All mounts on top of each other. `place` has no links in it.
+fn unmount(place: &str) -> String {
+    let (at, line) = (word(place), word(&escaped(place)));
+    format!("while cut -d ' ' -f 5 /proc/self/mountinfo | grep -qxF -- {line}; do umount -- {at} || exit; done")
 }
 
 fn why(done: &host::Done) -> Option<&'static str> {
@@ -227,6 +251,8 @@ fn why(done: &host::Done) -> Option<&'static str> {
         Some("is the type right, its kernel module there, and its helper installed (nfs-common, cifs-utils)?")
     } else if has("Can't open blockdev") || has("does not exist") || has("can't find") || has("No such device") {
         Some("is the disk there? `lsblk -f` there shows all with their UUIDs and labels")
+    } else if has("not change") {
+        Some("what is mounted keeps that option: unmount it first, by a step of `state = \"unmounted\"`")
     } else {
         None
     }
@@ -234,13 +260,9 @@ fn why(done: &host::Done) -> Option<&'static str> {
 
 impl Action for Mount {
     fn probes(&self) -> Vec<Probe> {
-        // A line with the device that the source means, if it is one; then all mounts.
-        let source = word(&self.source);
-        let live = format!(
-            "case {source} in\n*=*) real=$(findfs {source} 2>/dev/null) ;;\n/dev/*) real={source} ;;\nesac\n\
-             if [ -b \"$real\" ]; then readlink -f -- \"$real\"; else echo; fi\ncat /proc/self/mountinfo"
-        );
-        vec![look(FSTAB, Read::Content), look(&self.path(), Read::Stat), ask(live)]
+        let (path, source) = (word(&self.path()), word(&self.source));
+        let look_at_it = format!("path={path} source={source}\n{}", include_str!("look.sh"));
+        vec![look(FSTAB, Read::Content), ask(look_at_it)]
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
@@ -253,6 +275,24 @@ impl Action for Mount {
 
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
         each_well(&self.judge(facts)?.1, done)
+    }
+
+    fn looks_after(&self) -> bool {
+        true
+    }
+
+    fn verdict_after(&self, facts: &[Fact]) -> Verdict {
+        let passed_over = self.state == State::Mounted && self.options.iter().any(|option| option == "nofail");
+        match self.seen(facts) {
+            Ok(seen) if passed_over && !seen.is_mounted() => {
+                let (path, source) = (self.path(), &self.source);
+                let problem = Problem::new(format!("mount found no fault, but nothing is mounted at {path}"));
+                Verdict::Blocked(problem.hint(format!(
+                    "with `nofail`, mount passes over a device that is not there: is {source} there? `lsblk -f` there shows all"
+                )))
+            }
+            _ => self.verdict(facts),
+        }
     }
 }
 

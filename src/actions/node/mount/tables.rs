@@ -30,6 +30,12 @@ impl Entry {
         Some(Self { source, path, fstype: fstype.to_owned(), options, dump, pass })
     }
 
+    /// Whether an entry of the same place says the same.
+    fn means(&self, other: &Self) -> bool {
+        let of = |entry: &Self| (entry.source.clone(), entry.fstype.clone(), entry.dump, entry.pass);
+        of(self) == of(other) && same_options(&self.options, &other.options)
+    }
+
     /// The line without its line break.
     pub fn line(&self) -> String {
         let [source, path, options] = [&self.source, &self.path, &self.options].map(|text| escaped(text));
@@ -37,18 +43,19 @@ impl Entry {
     }
 }
 
-/// fstab with `wanted` as the only entry of `path`, or none; all other lines stay as they are. `None`: it is so already.
-pub fn edited(text: &str, path: &str, wanted: Option<&Entry>) -> Option<String> {
+/// fstab with `wanted` as the only entry of a place, or none; all other lines stay as they are. `None`: it is so already.
+/// `is_here` tells of a path, as it is written there, whether it means the place.
+pub fn edited(text: &str, is_here: impl Fn(&str) -> bool, wanted: Option<&Entry>) -> Option<String> {
     let mut out = String::new();
     let mut placed = false;
     for line in text.lines() {
-        match Entry::read(line).filter(|entry| without_slash(&entry.path) == path) {
+        match Entry::read(line).filter(|entry| is_here(&escaped(&entry.path))) {
             None => out.push_str(line),
             Some(_) if placed || wanted.is_none() => continue,
             Some(entry) => {
                 placed = true;
                 match wanted {
-                    Some(wanted) if *wanted != entry => out.push_str(&wanted.line()),
+                    Some(wanted) if !wanted.means(&entry) => out.push_str(&wanted.line()),
                     _ => out.push_str(line),
                 }
             }
@@ -61,8 +68,29 @@ pub fn edited(text: &str, path: &str, wanted: Option<&Entry>) -> Option<String> 
     (out.trim_end_matches('\n') != text.trim_end_matches('\n')).then_some(out)
 }
 
-fn without_slash(path: &str) -> &str {
-    if path.len() > 1 { path.trim_end_matches('/') } else { path }
+/// The options of a place's entry.
+pub fn options_of(text: &str, is_here: impl Fn(&str) -> bool) -> Option<String> {
+    text.lines().filter_map(Entry::read).find(|entry| is_here(&escaped(&entry.path))).map(|entry| entry.options)
+}
+
+/// Whether two lists of options mean the same: their order counts only where one of them sets what another one does too.
+pub fn same_options(a: &str, b: &str) -> bool {
+    const SETS_OTHERS: [&str; 6] = ["defaults", "user", "users", "owner", "group", "loud"];
+    let sorted = |options: &str| {
+        let mut options: Vec<String> = options.split(',').map(str::to_owned).collect();
+        options.sort();
+        options
+    };
+    let names = sorted(a);
+    let name = |option: &str| option.split('=').next().unwrap_or_default().to_owned();
+    let plain = |option: &str| option.strip_prefix("no").unwrap_or(option).to_owned();
+    let both_ways = |option: &String| {
+        let same_name = names.iter().filter(|other| plain(&name(other)) == plain(&name(option))).count() > 1;
+        let ways =
+            matches!(option.as_str(), "ro" | "rw") && ["ro", "rw"].iter().all(|way| names.iter().any(|n| n == way));
+        same_name || ways || SETS_OTHERS.contains(&option.as_str())
+    };
+    a == b || (names == sorted(b) && !names.iter().any(both_ways))
 }
 
 /// What is mounted.
@@ -74,11 +102,20 @@ pub struct Mounted {
     pub source: String,
     /// Options of the mount and of the file system.
     pub options: Vec<String>,
+    /// Number of the device.
+    pub number: (u32, u32),
 }
 
-/// What is mounted at a path: of several mounts, the one on top. `Err` is a line that makes no sense.
-pub fn mounted(mountinfo: &str, path: &str) -> Result<Option<Mounted>, String> {
-    let mut top = None;
+impl Mounted {
+    /// Whether systemd mounts something there when somebody looks.
+    pub fn is_on_demand(&self) -> bool {
+        self.fstype == "autofs"
+    }
+}
+
+/// What is mounted at a path, the one on top last. `Err` is a line that makes no sense.
+pub fn mounts(mountinfo: &str, path: &str) -> Result<Vec<Mounted>, String> {
+    let mut all = Vec::new();
     for line in mountinfo.lines() {
         let odd = || line.to_owned();
         let (mount, system) = line.split_once(" - ").ok_or_else(odd)?;
@@ -88,14 +125,16 @@ pub fn mounted(mountinfo: &str, path: &str) -> Result<Option<Mounted>, String> {
         let [fstype, source, of_system] = system[..] else { return Err(odd()) };
         if unescaped(point) == path {
             let options = own.split(',').chain(of_system.split(',')).map(str::to_owned).collect();
-            top = Some(Mounted { fstype: fstype.to_owned(), source: unescaped(source), options });
+            let number = mount.get(2).and_then(|number| number.split_once(':')).ok_or_else(odd)?;
+            let number = number.0.parse().ok().zip(number.1.parse().ok()).ok_or_else(odd)?;
+            all.push(Mounted { fstype: fstype.to_owned(), source: unescaped(source), options, number });
         }
     }
-    Ok(top)
+    Ok(all)
 }
 
 /// White space and backslashes as octal numbers.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012")
 }
 
@@ -123,28 +162,43 @@ mod tests {
     const FSTAB: &str = "# static\nproc  /proc proc defaults 0 0\n\nUUID=1-2 /mnt/my\\040data/ ext4\tnoatime 0 2\n";
 
     #[test]
-    fn only_the_entry_of_the_path_is_edited() {
-        let mut same = entry("noatime");
-        same.path.push('/');
-        assert_eq!(edited(FSTAB, "/mnt/my data", Some(&same)), None);
+    fn only_the_entry_of_the_place_is_edited() {
+        let here = |path: &str| path.trim_end_matches('/') == "/mnt/my\\040data";
+        assert_eq!(edited(FSTAB, here, Some(&entry("noatime"))), None, "a path may be written otherwise");
         let line = "UUID=1-2 /mnt/my\\040data ext4 ro 0 2\n";
         let head = "# static\nproc  /proc proc defaults 0 0\n\n";
-        assert_eq!(edited(FSTAB, "/mnt/my data", Some(&entry("ro"))), Some(format!("{head}{line}")));
-        assert_eq!(edited(FSTAB, "/mnt/my data", None).as_deref(), Some(head));
-        assert_eq!(edited("a /b", "/mnt/my data", Some(&entry("ro"))), Some(format!("a /b\n{line}")));
-        assert_eq!(edited(FSTAB, "/other", None), None);
-        assert_eq!(edited(&format!("{line}{line}"), "/mnt/my data", Some(&entry("ro"))).as_deref(), Some(line));
+        assert_eq!(edited(FSTAB, here, Some(&entry("ro"))), Some(format!("{head}{line}")));
+        assert_eq!(edited(FSTAB, here, None).as_deref(), Some(head));
+        assert_eq!(edited("a /b", here, Some(&entry("ro"))), Some(format!("a /b\n{line}")));
+        assert_eq!(edited(FSTAB, |_| false, None), None);
+        assert_eq!(edited(&format!("{line}{line}"), here, Some(&entry("ro"))).as_deref(), Some(line));
+        assert_eq!(options_of(FSTAB, here).as_deref(), Some("noatime"));
     }
 
     #[test]
-    fn the_mount_on_top_counts() {
+    fn the_order_of_options_counts_only_where_one_sets_what_another_does() {
+        assert!(same_options("noatime,nofail", "nofail,noatime") && same_options("user,exec", "user,exec"));
+        for (a, b) in [
+            ("user,exec", "exec,user"),
+            ("ro,rw", "rw,ro"),
+            ("exec,noexec", "noexec,exec"),
+            ("size=1,size=2", "size=2,size=1"),
+        ] {
+            assert!(!same_options(a, b), "{a}");
+        }
+        assert!(!same_options("noatime", "noatime,ro"));
+    }
+
+    #[test]
+    fn the_mount_on_top_comes_last() {
         let info = "22 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda2 rw\n\
                     40 22 0:35 / /mnt/my\\040data rw - tmpfs tmpfs rw,size=1k\n\
                     41 40 8:17 / /mnt/my\\040data ro,noatime shared:9 master:2 - ext4 /dev/sdb1 rw\n";
         let options = ["ro", "noatime", "rw"].map(str::to_owned).to_vec();
-        let top = Mounted { fstype: "ext4".into(), source: "/dev/sdb1".into(), options };
-        assert_eq!(mounted(info, "/mnt/my data"), Ok(Some(top)));
-        assert_eq!(mounted(info, "/mnt"), Ok(None));
-        assert_eq!(mounted("what", "/mnt"), Err("what".into()));
+        let top = Mounted { fstype: "ext4".into(), source: "/dev/sdb1".into(), options, number: (8, 17) };
+        let all = mounts(info, "/mnt/my data").unwrap();
+        assert_eq!((all.len(), all.last()), (2, Some(&top)));
+        assert_eq!(mounts(info, "/mnt"), Ok(Vec::new()));
+        assert_eq!(mounts("what", "/mnt"), Err("what".into()));
     }
 }
