@@ -57,6 +57,12 @@ settings = { "net.ipv4.ip_forward" = 1, "net.bridge.bridge-nf-call-iptables" = 1
             if value.0.contains('\n') {
                 return refuse("settings", format!("the value of {key} has more than one line"));
             }
+            let path = host::sysctl_file(key);
+            if let Some((other, _)) =
+                self.settings.iter().find(|(other, _)| *other < key && host::sysctl_file(other) == path)
+            {
+                return refuse("settings", format!("{other} and {key} are the same parameter"));
+            }
             if self.minimum && numbers(&value.0).is_none() {
                 return refuse("settings", format!("{key} = \"{}\" is no number, so it cannot be a minimum", value.0));
             }
@@ -77,7 +83,15 @@ impl Sysctl {
         {
             return wanted.len() == seen.len() && wanted.iter().zip(&seen).all(|(w, s)| s >= w);
         }
-        one_space(wanted) == one_space(seen)
+        same_value(wanted, seen)
+    }
+
+    /// All settings in the order in which they are to be made, each with its place among the facts.
+    fn in_order(&self) -> Vec<(usize, &str, &str)> {
+        let all = self.settings.iter().enumerate();
+        let mut all: Vec<_> = all.map(|(index, (key, wanted))| (index, key.as_str(), wanted.0.as_str())).collect();
+        all.sort_by_key(|(_, key, _)| rank(key));
+        all
     }
 
     fn live<'a>(&self, facts: &'a [Fact], index: usize) -> Option<&'a str> {
@@ -88,22 +102,34 @@ impl Sysctl {
     }
 
     /// Parameters whose live value is not right, with that value and the wanted one.
-    fn to_set<'a>(&'a self, facts: &'a [Fact]) -> impl Iterator<Item = (&'a str, Option<&'a str>, &'a str)> {
-        self.settings.iter().enumerate().filter_map(move |(index, (key, wanted))| {
+    fn wrong<'a>(&'a self, facts: &'a [Fact]) -> impl Iterator<Item = (&'a str, Option<&'a str>, &'a str)> {
+        self.in_order().into_iter().filter_map(move |(index, key, wanted)| {
             let live = self.live(facts, index);
-            let right = live.is_some_and(|live| self.enough(&wanted.0, live));
-            (!right).then_some((key.as_str(), live, wanted.0.as_str()))
+            let right = live.is_some_and(|live| self.enough(wanted, live));
+            (!right).then_some((key, live, wanted))
         })
+    }
+
+    /// All of them, if any is wrong: to set one may change another one, which was right before.
+    fn to_set(&self, facts: &[Fact]) -> Vec<(String, String)> {
+        if self.wrong(facts).next().is_none() {
+            return Vec::new();
+        }
+        let value = |(index, key, wanted): (usize, &str, &str)| {
+            let kept = self.live(facts, index).filter(|live| self.minimum && self.enough(wanted, live));
+            (key.to_owned(), kept.unwrap_or(wanted).to_owned())
+        };
+        self.in_order().into_iter().map(value).collect()
     }
 
     /// The drop-in's content. Where more is as good, what is there already is kept, so that no boot lowers it.
     fn content(&self, facts: &[Fact]) -> String {
         let persisted = file_at(facts, 0).map(settings_of).unwrap_or_default();
         let mut text = String::new();
-        for (index, (key, wanted)) in self.settings.iter().enumerate() {
+        for (index, key, wanted) in self.in_order() {
             let candidates = [persisted.get(key).map(String::as_str), self.live(facts, index)];
-            let kept = candidates.into_iter().flatten().find(|seen| self.minimum && self.enough(&wanted.0, seen));
-            text.push_str(&format!("{key} = {}\n", kept.unwrap_or(&wanted.0)));
+            let kept = candidates.into_iter().flatten().find(|seen| self.minimum && self.enough(wanted, seen));
+            text.push_str(&format!("{key} = {}\n", kept.unwrap_or(wanted)));
         }
         text
     }
@@ -125,7 +151,7 @@ impl Action for Sysctl {
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
         let mut diff = Diff::default();
-        for (key, live, wanted) in self.to_set(facts) {
+        for (key, live, wanted) in self.wrong(facts) {
             if live.is_none() {
                 return Verdict::Blocked(Problem::new(format!("the kernel has no parameter {key}")).hint(
                     "is the name right? some parameters come with a module: load it with `node.kernel_module` first",
@@ -142,8 +168,7 @@ impl Action for Sysctl {
 
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
         let mut effects = Vec::new();
-        let settings: Vec<(String, String)> =
-            self.to_set(facts).map(|(key, _, wanted)| (key.to_owned(), wanted.to_owned())).collect();
+        let settings = self.to_set(facts);
         if !settings.is_empty() {
             effects.push(host::Effect::SetSysctl { settings });
         }
@@ -152,11 +177,73 @@ impl Action for Sysctl {
         }));
         in_turn(&effects, done)
     }
+
+    /// The kernel may take a value and make another one of it, or change one with another.
+    fn looks_after(&self) -> bool {
+        true
+    }
+}
+
+/// Where a parameter comes in the order in which they are set, now and at each boot: what resets or sets others comes before
+/// these. To switch forwarding makes the kernel reset what hosts and routers have differently; `all` is for all interfaces.
+fn rank(key: &str) -> (bool, bool, bool, String) {
+    let path = host::sysctl_file(key);
+    let ends = |names: &[&str]| names.iter().any(|name| path.ends_with(name));
+    (
+        !ends(&["/ip_forward", "/forwarding"]),
+        !(path.contains("/all/") || path.ends_with("/ip_forward")),
+        !path.contains("/default/"),
+        path,
+    )
+}
+
+/// Whether the kernel means the same by two values. It reads numbers in bases 8 and 16 too, sets only the first ones where
+/// fewer are given, and tells lists of numbers sorted and as ranges.
+fn same_value(wanted: &str, seen: &str) -> bool {
+    if one_space(wanted) == one_space(seen) {
+        return true;
+    }
+    if let (Some(wanted), Some(seen)) = (numbers(wanted), numbers(seen)) {
+        return seen.starts_with(&wanted);
+    }
+    let are_lists = [wanted, seen].iter().any(|text| text.contains([',', '-']));
+    are_lists && ranges(wanted).is_some_and(|wanted| Some(wanted) == ranges(seen))
+}
+
+/// A list such as `1-3,8`; ranges that touch become one.
+fn ranges(text: &str) -> Option<Vec<(u64, u64)>> {
+    let one = |text: &str| match text.split_once('-') {
+        Some((from, to)) => from.parse().ok().zip(to.parse().ok()),
+        None => text.parse().ok().map(|number| (number, number)),
+    };
+    let mut all: Vec<(u64, u64)> = text.trim().split(',').map(one).collect::<Option<_>>()?;
+    all.sort_unstable();
+    let mut merged: Vec<(u64, u64)> = Vec::new();
+    for (from, to) in all {
+        match merged.last_mut() {
+            Some(last) if from <= last.1.saturating_add(1) => last.1 = last.1.max(to),
+            _ => merged.push((from, to)),
+        }
+    }
+    Some(merged)
 }
 
 fn numbers(text: &str) -> Option<Vec<i128>> {
-    let numbers: Vec<i128> = text.split_whitespace().map(|n| n.parse().ok()).collect::<Option<_>>()?;
+    let numbers: Vec<i128> = text.split_whitespace().map(number).collect::<Option<_>>()?;
     (!numbers.is_empty()).then_some(numbers)
+}
+
+/// A number as the kernel reads it.
+fn number(text: &str) -> Option<i128> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let lower = digits.to_ascii_lowercase();
+    let (base, digits) = match (lower.strip_prefix("0x"), lower.strip_prefix('0')) {
+        (Some(digits), _) => (16, digits),
+        (None, Some(digits)) if !digits.is_empty() => (8, digits),
+        _ => (10, lower.as_str()),
+    };
+    let plain = !digits.is_empty() && digits.chars().all(|c| c.is_digit(base));
+    plain.then(|| i128::from_str_radix(digits, base).ok()).flatten().map(|number| sign * number)
 }
 
 fn one_space(text: &str) -> String {
@@ -192,13 +279,48 @@ mod tests {
 
         let facts = [right, live("0"), live("1 2 3")];
         assert_eq!(change(&step.verdict(&facts)), ["~ net.ipv4.ip_forward: 0 → 1"]);
-        let only = host::Effect::SetSysctl { settings: vec![("net.ipv4.ip_forward".into(), "1".into())] };
-        assert_eq!(effects(&step, &facts), [only]);
+        let all = [("net.ipv4.ip_forward", "1"), ("net.ipv4.tcp_rmem", "1 2 3")];
+        let all = all.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+        assert_eq!(effects(&step, &facts), [host::Effect::SetSysctl { settings: all }], "one may change another");
 
         let facts = [file(None), live("1"), live("1 2 3")];
         let effects = effects(&step, &facts);
         let [host::Effect::WriteFile(write)] = &effects[..] else { panic!("{effects:?}") };
         assert_eq!((write.path.as_str(), write.content.as_slice()), ("/etc/sysctl.d/90-x.conf", text.as_bytes()));
+    }
+
+    #[test]
+    fn what_resets_others_is_set_before_them_now_and_at_boot() {
+        let step = step(
+            "\"net.ipv4.conf.abc.forwarding\" = 0, \"net.ipv4.conf.all.accept_redirects\" = 0, \
+             \"net.ipv4.conf.abc.rp_filter\" = 1, \"net.ipv4.conf.all.rp_filter\" = 2, \"net.ipv4.ip_forward\" = 0",
+        );
+        let facts = [file(None), live("0"), live("1"), live("0"), live("0"), live("1")];
+        let effects = effects(&step, &facts);
+        let [host::Effect::SetSysctl { settings }, host::Effect::WriteFile(write)] = &effects[..] else {
+            panic!("{effects:?}")
+        };
+        let order: Vec<&str> = settings.iter().map(|(key, _)| key.rsplit('.').next().unwrap()).collect();
+        assert_eq!(order, ["ip_forward", "forwarding", "accept_redirects", "rp_filter", "rp_filter"]);
+        let lines: Vec<String> = settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        assert_eq!(String::from_utf8_lossy(write.content.as_slice()), lines.concat());
+        assert!(step.looks_after());
+    }
+
+    #[test]
+    fn a_value_is_what_the_kernel_makes_of_it() {
+        for (wanted, seen) in [
+            ("0x10", "16"),
+            ("010", "8"),
+            ("4\t4  1 7", "4 4 1 7"),
+            ("4096", "4096 131072 6291456"),
+            ("3,1-2,9", "1-3,9"),
+        ] {
+            assert!(same_value(wanted, seen), "{wanted}");
+        }
+        for (wanted, seen) in [("10", "8"), ("1 2", "1"), ("08", "8"), ("cubic", "Cubic"), ("1-3", "1-4"), ("", "0")] {
+            assert!(!same_value(wanted, seen), "{wanted}");
+        }
     }
 
     #[test]
@@ -229,6 +351,7 @@ mod tests {
             ("name = 'x'\nsettings = { \"a..b\" = 1 }", "/settings"),
             ("name = 'x'\nsettings = { \"a.b c\" = 1 }", "/settings"),
             ("name = 'x'\nsettings = { \"a.b\" = \"1\\n2\" }", "/settings"),
+            ("name = 'x'\nsettings = { \"a.b/c\" = 1, 'a/b.c' = 1 }", "/settings"),
             ("name = 'x'\nminimum = true\nsettings = { \"a.b\" = 'x' }", "/settings"),
         ] {
             assert_eq!(refused::<Sysctl>(toml), parameter, "{toml}");

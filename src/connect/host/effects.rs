@@ -186,7 +186,7 @@ fn plain(effect: &Effect) -> String {
         Effect::Attributes { path, attributes } => format!("_ro_attributes {}", with_attributes(path, attributes)),
         Effect::Link { path, target } => format!("_ro_link {}", quote::words([path.as_str(), target])),
         Effect::Remove { path } => format!("_ro_remove {}", quote::word(path)),
-        Effect::LoadModule { name } => format!("modprobe -- {}", quote::word(name)),
+        Effect::LoadModule { name } => format!("_ro_load {}", quote::word(name)),
         Effect::SetSysctl { settings } => settings
             .iter()
             .map(|(key, value)| format!("( _ro_set {} )", quote::words([sysctl_file(key).as_str(), value])))

@@ -183,6 +183,10 @@ _ro_sysctl() {
 # and bridge filters do elsewhere.
 _ro_module() {
 	_ro_k=$(printf %s "$1" | tr - _)
+	# A name may be an alias of others.
+	[ -e "/sys/module/$_ro_k" ] || for _ro_a in $(modprobe -R "$_ro_k" 2>/dev/null); do
+		[ ! -e "/sys/module/$_ro_a/initstate" ] || _ro_k=$_ro_a
+	done
 	if [ -e "/sys/module/$_ro_k/initstate" ]; then
 		echo loaded
 	elif [ -e "/sys/module/$_ro_k" ] || { [ "$_ro_k" = br_netfilter ] && [ -d /proc/sys/net/bridge ]; } ||
@@ -254,5 +258,17 @@ _ro_system() (
 
 # FILE VALUE: sets a live kernel parameter.
 _ro_set() {
-	printf '%s\n' "$2" >"$1"
+	{ printf '%s\n' "$2" >"$1"; } 2>/dev/null && return
+	# A builtin does not say why.
+	_ro_e=$(printf '%s\n' "$2" | LC_ALL=C tee "$1" 2>&1 >/dev/null)
+	printf 'the kernel does not take "%s" for %s: %s\n' "$2" "${1#/proc/sys/}" "${_ro_e##*: }" >&2
+	return 1
+}
+
+# NAME: loads a kernel module. Where a file in /etc/modprobe.d has it do something else, modprobe ends well all the same.
+_ro_load() {
+	modprobe -- "$1" || return
+	case $(_ro_module "$1") in loaded | builtin) return ;; esac
+	echo "modprobe found no fault, but $1 is not loaded: does an \"install\" line in /etc/modprobe.d keep it away?" >&2
+	return 1
 }

@@ -61,6 +61,7 @@ pub use fetch::Fetch;
 pub use guard::{Guard, Mark, Standing};
 pub use output::Output;
 pub use payload::{Bytes, Content, LocalFile};
+pub use probes::sysctl_file;
 #[doc(hidden)]
 pub use replay::replay;
 pub use row::Row;
