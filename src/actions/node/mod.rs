@@ -23,6 +23,7 @@ mod group;
 mod guards;
 mod hostname;
 mod hosts_entry;
+mod install;
 mod kernel_module;
 mod line;
 mod mount;

@@ -4,9 +4,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::content::Wanted;
-use super::effects::{file_at, look};
+use super::effects::{file_at, look, words};
+use super::install::Install;
 use super::params::refuse;
-use super::scripts::{Act, each_well};
+use super::scripts::{Act, answer, ask, each_well};
 use super::systemd::{self, Unit};
 use crate::actions::{Action, OnInterrupt, Spec, Verdict};
 use crate::connect::host::{self, Attributes, File, Read};
@@ -27,7 +28,8 @@ pub struct Service {
     /// What is wanted of it. A unit that systemd does not know is stopped and disabled.
     #[serde(default)]
     pub state: Option<State>,
-    /// Whether it starts at boot. Default: as it is.
+    /// Whether it starts at boot. Default: as it is. With `unit`, it is enabled by what its section [Install] says, and anew
+    /// when that changes.
     #[serde(default)]
     pub enabled: Option<bool>,
     /// Whether it is masked, so that nothing can start it. Default: as it is.
@@ -111,10 +113,28 @@ impl Service {
         Some(with(&Wanted::text(&path, content, attributes), file_at(facts, 1)))
     }
 
-    /// What is wrong, and what is done about it.
-    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<Act>), Problem> {
+    /// What its own file says it is enabled by; nothing when it is not to be enabled by that.
+    fn install(&self) -> Option<Install> {
+        self.unit.as_deref().filter(|_| self.enabled == Some(true)).map(Install::read)
+    }
+
+    /// Why it is to be enabled anew although it is enabled: what it was enabled by until now, for people.
+    fn enabled_otherwise(&self, facts: &[Fact]) -> Result<Option<String>, Problem> {
+        let Some(wanted) = self.install() else { return Ok(None) };
+        let content = file_at(facts, 1).and_then(|file| file.content.as_deref());
+        let before = content.map(|content| Install::read(&String::from_utf8_lossy(content)));
+        if let Some(before) = before.filter(|before| *before != wanted) {
+            return Ok(Some(before.told()));
+        }
+        let missing = answer(facts, 2, "look what the unit is enabled by")?;
+        let missing: Vec<&str> = missing.lines().collect();
+        Ok((!missing.is_empty()).then(|| format!("without {}", missing.join(", "))))
+    }
+
+    /// What is wrong, and what is done about it. Once all was done (`after`), what always acts has acted.
+    fn judge(&self, facts: &[Fact], after: bool) -> Result<(Diff, Vec<Act>), Problem> {
         let (mut diff, mut acts) = (Diff::default(), Vec::new());
-        let mut reload = self.daemon_reload;
+        let mut reload = self.daemon_reload && !after;
         if self.name.is_empty() {
             diff = Diff::act("have systemd read all unit files");
             return Ok((diff, vec![systemd::daemon_reload()]));
@@ -140,28 +160,55 @@ impl Service {
             return Err(Problem::new(format!("{name} is masked, so that nothing can start it"))
                 .hint("set `masked = false` if that is no longer meant"));
         }
-        if reload || unit.need_reload {
+        if reload || (unit.need_reload && !after) {
             diff.0.push(Delta::Act { what: "have systemd read all unit files".to_owned() });
             acts.push(systemd::daemon_reload());
         }
         let word = host::quote::word(&name);
-        if let Some(masked) = self.masked.filter(|masked| *masked != unit.is_masked()) {
-            let told = |masked: bool| if masked { "yes" } else { "no" }.to_owned();
-            diff.push_field("masked", Some(told(!masked)), Some(told(masked)));
-            let verb = if masked { "mask" } else { "unmask" };
-            acts.push(Act::script(format!("{verb} {name}"), format!("systemctl {verb} -- {word}")));
+        let told = |masked: bool| if masked { "yes" } else { "no" }.to_owned();
+        if self.masked == Some(true) && !unit.is_masked_for_good() {
+            let before = if unit.is_masked() { "until the next boot".to_owned() } else { told(false) };
+            diff.push_field("masked", Some(before), Some(told(true)));
+            acts.push(Act::script(format!("mask {name}"), format!("systemctl mask -- {word}")));
+        } else if self.masked == Some(false) && unit.is_masked() {
+            let runtime = if unit.is_masked_for_good() { "" } else { " --runtime" };
+            diff.push_field("masked", Some(told(true)), Some(told(false)));
+            acts.push(Act::script(format!("unmask {name}"), format!("systemctl unmask{runtime} -- {word}")));
         }
-        if let Some(enabled) = self.enabled.filter(|enabled| *enabled != unit.is_enabled()) {
-            if enabled && !unit.can_be_enabled() {
-                let why = format!("{name} cannot be enabled: its file is {}", unit.enabled);
-                return Err(Problem::new(why).hint("something else starts it; leave `enabled` out, or give a `unit`"));
+        // It is not enabled or disabled by another name.
+        let own = if unit.id.is_empty() || unit.is_unknown() || self.unit.is_some() { &name } else { &unit.id };
+        let own = host::quote::word(own);
+        match self.enabled {
+            Some(true) if !unit.is_enabled() => {
+                if !unit.can_be_enabled() && self.unit.is_none() {
+                    let why = format!("{name} cannot be enabled: its file is {}", unit.enabled);
+                    return Err(
+                        Problem::new(why).hint("something else starts it; leave `enabled` out, or give a `unit`")
+                    );
+                }
+                diff.push_field("enabled", Some(unit.enabled.clone()), Some("enabled".to_owned()));
+                acts.push(Act::script(format!("enable {name}"), format!("systemctl enable -- {own}")));
             }
-            let verb = if enabled { "enable" } else { "disable" };
-            diff.push_field("enabled", Some(unit.enabled.clone()), Some(format!("{verb}d")));
-            acts.push(Act::script(format!("{verb} {name}"), format!("systemctl {verb} -- {word}")));
+            Some(true) => {
+                if let Some(before) = self.enabled_otherwise(facts)? {
+                    let wanted = self.install().map(|install| install.told());
+                    diff.push_field("enabled by", Some(before), wanted);
+                    acts.push(Act::script(format!("enable {name} anew"), format!("systemctl reenable -- {own}")));
+                }
+            }
+            Some(false) if unit.is_enabled_for_now() => {
+                diff.push_field("enabled", Some(unit.enabled.clone()), Some("disabled".to_owned()));
+                let runtime = if unit.is_enabled() { "" } else { " --runtime" };
+                acts.push(Act::script(format!("disable {name}"), format!("systemctl disable{runtime} -- {own}")));
+            }
+            _ => {}
         }
         let (verb, change) = match self.state {
+            // What does its work and ends was started, too.
+            Some(_) if after && unit.is_oneshot && unit.active == "inactive" => return Ok((diff, acts)),
+            Some(State::Restarted | State::Reloaded) if after && unit.runs() => return Ok((diff, acts)),
             Some(State::Started) if !unit.runs() => ("start", Some("started")),
+            Some(State::Restarted | State::Reloaded) if after => ("start", Some("started")),
             Some(State::Stopped) if !unit.is_stopped() => ("stop", Some("stopped")),
             Some(State::Restarted) => ("restart", None),
             Some(State::Reloaded) if unit.runs() => ("reload", None),
@@ -176,11 +223,24 @@ impl Service {
         Ok((diff, acts))
     }
 
+    fn says(&self, facts: &[Fact], after: bool) -> Verdict {
+        match self.judge(facts, after) {
+            Err(problem) => Verdict::Blocked(problem),
+            Ok((diff, _)) if diff.is_empty() => {
+                Verdict::Same { seen: Unit::read(facts, 0).map(|unit| unit.told()).unwrap_or_default() }
+            }
+            Ok((diff, _)) => match self.on_its_way(&diff, facts) {
+                Some(seen) => Verdict::Wait { seen },
+                None => Verdict::Change(diff),
+            },
+        }
+    }
+
     /// A unit that is on its way where it should be is waited for.
     fn on_its_way(&self, diff: &Diff, facts: &[Fact]) -> Option<String> {
         let unit = Unit::read(facts, 0).ok()?;
         let way = match self.state {
-            Some(State::Started) => unit.active == "activating",
+            Some(State::Started | State::Restarted | State::Reloaded) => unit.active == "activating",
             Some(State::Stopped) => unit.active == "deactivating",
             _ => false,
         };
@@ -198,24 +258,29 @@ impl Action for Service {
         if self.unit.is_some() {
             probes.push(look(&systemd::file_of(&self.unit_name()), Read::Content));
         }
+        if let Some(install) = self.install() {
+            let links = install.links(systemd::FOLDER, &self.unit_name());
+            let links: Vec<&str> = links.iter().map(String::as_str).collect();
+            let links = words(&links);
+            probes.push(ask(format!("for it in {links}; do [ -L \"$it\" ] || printf '%s\\n' \"$it\"; done")));
+        }
         probes
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        match self.judge(facts) {
-            Err(problem) => Verdict::Blocked(problem),
-            Ok((diff, _)) if diff.is_empty() => {
-                Verdict::Same { seen: Unit::read(facts, 0).map(|unit| unit.told()).unwrap_or_default() }
-            }
-            Ok((diff, _)) => match self.on_its_way(&diff, facts) {
-                Some(seen) => Verdict::Wait { seen },
-                None => Verdict::Change(diff),
-            },
-        }
+        self.says(facts, false)
     }
 
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
-        each_well(&self.judge(facts)?.1, done)
+        each_well(&self.judge(facts, false)?.1, done)
+    }
+
+    fn looks_after(&self) -> bool {
+        !self.name.is_empty()
+    }
+
+    fn verdict_after(&self, facts: &[Fact]) -> Verdict {
+        self.says(facts, true)
     }
 
     /// A second restart or reading does no harm.
@@ -295,14 +360,89 @@ mod tests {
     fn a_unit_file_is_written_and_read_before_the_unit_starts() {
         let text = "[Service]\nExecStart=/bin/x\n[Install]\nWantedBy=multi-user.target\n";
         let step = build::<Service>(&format!("name = 'x'\nunit = \"\"\"{text}\"\"\"\nenabled = true")).unwrap();
-        let facts = [unit("not-found", "inactive", "dead", ""), file(None)];
+        let facts = [unit("not-found", "inactive", "dead", ""), file(None), ran(0, "", "")];
         let wanted = ["/etc/systemd/system/x.service", "systemctl daemon-reload", "systemctl enable -- x.service"];
         assert_eq!(effects(&step, &facts), wanted);
         let there = file(Some(regular(text, 0o644)));
-        assert!(is_same(&step.verdict(&[unit("loaded", "inactive", "dead", "enabled"), there.clone()])));
+        assert!(is_same(&step.verdict(&[
+            unit("loaded", "inactive", "dead", "enabled"),
+            there.clone(),
+            ran(0, "", "")
+        ])));
         // It was cut off before systemd read the file.
-        let facts = [unit("not-found", "inactive", "dead", ""), there];
+        let facts = [unit("not-found", "inactive", "dead", ""), there, ran(0, "", "")];
         assert_eq!(effects(&step, &facts), wanted[1..]);
+    }
+
+    #[test]
+    fn a_unit_is_enabled_anew_when_it_is_enabled_by_something_else() {
+        let text = |by: &str| format!("[Service]\nExecStart=/bin/x\n[Install]\nWantedBy={by}\n");
+        let step =
+            build::<Service>(&format!("name = 'x'\nenabled = true\nunit = \"\"\"{}\"\"\"", text("b.target"))).unwrap();
+        let sees = |by: &str, missing: &str| {
+            let there = file(Some(regular(&text(by), 0o644)));
+            [unit("loaded", "active", "running", "enabled"), there, ran(0, missing, "")]
+        };
+        let link = "/etc/systemd/system/b.target.wants/x.service\n";
+        let facts = sees("a.target", link);
+        assert_eq!(
+            change(&step.verdict(&facts)).last().unwrap(),
+            "~ enabled by: WantedBy=a.target → WantedBy=b.target"
+        );
+        let wanted = ["/etc/systemd/system/x.service", "systemctl daemon-reload", "systemctl reenable -- x.service"];
+        assert_eq!(effects(&step, &facts), wanted);
+        assert_eq!(
+            effects(&step, &sees("b.target", link)),
+            wanted[2..],
+            "it was cut off in between, or somebody disabled it"
+        );
+        assert!(is_same(&step.verdict(&sees("b.target", ""))));
+    }
+
+    #[test]
+    fn states_of_this_boot_are_not_taken_for_those_of_each() {
+        let acts = |toml: &str, enabled: &str| {
+            let load = if enabled.starts_with("masked") { "masked" } else { "loaded" };
+            effects(
+                &build::<Service>(&format!("name = 'x'\n{toml}")).unwrap(),
+                &[unit(load, "inactive", "dead", enabled)],
+            )
+        };
+        assert_eq!(acts("enabled = true", "enabled-runtime"), ["systemctl enable -- x.service"]);
+        assert_eq!(acts("enabled = true", "linked"), ["systemctl enable -- x.service"]);
+        assert_eq!(acts("enabled = false", "enabled-runtime"), ["systemctl disable --runtime -- x.service"]);
+        assert_eq!(acts("masked = true", "masked-runtime"), ["systemctl mask -- x.service"]);
+        assert_eq!(acts("masked = false", "masked-runtime"), ["systemctl unmask --runtime -- x.service"]);
+    }
+
+    #[test]
+    fn another_name_is_not_disabled_but_the_unit() {
+        let Fact::Host(host::Fact::Run(mut done)) = unit("loaded", "active", "running", "enabled") else { panic!() };
+        done.stdout.tail.extend(b"Id=ssh.service\n");
+        let step = build::<Service>("name = 'sshd'\nenabled = false").unwrap();
+        assert_eq!(effects(&step, &[Fact::Host(host::Fact::Run(done))]), ["systemctl disable -- ssh.service"]);
+    }
+
+    #[test]
+    fn afterwards_a_unit_runs_or_has_done_its_work() {
+        let after = |toml: &str, active: &str, kind: &str| {
+            let Fact::Host(host::Fact::Run(mut done)) = unit("loaded", active, "x", "enabled") else { panic!() };
+            done.stdout.tail.extend(format!("Type={kind}\n").into_bytes());
+            build::<Service>(&format!("name = 'x'\n{toml}"))
+                .unwrap()
+                .verdict_after(&[Fact::Host(host::Fact::Run(done))])
+        };
+        for state in ["started", "restarted", "reloaded"] {
+            let toml = format!("state = '{state}'\ndaemon_reload = true");
+            assert!(
+                is_same(&after(&toml, "active", "simple")) && is_same(&after(&toml, "inactive", "oneshot")),
+                "{state}"
+            );
+            assert!(matches!(after(&toml, "activating", "notify"), Verdict::Wait { .. }), "{state}");
+            assert_eq!(change(&after(&toml, "failed", "simple")), ["~ state: failed (x) → started"], "{state}");
+        }
+        assert!(is_same(&after("state = 'stopped'", "inactive", "oneshot")));
+        assert!(!is_same(&after("state = 'stopped'", "active", "simple")));
     }
 
     #[test]

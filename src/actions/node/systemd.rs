@@ -12,6 +12,9 @@ use crate::plan::ParamError;
 /// Kinds of units, as the ends of their names.
 const KINDS: [&str; 9] = ["service", "socket", "timer", "mount", "automount", "path", "target", "slice", "swap"];
 
+/// Where units of one's own are.
+pub const FOLDER: &str = "/etc/systemd/system";
+
 /// A unit as systemd sees it.
 pub struct Unit {
     /// `loaded`, `not-found`, `masked`, `bad-setting` ...
@@ -24,6 +27,10 @@ pub struct Unit {
     pub enabled: String,
     /// Whether its files changed since they were read.
     pub need_reload: bool,
+    /// Its own name, where the asked one is another name of it.
+    pub id: String,
+    /// Whether it does its work and ends.
+    pub is_oneshot: bool,
 }
 
 /// Refuses what cannot be a unit's name.
@@ -43,7 +50,7 @@ pub fn full_name(name: &str) -> String {
 
 /// Where a unit's own file is put.
 pub fn file_of(name: &str) -> String {
-    format!("/etc/systemd/system/{name}")
+    format!("{FOLDER}/{name}")
 }
 
 /// Asks for a unit.
@@ -53,8 +60,15 @@ pub fn look_at(name: &str) -> Probe {
     ask(format!(
         "export LC_ALL=C
 command -v systemctl >/dev/null || {{ echo 'there is no systemctl: this host has another init system' >&2; exit 127; }}
-systemctl show -p LoadState,ActiveState,SubState,NeedDaemonReload -- {name} || exit
-printf 'IsEnabled=%s\\n' \"$(systemctl is-enabled -- {name} 2>/dev/null)\""
+shown=$(systemctl show -p Id,LoadState,ActiveState,SubState,NeedDaemonReload,Type -- {name}) || exit
+enabled=$(systemctl is-enabled -- {name} 2>/dev/null)
+# Another name says nothing of the unit itself.
+[ \"$enabled\" != alias ] || {{
+id=${{shown#*Id=}}
+enabled=$(systemctl is-enabled -- \"${{id%%
+*}}\" 2>/dev/null)
+}}
+printf '%s\\nIsEnabled=%s\\n' \"$shown\" \"$enabled\""
     ))
 }
 
@@ -92,6 +106,8 @@ impl Unit {
             sub: value("SubState")?,
             enabled: Some(value("IsEnabled")?).filter(|v| !v.is_empty()).unwrap_or_else(|| "not-found".to_owned()),
             need_reload: value("NeedDaemonReload")? == "yes",
+            id: value("Id").unwrap_or_default(),
+            is_oneshot: value("Type").is_ok_and(|kind| kind == "oneshot"),
         })
     }
 
@@ -115,14 +131,24 @@ impl Unit {
         matches!(self.active.as_str(), "inactive" | "failed")
     }
 
+    /// Whether it is masked at each boot, too.
+    pub fn is_masked_for_good(&self) -> bool {
+        self.is_masked() && self.enabled != "masked-runtime"
+    }
+
     /// Whether it starts at each boot.
     pub fn is_enabled(&self) -> bool {
-        matches!(self.enabled.as_str(), "enabled" | "alias")
+        self.enabled == "enabled"
+    }
+
+    /// Whether something that it was enabled by is there, for this boot at least.
+    pub fn is_enabled_for_now(&self) -> bool {
+        matches!(self.enabled.as_str(), "enabled" | "enabled-runtime")
     }
 
     /// Whether its file says by what it could be started at boot, as far as there is one.
     pub fn can_be_enabled(&self) -> bool {
-        !matches!(self.enabled.as_str(), "static" | "indirect" | "generated" | "transient")
+        !matches!(self.enabled.as_str(), "static" | "generated" | "transient")
     }
 
     /// For people: `active (running)`.

@@ -182,7 +182,7 @@ impl Timer {
     fn removal(&self, unit: &Unit, facts: &[Fact]) -> (Diff, Vec<Act>) {
         let [service, timer] = self.units();
         let (mut diff, mut acts) = (Diff::default(), Vec::new());
-        if unit.is_enabled() || unit.runs() {
+        if unit.is_enabled_for_now() || unit.runs() {
             diff.push_field("state", Some(unit.told()), Some("stopped".to_owned()));
             let script = format!("systemctl disable --now -- {}", word(&timer));
             acts.push(Act::script(format!("stop {timer}"), script));
@@ -246,6 +246,10 @@ impl Action for Timer {
 
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
         each_well(&self.judge(facts)?.1, done)
+    }
+
+    fn looks_after(&self) -> bool {
+        true
     }
 }
 
