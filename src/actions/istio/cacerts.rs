@@ -289,7 +289,7 @@ impl Action for Cacerts {
                 }
                 let object = plugged_in::object(&self.namespace, &self.secret, certificate, key, &issuer);
                 let (object, force) = (Object(object), self.force);
-                Ok(Some(Effect::Kube(kube::Effect::Apply { object, namespace: None, force })))
+                Ok(Some(Effect::Kube(kube::Effect::Apply { object, namespace: None, force, settling: false })))
             }
             _ => Ok(None),
         }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{difference, unexpected};
+use super::{difference, order, unexpected};
 use crate::actions::{Action, Spec, TemplateFile, Thing, Verdict};
 use crate::connect::kube::{self, Object, Preview, manifest};
 use crate::connect::{Done, Effect, Fact, Probe};
@@ -28,6 +28,20 @@ pub struct Apply {
     /// Take fields that other field managers own.
     #[serde(default)]
     force: bool,
+    /// Delete and create anew, with all that belongs to it, an object that has a changed field which the API lets nobody
+    /// change, such as the template of a Job.
+    #[serde(default)]
+    replace: bool,
+}
+
+/// What is to be done about one object.
+struct Todo<'a> {
+    /// Empty: nothing.
+    diff: Diff,
+    /// Whether it is judged by an object that is applied before it.
+    settling: bool,
+    /// The object that must go first.
+    replaces: Option<&'a Value>,
 }
 
 impl Apply {
@@ -42,20 +56,50 @@ impl Apply {
         objects
     }
 
-    /// What an apply of the object would change; `Err` when it can not be applied now.
-    fn judge(&self, object: &Value, fact: &Fact, own: &[Thing]) -> Result<Diff, Verdict> {
+    /// What is to be done about each object; `Err` where it cannot be applied now.
+    fn todo<'a>(&self, objects: &'a [Value], facts: &'a [Fact]) -> Vec<Result<Todo<'a>, Verdict>> {
+        let own = provided(objects);
+        let namespace = self.namespace.as_deref().unwrap_or_default();
+        let mut changing: Vec<&Value> = Vec::new();
+        let mut all = Vec::new();
+        for (object, fact) in objects.iter().zip(facts) {
+            let earlier = changing.iter().find(|earlier| order::judges(earlier, object, namespace)).copied();
+            let todo = self.judge(object, fact, &own, earlier);
+            if todo.as_ref().is_ok_and(|todo| !todo.diff.is_empty()) {
+                changing.push(object);
+            }
+            all.push(todo);
+        }
+        all
+    }
+
+    /// What is to be done about an object; `earlier` is one by which it is judged, and which will change.
+    fn judge<'a>(
+        &self,
+        object: &Value,
+        fact: &'a Fact,
+        own: &[Thing],
+        earlier: Option<&Value>,
+    ) -> Result<Todo<'a>, Verdict> {
         let Fact::Kube(kube::Fact::Apply(preview)) = fact else { return Err(unexpected()) };
         let name = manifest::identity(object);
+        let apply = |diff: Diff| Ok(Todo { diff, settling: earlier.is_some(), replaces: None });
         let absent = |thing: Thing| {
-            if own.contains(&thing) { Ok(difference::new(object)) } else { Err(Verdict::Missing(thing)) }
+            if own.contains(&thing) { apply(difference::new(object)) } else { Err(Verdict::Missing(thing)) }
         };
         match preview {
             Preview::KindMissing { group, kind } => absent(Thing::Kind { group: group.clone(), kind: kind.clone() }),
             Preview::NamespaceMissing(name) => absent(Thing::Namespace(name.clone())),
-            Preview::Refused(why) => Err(Verdict::Blocked(
-                Problem::new(format!("the API refuses {name}: {why}"))
-                    .hint("correct the manifest; the API checked it as a dry run, nothing was changed"),
-            )),
+            Preview::Refused { why, live: Some(live), only_as_change: true } if self.replace => Ok(Todo {
+                diff: difference::replaced(live, object, why),
+                settling: earlier.is_some(),
+                replaces: Some(live),
+            }),
+            Preview::Refused { why, live, only_as_change } => match earlier {
+                // What it says holds only until the earlier one is applied.
+                Some(earlier) if !only_as_change => apply(difference::pending(live.as_ref(), object, earlier, why)),
+                _ => Err(Verdict::Blocked(refused(&name, why, *only_as_change))),
+            },
             Preview::Busy(why) => Err(Verdict::Wait { seen: format!("{name} can not be applied yet: {why}") }),
             Preview::Would { conflicts, .. } if !self.force && conflicts.iter().any(|c| !c.is_our_own()) => {
                 Err(Verdict::Blocked(
@@ -64,10 +108,20 @@ impl Apply {
                 ))
             }
             Preview::Would { live, result, conflicts } => {
-                Ok(difference::between(live.as_ref(), result, object, conflicts))
+                apply(difference::between(live.as_ref(), result, object, conflicts))
             }
         }
     }
+}
+
+fn refused(name: &str, why: &str, only_as_change: bool) -> Problem {
+    let problem = Problem::new(format!("the API refuses {name}: {}", difference::brief(why)));
+    problem.hint(if only_as_change {
+        "the API lets nobody change this in an object that is there; replace = true deletes the object, with all that \
+         belongs to it, and creates it anew; nothing was changed"
+    } else {
+        "correct the manifest; the API checked it as a dry run, nothing was changed"
+    })
 }
 
 impl Action for Apply {
@@ -81,12 +135,11 @@ impl Action for Apply {
         if objects.len() != facts.len() {
             return unexpected();
         }
-        let own = provided(&objects);
         let mut diff = Diff::default();
         let mut first_obstacle = None;
-        for (object, fact) in objects.iter().zip(facts) {
-            match self.judge(object, fact, &own) {
-                Ok(changes) => diff.0.extend(changes.0),
+        for todo in self.todo(&objects, facts) {
+            match todo {
+                Ok(todo) => diff.0.extend(todo.diff.0),
                 // What waiting does not help is said before what it may help.
                 Err(blocked @ Verdict::Blocked(_)) => return blocked,
                 Err(obstacle) => first_obstacle = first_obstacle.or(Some(obstacle)),
@@ -101,15 +154,22 @@ impl Action for Apply {
 
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
         let objects = self.objects();
-        let own = provided(&objects);
-        let changed = objects
-            .iter()
-            .zip(facts)
-            .filter(|(object, fact)| self.judge(object, fact, &own).is_ok_and(|diff| !diff.is_empty()));
-        Ok(changed.map(|(object, fact)| (object.clone(), fact)).nth(done.len()).map(|(object, fact)| {
-            let namespace = self.namespace.clone();
-            let force = self.force || is_claimed_by_us(fact);
-            Effect::Kube(kube::Effect::Apply { object: Object(object), namespace, force })
+        let todo = self.todo(&objects, facts);
+        let each = objects.iter().zip(facts).zip(todo);
+        let mut changed = each.filter_map(|((object, fact), todo)| Some((object, fact, todo.ok()?)));
+        let next = changed.by_ref().filter(|(.., todo)| !todo.diff.is_empty()).nth(done.len());
+        Ok(next.map(|(object, fact, todo)| {
+            let (object, namespace, settling) = (Object(object.clone()), self.namespace.clone(), todo.settling);
+            Effect::Kube(match todo.replaces {
+                Some(live) => {
+                    let uid = manifest::text(live, "/metadata/uid").to_owned();
+                    kube::Effect::Replace { object, namespace, uid, settling }
+                }
+                None => {
+                    let force = self.force || is_claimed_by_us(fact);
+                    kube::Effect::Apply { object, namespace, force, settling }
+                }
+            })
         }))
     }
 
@@ -122,14 +182,13 @@ impl Action for Apply {
 
     fn foresees(&self, facts: &[Fact]) -> Diff {
         let objects = self.objects();
-        let own = provided(&objects);
-        let of = |(object, fact): (&Value, &Fact)| match self.judge(object, fact, &own) {
-            Ok(diff) => diff.0,
+        let of = |(object, todo): (&Value, Result<Todo<'_>, Verdict>)| match todo {
+            Ok(todo) => todo.diff.0,
             // Where its kind or namespace is not there yet, the object is not either.
             Err(Verdict::Missing(_)) => difference::new(object).0,
             Err(_) => Vec::new(),
         };
-        Diff(objects.iter().zip(facts).flat_map(of).collect())
+        Diff(objects.iter().zip(self.todo(&objects, facts)).flat_map(of).collect())
     }
 
     fn provides(&self, _facts: &[Fact]) -> Vec<Thing> {
@@ -227,6 +286,62 @@ mod tests {
         fact(Preview::Would { live, result: config("v"), conflicts })
     }
 
+    fn refusal(why: &str, live: Option<Value>, only_as_change: bool) -> Preview {
+        Preview::Refused { why: why.to_owned(), live, only_as_change }
+    }
+
+    const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: once}\n---\n\
+        apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: runner}\n";
+
+    fn account(live: bool) -> Fact {
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "runner"}});
+        fact(Preview::Would { live: live.then(|| account.clone()), result: account, conflicts: Vec::new() })
+    }
+
+    #[test]
+    fn what_is_judged_by_an_earlier_object_is_judged_when_that_one_is_applied() {
+        let action = action(POD, false);
+        let facts = [account(false), fact(refusal("serviceaccount \"runner\" not found", None, false))];
+        let Verdict::Change(diff) = action.verdict(&facts) else { panic!() };
+        assert_eq!(diff.0.len(), 2);
+        let settling = |n: usize| match action.next(&facts, &vec![Done::Kube(kube::Done::Applied); n]).unwrap() {
+            Some(Effect::Kube(kube::Effect::Apply { object, settling, .. })) => Some((format!("{object:?}"), settling)),
+            _ => None,
+        };
+        assert_eq!(settling(0), Some(("ServiceAccount runner".into(), false)));
+        assert_eq!(settling(1), Some(("Pod once".into(), true)));
+        assert_eq!(settling(2), None);
+    }
+
+    #[test]
+    fn a_refusal_counts_when_nothing_before_it_changes() {
+        let facts = [account(true), fact(refusal("spec.containers: Required value", None, false))];
+        assert!(matches!(action(POD, false).verdict(&facts), Verdict::Blocked(_)));
+        let config = format!("{CONFIG}---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: app}}\n");
+        let facts = [would(None, Vec::new()), fact(refusal("spec.containers: Required value", None, false))];
+        assert!(
+            matches!(action(&config, false).verdict(&facts), Verdict::Blocked(_)),
+            "it is not judged by a ConfigMap"
+        );
+    }
+
+    #[test]
+    fn what_nobody_may_change_is_made_anew_only_where_the_plan_says_so() {
+        let live = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "app",
+            "uid": "u-1"}, "data": {"k": "old"}, "immutable": true});
+        let facts = [fact(refusal("data: Forbidden: field is immutable", Some(live), true))];
+        let Verdict::Blocked(problem) = action(CONFIG, false).verdict(&facts) else { panic!() };
+        assert!(problem.hint.unwrap().contains("replace = true"));
+        let action: Apply = serde_json::from_value(json!({"inline": CONFIG, "replace": true})).unwrap();
+        let Verdict::Change(diff) = action.verdict(&facts) else { panic!() };
+        let lines: Vec<String> = diff.0.iter().flat_map(crate::diff::Delta::lines).collect();
+        assert!(lines[0].contains("delete ConfigMap app/c") && lines[1].contains("data.k: old → v"), "{lines:?}");
+        let next = |n: usize| action.next(&facts, &vec![Done::Kube(kube::Done::Applied); n]).unwrap();
+        let Some(Effect::Kube(kube::Effect::Replace { uid, .. })) = next(0) else { panic!() };
+        assert_eq!(uid, "u-1");
+        assert!(next(1).is_none());
+    }
+
     #[test]
     fn an_equal_object_is_the_same_and_nothing_is_written() {
         let action = action(CONFIG, false);
@@ -287,7 +402,7 @@ mod tests {
 
     #[test]
     fn a_refusal_blocks_and_a_webhook_that_is_down_is_waited_for() {
-        let refused = [fact(Preview::Refused("unknown field \"dat\"".into()))];
+        let refused = [fact(refusal("unknown field \"dat\"", None, false))];
         assert!(matches!(action(CONFIG, false).verdict(&refused), Verdict::Blocked(_)));
         let busy = [fact(Preview::Busy("failed calling webhook".into()))];
         assert!(matches!(action(CONFIG, false).verdict(&busy), Verdict::Wait { .. }));

@@ -45,6 +45,57 @@ pub fn new(wanted: &Value) -> Diff {
     Diff::text(manifest::identity(wanted), "", manifest::yaml(wanted))
 }
 
+/// An object that is deleted and made anew: what the manifest says otherwise than it is. Defaults of the API are left out.
+pub fn replaced(live: &Value, wanted: &Value, why: &str) -> Diff {
+    let name = manifest::identity(live);
+    let mut diff = Diff::act(format!("delete {name} with all that belongs to it, and create it anew: {}", brief(why)));
+    let sides = (comparable(live, wanted), comparable(&laid_over(live, wanted), wanted));
+    Walk { name: &name, conflicts: &[] }.values("", Some(&sides.0), Some(&sides.1), &mut diff);
+    diff
+}
+
+/// An object that the API can judge only when another one is applied.
+pub fn pending(live: Option<&Value>, wanted: &Value, earlier: &Value, why: &str) -> Diff {
+    match live {
+        None => new(wanted),
+        Some(_) => {
+            let (name, earlier) = (manifest::identity(wanted), manifest::identity(earlier));
+            Diff::act(format!("apply {name} once {earlier} is applied; until then the API says: {}", brief(why)))
+        }
+    }
+}
+
+/// What the API says, which may quote a whole object.
+pub fn brief(why: &str) -> String {
+    // Before it is cut: a part of a secret would not be known for one.
+    let why = redact(why);
+    let chars: Vec<char> = why.chars().collect();
+    if chars.len() <= 500 {
+        return why.into_owned();
+    }
+    chars[..250].iter().chain(&['…']).chain(&chars[chars.len() - 240..]).collect()
+}
+
+/// What is there with what is wanted in its place; items of lists go by their names.
+fn laid_over(live: &Value, wanted: &Value) -> Value {
+    match (live, wanted) {
+        (Value::Object(live), Value::Object(wanted)) => {
+            let mut all = live.clone();
+            for (key, value) in wanted {
+                let value = live.get(key).map_or_else(|| value.clone(), |there| laid_over(there, value));
+                all.insert(key.clone(), value);
+            }
+            Value::Object(all)
+        }
+        (Value::Array(live), Value::Array(wanted)) => {
+            let key = ITEM_KEYS.iter().find(|key| tells_apart(live, key) && tells_apart(wanted, key));
+            let same = |item: &Value| key.and_then(|key| live.iter().find(|there| there[*key] == item[*key]));
+            wanted.iter().map(|item| same(item).map_or_else(|| item.clone(), |there| laid_over(there, item))).collect()
+        }
+        (_, wanted) => wanted.clone(),
+    }
+}
+
 /// The object without what the API or controllers write on their own, secrets hidden.
 fn comparable(object: &Value, wanted: &Value) -> Value {
     let mut object = manifest::masked(object);
@@ -218,6 +269,25 @@ mod tests {
         let shown = lines(&between(Some(&live), &result, &json!({}), &conflicts));
         assert_eq!(shown.len(), 2);
         assert!(shown.iter().all(|l| l.ends_with("(owned by argocd)")), "{shown:?}");
+    }
+
+    #[test]
+    fn a_replacement_shows_what_differs_and_leaves_defaults_out() {
+        let live = deployment(1, "a", "7", None);
+        let wanted = json!({"kind": "Deployment", "metadata": {"name": "web", "namespace": "app"},
+            "spec": {"template": {"spec": {"containers": [{"name": "web", "image": "b"}, {"name": "proxy"}]}}}});
+        let shown = lines(&replaced(&live, &wanted, "field is immutable"));
+        let act = "delete Deployment app/web with all that belongs to it, and create it anew: field is immutable";
+        assert!(shown[0].ends_with(act), "{shown:?}");
+        assert_eq!(shown[1..], ["~ Deployment app/web spec.template.spec.containers[web].image: a → b"]);
+    }
+
+    #[test]
+    fn an_answer_is_cut_only_where_no_secret_is_cut() {
+        crate::secret::register("Passwort-in-der-Antwort");
+        let why = format!("{}Passwort-in-der-Antwort{}", "x".repeat(240), "y".repeat(1000));
+        let said = brief(&why);
+        assert!(said.chars().count() < 520 && !said.contains("Passwort"), "{said}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod difference;
 mod exec;
 mod jsonpath;
 mod label;
+mod order;
 pub(crate) mod rollout;
 pub(crate) mod room;
 mod wait;

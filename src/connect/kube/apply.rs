@@ -1,9 +1,9 @@
 //! Server-side apply: as a dry run that shows what it would do, and for real.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::Error;
-use kube::api::{Patch, PatchParams, ValidationDirective};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, ValidationDirective};
 use kube::core::Status;
 use serde_json::Value;
 
@@ -14,6 +14,17 @@ use crate::connect::{Call, ConnectError};
 
 /// Pause between two looks for a kind that is about to be served.
 const POLL: Duration = Duration::from_millis(200);
+
+/// For how long a refusal is asked again while what was applied just before may still be on its way.
+const SETTLING: Duration = Duration::from_secs(30);
+
+/// How an object is applied.
+pub(super) struct How {
+    /// Whether to take fields from other managers.
+    pub(super) force: bool,
+    /// Whether a refusal is asked again for a while.
+    pub(super) settling: bool,
+}
 
 /// What a server-side apply would do.
 #[derive(Clone)]
@@ -37,7 +48,14 @@ pub enum Preview {
     /// There is no such namespace.
     NamespaceMissing(String),
     /// The API refuses it: invalid, forbidden, denied by admission.
-    Refused(String),
+    Refused {
+        /// What it says.
+        why: String,
+        /// The object that is there.
+        live: Option<Value>,
+        /// Whether only the change is refused, of a field that stays as it was made: a new object would be accepted.
+        only_as_change: bool,
+    },
     /// The API can not answer now: an admission webhook is down, too many requests.
     Busy(String),
 }
@@ -71,23 +89,65 @@ impl Backend {
             self.ask_raw(&what, false, call, api.patch(name, &dry, &wanted)),
         )?;
         let live = live.map(|o| json(&o, &resource.api));
-        let refused = |e: Error| match e {
-            Error::Api(status) => refusal(&status).map_or_else(|| Ok(missing()), Ok),
-            other => Err(error(&what, self.server(), &other, false)),
-        };
-        match first {
-            Ok(result) => Ok(Preview::Would { live, result: json(&result, &resource.api), conflicts: Vec::new() }),
+        let status = match first {
+            Ok(result) => {
+                return Ok(Preview::Would { live, result: json(&result, &resource.api), conflicts: Vec::new() });
+            }
             Err(Error::Api(status)) if !conflicts(&status).is_empty() => {
                 match self.ask_raw(&what, false, call, api.patch(name, &forced, &wanted)).await? {
                     Ok(result) => {
                         let result = json(&result, &resource.api);
-                        Ok(Preview::Would { live, result, conflicts: conflicts(&status) })
+                        return Ok(Preview::Would { live, result, conflicts: conflicts(&status) });
                     }
-                    Err(e) => refused(e),
+                    Err(Error::Api(status)) => status,
+                    Err(other) => return Err(error(&what, self.server(), &other, false)),
                 }
             }
-            Err(e) => refused(e),
+            Err(Error::Api(status)) => status,
+            Err(other) => return Err(error(&what, self.server(), &other, false)),
+        };
+        Ok(match refusal(&status) {
+            None => missing(),
+            Some(Preview::Refused { why, .. }) => {
+                let only_as_change = live.is_some()
+                    && status.code == 422
+                    && (stays_as_made(&why) || self.would_be_new(object, &api, &what, call).await);
+                Preview::Refused { why, live, only_as_change }
+            }
+            Some(other) => other,
+        })
+    }
+
+    /// Whether the object would be accepted under a name that no other has.
+    async fn would_be_new(&self, object: &Value, api: &Api<DynamicObject>, what: &str, call: &Call) -> bool {
+        let mut new = object.clone();
+        if let Some(Value::Object(metadata)) = new.get_mut("metadata")
+            && let Some(Value::String(name)) = metadata.remove("name")
+        {
+            let start: String = name.chars().take(40).collect();
+            metadata.insert("generateName".to_owned(), format!("{start}-").into());
         }
+        let Ok(new) = serde_json::from_value::<DynamicObject>(new) else { return false };
+        let params = PostParams { dry_run: true, field_manager: Some(MANAGER.to_owned()) };
+        matches!(self.ask_raw(what, false, call, api.create(&params, &new)).await, Ok(Ok(_)))
+    }
+
+    /// Deletes the object with all that belongs to it, and applies it anew.
+    pub(super) async fn replace(
+        &self,
+        object: &Value,
+        namespace: Option<&str>,
+        uid: &str,
+        settling: bool,
+        call: &Call,
+    ) -> Result<(), ConnectError> {
+        let kind = KindRef::new(manifest::text(object, "/apiVersion"), manifest::text(object, "/kind"));
+        let name = manifest::text(object, "/metadata/name");
+        let only = Preconditions { uid: Some(uid.to_owned()), ..Preconditions::default() };
+        // In the foreground, so that no pod of the old one is left beside the new one's.
+        let params = DeleteParams::foreground().preconditions(only);
+        self.delete(&kind, own_namespace(object).or(namespace), name, &params, call).await?;
+        self.apply(object, namespace, How { force: false, settling }, call).await
     }
 
     /// Applies an object.
@@ -95,13 +155,14 @@ impl Backend {
         &self,
         object: &Value,
         namespace: Option<&str>,
-        force: bool,
+        how: How,
         call: &Call,
     ) -> Result<(), ConnectError> {
         let kind = KindRef::new(manifest::text(object, "/apiVersion"), manifest::text(object, "/kind"));
         let name = manifest::text(object, "/metadata/name");
         let what = format!("apply {}", manifest::identity(object));
-        let (wanted, params) = (Patch::Apply(object), params(false, force));
+        let (wanted, params) = (Patch::Apply(object), params(false, how.force));
+        let began = Instant::now();
         loop {
             // A CRD is served a moment after it was applied, and its objects a moment after that.
             if let Some(resource) = self.resolve(&kind, call).await? {
@@ -109,6 +170,16 @@ impl Backend {
                 match self.ask_raw(&what, true, call, api.patch(name, &params, &wanted)).await? {
                     Ok(_) => return Ok(()),
                     Err(Error::Api(status)) if refusal(&status).is_none() => {}
+                    Err(Error::Api(status))
+                        if how.settling
+                            && conflicts(&status).is_empty()
+                            && began.elapsed() < SETTLING
+                            && call.left() > POLL =>
+                    {
+                        (call.progress)(format!("not accepted yet: {}", status.message));
+                        tokio::time::sleep(POLL).await;
+                        continue;
+                    }
                     Err(Error::Api(status)) if !conflicts(&status).is_empty() => {
                         let owners = describe(&conflicts(&status));
                         return Err(ConnectError::failed(format!("{what}: {owners}"))
@@ -176,7 +247,18 @@ fn refusal(status: &Status) -> Option<Preview> {
     }
     let message = status.message.clone();
     let busy = status.code == 429 || status.code >= 500 && !is_malformed(&message);
-    Some(if busy { Preview::Busy(message) } else { Preview::Refused(message) })
+    Some(if busy {
+        Preview::Busy(message)
+    } else {
+        Preview::Refused { why: message, live: None, only_as_change: false }
+    })
+}
+
+/// Whether a refusal says that a field stays as it was made. Kubernetes has no code for that, and says it in several ways.
+fn stays_as_made(message: &str) -> bool {
+    ["immutable", "may not change", "may not be changed", "cannot change", "can not be changed", "cannot be changed"]
+        .iter()
+        .any(|said| message.contains(said))
 }
 
 /// Whether a server error says that the object is not of its kind's type, which no waiting cures. Kubernetes has no code of
@@ -221,7 +303,7 @@ mod tests {
     fn a_webhook_that_is_down_is_waited_for_and_a_denial_is_not() {
         let of = |code: u16| refusal(&status(json!({"code": code, "message": "x"})));
         assert!(matches!(of(500), Some(Preview::Busy(_))));
-        assert!(matches!(of(400), Some(Preview::Refused(_))));
+        assert!(matches!(of(400), Some(Preview::Refused { .. })));
     }
 
     #[test]
@@ -231,7 +313,7 @@ mod tests {
             "failed to convert new object (default/q; /v1, Kind=ResourceQuota) to proper version: quantities must match",
         ] {
             let refused = refusal(&status(json!({"code": 500, "message": message})));
-            assert!(matches!(refused, Some(Preview::Refused(said)) if said == message));
+            assert!(matches!(refused, Some(Preview::Refused { why, .. }) if why == message));
         }
     }
 }

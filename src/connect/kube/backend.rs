@@ -9,6 +9,7 @@ use kube::{Client, Error};
 use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
 
+use super::apply::How;
 use super::client::{Connection, connect, error};
 use super::discovery::{Found, Resource, Table};
 use super::{Done, Effect, Fact, KindRef, MANAGER, Objects, Probe, Query, manifest, pods};
@@ -63,8 +64,12 @@ impl Backend {
     /// [`ConnectError::Lost`] when it is not known whether it took place.
     pub async fn perform(&self, effect: &Effect, call: &Call) -> Result<Done, ConnectError> {
         match effect {
-            Effect::Apply { object, namespace, force } => {
-                self.apply(&object.0, namespace.as_deref(), *force, call).await.map(|()| Done::Applied)
+            Effect::Apply { object, namespace, force, settling } => {
+                let how = How { force: *force, settling: *settling };
+                self.apply(&object.0, namespace.as_deref(), how, call).await.map(|()| Done::Applied)
+            }
+            Effect::Replace { object, namespace, uid, settling } => {
+                self.replace(&object.0, namespace.as_deref(), uid, *settling, call).await.map(|()| Done::Applied)
             }
             Effect::Patch { kind, namespace, name, patch } => {
                 let api = self.api_of(kind, namespace.as_deref(), call).await?;
@@ -73,7 +78,10 @@ impl Backend {
                 let patch = Patch::Merge(&patch.0);
                 self.ask(&what, true, call, api.patch(name, &params, &patch)).await.map(|_| Done::Applied)
             }
-            Effect::Delete { kind, namespace, name } => self.delete(kind, namespace.as_deref(), name, call).await,
+            Effect::Delete { kind, namespace, name } => {
+                let params = DeleteParams::default();
+                self.delete(kind, namespace.as_deref(), name, &params, call).await.map(|()| Done::Applied)
+            }
             Effect::Exec(exec) => self.exec(exec, call).await.map(Done::Exec),
         }
     }
@@ -203,24 +211,29 @@ impl Backend {
         Ok(events)
     }
 
-    async fn delete(
+    /// Deletes one object and waits until it is gone.
+    pub(super) async fn delete(
         &self,
         kind: &KindRef,
         namespace: Option<&str>,
         name: &str,
+        params: &DeleteParams,
         call: &Call,
-    ) -> Result<Done, ConnectError> {
+    ) -> Result<(), ConnectError> {
         let api = self.api_of(kind, namespace, call).await?;
         let what = format!("delete {} {name}", kind.kind);
-        match self.ask_raw(&what, true, call, api.delete(name, &DeleteParams::default())).await? {
+        match self.ask_raw(&what, true, call, api.delete(name, params)).await? {
             Ok(_) => {}
-            Err(Error::Api(status)) if status.code == 404 => return Ok(Done::Applied),
+            Err(Error::Api(status)) if status.code == 404 => return Ok(()),
             Err(e) => return Err(error(&what, self.server(), &e, true)),
         }
         loop {
-            let Some(object) = self.ask(&what, true, call, api.get_opt(name)).await? else {
-                return Ok(Done::Applied);
-            };
+            let Some(object) = self.ask(&what, true, call, api.get_opt(name)).await? else { return Ok(()) };
+            // One of that name that somebody else made since is not the one that goes.
+            let uid = params.preconditions.as_ref().and_then(|p| p.uid.as_ref());
+            if uid.is_some_and(|uid| object.metadata.uid.as_ref() != Some(uid)) {
+                return Ok(());
+            }
             let finalizers = object.metadata.finalizers.unwrap_or_default();
             let seen =
                 if finalizers.is_empty() { String::new() } else { format!(", held by {}", finalizers.join(", ")) };

@@ -1,5 +1,7 @@
 //! Kubernetes objects as YAML and JSON: reading documents, naming, ordering, hiding secrets. Pure.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -13,6 +15,7 @@ const FIRST: &[&str] = &[
     "ResourceQuota",
     "LimitRange",
     "CustomResourceDefinition",
+    "RuntimeClass",
     "ServiceAccount",
     "Secret",
     "ConfigMap",
@@ -46,6 +49,8 @@ pub fn objects(yaml: &str) -> Result<Vec<Value>, Error> {
                     return Err(wrong(format!("{} has no {}", identity(&object), field[1..].replace('/', "."))));
                 }
             }
+            let mut object = object;
+            take_in_string_data(&mut object);
             objects.push(object);
         }
     }
@@ -70,6 +75,31 @@ fn taken_apart(document: Value) -> Vec<Value> {
             _ => Vec::new(),
         },
         object => vec![object],
+    }
+}
+
+/// Turns `stringData` of a Secret into `data`, as the API does. Under server-side apply a key that is taken out of
+/// `stringData` would stay in `data` for ever: the API does not see that it came from there.
+fn take_in_string_data(object: &mut Value) {
+    if text(object, "/kind") != "Secret" || text(object, "/apiVersion") != "v1" {
+        return;
+    }
+    let Some(fields) = object.as_object_mut() else { return };
+    // What is no text is left for the API to refuse.
+    let is_text = |values: &Value| values.as_object().is_some_and(|m| m.values().all(Value::is_string));
+    if !fields.get("stringData").is_some_and(is_text)
+        || fields.get("data").is_some_and(|d| !d.is_object() && !d.is_null())
+    {
+        return;
+    }
+    let Some(Value::Object(texts)) = fields.remove("stringData") else { return };
+    let data = fields.entry("data").or_insert_with(|| Value::Object(Map::new()));
+    if data.is_null() {
+        *data = Value::Object(Map::new());
+    }
+    if let Value::Object(data) = data {
+        let encoded = |value: &Value| STANDARD.encode(value.as_str().unwrap_or_default());
+        data.extend(texts.iter().map(|(key, value)| (key.clone(), encoded(value).into())));
     }
 }
 
@@ -172,6 +202,17 @@ mod tests {
         let text = "apiVersion: v1\nkind: X\nmetadata: {name: x}\na: {b: 0400, b: 0600}\n";
         assert!(objects(text).unwrap_err().to_string().contains("line 4 column 14: the key `b`"));
         assert_eq!(documents(text).unwrap()[0]["a"], json!({"b": 384}));
+    }
+
+    #[test]
+    fn texts_of_a_secret_are_applied_as_its_data() {
+        let read =
+            |rest: &str| objects(&format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\n{rest}")).unwrap();
+        let secret = &read("data: {a: b25l, b: b25l}\nstringData: {b: two, c: ''}\n")[0];
+        assert_eq!(secret["data"], json!({"a": "b25l", "b": "dHdv", "c": ""}));
+        assert!(secret.get("stringData").is_none());
+        assert_eq!(read("stringData: {a: one}\n")[0]["data"], json!({"a": "b25l"}));
+        assert_eq!(read("stringData: {a: 1}\n")[0]["stringData"], json!({"a": 1}), "the API refuses it");
     }
 
     #[test]

@@ -150,6 +150,20 @@ pub enum Effect {
         namespace: Option<String>,
         /// Whether to take fields from other managers.
         force: bool,
+        /// Whether what was applied just before may still be on its way to where the object is judged, so that a refusal
+        /// is asked again for a while.
+        settling: bool,
+    },
+    /// Deletes one object with all that belongs to it, waits until it is gone, and applies it anew.
+    Replace {
+        /// The object as wanted.
+        object: Object,
+        /// Namespace for a namespaced object that names none.
+        namespace: Option<String>,
+        /// Which object is deleted: no other one of that name.
+        uid: String,
+        /// As in [`Self::Apply`].
+        settling: bool,
     },
     /// A JSON merge patch of one object.
     Patch {
