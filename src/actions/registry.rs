@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::watched::Watched;
 use super::{Action, Boxed};
-use crate::plan::{Catalog, Kind, Output, ParamError, Place, Role};
+use crate::plan::{Catalog, Kind, Misread, Output, ParamError, Place, Role};
 
 /// An action's type: its parameters are its fields, its documentation their doc comments.
 pub trait Spec: Action + DeserializeOwned + JsonSchema + Sized + 'static {
@@ -27,6 +27,8 @@ pub trait Spec: Action + DeserializeOwned + JsonSchema + Sized + 'static {
     /// Parameters one of which (or `when`) a step must have that is no handler, since it would do the same again in each
     /// run without. None: it needs no guard.
     const GUARDS: &'static [&'static str] = &[];
+    /// What is wrong with the text of a parameter that others read by rules of their own.
+    const MISREAD: Option<Misread> = None;
     /// A step as one would write it.
     const EXAMPLE: &'static str;
 
@@ -83,6 +85,7 @@ impl Registry {
                 guards: T::GUARDS,
                 example: T::EXAMPLE,
                 schema: || schemars::schema_for!(T).to_value(),
+                misread: T::MISREAD,
                 validate: |params| parse::<T>(params).map(drop),
             },
             build: |params| Ok(Watched::boxed(Arc::new(parse::<T>(params)?))),

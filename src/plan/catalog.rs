@@ -3,6 +3,10 @@
 use serde_json::Value;
 
 use super::Step;
+use crate::document::yaml;
+
+/// What is wrong with the text of the parameter of that name.
+pub type Misread = fn(&str, &str) -> Option<yaml::Error>;
 
 /// The actions that a plan may name.
 pub trait Catalog: Send + Sync {
@@ -37,6 +41,9 @@ pub struct Kind {
     /// JSON Schema of the parameters. String properties with `"format": "template"` name a template file whose rendered
     /// text the action gets; `"format": "file"` a file that is taken as it is, `"format": "written"` one that it writes.
     pub schema: fn() -> Value,
+    /// Where the text of a file, or of a string, is read by rules of others: what is wrong with the text of a parameter. Of
+    /// parameters that it does not know, nothing is.
+    pub misread: Option<Misread>,
     /// Checks rendered parameters: types, required ones, values that exclude each other.
     pub validate: fn(&Value) -> Result<(), ParamError>,
 }

@@ -21,7 +21,7 @@ mod testing;
 mod types;
 
 pub use crate::finding::{Source, Span, Spanned};
-pub use catalog::{Catalog, Kind, Output, ParamError, Place, Role};
+pub use catalog::{Catalog, Kind, Misread, Output, ParamError, Place, Role};
 pub use check::check;
 pub use guard::Guard;
 pub use items::{Item, ItemError};

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Catalog, Kind, Output, ParamError, Place, Role};
 use crate::actions::{PlainFile, TemplateFile, WrittenFile};
+use crate::document::yaml::{Repeated, from_str};
 
 /// A host action.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -102,6 +103,7 @@ pub(super) fn catalog() -> Test {
         guards: &[],
         example: "id = \"a\"\naction = \"test.file\"\nhosts = \"all\"\npath = \"/etc/motd\"\n",
         schema: || schemars::schema_for!(File).to_value(),
+        misread: None,
         validate: |params| parse::<File>(params)?.rules(),
     };
     let release = Kind {
@@ -115,6 +117,7 @@ pub(super) fn catalog() -> Test {
         guards: &[],
         example: "id = \"a\"\naction = \"test.release\"\nrelease = \"a\"\n",
         schema: || schemars::schema_for!(Release).to_value(),
+        misread: Some(|param, text| (param == "values").then(|| from_str(text, Repeated::Refuse).err())?),
         validate: |params| parse::<Release>(params).map(|r| drop((r.release, r.values, r.set, r.port))),
     };
     let fetch = Kind {
@@ -128,6 +131,7 @@ pub(super) fn catalog() -> Test {
         guards: &["only_if"],
         example: "id = \"a\"\naction = \"test.fetch\"\nhosts = \"all\"\nto = \"a\"\nonly_if = \"x\"\n",
         schema: || schemars::schema_for!(Fetch).to_value(),
+        misread: None,
         validate: |params| parse::<Fetch>(params).map(|f| drop((f.to, f.only_if))),
     };
     Test(vec![file, release, fetch])

@@ -3,6 +3,7 @@
 //! [`every_parameter_is_compared_or_says_when_it_counts`] demands one for every parameter.
 
 mod host;
+mod kube;
 mod node;
 
 use std::collections::BTreeSet;
@@ -25,11 +26,8 @@ const PENDING: &[&str] = &[
     "istio.cacerts",
     "istio.root_cert",
     "istio.workload_cert",
-    "kube.apply",
     "kube.capacity",
     "kube.exec",
-    "kube.label",
-    "kube.wait",
     "node.apt_repository",
     "node.archive",
     "node.authorized_key",
@@ -117,7 +115,7 @@ impl Case {
 }
 
 fn cases() -> Vec<Case> {
-    [node::cases()].into_iter().flatten().collect()
+    [kube::cases(), node::cases()].into_iter().flatten().collect()
 }
 
 #[test]

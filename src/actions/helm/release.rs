@@ -4,14 +4,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::values::{Templates, merged};
+use super::values::{Templates, merged, table};
 use super::{chart, difference};
 use crate::actions::{Action, Spec, Thing, Verdict};
 use crate::connect::helm::{self, Asked, State, Upgrade, Values};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Misread, Output, ParamError, Place, Role};
 
 /// Parameters of `helm.release`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -247,6 +247,10 @@ impl Spec for Release {
         Output { name: "revision", about: "revision of the release, from 1" },
         Output { name: "chart_version", about: "version of its chart; null when unpinned and just installed" },
     ];
+    const MISREAD: Option<Misread> = Some(|param, text| match param {
+        "values" => table(text).err(),
+        _ => None,
+    });
     const EXAMPLE: &'static str = r#"[[phase.istio-install.step]]
 id = "istiod"
 action = "helm.release"

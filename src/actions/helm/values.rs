@@ -55,16 +55,24 @@ pub fn merged(files: &Templates, set: &Map<String, Value>) -> Result<Value, (Str
     let mut values = Value::Object(Map::new());
     for (i, file) in files.0.iter().enumerate() {
         let error = |why: String| (format!("/values/{i}"), why);
-        match yaml::from_str(&file.content, Repeated::LastWins).map_err(|e| error(e.to_string()))? {
-            Value::Null => {}
-            table @ Value::Object(_) => merge(&mut values, table),
-            _ => return Err(error(format!("{} is not a table of values", file.path))),
-        }
+        merge(&mut values, Value::Object(table(&file.content).map_err(|e| error(e.to_string()))?));
     }
     for (path, value) in set {
         put(&mut values, path, value.clone()).map_err(|why| (format!("/set/{path}"), why))?;
     }
     Ok(values)
+}
+
+/// The values of one file.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn table(text: &str) -> Result<Map<String, Value>, yaml::Error> {
+    match yaml::from_str(text, Repeated::LastWins)? {
+        Value::Null => Ok(Map::new()),
+        Value::Object(table) => Ok(table),
+        _ => Err(yaml::Error { line: 1, column: 1, message: "this is no table of values".to_owned() }),
+    }
 }
 
 /// Lays `over` upon `base`: tables are merged, all else is replaced.

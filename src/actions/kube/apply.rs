@@ -10,7 +10,7 @@ use crate::connect::kube::{self, Object, Preview, manifest};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Misread, Output, ParamError, Place, Role};
 
 /// Parameters of `kube.apply`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -25,11 +25,11 @@ pub struct Apply {
     /// Namespace for objects that name none; default the kubeconfig's.
     #[serde(default)]
     namespace: Option<String>,
-    /// Take fields that other field managers own.
+    /// Take fields that other field managers own. Counts only where another one owns a field.
     #[serde(default)]
     force: bool,
     /// Delete and create anew, with all that belongs to it, an object that has a changed field which the API lets nobody
-    /// change, such as the template of a Job.
+    /// change, such as the template of a Job. Counts only for such a change.
     #[serde(default)]
     replace: bool,
 }
@@ -236,6 +236,10 @@ impl Spec for Apply {
         Output { name: "objects", about: "number of objects in the manifest" },
         Output { name: "applied", about: "number of objects that were changed" },
     ];
+    const MISREAD: Option<Misread> = Some(|param, text| match param {
+        "manifest" | "inline" => manifest::objects(text).err(),
+        _ => None,
+    });
     const EXAMPLE: &'static str = r#"[[phase.app.step]]
 id = "routing"
 action = "kube.apply"

@@ -51,8 +51,6 @@ impl Label {
             for (key, value) in wanted {
                 let live = object["metadata"][field][key].as_str().map(str::to_owned);
                 let wanted = Some(value.clone()).filter(|v| !v.is_empty());
-                // A label with an empty value is as good as none: that is how a plan removes it.
-                let live = live.filter(|v| !v.is_empty() || wanted.is_some() || !value.is_empty());
                 diff.push_field(format!("{} {field}[{key}]", manifest::identity(object)), live, wanted);
             }
         }
@@ -181,6 +179,13 @@ mod tests {
         let Ok(Some(Effect::Kube(kube::Effect::Patch { patch, .. }))) = action().next(&facts, &[]) else { panic!() };
         assert_eq!(patch.0, json!({"metadata": {"labels": {"istio-injection": "enabled", "old": null}}}));
         assert!(action().next(&facts, &[Done::Kube(kube::Done::Applied)]).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_label_that_is_there_with_an_empty_value_is_removed_too() {
+        let facts = facts(json!({"istio-injection": "enabled", "old": ""}));
+        assert!(matches!(action().verdict(&facts), Verdict::Change(_)));
+        assert!(action().next(&facts, &[]).unwrap().is_some());
     }
 
     #[test]

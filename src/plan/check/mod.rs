@@ -5,6 +5,7 @@
 //! [`repeats`] (what would be done over and over), [`templates`] (names in strings and files), [`outputs`] (what steps hand
 //! to later ones).
 
+mod foreign;
 mod guard;
 mod hosts;
 mod loops;

@@ -142,6 +142,9 @@ impl Checker<'_> {
                     _ => String::new(),
                 };
                 let span = known.step.place(&error.pointer);
+                let text = value.and_then(Value::as_str);
+                let inside = text.and_then(|t| self.in_the_plan(kind, key_of(&error.pointer), t, &span));
+                let span = inside.unwrap_or(span);
                 let finding = Finding::error("bad-parameter", message).at(&self.plan.source, span, label);
                 self.findings.push(finding.maybe_help(variant_help(&error)));
             }

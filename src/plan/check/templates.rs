@@ -202,6 +202,7 @@ impl Checker<'_> {
                 }
                 for path in paths.iter().filter(|p| !p.is_empty()) {
                     self.file(path, file, &span, Owner::Step(n), views, steps, before);
+                    self.foreign(kind, &param.name, path, Owner::Step(n), views, steps);
                 }
             }
         }
@@ -273,7 +274,7 @@ impl Checker<'_> {
     }
 
     /// Whether all that a template file and those that it includes use is known before the run.
-    fn is_known(&self, path: &str, owner: Owner, steps: &[Known<'_>]) -> bool {
+    pub(super) fn is_known(&self, path: &str, owner: Owner, steps: &[Known<'_>]) -> bool {
         let items = if let Owner::Step(n) = owner { steps[n].step.for_each.as_ref() } else { None };
         self.templates.names_in_file(path).is_ok_and(|mut names| {
             items.iter().for_each(|items| names.extend(self.templates.names_in_value(&items.value)));

@@ -1,5 +1,6 @@
 //! One test for each class of bad plan: what a person reads, where it is one finding; a table, where there are many.
 
+mod foreign;
 mod guard;
 mod hosts;
 mod loops;
