@@ -13,6 +13,7 @@ mod processes;
 mod project;
 #[allow(dead_code, reason = "the tests of secrets ask more of it")]
 mod sshd;
+mod system;
 
 /// Whether a test that cannot be run is a failure.
 fn demanded() -> bool {
