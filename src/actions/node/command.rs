@@ -19,9 +19,11 @@ use crate::plan::{Output, ParamError, Place, Role};
 #[serde(deny_unknown_fields)]
 pub struct Command {
     /// Script for `sh`. Its exit status is that of its last command, so begin longer ones with `set -e`.
+    /// Counts only when it is run.
     #[serde(default)]
     pub command: Option<String>,
     /// Program and arguments, taken as they are, in the place of `command`. Visible to all on the host while it runs.
+    /// Counts only when it is run.
     #[serde(default)]
     pub argv: Vec<String>,
     /// It is not run when there is something at this absolute path.
@@ -37,20 +39,25 @@ pub struct Command {
     #[serde(default)]
     pub only_if: Option<String>,
     /// What it reads on standard input. The place for secrets: nobody on the host can see it.
+    /// Counts only when it is run.
     #[serde(default)]
     pub stdin: Option<String>,
     /// Folder in which it runs, also its guards. Default: the user's home.
+    /// Counts only when it is run.
     #[serde(default)]
     pub cwd: Option<String>,
     /// Exit statuses that are right.
+    /// Counts only when it is run.
     #[serde(default = "zero")]
     pub ok_exit_codes: Vec<i32>,
     /// When it has failed, in the place of `ok_exit_codes`: an expression over `exit_code`, `stdout` and `stderr`, such as
     /// "exit_code > 1 or 'error' in stderr".
+    /// Counts only when it is run.
     #[serde(default)]
     pub failed_when: Option<Expression>,
     /// When it has changed something, so that handlers are notified: likewise, or `false`. Default: always. A preview
     /// cannot know, and shows that it would run.
+    /// Counts only when it is run.
     #[serde(default)]
     pub changed_when: Option<Expression>,
     /// Whether it changes anything. With `false` it is a check.
@@ -58,9 +65,11 @@ pub struct Command {
     pub changes: bool,
     /// What a later run does when this command was cut off and has no guard that tells whether it took effect: `rerun`,
     /// or `stop` (the default) and let a person look. Handlers and steps of `on_failure` are always run again.
+    /// Counts only when it is run.
     #[serde(default)]
     pub on_interrupt: Option<OnInterrupt>,
     /// With `changes = false`: whether it is asked again until its status is right or the step's timeout ends.
+    /// Counts only then.
     #[serde(default)]
     pub wait: bool,
 }

@@ -21,11 +21,14 @@ use crate::plan::{Output, ParamError, Place, Role};
 #[serde(deny_unknown_fields)]
 pub struct Script {
     /// The script, below the plan's root.
+    /// Counts only when it is run.
     pub script: PlainFile,
     /// Arguments, taken as they are. Visible to all on the host while it runs.
+    /// Counts only when it is run.
     #[serde(default)]
     pub args: Vec<String>,
     /// Program on the host that reads it, with its options: "bash -eu", "python3".
+    /// Counts only when it is run.
     #[serde(default = "sh")]
     pub interpreter: String,
     /// It is not run when there is something at this absolute path.
@@ -41,22 +44,28 @@ pub struct Script {
     #[serde(default)]
     pub only_if: Option<String>,
     /// What it reads on standard input. The place for secrets: nobody on the host can see it.
+    /// Counts only when it is run.
     #[serde(default)]
     pub stdin: Option<String>,
     /// Folder in which it runs, also its guards. Default: the user's home.
+    /// Counts only when it is run.
     #[serde(default)]
     pub cwd: Option<String>,
     /// Exit statuses that are right.
+    /// Counts only when it is run.
     #[serde(default = "zero")]
     pub ok_exit_codes: Vec<i32>,
     /// When it has failed, in the place of `ok_exit_codes`: an expression over `exit_code`, `stdout` and `stderr`.
+    /// Counts only when it is run.
     #[serde(default)]
     pub failed_when: Option<Expression>,
     /// When it has changed something, so that handlers are notified: likewise, or `false`. Default: always.
+    /// Counts only when it is run.
     #[serde(default)]
     pub changed_when: Option<Expression>,
     /// What a later run does when this script was cut off and has no guard that tells whether it took effect: `rerun`, or
     /// `stop` (the default) and let a person look. Handlers and steps of `on_failure` are always run again.
+    /// Counts only when it is run.
     #[serde(default)]
     pub on_interrupt: Option<OnInterrupt>,
 }

@@ -11,7 +11,7 @@ fn sees(probe: &crate::connect::Probe) -> crate::connect::Fact {
             ("/srv/link", Thing::Link("hello")),
             ("/srv/lines", Thing::Text("a = 1\n# BEGIN x\ny\n# END x\nb = 2\n", 0o644)),
             ("/etc/hosts", Thing::Text("10.0.0.1\tx y\n", 0o644)),
-            ("/etc/cron.d/x", Thing::Text("# A step of `node.cron` wrote this: what else is changed here, the next run overwrites.\nMAILTO=\"\"\n@daily root date\n", 0o644)),
+            ("/etc/cron.d/x", Thing::Text("MAILTO=\"\"\n@daily root date\n", 0o644)),
         ],
         commands: &[("command -v", "curl\nwget\ntar\ngit\n")],
         ..Host::default()
@@ -137,6 +137,20 @@ pub fn cases() -> Vec<Case> {
                 ("state", Seen::With("state = 'absent'")),
                 ("path", Seen::With("path = '/srv/hello'")),
                 ("backup", Seen::Told),
+            ],
+        },
+        Case {
+            action: "node.cron",
+            step: "name = 'x'\nschedule = '@daily'\ncommand = 'date'\nenvironment = { MAILTO = '' }",
+            sees,
+            params: &[
+                ("name", Seen::With("name = 'y'")),
+                ("state", Seen::Instead("name = 'x'\nstate = 'absent'")),
+                ("schedule", Seen::With("schedule = '@hourly'")),
+                ("command", Seen::With("command = 'true'")),
+                ("user", Seen::With("user = 'pi'")),
+                ("environment", Seen::With("environment = { MAILTO = 'a' }")),
+                ("folder", Seen::With("folder = '/srv'")),
             ],
         },
         Case {
