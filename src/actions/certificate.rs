@@ -3,10 +3,11 @@
 //! Pure: no network and no clock. Signatures are verified, names alone prove nothing.
 
 use crate::digest;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::public_key::PublicKey;
 
 use crate::secret::Secret;
 
@@ -36,6 +37,12 @@ pub struct Certificate {
     pub fingerprint: String,
     /// URIs among its subject alternative names: a workload's SPIFFE identity is one.
     pub uris: Vec<String>,
+    /// DNS names among its subject alternative names, in lower case, sorted.
+    pub dns_names: Vec<String>,
+    /// Type of its key, as Vault calls it: `ec`, `rsa`; another one's is empty.
+    pub key_type: &'static str,
+    /// Size of its key, bits; 0 where the type is not known.
+    pub key_bits: usize,
 }
 
 impl Certificate {
@@ -68,10 +75,26 @@ impl Certificate {
             value.and_then(|v| v.as_str().ok()).unwrap_or_default().to_owned()
         };
         let names = x509.subject_alternative_name().ok().flatten();
-        let names = names.iter().flat_map(|n| &n.value.general_names);
-        let uris = names.filter_map(|n| if let GeneralName::URI(uri) = n { Some((*uri).to_owned()) } else { None });
+        let (mut uris, mut dns_names) = (Vec::new(), Vec::new());
+        for name in names.iter().flat_map(|n| &n.value.general_names) {
+            match name {
+                GeneralName::URI(uri) => uris.push((*uri).to_owned()),
+                GeneralName::DNSName(name) => dns_names.push(name.to_ascii_lowercase()),
+                _ => {}
+            }
+        }
+        dns_names.sort_unstable();
+        let (key_type, key_bits) = match x509.public_key().parsed() {
+            // The curve P-521 is written in whole bytes.
+            Ok(PublicKey::EC(point)) => ("ec", point.key_size().min(521)),
+            Ok(PublicKey::RSA(key)) => ("rsa", key.key_size()),
+            _ => ("", 0),
+        };
         Ok(Self {
-            uris: uris.collect(),
+            uris,
+            dns_names,
+            key_type,
+            key_bits,
             subject: x509.subject().to_string(),
             common_name: text(x509.subject().iter_common_name().next()),
             organization: text(x509.subject().iter_organization().next()),
@@ -96,6 +119,21 @@ impl Certificate {
         ca.is_ca
             && mine.issuer().as_raw() == theirs.subject().as_raw()
             && mine.verify_signature(Some(theirs.public_key())).is_ok()
+    }
+
+    /// Whether both are certificates of one CA: of the same subject and key. What either signed verifies against both.
+    pub fn is_same_ca(&self, other: &Self) -> bool {
+        let (Ok((_, mine)), Ok((_, theirs))) =
+            (X509Certificate::from_der(&self.der), X509Certificate::from_der(&other.der))
+        else {
+            return false;
+        };
+        mine.subject().as_raw() == theirs.subject().as_raw() && mine.public_key().raw == theirs.public_key().raw
+    }
+
+    /// How long it is valid in all.
+    pub fn lifetime(&self) -> SignedDuration {
+        self.not_after.duration_since(self.not_before)
     }
 
     /// Whether it is its own issuer: a root.
@@ -128,7 +166,9 @@ impl Certificate {
     }
 }
 
-/// The way from `first` up to a root, through certificates of `pool`; both ends included.
+/// The way from `first` up to a root, through certificates of `pool`; both ends included. Where a CA was renewed with its
+/// key, `pool` may hold several certificates of it: a root's goes before one that another CA signed, then the one that lives
+/// longest.
 ///
 /// # Errors
 /// Whose issuer is missing.
@@ -139,8 +179,8 @@ pub fn chain_to_root(first: &Certificate, pool: &[Certificate]) -> Result<Vec<Ce
         if last.is_root() {
             return Ok(chain);
         }
-        let next = pool.iter().find(|c| !chain.contains(c) && last.is_issued_by(c)).cloned();
-        match next {
+        let above = pool.iter().filter(|c| !chain.contains(c) && last.is_issued_by(c));
+        match above.max_by_key(|c| (c.is_root(), c.not_after)).cloned() {
             Some(next) => chain.push(next),
             None => {
                 return Err(format!("no certificate here has signed {}; its issuer is {}", last.subject, last.issuer));
@@ -201,6 +241,12 @@ pub mod testing {
         CertifiedIssuer::self_signed(ca_params(name, "2036-01-01", None), KeyPair::generate().unwrap()).unwrap()
     }
 
+    /// The same root with its key, valid for another time.
+    pub fn renewed(root: &Ca, name: &str, until: &str) -> Ca {
+        let key = KeyPair::from_pem(&root.key().serialize_pem()).unwrap();
+        CertifiedIssuer::self_signed(ca_params(name, until, None), key).unwrap()
+    }
+
     /// A CA below another.
     pub fn below(issuer: &Ca, name: &str, until: &str, path_length: Option<u8>) -> Ca {
         CertifiedIssuer::signed_by(ca_params(name, until, path_length), KeyPair::generate().unwrap(), issuer).unwrap()
@@ -253,6 +299,41 @@ mod tests {
         assert!(!i.is_issued_by(&parse(&namesake)));
         let error = chain_to_root(&i, &[parse(&namesake)]).unwrap_err();
         assert_eq!(error, "no certificate here has signed CN=intermediate; its issuer is CN=root");
+    }
+
+    #[test]
+    fn a_ca_is_its_subject_and_key_and_the_way_up_leads_through_the_certificate_that_lives_longest() {
+        let old = root("root");
+        let (new, namesake) = (testing::renewed(&old, "root", "2046-01-01"), root("root"));
+        assert!(parse(&old).is_same_ca(&parse(&new)) && parse(&old) != parse(&new));
+        assert!(!parse(&old).is_same_ca(&parse(&namesake)));
+        assert!(!parse(&old).is_same_ca(&parse(&testing::renewed(&old, "another", "2046-01-01"))));
+        let i = parse(&below(&old, "intermediate", "2030-01-01", Some(1)));
+        for pool in [[&old, &new], [&new, &old]] {
+            let chain = chain_to_root(&i, &pool.map(parse)).unwrap();
+            assert_eq!(chain[1].until(), "2046-01-01");
+        }
+    }
+
+    #[test]
+    fn a_root_goes_before_the_certificate_that_another_ca_signed_for_it() {
+        let (own, other) = (root("root"), root("other"));
+        let key = rcgen::KeyPair::from_pem(&own.key().serialize_pem()).unwrap();
+        let crossed = rcgen::CertifiedIssuer::signed_by(testing::ca_params("root", "2046-01-01", None), key, &other);
+        let pool = [parse(&crossed.unwrap()), parse(&own)];
+        let chain = chain_to_root(&parse(&below(&own, "intermediate", "2030-01-01", None)), &pool).unwrap();
+        assert_eq!((chain.len(), chain[1].until().as_str()), (2, "2036-01-01"));
+    }
+
+    #[test]
+    fn keys_and_names_are_told_as_vault_calls_them() {
+        let mut params = testing::ca_params("ca", "2030-01-01", None);
+        params.subject_alt_names =
+            ["B.example", "a.example"].map(|n| rcgen::SanType::DnsName(n.try_into().unwrap())).to_vec();
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+        let ca = parse(&rcgen::CertifiedIssuer::self_signed(params, key).unwrap());
+        assert_eq!((ca.key_type, ca.key_bits), ("ec", 384));
+        assert_eq!(ca.dns_names, ["a.example", "b.example"]);
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Backend {
             Ok::<_, reqwest::Error>(Answer {
                 status,
                 headers,
-                body: bounded_body(response).await?,
+                body: bounded_body(response, BODY).await?,
                 elapsed: start.elapsed(),
             })
         };
@@ -172,14 +172,15 @@ fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, ConnectError> {
     Ok(map)
 }
 
-async fn bounded_body(mut response: reqwest::Response) -> Result<String, reqwest::Error> {
+/// A response's body as text, of at most `limit` bytes; what comes after is not read.
+pub(super) async fn bounded_body(mut response: reqwest::Response, limit: usize) -> Result<String, reqwest::Error> {
     let mut body = Vec::new();
-    while body.len() < BODY
+    while body.len() < limit
         && let Some(chunk) = response.chunk().await?
     {
         body.extend_from_slice(&chunk);
     }
-    body.truncate(BODY);
+    body.truncate(limit);
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 

@@ -18,7 +18,8 @@ pub(super) const TOP: &[&str] = &["hosts", "groups", "vars", "secrets", "ssh", "
 pub(super) const HOST: &[&str] = &["address", "user", "port", "connection", "ssh", "become", "vars"];
 pub(super) const SSH: &[&str] = &["config", "connect_timeout", "control_persist", "max_sessions", "options"];
 pub(super) const KUBE: &[&str] = &["kubeconfig", "context", "lease_namespace"];
-pub(super) const VAULT: &[&str] = &["address", "addresses", "ca_cert", "token_file", "token_env"];
+pub(super) const VAULT: &[&str] =
+    &["address", "addresses", "allow_http", "namespace", "ca_cert", "token_file", "token_env"];
 pub(super) const HELM: &[&str] = &["binary"];
 
 impl Inventory {
@@ -231,15 +232,35 @@ impl Draft {
         let one = self.reader.string(&mut vault, "address");
         let mut all = self.reader.strings(&mut vault, "addresses").unwrap_or_default();
         all.splice(0..0, one);
+        let allow_http = self.reader.flag(&mut vault, "allow_http").unwrap_or_default();
         for address in &all {
-            if !address.value.starts_with("https://") && !address.value.starts_with("http://") {
-                let help = format!("write \"https://{}\"", address.value);
-                self.reader.error("bad-address", &address.span, format!("`{}` is no URL", address.value), Some(help));
-            }
+            // A scheme is written in letters of either case.
+            let scheme = address.value.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+            let (message, help) = match scheme.as_deref() {
+                Some("https") => continue,
+                Some("http") if allow_http => continue,
+                Some("http") => (
+                    format!("`{}` sends the token and all secrets in clear", address.value),
+                    "write https://, or, where nobody else can listen, `allow_http = true` under [vault]".to_owned(),
+                ),
+                _ => (format!("`{}` is no URL", address.value), format!("write \"https://{}\"", address.value)),
+            };
+            self.reader.error("bad-address", &address.span, message, Some(help));
         }
+        let namespace = self.reader.string(&mut vault, "namespace").and_then(|namespace| {
+            let path = namespace.value.trim_matches('/');
+            let good = !path.is_empty() && path.chars().all(|c| c.is_ascii_graphic());
+            if !good {
+                let message = format!("`{}` cannot be a namespace of Vault", namespace.value);
+                let help = "write its path, such as \"team/mesh\"".to_owned();
+                self.reader.error("bad-name", &namespace.span, message, Some(help));
+            }
+            good.then(|| path.to_owned())
+        });
         let ca_cert = self.path(&mut vault, "ca_cert");
         let token = self.token(&mut vault);
-        self.inventory.vault = Vault { addresses: all.into_iter().map(|a| a.value).collect(), ca_cert, token };
+        let addresses = all.into_iter().map(|a| a.value).collect();
+        self.inventory.vault = Vault { addresses, namespace, ca_cert, token };
         self.reader.no_more(vault, "`[vault]`", VAULT);
     }
 

@@ -119,6 +119,11 @@ documented! {
         address: String,
         /// The API of each node; the active one is used.
         addresses: Vec<String>,
+        /// Whether addresses may be `http://`, so that the token and all secrets go in clear; default `false`.
+        allow_http: bool,
+        /// Path of the namespace in which all mounts and secrets of this file and its plans are, such as `team/mesh`;
+        /// default the root namespace.
+        namespace: String,
         /// PEM file of the CA that signed the API's certificate; default the system's.
         ca_cert: String,
         /// File that has the token; default `$VAULT_TOKEN`, then `~/.vault-token`.

@@ -28,6 +28,7 @@ context = "lab"
 lease_namespace = "runs"
 [vault]
 address = "https://vault:8200"
+namespace = "/team/mesh/"
 ca_cert = "ca.pem"
 token_env = "LAB_TOKEN"
 [helm]
@@ -71,6 +72,7 @@ fn a_whole_inventory_is_read() {
     assert_eq!(inventory.kube.lease_namespace(), "runs");
     assert_eq!(Inventory::builtin().kube.lease_namespace(), "kube-system");
     assert_eq!(inventory.vault.addresses, ["https://vault:8200"]);
+    assert_eq!(inventory.vault.namespace.as_deref(), Some("team/mesh"));
     assert_eq!(inventory.vault.ca_cert.as_deref(), Some(Path::new("/p/ca.pem")));
     assert_eq!(inventory.vault.token, Token::Env("LAB_TOKEN".into()));
     assert_eq!(inventory.helm.as_deref(), Some(Path::new("helm3")));
@@ -361,4 +363,29 @@ fn a_password_is_the_name_of_a_secret_of_the_inventory() {
         let said = findings(&format!("{place}\npassword = '{{{{ secrets.sud }}}}'\n[secrets]\nsudo.env = 'X'\n"));
         assert!(said.contains("has no secret `sud`") && said.contains("did you mean `sudo`"), "{said}");
     }
+}
+
+#[test]
+fn vault_is_not_spoken_to_in_clear_without_a_word() {
+    insta::assert_snapshot!(findings("[vault]\naddress = \"HTTP://vault:8200\"\nnamespace = \"/\"\n"), @r#"
+     × `HTTP://vault:8200` sends the token and all secrets in clear
+      ╭─[inventory/lab.toml:2:11]
+    1 │ [vault]
+    2 │ address = "HTTP://vault:8200"
+      ·           ───────────────────
+    3 │ namespace = "/"
+      ╰────
+     help: write https://, or, where nobody else can listen, `allow_http = true` under [vault]
+
+     × `/` cannot be a namespace of Vault
+      ╭─[inventory/lab.toml:3:13]
+    2 │ address = "HTTP://vault:8200"
+    3 │ namespace = "/"
+      ·             ───
+      ╰────
+     help: write its path, such as "team/mesh"
+    "#);
+    let text = "[vault]\naddress = \"http://vault:8200\"\nallow_http = true\n";
+    let inventory = Inventory::parse(Path::new("inventory/lab.toml"), text).unwrap();
+    assert_eq!(inventory.vault.addresses, ["http://vault:8200"]);
 }

@@ -135,6 +135,8 @@ impl Kube {
 pub struct Vault {
     /// `addresses`: the API of each node, `https://host:8200`; the first healthy active one is used.
     pub addresses: Vec<String>,
+    /// `namespace`: path of the namespace in which all paths are, without slashes at its ends; default the root one.
+    pub namespace: Option<String>,
     /// `ca_cert`: PEM file of the CA that signed the API's certificate; default the system's.
     pub ca_cert: Option<PathBuf>,
     /// `token_file` or `token_env`: where the token comes from.

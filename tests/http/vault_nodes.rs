@@ -18,7 +18,7 @@ const TOKEN: &str = "CARGO_MANIFEST_DIR";
 fn backend(nodes: &[&Server]) -> Backend {
     let addresses = nodes.iter().map(|n| n.url()).collect();
     let mut inventory = Inventory::default();
-    inventory.vault = Vault { addresses, token: Token::Env(TOKEN.into()), ca_cert: None };
+    inventory.vault = Vault { addresses, token: Token::Env(TOKEN.into()), ..Vault::default() };
     Backend::new(&inventory)
 }
 

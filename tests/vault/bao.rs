@@ -80,8 +80,12 @@ impl Bao {
         let token = self.folder.path().join("token");
         std::fs::write(&token, TOKEN).unwrap();
         let mut inventory = Inventory::default();
-        inventory.vault =
-            Vault { addresses: vec![self.address()], ca_cert: Some(self.ca_cert()), token: Token::File(token) };
+        inventory.vault = Vault {
+            addresses: vec![self.address()],
+            ca_cert: Some(self.ca_cert()),
+            token: Token::File(token),
+            ..Vault::default()
+        };
         inventory
     }
 

@@ -3,12 +3,15 @@
 
 mod bao;
 
+use std::sync::{Arc, Mutex};
+
 use bao::{Bao, TOKEN, call};
 use rollout::actions::certificate::{Certificate, chain_to_root};
+use rollout::actions::istio::Cacerts;
 use rollout::actions::vault::{Ca, Health, Intermediate, SecretsEngine};
 use rollout::actions::{Action, Spec, Verdict};
 use rollout::connect::vault::{Backend, Data, Done, Effect, Fact, Probe, SignCsr, State};
-use rollout::connect::{ConnectError, Real, Target, World};
+use rollout::connect::{Call, ConnectError, Real, Target, World, kube};
 use rollout::inventory::{Inventory, Token};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -38,6 +41,13 @@ async fn change(world: &Real, action: &dyn Action) -> rollout::event::Outputs {
     let verdict = action.verdict(&facts);
     assert!(matches!(verdict, Verdict::Same { .. }), "{verdict:?}");
     action.outputs(&facts, &done)
+}
+
+/// A call, and what is told while it goes on.
+fn heard() -> (Arc<Mutex<Vec<String>>>, Call) {
+    let said = Arc::<Mutex<Vec<String>>>::default();
+    let into = Arc::clone(&said);
+    (said, Call { progress: Arc::new(move |text| into.lock().unwrap().push(text)), ..call() })
 }
 
 fn root_ca(bao: &Bao) -> (Backend, Effect) {
@@ -76,6 +86,65 @@ async fn a_chain_of_authorities_is_built_once() {
     assert_ne!(first["serial"], second["serial"]);
     let Verdict::Same { seen } = verdict(&world, &ca).await else { panic!("it is sound") };
     assert!(seen.starts_with("CN=Second, issued by CN=Root"), "{seen}");
+}
+
+/// An intermediate below a root in mounts of their own; the intermediate's mount keeps Vault's own limit of 768h.
+async fn limited(bao: &Bao, world: &Real) {
+    change(world, &action::<SecretsEngine>(json!({ "path": "pki", "type": "pki", "max_lease_ttl": "87600h" }))).await;
+    change(world, &action::<SecretsEngine>(json!({ "path": "pki_int", "type": "pki" }))).await;
+    let (backend, root) = root_ca(bao);
+    backend.perform(&root, &call()).await.unwrap();
+    change(world, &action::<Intermediate>(json!({ "mount": "pki_int", "common_name": "Intermediate" }))).await;
+}
+
+#[tokio::test]
+async fn a_lifetime_that_vault_cuts_down_fails_and_is_heard() {
+    let Some(bao) = Bao::start().await else { return };
+    let world = Real::new(&bao.inventory());
+    limited(&bao, &world).await;
+    let issuer = bao.backend().probe(&Probe::Read { path: "pki_int/issuer/default/json".into() }, &call()).await;
+    let namespace = kube::Objects::of(vec![json!({ "kind": "Namespace", "metadata": { "name": "istio-system" } })]);
+    let kube = |objects| rollout::connect::Fact::Kube(kube::Fact::Objects(objects));
+    let facts = [kube(namespace), kube(kube::Objects::of(Vec::new())), rollout::connect::Fact::Vault(issuer.unwrap())];
+    let sign = |ttl: &str| action::<Cacerts>(json!({ "mount": "pki_int", "ttl": ttl, "renew_before": "24h" }));
+    let (said, call) = heard();
+    let ends = async |ttl: &str| {
+        let action = sign(ttl);
+        let effect = action.next(&facts, &[]).unwrap().unwrap();
+        let done = world.perform(&Target::default(), &effect, &call).await.unwrap();
+        action.next(&facts, &[done]).map(|effect| effect.is_some())
+    };
+    assert!(ends("768h").await.unwrap(), "what Vault may give is taken");
+    let problem = ends("8760h").await.unwrap_err();
+    assert_eq!(problem.message, "Vault's pki_int signed CN=Istio CA for 32d instead of 365d");
+    let said = said.lock().unwrap().join("\n");
+    assert!(said.contains("Vault warns: ") && said.contains("TTL"), "{said}");
+}
+
+#[tokio::test]
+async fn the_key_of_an_intermediate_is_changed_when_the_plan_says_so() {
+    let Some(bao) = Bao::start().await else { return };
+    let world = Real::new(&bao.inventory());
+    limited(&bao, &world).await;
+    let asked = json!({ "mount": "pki_int/", "common_name": "Intermediate", "key_type": "rsa", "key_bits": 3072 });
+    change(&world, &action::<Intermediate>(asked)).await;
+    let curve = json!({ "mount": "/pki_int", "common_name": "Intermediate", "key_type": "ec", "key_bits": 521 });
+    change(&world, &action::<Intermediate>(curve)).await;
+}
+
+#[tokio::test]
+async fn paths_are_those_of_the_namespace() {
+    let Some(bao) = Bao::start().await else { return };
+    bao.backend().perform(&write("sys/namespaces/team", json!({})), &call()).await.unwrap();
+    let mut inventory = bao.inventory();
+    inventory.vault.namespace = Some("team".into());
+    let world = Real::new(&inventory);
+    change(&world, &action::<SecretsEngine>(json!({ "path": "mine", "type": "kv" }))).await;
+    let mounted = async |backend: Backend| {
+        let fact = backend.probe(&Probe::Read { path: "sys/mounts/mine".into() }, &call()).await.unwrap();
+        matches!(fact, Fact::Found { .. })
+    };
+    assert!(mounted(Backend::new(&inventory)).await && !mounted(bao.backend()).await);
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 //!
 //! The key is made on this machine and goes into the cluster's Secret only: Vault sees the signing request, never the key.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -10,7 +12,7 @@ use serde_json::json;
 use super::plugged_in::{self, PluggedIn};
 use crate::actions::certificate::{Certificate, room_below};
 use crate::actions::lifetime::Lifetime;
-use crate::actions::vault::Issuer;
+use crate::actions::vault::{Issuer, path, whole_lifetime};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::kube::{KindRef, Object, Query};
 use crate::connect::vault::SignCsr;
@@ -18,9 +20,11 @@ use crate::connect::{Done, Effect, Fact, Probe, kube, vault};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Place, Role};
+use crate::secret::Secret;
 
 /// The Secret that istiod takes its CA from holds a CA signed by Vault's intermediate, with the chain up to Vault's root.
-/// It is issued anew before it ends, when it is not sound, and when Vault's intermediate has changed.
+/// It is issued anew before it ends, when it is not sound, and when Vault's intermediate has changed. Where only Vault's root
+/// was renewed, with its name and key, the new certificate of it is written beside the CA that is there.
 ///
 /// Must run before istiod is installed: an istiod that finds no Secret makes a root of its own. The key is EC P-256.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -40,23 +44,23 @@ pub struct Cacerts {
     /// Subject CN of Istio's CA.
     #[serde(default = "istio_ca")]
     pub common_name: String,
-    /// Subject O of Istio's CA.
+    /// Subject O of Istio's CA. Without it, that of a CA that is there is left alone.
     #[serde(default)]
     pub organization: Option<String>,
-    /// DNS names of Istio's CA, as subject alternative names.
+    /// DNS names of Istio's CA, as subject alternative names, in any order.
     #[serde(default)]
     pub dns_names: Vec<String>,
-    /// How long Istio's CA lives.
+    /// How long Istio's CA lives. Counts only when it is issued; the step fails when Vault gives less.
     #[serde(default = "year")]
     pub ttl: Lifetime,
     /// How long before its end it is issued anew.
     #[serde(default = "quarter")]
     pub renew_before: Lifetime,
-    /// Whether a CA of another root may be replaced. Workloads of the two roots do not trust each other, so that calls
+    /// Whether a CA of another root may be replaced. Counts only when there is one. Workloads of the two roots do not trust each other, so that calls
     /// fail until every workload has been restarted.
     #[serde(default)]
     pub replace_root: bool,
-    /// Whether to take the Secret from another field manager.
+    /// Whether to take the Secret from another field manager. Counts only when the Secret is written.
     #[serde(default)]
     pub force: bool,
 }
@@ -132,6 +136,10 @@ impl Cacerts {
             Some(Err(why)) => (None, format!("the one that is there cannot be read: {why}")),
             Some(Ok(there)) => match self.reason(&there, &issuer) {
                 Some(reason) => (Some(there), reason),
+                None if self.has_newer_root(&there, &issuer) => {
+                    let problem = secret.and_then(|s| self.objection(s, Some(&there), &issuer));
+                    return Ok(problem.map_or_else(|| Verdict::Change(self.root(&there, &issuer)), Verdict::Blocked));
+                }
                 None => {
                     let ca = &there.ca;
                     let seen = format!("{}, issued by {}, valid until {}", ca.subject, ca.issuer, ca.until());
@@ -165,18 +173,44 @@ impl Cacerts {
         if let Some(defect) = there.defect() {
             return Some(defect);
         }
-        if !there.roots.contains(issuer.root()) {
+        if !there.trusts(issuer.root()) {
             return Some("its root is not Vault's".to_owned());
         }
         if !ca.is_issued_by(issuer.certificate()) {
             return Some(format!("it is not signed by the CA that Vault's {} has now", self.mount));
         }
-        if ca.common_name != self.common_name || self.organization.as_ref().is_some_and(|o| *o != ca.organization) {
-            return Some("its subject is another".to_owned());
+        if let Some(difference) = self.difference(ca) {
+            return Some(difference);
         }
         let left = ca.not_after.duration_since(issuer.at);
         (left <= seconds(self.renew_before))
             .then(|| format!("it ends on {}, less than {} from now", ca.until(), self.renew_before))
+    }
+
+    /// What of a CA is not as asked for, but for its lifetime.
+    fn difference(&self, ca: &Certificate) -> Option<String> {
+        if ca.common_name != self.common_name || self.organization.as_ref().is_some_and(|o| *o != ca.organization) {
+            return Some("its subject is another".to_owned());
+        }
+        (ca.dns_names != self.dns_names()).then(|| "its DNS names are others".to_owned())
+    }
+
+    /// As a certificate tells them.
+    fn dns_names(&self) -> Vec<String> {
+        let names: BTreeSet<String> = self.dns_names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        names.into_iter().collect()
+    }
+
+    /// Whether Vault has a certificate of the root that lives longer than those that workloads have of it.
+    fn has_newer_root(&self, there: &PluggedIn, issuer: &Issuer) -> bool {
+        let of_it = there.roots.iter().filter(|root| root.is_same_ca(issuer.root()));
+        of_it.map(|root| root.not_after).max().is_some_and(|end| end < issuer.root().not_after)
+    }
+
+    /// The CA that is there, when all that it lacks is the newer certificate of its root.
+    fn lacks_only_root(&self, facts: &[Fact], issuer: &Issuer) -> Option<PluggedIn> {
+        let there = PluggedIn::parse(plugged_in::secret(facts.get(SECRET)).ok()??).ok()?;
+        (self.reason(&there, issuer).is_none() && self.has_newer_root(&there, issuer)).then_some(there)
     }
 
     /// What Vault's issuer cannot sign.
@@ -202,7 +236,7 @@ impl Cacerts {
 
     /// Why the CA that is there must not be replaced without a word in the plan.
     fn objection(&self, secret: &serde_json::Value, there: Option<&PluggedIn>, issuer: &Issuer) -> Option<Problem> {
-        if let Some(there) = there.filter(|t| !t.roots.contains(issuer.root()) && !self.replace_root) {
+        if let Some(there) = there.filter(|t| !t.trusts(issuer.root()) && !self.replace_root) {
             let root = &there.roots[0];
             return Some(
                 Problem::new(format!(
@@ -226,6 +260,13 @@ impl Cacerts {
         })
     }
 
+    fn root(&self, there: &PluggedIn, issuer: &Issuer) -> Diff {
+        let mut diff = Diff::act("hand out the certificate of the root that Vault has renewed, with the same key");
+        let (before, after) = (told_with_end(&there.roots[0]), told_with_end(issuer.root()));
+        diff.push_field(format!("{} root", self.name()), Some(before), Some(after));
+        diff
+    }
+
     fn diff(&self, there: Option<&PluggedIn>, issuer: &Issuer, reason: &str) -> Diff {
         let (name, ca) = (self.name(), there.map(|t| &t.ca));
         let organization = self.organization.as_ref().map(|o| format!("O={o}, ")).unwrap_or_default();
@@ -243,6 +284,10 @@ impl Cacerts {
         push("subject", ca.map(|c| c.subject.clone()), subject);
         push("issuer", ca.map(before), signer(above));
         push("root", there.map(|t| signer(&t.roots[0])), signer(issuer.root()));
+        let names = (ca.map(|c| c.dns_names.join(", ")).filter(|n| !n.is_empty()), self.dns_names().join(", "));
+        if names.0.is_some() || !names.1.is_empty() {
+            push("DNS names", names.0, names.1);
+        }
         push("valid until", ca.map(Certificate::until), format!("{} from now", self.ttl));
         push("fingerprint", ca.map(|c| c.short_fingerprint().to_owned()), "known when it is signed".to_owned());
         push("private key", ca.map(|_| "the present one".to_owned()), "a new one, EC P-256".to_owned());
@@ -267,9 +312,22 @@ impl Action for Cacerts {
     }
 
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        let changed = || {
+            Problem::new(format!("the CA of Vault's {} changed while this step ran", self.mount))
+                .hint("run again: nothing has been written to the cluster")
+        };
+        let apply = |certificate: &str, key: &Secret, issuer: &Issuer| {
+            let object = Object(plugged_in::object(&self.namespace, &self.secret, certificate, key, issuer));
+            Effect::Kube(kube::Effect::Apply { object, namespace: None, force: self.force, settling: false })
+        };
         match done {
+            [] if let Ok(issuer) = self.issuer(facts)
+                && let Some(there) = self.lacks_only_root(facts, &issuer) =>
+            {
+                Ok(Some(apply(&there.ca_pem, &there.key, &issuer)))
+            }
             [] => Ok(Some(Effect::Vault(vault::Effect::SignCsr(SignCsr {
-                mount: self.mount.clone(),
+                mount: path(&self.mount).to_owned(),
                 common_name: self.common_name.clone(),
                 organization: self.organization.clone().unwrap_or_default(),
                 ttl: self.ttl.as_seconds(),
@@ -277,19 +335,18 @@ impl Action for Cacerts {
                 dns_names: self.dns_names.clone(),
             })))),
             [Done::Vault(vault::Done::Signed { certificate, key, .. })] => {
-                let changed = || {
-                    Problem::new(format!("the CA of Vault's {} changed while this step ran", self.mount))
-                        .hint("run again: nothing has been written to the cluster")
-                };
                 let issuer = self.issuer(facts).map_err(|_| changed())?;
                 let signed = Certificate::parse(certificate)
                     .map_err(|e| Problem::new(format!("the certificate that Vault signed cannot be read: {e}")))?;
                 if !signed.is_issued_by(issuer.certificate()) {
                     return Err(changed());
                 }
-                let object = plugged_in::object(&self.namespace, &self.secret, certificate, key, &issuer);
-                let (object, force) = (Object(object), self.force);
-                Ok(Some(Effect::Kube(kube::Effect::Apply { object, namespace: None, force, settling: false })))
+                whole_lifetime(&signed, self.ttl, path(&self.mount))?;
+                if let Some(difference) = self.difference(&signed) {
+                    let message = format!("Vault's {} signed another CA than was asked for: {difference}", self.mount);
+                    return Err(Problem::new(message).hint("nothing has been written to the cluster"));
+                }
+                Ok(Some(apply(certificate, key, &issuer)))
             }
             _ => Ok(None),
         }
@@ -316,12 +373,16 @@ impl Action for Cacerts {
             ("fingerprint", json!(ca.fingerprint)),
             ("root", json!(issuer.root_pem())),
             ("root_fingerprint", json!(issuer.root().fingerprint)),
-            ("rotated", json!(!done.is_empty())),
+            ("rotated", json!(matches!(done.first(), Some(Done::Vault(_))))),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
     }
+}
+
+fn told_with_end(root: &Certificate) -> String {
+    format!("{} ({}), valid until {}", root.subject, root.short_fingerprint(), root.until())
 }
 
 fn seconds(lifetime: Lifetime) -> SignedDuration {

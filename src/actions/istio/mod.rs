@@ -6,6 +6,8 @@ mod root_cert;
 mod workload_cert;
 
 pub use cacerts::Cacerts;
+#[cfg(test)]
+pub use plugged_in::testing;
 pub use root_cert::RootCert;
 pub use workload_cert::WorkloadCert;
 

@@ -25,8 +25,10 @@ pub const NAME: &str = "cacerts";
 pub struct PluggedIn {
     /// Istio's CA.
     pub ca: Certificate,
+    /// PEM of it.
+    pub ca_pem: String,
     /// Its private key.
-    key: Secret,
+    pub key: Secret,
     /// What istiod sends along with every workload's certificate: the CA, then those above it.
     chain: Vec<Certificate>,
     /// What workloads trust.
@@ -62,6 +64,7 @@ impl PluggedIn {
         let certificates = |name: &str| Certificate::parse_all(&text(name)?).map_err(|e| format!("{name}: {e}"));
         Ok(Self {
             ca: certificates(CA_CERT)?.swap_remove(0),
+            ca_pem: text(CA_CERT)?,
             key,
             chain: certificates(CERT_CHAIN)?,
             roots: certificates(ROOT_CERT)?,
@@ -93,9 +96,14 @@ impl PluggedIn {
         pool.extend(self.roots.iter().cloned());
         let way = chain_to_root(certificate, &pool)?;
         match way.last() {
-            Some(root) if self.roots.contains(root) => Ok(way),
+            Some(root) if self.trusts(root) => Ok(way),
             _ => Err(format!("it does not lead to {ROOT_CERT}")),
         }
+    }
+
+    /// Whether workloads trust this root: one of theirs is a certificate of the same CA.
+    pub fn trusts(&self, root: &Certificate) -> bool {
+        self.roots.iter().any(|own| own.is_same_ca(root))
     }
 }
 

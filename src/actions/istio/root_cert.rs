@@ -79,7 +79,7 @@ impl RootCert {
         let config_maps = &facts[1..=self.namespaces.len()];
         if let (Some(mount), Some(fact)) = (&self.mount, facts.get(self.namespaces.len() + 1)) {
             let issuer = Issuer::of(mount, fact, None)?;
-            if !there.roots.contains(issuer.root()) {
+            if !there.trusts(issuer.root()) {
                 let message = format!(
                     "the root in {name} is {} ({}), Vault's is {} ({})",
                     there.roots[0].subject,
@@ -108,7 +108,7 @@ fn differs(namespace: &str, config_map: Option<&serde_json::Value>, there: &Plug
     };
     match Certificate::parse_all(manifest::text(config_map, "/data/root-cert.pem")) {
         Err(why) => Some(format!("ConfigMap {namespace}/{CONFIG_MAP}: {why}")),
-        Ok(roots) if there.roots.iter().all(|root| roots.contains(root)) => None,
+        Ok(roots) if there.roots.iter().all(|root| roots.iter().any(|r| r.is_same_ca(root))) => None,
         Ok(roots) => Some(format!(
             "istiod hands out the root {} ({}) in {namespace}, not {} ({}): \
              it has not taken the Secret; restart it when it was there before the Secret",

@@ -108,8 +108,7 @@ impl WorkloadCert {
         }
         let mut pool = chain.to_vec();
         pool.extend(there.roots.iter().cloned());
-        let trusted =
-            chain_to_root(&leaf, &pool).is_ok_and(|way| way.last().is_some_and(|root| there.roots.contains(root)));
+        let trusted = chain_to_root(&leaf, &pool).is_ok_and(|way| way.last().is_some_and(|root| there.trusts(root)));
         if !trusted {
             return Ok(Verdict::Blocked(
                 Problem::new(format!(

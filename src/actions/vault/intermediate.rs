@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::Issuer;
+use super::{Issuer, path, whole_lifetime};
 use crate::actions::certificate::{Certificate, room_below};
 use crate::actions::lifetime::Lifetime;
 use crate::actions::{Action, Spec, Verdict};
@@ -13,7 +13,7 @@ use crate::connect::vault::Data;
 use crate::connect::{Done, Effect, Fact, Probe, vault};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, Place, Role};
+use crate::plan::{Output, ParamError, Place, Role};
 
 /// A PKI mount's default issuer is an intermediate CA of this name, signed by another mount's root, and lives long
 /// enough. It is issued anew when it does not; older issuers of the mount stay, so what they signed stays valid.
@@ -27,19 +27,20 @@ pub struct Intermediate {
     pub root_mount: String,
     /// Subject CN of the intermediate.
     pub common_name: String,
-    /// Subject O of the intermediate.
+    /// Subject O of the intermediate. Without it, that of one that is there is left alone.
     #[serde(default)]
     pub organization: Option<String>,
-    /// How long it lives.
+    /// How long it lives. Counts only when it is issued; the step fails when Vault gives less.
     #[serde(default = "five_years")]
     pub ttl: Lifetime,
     /// How long before its end it is issued anew.
     #[serde(default = "quarter")]
     pub renew_before: Lifetime,
-    /// Type of its key.
+    /// Type of its key. Without it, a new one's is `ec`, and that of one that is there is left alone.
     #[serde(default)]
-    pub key_type: KeyType,
-    /// Size of its key, bits. Default: 256 for `ec`, 2048 for `rsa`.
+    pub key_type: Option<KeyType>,
+    /// Size of its key, bits. Without it, a new one's is 256 for `ec`, 2048 for `rsa`, and that of one that is there is left
+    /// alone.
     #[serde(default)]
     pub key_bits: Option<u32>,
     /// How many CAs may stand below it; Istio's CA is one.
@@ -48,14 +49,23 @@ pub struct Intermediate {
 }
 
 /// Type of a CA's key.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyType {
     /// Elliptic curve.
-    #[default]
     Ec,
     /// RSA.
     Rsa,
+}
+
+impl KeyType {
+    /// As Vault calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ec => "ec",
+            Self::Rsa => "rsa",
+        }
+    }
 }
 
 fn pki() -> String {
@@ -96,6 +106,14 @@ root_mount = "pki"
 common_name = "Home Intermediate CA"
 ttl = "43800h"
 "#;
+
+    fn rules(&self) -> Result<(), ParamError> {
+        if self.renew_before >= self.ttl {
+            let message = format!("it must be less than ttl ({}), or it would be issued anew in every run", self.ttl);
+            return Err(ParamError { pointer: "/renew_before".into(), message });
+        }
+        Ok(())
+    }
 }
 
 /// Where the steps of [`Intermediate::next`] stand, in their order.
@@ -154,13 +172,14 @@ impl Intermediate {
 
     fn generate(&self) -> Effect {
         let mut body = self.subject();
-        let (key_type, bits) = match self.key_type {
-            KeyType::Ec => ("ec", 256),
-            KeyType::Rsa => ("rsa", 2048),
+        let key_type = self.key_type.unwrap_or(KeyType::Ec);
+        let bits = match key_type {
+            KeyType::Ec => 256,
+            KeyType::Rsa => 2048,
         };
-        body.insert("key_type".into(), json!(key_type));
+        body.insert("key_type".into(), json!(key_type.name()));
         body.insert("key_bits".into(), json!(self.key_bits.unwrap_or(bits)));
-        write(format!("{}/intermediate/generate/internal", self.mount), body)
+        write(format!("{}/intermediate/generate/internal", path(&self.mount)), body)
     }
 
     fn sign(&self, csr: &str) -> Effect {
@@ -169,14 +188,20 @@ impl Intermediate {
         body.insert("ttl".into(), json!(format!("{}s", self.ttl.as_seconds())));
         body.insert("max_path_length".into(), json!(self.max_path_length));
         body.insert("format".into(), json!("pem"));
-        write(format!("{}/root/sign-intermediate", self.root_mount), body)
+        write(format!("{}/root/sign-intermediate", path(&self.root_mount)), body)
+    }
+
+    /// Whether the key of one that is there is as asked for.
+    fn has_wanted_key(&self, ca: &Certificate) -> bool {
+        self.key_type.is_none_or(|wanted| wanted.name() == ca.key_type)
+            && self.key_bits.is_none_or(|bits| usize::try_from(bits).is_ok_and(|bits| bits == ca.key_bits))
     }
 
     /// With the root beside it, the mount can serve the whole chain.
     fn set(&self, certificate: &str, root: &Issuer) -> Effect {
         let bundle = format!("{}\n{}", certificate.trim(), root.pems.concat());
         let body = Map::from_iter([("certificate".to_owned(), json!(bundle))]);
-        write(format!("{}/intermediate/set-signed", self.mount), body)
+        write(format!("{}/intermediate/set-signed", path(&self.mount)), body)
     }
 
     /// The default issuer does not follow by itself where the mount had one before.
@@ -184,17 +209,20 @@ impl Intermediate {
         let ours = set.0.get("mapping").and_then(Value::as_object).into_iter().flatten();
         let id = ours.filter(|(_, key)| key.as_str().is_some_and(|k| !k.is_empty())).map(|(issuer, _)| issuer).next();
         let id = id.ok_or_else(|| {
-            Problem::new(format!("Vault's {} did not match the new certificate to the key it was made for", self.mount))
-                .hint(format!("look at its issuers: vault list {}/issuers", self.mount))
+            Problem::new(format!(
+                "Vault's {} did not match the new certificate to the key it was made for",
+                path(&self.mount)
+            ))
+            .hint(format!("look at its issuers: vault list {}/issuers", path(&self.mount)))
         })?;
         let body = Map::from_iter([("default".to_owned(), json!(id))]);
-        Ok(write(format!("{}/config/issuers", self.mount), body))
+        Ok(write(format!("{}/config/issuers", path(&self.mount)), body))
     }
 }
 
 impl Action for Intermediate {
     fn probes(&self) -> Vec<Probe> {
-        vec![Issuer::probe(&self.mount), Issuer::probe(&self.root_mount)]
+        vec![Issuer::probe(&path(&self.mount)), Issuer::probe(&path(&self.root_mount))]
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
@@ -209,6 +237,7 @@ impl Action for Intermediate {
             let fits = ca.common_name == self.common_name
                 && self.organization.as_ref().is_none_or(|o| *o == ca.organization)
                 && ca.is_issued_by(root.certificate())
+                && self.has_wanted_key(ca)
                 && ca.path_length == Some(self.max_path_length);
             if fits && left > SignedDuration::from_secs(self.renew_before.as_seconds().cast_signed()) {
                 let seen = format!("{}, issued by {}, valid until {}", ca.subject, ca.issuer, ca.until());
@@ -242,6 +271,13 @@ impl Action for Intermediate {
         diff.push_field(format!("CA {mount} issuer"), now.map(signer), Some(wanted));
         let length = |c: &Certificate| c.path_length.map_or("unlimited".to_owned(), |n| n.to_string());
         diff.push_field(format!("CA {mount} path length"), now.map(length), Some(self.max_path_length.to_string()));
+        if now.is_some_and(|ca| !self.has_wanted_key(ca)) {
+            let key = |kind: &str, bits: String| format!("{kind} {bits}").trim().to_owned();
+            let there = now.map(|ca| key(ca.key_type, ca.key_bits.to_string()));
+            let wanted = self.key_type.map_or_else(|| now.map_or("", |ca| ca.key_type), KeyType::name);
+            let wanted = key(wanted, self.key_bits.map(|bits| bits.to_string()).unwrap_or_default());
+            diff.push_field(format!("CA {mount} key"), there, Some(wanted));
+        }
         diff.push_field(
             format!("CA {mount} valid until"),
             now.map(Certificate::until),
@@ -256,7 +292,11 @@ impl Action for Intermediate {
             SIGN => Ok(Some(self.sign(answered(done, GENERATE, "csr")?))),
             SET => {
                 let root = self.root(facts).map_err(|_| Problem::new("the root is not there any more"))?;
-                Ok(Some(self.set(answered(done, SIGN, "certificate")?, &root)))
+                let pem = answered(done, SIGN, "certificate")?;
+                let signed = Certificate::parse(pem)
+                    .map_err(|e| Problem::new(format!("the certificate that Vault signed cannot be read: {e}")))?;
+                whole_lifetime(&signed, self.ttl, path(&self.root_mount))?;
+                Ok(Some(self.set(pem, &root)))
             }
             CHOOSE => match &done[SET] {
                 Done::Vault(vault::Done::Written(data)) => Ok(Some(self.choose(data)?)),
@@ -349,6 +389,52 @@ mod tests {
         let named = below(&r, "another", "2030-01-01", Some(1));
         let facts = [issuer_fact(&[&named, &r]), issuer_fact(&[&r])];
         assert_eq!(lines(&action("").verdict(&facts))[0], "~ CA pki_int common name: another → intermediate");
+    }
+
+    #[test]
+    fn a_key_is_compared_only_where_the_plan_names_it() {
+        let r = root("root");
+        let i = below(&r, "intermediate", "2030-01-01", Some(1));
+        let facts = [issuer_fact(&[&i, &r]), issuer_fact(&[&r])];
+        for kept in ["", "key_type = 'ec'", "key_bits = 256", "key_type = 'ec'\nkey_bits = 256"] {
+            assert!(matches!(action(kept).verdict(&facts), Verdict::Same { .. }), "{kept}");
+        }
+        let changed = |toml: &str| lines(&action(toml).verdict(&facts))[0].clone();
+        assert_eq!(changed("key_type = 'rsa'\nkey_bits = 4096"), "~ CA pki_int key: ec 256 → rsa 4096");
+        assert_eq!(changed("key_type = 'rsa'"), "~ CA pki_int key: ec 256 → rsa");
+        assert_eq!(changed("key_bits = 384"), "~ CA pki_int key: ec 256 → ec 384");
+    }
+
+    #[test]
+    fn one_that_vault_cut_down_is_not_taken() {
+        let r = root("root");
+        let short = below(&r, "intermediate", "2026-02-02", Some(1));
+        let facts = [absent_fact(), issuer_fact(&[&r])];
+        let answer = |key: &str, value: &str| {
+            let map = Map::from_iter([(key.to_owned(), json!(value))]);
+            Done::Vault(vault::Done::Written(Data(map)))
+        };
+        let done = [answer("csr", "the request"), answer("certificate", &short.pem())];
+        let problem = action("").next(&facts, &done).err().unwrap();
+        assert_eq!(problem.message, "Vault's pki signed CN=intermediate for 32d instead of 365d");
+    }
+
+    #[test]
+    fn slashes_at_the_ends_of_a_mount_are_no_other_mount() {
+        let slashed: Intermediate =
+            toml::from_str("mount = '/pki_int/'\nroot_mount = 'pki/'\ncommon_name = 'x'").unwrap();
+        let plain: Intermediate = toml::from_str("mount = 'pki_int'\nroot_mount = 'pki'\ncommon_name = 'x'").unwrap();
+        assert_eq!(slashed.probes(), plain.probes());
+        let path = |action: &Intermediate| match action.generate() {
+            Effect::Vault(vault::Effect::Write { path, .. }) => path,
+            _ => panic!("a write"),
+        };
+        assert_eq!(path(&slashed), path(&plain));
+    }
+
+    #[test]
+    fn renewal_must_be_shorter_than_life() {
+        assert_eq!(action("renew_before = '8760h'").rules().unwrap_err().pointer, "/renew_before");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::path;
 use crate::actions::Verdict;
 use crate::actions::certificate::{Certificate, chain_to_root};
 use crate::connect::{Fact, Probe, vault};
@@ -21,7 +22,7 @@ pub struct Issuer {
 impl Issuer {
     /// Asks for the default issuer of `mount`.
     pub fn probe(mount: &str) -> Probe {
-        Probe::Vault(vault::Probe::Read { path: format!("{mount}/issuer/default/json") })
+        Probe::Vault(vault::Probe::Read { path: format!("{}/issuer/default/json", path(mount)) })
     }
 
     /// The issuer that a fact tells of. `above` is a fact of the mount that holds the root, for mounts whose own chain

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::path;
 use crate::actions::lifetime::Lifetime;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::vault::Data;
@@ -64,7 +65,7 @@ max_lease_ttl = "43800h"
 
 impl SecretsEngine {
     fn path(&self) -> &str {
-        self.path.trim_matches('/')
+        path(&self.path)
     }
 
     /// The settings that are asked for: name, current value, wanted value, each as a person reads it.

@@ -7,12 +7,15 @@ use reqwest::{Client, StatusCode, Url, redirect};
 use serde_json::{Map, Value};
 
 use super::{Backend, Data, Fact};
-use crate::connect::http::{certificates, is_loopback, why};
+use crate::connect::http::{bounded_body, certificates, is_loopback, why};
 use crate::connect::{Call, ConnectError, tls};
 use crate::secret::Secret;
 
 /// Between two attempts of a request.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// The longest answer that is read, bytes. Vault itself takes requests of up to 32 MiB.
+const LONGEST: usize = 32 * 1024 * 1024;
 
 /// Vault's words for "there is nothing there" where it does not say 404.
 const NOTHING_THERE: [&str; 3] =
@@ -94,6 +97,9 @@ impl Backend {
     pub(super) async fn write(&self, path: &str, body: &Data, call: &Call) -> Result<Data, ConnectError> {
         let answer = self.request(reqwest::Method::POST, path, Some(&body.0), call).await?;
         if answer.status.is_success() {
+            for warning in texts(&answer.body["warnings"]) {
+                (call.progress)(format!("Vault warns: {warning}"));
+            }
             Ok(data(answer.body))
         } else {
             Err(self.refusal("create and update", path, &answer))
@@ -118,6 +124,9 @@ impl Backend {
                 .timeout(call.left())
                 .header("X-Vault-Token", token.expose())
                 .header("X-Vault-Request", "true");
+            if let Some(namespace) = &self.vault.namespace {
+                request = request.header("X-Vault-Namespace", namespace);
+            }
             if let Some(body) = body {
                 request =
                     request.header("Content-Type", "application/json").body(Value::Object(body.clone()).to_string());
@@ -125,10 +134,26 @@ impl Backend {
             let sent = async {
                 let response = request.send().await?;
                 let status = response.status();
-                let text = response.text().await?;
-                Ok::<_, reqwest::Error>(Answer { status, body: serde_json::from_str(&text).unwrap_or_default() })
+                let text = bounded_body(response, LONGEST).await?;
+                if text.len() >= LONGEST {
+                    return Ok(None);
+                }
+                let body = serde_json::from_str(&text).unwrap_or_default();
+                Ok::<_, reqwest::Error>(Some(Answer { status, body }))
             };
-            let seen = match sent.await {
+            let sent = match sent.await {
+                Ok(None) => {
+                    let message = format!(
+                        "Vault at {node} answers {method} {path} with more than {} MiB; what was asked may be done",
+                        LONGEST / 1024 / 1024
+                    );
+                    let error = if method == reqwest::Method::GET { ConnectError::failed } else { ConnectError::lost };
+                    return Err(error(message));
+                }
+                Ok(Some(answer)) => Ok(answer),
+                Err(error) => Err(error),
+            };
+            let seen = match sent {
                 Ok(answer) if not_active(&answer) => {
                     format!("it is no longer active (HTTP {})", answer.status.as_u16())
                 }
@@ -185,10 +210,13 @@ fn data(mut body: Value) -> Data {
     }
 }
 
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
 /// Vault's `errors`, on one line.
 fn errors(body: &Value) -> String {
-    let list = body["errors"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let lines = list.flat_map(str::lines).map(|line| line.trim().trim_start_matches("* "));
+    let lines = texts(&body["errors"]).flat_map(str::lines).map(|line| line.trim().trim_start_matches("* "));
     lines.filter(|l| !l.is_empty() && !l.ends_with("error occurred:")).collect::<Vec<_>>().join("; ")
 }
 

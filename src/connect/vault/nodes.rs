@@ -6,11 +6,14 @@ use futures::future::join_all;
 use serde_json::Value;
 
 use super::Backend;
-use crate::connect::http::why;
+use crate::connect::http::{bounded_body, why};
 use crate::connect::{Call, ConnectError};
 
 /// How long a healthy node may take to say so.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The longest answer to it, bytes; they have some hundred.
+const HEALTH: usize = 64 * 1024;
 
 /// Between two looks at the nodes while they elect.
 const POLL: Duration = Duration::from_millis(250);
@@ -91,7 +94,8 @@ impl Backend {
             let (state, version) = match answer {
                 Ok(response) => {
                     let state = State::of_status(response.status().as_u16());
-                    let body: Value = response.json().await.unwrap_or_default();
+                    let body = bounded_body(response, HEALTH).await.unwrap_or_default();
+                    let body: Value = serde_json::from_str(&body).unwrap_or_default();
                     (state, body["version"].as_str().unwrap_or_default().to_owned())
                 }
                 Err(error) => (State::Unreachable(why(&error)), String::new()),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::plugged_in::testing;
 use super::*;
 use crate::actions::Thing;
-use crate::actions::certificate::testing::{Ca, absent_fact, below, issuer_fact, root};
+use crate::actions::certificate::testing::{Ca, absent_fact, below, issuer_fact, renewed, root};
 use crate::secret::Secret;
 
 fn action(toml: &str) -> Cacerts {
@@ -182,6 +182,71 @@ fn an_issuer_that_changed_meanwhile_stops_it() {
     let signed = Done::Vault(vault::Done::Signed { certificate: ca.pem(), chain: Vec::new(), key });
     let problem = action("").next(&facts(None, &[&renewed, &r]), &[signed]).err().unwrap();
     assert_eq!(problem.message, "the CA of Vault's pki_int changed while this step ran");
+}
+
+#[test]
+fn what_vault_cut_down_or_left_out_is_not_written() {
+    let (r, i, ca) = authorities("2027-01-01");
+    let facts = facts(None, &[&i, &r]);
+    let signed = |ca: &Ca| {
+        let key = Secret::new(ca.key().serialize_pem());
+        [Done::Vault(vault::Done::Signed { certificate: ca.pem(), chain: Vec::new(), key })]
+    };
+    let refused = |toml: &str, ca: &Ca| action(toml).next(&facts, &signed(ca)).err().unwrap();
+    let problem = refused("", &below(&i, "Istio CA", "2026-02-02", Some(0)));
+    assert_eq!(problem.message, "Vault's pki_int signed CN=Istio CA for 32d instead of 365d");
+    assert!(problem.hint.unwrap().contains("-max-lease-ttl=8760h pki_int"));
+    let problem = refused("dns_names = ['istiod.istio-system.svc']", &ca);
+    assert_eq!(problem.message, "Vault's pki_int signed another CA than was asked for: its DNS names are others");
+}
+
+#[test]
+fn dns_names_are_compared_in_any_order_and_case() {
+    let (r, i, bare) = authorities("2027-01-01");
+    let mut params = crate::actions::certificate::testing::ca_params("Istio CA", "2027-01-01", Some(0));
+    params.subject_alt_names =
+        ["b.example", "a.example"].map(|n| rcgen::SanType::DnsName(n.try_into().unwrap())).to_vec();
+    let named = rcgen::CertifiedIssuer::signed_by(params, rcgen::KeyPair::generate().unwrap(), &i).unwrap();
+    let verdict = |toml: &str, ca: &Ca| action(toml).verdict(&facts(Some(testing::cacerts(&[ca, &i, &r])), &[&i, &r]));
+    let wanted = "dns_names = ['A.example', 'b.example', 'a.example']";
+    assert!(matches!(verdict(wanted, &named), Verdict::Same { .. }));
+    let added = lines(&verdict(wanted, &bare));
+    assert!(added[0].ends_with("its DNS names are others"), "{}", added[0]);
+    assert_eq!(added[1], "+ Secret istio-system/cacerts DNS names: a.example, b.example");
+    assert_eq!(lines(&verdict("", &named))[1], "~ Secret istio-system/cacerts DNS names: a.example, b.example → ");
+}
+
+#[test]
+fn a_root_that_was_renewed_with_its_key_is_the_same_root() {
+    let (old, i, ca) = authorities("2027-01-01");
+    let new = renewed(&old, "root", "2046-01-01");
+    let there = testing::cacerts(&[&ca, &i, &old]);
+    // Nothing else is new: its certificate alone is written, beside the CA and key that are there.
+    let only_root = facts(Some(there.clone()), &[&i, &new]);
+    let shown = lines(&action("").verdict(&only_root));
+    assert!(shown[0].starts_with("! hand out the certificate of the root"), "{shown:?}");
+    assert!(shown.len() == 2 && shown[1].ends_with("valid until 2046-01-01"), "{shown:?}");
+    let Some(Effect::Kube(kube::Effect::Apply { object, .. })) = action("").next(&only_root, &[]).unwrap() else {
+        panic!("it is written")
+    };
+    for key in ["ca-cert.pem", "ca-key.pem", "cert-chain.pem"] {
+        let text = |value: &Value| STANDARD.decode(value["data"][key].as_str().unwrap()).unwrap().trim_ascii().to_vec();
+        assert_eq!(text(&object.0), text(&there), "{key}");
+    }
+    let done = [Done::Kube(kube::Done::Applied)];
+    assert!(action("").next(&only_root, &done).unwrap().is_none());
+    assert_eq!(action("").outputs(&only_root, &done)["rotated"], json!(false));
+    let again = facts(Some(object.0), &[&i, &new]);
+    assert!(matches!(action("").verdict(&again), Verdict::Same { .. }));
+    // Vault's older certificate of it does not take the newer one's place.
+    assert!(matches!(action("").verdict(&facts(again_secret(&again), &[&i, &old])), Verdict::Same { .. }));
+    // A new intermediate below it needs no word in the plan.
+    let next = below(&new, "intermediate", "2031-01-01", Some(1));
+    assert!(matches!(action("").verdict(&facts(Some(there), &[&next, &new])), Verdict::Change(_)));
+}
+
+fn again_secret(facts: &[Fact]) -> Option<Value> {
+    plugged_in::secret(facts.get(SECRET)).unwrap().cloned()
 }
 
 #[test]
