@@ -2,9 +2,13 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use similar::{DiffTag, TextDiff};
+use similar::TextDiff;
 
-use crate::secret::{MASK, is_in, redact};
+use crate::secret::{MASK, is_in, redact, shown};
+
+mod gone;
+
+use gone::Known;
 
 /// The changes of one step, in the order in which they are shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -70,34 +74,53 @@ impl Diff {
         self.0.is_empty()
     }
 
-    /// The same diff with every registered secret masked, and what stood in the place of one: most likely its earlier
-    /// value, which nobody has registered.
+    /// The same diff as it may be shown: control characters are written down and every registered secret is masked. Where
+    /// a secret comes, what goes may be its earlier value, which nobody has registered: it is masked, too, unless it tells
+    /// nothing.
     #[must_use]
     pub fn redacted(&self) -> Self {
-        let one = |s: &String| redact(s).into_owned();
-        let opt = |s: &Option<String>| s.as_ref().map(one);
-        let place = |before: &Option<String>, after: &Option<String>| match (before, after) {
-            (Some(_), Some(after)) if has_secret(after) => Some(MASK.to_owned()),
+        let secret = self.0.iter().any(|delta| delta.after().is_some_and(has_secret));
+        let new: Vec<String> = self.0.iter().filter_map(Delta::after).map(|text| redact(text).into_owned()).collect();
+        let known = secret.then(|| Known::new(new.iter().map(String::as_str)));
+        let opt = |s: &Option<String>| s.as_ref().map(|s| shown(s));
+        let old_value = |before: &Option<String>, after: &Option<String>| match (before, &known) {
+            (Some(_), _) if after.as_deref().is_some_and(has_secret) => Some(MASK.to_owned()),
+            (Some(old), Some(known)) if !known.tells_nothing(old, after.as_deref()) => Some(MASK.to_owned()),
             (before, _) => opt(before),
         };
-        Self(
-            self.0
-                .iter()
-                .map(|delta| match delta {
-                    Delta::Field { path, before, after, owner } => Delta::Field {
-                        path: one(path),
-                        before: place(before, after),
-                        after: opt(after),
-                        owner: opt(owner),
-                    },
-                    Delta::Text { label, before, after } => {
-                        let (before, after) = redacted_text(before, after);
-                        Delta::Text { label: one(label), before, after }
-                    }
-                    Delta::Act { what } => Delta::Act { what: one(what) },
-                })
-                .collect(),
-        )
+        let one = |delta: &Delta| match delta {
+            Delta::Field { path, before, after, owner } => Delta::Field {
+                path: shown(path),
+                before: old_value(before, after),
+                after: opt(after),
+                owner: opt(owner),
+            },
+            Delta::Text { label, before, after } => {
+                let before = match &known {
+                    Some(known) => shown(&known.without_gone(before, after)),
+                    None => shown(before),
+                };
+                Delta::Text { label: shown(label), before, after: shown(after) }
+            }
+            Delta::Act { what } => Delta::Act { what: shown(what) },
+        };
+        Self(self.0.iter().map(one).collect())
+    }
+
+    /// Calls `each` with every text in it.
+    pub fn texts(&mut self, each: &mut dyn FnMut(&mut String)) {
+        for delta in &mut self.0 {
+            match delta {
+                Delta::Field { path, before, after, owner } => {
+                    [Some(path), before.as_mut(), after.as_mut(), owner.as_mut()]
+                        .into_iter()
+                        .flatten()
+                        .for_each(&mut *each);
+                }
+                Delta::Text { label, before, after } => [label, before, after].into_iter().for_each(&mut *each),
+                Delta::Act { what } => each(what),
+            }
+        }
     }
 
     /// The same diff with every value masked: for steps marked `sensitive`.
@@ -130,29 +153,23 @@ fn has_secret(text: &str) -> bool {
     text.contains(MASK) || is_in(text)
 }
 
-/// Lines that are replaced by lines with a secret are masked whole.
-fn redacted_text(before: &str, after: &str) -> (String, String) {
-    let masked = redact(after).into_owned();
-    if !has_secret(after) {
-        return (redact(before).into_owned(), masked);
-    }
-    let diff = TextDiff::from_lines(before, after);
-    let old: Vec<&str> = before.split_inclusive('\n').collect();
-    let new: Vec<&str> = after.split_inclusive('\n').collect();
-    let mut out = String::new();
-    for op in diff.ops() {
-        let lines = old[op.old_range()].concat();
-        if op.tag() == DiffTag::Replace && has_secret(&new[op.new_range()].concat()) {
-            out.push_str(MASK);
-            out.push_str(if lines.ends_with('\n') { "\n" } else { "" });
-        } else {
-            out.push_str(&lines);
-        }
-    }
-    (redact(&out).into_owned(), masked)
+/// An old text in which what goes is masked, unless it tells nothing: for texts that are nobody's business, also where no
+/// secret is known.
+pub fn hide_gone(before: &str, after: &str) -> String {
+    let new = redact(after);
+    Known::new([&*new]).without_gone(before, after)
 }
 
 impl Delta {
+    /// The new value.
+    fn after(&self) -> Option<&str> {
+        match self {
+            Self::Field { after, .. } => after.as_deref(),
+            Self::Text { after, .. } => Some(after),
+            Self::Act { .. } => None,
+        }
+    }
+
     /// The change as lines without colour, each starting with `+`, `-`, `~`, `!` or a space.
     pub fn lines(&self) -> Vec<String> {
         match self {
@@ -207,13 +224,34 @@ mod tests {
     }
 
     #[test]
+    fn an_old_secret_is_masked_wherever_it_goes() {
+        crate::secret::register("newer-secret-of-diff");
+        let new = "first: newer-secret-of-diff\nuser: ada\n";
+        for old in ["user: ada\nlast: hunter-of-old\n", "hunter-of-old\nuser: ada\n", "user: ada hunter-of-old\n"] {
+            let diff = Diff::text("conf", old, new).redacted();
+            assert!(!format!("{diff:?}").contains("hunter"), "{diff:?}");
+        }
+        let mut diff = Diff::field("data.pw", Some("hunter-of-old".into()), None);
+        diff.push_field("data.password", None, Some("newer-secret-of-diff".into()));
+        diff.push_field("mode", Some("0644".into()), Some("0600".into()));
+        let lines: Vec<String> = diff.redacted().0.iter().flat_map(Delta::lines).collect();
+        assert_eq!(lines, ["- data.pw: ‹secret›", "+ data.password: ‹secret›", "~ mode: 0644 → 0600"]);
+    }
+
+    #[test]
+    fn what_moves_a_cursor_is_written_down() {
+        let diff = Diff::text("/x\x1b[2J", "a\r\n", "b\x07\n").redacted();
+        assert_eq!(diff.0[0].lines(), ["~ /x\\x1b[2J", "@@ -1 +1 @@", "-a\\x0d", "+b\\x07"]);
+    }
+
+    #[test]
     fn what_stood_in_the_place_of_a_secret_is_masked_too() {
         crate::secret::register("new-secret-of-diff");
         let before = "user: a\npassword: old-secret\nport: 1\n";
         let diff = Diff::text("conf", before, "user: a\npassword: new-secret-of-diff\nport: 2\n").redacted();
         let Delta::Text { before, after, .. } = &diff.0[0] else { panic!("{diff:?}") };
         assert_eq!(after, "user: a\npassword: ‹secret›\nport: 2\n");
-        assert!(before.starts_with("user: a\n‹secret›\n") && !before.contains("old"), "{before}");
+        assert_eq!(before, "user: a\n‹secret›\nport: 1\n");
         // An action that cuts a text masks it before.
         for after in ["x new-secret-of-diff", "x ‹secret›"] {
             let diff = Diff::field("data.k", Some("old-secret".into()), Some(after.into())).redacted();

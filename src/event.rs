@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::diff::Diff;
 
+mod texts;
+
 /// The version of the event format; raised when a reader of an older version would misread an event.
 ///
 /// 1: runs, units, retries. 2: what a run takes over from the one before, handlers, undo. 3: units of loops. 4: ignored
@@ -361,11 +363,11 @@ impl Problem {
         self
     }
 
-    /// The same with every registered secret masked.
+    /// The same as it may be shown: control characters are written down, and every registered secret is masked.
     #[must_use]
     pub fn redacted(mut self) -> Self {
-        self.message = crate::secret::redact(&self.message).into_owned();
-        self.hint = self.hint.map(|h| crate::secret::redact(&h).into_owned());
+        self.message = crate::secret::shown(&self.message);
+        self.hint = self.hint.map(|h| crate::secret::shown(&h));
         self
     }
 }

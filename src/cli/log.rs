@@ -8,7 +8,7 @@ use std::panic::PanicHookInfo;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::secret::redact;
+use crate::secret::shown;
 
 /// From now on.
 pub fn start() {
@@ -63,6 +63,6 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let text = String::from_utf8_lossy(&self.0);
         // Nobody may be reading it.
-        let _ = io::stderr().lock().write_all(redact(&text).as_bytes());
+        let _ = io::stderr().lock().write_all(shown(&text).as_bytes());
     }
 }

@@ -1,7 +1,8 @@
 //! The terminal: data goes to stdout, all else to stderr.
 //!
 //! Colours are always written into the text and taken out again by the stream where they are not wanted: `NO_COLOR`,
-//! `--color`, a pipe. Secrets are masked in all of it.
+//! `--color`, a pipe. Secrets are masked in all of it, and no other control character gets through: what others said is
+//! made visible where it is put into a text, see [`crate::secret::shown`], and here as a net below that.
 
 use std::io::{self, Write as _};
 
@@ -11,7 +12,7 @@ use serde::Serialize;
 use super::options::{Color, Format};
 use crate::event::Problem;
 use crate::finding::{Findings, Severity, Style};
-use crate::secret::{redact, redact_value};
+use crate::secret::{redact, redact_value, shown, visible_but_colours, visible_json};
 
 /// Red and bold: errors.
 pub const RED: Ansi = AnsiColor::Red.on_default().bold();
@@ -51,7 +52,7 @@ impl Terminal {
     /// When it cannot be written, for example since the reader has gone.
     pub fn data(&self, text: &str) -> io::Result<()> {
         let mut out = anstream::stdout().lock();
-        out.write_all(redact(text).as_bytes())?;
+        out.write_all(fit(text).as_bytes())?;
         out.flush()
     }
 
@@ -61,13 +62,13 @@ impl Terminal {
     /// As [`Self::data`].
     pub fn json(&self, value: &impl Serialize) -> io::Result<()> {
         let text = serde_json::to_string_pretty(&redact_value(serde_json::to_value(value)?))?;
-        self.data(&format!("{text}\n"))
+        self.data(&format!("{}\n", visible_json(&text)))
     }
 
     /// Writes to stderr. That nobody reads it is no error.
     pub fn note(&self, text: &str) {
         let mut err = anstream::stderr().lock();
-        let _unread = err.write_all(redact(text).as_bytes()).and_then(|()| err.flush());
+        let _unread = err.write_all(fit(text).as_bytes()).and_then(|()| err.flush());
     }
 
     /// Shows findings: as a JSON document on stdout, or as text on stderr with their count.
@@ -100,9 +101,14 @@ impl Terminal {
             let _unread = self.json(&serde_json::json!({ "ok": false, "error": problem }));
             return;
         }
-        let hint = problem.hint.as_ref().map(|h| format!("\n{CYAN}hint:{CYAN:#} {h}\n")).unwrap_or_default();
-        self.note(&format!("{RED}error:{RED:#} {}\n{hint}", problem.message));
+        let hint = problem.hint.as_ref().map(|h| format!("\n{CYAN}hint:{CYAN:#} {}\n", shown(h))).unwrap_or_default();
+        self.note(&format!("{RED}error:{RED:#} {}\n{hint}", shown(&problem.message)));
     }
+}
+
+/// A text as it may go to the terminal.
+fn fit(text: &str) -> String {
+    redact(&visible_but_colours(text)).into_owned()
 }
 
 /// How findings are drawn on stderr.

@@ -33,7 +33,8 @@ use crate::plan::{Part, Plan};
 
 /// What the tasks tell the dispatcher meanwhile.
 pub(super) enum Told {
-    Note(UnitRef, Note),
+    /// Cleaned when so many secrets were registered.
+    Note(UnitRef, Note, usize),
     /// Some units of a row have ended.
     Ended(Vec<(NodeIndex, Ended)>),
 }
@@ -312,9 +313,11 @@ impl State {
 
     fn told(&mut self, told: Told) -> Result<(), JournalError> {
         match told {
-            Told::Note(unit, Note::Progress(message)) => self.emitter.emit(Kind::Progress { unit, message }),
-            Told::Note(unit, Note::Retried { attempt, message, delay }) => {
-                self.emitter.emit(Kind::UnitRetried { unit, attempt, message, delay: seconds(delay) })
+            Told::Note(unit, Note::Progress(message), secrets) => {
+                self.emitter.emit_cleaned(Kind::Progress { unit, message }, secrets)
+            }
+            Told::Note(unit, Note::Retried { attempt, message, delay }, secrets) => {
+                self.emitter.emit_cleaned(Kind::UnitRetried { unit, attempt, message, delay: seconds(delay) }, secrets)
             }
             Told::Ended(units) => units.into_iter().try_for_each(|(node, ended)| self.end(node, ended)),
         }

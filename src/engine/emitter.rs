@@ -6,7 +6,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::event::{Event, Kind, Outcome, Outputs, UnitRef, VERSION};
 use crate::journal::{Journal, JournalError};
-use crate::secret::{MASK, redact, redact_value};
+use crate::secret::{self, MASK, redact, redact_value, shown};
 
 /// Numbers events, writes them to the journal and, once they are durable there, hands them to the readers.
 pub struct Emitter {
@@ -30,11 +30,27 @@ impl Emitter {
     /// When the event cannot follow what was journaled before it: a defect of ours.
     pub fn emit(&mut self, kind: Kind) -> Result<(), JournalError> {
         let event = self.event(kind);
+        self.send(event)
+    }
+
+    fn send(&mut self, event: Event) -> Result<(), JournalError> {
         if let (Some(journal), false) = (&mut self.journal, matches!(event.kind, Kind::Progress { .. })) {
             journal.append(&event)?;
         }
         self.held.push(event);
         Ok(())
+    }
+
+    /// The same for an event that was cleaned when so many secrets were registered, by who had the time: the engine's loop
+    /// has not.
+    ///
+    /// # Errors
+    /// As [`Emitter::emit`].
+    pub fn emit_cleaned(&mut self, kind: Kind, secrets: usize) -> Result<(), JournalError> {
+        let kind = if secrets == secret::version() { kind } else { redacted(kind) };
+        let kind = self.unless_sensitive(kind);
+        let event = self.numbered(kind);
+        self.send(event)
     }
 
     /// Writes an event for the journal alone.
@@ -62,8 +78,16 @@ impl Emitter {
     }
 
     fn event(&mut self, kind: Kind) -> Event {
+        let kind = redacted(self.unless_sensitive(kind));
+        self.numbered(kind)
+    }
+
+    fn unless_sensitive(&self, kind: Kind) -> Kind {
         let sensitive = unit(&kind).is_some_and(|unit| self.sensitive.contains(&unit.step));
-        let kind = redacted(if sensitive { hidden(kind) } else { kind });
+        if sensitive { hidden(kind) } else { kind }
+    }
+
+    fn numbered(&mut self, kind: Kind) -> Event {
         let event = Event { v: VERSION, seq: self.seq, at: jiff::Timestamp::now(), kind };
         self.seq += 1;
         event
@@ -104,14 +128,17 @@ fn redacted(mut kind: Kind) -> Kind {
         }
         Kind::Remembered { outputs, .. } => clean_outputs(outputs),
         Kind::UnitStarted { why, .. } => why.iter_mut().for_each(clean),
-        Kind::RunStarted { source, .. } => source.iter_mut().flat_map(|s| &mut s.arguments).for_each(clean),
+        // What may be asked for again stays as it is.
+        Kind::RunStarted { source, .. } => {
+            source.iter_mut().flat_map(|s| &mut s.arguments).for_each(|text| *text = redact(text).into_owned());
+        }
         Kind::Notified { .. } | Kind::Undone { .. } | Kind::RunFinished { .. } | Kind::Unknown => {}
     }
     kind
 }
 
-fn clean(text: &mut String) {
-    *text = redact(text).into_owned();
+pub(super) fn clean(text: &mut String) {
+    *text = shown(text);
 }
 
 fn clean_outcome(outcome: &mut Outcome) {
@@ -128,7 +155,7 @@ fn clean_outcome(outcome: &mut Outcome) {
     }
 }
 
-fn clean_outputs(outputs: &mut Outputs) {
+pub(super) fn clean_outputs(outputs: &mut Outputs) {
     let clean =
         std::mem::take(outputs).into_iter().map(|(name, value)| (redact(&name).into_owned(), redact_value(value)));
     *outputs = clean.collect();

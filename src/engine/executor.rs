@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::ahead::{Ahead, Question};
+use super::cleaned::Cleaned;
 use super::faults::{Faults, Point};
 use super::guard::Guard;
 use super::send::Sending;
@@ -72,6 +73,8 @@ pub struct Ended {
     pub printed: String,
     /// What would exist after it (preview).
     pub provides: Vec<Thing>,
+    /// Set once all of it may be told as it is.
+    pub cleaned: Option<Cleaned>,
 }
 
 /// The kinds of end.
@@ -191,7 +194,7 @@ impl Job {
         let provides = if previewed { self.action.provides(&run.facts) } else { Vec::new() };
         let printed = self.action.printed(&run.done);
         let defect = run.action.defect().or_else(|| self.action.defect());
-        Ended { printed, diff: run.diff, outputs, provides, result: result.unless(defect) }
+        Ended { printed, diff: run.diff, outputs, provides, result: result.unless(defect), cleaned: None }
     }
 }
 

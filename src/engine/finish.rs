@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use petgraph::graph::NodeIndex;
 
+use super::cleaned::Cleaned;
 use super::dispatcher::State;
 use super::executor::Ended;
 use super::outcome;
@@ -14,7 +15,7 @@ use crate::event::{Kind, Mode, Outcome, Outputs, Problem, Standing, UnitRef, sec
 use crate::graph::Unit;
 use crate::journal::{JournalError, NOW, Recorded};
 use crate::plan::{Catalog, Part, Role, Step};
-use crate::secret::redact;
+use crate::secret::shown;
 
 /// How many lines of what a unit printed are kept.
 const LINES: usize = 20;
@@ -29,12 +30,14 @@ pub(super) struct Finished {
     pub(super) elapsed: Duration,
     /// Whether anything was sent out that changes something.
     pub(super) acted: bool,
+    /// Set when all of it may be told as it is.
+    pub(super) cleaned: Option<Cleaned>,
 }
 
 impl Finished {
     pub(super) fn new(outcome: Outcome) -> Self {
         let (diff, outputs, output) = (Diff::default(), Outputs::new(), String::new());
-        Self { outcome, definition: None, diff, outputs, output, elapsed: Duration::ZERO, acted: false }
+        Self { outcome, definition: None, diff, outputs, output, elapsed: Duration::ZERO, acted: false, cleaned: None }
     }
 
     /// Whether it failed in a way that is ignored.
@@ -74,9 +77,10 @@ impl State {
             definition: Some(running.definition),
             diff: ended.diff,
             outputs: ended.outputs,
-            output: last_lines(&ended.printed),
+            output: if ended.cleaned.is_some() { ended.printed } else { last_lines(&ended.printed) },
             elapsed: running.started.elapsed(),
             acted: running.acted.load(Ordering::SeqCst),
+            cleaned: ended.cleaned,
         };
         self.finish(node, &running.unit, running.reference, finished)
     }
@@ -160,16 +164,24 @@ impl State {
         if step.part == Part::Handler {
             self.owed.end(&reference, &finished.outcome);
         }
-        self.emitter.emit(Kind::UnitFinished {
+        let (outputs, secrets) = match finished.cleaned {
+            Some(Cleaned { outputs, secrets }) => (outputs, Some(secrets)),
+            None => (finished.outputs, None),
+        };
+        let ended = Kind::UnitFinished {
             unit: reference.clone(),
             outcome: finished.outcome,
             definition: finished.definition,
             diff: finished.diff,
-            outputs: finished.outputs,
+            outputs,
             output: finished.output,
             elapsed: seconds(finished.elapsed),
             acted: finished.acted,
-        })?;
+        };
+        match secrets {
+            Some(secrets) => self.emitter.emit_cleaned(ended, secrets)?,
+            None => self.emitter.emit(ended)?,
+        }
         if step.part == Part::Handler {
             self.ready.extend(self.held.drain(..));
         }
@@ -256,8 +268,8 @@ impl State {
 }
 
 /// Secrets are masked before the text is cut: a part of one would not be known for it.
-fn last_lines(text: &str) -> String {
-    let text = redact(text);
+pub(super) fn last_lines(text: &str) -> String {
+    let text = shown(text);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }

@@ -73,6 +73,7 @@ impl Job {
             outputs,
             printed,
             provides: Vec::new(),
+            cleaned: None,
         }))
     }
 }

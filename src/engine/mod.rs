@@ -6,6 +6,7 @@
 mod after;
 mod ahead;
 mod away;
+mod cleaned;
 mod dispatcher;
 mod emitter;
 mod executor;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::dispatcher::{Running, State, Told};
 use super::executor::{Ended, Job};
 use super::faults::Point;
-use super::row::{self, Item, Member};
+use super::row::{self, Ends, Item, Member};
 use crate::connect::Effect;
 use crate::defect::caught_in;
 use crate::event::{Kind, Mode, Problem, UnitRef};
@@ -27,6 +27,8 @@ pub(super) enum Sent {
     /// To ask, for itself and for those behind it.
     Look(NodeIndex, Box<Job>),
     Alone(NodeIndex, Box<Job>),
+    /// It has ended already, and has much to say.
+    Ended(NodeIndex, Ended),
     Row(Vec<Item>),
 }
 
@@ -65,6 +67,9 @@ impl State {
         mut job: Box<Job>,
     ) -> Result<Option<Sent>, JournalError> {
         if let Some(ended) = job.same_already() {
+            if !ended.is_short() {
+                return Ok(Some(Sent::Ended(node, ended)));
+            }
             self.end(node, ended)?;
             return Ok(None);
         }
@@ -122,15 +127,21 @@ impl State {
                 }
                 Sent::Alone(node, job) => {
                     self.about_to_send([&*job]);
-                    tasks.spawn(watched(vec![node], async move { Back::Ended(vec![(node, job.run().await)]) }));
+                    let run = async move { Back::Ended(vec![(node, job.run().await.cleaned())]) };
+                    tasks.spawn(watched(vec![node], run));
+                }
+                Sent::Ended(node, ended) => {
+                    tasks.spawn(watched(vec![node], async move { Back::Ended(vec![(node, ended.cleaned())]) }));
                 }
                 Sent::Row(row) => {
                     self.about_to_send(row.iter().map(|item| &*item.job));
                     let (notes, stopping) = (self.notes.clone(), Arc::clone(&self.stopping));
                     let nodes = row.iter().map(|item| item.node).collect();
                     let run = async move {
-                        let told = |ends| drop(notes.send(Told::Ended(ends)));
-                        Back::Ended(row::run(row, &told, &stopping).await)
+                        let cleaned =
+                            |ends: Ends| ends.into_iter().map(|(node, ended)| (node, ended.cleaned())).collect();
+                        let told = |ends| drop(notes.send(Told::Ended(cleaned(ends))));
+                        Back::Ended(cleaned(row::run(row, &told, &stopping).await))
                     };
                     tasks.spawn(watched(nodes, run));
                 }

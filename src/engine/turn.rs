@@ -16,6 +16,7 @@ use crate::event::{Mode, Outcome, Problem, UnitRef};
 use crate::graph::Unit;
 use crate::journal::{Case, Decision, Recorded, SavedUnit, Why, decide};
 use crate::plan::{Catalog, Part, Role, Step};
+use crate::secret;
 
 /// What becomes of a unit.
 pub(super) enum Turn {
@@ -225,7 +226,10 @@ impl State {
             retry: step.retry,
             ignores_errors: step.ignore_errors,
             world: Arc::clone(&self.world),
-            notes: Arc::new(move |note| drop(notes.send(Told::Note(of.clone(), note)))),
+            notes: Arc::new(move |note| {
+                let secrets = secret::version();
+                let _ = notes.send(Told::Note(of.clone(), note.cleaned(), secrets));
+            }),
             acted: Arc::new(AtomicBool::new(false)),
             faults: Arc::clone(&self.faults),
             agreed,

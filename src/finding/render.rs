@@ -8,6 +8,7 @@ use miette::{
 use serde_json::{Value, json};
 
 use super::{Finding, Findings, Severity};
+use crate::secret::{redact, visible};
 
 /// More findings than this are not read by anybody, and each costs an excerpt.
 const SHOWN: usize = 100;
@@ -35,9 +36,9 @@ impl Findings {
         for finding in self.iter().take(SHOWN) {
             let mut one = String::new();
             if handler.render_report(&mut one, &Shown::new(finding)).is_err() {
-                one.clone_from(&finding.message);
+                one = visible(&finding.message).into_owned();
             }
-            out.push_str(&crate::secret::redact(one.trim_matches('\n')));
+            out.push_str(&redact(one.trim_matches('\n')));
             out.push_str("\n\n");
         }
         if self.len() > SHOWN {
@@ -83,7 +84,8 @@ struct Shown<'a> {
 impl<'a> Shown<'a> {
     fn new(finding: &'a Finding) -> Self {
         let source = finding.place.as_ref().map(|p| {
-            NamedSource::new(p.source.path.display().to_string(), p.source.text.clone()).with_language("TOML")
+            NamedSource::new(visible(&p.source.path.display().to_string()), visible(&p.source.text).into_owned())
+                .with_language("TOML")
         });
         Self { finding, source }
     }
@@ -91,13 +93,13 @@ impl<'a> Shown<'a> {
 
 impl fmt::Debug for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.finding.message)
+        f.write_str(&visible(&self.finding.message))
     }
 }
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.finding.message)
+        f.write_str(&visible(&self.finding.message))
     }
 }
 
@@ -112,7 +114,7 @@ impl Diagnostic for Shown<'_> {
     }
 
     fn help<'b>(&'b self) -> Option<Box<dyn fmt::Display + 'b>> {
-        self.finding.help.as_ref().map(|h| Box::new(h) as Box<dyn fmt::Display>)
+        self.finding.help.as_ref().map(|h| Box::new(visible(h)) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
@@ -126,8 +128,10 @@ impl Diagnostic for Shown<'_> {
             let start = span.start.min(size);
             // The excerpt of a long value would be the whole file: the first line says enough.
             let text = place.source.text.get(start..span.end.min(size)).unwrap_or_default();
-            let length = text.lines().next().map_or(0, str::len);
-            let label = (!label.is_empty()).then(|| label.clone());
+            let length = text.lines().next().map_or(0, |line| visible(line).len());
+            // What is made visible is longer.
+            let start = place.source.text.get(..start).map_or(start, |before| visible(before).len());
+            let label = (!label.is_empty()).then(|| visible(label).into_owned());
             if n == 0 {
                 LabeledSpan::new_primary_with_span(label, (start, length))
             } else {
@@ -181,6 +185,23 @@ mod tests {
          help: did you mean `action`?
         "#);
         assert!(finding().text(Style { color: true, unicode: true, width: 80 }).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn control_characters_are_seen_and_the_mark_stands_below_what_is_meant() {
+        let text = "a = \"\x1b[2J\r\"\nactoin = 1\n\x1b[1mactoin = 2\n";
+        let source = Arc::new(Source { path: "p\x1b[2J.toml".into(), text: text.into() });
+        let at = text.rfind("actoin").unwrap();
+        let finding = Finding::error("x", "no \x1b[2Jkey\r").at(&source, at..at + 6, "this\x07").help("hm\x08");
+        let shown = Findings::from(finding).text(Style { color: true, unicode: true, width: 80 });
+        let shown = crate::secret::visible_but_colours(&shown);
+        assert!(!shown.contains("\x1b[2J") && !shown.contains(['\r', '\x07', '\x08']), "{shown:?}");
+        let plain = anstream::adapter::strip_str(&shown).to_string();
+        assert!(plain.contains("\\x1b[1mactoin = 2") && plain.contains("no \\x1b[2Jkey"), "{plain}");
+        let lines: Vec<&str> = plain.lines().collect();
+        let marked = lines.iter().position(|line| line.contains("actoin = 2")).unwrap();
+        let column = |line: &str, what: &str| line.find(what).map(|at| line[..at].chars().count());
+        assert_eq!(column(lines[marked + 1], "───"), column(lines[marked], "actoin"), "{plain}");
     }
 
     #[test]

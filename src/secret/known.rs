@@ -29,6 +29,8 @@ pub struct Known {
     /// The first bytes of each.
     beginnings: HashSet<[u8; BEGINNING]>,
     longest: usize,
+    /// How often something was added.
+    pub(super) version: usize,
     search: OnceLock<Option<Search>>,
 }
 
@@ -44,6 +46,7 @@ impl Known {
         for form in [value, value.trim()].into_iter().chain(lines).filter(|form| form.len() >= SHORTEST) {
             self.add_form(form);
         }
+        self.version += 1;
         self.search = OnceLock::new();
     }
 

@@ -11,6 +11,7 @@ pub mod environment;
 mod known;
 mod normal;
 mod search;
+mod visible;
 
 use std::borrow::Cow;
 use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard};
@@ -19,6 +20,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use known::Known;
+pub use visible::{visible, visible_but_colours, visible_json};
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "‹secret›";
@@ -60,6 +62,16 @@ pub fn register(value: &str) {
 /// `text` with every registered secret masked. Linear in the length of the text, whatever the number of secrets.
 pub fn redact(text: &str) -> Cow<'_, str> {
     known().redact(text)
+}
+
+/// `text` as it may be shown to anybody: what a terminal would not show is written down, then secrets are masked.
+pub fn shown(text: &str) -> String {
+    redact(&visible(text)).into_owned()
+}
+
+/// How many times a secret was registered: what was masked before is whole as long as this does not rise.
+pub fn version() -> usize {
+    known().version
 }
 
 /// Whether some registered secret is in a text.

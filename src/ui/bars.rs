@@ -7,6 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{Reader, Text, lines};
 use crate::event::{Event, Kind, UnitRef};
+use crate::secret::visible;
 
 /// Bars on stderr, lines on stdout.
 pub struct Bars {
@@ -36,13 +37,13 @@ impl Reader for Bars {
             Kind::UnitStarted { unit, .. } => {
                 let bar = self.all.insert_before(&self.run, ProgressBar::new_spinner());
                 bar.set_style(style("{spinner:.cyan} {prefix}  {wide_msg:.dim}"));
-                bar.set_prefix(unit.to_string());
+                bar.set_prefix(one_line(&unit.to_string()));
                 bar.enable_steady_tick(TICK);
                 self.units.insert(unit.clone(), bar);
             }
             Kind::Progress { unit, message } => {
                 if let Some(bar) = self.units.get(unit) {
-                    bar.set_message(message.clone());
+                    bar.set_message(one_line(message));
                 }
             }
             Kind::UnitFinished { unit, .. } => {
@@ -58,6 +59,11 @@ impl Reader for Bars {
             self.all.suspend(|| lines::print(&block));
         }
     }
+}
+
+/// What moves no cursor.
+fn one_line(text: &str) -> String {
+    visible(text).replace(['\n', '\t'], " ")
 }
 
 const TICK: Duration = Duration::from_millis(100);

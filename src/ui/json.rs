@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::Reader;
 use crate::event::Event;
+use crate::secret::visible_json;
 
 /// Writes each event as one line of JSON, at once.
 pub struct Json;
@@ -13,6 +14,6 @@ impl Reader for Json {
         let Ok(line) = serde_json::to_string(event) else { return };
         let mut out = std::io::stdout().lock();
         // A closed pipe must not stop the run.
-        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        let _ = writeln!(out, "{}", visible_json(&line)).and_then(|()| out.flush());
     }
 }

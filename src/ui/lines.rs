@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::{Reader, Text};
 use crate::event::Event;
+use crate::secret::visible_but_colours;
 
 /// Writes what ended, as it ends.
 pub struct Lines {
@@ -33,5 +34,5 @@ pub fn finished(events: &[Event], text: &mut Text) -> String {
 /// Writes to stdout, without colour where none is wanted. A closed pipe must not stop the run.
 pub fn print(block: &str) {
     let mut out = anstream::stdout().lock();
-    let _ = write!(out, "{block}").and_then(|()| out.flush());
+    let _ = write!(out, "{}", visible_but_colours(block)).and_then(|()| out.flush());
 }

@@ -1,6 +1,7 @@
 //! Events as text for people: pure, so that it is tested by snapshots. Every meaning stands in words as well as in
 //! colour.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -8,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 
 use crate::diff::{Delta, Diff};
 use crate::event::{Event, Kind, Mode, Outcome, Problem, Summary, UnitRef};
+use crate::secret::visible;
 
 /// How much of a step's changes is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -48,7 +50,14 @@ impl Text {
 
     /// The lines that an event leaves behind, each ended; most leave none.
     pub fn block(&mut self, event: &Event) -> Option<String> {
-        match &event.kind {
+        let mut kind = event.kind.clone();
+        // What earlier versions wrote down is as it came.
+        kind.texts(&mut |text| {
+            if let Cow::Owned(visible) = visible(text) {
+                *text = visible;
+            }
+        });
+        match &kind {
             Kind::RunStarted { run, plan, mode, units, resumed_from, .. } => {
                 self.mode = *mode;
                 Some(started(run, plan, *mode, *units, resumed_from.as_deref()))

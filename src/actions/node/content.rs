@@ -2,7 +2,7 @@
 
 use crate::actions::Verdict;
 use crate::connect::host::{self, Attributes, CONTENT_LIMIT, Content, File, FileKind, LocalFile, WriteFile, sha256};
-use crate::diff::{Delta, Diff};
+use crate::diff::{Delta, Diff, hide_gone};
 use crate::event::Problem;
 use crate::secret::is_in;
 
@@ -10,6 +10,14 @@ use super::effects::diff_attributes;
 
 /// Mode of a new file when the step does not say.
 const NEW_FILE: u32 = 0o644;
+
+/// The same of one that holds a secret.
+const NEW_SECRET_FILE: u32 = 0o600;
+
+/// Mode of a new file with this content, when the step does not say.
+pub fn new_file(content: &[u8]) -> u32 {
+    if is_in(&String::from_utf8_lossy(content)) { NEW_SECRET_FILE } else { NEW_FILE }
+}
 
 /// The file that is wanted.
 pub struct Wanted<'a> {
@@ -83,6 +91,10 @@ impl<'a> Wanted<'a> {
             return host::Effect::Attributes { path, attributes: self.attributes.clone() };
         }
         let number = |wanted: &Option<String>, seen: Option<u32>| wanted.clone().or(seen.map(|n| n.to_string()));
+        let new = || match self.content {
+            Wish::Text(text) => new_file(text.as_bytes()),
+            Wish::File(_) => NEW_FILE,
+        };
         host::Effect::WriteFile(WriteFile {
             path,
             content: match self.content {
@@ -90,7 +102,7 @@ impl<'a> Wanted<'a> {
                 Wish::File(file) => Content::File(file.clone()),
             },
             attributes: Attributes {
-                mode: Some(self.attributes.mode.or(regular.map(|f| f.mode)).unwrap_or(NEW_FILE)),
+                mode: Some(self.attributes.mode.or(regular.map(|f| f.mode)).unwrap_or_else(new)),
                 owner: number(&self.attributes.owner, regular.map(|f| f.uid)),
                 group: number(&self.attributes.group, regular.map(|f| f.gid)),
             },
@@ -109,7 +121,8 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// How a file's content changes: as text, or as size and hash where it is no text or too long to read.
+/// How a file's content changes: as text, or as size and hash where it is no text or too long to read. Of a file that only
+/// its owner may read, and of one that goes, it is not shown what goes, as far as that may be a secret.
 pub fn text_delta(path: &str, seen: Option<&File>, wanted: Option<&[u8]>) -> Delta {
     let regular = seen.filter(|f| f.kind == FileKind::Regular);
     let before = match regular {
@@ -121,6 +134,12 @@ pub fn text_delta(path: &str, seen: Option<&File>, wanted: Option<&[u8]>) -> Del
     if let (Some(before), Some(after)) = (before, after)
         && before != after
     {
+        let private = regular.is_some_and(|file| file.mode & 0o077 == 0);
+        let without = if private || wanted.is_none() { hide_gone(&before, &after) } else { before.clone() };
+        if wanted.is_none() && without != before {
+            return content_delta(path, seen, None, false);
+        }
+        let before = without;
         return Delta::Text { label: path.to_owned(), before, after };
     }
     // By its hash, a weak secret could be guessed.
@@ -218,6 +237,30 @@ pub mod tests {
         assert_eq!(write.attributes, kept);
         let host::Effect::WriteFile(write) = wanted("b").effect(None) else { panic!() };
         assert_eq!(write.attributes, Attributes { mode: Some(0o644), owner: None, group: None });
+    }
+
+    #[test]
+    fn a_new_file_with_a_secret_in_it_is_its_owners_alone() {
+        crate::secret::register("secret-of-a-new-file");
+        let mode = |file: &Wanted<'_>, seen: Option<&File>| match file.effect(seen) {
+            host::Effect::WriteFile(write) => write.attributes.mode,
+            _ => None,
+        };
+        let mut file = wanted("a secret-of-a-new-file");
+        assert_eq!(mode(&file, None), Some(0o600));
+        assert_eq!(mode(&file, Some(&regular("a", 0o640))), Some(0o640));
+        file.attributes.mode = Some(0o644);
+        assert_eq!(mode(&file, None), Some(0o644));
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_not_shown_as_it_goes() {
+        let old = regular("password=hunter2\nport=80\n", 0o644);
+        assert_eq!(text_delta("/x", Some(&old), None).lines(), ["- /x content: 25 bytes"]);
+        let private = File { mode: 0o600, ..old.clone() };
+        let lines = text_delta("/x", Some(&private), Some(b"port=80\n")).lines();
+        assert!(!lines.concat().contains("hunter") && lines.contains(&" port=80".to_owned()), "{lines:?}");
+        assert!(text_delta("/x", Some(&old), Some(b"port=80\n")).lines().concat().contains("hunter"));
     }
 
     #[test]

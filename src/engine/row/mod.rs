@@ -16,7 +16,7 @@ mod run;
 use petgraph::graph::NodeIndex;
 
 pub(super) use join::{Member, joins};
-pub(super) use run::run;
+pub(super) use run::{Ends, run};
 
 use super::executor::{Job, Planned};
 

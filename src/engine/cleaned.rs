@@ -1,0 +1,104 @@
+//! What a unit said, made fit to be told where it ran: a hostile host's megabytes are none of the engine's loop's business.
+
+use super::emitter::{clean, clean_outputs};
+use super::executor::{Ended, Ending, Note};
+use super::finish::last_lines;
+use crate::event::Outputs;
+use crate::secret;
+
+/// That it is clean.
+pub struct Cleaned {
+    /// The outputs as they may be told; those for later steps have their secrets.
+    pub outputs: Outputs,
+    /// How many secrets were registered then.
+    pub secrets: usize,
+}
+
+/// What is longer than this many bytes is cleaned in a task of its own.
+const SHORT: usize = 4096;
+
+impl Ended {
+    /// The same with all that is told of it cleaned.
+    pub fn cleaned(mut self) -> Self {
+        let secrets = secret::version();
+        self.result.texts(&mut clean);
+        self.diff = self.diff.redacted();
+        self.printed = last_lines(&self.printed);
+        let mut outputs = self.outputs.clone();
+        clean_outputs(&mut outputs);
+        self.cleaned = Some(Cleaned { outputs, secrets });
+        self
+    }
+
+    /// Whether it takes no time to clean it.
+    pub fn is_short(&self) -> bool {
+        let mut left = SHORT.saturating_sub(self.printed.len());
+        self.diff.is_empty() && left > 0 && self.outputs.values().all(|value| fits(value, &mut left))
+    }
+}
+
+/// Whether a value takes no more room than is left.
+fn fits(value: &serde_json::Value, left: &mut usize) -> bool {
+    let size = 8 + value.as_str().map_or(0, str::len);
+    *left = left.saturating_sub(size);
+    *left > 0
+        && match value {
+            serde_json::Value::Array(items) => items.iter().all(|item| fits(item, left)),
+            serde_json::Value::Object(map) => map.values().all(|item| fits(item, left)),
+            _ => true,
+        }
+}
+
+impl Ending {
+    fn texts(&mut self, each: &mut dyn FnMut(&mut String)) {
+        match self {
+            Self::Same { seen: text } | Self::Waits { seen: text } | Self::NotSent { needs: text } => each(text),
+            Self::Failed(problem) | Self::Moved(problem) | Self::Unknown(problem) => problem.texts(each),
+            Self::Changed | Self::Missing(_) => {}
+        }
+    }
+}
+
+impl Note {
+    /// The same, cleaned.
+    pub fn cleaned(mut self) -> Self {
+        match &mut self {
+            Self::Progress(text) | Self::Retried { message: text, .. } => clean(text),
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::diff::Diff;
+    use crate::event::Problem;
+
+    #[test]
+    fn all_that_is_told_is_clean_and_later_steps_get_what_was_said() {
+        const POISON: &str = "poison-of-a-hostile-host";
+        secret::register(POISON);
+        let text = || format!("\x1b[31m{POISON}\x1b[0m\r");
+        let outputs = Outputs::from_iter([("stdout".to_owned(), json!(text()))]);
+        for result in [
+            Ending::Same { seen: text() },
+            Ending::Waits { seen: text() },
+            Ending::NotSent { needs: text() },
+            Ending::Failed(Problem::new(text()).hint(text())),
+            Ending::Moved(Problem::new(text())),
+            Ending::Unknown(Problem::new(text())),
+        ] {
+            let (diff, printed) = (Diff::text(text(), text(), text() + "x"), text());
+            let ended = Ended { result, diff, outputs: outputs.clone(), printed, provides: Vec::new(), cleaned: None };
+            let ended = ended.cleaned();
+            let told = ended.cleaned.map(|cleaned| cleaned.outputs);
+            let said = format!("{:?} {} {}", ended.result, ended.printed, ended.diff.0[0].lines().join(" "));
+            assert!(!said.contains("poison") && !said.contains(['\x1b', '\r']), "{said}");
+            assert!(!format!("{told:?}").contains("poison"), "{told:?}");
+            assert_eq!(ended.outputs, outputs);
+        }
+    }
+}
