@@ -1,16 +1,20 @@
 //! What a URL answers: plain HTTP(S) requests, for checks from the outside.
 //!
 //! Knows [`super::tls`] and the shared vocabulary. That nobody answers is a fact here, not an error: whether it is good or
-//! bad is for the action to say. Asking never follows a redirect unless told to.
+//! bad is for the action to say. Asking never follows a redirect unless told to, and takes nothing secret along then.
 
 use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method, Url, redirect};
+use reqwest::{Client, Method, Response, Url};
 
 use super::{Call, ConnectError, tls};
 use crate::inventory::Inventory;
+
+mod redirect;
+
+use redirect::Hop;
 
 /// Bytes of a body that are kept.
 const BODY: usize = 64 * 1024;
@@ -26,7 +30,8 @@ pub struct Probe {
     pub headers: Vec<(String, String)>,
     /// What is sent.
     pub body: Option<String>,
-    /// Whether redirects (at most 10) are followed.
+    /// Whether redirects (at most 10) are followed: without the headers to another origin, and never with a body to another
+    /// one, nor from https to http.
     pub follow_redirects: bool,
     /// PEM of the only CAs that are trusted; `None`: the system's.
     pub ca_cert: Option<String>,
@@ -96,16 +101,20 @@ impl Backend {
     /// # Errors
     /// When the request itself makes no sense: a bad URL, header or CA.
     pub async fn probe(&self, probe: &Probe, call: &Call) -> Result<Fact, ConnectError> {
-        let (client, url) = client(probe, call).await?;
+        let Place { client, url, port } = place(probe, call).await?;
         let method = Method::from_bytes(probe.method.as_bytes())
             .map_err(|_| ConnectError::failed(format!("{} is no HTTP method", probe.method)))?;
-        let mut request = client.request(method, url).headers(headers(&probe.headers)?);
-        if let Some(body) = &probe.body {
-            request = request.body(body.clone());
-        }
+        let first = Hop::first(url, method, headers(&probe.headers)?, probe.body.clone());
         let start = Instant::now();
+        let within = probe.timeout.min(call.left());
+        let sent = send(&client, first, port, probe.follow_redirects);
+        let response = match tokio::time::timeout(within, sent).await {
+            Err(_) => return Ok(Fact::Nothing { kind: Nothing::Timeout, why: "no answer in time".into() }),
+            Ok(Err(why)) => return Ok(Fact::Nothing { kind: Nothing::Other, why }),
+            Ok(Ok(response)) => response,
+        };
         let answer = async {
-            let response = request.send().await?;
+            let response = response?;
             let status = response.status().as_u16();
             let headers = response
                 .headers()
@@ -129,13 +138,52 @@ impl Backend {
     }
 }
 
-async fn client(probe: &Probe, call: &Call) -> Result<(Client, Url), ConnectError> {
+/// Sends a request, and those that it is redirected to; gives why one of these is not followed.
+async fn send(
+    client: &Client,
+    mut hop: Hop,
+    port: Option<u16>,
+    follow: bool,
+) -> Result<Result<Response, reqwest::Error>, String> {
+    let (host, named) = (hop.url.host_str().map(str::to_owned), hop.url.port_or_known_default());
+    loop {
+        let mut url = hop.url.clone();
+        let is_first = url.host_str() == host.as_deref() && url.port_or_known_default() == named;
+        if let Some(port) = port.filter(|_| is_first) {
+            // A port in the URL would win over that of the address.
+            let _ = url.set_port(Some(port));
+        }
+        let mut request = client.request(hop.method.clone(), url).headers(hop.headers.clone());
+        if let Some(body) = &hop.body {
+            request = request.body(body.clone());
+        }
+        let response = match request.send().await {
+            Ok(response) if follow => response,
+            other => return Ok(other),
+        };
+        match hop.next(response.status(), response.headers())? {
+            Some(next) => hop = next,
+            None => return Ok(Ok(response)),
+        }
+    }
+}
+
+/// How a URL is reached.
+struct Place {
+    client: Client,
+    url: Url,
+    /// The port to connect to in the place of the URL's.
+    port: Option<u16>,
+}
+
+async fn place(probe: &Probe, call: &Call) -> Result<Place, ConnectError> {
     tls::install();
     let bad = |why: String| ConnectError::failed(format!("cannot ask {}: {why}", probe.url));
-    let mut url = Url::parse(&probe.url).map_err(|e| bad(e.to_string()).hint("write it as http://host:port/path"))?;
+    let url = Url::parse(&probe.url).map_err(|e| bad(e.to_string()).hint("write it as http://host:port/path"))?;
     let mut builder = Client::builder()
         .timeout(probe.timeout.min(call.left()))
-        .redirect(if probe.follow_redirects { redirect::Policy::limited(10) } else { redirect::Policy::none() })
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
         .tls_danger_accept_invalid_certs(probe.insecure);
     if let Some(pem) = &probe.ca_cert {
         builder = builder.tls_certs_only(certificates(pem).map_err(bad)?);
@@ -143,6 +191,7 @@ async fn client(probe: &Probe, call: &Call) -> Result<(Client, Url), ConnectErro
     if is_loopback(&url) {
         builder = builder.no_proxy();
     }
+    let mut port = None;
     if let Some(address) = &probe.connect_to {
         let found = tokio::time::timeout(call.left(), tokio::net::lookup_host(address.as_str())).await;
         let addresses: Vec<_> = match found {
@@ -151,14 +200,10 @@ async fn client(probe: &Probe, call: &Call) -> Result<(Client, Url), ConnectErro
             Err(_) => return Err(bad(format!("connect_to = {address}: the name is not resolved in time"))),
         };
         let host = url.host_str().unwrap_or_default().to_owned();
-        if let Some(first) = addresses.first() {
-            // A port in the URL would win over the address's.
-            let port = first.port();
-            url.set_port(Some(port)).map_err(|()| bad("this URL cannot have a port".into()))?;
-        }
+        port = addresses.first().map(std::net::SocketAddr::port);
         builder = builder.resolve_to_addrs(&host, &addresses).no_proxy();
     }
-    Ok((builder.build().map_err(|e| bad(why(&e)))?, url))
+    Ok(Place { client: builder.build().map_err(|e| bad(why(&e)))?, url, port })
 }
 
 fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, ConnectError> {

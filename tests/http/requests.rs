@@ -66,6 +66,26 @@ async fn redirects_are_followed_only_when_asked() {
     assert_eq!(answer(Probe { follow_redirects: true, ..get(start.url()) }).await.body, "end");
 }
 
+/// Another port is another origin.
+#[tokio::test]
+async fn a_redirect_takes_headers_and_body_to_no_other_origin() {
+    let end = Server::start(|_| Reply::Answer(200, "end".into())).await;
+    let to = end.url();
+    let start = Server::start(move |_| Reply::Redirect(to.clone())).await;
+    let headers = vec![("X-Api-Key".to_owned(), "of-the-first".to_owned())];
+    let probe = Probe { follow_redirects: true, headers, ..get(start.url() + "/?token=of-the-first") };
+    assert_eq!(answer(probe.clone()).await.body, "end");
+    let body = Some("of-the-first".to_owned());
+    let (_, why) = nothing(Probe { method: "POST".into(), body, ..probe }).await;
+    assert!(why.contains("a body is not sent to another origin"), "{why}");
+    assert!(start.requests("GET")[0].contains("of-the-first"));
+    let heads = end.requests("");
+    assert!(
+        heads.len() == 1 && !heads[0].contains("of-the-first") && !heads[0].to_lowercase().contains("referer"),
+        "{heads:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_name_can_be_sent_elsewhere() {
     let server = Server::start(|_| Reply::Answer(200, String::new())).await;

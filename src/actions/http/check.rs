@@ -46,7 +46,8 @@ pub struct Check {
     /// that is not known or a certificate that is not trusted is not a refusal.
     #[serde(default)]
     pub expect_failure: bool,
-    /// Whether redirects are followed.
+    /// Whether redirects are followed. To another origin (scheme, host and port) `headers` are not sent along; a body is
+    /// never sent there, and https never left for http: such a redirect counts as no answer.
     #[serde(default)]
     pub follow_redirects: bool,
     /// PEM file of the CA that signed the server's certificate. Default: the system's CAs.
