@@ -20,15 +20,15 @@ use crate::plan::{Output, ParamError, Place, Role};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Download {
-    /// Where it comes from: `http://` or `https://`. Redirects are followed. Counts only when the
-    /// file is fetched, since it is known by its checksum. Secrets in it need curl on the host.
+    /// Where it comes from: `http://` or `https://`. Redirects are followed; with curl, never from
+    /// https to http. Counts only when the file is fetched, since it is known by its checksum. Secrets in it need curl on the host.
     pub url: String,
     /// Absolute path on the host. Its directory must be there.
     pub path: String,
     /// SHA-256 of the file: "sha256:" and 64 hex digits.
     pub checksum: String,
-    /// Further headers, such as Authorization. They need curl on the host; nobody there can see them. Counts
-    /// only when the file is fetched.
+    /// Further headers, such as Authorization. They need curl on the host; nobody there can see them, and a
+    /// redirect takes them to no other origin (scheme, host and port). Counts only when the file is fetched.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// Mode, such as "0755". Default: as it is; of a new file 0644.
@@ -79,7 +79,9 @@ mode = "0755"
     }
 }
 
-/// `$1` path, `$2` SHA-256, `$3` owner, `$4` mode, `$5` program, `$6` URL for wget. Curl's options come on standard input.
+/// `$1` path, `$2` SHA-256, `$3` owner, `$4` mode, `$5` program, `$6` URL for wget. For curl, the URL and the headers come on standard input.
+///
+/// Redirects are followed by hand: curl would take the headers along to whoever the server names.
 const FETCH: &str = r#"
 folder=${1%/*}
 if ! [ -d "${folder:-/}" ]; then
@@ -88,8 +90,37 @@ if ! [ -d "${folder:-/}" ]; then
 fi
 _ro_scratch "$folder/" || exit 102
 name=./${1##*/}
+origin() {
+	_authority=${1#*://} && _authority=${_authority%%[/?#]*} && _authority=${_authority##*@}
+	case $1 in
+	https://*) printf 'https://%s' "${_authority%:443}" ;;
+	*) printf '%s://%s' "${1%%://*}" "${_authority%:80}" ;;
+	esac
+}
 if [ "$5" = curl ]; then
-	curl -q --config - --output "$name" || exit
+	IFS= read -r url
+	headers=$(cat)
+	hops=0
+	while :; do
+		to=$({
+			printf 'fail\nsilent\nshow-error\nproto = "=http,https"\nwrite-out = "%%{redirect_url}"\nurl = "'
+			printf '%s' "$url" | sed 's/[\\"]/\\&/g'
+			printf '"\n%s\n' "$headers"
+		} | curl -q --config - --output "$name") || exit
+		[ -n "$to" ] || break
+		hops=$((hops + 1))
+		case $to in
+		https://*) ;;
+		http://*) case $url in https://*) hops=99 ;; esac ;;
+		*) hops=99 ;;
+		esac
+		if [ "$hops" -gt 10 ]; then
+			printf 'it redirects to %s, which is not followed\n' "$(origin "$to")" >&2
+			exit 103
+		fi
+		[ "$(origin "$to")" = "$(origin "$url")" ] || headers=
+		url=$to
+	done
 else
 	wget -O "$name" "$6" || exit
 fi
@@ -131,11 +162,10 @@ impl Download {
         Run { stdin: if curl { self.config().into() } else { Vec::new().into() }, ..run }
     }
 
-    /// Options as curl reads them.
+    /// The URL, and headers as curl reads them.
     fn config(&self) -> Vec<u8> {
         let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
-        let mut config = "fail\nsilent\nshow-error\nlocation\nproto = \"=http,https\"\n".to_owned();
-        config.push_str(&format!("url = {}\n", quoted(&self.url)));
+        let mut config = format!("{}\n", self.url);
         for (name, value) in &self.headers {
             config.push_str(&format!("header = {}\n", quoted(&format!("{name}: {value}"))));
         }
@@ -198,6 +228,10 @@ impl Action for Download {
                 Err(problem()
                     .hint("is there room on the disk, and may the step's user write there? else `become = true`"))
             }
+            103 => {
+                Err(problem()
+                    .hint("https is not left for http, and ten redirects are enough: name a URL that is there"))
+            }
             _ => Err(problem().hint("does the host reach that server, and does the file exist there?")),
         }
     }
@@ -253,15 +287,13 @@ mod tests {
         let step = step("https://x/\"y", "/y", "a", "headers = { Authorization = 'Bearer s3cret\\' }");
         let run = step.fetch(&[file(None), ran(0, "curl\n", "")]);
         let config = String::from_utf8(run.stdin.as_slice().to_vec()).unwrap();
-        assert!(
-            config.contains("url = \"https://x/\\\"y\"\nheader = \"Authorization: Bearer s3cret\\\\\"\n"),
-            "{config}"
-        );
+        assert!(config.contains("https://x/\"y\nheader = \"Authorization: Bearer s3cret\\\\\"\n"), "{config}");
         assert!(!run.command.to_string().contains("s3cret"));
     }
 
     /// Answers each request by `answer`; tells the requests.
-    fn serve(answers: usize, answer: &'static str) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    fn serve(answers: usize, answer: &str) -> (String, std::thread::JoinHandle<Vec<String>>) {
+        let answer = answer.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/f", listener.local_addr().unwrap());
         let server = std::thread::spawn(move || {
@@ -299,6 +331,40 @@ mod tests {
             assert_eq!(server.join().unwrap()[0].contains("X-Key: k"), program == "curl\n");
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "something is left behind");
         }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_takes_no_header_to_another_origin() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let (end, at_the_end) = serve(1, OK);
+        let (start, at_the_start) = serve(1, &redirect(&end));
+        let facts = [file(None), ran(0, "curl\n", "")];
+        let step = step(&start, path.to_str().unwrap(), "hello", "headers = { PRIVATE-TOKEN = 'k' }");
+        let done = [Done::Host(perform(&step.fetch(&facts)).await)];
+        assert!(matches!(step.next(&facts, &done), Ok(None)), "{:?}", step.next(&facts, &done).err());
+        assert!(at_the_start.join().unwrap()[0].contains("PRIVATE-TOKEN: k"));
+        let request = at_the_end.join().unwrap().concat();
+        assert!(request.contains("GET /f") && !request.contains("PRIVATE-TOKEN"), "{request}");
+    }
+
+    #[tokio::test]
+    async fn a_redirect_within_its_origin_keeps_the_headers_and_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let (start, server) = serve(11, &redirect("/g?x"));
+        let facts = [file(None), ran(0, "curl\n", "")];
+        let step = step(&start, path.to_str().unwrap(), "hello", "headers = { PRIVATE-TOKEN = 'k' }");
+        let done = [Done::Host(perform(&step.fetch(&facts)).await)];
+        let message = step.next(&facts, &done).err().unwrap().message;
+        assert!(message.contains("which is not followed"), "{message}");
+        let requests = server.join().unwrap();
+        assert!(requests.iter().all(|request| request.contains("PRIVATE-TOKEN: k")), "{requests:?}");
+        assert!(requests[1].starts_with("GET /g?x"), "{requests:?}");
+    }
+
+    fn redirect(to: &str) -> String {
+        format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     }
 
     #[tokio::test]
