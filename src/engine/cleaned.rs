@@ -26,7 +26,7 @@ impl Ended {
         self.printed = last_lines(&self.printed);
         let mut outputs = self.outputs.clone();
         clean_outputs(&mut outputs);
-        self.cleaned = Some(Cleaned { outputs, secrets });
+        self.cleaned = Some(Box::new(Cleaned { outputs, secrets }));
         self
     }
 

@@ -74,7 +74,7 @@ pub struct Ended {
     /// What would exist after it (preview).
     pub provides: Vec<Thing>,
     /// Set once all of it may be told as it is.
-    pub cleaned: Option<Cleaned>,
+    pub cleaned: Option<Box<Cleaned>>,
 }
 
 /// The kinds of end.

@@ -31,7 +31,7 @@ pub(super) struct Finished {
     /// Whether anything was sent out that changes something.
     pub(super) acted: bool,
     /// Set when all of it may be told as it is.
-    pub(super) cleaned: Option<Cleaned>,
+    pub(super) cleaned: Option<Box<Cleaned>>,
 }
 
 impl Finished {
@@ -164,7 +164,7 @@ impl State {
         if step.part == Part::Handler {
             self.owed.end(&reference, &finished.outcome);
         }
-        let (outputs, secrets) = match finished.cleaned {
+        let (outputs, secrets) = match finished.cleaned.map(|cleaned| *cleaned) {
             Some(Cleaned { outputs, secrets }) => (outputs, Some(secrets)),
             None => (finished.outputs, None),
         };

@@ -28,7 +28,7 @@ pub(super) enum Sent {
     Look(NodeIndex, Box<Job>),
     Alone(NodeIndex, Box<Job>),
     /// It has ended already, and has much to say.
-    Ended(NodeIndex, Ended),
+    Ended(NodeIndex, Box<Ended>),
     Row(Vec<Item>),
 }
 
@@ -68,7 +68,7 @@ impl State {
     ) -> Result<Option<Sent>, JournalError> {
         if let Some(ended) = job.same_already() {
             if !ended.is_short() {
-                return Ok(Some(Sent::Ended(node, ended)));
+                return Ok(Some(Sent::Ended(node, Box::new(ended))));
             }
             self.end(node, ended)?;
             return Ok(None);

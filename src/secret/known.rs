@@ -145,7 +145,7 @@ impl Known {
         match self.search.get_or_init(|| Search::new(self)) {
             Some(search) => Walk::find(self, search, text, open),
             // More than can be searched for: nothing is shown at all.
-            None => vec![0..text.len()],
+            None => std::iter::once(0..text.len()).collect(),
         }
     }
 

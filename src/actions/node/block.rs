@@ -49,7 +49,7 @@ pub struct Block {
     /// Whether a file that is not there is made: counts only then. Its directory must be there.
     #[serde(default)]
     pub create: bool,
-    /// Mode, such as "0644". Default: as it is; of a new file 0644.
+    /// Mode, such as "0644". Default: as it is; of a new file 0644, or 0600 where a secret is in it.
     #[serde(default)]
     pub mode: Option<Mode>,
     /// Owner, name or number. Default: as it is; of a new file the user that the step runs as.

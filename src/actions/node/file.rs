@@ -33,7 +33,7 @@ pub struct File {
     /// Where a link points; only with `state = "link"`.
     #[serde(default)]
     pub target: Option<String>,
-    /// Mode, such as "0644". Default: as it is; of a new file 0644.
+    /// Mode, such as "0644". Default: as it is; of a new file 0644, or 0600 where a secret is in it.
     #[serde(default)]
     pub mode: Option<Mode>,
     /// Owner, name or number. Default: as it is; of a new file the user that the step runs as.

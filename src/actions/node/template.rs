@@ -23,7 +23,7 @@ pub struct Template {
     pub path: String,
     /// The template, below the plan's root.
     pub template: TemplateFile,
-    /// Mode, such as "0644". Default: as it is; of a new file 0644.
+    /// Mode, such as "0644". Default: as it is; of a new file 0644, or 0600 where a secret is in it.
     #[serde(default)]
     pub mode: Option<Mode>,
     /// Owner, name or number. Default: as it is; of a new file the user that the step runs as.
