@@ -94,3 +94,15 @@ fn a_login_that_goes_nowhere_is_told() {
         ran.tells("file", &["the shell on target ended before it answered", said], "may the user log in with commands");
     }
 }
+
+#[test]
+fn a_shell_that_cannot_be_used_is_told_at_once() {
+    let Some(machine) = Machine::new() else { return };
+    let mksh = "SetEnv \"KSH_VERSION=@(#)MIRBSD KSH R59\"\n";
+    let sshd = Sshd::with(&machine.shared(), "127.0.0.1", mksh, &|program| machine.command(program));
+    let plan = step("file", "action = \"node.file\"\npath = \"/tmp/never\"\ncontent = \"x\"");
+    let ran = Project::new(&sshd.inventory(), &plan).run(&[]);
+    assert_eq!(ran.code, 4, "{}", ran.said);
+    let message = &ran.problem("file").message;
+    assert!(message.contains("sh is mksh there") && message.contains("let sh be dash, bash or busybox"), "{message}");
+}

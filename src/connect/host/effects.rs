@@ -148,6 +148,14 @@ pub fn judge(effect: &Effect, done: Done) -> Result<Done, ConnectError> {
             .hint("set `become = true` on the step, unless the host itself forbids it (a container, a read-only mount)")
     } else if said.contains("there is no directory") {
         error.hint("make it with a `node.directory` step before this one")
+    } else if said.contains("may lead elsewhere") {
+        error.hint("give the path that the link leads to: the step follows no link that somebody else can change")
+    } else if said.contains("somebody replaced") {
+        error.hint("somebody else works in that folder: see who may write there, and run it again")
+    } else if said.contains("has further names") {
+        error.hint("remove its other hard links, or write it anew: that somebody else made them cannot be ruled out")
+    } else if said.contains("Device or resource busy") {
+        error.hint("it is in use as a mount point, and nothing can take its place: unmount it first")
     } else {
         error
     })

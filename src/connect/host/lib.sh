@@ -1,6 +1,14 @@
 # What a shell of ours knows: sent once, when it starts. POSIX sh with coreutils or busybox; every name starts with _ro_.
 # shellcheck shell=sh disable=SC2154
 
+# To mksh printf is a program, whose arguments all users can see, and it reads what follows in another way.
+case $KSH_VERSION in
+*MIRBSD* | *LEGACY*)
+	echo "sh is mksh there ($KSH_VERSION), which rollout cannot use: let sh be dash, bash or busybox" >&2
+	exit 1
+	;;
+esac
+
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 # Some of what programs say is judged by its words, so they say it in English. gettext heeds LANGUAGE before all else, unless
 # the locale is C; how letters, numbers and times are read and written stays as it is. Some shells complain of locales that
