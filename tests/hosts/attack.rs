@@ -99,5 +99,5 @@ fn whoever_may_write_in_a_folder_gets_nothing_of_roots() {
 
 #[test]
 fn nor_where_all_there_is_is_busybox() {
-    nothing_of_roots_changes("busybox", "SetEnv PATH=/busybox\n");
+    nothing_of_roots_changes("busybox", "SetEnv PATH=/busybox:/srv/git\n");
 }

@@ -121,6 +121,10 @@ busy() {
 locked() { [ -n "$(find "$1/.git" -name '*.lock' 2>/dev/null)" ]; }
 # A fetch that was cut off may have left the commit without its files; only a whole one moves references.
 whole() { [ -n "$(git -C "$1" for-each-ref --count=1 --contains "$2" 2>/dev/null)" ]; }
+# Whoever may write in the folder above cannot have another repository changed.
+_ro_enter "$1" make || exit
+shift
+set -- . "$@"
 # A git that was killed may be at its end yet, and leaves locks behind.
 n=0
 while [ "$n" -lt 50 ] && locked "$1"; do
@@ -128,7 +132,7 @@ while [ "$n" -lt 50 ] && locked "$1"; do
 	n=$((n + 1))
 	sleep 0.1
 done
-made "$1" || { mkdir -p -- "$1" && git init -q "$1"; } || exit
+made "$1" || git init -q "$1" || exit
 git -C "$1" config remote.origin.url "$2" || exit
 git -C "$1" config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*' || exit
 if [ -n "$4" ]; then
@@ -139,7 +143,9 @@ elif ! whole "$1" "$3"; then
 fi
 force=$5
 if half "$1"; then force=--force; fi
-if [ -d "$1/.git" ]; then printf '%s\n' "$3" >"$1/.git/rollout-checkout" || exit; fi
+if [ -d "$1/.git" ]; then
+	(_ro_enter "$(pwd -P)/.git" && rm -f ./rollout-checkout && set -C && printf '%s\n' "$3" >./rollout-checkout) || exit
+fi
 git -C "$1" checkout -q $force --detach "$3"
 status=$?
 # What git itself refuses is not half done.

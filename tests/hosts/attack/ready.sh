@@ -30,3 +30,9 @@ mkdir a
 echo x >a/b
 chmod 4777 a/b
 tar -czf archive.tar.gz a
+git init -q -b main repo
+git -C repo -c user.name=x -c user.email=x@example.org commit -q --allow-empty -m one
+git init -q -b main canary/folder
+git config --system --add safe.directory '*'
+mkdir git
+ln -s "$(command -v git)" git/git
