@@ -9,6 +9,7 @@ mod large;
 mod links;
 mod logins;
 mod machine;
+mod places;
 mod processes;
 mod project;
 #[allow(dead_code, reason = "the tests of secrets ask more of it")]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -53,8 +53,14 @@ fn any_step() -> impl Strategy<Value = String> {
 }
 
 /// Runs a list of steps twice; how each ended, and what is there then. `hosts` are names of this machine, which the steps
-/// take in turn: with one they are in a row, with two none of them waits for its own host alone.
-fn come_to(steps: &[String], hosts: &[&str], shell: &Path) -> (Vec<BTreeMap<String, &'static str>>, Vec<String>) {
+/// take in turn: with one they are in a row, with two none of them waits for its own host alone. All of it is in a folder
+/// that is `foreign` to root.
+fn come_to(
+    steps: &[String],
+    hosts: &[&str],
+    shell: &Path,
+    foreign: bool,
+) -> (Vec<BTreeMap<String, &'static str>>, Vec<String>) {
     let mut plan = String::new();
     for (number, step) in steps.iter().enumerate() {
         let host = hosts[number % hosts.len()];
@@ -62,6 +68,9 @@ fn come_to(steps: &[String], hosts: &[&str], shell: &Path) -> (Vec<BTreeMap<Stri
     }
     let project = Project::new(&plan);
     fs::create_dir(project.path("t")).unwrap();
+    if foreign && rustix::process::geteuid().is_root() {
+        chown(project.path("t"), Some(61_234), None).unwrap();
+    }
     let inventory = "[hosts.one]\nconnection = \"local\"\n[hosts.two]\nconnection = \"local\"\n";
     fs::write(project.path("inventory.toml"), inventory).unwrap();
     let mut ends = Vec::new();
@@ -115,10 +124,10 @@ fn steps_in_a_row_come_to_what_they_come_to_one_by_one() {
     for program in ["dash", "busybox"] {
         let shell = shell(program);
         let config = Config { cases, failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
-        let lists = proptest::collection::vec(any_step(), 2..=9);
-        let compared = TestRunner::new(config).run(&lists, |steps| {
-            let row = come_to(&steps, &["one"], shell.path());
-            let one_by_one = come_to(&steps, &["one", "two"], shell.path());
+        let lists = (proptest::collection::vec(any_step(), 2..=9), prop::bool::weighted(0.3));
+        let compared = TestRunner::new(config).run(&lists, |(steps, foreign)| {
+            let row = come_to(&steps, &["one"], shell.path(), foreign);
+            let one_by_one = come_to(&steps, &["one", "two"], shell.path(), foreign);
             prop_assert_eq!(row, one_by_one);
             Ok(())
         });

@@ -15,7 +15,8 @@ use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Place, Role};
 
 /// Puts a file, a symbolic link, or nothing at a path. A file is replaced atomically; of a file that is there, mode and
-/// owner stay as they are unless given. Without `content` and `source` only mode and owner are set.
+/// owner stay as they are unless given. Without `content` and `source` only mode and owner are set. A file that is a mount
+/// point itself, as `/etc/hosts` is in containers, cannot be replaced, and is written in place.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct File {
