@@ -199,7 +199,8 @@ impl Archive {
     /// What the stamp must say.
     fn wanted(&self, facts: &[Fact]) -> Option<String> {
         let sha256 = file_at(facts, 1)?.sha256.as_ref()?;
-        Some(format!("sha256:{sha256} strip {}\n", self.strip))
+        let modes = if self.preserve_permissions { " preserve_permissions" } else { "" };
+        Some(format!("sha256:{sha256} strip {}{modes}\n", self.strip))
     }
 
     fn is_done(&self, facts: &[Fact]) -> bool {
@@ -302,6 +303,9 @@ mod tests {
         let stamp = |text: &str| [file(Some(regular(text, 0o644))), archive.clone(), folder.clone(), programs.clone()];
         let right = format!("sha256:{} strip 1\n", sha256(b"x"));
         assert!(is_same(&step.verdict(&stamp(&right))));
+        let whole =
+            Archive { preserve_permissions: true, ..build("archive = '/a.tar.gz'\npath = '/opt'\nstrip = 1").unwrap() };
+        assert!(matches!(whole.verdict(&stamp(&right)), Verdict::Change(_)), "its modes are other ones");
         assert_eq!(change(&step.verdict(&stamp("other"))), ["! unpack /a.tar.gz (1 bytes) in /opt/"]);
         let done = [Done::Host(HostDone::new(0, "", ""))];
         let Ok(Some(Effect::Host(host::Effect::WriteFile(write)))) = step.next(&stamp("other"), &done) else {
