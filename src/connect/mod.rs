@@ -4,6 +4,9 @@
 //! too: [`Fact`]s and [`Done`]s. [`World`] is the seam: the real one dispatches to a file of this folder each, a fake one
 //! stands in for unit tests and simulation. Knows the inventory and the shared vocabulary; never plans or actions.
 
+// Much of the text here is what others answered.
+#![cfg_attr(not(test), warn(clippy::string_slice))]
+
 pub mod error;
 pub mod helm;
 pub mod host;
@@ -121,18 +124,26 @@ pub struct Call {
 impl Call {
     /// A call that must end within `timeout` and reports to nobody.
     pub fn quiet(timeout: Duration) -> Self {
-        Self { deadline: Instant::now() + timeout, progress: Arc::new(|_| {}) }
+        Self { deadline: after(timeout), progress: Arc::new(|_| {}) }
     }
 
     /// The same with no more than this long to go.
     pub fn within(&self, most: Duration) -> Self {
-        Self { deadline: self.deadline.min(Instant::now() + most), ..self.clone() }
+        Self { deadline: self.deadline.min(after(most)), ..self.clone() }
     }
 
     /// Time left before the deadline.
     pub fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
+}
+
+/// The longest time that is waited for anything.
+const FOR_EVER: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+/// This much later than now; no time is too long for that, whoever named it.
+pub fn after(time: Duration) -> Instant {
+    Instant::now() + time.min(FOR_EVER)
 }
 
 /// The seam between the tool and the world.
@@ -194,7 +205,7 @@ pub struct Performed {
 pub async fn one_by_one<W: World + ?Sized>(world: &W, target: &Target, row: Row<'_>, call: &Call) -> Performed {
     let mut ended_early = false;
     for (effect, within) in row.effects.iter().zip(row.within) {
-        let call = Call { deadline: Instant::now() + *within, ..call.clone() };
+        let call = Call { deadline: after(*within), ..call.clone() };
         match world.perform(target, effect, &call).await {
             Ok(done) => {
                 ended_early = row.is_long() && !done.lets_on();

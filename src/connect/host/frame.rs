@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 
+use super::held::Held;
 use super::output::{Capture, Output};
 use super::quote;
 use super::types::Done;
@@ -144,6 +145,7 @@ pub struct Splitter {
     pending: Vec<u8>,
     current: Capture,
     parts: Vec<(Output, i32)>,
+    held: Held,
 }
 
 impl Splitter {
@@ -151,7 +153,14 @@ impl Splitter {
         let mut marker = vec![MARK];
         marker.extend_from_slice(nonce.as_bytes());
         marker.push(b' ');
-        Self { marker, expected, pending: Vec::new(), current: Capture::default(), parts: Vec::new() }
+        Self {
+            marker,
+            expected,
+            pending: Vec::new(),
+            current: Capture::default(),
+            parts: Vec::new(),
+            held: Held::default(),
+        }
     }
 
     /// Takes more of the stream, and tells how much of it was for this request.
@@ -176,7 +185,9 @@ impl Splitter {
             }
             let status = end.and_then(|end| std::str::from_utf8(&rest[..end]).ok()).and_then(|s| s.parse().ok());
             self.pending.drain(..self.marker.len() + end.map_or(0, |end| end + 1));
-            self.parts.push((std::mem::take(&mut self.current).finish(), status.unwrap_or(-1)));
+            let output = std::mem::take(&mut self.current).finish();
+            self.held.add(output.head.len() + output.tail.len());
+            self.parts.push((output, status.unwrap_or(-1)));
         }
         // Behind a marker without its end, which no shell of ours writes, more may be left than has come just now.
         data.len().saturating_sub(std::mem::take(&mut self.pending).len())
@@ -185,6 +196,11 @@ impl Splitter {
     /// Whether the shell has begun to carry out the request.
     pub fn accepted(&self) -> bool {
         !self.parts.is_empty()
+    }
+
+    /// Which limit is passed of what may be held; nothing more is to be read then.
+    pub fn excess(&self) -> Option<String> {
+        self.held.excess()
     }
 
     /// Whether all parts are there.
@@ -331,6 +347,21 @@ mod tests {
         assert_eq!(output.length, long.len() as u64);
         assert!(output.is_cut() && output.tail.len() <= KEPT && long.ends_with(&output.tail));
         assert_eq!(output.sha256, crate::connect::host::sha256(&long));
+    }
+
+    #[test]
+    fn many_long_outputs_are_too_much_together() {
+        let long = vec![b'x'; KEPT];
+        let frame = frame(200);
+        let mut splitter = frame.splitter();
+        splitter.push(&marker(&frame, 0));
+        let parts = (0..200).take_while(|_| {
+            splitter.push(&long);
+            splitter.push(&marker(&frame, 0));
+            splitter.excess().is_none()
+        });
+        assert_eq!(parts.count(), 64);
+        assert!(splitter.excess().unwrap().contains("more than 64 MiB to one request"));
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod fetch;
 mod frame;
 mod guard;
 mod handshakes;
+mod held;
 mod kept;
 mod lease;
 mod leaves;

@@ -155,7 +155,7 @@ impl Remote {
                 self.forget(lease.link.0);
             }
             drop(lease);
-            if purpose == Purpose::Look && !broken.deadline && !repeated {
+            if purpose == Purpose::Look && !broken.deadline && broken.excess.is_none() && !repeated {
                 repeated = true;
                 continue;
             }

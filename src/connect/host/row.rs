@@ -11,6 +11,7 @@ use super::remote::{Purpose, Request, lock};
 use super::types::{Done, Effect, Fact, Probe};
 use super::{Backend, effects, exposed};
 use crate::connect::{BEHIND, Call, ConnectError, Target};
+use crate::defect::caught_in;
 
 /// See [`super::Row`]; of one host.
 pub struct Row<'a> {
@@ -131,6 +132,10 @@ impl Backend {
     }
 
     async fn answers(&self, target: &Target, asked: &Asked<'_>, done: &[Done], call: &Call) -> Option<Vec<Fact>> {
-        if asked.parts == 0 { None } else { self.facts(target, &asked.batch, done, call).await.ok() }
+        if asked.parts == 0 {
+            return None;
+        }
+        // The effect is not to be blamed for an answer that is not its own.
+        caught_in(self.facts(target, &asked.batch, done, call)).await.ok()?.ok()
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{sleep_until, timeout, timeout_at};
 use super::frame::{Frame, Splitter};
 use super::payload::Content;
 use super::types::Done;
-use crate::connect::BEHIND;
+use crate::connect::{BEHIND, after};
 
 /// The functions that a shell is given when it starts.
 pub const LIBRARY: &str = concat!(include_str!("lib.sh"), include_str!("place.sh"), include_str!("files.sh"));
@@ -135,6 +135,8 @@ pub struct Broken {
     pub deadline: bool,
     /// What was seen last.
     pub seen: String,
+    /// Which limit its answers passed.
+    pub excess: Option<String>,
 }
 
 /// How long an answer may take, and who hears of it meanwhile.
@@ -182,7 +184,7 @@ impl Shell {
         let done = streams.send(&frame, &[], None, Pace::until(deadline)).await?;
         let answer = done.first().map(|d| (d.stdout.text(), d.stderr.text())).unwrap_or_default();
         let Some(identity) = Identity::read(&answer.0) else {
-            return Err(Broken { deadline: false, seen: format!("{}\n{}", answer.0, answer.1) });
+            return Err(Broken { seen: format!("{}\n{}", answer.0, answer.1), ..Broken::default() });
         };
         Ok(Self { streams, mode, identity, last_used: Instant::now(), sent: first.is_some() })
     }
@@ -268,7 +270,7 @@ impl Streams {
         };
         match firm {
             Ok(true) => Ok(Splitter::join(reply.out, reply.err)),
-            ended => Err(Broken { deadline: ended.is_err(), seen: reply.seen() }),
+            ended => Err(Broken { deadline: ended.is_err(), seen: reply.seen(), excess: reply.excess() }),
         }
     }
 }
@@ -298,7 +300,7 @@ impl Reply {
         let mut by = pace.deadline;
         for part in 0..parts {
             if let Some(within) = pace.within.get(part) {
-                by = Instant::now() + *within;
+                by = after(*within);
             }
             if !timeout_at(by, self.read(part + 1, stdout, stderr, pace.line)).await? {
                 return Ok(false);
@@ -315,6 +317,9 @@ impl Reply {
     async fn read(&mut self, parts: usize, stdout: &mut Reader, stderr: &mut Reader, line: OnLine<'_>) -> bool {
         let mut err_open = true;
         while !(self.out.has(parts) && self.err.has(parts)) {
+            if self.excess().is_some() {
+                return false;
+            }
             tokio::select! {
                 read = stdout.fill_buf(), if !self.out.complete() => match read {
                     Ok(bytes) if !bytes.is_empty() => {
@@ -358,6 +363,10 @@ impl Reply {
             }
         };
         let _ = timeout(LAST_WORDS, read_all).await;
+    }
+
+    fn excess(&self) -> Option<String> {
+        self.out.excess().or_else(|| self.err.excess())
     }
 
     fn seen(&self) -> String {

@@ -204,11 +204,11 @@ impl Streams {
 }
 
 fn nothing(seen: &[u8], deadline: bool) -> Heard {
-    Heard::Nothing(Broken { deadline, seen: String::from_utf8_lossy(seen).trim().to_owned() })
+    Heard::Nothing(Broken { deadline, seen: String::from_utf8_lossy(seen).trim().to_owned(), ..Broken::default() })
 }
 
 fn late(seen: &str) -> NotOpened {
-    NotOpened::Silent(Broken { deadline: true, seen: seen.to_owned() })
+    NotOpened::Silent(Broken { deadline: true, seen: seen.to_owned(), ..Broken::default() })
 }
 
 async fn in_time(

@@ -11,6 +11,11 @@ pub fn seen(broken: &Broken) -> String {
 
 /// A request that got no whole reply.
 pub fn broken(host: &str, broken: &Broken, connected: bool, change: bool) -> ConnectError {
+    if let Some(excess) = &broken.excess {
+        let message = format!("{host} answered {excess}");
+        let error = if change { ConnectError::lost(message) } else { ConnectError::failed(message) };
+        return error.hint("look on the host what prints so much; if it is right, divide the step into several");
+    }
     let seen = seen(broken);
     if broken.deadline {
         let message = format!("no end of it on {host} before the deadline{seen}");
@@ -110,7 +115,7 @@ mod tests {
     use super::*;
 
     fn ended(seen: &str) -> Broken {
-        Broken { deadline: false, seen: seen.into() }
+        Broken { seen: seen.into(), ..Broken::default() }
     }
 
     #[test]
@@ -124,12 +129,14 @@ mod tests {
             let ConnectError::Failed { message, hint } = no_shell("pi-1", true, &ended(seen)) else { panic!("{seen}") };
             assert!(message.contains(what) && hint.is_some(), "{message}");
         }
+        let excess = Broken { excess: Some("too much".into()), ..ended("") };
+        assert_eq!(broken("pi-1", &excess, true, false).to_string(), "pi-1 answered too much");
         assert!(matches!(no_shell("pi-1", false, &ended("sudo: not found")), ConnectError::Unreachable { .. }));
     }
 
     #[test]
     fn what_is_known_afterwards_depends_on_what_was_asked_and_on_what_broke() {
-        let late = Broken { deadline: true, seen: "downloading".into() };
+        let late = Broken { deadline: true, seen: "downloading".into(), ..Broken::default() };
         for (broken_by, connected, change, kind) in [
             (&late, true, true, "lost"),
             (&late, true, false, "failed"),
