@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diff::Diff;
+use crate::excerpt;
 
 mod texts;
 
@@ -363,11 +364,13 @@ impl Problem {
         self
     }
 
-    /// The same as it may be shown: control characters are written down, and every registered secret is masked.
+    /// The same as it may be shown: control characters are written down, every registered secret is masked, and it is as long
+    /// as a person reads.
     #[must_use]
     pub fn redacted(mut self) -> Self {
-        self.message = crate::secret::shown(&self.message);
-        self.hint = self.hint.map(|h| crate::secret::shown(&h));
+        let shown = |text: &str| excerpt::message(&crate::secret::shown(text)).into_owned();
+        self.message = shown(&self.message);
+        self.hint = self.hint.map(|hint| shown(&hint));
         self
     }
 }

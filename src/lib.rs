@@ -1,7 +1,7 @@
 //! `rollout` rolls systems out: a flat TOML plan, run as a graph over SSH, Kubernetes, Helm and Vault.
 //!
 //! Arrows point down this list only: [`cli`] → [`ui`] → [`engine`] → [`journal`] → [`graph`] → [`actions`] → [`connect`] →
-//! [`plan`] → [`inventory`] → [`defect`] → [`event`], [`diff`], [`digest`], [`document`], [`finding`], [`holder`], [`private`], [`secret`], [`template`].
+//! [`plan`] → [`inventory`] → [`defect`] → [`event`], [`diff`], [`digest`], [`document`], [`excerpt`], [`finding`], [`holder`], [`private`], [`secret`], [`template`].
 
 #![warn(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 
@@ -14,6 +14,7 @@ pub mod digest;
 pub mod document;
 pub mod engine;
 pub mod event;
+pub mod excerpt;
 pub mod finding;
 pub mod graph;
 pub mod holder;

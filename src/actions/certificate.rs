@@ -157,7 +157,7 @@ impl Certificate {
 
     /// The start of the fingerprint, for one line of a diff.
     pub fn short_fingerprint(&self) -> &str {
-        &self.fingerprint[..16]
+        self.fingerprint.get(..16).unwrap_or(&self.fingerprint)
     }
 
     /// The last day of its validity.

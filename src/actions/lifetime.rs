@@ -33,8 +33,10 @@ impl Lifetime {
         }
         while !rest.is_empty() {
             let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-            let number: u64 = rest[..digits].parse().ok()?;
-            let unit = rest[digits..].chars().next()?;
+            let (number, behind) = rest.split_at_checked(digits)?;
+            let number: u64 = number.parse().ok()?;
+            let mut behind = behind.chars();
+            let unit = behind.next()?;
             let factor = match unit {
                 's' => 1,
                 'm' => 60,
@@ -43,7 +45,7 @@ impl Lifetime {
                 _ => return None,
             };
             seconds = seconds.checked_add(number.checked_mul(factor)?)?;
-            rest = rest[digits + 1..].trim_start();
+            rest = behind.as_str().trim_start();
         }
         Some(Self::seconds(seconds))
     }

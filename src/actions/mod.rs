@@ -4,6 +4,9 @@
 //! and the doing through [`crate::connect`]. So every verdict is unit-tested without a host. Knows `connect` and the
 //! vocabulary; never the engine.
 
+// Much of the text here is what others answered.
+#![cfg_attr(not(test), warn(clippy::string_slice))]
+
 pub mod argocd;
 pub mod certificate;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::event::{Event, Kind, Outcome, Outputs, UnitRef, VERSION};
+use crate::excerpt;
 use crate::journal::{Journal, JournalError};
 use crate::secret::{self, MASK, redact, redact_value, shown};
 
@@ -124,7 +125,7 @@ fn redacted(mut kind: Kind) -> Kind {
             clean_outcome(outcome);
             *diff = diff.redacted();
             clean_outputs(outputs);
-            clean(output);
+            *output = redact(output).into_owned();
         }
         Kind::Remembered { outputs, .. } => clean_outputs(outputs),
         Kind::UnitStarted { why, .. } => why.iter_mut().for_each(clean),
@@ -138,7 +139,7 @@ fn redacted(mut kind: Kind) -> Kind {
 }
 
 pub(super) fn clean(text: &mut String) {
-    *text = shown(text);
+    *text = excerpt::message(&shown(text)).into_owned();
 }
 
 fn clean_outcome(outcome: &mut Outcome) {

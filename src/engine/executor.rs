@@ -12,7 +12,7 @@ use super::faults::{Faults, Point};
 use super::guard::Guard;
 use super::send::Sending;
 use crate::actions::{Action, Boxed, Thing, Verdict};
-use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, host, kube, vault};
+use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World, after, host, kube, vault};
 use crate::diff::Diff;
 use crate::event::{Mode, Outcome, Outputs, Problem, UnitRef};
 use crate::journal::SavedUnit;
@@ -182,7 +182,7 @@ impl Job {
     pub fn call(&self) -> Call {
         let notes = Arc::clone(&self.notes);
         let progress = Arc::new(move |text| notes(Note::Progress(text)));
-        Call { deadline: Instant::now() + self.timeout, progress }
+        Call { deadline: after(self.timeout), progress }
     }
 
     /// How it ended.
@@ -413,7 +413,7 @@ impl Attempt<'_> {
     }
 
     async fn within<T>(&self, call: impl Future<Output = Result<T, ConnectError>>) -> Result<T, ConnectError> {
-        match tokio::time::timeout(self.call.left() + GRACE, call).await {
+        match tokio::time::timeout(self.call.left().saturating_add(GRACE), call).await {
             Ok(answer) => answer,
             Err(_) => Err(ConnectError::failed(format!("no answer within {}", human(self.job.timeout)))),
         }

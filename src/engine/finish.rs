@@ -12,6 +12,7 @@ use super::executor::Ended;
 use super::outcome;
 use crate::diff::Diff;
 use crate::event::{Kind, Mode, Outcome, Outputs, Problem, Standing, UnitRef, seconds};
+use crate::excerpt;
 use crate::graph::Unit;
 use crate::journal::{JournalError, NOW, Recorded};
 use crate::plan::{Catalog, Part, Role, Step};
@@ -19,6 +20,9 @@ use crate::secret::shown;
 
 /// How many lines of what a unit printed are kept.
 const LINES: usize = 20;
+
+/// Characters of each of these lines that are kept; the step's outputs have all of them.
+const LINE: usize = 4000;
 
 /// How a unit ended.
 pub(super) struct Finished {
@@ -271,5 +275,6 @@ impl State {
 pub(super) fn last_lines(text: &str) -> String {
     let text = shown(text);
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(LINES)..].join("\n")
+    let last = lines.iter().skip(lines.len().saturating_sub(LINES));
+    last.map(|line| excerpt::head(line, LINE)).collect::<Vec<_>>().join("\n")
 }

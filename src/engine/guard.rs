@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::executor::{Attempt, Ended, Ending, GRACE, Job, human, outlives};
 use super::faults::Point;
 use crate::connect::host::{self, Mark, Run, Standing};
-use crate::connect::{Call, ConnectError, Effect, Fact, Probe, Target};
+use crate::connect::{Call, ConnectError, Effect, Fact, Probe, Target, after};
 use crate::diff::Diff;
 use crate::digest;
 use crate::event::{Mode, Problem};
@@ -53,6 +53,7 @@ impl Job {
     pub(super) async fn guarded_attempt(&self, guard: &Guard) -> Ended {
         let mut run = self.go(Diff::default(), Vec::new());
         let _turn = guard.turn.lock().await;
+        run.call = self.call();
         let result = match run.earlier_guard().await {
             Some(ending) => ending,
             None => {
@@ -85,7 +86,10 @@ impl Attempt<'_> {
             return matches!(standing.mark, Mark::Armed | Mark::Restoring).then_some(Ending::Waits { seen });
         }
         (self.call.progress)(seen.clone());
-        match self.restored(&standing.token, standing.left + RESTORING, false).await {
+        // What the host says is no reason to wait longer than the step may.
+        let left = self.call.left();
+        let is_soon = standing.left < left;
+        match self.restored(&standing.token, standing.left.saturating_add(RESTORING).min(left), false).await {
             Heard::Gone => None,
             Heard::Restored(standing) if standing.mark == Mark::RestoredInPart => {
                 let what = format!("{seen}, but not all of it worked: {}", lines(&standing.said));
@@ -97,6 +101,13 @@ impl Attempt<'_> {
                 let forget = host::Guard::Forget { token: standing.token };
                 let forgotten = self.send(forget, false, Instant::now() + TRY).await;
                 forgotten.err().map(|error| Ending::Unknown(error.problem()))
+            }
+            Heard::Nothing(last) if !is_soon => {
+                let what = format!("{seen}; that takes longer than the step's {}: {last}", human(self.job.timeout));
+                Some(Ending::Failed(Problem::new(what).hint(
+                    "give the step a longer `timeout`; if the host names a time that cannot be, look at ~/.rollout-guard of \
+                     the step's user there",
+                )))
             }
             Heard::Nothing(last) => {
                 Some(Ending::Unknown(Problem::new(format!("{seen}; that did not end: {last}")).hint(
@@ -136,7 +147,7 @@ impl Attempt<'_> {
                     return Ending::Failed(problem);
                 }
                 job.acted.store(true, Ordering::SeqCst);
-                until = Some(begun + time);
+                until = begun.checked_add(time);
             }
             let effect = match effect {
                 Effect::Host(effect) if !effect.can_be_kept() && plan.restore.is_none() => {
@@ -298,7 +309,7 @@ impl Attempt<'_> {
 
     /// Waits until the host has restored itself. A guard of our own, or one whose timer a reboot has ended, is told to.
     async fn restored(&self, token: &str, time: Duration, own: bool) -> Heard {
-        let deadline = Instant::now() + time;
+        let deadline = after(time);
         let mut pause = Duration::from_millis(200);
         loop {
             let seen = match self.look_at_guard(own, deadline.min(Instant::now() + TRY)).await {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ahead::{Look, Question};
 use super::executor::{GRACE, Job, human};
 use super::faults::Point;
-use crate::connect::{Call, ConnectError, Done, Effect, Performed, Probe, Row};
+use crate::connect::{Call, ConnectError, Done, Effect, Performed, Probe, Row, after};
 
 /// How often what has ended so far is told of a row that takes its time.
 const TOLD: Duration = Duration::from_millis(200);
@@ -41,11 +41,11 @@ impl Sending<'_> {
         let mut sending = first.world.perform_all(&first.target, row, call);
         let begun = futures::poll!(&mut sending);
         under_way();
-        let all: Duration = self.within.iter().sum();
+        let all = self.within.iter().fold(GRACE, |all, within| all.saturating_add(*within));
         let Performed { error, behind, otherwise } = match begun {
             Poll::Ready(performed) => performed,
             Poll::Pending => {
-                let over = tokio::time::sleep(all + GRACE);
+                let over = tokio::time::sleep_until(after(all));
                 tokio::pin!(over);
                 loop {
                     tokio::select! {

@@ -12,6 +12,7 @@ use crate::actions::{Action, PlainFile, Spec, Verdict};
 use crate::connect::http::{Answer, Nothing};
 use crate::connect::{Done, Effect, Fact, Probe, http};
 use crate::event::{Outputs, Problem};
+use crate::excerpt;
 use crate::plan::{Output, ParamError, Place, Role};
 use crate::secret::redact;
 
@@ -250,11 +251,7 @@ impl Action for Check {
 fn excerpt(body: &str) -> String {
     let body = redact(body);
     let line = body.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(120) {
-        _ if line.is_empty() => String::new(),
-        Some((end, _)) => format!(": {}…", &line[..end]),
-        None => format!(": {line}"),
-    }
+    if line.is_empty() { String::new() } else { format!(": {}", excerpt::head(&line, 120)) }
 }
 
 #[cfg(test)]

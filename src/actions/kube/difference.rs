@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::connect::kube::{Conflict, MANAGER, manifest};
 use crate::diff::{Delta, Diff};
+use crate::excerpt;
 use crate::secret::redact;
 
 /// Metadata that the API keeps for itself.
@@ -198,10 +199,7 @@ fn short(value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     // Before it is cut: a part of a secret would not be known for one.
     let text = redact(&text).into_owned();
-    match text.char_indices().nth(200) {
-        Some((cut, _)) => format!("{}…", &text[..cut]),
-        None => text,
-    }
+    excerpt::head(&text, 200).into_owned()
 }
 
 #[cfg(test)]

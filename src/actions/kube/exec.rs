@@ -10,6 +10,7 @@ use crate::connect::kube::{self, Object, Seen};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
+use crate::excerpt;
 use crate::plan::{Output, ParamError, Place, Role};
 use crate::secret::{is_in, redact};
 
@@ -119,10 +120,7 @@ fn quoted(output: &str) -> String {
     if line.is_empty() {
         return "no output".to_owned();
     }
-    match line.char_indices().rev().nth(QUOTED) {
-        Some((cut, c)) => format!("…{}", &line[cut + c.len_utf8()..]),
-        None => line,
-    }
+    excerpt::tail(&line, QUOTED).into_owned()
 }
 
 impl Action for Exec {

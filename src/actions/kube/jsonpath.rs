@@ -27,8 +27,8 @@ pub fn check(path: &str) -> Result<(), String> {
 
 fn standard(path: &str) -> Result<String, String> {
     let inner = path.trim();
-    let inner = match (inner.strip_prefix('{'), inner.ends_with('}')) {
-        (Some(rest), true) => &rest[..rest.len() - 1],
+    let inner = match (inner.strip_prefix('{').map(|rest| rest.strip_suffix('}')), inner.ends_with('}')) {
+        (Some(Some(rest)), _) => rest,
         (None, false) => inner,
         _ => return Err(format!("{path} has an unmatched brace")),
     };

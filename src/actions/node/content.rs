@@ -4,6 +4,7 @@ use crate::actions::Verdict;
 use crate::connect::host::{self, Attributes, CONTENT_LIMIT, Content, File, FileKind, LocalFile, WriteFile, sha256};
 use crate::diff::{Delta, Diff, hide_gone};
 use crate::event::Problem;
+use crate::excerpt;
 use crate::secret::is_in;
 
 use super::effects::diff_attributes;
@@ -171,7 +172,7 @@ fn size_and_hash(size: u64, sha256: &str) -> String {
     if sha256.is_empty() {
         return format!("{size} bytes");
     }
-    format!("{size} bytes, sha256 {}…", &sha256[..sha256.len().min(12)])
+    format!("{size} bytes, sha256 {}", excerpt::head(sha256, 12))
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ impl CopyTree {
     fn directories(&self) -> BTreeSet<&str> {
         let mut directories = BTreeSet::from([""]);
         for file in &self.source.files {
-            directories.extend(file.path.match_indices('/').map(|(at, _)| &file.path[..at]));
+            directories.extend(file.path.match_indices('/').filter_map(|(at, _)| file.path.get(..at)));
         }
         directories
     }

@@ -257,7 +257,7 @@ impl Git {
         }
         if diff.is_empty() {
             let changes = if seen.changed { ", with local changes" } else { "" };
-            return Verdict::Same { seen: format!("{}{changes}", &wanted[..12]) };
+            return Verdict::Same { seen: format!("{}{changes}", wanted.get(..12).unwrap_or(&wanted)) };
         }
         if seen.changed && !self.force {
             let problem = Problem::new(format!("{} has local changes, and must be updated", self.path));

@@ -90,10 +90,9 @@ struct Entry<'a> {
 impl<'a> Entry<'a> {
     fn read(line: &'a str) -> Option<Self> {
         let body = line.split('#').next().unwrap_or_default().trim_end();
-        let start = body.len() - body.trim_start().len();
-        let address = body[start..].split_whitespace().next()?;
-        let rest = body[start + address.len()..].trim_start();
-        let (head, tail) = (&body[..body.len() - rest.len()], &line[body.len()..]);
+        let address = body.split_whitespace().next()?;
+        let rest = body.trim_start().strip_prefix(address)?.trim_start();
+        let (head, tail) = (body.strip_suffix(rest)?, line.strip_prefix(body)?);
         Some(Self { address: address.parse().ok()?, head, names: rest.split_whitespace().collect(), tail })
     }
 

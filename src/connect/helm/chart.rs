@@ -70,9 +70,11 @@ impl Chart {
 
 /// `istiod-1.27.0` is `istiod` in version `1.27.0`.
 fn archive_parts(name: &str) -> (&str, Option<&str>) {
-    let mut dashes = name.match_indices('-');
-    let cut = dashes.find(|(at, _)| name[at + 1..].starts_with(|c: char| c.is_ascii_digit()));
-    cut.map_or((name, None), |(at, _)| (&name[..at], Some(&name[at + 1..])))
+    let mut dashes = name.match_indices('-').filter_map(|(at, _)| name.split_at_checked(at));
+    let parts = dashes.find_map(|(name, rest)| {
+        Some((name, rest.strip_prefix('-')?)).filter(|(_, version)| version.starts_with(|c: char| c.is_ascii_digit()))
+    });
+    parts.map_or((name, None), |(name, version)| (name, Some(version)))
 }
 
 /// Reads a chart's folder; `None` when it is none.

@@ -141,8 +141,9 @@ fn setting(line: &str) -> Option<(&str, &str)> {
         return None;
     }
     let end = line.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(line.len());
-    let value = line[end..].trim_start();
-    Some((&line[..end], value.strip_prefix('=').unwrap_or(value).trim()))
+    let (keyword, value) = line.split_at_checked(end)?;
+    let value = value.trim_start();
+    Some((keyword, value.strip_prefix('=').unwrap_or(value).trim()))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::remote::Request;
 use super::types::{CONTENT_LIMIT, Command, Done, Fact, File, FileKind, Module, Probe, Read, Run};
 use crate::connect::ConnectError;
 use crate::digest::hex;
+use crate::excerpt;
 
 /// All probes of a call as one request: one `stat` for all paths, one `sha256sum`, one part for each other thing.
 pub struct Batch<'a> {
@@ -255,7 +256,16 @@ fn read_hashes(answer: &Done) -> Result<HashMap<String, String>, ConnectError> {
         let name = if escaped { name.replace("\\\\", "\\") } else { name.to_owned() };
         Some((name, hash.to_owned()))
     };
-    Ok(text.lines().filter_map(one).collect())
+    let hashes: HashMap<String, String> = text.lines().filter_map(one).collect();
+    // What is none could not be compared, nor shown.
+    let is_hash = |hash: &str| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+    match hashes.iter().find(|(_, hash)| !is_hash(hash)) {
+        Some((name, hash)) => {
+            let message = format!("the host's sha256sum answers nonsense of {name}: {}", excerpt::head(hash, 80));
+            Err(ConnectError::failed(message).hint("look on the host what `command -v sha256sum` says"))
+        }
+        None => Ok(hashes),
+    }
 }
 
 fn read_module(name: &str, answer: &Done) -> Result<Module, ConnectError> {

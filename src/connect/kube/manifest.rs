@@ -46,7 +46,11 @@ pub fn objects(yaml: &str) -> Result<Vec<Value>, Error> {
             }
             for field in ["/apiVersion", "/kind", "/metadata/name"] {
                 if text(&object, field).is_empty() {
-                    return Err(wrong(format!("{} has no {}", identity(&object), field[1..].replace('/', "."))));
+                    return Err(wrong(format!(
+                        "{} has no {}",
+                        identity(&object),
+                        field.trim_start_matches('/').replace('/', ".")
+                    )));
                 }
             }
             let mut object = object;

@@ -132,9 +132,23 @@ async fn a_guard_that_an_earlier_run_left_is_waited_for() {
     let shown = preview(alone(guarded("a", "new")), &world).await;
     assert_eq!(shown.word("p/a@pi"), "waits");
     let began = Instant::now();
-    let ran = run(alone(guarded("a", "new")), &world).await;
+    let patient = Step { timeout: Some(TIME * 2), ..guarded("a", "new") };
+    let ran = run(alone(patient), &world).await;
     assert_eq!((ran.word("p/a@pi"), world.get("a").as_deref()), ("changed", Some("new")));
     assert!(began.elapsed() >= TIME && !world.has_guard() && world.armed() == 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_time_that_a_host_names_makes_a_step_wait_longer_than_it_may() {
+    for named in [TIME, Duration::from_secs(1 << 40)] {
+        let world = FakeWorld::default();
+        world.arm("p/a@pi", named);
+        let began = Instant::now();
+        let ran = run(alone(Step { timeout: Some(TIME / 2), ..guarded("a", "new") }), &world).await;
+        let said = message(&ran, "p/a@pi");
+        assert_eq!(ran.word("p/a@pi"), "failed", "{said}");
+        assert!(said.contains("that takes longer than the step's 30s") && began.elapsed() < TIME, "{said}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -83,7 +83,7 @@ impl Quantity {
 /// A number with one decimal, from thousandths and the thousandths in a tenth of its unit; nothing less than none.
 fn tenths(milli: i128, tenth: i128, round: Round) -> String {
     let extra = if round == Round::Up { tenth - 1 } else { 0 };
-    let count = (milli.max(0) + extra) / tenth;
+    let count = milli.max(0).saturating_add(extra) / tenth;
     if count % 10 == 0 { (count / 10).to_string() } else { format!("{}.{}", count / 10, count % 10) }
 }
 

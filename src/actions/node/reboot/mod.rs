@@ -146,7 +146,9 @@ impl Reboot {
             (Stage::Sent { .. }, _) => Standing::Unasked,
             (Stage::Resumed, Some(note)) if note.boot != *boot => Standing::Rebooted,
             (Stage::Resumed, Some(note)) => match seen.since(note) {
-                ago if ago > self.delay() + UNBEGUN || self.refused(seen, ago).is_some() => Standing::Unasked,
+                ago if ago > self.delay().saturating_add(UNBEGUN) || self.refused(seen, ago).is_some() => {
+                    Standing::Unasked
+                }
                 ago => Standing::Asked(ago),
             },
         }
@@ -155,7 +157,7 @@ impl Reboot {
     /// What the command said that should have rebooted, when it has ended badly. On the way down it may: it is given time.
     fn refused<'a>(&self, seen: &'a Seen<'_>, ago: u64) -> Option<&'a str> {
         let last = seen.log.lines().next_back()?;
-        (last.starts_with("exit status ") && ago > self.delay() + REFUSED).then_some(seen.log.as_str())
+        (last.starts_with("exit status ") && ago > self.delay().saturating_add(REFUSED)).then_some(seen.log.as_str())
     }
 
     /// Whether it is to be rebooted, which nobody has asked it for.

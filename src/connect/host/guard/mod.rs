@@ -14,6 +14,9 @@ use super::types::{Done, Effect};
 use crate::connect::ConnectError;
 
 const LIBRARY: &str = include_str!("lib.sh");
+/// The longest time that a host may say is left; none of our guards has one like it.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 const TIMER: &str = concat!(include_str!("../place.sh"), include_str!("timer.sh"));
 
 /// What is done with a guard. A host has one for each user; its token tells it from an earlier one.
@@ -188,7 +191,7 @@ pub fn read(answer: &Done) -> Result<Option<Standing>, ConnectError> {
         Some(Standing {
             mark,
             token: token.to_owned(),
-            left: Duration::from_secs(left.parse().unwrap_or_default()),
+            left: Duration::from_secs(left.parse().unwrap_or_default()).min(LONGEST),
             alive: alive == "yes",
             applied: applied.parse().ok(),
             unit,

@@ -1,0 +1,65 @@
+//! As much of a text as a person reads: a host or an API may answer a line of a megabyte.
+
+use std::borrow::Cow;
+
+/// Characters of a line in a message, at most.
+const LINE: usize = 500;
+/// Lines of a message at its beginning that stay, and at its end.
+const FIRST: usize = 40;
+const LAST: usize = 20;
+
+/// A message with its long lines cut, and the middle left out where there are too many of them. Secrets must be masked
+/// before: a part of one is not known for it.
+pub fn message(text: &str) -> Cow<'_, str> {
+    if text.len() <= LINE {
+        return Cow::Borrowed(text);
+    }
+    let lines: Vec<Cow<'_, str>> = text.split('\n').map(|line| head(line, LINE)).collect();
+    let left_out = lines.len().saturating_sub(FIRST + LAST);
+    if left_out == 0 {
+        return Cow::Owned(lines.join("\n"));
+    }
+    let note = format!("[… {left_out} lines are left out here …]");
+    let (first, last) = (lines.iter().take(FIRST), lines.iter().skip(FIRST + left_out));
+    Cow::Owned(
+        first.map(AsRef::as_ref).chain([note.as_str()]).chain(last.map(AsRef::as_ref)).collect::<Vec<_>>().join("\n"),
+    )
+}
+
+/// The first characters of a text; `…` tells that more follow.
+pub fn head(text: &str, characters: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// The last characters of a text; `…` tells that more came before.
+pub fn tail(text: &str, characters: usize) -> Cow<'_, str> {
+    match text.char_indices().rev().nth(characters) {
+        Some((before, c)) => Cow::Owned(format!("…{}", text.get(before + c.len_utf8()..).unwrap_or_default())),
+        None => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_short_stays_and_long_lines_are_cut_between_characters() {
+        assert_eq!((head("häß", 3), tail("häß", 3), message("a\nb")), ("häß".into(), "häß".into(), "a\nb".into()));
+        assert_eq!((head("häßlich", 3), tail("häßlich", 4)), ("häß…".into(), "…lich".into()));
+        let cut = message(&format!("x\n{}\ny", "ä".repeat(1_000_000))).into_owned();
+        assert_eq!(cut, format!("x\n{}…\ny", "ä".repeat(LINE)));
+    }
+
+    #[test]
+    fn of_many_lines_the_middle_goes() {
+        let many: Vec<String> = (0..1000).map(|n| format!("line {n}")).collect();
+        let cut = message(&many.join("\n")).into_owned();
+        let lines: Vec<&str> = cut.lines().collect();
+        assert_eq!((lines.len(), lines[0], lines[60]), (61, "line 0", "line 999"));
+        assert_eq!(lines[FIRST], "[… 940 lines are left out here …]");
+    }
+}
