@@ -18,6 +18,8 @@ pub mod istio;
 pub mod kube;
 pub mod lifetime;
 pub mod node;
+#[cfg(test)]
+mod nonsense;
 mod registry;
 #[cfg(test)]
 mod table;
