@@ -42,7 +42,7 @@ pub fn checked(path: &Path, options: &Options, terminal: &Terminal) -> Result<Lo
         Failure::Problem(problem.hint("put them into files of mode 0600, and name those"), Exit::Failed)
     })?;
     terminal.warnings(&warnings);
-    let templates = Templates::new(&plan.root);
+    let templates = Templates::new(plan.project(&inventory));
     // Whatever is wrong with a variable is among the findings.
     let (scope, _errors) = Scope::new(&plan, &inventory, &options.overrides(), &templates);
     Ok(Loaded { plan, inventory, scope, templates })

@@ -1,10 +1,12 @@
-//! A TOML file as a tree in which every key and value knows its place, and a reader that takes it apart.
+//! A TOML file as a tree in which every key and value knows its place, and a reader that takes it apart; and the files of
+//! the project around it.
 //!
 //! Plan and inventory are read with it: they take the keys that they know, and what is left over is a finding. Knows
 //! [`crate::finding`] only. Beside it, [`yaml`]: the texts that others read.
 
 mod duration;
 mod node;
+mod project;
 mod reader;
 mod root;
 mod value;
@@ -12,6 +14,7 @@ pub mod yaml;
 
 pub use duration::parse_duration;
 pub use node::{Item, Node, Table, parse};
+pub use project::{Project, open_file, read_file, read_text};
 pub use reader::Reader;
 pub use root::{below, project_root};
 pub use value::toml_or_text;

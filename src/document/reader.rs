@@ -1,13 +1,12 @@
 //! Takes typed values off a table and remembers what is wrong with it.
 
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Item, Node, Table, parse, parse_duration};
+use super::{Item, Node, Table, parse, parse_duration, read_text};
 use crate::finding::{Finding, Findings, Source, Span, Spanned, did_you_mean, listed};
 
 /// The largest plan or inventory, bytes.
@@ -27,20 +26,23 @@ impl Reader {
     /// # Errors
     /// When it cannot be read, is not text or not TOML; `what` says what kind of file it is.
     pub fn open(path: &Path, what: &str) -> Result<(Self, Table), Findings> {
-        let text = read(path).map_err(|error| {
+        let text = read_text(path, LARGEST).map_err(|error| {
             let message = format!("cannot read the {what} {}: {error}", path.display());
-            let help = (error.kind() == std::io::ErrorKind::NotFound)
-                .then(|| near_file(path).unwrap_or_else(|| "paths are relative to the current folder".into()));
+            let help = (error.kind() == std::io::ErrorKind::NotFound).then(|| no_file(path));
             Findings::from(Finding::error("unreadable", message).maybe_help(help))
         })?;
         Self::new(Source { path: path.to_owned(), text })
     }
 
-    /// Reads a text.
+    /// Reads a text. Windows line ends are taken as others are: TOML lets them mean the same, and no value has a `\\r` that
+    /// is not written in it.
     ///
     /// # Errors
     /// When it is not TOML.
-    pub fn new(source: Source) -> Result<(Self, Table), Findings> {
+    pub fn new(mut source: Source) -> Result<(Self, Table), Findings> {
+        if source.text.contains("\r\n") {
+            source.text = source.text.replace("\r\n", "\n");
+        }
         let source = Arc::new(source);
         let table = parse(&source)?;
         Ok((Self { source, findings: Findings::new() }, table))
@@ -174,14 +176,12 @@ impl Reader {
     }
 }
 
-/// A file's text; a device that never ends, given by mistake, is no file of ours.
-fn read(path: &Path) -> std::io::Result<String> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(std::io::Error::other(format!("it has more than {LARGEST} bytes")));
+/// What to do when there is no file of that name.
+fn no_file(path: &Path) -> String {
+    if path == Path::new("-") {
+        return "`-` does not stand for standard input here: name a file".into();
     }
-    String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not text in UTF-8"))
+    near_file(path).unwrap_or_else(|| "paths are relative to the current folder".into())
 }
 
 /// A file of a similar name in the same folder.

@@ -170,17 +170,16 @@ impl Values {
             FileKind::Template => self.templates.render(&path, &text()?, context).map_err(|e| problem(&e))?,
             FileKind::Plain => text()?,
             FileKind::Source => {
-                *value = self.sources.read(self.templates.root(), &path).map_err(Problem::new)?;
+                *value = self.sources.read(self.templates.project(), &path).map_err(Problem::new)?;
                 return Ok(());
             }
             FileKind::Folder => {
-                let files = folder::read(self.templates.root(), &path).map_err(Problem::new)?;
+                let files = folder::read(self.templates.project(), &path).map_err(Problem::new)?;
                 *value = json!({ "path": path, "files": files });
                 return Ok(());
             }
             FileKind::Written => {
-                let at = std::path::absolute(self.templates.root().join(&path));
-                let at = at.map_err(|e| Problem::new(format!("cannot tell where `{path}` is: {e}")))?;
+                let at = self.templates.project().written(&path).map_err(|e| Problem::new(e.to_string()))?;
                 *value = json!({ "path": path, "at": at });
                 return Ok(());
             }

@@ -1,8 +1,9 @@
 //! Which inventory file a plan runs against.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::document::below;
+use crate::document::{Project, below};
 use crate::finding::{Finding, Findings, listed};
 
 /// The inventory file of the project at `root`: `inventory/default.toml`, else the only file in `inventory/`; `None`
@@ -14,7 +15,7 @@ pub fn find(root: &Path) -> Result<Option<PathBuf>, Findings> {
     let folder = below(root, "inventory");
     let default = folder.join("default.toml");
     if default.is_file() {
-        return Ok(Some(default));
+        return inside(root, default).map(Some);
     }
     let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
     let mut files: Vec<PathBuf> =
@@ -26,7 +27,20 @@ pub fn find(root: &Path) -> Result<Option<PathBuf>, Findings> {
         let help = format!("choose one with -i: {}", listed(names.iter().map(String::as_str)));
         return Err(Finding::error("ambiguous-inventory", message).help(help).into());
     }
-    Ok(files.pop())
+    files.pop().map(|file| inside(root, file)).transpose()
+}
+
+/// A file that nobody has named must not lie outside of the project.
+fn inside(root: &Path, file: PathBuf) -> Result<PathBuf, Findings> {
+    let path = file.strip_prefix(root).unwrap_or(&file).to_string_lossy();
+    match Project::from(root).folder(&path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            let message = format!("the inventory {} is a link that leads out of the project", file.display());
+            let help = format!("name it, if it is meant: -i {}", file.display());
+            Err(Finding::error("outside", message).help(help).into())
+        }
+        _ => Ok(file),
+    }
 }
 
 /// The folder that relative paths start from: the file's own, or its parent where the file lies in `inventory/`.
@@ -52,5 +66,11 @@ mod tests {
         assert!(findings.iter().next().unwrap().help.as_ref().unwrap().contains("lab.toml"));
         std::fs::write(file("default.toml"), "").unwrap();
         assert_eq!(find(dir.path()), Ok(Some(file("default.toml"))));
+        std::fs::remove_file(file("default.toml")).unwrap();
+        std::os::unix::fs::symlink("lab.toml", file("default.toml")).unwrap();
+        assert_eq!(find(dir.path()), Ok(Some(file("default.toml"))));
+        std::fs::remove_file(file("default.toml")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", file("default.toml")).unwrap();
+        assert!(find(dir.path()).unwrap_err().iter().all(|f| f.message.contains("leads out of the project")));
     }
 }

@@ -1,6 +1,7 @@
 //! From a file to an [`Inventory`].
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +15,14 @@ use crate::document::{Item, Node, Reader, Table};
 use crate::finding::{Findings, Source, Span, Spanned, did_you_mean};
 use crate::template::is_variable_name;
 
-pub(super) const TOP: &[&str] = &["hosts", "groups", "vars", "secrets", "ssh", "become", "kube", "vault", "helm"];
+pub(super) const TOP: &[&str] =
+    &["hosts", "groups", "vars", "secrets", "ssh", "become", "kube", "vault", "helm", "project"];
 pub(super) const HOST: &[&str] = &["address", "user", "port", "connection", "ssh", "become", "vars"];
 pub(super) const SSH: &[&str] = &["config", "connect_timeout", "control_persist", "max_sessions", "options"];
 pub(super) const KUBE: &[&str] = &["kubeconfig", "context", "lease_namespace"];
 pub(super) const VAULT: &[&str] =
     &["address", "addresses", "allow_http", "namespace", "ca_cert", "token_file", "token_env"];
+pub(super) const PROJECT: &[&str] = &["allow_outside"];
 pub(super) const HELM: &[&str] = &["binary"];
 
 impl Inventory {
@@ -146,9 +149,12 @@ impl Draft {
     /// The address of each name: a range of them goes along with the range of names.
     fn addresses(&mut self, names: &[String], address: Option<&Spanned<String>>) -> Vec<Option<String>> {
         let Some(address) = address else { return vec![None; names.len()] };
-        // An IPv6 address in brackets is no range.
-        let expanded =
-            if address.value.starts_with('[') { Ok(vec![address.value.clone()]) } else { expand_range(&address.value) };
+        // An IPv6 address in brackets is no range; ssh takes it without them.
+        let expanded = match in_brackets(&address.value) {
+            Some((inner, "")) => Ok(vec![inner.to_owned()]),
+            Some((inner, rest)) => Err(format!("`{rest}` behind the address {inner}: a port is set by `port = …`")),
+            None => expand_range(&address.value),
+        };
         match expanded {
             Ok(all) if all.len() == names.len() => all.into_iter().map(Some).collect(),
             Ok(all) => {
@@ -227,6 +233,10 @@ impl Draft {
             if b.value.contains('/') { expand(&b.value, &self.root, self.home.as_deref()) } else { b.value.into() }
         });
         self.reader.no_more(helm, "`[helm]`", HELM);
+
+        let mut project = self.reader.table(top, "project");
+        self.inventory.allow_outside = self.reader.flag(&mut project, "allow_outside").unwrap_or(false);
+        self.reader.no_more(project, "`[project]`", PROJECT);
 
         let mut vault = self.reader.table(top, "vault");
         let one = self.reader.string(&mut vault, "address");
@@ -314,6 +324,13 @@ fn ansible(key: &str) -> Option<&'static str> {
         "ansible_connection" => "connection",
         _ => return None,
     })
+}
+
+/// The IPv6 address in brackets that a text begins with, and what follows.
+fn in_brackets(text: &str) -> Option<(&str, &str)> {
+    let (inner, rest) = text.strip_prefix('[')?.split_once(']')?;
+    let plain = inner.split_once('%').map_or(inner, |(address, _zone)| address);
+    plain.parse::<Ipv6Addr>().ok().map(|_| (inner, rest))
 }
 
 fn count(n: usize, one: &str, plural: &str) -> String {

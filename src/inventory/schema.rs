@@ -40,6 +40,8 @@ documented! {
         vault: VaultKeys,
         /// Which Helm.
         helm: HelmKeys,
+        /// What plans may reach on the machine that runs them.
+        project: ProjectKeys,
     }
 
     /// A host.
@@ -132,6 +134,13 @@ documented! {
         token_env: String,
     }
 
+    /// What plans may reach on the machine that runs them.
+    struct ProjectKeys {
+        /// Whether links in a project may lead out of it: to templates, scripts and other files, and to those that are
+        /// written there; default `false`.
+        allow_outside: bool,
+    }
+
     /// Which Helm.
     struct HelmKeys {
         /// The program; default `helm` in PATH.
@@ -176,6 +185,7 @@ mod tests {
             ("KubeKeys", parse::KUBE),
             ("VaultKeys", parse::VAULT),
             ("HelmKeys", parse::HELM),
+            ("ProjectKeys", parse::PROJECT),
             ("SecretKeys", secrets::SECRET),
         ] {
             assert_eq!(keys(&schema["$defs"][table]), known, "{table}");

@@ -270,6 +270,18 @@ fn without_a_file_there_is_this_machine() {
 }
 
 #[test]
+fn an_ipv6_address_may_stand_in_brackets() {
+    for (written, wanted) in
+        [("[::1]", "::1"), ("::1", "::1"), ("[fe80::1%eth0]", "fe80::1%eth0"), ("2001:db8::[7:7]", "2001:db8::7")]
+    {
+        let text = format!("[hosts.a]\naddress = \"{written}\"\n");
+        assert_eq!(Inventory::parse(Path::new("i"), &text).unwrap().hosts[0].address, wanted);
+    }
+    let refused = findings("[hosts.a]\naddress = \"[::1]:22\"\n");
+    assert!(refused.contains("`:22` behind the address ::1: a port is set by `port = …`"), "{refused}");
+}
+
+#[test]
 fn too_many_hosts_are_a_typo() {
     let text = "[hosts.\"a[1:9000]\"]\n[hosts.\"b[1:2000]\"]\n[hosts.c]\n";
     let findings = Inventory::parse(Path::new("i"), text).err().unwrap();

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::paths::home;
+use crate::document::read_text;
 use crate::secret::{Secret, environment};
 
 /// Where Vault's own command looks first.
@@ -61,8 +62,11 @@ impl fmt::Display for Token {
     }
 }
 
+/// The longest file with a token, bytes.
+const LARGEST: u64 = 64 * 1024;
+
 fn from_file(path: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    let text = read_text(path, LARGEST).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     let text = text.trim();
     if text.is_empty() { Err(format!("{} is empty", path.display())) } else { Ok(text.to_owned()) }
 }

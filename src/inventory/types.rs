@@ -31,6 +31,8 @@ pub struct Inventory {
     pub kube: Kube,
     /// `[vault]`.
     pub vault: Vault,
+    /// `[project] allow_outside`: whether links in a project may lead out of it.
+    pub allow_outside: bool,
     /// `[helm] binary`: the helm program; default `helm` in PATH.
     pub helm: Option<PathBuf>,
     /// Where variables stand in the file.

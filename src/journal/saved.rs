@@ -10,10 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::diff::{Delta, Diff};
 use crate::digest;
+use crate::document::read_text;
 use crate::event::{Event, Kind, Outcome, Source, UnitRef, name};
 
 /// The version of the file's format.
 const FORMAT: u32 = 1;
+
+/// The largest file, bytes.
+const LARGEST: u64 = 1 << 30;
 
 /// A preview on file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -109,7 +113,7 @@ impl SavedPlan {
     /// # Errors
     /// When it cannot be read, or is not what was saved.
     pub fn load(path: &Path) -> Result<(Self, String), SavedError> {
-        let text = std::fs::read_to_string(path).map_err(|source| SavedError::Io { path: path.to_owned(), source })?;
+        let text = read_text(path, LARGEST).map_err(|source| SavedError::Io { path: path.to_owned(), source })?;
         let damaged = |why: String| SavedError::Damaged { path: path.to_owned(), why };
         let (head, content) = text.split_once('\n').ok_or_else(|| damaged("it has no content".to_owned()))?;
         let sha256 = head.strip_prefix(HEAD).ok_or_else(|| damaged(format!("it does not begin with {HEAD}")))?;

@@ -1,30 +1,30 @@
 //! A folder of the project, read whole, for parameters that name one.
 
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Component, Path};
 
 use base64::Engine as _;
 use serde_json::{Value, json};
+
+use crate::document::{Project, open_file};
 
 /// Most files of a folder.
 const FILES: usize = 1000;
 /// Most bytes of all its files.
 const BYTES: usize = 16 * 1024 * 1024;
 
-/// The files of the folder at `path` below `root`, by name: `path` below the folder, `content` in base64, and whether it is
+/// The files of the folder at `path` of the project, by name: `path` below the folder, `content` in base64, and whether it is
 /// `executable`.
 ///
 /// # Errors
-/// When it is no folder below the root, has something in it that is neither a file nor a folder, or is too large.
-pub fn read(root: &Path, path: &str) -> Result<Vec<Value>, String> {
-    let inside = Path::new(path).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-    if !inside {
-        return Err(format!("`{path}` is not a path below {}", root.display()));
-    }
-    let folder = crate::document::below(root, path);
+/// When it is no folder of the project, has something in it that is neither a file nor a folder, or is too large.
+pub fn read(project: &Project, path: &str) -> Result<Vec<Value>, String> {
+    let folder = project.folder(path).map_err(|e| e.to_string())?;
+    let mut folders = 0;
     let (mut files, mut bytes) = (Vec::new(), 0);
     let mut todo = vec![String::new()];
     while let Some(below) = todo.pop() {
+        folders += 1;
         let at = folder.join(&below);
         let wrong = |error: std::io::Error| format!("cannot read {}: {error}", at.display());
         for entry in std::fs::read_dir(&at).map_err(wrong)? {
@@ -42,9 +42,9 @@ pub fn read(root: &Path, path: &str) -> Result<Vec<Value>, String> {
                 return Err(format!("{} is neither a file nor a folder", entry.path().display()));
             }
             bytes += usize::try_from(entry.metadata().map_err(wrong)?.len()).unwrap_or(usize::MAX);
-            if files.len() == FILES || bytes > BYTES {
+            if files.len() == FILES || folders > FILES || bytes > BYTES {
                 return Err(format!(
-                    "{} has more than {FILES} files or {} MiB: bring large files by `node.file` with `source`, and many \
+                    "{} has more than {FILES} files, {FILES} folders or {} MiB: bring large files by `node.file` with `source`, and many \
                      as one that `node.archive` unpacks",
                     folder.display(),
                     BYTES >> 20
@@ -56,8 +56,10 @@ pub fn read(root: &Path, path: &str) -> Result<Vec<Value>, String> {
     files.sort_by(|(a, _), (b, _)| a.cmp(b));
     let read = |(path, entry): (String, std::fs::DirEntry)| {
         let wrong = |error: std::io::Error| format!("cannot read {}: {error}", entry.path().display());
-        let content = std::fs::read(entry.path()).map_err(wrong)?;
-        let executable = entry.metadata().map_err(wrong)?.permissions().mode() & 0o100 != 0;
+        let (file, meta) = open_file(&entry.path()).map_err(wrong)?;
+        let mut content = Vec::new();
+        file.take(meta.len()).read_to_end(&mut content).map_err(wrong)?;
+        let executable = meta.permissions().mode() & 0o100 != 0;
         let content = base64::engine::general_purpose::STANDARD.encode(content);
         Ok(json!({ "path": path, "content": content, "executable": executable }))
     };
@@ -75,7 +77,7 @@ mod tests {
         std::fs::write(root.path().join("f/b/x"), b"\xff").unwrap();
         std::fs::write(root.path().join("f/a"), "").unwrap();
         std::fs::set_permissions(root.path().join("f/a"), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let files = read(root.path(), "f").unwrap();
+        let files = read(&root.path().into(), "f").unwrap();
         let wanted = [
             json!({ "path": "a", "content": "", "executable": true }),
             json!({ "path": "b/x", "content": "/w==", "executable": false }),
@@ -86,10 +88,10 @@ mod tests {
     #[test]
     fn what_leads_elsewhere_is_refused() {
         let root = tempfile::tempdir().unwrap();
-        assert!(read(root.path(), "../x").unwrap_err().contains("not a path below"));
-        assert!(read(root.path(), "/etc").unwrap_err().contains("not a path below"));
-        assert!(read(root.path(), "no").unwrap_err().contains("cannot read"));
+        assert!(read(&root.path().into(), "../x").unwrap_err().contains("not a path below"));
+        assert!(read(&root.path().into(), "/etc").unwrap_err().contains("not a path below"));
+        assert!(read(&root.path().into(), "no").unwrap_err().contains("cannot read"));
         std::os::unix::fs::symlink("/etc/passwd", root.path().join("link")).unwrap();
-        assert!(read(root.path(), ".").unwrap_err().contains("neither a file nor a folder"));
+        assert!(read(&root.path().into(), ".").unwrap_err().contains("neither a file nor a folder"));
     }
 }

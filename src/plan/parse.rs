@@ -185,6 +185,9 @@ fn is_variable(reader: &mut Reader, key: &Spanned<String>) -> bool {
     false
 }
 
+/// The longest name of a plan, phase or step, bytes: with what is put around it, it is a file's name.
+const LONGEST: usize = 100;
+
 /// Whether a name fits into addresses, file names and templates.
 pub(super) fn is_name(reader: &mut Reader, name: &Spanned<String>, what: &str) -> bool {
     let mut chars = name.value.chars();
@@ -194,6 +197,10 @@ pub(super) fn is_name(reader: &mut Reader, name: &Spanned<String>, what: &str) -
         let message = format!("`{}` cannot be {what}", name.value);
         let help = "lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit".to_owned();
         reader.error("bad-name", &name.span, message, Some(help));
+    } else if name.value.len() > LONGEST {
+        let message = format!("{what} has at most {LONGEST} characters, and this one has {}", name.value.len());
+        let help = "it is part of the names of files and leases: write a short one, and the rest as `description`";
+        reader.error("bad-name", &name.span, message, Some(help.to_owned()));
     }
     good
 }
@@ -430,6 +437,28 @@ id = "x"
            ╰────
          help: a step belongs to a phase: write [[phase.NAME.step]]
         "#);
+    }
+
+    #[test]
+    fn windows_line_ends_mean_the_same() {
+        let text =
+            "[plan]\nname = \"a\"\n[vars]\nx = \"\"\"\none\\r\n two \\\n  three\n\"\"\"\ny = '''\na\nb'''\n[phase.p]\n";
+        let vars = |text: &str| {
+            let plan = Plan::parse(Path::new("a"), text).unwrap();
+            plan.vars.iter().map(|(_, value)| value.value.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(vars(text), ["one\r\n two three\n", "a\nb"]);
+        assert_eq!(vars(&text.replace('\n', "\r\n")), vars(text));
+        let wrong = text.replace("[phase.p]", "[phase.p]\nwhat = 1");
+        assert_eq!(findings(&wrong.replace('\n', "\r\n")), findings(&wrong));
+    }
+
+    #[test]
+    fn names_fit_into_names_of_files() {
+        let plan = |name: &str| format!("[plan]\nname = \"{name}\"\n[phase.p]\n");
+        assert!(Plan::parse(Path::new("a"), &plan(&"x".repeat(100))).is_ok());
+        let refused = findings(&plan(&"x".repeat(101)));
+        assert!(refused.contains("a plan's name has at most 100 characters, and this one has 101"), "{refused}");
     }
 
     #[test]

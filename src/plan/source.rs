@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
-use std::io::Read as _;
+use std::io::{Read as _, Take};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::hex;
+use crate::document::Project;
 
 /// Texts up to this many bytes are read whole, so that a change of one can be shown.
 const TEXT: u64 = 256 * 1024;
@@ -25,12 +26,12 @@ pub struct Sources(Mutex<HashMap<PathBuf, (Stamp, String)>>);
 type Stamp = [i64; 6];
 
 impl Sources {
-    /// The file at `path` below `root`: `path` and `content`, or `path` and `file` with its own `path`, `size` and `sha256`.
+    /// The file at `path` of the project: `path` and `content`, or `path` and `file` with its own `path`, `size` and `sha256`.
     ///
     /// # Errors
-    /// When it is no file below the root, or cannot be read.
-    pub fn read(&self, root: &Path, path: &str) -> Result<Value, String> {
-        let (full, mut file, meta) = open(root, path)?;
+    /// When it is no file of the project, or cannot be read.
+    pub fn read(&self, project: &Project, path: &str) -> Result<Value, String> {
+        let (full, mut file, meta) = project.open(path).map_err(|e| e.to_string())?;
         let wrong = |error: std::io::Error| format!("cannot read {}: {error}", full.display());
         let mut start = Vec::new();
         if meta.len() <= TEXT {
@@ -46,35 +47,12 @@ impl Sources {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let hash = match known.get(&full) {
             Some((of, hash)) if *of == stamp => hash.clone(),
-            _ => hash(&start, file).map_err(wrong)?,
+            // No more than it had when it was looked at: some have no end.
+            _ => hash(&start, file.take(meta.len().saturating_sub(start.len() as u64))).map_err(wrong)?,
         };
         known.insert(full.clone(), (stamp, hash.clone()));
         Ok(json!({ "path": path, "file": { "path": full, "size": meta.len(), "sha256": hash } }))
     }
-}
-
-/// Whether it is a file below the root that can be read.
-///
-/// # Errors
-/// When it is not.
-pub fn look(root: &Path, path: &str) -> Result<(), String> {
-    open(root, path).map(drop)
-}
-
-fn open(root: &Path, path: &str) -> Result<(PathBuf, File, Metadata), String> {
-    let inside = Path::new(path).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-    if !inside {
-        return Err(format!("`{path}` is not a path below {}", root.display()));
-    }
-    let full = crate::document::below(root, path);
-    let wrong = |error: std::io::Error| format!("cannot read {}: {error}", full.display());
-    // Looked at before it is opened, which waits for a writer where it is a pipe.
-    if !std::fs::metadata(&full).map_err(wrong)?.is_file() {
-        return Err(format!("{} is not a file", full.display()));
-    }
-    let file = File::open(&full).map_err(wrong)?;
-    let meta = file.metadata().map_err(wrong)?;
-    Ok((full, file, meta))
 }
 
 fn stamp(meta: &Metadata) -> Stamp {
@@ -82,7 +60,7 @@ fn stamp(meta: &Metadata) -> Stamp {
     [number(meta.ino()), number(meta.size()), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()]
 }
 
-fn hash(start: &[u8], mut rest: File) -> std::io::Result<String> {
+fn hash(start: &[u8], mut rest: Take<File>) -> std::io::Result<String> {
     let mut hash = Sha256::new();
     hash.update(start);
     let mut piece = vec![0; PIECE];
@@ -104,7 +82,7 @@ mod tests {
         let sources = Sources::default();
         let put = |content: &[u8]| {
             std::fs::write(root.path().join("f"), content).unwrap();
-            sources.read(root.path(), "f").unwrap()
+            sources.read(&root.path().into(), "f").unwrap()
         };
         let limit = usize::try_from(TEXT).unwrap();
         for content in [Vec::new(), b"text".to_vec(), vec![b'x'; limit]] {
@@ -116,19 +94,15 @@ mod tests {
             let file = json!({ "path": root.path().join("f"), "size": size, "sha256": sha256 });
             assert_eq!(put(&content), json!({ "path": "f", "file": file }));
             // From memory.
-            assert_eq!(sources.read(root.path(), "f").unwrap()["file"], file);
+            assert_eq!(sources.read(&root.path().into(), "f").unwrap()["file"], file);
         }
     }
 
     #[test]
     fn what_is_no_file_of_the_project_is_refused() {
         let root = tempfile::tempdir().unwrap();
-        let refused = |path: &str| {
-            let error = Sources::default().read(root.path(), path).unwrap_err();
-            assert_eq!(look(root.path(), path).unwrap_err(), error);
-            error
-        };
+        let refused = |path: &str| Sources::default().read(&root.path().into(), path).unwrap_err();
         assert!(refused("../x").contains("not a path below") && refused("/etc/passwd").contains("not a path below"));
-        assert!(refused("no").contains("cannot read") && refused(".").contains("is not a file"));
+        assert!(refused("no").contains("cannot read") && refused(".").contains("is a folder, and not a file"));
     }
 }

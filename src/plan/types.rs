@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{Catalog, Guard, Pace, Place, Source, Span, Spanned};
-use crate::inventory::SecretEntry;
+use crate::document::Project;
+use crate::inventory::{Inventory, SecretEntry};
 
 /// A plan file.
 #[derive(Debug, Clone)]
@@ -33,6 +34,11 @@ impl Plan {
     /// The places of the phases in `phases`, by their names.
     pub fn phases_by_name(&self) -> HashMap<&str, usize> {
         self.phases.iter().enumerate().map(|(index, phase)| (phase.name.value.as_str(), index)).collect()
+    }
+
+    /// The files that it may read and write where it runs against an inventory.
+    pub fn project(&self, inventory: &Inventory) -> Project {
+        Project::from(self.root.as_path()).allow_outside(inventory.allow_outside)
     }
 
     /// Whether some step reaches a cluster.

@@ -7,6 +7,8 @@ use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Error, ErrorKind};
 
+use crate::defect::caught;
+
 /// Names, values and signs in one tag. The smallest stack of a thread is good for twice as many.
 const TOKENS: usize = 500;
 /// `elif`s in one template, which lie in each other.
@@ -19,6 +21,12 @@ pub const CHAIN: usize = 100;
 
 /// Refuses a template, or an expression, that is too large to be parsed.
 pub fn check(source: &str, expression: bool, syntax: &SyntaxConfig) -> Result<(), Error> {
+    // The engine's lexer does not count beyond the 65,535th column, and a build with checks fails there.
+    caught(|| count(source, expression, syntax))
+        .unwrap_or_else(|_| refuse("it stands on a line that is too long".to_owned()))
+}
+
+fn count(source: &str, expression: bool, syntax: &SyntaxConfig) -> Result<(), Error> {
     let (mut tokens, mut branches) = (0, 0);
     // What is no token is the parser's to say.
     for (token, _) in tokenize(source, expression, syntax.clone()).map_while(Result::ok) {
@@ -82,6 +90,57 @@ mod tests {
             render(&format!("{{% if 0 %}}{}{{% else %}}x{{% endif %}}", "{% elif 0 %}".repeat(200))).unwrap(),
             "x"
         );
+    }
+
+    #[test]
+    fn what_makes_much_from_little_is_ended() {
+        let twice = |name: &str| {
+            format!(
+                "{{% set {name} = namespace(a=[1]) %}}{{% for i in range(40) %}}{{% set {name}.a = [{name}.a, {name}.a] %}}{{% endfor %}}"
+            )
+        };
+        for end in [
+            "{{ ns.a }}",
+            "{{ ns.a | string | length }}",
+            "{{ ns.a | tojson | length }}",
+            "{{ ns.a | to_json | length }}",
+            "{{ ns.a | to_yaml | length }}",
+            "{{ ns.a | pprint | length }}",
+            "{{ ns.a | join | length }}",
+            "{{ ns.a | e | length }}",
+            "{{ ns.a | upper | length }}",
+            "{{ '%s' | format(ns.a) | length }}",
+            "{{ [1, ns.a] | map('string') | list | length }}",
+            "{{ [1] | tojson(indent=100000000000) | length }}",
+            "{{ [[[1]]] | tojson(9223372036854775807) | length }}",
+            "{{ ([1] * 100000000) | tojson | length }}",
+            "{{ ([1] * 100000000) | string | length }}",
+            "{{ 'a' | indent(9999999999) }}",
+            "{{ 'aaaaaaaaaa' | replace('a', 'a' * 9000000) }}",
+            "{{ '%9999999999d' | format(1) }}",
+            "{{ range(100000) | join('a' * 1000000) }}",
+            "{{ 'a' * 10000000000 }}",
+        ] {
+            let said = error(&(twice("ns") + end));
+            assert!(said.contains("takes more than 250000 steps") || said.contains("is out of range"), "{end}: {said}");
+        }
+        for end in
+            ["{{ range(9223372036854775807, -9223372036854775808, -1) }}", "{{ range(1, -1, -9223372036854775808) }}"]
+        {
+            assert!(error(end).contains("range: a number is too large"));
+        }
+        let deep =
+            "{% set ns = namespace(a=1) %}{% for i in range(500) %}{% set ns.a = [ns.a] %}{% endfor %}{{ ns.a }}";
+        assert!(error(deep).contains("values lie more than 128 deep in each other"));
+        let templates = Templates::new("/nowhere");
+        let value = templates.evaluate("[[1] * 100000] * 100000", &Context::default()).unwrap_err();
+        assert!(value.to_string().contains("takes more than 250000 steps"));
+    }
+
+    #[test]
+    fn an_open_tag_at_the_end_of_a_long_line_is_an_error() {
+        let said = error(&"{% raw %}".repeat(10_000));
+        assert!(said.starts_with("template does not parse: "), "{said}");
     }
 
     #[test]

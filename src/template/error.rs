@@ -41,6 +41,12 @@ impl TemplateError {
     /// From the engine's error; `source` is the text of the template called `name`.
     pub(super) fn from_engine(error: &minijinja::Error, name: &str, source: &str) -> Self {
         use minijinja::ErrorKind;
+        // "error in x": what is wrong is said by the template that is included.
+        let inner = |error: &minijinja::Error| error.kind() == ErrorKind::BadInclude;
+        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<minijinja::Error>());
+        if let Some(cause) = cause.filter(|_| inner(error)) {
+            return Self::from_engine(cause, name, source);
+        }
         // An included template reports under its own name, and then the range is not one of ours.
         let of = error.name().and_then(|of| of.split(GIVEN).next());
         let foreign = of.is_some_and(|n| n != name && n != ANONYMOUS && n != EXPRESSION);
@@ -62,6 +68,7 @@ const EXPRESSION: &str = "<expression>";
 fn message(kind: minijinja::ErrorKind, detail: Option<&str>) -> String {
     match detail {
         Some(detail) if kind == minijinja::ErrorKind::SyntaxError => format!("template does not parse: {detail}"),
+        Some("recursion limit exceeded") => "template includes or calls itself without an end".to_owned(),
         Some(detail) => format!("template fails: {detail}"),
         None if kind == minijinja::ErrorKind::OutOfFuel => {
             let steps = super::bounds::FUEL;

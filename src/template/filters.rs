@@ -5,7 +5,9 @@ use crate::document::yaml;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::value::Serde;
-use minijinja::{Environment, Error, ErrorKind, Value};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
+
+use super::weight::afford;
 
 /// Adds all of them.
 pub(super) fn add(env: &mut Environment<'_>) {
@@ -32,7 +34,8 @@ fn b64decode(text: &str) -> Result<String, Error> {
 }
 
 /// Without the line break at the end, so that `{{ x | to_yaml | indent(4) }}` fits into a line of its own.
-fn to_yaml(value: Value) -> Result<String, Error> {
+fn to_yaml(state: &State<'_, '_>, value: Value) -> Result<String, Error> {
+    afford(state, &value)?;
     let json = serde_json::to_value(&value).map_err(|e| refuse("to_yaml", e))?;
     Ok(yaml::to_string(&json).trim_end_matches('\n').to_owned())
 }
@@ -43,7 +46,8 @@ fn from_yaml(text: &str) -> Result<Value, Error> {
 }
 
 /// Unlike `tojson`, which makes its output safe for HTML, the plain text.
-fn to_json(value: Value) -> Result<String, Error> {
+fn to_json(state: &State<'_, '_>, value: Value) -> Result<String, Error> {
+    afford(state, &value)?;
     serde_json::to_string(&value).map_err(|e| refuse("to_json", e))
 }
 

@@ -4,12 +4,14 @@
 //! files below the plan's root and nothing else. The language is Jinja's, with the filters of [`filters`] added.
 
 mod bounds;
+mod builtin;
 mod context;
 mod error;
 mod filters;
 mod names;
 mod render;
 mod variables;
+mod weight;
 
 pub use context::{Context, RESERVED, is_variable_name};
 pub use error::TemplateError;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{TemplateError, Templates, is_template};
 
 /// Most bytes of a file that is read whole.
-const LARGEST: u64 = 16 * 1024 * 1024;
+pub(super) const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// The dotted names that a template uses and does not define itself, such as `host.address`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Templates {
     /// # Errors
     /// When it does not parse.
     pub fn names_in_expression(&self, expression: &str) -> Result<Names, TemplateError> {
-        let bare = self.single_expression(expression).unwrap_or(expression);
+        let bare = self.single_expression(expression.trim()).unwrap_or(expression);
         let compiled = self.compile(bare).map_err(|e| TemplateError::from_engine(&e, "", expression))?;
         Ok(Names::in_expression(&compiled, bare))
     }
@@ -119,19 +119,7 @@ impl Templates {
     /// # Errors
     /// When it is not there, cannot be read, is not text, is larger than 16 MiB or lies outside the root.
     pub fn read(&self, path: &str) -> Result<String, TemplateError> {
-        let inside = std::path::Path::new(path)
-            .components()
-            .all(|c| matches!(c, std::path::Component::Normal(_) | std::path::Component::CurDir));
-        if !inside {
-            return Err(TemplateError::new(path, format!("`{path}` is not a path below {}", self.root().display())));
-        }
-        let full = crate::document::below(self.root(), path);
-        let wrong =
-            |what: &dyn std::fmt::Display| TemplateError::new(path, format!("cannot read {}: {what}", full.display()));
-        if std::fs::metadata(&full).map_err(|e| wrong(&e))?.len() > LARGEST {
-            return Err(wrong(&format!("it has more than {} MiB", LARGEST >> 20)));
-        }
-        std::fs::read_to_string(&full).map_err(|e| wrong(&e))
+        self.project().text(path, LARGEST).map_err(|e| TemplateError::new(path, e.to_string()))
     }
 
     /// The names in a template file and in all that it includes.

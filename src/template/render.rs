@@ -1,17 +1,21 @@
 //! Rendering of strings, files and whole parameter tables.
 
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind as Io;
+use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{AutoEscape, Environment, Error, Expression, Template, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Expression, Template, UndefinedBehavior};
 use serde_json::Value;
 
 use super::error::ANONYMOUS;
-use super::{Context, Names, TemplateError, bounds, filters};
+use super::names::LARGEST;
+use super::weight::weigh;
+use super::{Context, Names, TemplateError, bounds, builtin, filters};
+use crate::document::Project;
 
 /// The template engine of one plan. Included files are read once; make a new one to see newer ones.
 pub struct Templates {
-    root: PathBuf,
+    project: Project,
     env: Environment<'static>,
     syntax: SyntaxConfig,
 }
@@ -25,9 +29,9 @@ pub fn is_template(text: &str) -> bool {
 }
 
 impl Templates {
-    /// For a plan whose relative paths start from `root`.
-    pub fn new(root: impl Into<PathBuf>) -> Self {
-        let root = root.into();
+    /// For a plan of this project, or of one whose relative paths start from this folder.
+    pub fn new(project: impl Into<Project>) -> Self {
+        let project = project.into();
         let mut env = Environment::new();
         env.set_undefined_behavior(UndefinedBehavior::Strict);
         // The engine would else write JSON into YAML templates, by their file name.
@@ -38,23 +42,34 @@ impl Templates {
         env.set_fuel(Some(bounds::FUEL));
         // Gives errors their place; values that the engine collects with it never reach a message.
         env.set_debug(true);
-        let (load, of_files) = (minijinja::path_loader(root.clone()), syntax.clone());
+        let (files, of_files) = (project.clone(), syntax.clone());
         env.set_loader(move |name| {
             if let Some((_, source)) = name.split_once(GIVEN) {
                 bounds::check(source, false, &of_files)?;
-                return Ok(Some(source.into()));
+                return Ok(Some(source.to_owned()));
             }
-            let file = load(name)?;
-            file.as_ref().map_or(Ok(()), |file| bounds::check(file.source(), false, &of_files))?;
-            Ok(file)
+            match files.text(name, LARGEST) {
+                Ok(source) => {
+                    bounds::check(&source, false, &of_files)?;
+                    Ok(Some(source))
+                }
+                Err(error) if error.kind() == Io::NotFound => Ok(None),
+                Err(error) => Err(Error::new(ErrorKind::InvalidOperation, error.to_string())),
+            }
         });
         filters::add(&mut env);
-        Self { root, env, syntax }
+        builtin::add(&mut env);
+        Self { project, env, syntax }
     }
 
     /// The folder that template files lie below.
     pub fn root(&self) -> &Path {
-        &self.root
+        self.project.root()
+    }
+
+    /// The files that it may read.
+    pub fn project(&self) -> &Project {
+        &self.project
     }
 
     /// Renders a template; `name` is its path below the root, or empty for a string of the plan.
@@ -97,6 +112,7 @@ impl Templates {
     /// As [`Self::render`]; also when the value itself is not defined.
     pub fn evaluate(&self, expression: &str, context: &Context) -> Result<Value, TemplateError> {
         let value = self.value_of(expression, context)?;
+        weigh(&value, bounds::FUEL * 64).map_err(|e| TemplateError::from_engine(&e, "", expression))?;
         serde_json::to_value(&value).map_err(|e| TemplateError::new("", format!("value has no plain form: {e}")))
     }
 
@@ -105,7 +121,7 @@ impl Templates {
     /// # Errors
     /// As [`Self::evaluate`].
     pub fn is_true(&self, expression: &str, context: &Context) -> Result<bool, TemplateError> {
-        let bare = self.single_expression(expression).unwrap_or(expression);
+        let bare = self.single_expression(expression.trim()).unwrap_or(expression);
         Ok(self.value_of(bare, context)?.is_true())
     }
 
@@ -120,9 +136,12 @@ impl Templates {
         if value.is_undefined() { Err(TemplateError::undefined("", expression.trim())) } else { Ok(value) }
     }
 
-    /// The expression, when the text is exactly one `{{ expression }}`.
+    /// The expression, when the text is exactly one `{{ expression }}`. Blanks and line ends around it make it a text, of
+    /// which they are a part, but for those that a `-` in the braces takes away.
     pub(super) fn single_expression<'a>(&self, text: &'a str) -> Option<&'a str> {
-        let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+        let text = if text.trim_start().starts_with("{{-") { text.trim_start() } else { text };
+        let text = if text.trim_end().ends_with("-}}") { text.trim_end() } else { text };
+        let inner = text.strip_prefix("{{")?.strip_suffix("}}")?;
         let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
         let inner = inner.strip_suffix(['-', '+']).unwrap_or(inner);
         // So that the most common text that is none need not be parsed.
@@ -169,11 +188,11 @@ mod tests {
     fn a_lone_expression_keeps_its_type() {
         let source = json!({
             "number": "{{ port }}", "text": "p={{ port }}", "two": "{{ port }}{{ port }}", "list": ["{{ list }}"],
-            "table": " {{- app -}} ", "plain": "{ port }", "flag": true, "map": "{{ {'a': {'b': port}} }}",
+            "table": " {{- app -}} \n", "line": "{{ port }}\n", "indented": "  {{ port }}", "lines": "\n{{ list }}\n\n", "plain": "{ port }", "flag": true, "map": "{{ {'a': {'b': port}} }}",
         });
         let wanted = json!({
             "number": 80, "text": "p=80", "two": "8080", "list": [[1, 2]],
-            "table": { "name": "web" }, "plain": "{ port }", "flag": true, "map": { "a": { "b": 80 } },
+            "table": { "name": "web" }, "line": "80\n", "indented": "  80", "lines": "\n[1, 2]\n\n", "plain": "{ port }", "flag": true, "map": { "a": { "b": 80 } },
         });
         assert_eq!(templates().render_value(&source, &context()).unwrap(), wanted);
     }

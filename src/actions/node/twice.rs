@@ -119,7 +119,7 @@ async fn a_folder_is_copied_once() {
     }
     fs::set_permissions(source.join("x"), fs::Permissions::from_mode(0o700)).unwrap();
     let step = |rest: &str| {
-        let files = crate::plan::folder::read(project.path(), "files").unwrap();
+        let files = crate::plan::folder::read(&project.path().into(), "files").unwrap();
         let mut params: Value =
             toml::from_str(&format!("path = '{}'\ndirectory_mode = '0750'\n{rest}", path.display())).unwrap();
         params["source"] = json!({ "path": "files", "files": files });

@@ -68,6 +68,9 @@ fn home() -> Option<PathBuf> {
     users.find(|user| user.get(2) == Some(&us.as_str()))?.get(5).map(PathBuf::from)
 }
 
+/// The largest file, bytes.
+const LARGEST: u64 = 16 * 1024 * 1024;
+
 #[derive(Default)]
 struct Reader {
     config: Config,
@@ -80,7 +83,7 @@ struct Reader {
 impl Reader {
     /// `folder` is where relative names of further files start.
     fn file(&mut self, path: &Path, folder: &Path, deep: usize) -> Option<()> {
-        let text = std::fs::read_to_string(path).ok()?;
+        let text = crate::document::read_text(path, LARGEST).ok()?;
         self.config.text.push_str(&text);
         self.config.text.push('\0');
         // Whom what follows is about. Those that are left out by `!` count too: ssh will say.

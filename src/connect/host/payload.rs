@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 
+use crate::document::open_file;
 use crate::secret::Secret;
 
 /// How much of a file is in memory while it is sent, bytes.
@@ -93,7 +94,8 @@ impl Content {
         match self {
             Self::Bytes(bytes) => to.write_all(bytes.as_slice()).await,
             Self::File(file) => {
-                let whole = tokio::fs::File::open(&file.path).await?.take(file.size);
+                let (whole, _) = open_file(&file.path)?;
+                let whole = tokio::fs::File::from_std(whole).take(file.size);
                 tokio::io::copy_buf(&mut BufReader::with_capacity(PIECE, whole), to).await.map(drop)
             }
         }

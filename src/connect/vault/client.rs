@@ -17,6 +17,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// The longest answer that is read, bytes. Vault itself takes requests of up to 32 MiB.
 const LONGEST: usize = 32 * 1024 * 1024;
 
+/// The largest file of a CA, bytes.
+const CA_FILE: u64 = 16 * 1024 * 1024;
+
 /// Vault's words for "there is nothing there" where it does not say 404.
 const NOTHING_THERE: [&str; 3] =
     ["no default issuer currently configured", "no secret engine mount at", "unable to find pki issuer"];
@@ -67,7 +70,7 @@ impl Backend {
                 ConnectError::failed(format!("[vault] ca_cert = {}: {why}", path.display()))
                     .hint("it is the PEM file of the CA that signed the API's certificate")
             };
-            let pem = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
+            let pem = crate::document::read_text(path, CA_FILE).map_err(|e| bad(e.to_string()))?;
             builder = builder.tls_certs_only(certificates(&pem).map_err(bad)?);
         }
         builder.build().map_err(|e| ConnectError::failed(format!("cannot set up TLS for Vault: {}", why(&e))))

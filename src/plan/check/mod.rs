@@ -30,7 +30,7 @@ use crate::template::{Context, Templates, VariableError};
 
 /// What is wrong with a plan that is read, against an inventory and the actions that there are.
 pub fn check(plan: &Plan, inventory: &Inventory, catalog: &dyn Catalog, overrides: &Map<String, Value>) -> Findings {
-    let templates = Templates::new(&plan.root);
+    let templates = Templates::new(plan.project(inventory));
     let (scope, scope_errors) = Scope::new(plan, inventory, overrides, &templates);
     let mut checker = Checker {
         plan,

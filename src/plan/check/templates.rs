@@ -1,6 +1,7 @@
 //! Names in templates: strings, `when` and template files.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -9,7 +10,7 @@ use super::outputs::{Before, Owner, Wrong};
 use super::{Checker, Known, View, word};
 use crate::document::below;
 use crate::finding::{Finding, Source, Span, did_you_mean, listed};
-use crate::plan::{FileKind, folder, source};
+use crate::plan::{FileKind, folder};
 use crate::template::{Context, Names, TemplateError, VariableError, is_template};
 
 /// Where a template stands: a file and the part of it.
@@ -219,11 +220,15 @@ impl Checker<'_> {
         steps: &[Known<'_>],
         before: &Before,
     ) {
-        let root = self.templates.root();
+        let project = self.templates.project();
         let whole = match kind {
-            FileKind::Folder => Some(folder::read(root, path).map(drop)),
-            FileKind::Source => Some(source::look(root, path)),
-            FileKind::Written => return,
+            FileKind::Folder => Some(folder::read(project, path).map(drop)),
+            FileKind::Source => Some(project.open(path).map(drop).map_err(|e| e.to_string())),
+            // What is wrong with the path itself is said by the action.
+            FileKind::Written => match project.written(path) {
+                Err(error) if error.kind() != ErrorKind::InvalidInput => Some(Err(error.to_string())),
+                _ => return,
+            },
             FileKind::Plain | FileKind::Template => None,
         };
         if let Some(found) = whole {
@@ -305,7 +310,7 @@ fn only<'v>(lacking: &[&'v View], all: &'v [View], word: &str, name: impl Fn(&'v
 /// rendering.
 pub(super) fn fails(error: &TemplateError) -> bool {
     let found = error.message.contains("filter") && error.message.ends_with("is unknown");
-    error.undefined.is_none() && error.message.starts_with("template fails") && !found
+    error.undefined.is_none() && !error.message.starts_with("template does not parse") && !found
 }
 
 /// All strings of a value, with their JSON pointers.
