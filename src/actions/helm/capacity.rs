@@ -27,7 +27,7 @@ pub struct Capacity {
     release: String,
     /// Namespace of the release.
     namespace: String,
-    /// Chart: a name in `repo`, `repo/name` of `helm repo add`, `oci://…`, or a path that starts with `.` or `/`.
+    /// Chart: a name in `repo`, `repo/name` of `helm repo add`, `oci://…` (with `:version` or `@sha256:…`), or a path that starts with `.` or `/`.
     chart: String,
     /// URL of the chart repository.
     #[serde(default)]
@@ -35,6 +35,9 @@ pub struct Capacity {
     /// Exact version of the chart; without it, the newest.
     #[serde(default)]
     version: Option<String>,
+    /// Whether an OCI registry is spoken to without TLS.
+    #[serde(default)]
+    plain_http: bool,
     /// Template files of values, later ones winning; an empty path is no file.
     #[serde(default)]
     values: Templates,
@@ -57,7 +60,7 @@ impl Capacity {
         Asked {
             release: self.release.clone(),
             namespace: self.namespace.clone(),
-            chart: chart::reference(&self.chart, self.repo.as_ref(), self.version.as_ref()),
+            chart: chart::reference(&self.chart, self.repo.as_ref(), self.version.as_ref(), self.plain_http),
             values: Values(merged(&self.values, &self.set).unwrap_or_default()),
             skip_crds: false,
         }
@@ -141,7 +144,7 @@ values = "templates/istiod-values.yaml.j2"
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        chart::check_reference(&self.chart, self.repo.as_deref(), self.version.as_deref())?;
+        chart::check_reference(&self.chart, self.repo.as_deref(), self.version.as_deref(), self.plain_http)?;
         chart::check_values(&self.values, &self.set)
     }
 }

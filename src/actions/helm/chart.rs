@@ -4,23 +4,30 @@ use serde_json::{Map, Value};
 
 use super::values::{Templates, merged};
 use crate::actions::Verdict;
-use crate::connect::helm::Chart;
+use crate::connect::helm::{Chart, Oci};
 use crate::event::Problem;
 use crate::plan::ParamError;
 
 /// The chart that the parameters name; an empty text is none.
-pub fn reference(name: &str, repo: Option<&String>, version: Option<&String>) -> Chart {
+pub fn reference(name: &str, repo: Option<&String>, version: Option<&String>, plain_http: bool) -> Chart {
     let given = |text: Option<&String>| text.filter(|t| !t.is_empty()).cloned();
-    Chart { name: name.to_owned(), repository: given(repo), version: given(version) }
+    Chart { name: name.to_owned(), repository: given(repo), version: given(version), plain_http }
 }
 
 /// The rules of a chart reference.
-pub fn check_reference(chart: &str, repo: Option<&str>, version: Option<&str>) -> Result<(), ParamError> {
+pub fn check_reference(
+    chart: &str,
+    repo: Option<&str>,
+    version: Option<&str>,
+    plain_http: bool,
+) -> Result<(), ParamError> {
     let error =
         |pointer: &str, message: &str| Err(ParamError { pointer: pointer.to_owned(), message: message.to_owned() });
-    let is_range = |v: &&str| !v.contains("{{") && v.contains(|c: char| "^~<>=*|, ".contains(c));
-    if version.filter(is_range).is_some() {
+    if version.is_some_and(|v| !v.is_empty() && !v.contains("{{") && !is_exact(v)) {
         return error("/version", "an exact version is needed, such as 1.27.0: with a range two runs may differ");
+    }
+    if !chart.contains("{{") {
+        check_oci(chart, repo, version, plain_http)?;
     }
     let Some(repo) = repo.filter(|r| !r.is_empty()) else { return Ok(()) };
     if chart.contains('/') && !chart.contains("{{") {
@@ -32,6 +39,59 @@ pub fn check_reference(chart: &str, repo: Option<&str>, version: Option<&str>) -
     Ok(())
 }
 
+/// The rules of a reference that may be one to an OCI registry.
+fn check_oci(chart: &str, repo: Option<&str>, version: Option<&str>, plain_http: bool) -> Result<(), ParamError> {
+    let error = |pointer: &str, message: String| Err(ParamError { pointer: pointer.to_owned(), message });
+    if !chart.starts_with("oci://") {
+        return match plain_http {
+            true => error(
+                "/plain_http",
+                "only a registry (oci://…) is spoken to by it; a `repo` says http:// itself".into(),
+            ),
+            false => Ok(()),
+        };
+    }
+    let Some(oci) = Oci::parse(chart) else {
+        return error("/chart", "write it as oci://registry/path/chart:version".into());
+    };
+    if repo.is_some_and(|r| !r.is_empty()) {
+        return error("/repo", "the chart names its registry itself (oci://…)".into());
+    }
+    if oci.tag.is_some_and(|tag| !is_exact(tag)) {
+        let message = "an exact version is needed as tag, such as :1.27.0, or a digest (@sha256:…): \
+                       with a tag that moves two runs may differ";
+        return error("/chart", message.into());
+    }
+    let is_digest = |d: &str| d.strip_prefix("sha256:").is_some_and(|h| h.len() == 64 && h.chars().all(hex));
+    if oci.digest.is_some_and(|d| !is_digest(d)) {
+        return error("/chart", "a digest is written as @sha256: and 64 hexadecimal digits".into());
+    }
+    let Some(version) = version.filter(|v| !v.is_empty() && !v.contains("{{")) else { return Ok(()) };
+    if let Some(tag) =
+        oci.tag.filter(|tag| tag.replace('_', "+").trim_start_matches('v') != version.trim_start_matches('v'))
+    {
+        return error("/version", format!("the chart's tag says {tag}: leave out one of the two"));
+    }
+    if oci.digest.is_some() {
+        return error("/version", "the digest says already which version it is: leave out one of the two".into());
+    }
+    Ok(())
+}
+
+fn hex(c: char) -> bool {
+    matches!(c, '0'..='9' | 'a'..='f')
+}
+
+/// Whether it is one version, such as `1.27.0` or `v1.27.0-rc.1`: helm takes `1.27` for all of its patches.
+fn is_exact(version: &str) -> bool {
+    let version = version.strip_prefix('v').unwrap_or(version);
+    let core = version.split(['-', '+', '_']).next().unwrap_or_default();
+    let parts: Vec<&str> = core.split('.').collect();
+    let number = |p: &&str| !p.is_empty() && p.chars().all(|c| c.is_ascii_digit());
+    let inner = |c: char| c.is_ascii_alphanumeric() || ".-+_".contains(c);
+    parts.len() == 3 && parts.iter().all(number) && version.chars().all(inner)
+}
+
 /// The values can be put together.
 pub fn check_values(values: &Templates, set: &Map<String, Value>) -> Result<(), ParamError> {
     merged(values, set).map(drop).map_err(|(pointer, message)| ParamError { pointer, message })
@@ -41,4 +101,45 @@ pub fn check_values(values: &Templates, set: &Map<String, Value>) -> Result<(), 
 pub fn unrenderable(why: &str) -> Verdict {
     let hint = "check chart, repo and version (`helm search repo`, `helm show chart`) and the values";
     Verdict::Blocked(Problem::new(format!("the chart can not be rendered: {why}")).hint(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(chart: &str, repo: Option<&str>, version: Option<&str>, plain_http: bool) -> Option<String> {
+        check_reference(chart, repo, version, plain_http).err().map(|e| e.pointer)
+    }
+
+    #[test]
+    fn one_version_is_named_once_and_exactly() {
+        let digest = format!("oci://r/c/app@sha256:{}", "ab".repeat(32));
+        for (chart, version, pointer) in [
+            ("app", Some("1.27.0"), None),
+            ("app", Some("v1.27.0-rc.1+build"), None),
+            ("app", Some("1.27"), Some("/version")),
+            ("app", Some("1.27.x"), Some("/version")),
+            ("app", Some("^1.27.0"), Some("/version")),
+            ("app", Some("{{ v }}"), None),
+            ("oci://r:5000/c/app", Some("1.27.0"), None),
+            ("oci://r:5000/c/app:1.27.0", None, None),
+            ("oci://r:5000/c/app:v1.27.0", Some("1.27.0"), None),
+            ("oci://r:5000/c/app:1.27.0", Some("1.28.0"), Some("/version")),
+            ("oci://r/c/app:latest", None, Some("/chart")),
+            ("oci://r/c/app:{{ tag }}", None, None),
+            ("oci://r/c/app@sha256:ab", None, Some("/chart")),
+            ("oci://app", None, Some("/chart")),
+            (&digest, None, None),
+            (&digest, Some("1.27.0"), Some("/version")),
+        ] {
+            assert_eq!(at(chart, None, version, false).as_deref(), pointer, "{chart} {version:?}");
+        }
+    }
+
+    #[test]
+    fn plain_http_is_for_registries_only() {
+        assert_eq!(at("oci://r:5000/app:1.0.0", None, None, true), None);
+        assert_eq!(at("app", Some("http://r"), None, true).as_deref(), Some("/plain_http"));
+        assert_eq!(at("oci://r/app", Some("http://r"), None, false).as_deref(), Some("/repo"));
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::connect::helm::{Asked, Rendered, State, equal};
+use crate::connect::helm::{Asked, Release, Rendered, State, equal};
 use crate::connect::kube::manifest;
 use crate::diff::{Delta, Diff};
 
@@ -14,16 +14,17 @@ pub fn between(asked: &Asked, state: &State, rendered: &Rendered) -> Diff {
     let before = live.map(|l| format!("{} {}", l.chart, l.chart_version));
     let after = match &state.local {
         Some(local) => format!("{} {}", local.name, local.version),
-        None => format!("{} {}", asked.chart.own_name(), asked.chart.own_version().unwrap_or("(newest)")),
+        None => format!("{} {}", asked.chart.own_name(), version(asked, live)),
     };
     diff.push_field(format!("{name} chart"), before, Some(after));
     if let Some(live) = live {
         diff.push_field(format!("{name} status"), Some(live.status.clone()), Some("deployed".to_owned()));
     }
-    if let (Some(live), Some(local)) = (live, &state.local)
-        && live.templates != local.templates
+    if let (Some(live), Some(mark)) = (live, asked.chart.mark(state.local.as_ref()))
+        && live.description != mark
     {
-        diff.push_field(format!("{name} templates"), Some("as installed".to_owned()), Some("edited".to_owned()));
+        let before = if live.description.starts_with(MARK) { short(&live.description) } else { "not known" };
+        diff.push_field(format!("{name} chart's origin"), Some(before.to_owned()), Some(short(&mark).to_owned()));
     }
     let old_values = live.map(|l| &l.values).unwrap_or(&Value::Null);
     if !equal(old_values, &asked.values.0) {
@@ -36,6 +37,26 @@ pub fn between(asked: &Asked, state: &State, rendered: &Rendered) -> Diff {
     let old = live.map(|l| Rendered::read(&l.manifest).unwrap_or_default().objects).unwrap_or_default();
     objects(&old, rendered, live.is_none() && !asked.skip_crds, &mut diff);
     diff
+}
+
+/// The version that comes; a digest or a URL says it only to helm.
+fn version(asked: &Asked, live: Option<&Release>) -> String {
+    match (asked.chart.own_version(), live) {
+        (Some(version), _) => version,
+        (None, Some(live)) if live.chart == asked.chart.own_name() => live.chart_version.clone(),
+        (None, _) if asked.chart.mark(None).is_some() => "(as pinned)".to_owned(),
+        (None, _) => "(newest)".to_owned(),
+    }
+}
+
+/// How the descriptions of [`crate::connect::helm::Chart::mark`] begin.
+const MARK: &str = "rollout: chart ";
+
+/// A mark with so much of its hash as a person compares.
+fn short(mark: &str) -> &str {
+    let mark = mark.strip_prefix(MARK).unwrap_or(mark);
+    let end = mark.find("sha256:").map_or(mark.len(), |at| (at + 7 + 16).min(mark.len()));
+    mark.get(..end).unwrap_or(mark)
 }
 
 fn objects(old: &[Value], rendered: &Rendered, with_crds: bool, diff: &mut Diff) {

@@ -21,7 +21,7 @@ pub struct Release {
     release: String,
     /// Namespace of the release.
     namespace: String,
-    /// Chart: a name in `repo`, `repo/name` of `helm repo add`, `oci://…`, or a path that starts with `.` or `/`.
+    /// Chart: a name in `repo`, `repo/name` of `helm repo add`, `oci://…` (with `:version` or `@sha256:…`), or a path that starts with `.` or `/`.
     chart: String,
     /// URL of the chart repository.
     #[serde(default)]
@@ -29,6 +29,9 @@ pub struct Release {
     /// Exact version of the chart; without it, the newest is installed and any that is there is left.
     #[serde(default)]
     version: Option<String>,
+    /// Whether an OCI registry is spoken to without TLS.
+    #[serde(default)]
+    plain_http: bool,
     /// Template files of values, later ones winning; an empty path is no file.
     #[serde(default)]
     values: Templates,
@@ -88,10 +91,15 @@ impl Release {
         Asked {
             release: self.release.clone(),
             namespace: self.namespace.clone(),
-            chart: chart::reference(&self.chart, self.repo.as_ref(), self.version.as_ref()),
+            chart: chart::reference(&self.chart, self.repo.as_ref(), self.version.as_ref(), self.plain_http),
             values: Values(values),
             skip_crds: self.skip_crds,
         }
+    }
+
+    /// What tells the release's chart where name and version do not.
+    fn mark(&self, facts: &[Fact]) -> Option<String> {
+        self.asked().chart.mark(state(facts)?.local.as_ref())
     }
 
     fn repair(&self, state: &State) -> Option<Repair> {
@@ -101,6 +109,15 @@ impl Release {
             (OnPending::Rollback, Some(revision)) if live.status != "uninstalling" => Some(Repair::Rollback(revision)),
             (OnPending::Rollback | OnPending::Uninstall, _) => Some(Repair::Uninstall),
         }
+    }
+
+    /// Helm does not look at the version of a chart on this machine.
+    fn contradiction(&self, state: &State) -> Option<Problem> {
+        let (local, asked) = (state.local.as_ref()?, self.version.as_deref().filter(|v| !v.is_empty())?);
+        (local.version.trim_start_matches('v') != asked.trim_start_matches('v')).then(|| {
+            Problem::new(format!("the chart at {} is of version {}, not {asked}", self.chart, local.version))
+                .hint("leave out `version`, or name the chart's own")
+        })
     }
 
     fn name(&self) -> String {
@@ -165,6 +182,9 @@ impl Action for Release {
                 Some(Repair::Uninstall) => diff.0.extend(Diff::act(format!("uninstall {name} ({stuck})")).0),
             }
         }
+        if let Some(problem) = self.contradiction(state) {
+            return Verdict::Blocked(problem);
+        }
         if !state.namespace_exists && !self.create_namespace {
             return Verdict::Missing(Thing::Namespace(self.namespace.clone()));
         }
@@ -188,6 +208,7 @@ impl Action for Release {
         });
         let upgrade = helm::Effect::Upgrade(Upgrade {
             asked: self.asked(),
+            mark: self.mark(facts),
             create_namespace: self.create_namespace,
             atomic: self.atomic,
             wait: self.wait,
@@ -204,7 +225,12 @@ impl Action for Release {
             }
             _ => live.map(|l| l.revision),
         };
-        let version = self.version.clone().filter(|v| !v.is_empty()).or_else(|| live.map(|l| l.chart_version.clone()));
+        let chosen = || match state(facts).and_then(|s| s.local.as_ref()) {
+            Some(local) => Some(local.version.clone()),
+            None => self.asked().chart.own_version(),
+        };
+        // Without a version and with a change, the one that helm has taken is not known.
+        let version = if done.is_empty() { live.map(|l| l.chart_version.clone()) } else { chosen() };
         Outputs::from_iter([
             ("revision".to_owned(), revision.map_or(Value::Null, Value::from)),
             ("chart_version".to_owned(), version.map_or(Value::Null, Value::from)),
@@ -263,7 +289,7 @@ timeout = "5m"
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        chart::check_reference(&self.chart, self.repo.as_deref(), self.version.as_deref())?;
+        chart::check_reference(&self.chart, self.repo.as_deref(), self.version.as_deref(), self.plain_http)?;
         chart::check_values(&self.values, &self.set)
     }
 }

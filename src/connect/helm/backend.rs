@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::program::Program;
 use super::release::{Release, Revision};
-use super::{Asked, Done, Effect, Fact, Probe, Rendered, State, Upgrade, chart};
+use super::{Asked, Done, Effect, Fact, LocalChart, Probe, Rendered, State, Upgrade};
 use crate::connect::kube::{self, KindRef, Query, manifest, pods};
 use crate::connect::{Call, ConnectError};
 use crate::inventory::Inventory;
@@ -86,11 +86,18 @@ impl Backend {
             return Err(ConnectError::failed(format!("releases are kept by helm's {driver} driver"))
                 .hint("only the default driver, secrets, is read: unset HELM_DRIVER"));
         }
-        let local = if asked.chart.is_local() { chart::read(Path::new(&asked.chart.name)) } else { None };
+        let local = local(asked).await;
         let live = self.live(&asked.namespace, &asked.release, call).await?;
         let now = jiff::Timestamp::now().as_second();
         let age = live.as_ref().and_then(|l| l.updated).map(|updated| now - updated.as_second());
-        let mut state = State { live, local, age, namespace_exists: true, ..State::default() };
+        let mut state = State { live, age, namespace_exists: true, ..State::default() };
+        match local {
+            Ok(local) => state.local = local,
+            Err(why) => {
+                state.rendered = Some(Err(why));
+                return Ok(state);
+            }
+        }
         if state.is_as_asked(asked) {
             return Ok(state);
         }
@@ -202,6 +209,9 @@ impl Backend {
             (upgrade.force_conflicts && helm_4, "--force-conflicts"),
         ];
         arguments.extend(flags.iter().filter(|(on, _)| *on).map(|(_, flag)| (*flag).to_owned()));
+        if let Some(mark) = &upgrade.mark {
+            arguments.extend(words(&["--description", mark]));
+        }
         arguments.extend(timeout(call));
         Ok(arguments)
     }
@@ -253,6 +263,13 @@ impl Backend {
     }
 }
 
+/// The chart on this machine; the inner `None`: it comes from elsewhere.
+async fn local(asked: &Asked) -> Result<Option<LocalChart>, String> {
+    let chart = asked.chart.clone();
+    let read = move || chart.is_local().then(|| LocalChart::read(Path::new(&chart.name))).transpose();
+    tokio::task::spawn_blocking(read).await.map_err(|e| format!("the chart could not be read: {e}"))?
+}
+
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|w| (*w).to_owned()).collect()
 }
@@ -265,6 +282,9 @@ fn chart_words(asked: &Asked) -> Vec<String> {
     }
     if let Some(version) = &asked.chart.version {
         all.extend(words(&["--version", version]));
+    }
+    if asked.chart.plain_http {
+        all.push("--plain-http".to_owned());
     }
     all
 }

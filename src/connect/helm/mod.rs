@@ -5,15 +5,18 @@
 //! action wants. Values go to helm by stdin, never by argument.
 
 mod backend;
-mod chart;
+mod contents;
+mod ignore;
 mod program;
+mod reference;
 mod release;
 mod rendered;
 
 use serde_json::Value;
 
 pub use backend::Backend;
-pub use chart::{Chart, LocalChart};
+pub use contents::LocalChart;
+pub use reference::{Chart, Oci};
 pub use release::{Release, Revision, equal};
 pub use rendered::Rendered;
 
@@ -65,7 +68,7 @@ pub enum Fact {
 pub struct State {
     /// Its newest revision; `None`: there is no such release.
     pub live: Option<Release>,
-    /// The chart's folder, for a chart that lies on this machine.
+    /// The chart itself, when it lies on this machine.
     pub local: Option<LocalChart>,
     /// Whether its namespace is there.
     pub namespace_exists: bool,
@@ -116,6 +119,8 @@ pub enum Effect {
 pub struct Upgrade {
     /// The release as wanted.
     pub asked: Asked,
+    /// What the release's description says of the chart; see [`Chart::mark`].
+    pub mark: Option<String>,
     /// Whether to make the namespace.
     pub create_namespace: bool,
     /// Whether to go back when it fails.

@@ -1,6 +1,5 @@
 //! A release as helm records it in a Secret. Pure.
 
-use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use base64::Engine as _;
@@ -8,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
-use crate::connect::kube::manifest::{list, text};
+use crate::connect::kube::manifest::text;
 
 /// A record larger than this many bytes is not a release.
 const LARGEST: u64 = 64 * 1024 * 1024;
@@ -32,10 +31,6 @@ pub struct Release {
     pub app_version: String,
     /// The user's values.
     pub values: Value,
-    /// The chart's default values.
-    pub default_values: Value,
-    /// The chart's templates, by path.
-    pub templates: BTreeMap<String, String>,
     /// What it made, as YAML, without hooks and `crds/`.
     pub manifest: String,
     /// All revisions that helm still has, oldest first.
@@ -71,10 +66,6 @@ impl Release {
 
     fn of(record: &Value) -> Self {
         let owned = |pointer: &str| text(record, pointer).to_owned();
-        let templates = list(record, "/chart/templates").iter().filter_map(|template| {
-            let bytes = STANDARD.decode(text(template, "/data")).ok()?;
-            Some((text(template, "/name").to_owned(), String::from_utf8(bytes).ok()?))
-        });
         Self {
             revision: record["version"].as_u64().unwrap_or_default(),
             status: owned("/info/status"),
@@ -84,8 +75,6 @@ impl Release {
             chart_version: owned("/chart/metadata/version"),
             app_version: owned("/chart/metadata/appVersion"),
             values: record["config"].clone(),
-            default_values: record["chart"]["values"].clone(),
-            templates: templates.collect(),
             manifest: owned("/manifest"),
             history: Vec::new(),
         }
@@ -155,7 +144,6 @@ mod tests {
             assert_eq!((release.chart.as_str(), release.chart_version.as_str()), ("istiod", "1.27.0"));
             assert_eq!(release.values, json!({"a": 1}));
             assert_eq!(release.updated.unwrap().to_string(), "2026-11-24T12:00:00.5Z");
-            assert_eq!(release.templates["templates/a.yaml"], "kind: A\n");
         }
     }
 

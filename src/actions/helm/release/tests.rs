@@ -81,23 +81,35 @@ fn an_upgrade_shows_version_values_and_objects() {
 
 #[test]
 fn a_local_chart_that_was_edited_says_so_even_when_its_objects_stay() {
-    let mut installed = live("1.27.0", "deployed", json!({"pilot": {"replicas": 2}}));
-    installed.templates.insert("templates/d.yaml".into(), "a".into());
-    let local = helm::LocalChart {
+    let action = action(json!({"chart": "./istiod"}));
+    let chart = |contents: &str, version: &str| helm::LocalChart {
         name: "istiod".into(),
-        version: "1.27.0".into(),
-        templates: [("templates/d.yaml".to_owned(), "a # edited".to_owned())].into(),
-        ..helm::LocalChart::default()
+        version: version.into(),
+        contents: contents.repeat(32),
     };
-    let state = State {
-        live: Some(installed),
-        local: Some(local),
-        namespace_exists: true,
-        rendered: Some(Ok(Rendered::default())),
-        ..State::default()
+    let facts = |description: String, local: helm::LocalChart| {
+        let live = helm::Release { description, ..live("1.27.0", "deployed", json!({"pilot": {"replicas": 2}})) };
+        let state = State {
+            live: Some(live),
+            local: Some(local),
+            namespace_exists: true,
+            rendered: Some(Ok(Rendered::default())),
+            ..State::default()
+        };
+        [Fact::Helm(helm::Fact::Release(Box::new(state)))]
     };
-    let shown = lines(action(json!({})).verdict(&[Fact::Helm(helm::Fact::Release(Box::new(state)))]));
-    assert_eq!(shown[0], "~ release istio-system/istiod templates: as installed → edited");
+    let mark = |contents: &str| action.asked().chart.mark(Some(&chart(contents, "1.27.0"))).unwrap();
+    let shown = lines(action.verdict(&facts(mark("ab"), chart("cd", "1.27.0"))));
+    let wanted = "~ release istio-system/istiod chart's origin: contents sha256:abababababababab → contents \
+                  sha256:cdcdcdcdcdcdcdcd";
+    assert_eq!(shown[0], wanted);
+    let unknown = facts("Upgrade complete".into(), chart("cd", "1.27.0"));
+    assert!(lines(action.verdict(&unknown))[0].contains("chart's origin: not known → contents"));
+    let Some(Effect::Helm(helm::Effect::Upgrade(upgrade))) = action.next(&unknown, &[]).unwrap() else { panic!() };
+    assert_eq!(upgrade.mark, Some(mark("cd")), "the release is known by it the next time");
+    assert!(matches!(action.verdict(&facts(mark("cd"), chart("cd", "1.27.0"))), Verdict::Same { .. }));
+    let Verdict::Blocked(problem) = action.verdict(&facts(mark("ab"), chart("cd", "1.26.0"))) else { panic!() };
+    assert_eq!(problem.message, "the chart at ./istiod is of version 1.26.0, not 1.27.0");
 }
 
 #[test]
