@@ -232,8 +232,6 @@ impl Liar {
             chart_version: self.word(),
             app_version: self.word(),
             values: self.json(3),
-            default_values: self.json(3),
-            templates: [(self.word(), self.text())].into(),
             manifest: self.text(),
             history: vec![helm::Revision { number: self.number(), status: self.word() }],
         }
@@ -258,7 +256,11 @@ impl Liar {
                     kube::Fact::Objects(kube::Objects { items, pods, warnings })
                 }
                 kube::Probe::Apply { .. } => kube::Fact::Apply(match self.rng.random_range(0..5) {
-                    0 => kube::Preview::Refused(self.text()),
+                    0 => kube::Preview::Refused {
+                        why: self.text(),
+                        live: self.one_in(2).then(|| self.object()),
+                        only_as_change: self.one_in(2),
+                    },
                     1 => kube::Preview::Busy(self.text()),
                     2 => kube::Preview::NamespaceMissing(self.word()),
                     _ => kube::Preview::Would {

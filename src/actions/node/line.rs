@@ -135,7 +135,7 @@ fn check_references(line: &str, pattern: &str) -> Result<(), ParamError> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut rest = line;
     while let Some(at) = rest.find(['$', '\\']) {
-        let (sign, after) = rest[at..].split_at(1);
+        let Some((sign, after)) = rest.get(at..).and_then(|found| found.split_at_checked(1)) else { break };
         rest = after;
         if sign == "\\" {
             if let Some(digit) = after.chars().next().filter(char::is_ascii_digit) {
@@ -154,17 +154,17 @@ fn check_references(line: &str, pattern: &str) -> Result<(), ParamError> {
                 Some((name, _)) => name,
                 None => return refuse("line", "a `${` has no `}`; `$$` stands for the sign itself"),
             },
-            None => &after[..after.find(|c| !word(c)).unwrap_or(after.len())],
+            None => after.split(|c| !word(c)).next().unwrap_or_default(),
         };
         if name.is_empty() && !after.starts_with('{') || is_group(name) {
             continue;
         }
         // The longest name counts: `$1_port` means a group of the name `1_port`.
-        let split = name.find(|c: char| !c.is_ascii_digit()).filter(|at| *at > 0 && is_group(&name[..*at]));
-        let hint = split.map_or_else(
-            || "`$$` stands for the sign itself".to_owned(),
-            |at| format!("write `${{{}}}{}` when the group {} is meant", &name[..at], &name[at..], &name[..at]),
-        );
+        let text = name.trim_start_matches(|c: char| c.is_ascii_digit());
+        let hint = match name.strip_suffix(text) {
+            Some(number) if is_group(number) => format!("write `${{{number}}}{text}` when the group {number} is meant"),
+            _ => "`$$` stands for the sign itself".to_owned(),
+        };
         return refuse("line", format!("`match` has no group `{name}`, so nothing would come in its place; {hint}"));
     }
     Ok(())

@@ -222,7 +222,7 @@ impl Intermediate {
 
 impl Action for Intermediate {
     fn probes(&self) -> Vec<Probe> {
-        vec![Issuer::probe(&path(&self.mount)), Issuer::probe(&path(&self.root_mount))]
+        vec![Issuer::probe(&self.mount), Issuer::probe(&self.root_mount)]
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
