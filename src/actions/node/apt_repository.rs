@@ -18,8 +18,8 @@ use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Place, Role};
 
 /// Has apt know a package archive: /etc/apt/sources.list.d/NAME.sources, and its key in /etc/apt/keyrings. The list of
-/// packages is fetched and its signature checked before the file is put in place, so a wrong address or key leaves apt as
-/// it was.
+/// packages is fetched and its signature checked before the file is put in place, and all sources are read together with
+/// it: so a wrong address or key, or another file that names the same archive with another key, leaves apt as it was.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AptRepository {
@@ -172,7 +172,8 @@ impl AptRepository {
                 fetch = true;
             }
         }
-        let (path, content, validate) = (self.path(), self.content(), fetching("%s"));
+        let (path, content, validate) =
+            (self.path(), self.content(), fetching("%s", &format!("{}.sources", self.name)));
         let wanted = Wanted { validate: Some(&validate), ..Wanted::text(&path, &content, attributes()) };
         let list_diff = wanted.diff(file_at(facts, 0))?;
         if !list_diff.is_empty() {
@@ -184,7 +185,10 @@ impl AptRepository {
         }
         if fetch {
             diff.0.push(Delta::Act { what: "fetch its package list".to_owned() });
-            acts.push(Act::script(format!("fetch the package list of {}", self.name), fetching(&word(&path))));
+            acts.push(Act::script(
+                format!("fetch the package list of {}", self.name),
+                fetching(&word(&path), &format!("{}.sources", self.name)),
+            ));
         }
         Ok((diff, acts))
     }

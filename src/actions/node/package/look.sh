@@ -19,13 +19,46 @@ if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
 		break
 	done
 	[ $# -gt 0 ] || exit 0
+	asked=$*
+	# To dpkg-query, packages for all architectures have none, and `native` is the name of one.
+	for name in "$@"; do
+		shift
+		set -- "$@" "${name%%:*}"
+	done
+	plain=$*
 	all=yes
-	dpkg-query -W -f 'package\t${Package}\t${Architecture}\t${db:Status-Abbrev}\t${Version}\n' "$@" 2>/dev/null ||
+	found=$(dpkg-query -W -f 'package\t${Package}\t${Architecture}\t${db:Status-Abbrev}\t${Version}\n' "$@" 2>/dev/null) ||
 		all=no
+	[ -z "$found" ] || printf '%s\n' "$found"
+	case $found in
+	*"$tab"[a-z][!i][\ R]"$tab"*) all=no ;;
+	esac
+	# shellcheck disable=SC2086
+	set -- $asked
+	if [ -z "$absent" ] && [ "$all" = no ]; then
+		# Who provides the others.
+		provided=$(dpkg-query -W -f '${Package}\t${Architecture}\t${db:Status-Abbrev}\t${Version}\t${Provides}\n' 2>/dev/null |
+			awk -F '\t' -v names="$plain" '
+			BEGIN { count = split(names, list, " "); for (i = 1; i <= count; i++) wanted[list[i]] = 1 }
+			$5 != "" && $3 ~ /^.[iWt]/ {
+				count = split($5, list, /, */)
+				for (i = 1; i <= count; i++) {
+					split(list[i] " ", part, /[ ()]+/)
+					sub(/:.*/, "", part[1])
+					if (part[1] in wanted)
+						print "provided\t" part[1] "\t" part[3] "\t" $1 "\t" $2 "\t" $3 "\t" $4
+				}
+			}')
+		if [ -n "$provided" ]; then
+			printf '%s\n' "$provided"
+			# shellcheck disable=SC2046
+			[ -z "$latest" ] || set -- "$@" $(printf '%s\n' "$provided" | cut -f 4 | sort -u)
+		fi
+	fi
 	if [ -n "$absent" ]; then
 		# Of what is not there at all, a removal says an error and nothing else.
-		# shellcheck disable=SC2046
-		set -- $(dpkg-query -W -f '${binary:Package}\n' "$@" 2>/dev/null)
+		# shellcheck disable=SC2046,SC2086
+		set -- $(dpkg-query -W -f '${binary:Package}\n' $plain 2>/dev/null)
 		[ $# = 0 ] || apt-get -s -y "$absent" "$@" 2>/dev/null |
 			awk '$1 == "Remv" || $1 == "Purg" { gsub(/[][]/, "", $3); print "goes\t" $2 "\t" $3 }'
 	elif [ -n "$latest" ] || [ "$all" = no ]; then

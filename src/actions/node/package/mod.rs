@@ -28,8 +28,9 @@ use seen::{Manager, Seen};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Package {
-    /// Names, such as "curl"; with a version "curl=7.88.1-10", which may end with `*`; with apt also "libc6:armhf". May be
-    /// left out with `update_cache = true`.
+    /// Names, such as "curl"; with a version "curl=7.88.1-10", which may end with `*`; with apt also "libc6:armhf". With apt, a
+    /// name that a package provides, such as "git-core", stands for that package when it is there, unless one of the name
+    /// itself can be had. May be left out with `update_cache = true`.
     #[serde(default)]
     pub names: Vec<String>,
     /// What is wanted of them.
@@ -107,6 +108,10 @@ names = ["nftables", "open-iscsi"]
             if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(fine) {
                 return refuse(&parameter, format!("\"{name}\" is no name of a package"));
             }
+            if name.ends_with(['-', '_']) {
+                let why = format!("apt would remove what \"{name}\" names: `state = \"absent\"` is for that");
+                return refuse(&parameter, why);
+            }
             let plain = version.map(|v| v.strip_suffix('*').unwrap_or(v));
             if plain.is_some_and(|v| v.is_empty() || !v.chars().all(fine)) {
                 return refuse(&parameter, format!("\"{text}\" has no version after its `=`"));
@@ -151,7 +156,7 @@ impl Package {
     }
 
     /// What is wrong, and what is done about it.
-    fn judge<'a>(&'a self, seen: &Seen) -> Result<(Diff, Change<'a>), Problem> {
+    fn judge<'a>(&'a self, seen: &'a Seen) -> Result<(Diff, Change<'a>), Problem> {
         let manager = seen.manager;
         if self.hold.is_some() && manager != Manager::Apt {
             return Err(Problem::new(format!("{} cannot hold packages", manager.name()))
@@ -160,10 +165,15 @@ impl Package {
         let (mut diff, mut to_hold) = (Diff::default(), Vec::new());
         let (mut install, mut versions, mut remove) = (Vec::new(), Vec::new(), Vec::new());
         for (name, version) in self.names() {
-            let package = seen.package(name);
+            let own = seen.package(name);
+            let provider = || seen.provider(name).filter(|_| self.state != State::Absent);
+            let provider = if own.is_some_and(|p| p.installed) { None } else { provider() };
+            let package = provider.map(|(package, _)| package).or(own);
+            // What is done is done to the package itself: apt knows names that are provided in some commands only.
+            let itself = provider.map_or(name, |(package, _)| package.name());
             let installed = package.filter(|p| p.installed);
             let now = installed.map(|p| p.version.clone());
-            let newest = || seen.candidate(name).unwrap_or("newest").to_owned();
+            let newest = || seen.candidate(itself).unwrap_or("newest").to_owned();
             match (self.state, version) {
                 (State::Absent, _) => {
                     if package.is_some_and(|p| p.installed || !p.gone && self.purge) {
@@ -174,25 +184,27 @@ impl Package {
                     continue;
                 }
                 (_, Some(version)) => {
-                    if !installed.is_some_and(|p| is_version(manager, version, &p.version)) {
+                    let has = installed.map(|p| p.version.as_str());
+                    let has = provider.map_or(has, |(_, version)| version);
+                    if !has.is_some_and(|has| is_version(manager, version, has)) {
                         diff.push_field(name, now, Some(version.to_owned()));
                         versions.push((name, version));
                     }
                 }
                 (State::Present, None) if installed.is_some() => {}
                 (State::Latest, None) if installed.is_some() => {
-                    if let Some(candidate) = seen.candidate(name).filter(|c| now.as_deref() != Some(*c)) {
+                    if let Some(candidate) = seen.candidate(itself).filter(|c| now.as_deref() != Some(*c)) {
                         if package.is_some_and(|p| p.held) && self.hold.is_none() {
                             return Err(Problem::new(format!(
-                                "{name} is held at {}, and {candidate} is the newest",
+                                "{itself} is held at {}, and {candidate} is the newest",
                                 now.unwrap_or_default()
                             ))
                             .hint(
                                 "give `hold = true` to change it and hold it again, or `hold = false` to set it free",
                             ));
                         }
-                        diff.push_field(name, now, Some(candidate.to_owned()));
-                        install.push(name);
+                        diff.push_field(itself, now, Some(candidate.to_owned()));
+                        install.push(itself);
                     }
                 }
                 (_, None) => {
@@ -203,8 +215,8 @@ impl Package {
             let word = |held: bool| if held { "yes" } else { "no" }.to_owned();
             let held = package.is_some_and(|p| p.held);
             if self.hold.is_some_and(|hold| hold != held) {
-                diff.push_field(format!("{name} held"), Some(word(held)), self.hold.map(word));
-                to_hold.push(name);
+                diff.push_field(format!("{itself} held"), Some(word(held)), self.hold.map(word));
+                to_hold.push(itself);
             }
         }
         for (name, version) in &seen.goes {
@@ -218,7 +230,11 @@ impl Package {
         if refresh {
             diff.0.insert(0, Delta::Act { what: "fetch the package lists".to_owned() });
             if self.state == State::Latest {
-                install = self.names().map(|(name, _)| name).collect();
+                let itself = |name: &'a str| match seen.provider(name) {
+                    Some((package, _)) if seen.package(name).is_none_or(|p| !p.installed) => package.name(),
+                    _ => name,
+                };
+                install = self.names().map(|(name, _)| itself(name)).collect();
             }
         }
         let change = Change {
@@ -239,8 +255,9 @@ impl Package {
     }
 
     fn same(&self, seen: &Seen) -> String {
-        let told = self.names().map(|(name, _)| match seen.package(name) {
-            Some(package) if package.installed => format!("{name} {}", package.version),
+        let told = self.names().map(|(name, _)| match (seen.package(name), seen.provider(name)) {
+            (Some(package), _) if package.installed => format!("{name} {}", package.version),
+            (_, Some((by, _))) if self.state != State::Absent => format!("{} {} for {name}", by.name(), by.version),
             _ => format!("no {name}"),
         });
         if self.names.len() > 3 {

@@ -38,7 +38,17 @@ pub struct Seen {
     pub goes: Vec<(String, String)>,
     native: String,
     packages: Vec<Package>,
+    provided: Vec<Provided>,
     candidates: BTreeMap<String, String>,
+}
+
+/// A name that a package which is there provides.
+#[derive(Debug)]
+struct Provided {
+    name: String,
+    /// As which version; mostly as none.
+    version: Option<String>,
+    by: Package,
 }
 
 /// A package that the host knows of.
@@ -66,6 +76,7 @@ impl Seen {
         let mut manager = None;
         let (mut native, mut lists) = (String::new(), None);
         let (mut goes, mut packages, mut candidates) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let mut provided = Vec::new();
         for line in text.lines() {
             match line.split('\t').collect::<Vec<_>>()[..] {
                 ["manager", "apt"] => manager = Some(Manager::Apt),
@@ -77,6 +88,11 @@ impl Seen {
                     let package = Package::read(name, arch, status, version);
                     packages.push(package.ok_or_else(|| odd(what, line))?);
                 }
+                ["provided", name, version, by, arch, status, at] => provided.push(Provided {
+                    name: name.to_owned(),
+                    version: Some(version.to_owned()).filter(|version| !version.is_empty()),
+                    by: Package::read(by, arch, status, at).ok_or_else(|| odd(what, line))?,
+                }),
                 ["candidate", name, version] => drop(candidates.insert(name.to_owned(), version.to_owned())),
                 ["goes", name, version] => goes.push((name.to_owned(), version.to_owned())),
                 _ => return Err(odd(what, line)),
@@ -87,23 +103,54 @@ impl Seen {
                 .hint("on such a host, install by `node.command` with a guard")
         })?;
         let lists = lists.and_then(|age| u64::try_from(age).ok());
-        Ok(Self { manager, lists, goes, native, packages, candidates })
+        Ok(Self { manager, lists, goes, native, packages, provided, candidates })
     }
 
     /// A package by the name that a plan gives it: `curl`, `libc6:armhf`.
     pub fn package(&self, name: &str) -> Option<&Package> {
-        let (plain, arch) = name.split_once(':').map_or((name, None), |(plain, arch)| (plain, Some(arch)));
-        let fits = |seen: &str| arch.map_or(seen == self.native || self.manager != Manager::Apt, |arch| seen == arch);
-        self.packages.iter().find(|p| p.name == plain && (fits(&p.arch) || ["all", "noarch"].contains(&&*p.arch)))
+        let (plain, arch) = self.parts(name);
+        self.packages.iter().find(|p| p.name == plain && self.fits(p, arch))
+    }
+
+    /// The package that provides a name, and the version it does so as. A package that has the name itself comes first, as
+    /// with apt, when it can be had.
+    pub fn provider(&self, name: &str) -> Option<(&Package, Option<&str>)> {
+        if self.candidate(name).is_some() {
+            return None;
+        }
+        let (plain, arch) = self.parts(name);
+        let found = self.provided.iter().find(|p| p.by.installed && p.name == plain && self.fits(&p.by, arch))?;
+        Some((&found.by, found.version.as_deref()))
+    }
+
+    /// Name and architecture; `None`: the host's own, for which there are several words.
+    fn parts<'a>(&self, name: &'a str) -> (&'a str, Option<&'a str>) {
+        match name.split_once(':') {
+            Some((plain, "native" | "any" | "all")) => (plain, None),
+            Some((plain, arch)) => (plain, Some(arch).filter(|arch| *arch != self.native)),
+            None => (name, None),
+        }
+    }
+
+    fn fits(&self, package: &Package, arch: Option<&str>) -> bool {
+        let own = package.arch == self.native || self.manager != Manager::Apt;
+        ["all", "noarch"].contains(&&*package.arch) || arch.map_or(own, |arch| package.arch == arch)
     }
 
     /// The newest version that can be had, as far as it was asked for.
     pub fn candidate(&self, name: &str) -> Option<&str> {
+        let (plain, arch) = self.parts(name);
+        let name = if arch.is_none() { plain } else { name };
         self.candidates.get(name).map(String::as_str)
     }
 }
 
 impl Package {
+    /// Its name, as apt takes it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// `status` as dpkg has it: what is wanted of the package, how it is, and whether that is an error.
     fn read(name: &str, arch: &str, status: &str, version: &str) -> Option<Self> {
         let mut letters = status.chars();

@@ -71,6 +71,45 @@ fn versions_are_exact_unless_they_end_with_a_star() {
 }
 
 #[test]
+fn a_name_that_is_provided_stands_for_its_package() {
+    let git = "provided\tgit-core\t\tgit\tarm64\tii \t2.39\n";
+    let step = |toml: &str| build::<Package>(toml).unwrap();
+    let same = step("names = ['git-core']").verdict(&sees(git));
+    assert_eq!(same, Verdict::Same { seen: "git 2.39 for git-core".into() });
+    // What a removed package of the name left behind says nothing.
+    let left = format!("package\tgit-core\tarm64\trc \t1.7\n{git}");
+    assert!(is_same(&step("names = ['git-core']").verdict(&sees(&left))));
+    // A package of the name that can be had comes first.
+    let real = format!("{git}candidate\tgit-core\t3.0");
+    assert_eq!(change(&step("names = ['git-core']").verdict(&sees(&real))), ["+ git-core: 3.0"]);
+    let foreign = git.replace("arm64", "armhf");
+    assert!(!is_same(&step("names = ['git-core']").verdict(&sees(&foreign))));
+    assert!(is_same(&step("names = ['git-core:armhf']").verdict(&sees(&foreign))));
+    assert!(is_same(&step("names = ['git-core']\nstate = 'absent'").verdict(&sees(git))));
+    let latest = step("names = ['git-core']\nstate = 'latest'");
+    let newer = format!("{git}candidate\tgit\t2.40");
+    assert_eq!(change(&latest.verdict(&sees(&newer))), ["~ git: 2.39 → 2.40"]);
+    assert_eq!(lines(&latest, &sees(&newer)), ["repair && apt install --no-remove git"]);
+    assert!(is_same(&latest.verdict(&sees(&newer.replace("2.40", "2.39")))));
+    let held = step("names = ['git-core']\nhold = true");
+    assert_eq!(lines(&held, &sees(git)), ["apt-mark -qq hold git"]);
+    let versioned = git.replace("git-core\t\t", "git-core\t1:2.0\t");
+    assert!(is_same(&step("names = ['git-core=1:2*']").verdict(&sees(&versioned))));
+    assert!(!is_same(&step("names = ['git-core=1:2*']").verdict(&sees(git))));
+}
+
+#[test]
+fn the_own_architecture_has_several_names() {
+    let facts = sees("package\ttzdata\tall\tii \t2024a\npackage\tcurl\tarm64\tii \t7.88\ncandidate\tcurl\t8.0");
+    for name in ["tzdata:arm64", "tzdata:all", "curl:native", "curl:any", "curl:arm64", "tzdata:native"] {
+        let step = build::<Package>(&format!("names = ['{name}']")).unwrap();
+        assert!(is_same(&step.verdict(&facts)), "{name}");
+    }
+    let step = build::<Package>("names = ['curl:arm64']\nstate = 'latest'").unwrap();
+    assert_eq!(change(&step.verdict(&facts)), ["~ curl:arm64: 7.88 → 8.0"]);
+}
+
+#[test]
 fn a_hold_is_set_and_does_not_stand_in_its_own_way() {
     let step = build::<Package>("names = ['kubelet=1.31*']\nhold = true").unwrap();
     assert!(is_same(&step.verdict(&sees("package\tkubelet\tarm64\thi \t1.31.2"))));
@@ -122,6 +161,7 @@ fn wrong_parameters_are_refused() {
         ("", "/names"),
         ("names = ['a', '-x']", "/names/1"),
         ("names = ['a b']", "/names/0"),
+        ("names = ['nginx-']", "/names/0"),
         ("names = ['a=']", "/names/0"),
         ("names = ['a', 'a=1']", "/names/1"),
         ("names = ['a=1']\nstate = 'latest'", "/names/0"),
@@ -144,6 +184,7 @@ async fn the_look_is_understood_by_the_real_programs() {
     match Package::seen(&facts) {
         Ok(seen) if seen.manager == Manager::Apt => {
             assert!(seen.package("dpkg").unwrap().installed && seen.package("no-such-package-here").is_none());
+            assert!(seen.package("dpkg:native").is_some() && seen.package("dpkg:any").is_some());
         }
         Ok(_) => {}
         Err(problem) => assert_eq!(problem.message, absent),

@@ -1,0 +1,39 @@
+# shellcheck shell=sh disable=SC2154
+# Whether apt reads the sources in $d/it.sources together with all others that it has, which $name is to be one of: one that
+# contradicts another, and apt reads none of them any more. Needs no network. Nothing is formatted by printf here: what
+# stands for the new file, in a validation, is the same sign.
+readable() {
+	{ apt-get indextargets -o Dir::Etc::sourcelist="$1" -o Dir::Etc::sourceparts="$2" >/dev/null; } 2>&1
+}
+
+together() {
+	mkdir "$d/parts" "$d/two" || return
+	for file in /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+		if [ "${file##*/}" != "$name" ] && [ -f "$file" ]; then cp -- "$file" "$d/parts/" || return; fi
+	done
+	list=/etc/apt/sources.list
+	[ -f "$list" ] || list=/dev/null
+	if ! said=$(readable "$list" "$d/parts"); then
+		echo "apt cannot read the sources that are there, without this one: $said" >&2
+		return 1
+	fi
+	cp -- "$d/it.sources" "$d/parts/$name" || return
+	if said=$(readable "$list" "$d/parts"); then return; fi
+	cp -- "$d/it.sources" "$d/two/" || return
+	with=
+	for file in "$list" "$d"/parts/*; do
+		case $file in
+		/dev/null | "$d/parts/$name") continue ;;
+		"$d"/*) shown=/etc/apt/sources.list.d/${file##*/} ;;
+		*) shown=$file ;;
+		esac
+		cp -- "$file" "$d/two/x${file##*/}" || return
+		readable /dev/null "$d/two" >/dev/null || with="$with $shown"
+		rm -f -- "$d/two/x${file##*/}"
+	done
+	if [ -n "$with" ]; then
+		echo "it contradicts$with, which names the same archive in another way: remove that, or say the same in both" >&2
+	fi
+	echo "$said" >&2
+	return 1
+}
