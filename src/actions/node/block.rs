@@ -155,7 +155,10 @@ impl Block {
         if self.state == State::Absent {
             text.splice(at, count, []);
         } else {
-            text.splice(at, count, [begin.as_str()].into_iter().chain(self.block.lines()).chain([end.as_str()]));
+            let new = [begin.as_str()].into_iter().chain(self.block.lines()).chain([end.as_str()]);
+            if !text.lines().skip(at).take(count).eq(new.clone()) {
+                text.splice(at, count, new);
+            }
         }
         Ok(())
     }

@@ -39,6 +39,8 @@ pub struct Wanted<'a> {
 pub enum Wish<'a> {
     /// This text.
     Text(&'a str),
+    /// These bytes, most of them text.
+    Bytes(&'a [u8]),
     /// What a file of this machine holds; its content is never in memory.
     File(&'a LocalFile),
 }
@@ -68,6 +70,7 @@ impl<'a> Wanted<'a> {
         if !self.same_content(seen) {
             diff.0.push(match self.content {
                 Wish::Text(text) => text_delta(self.path, seen, Some(text.as_bytes())),
+                Wish::Bytes(bytes) => text_delta(self.path, seen, Some(bytes)),
                 Wish::File(file) => content_delta(self.path, seen, Some(size_and_hash(file.size, &file.sha256)), true),
             });
         }
@@ -100,6 +103,7 @@ impl<'a> Wanted<'a> {
             path,
             content: match self.content {
                 Wish::Text(text) => text.into(),
+                Wish::Bytes(bytes) => bytes.to_vec().into(),
                 Wish::File(file) => Content::File(file.clone()),
             },
             attributes: Attributes {
@@ -114,10 +118,14 @@ impl<'a> Wanted<'a> {
 
     fn same_content(&self, seen: Option<&File>) -> bool {
         let Some(file) = seen.filter(|f| f.kind == FileKind::Regular) else { return false };
-        match (self.content, &file.content) {
-            (Wish::Text(text), Some(content)) => content == text.as_bytes(),
-            (Wish::Text(text), None) => file.sha256.as_ref() == Some(&sha256(text.as_bytes())),
-            (Wish::File(wanted), _) => file.sha256.as_ref() == Some(&wanted.sha256),
+        let wanted = match self.content {
+            Wish::Text(text) => text.as_bytes(),
+            Wish::Bytes(bytes) => bytes,
+            Wish::File(wanted) => return file.sha256.as_ref() == Some(&wanted.sha256),
+        };
+        match &file.content {
+            Some(content) => content == wanted,
+            None => file.sha256.as_ref() == Some(&sha256(wanted)),
         }
     }
 }
@@ -160,7 +168,9 @@ fn content_delta(path: &str, seen: Option<&File>, after: Option<String>, with_ha
 
 fn text(bytes: &[u8]) -> Option<String> {
     let short = bytes.len() <= CONTENT_LIMIT && !bytes.contains(&0);
-    short.then(|| std::str::from_utf8(bytes).ok().map(str::to_owned)).flatten()
+    // Of what is text but for a few bytes, the lines say more than a hash does.
+    let text = || String::from_utf8_lossy(bytes).into_owned();
+    short.then(text).filter(|text| text.matches(char::REPLACEMENT_CHARACTER).count() * 10 <= bytes.len())
 }
 
 /// A file that is too long to be shown.

@@ -189,7 +189,7 @@ impl Action for File {
             (State::Link, _) | (State::File, None) => Read::Stat,
             (_, Some(Wish::File(_))) => Read::Hash,
             (State::File, Some(Wish::Text(text))) => Read::unless(text),
-            (State::Absent, _) => Read::Content,
+            (State::File, Some(Wish::Bytes(_))) | (State::Absent, _) => Read::Content,
         };
         vec![look(&trimmed(&self.path), read)]
     }

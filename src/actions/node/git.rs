@@ -133,8 +133,8 @@ while [ "$n" -lt 50 ] && locked "$1"; do
 	sleep 0.1
 done
 made "$1" || git init -q "$1" || exit
-git -C "$1" config remote.origin.url "$2" || exit
-git -C "$1" config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*' || exit
+git -C "$1" config --replace-all remote.origin.url "$2" || exit
+git -C "$1" config --replace-all remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*' || exit
 if [ -n "$4" ]; then
 	git -C "$1" fetch -q --depth "$4" origin "$3" || exit
 elif ! whole "$1" "$3"; then

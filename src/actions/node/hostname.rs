@@ -1,13 +1,18 @@
 //! `node.hostname`: what a host calls itself, now and after each boot.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::content::Wanted;
+use super::bytes;
+use super::content::{Wanted, Wish};
 use super::effects::{file_at, in_turn, look};
+use super::hosts_entry::Entry;
 use super::params::refuse;
+use super::text::Text;
 use crate::actions::{Action, Spec, Verdict};
-use crate::connect::host::{self, Attributes, File, Read};
+use crate::connect::host::{self, Attributes, File, FileKind, Read};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::Problem;
@@ -58,6 +63,9 @@ const HOSTNAME: &str = "/etc/hostname";
 const HOSTS: &str = "/etc/hosts";
 const KERNEL: &str = "kernel.hostname";
 
+/// The address of the own name.
+const OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
+
 impl Hostname {
     fn live(facts: &[Fact]) -> Option<&str> {
         match facts.get(2) {
@@ -66,40 +74,46 @@ impl Hostname {
         }
     }
 
-    /// /etc/hosts with this name on its line of 127.0.1.1; `None`: nothing is to be done there.
-    fn hosts(&self, seen: Option<&File>) -> Option<String> {
-        let text = std::str::from_utf8(seen?.content.as_deref()?).ok()?;
-        let short = self.name.split('.').next().unwrap_or_default();
-        let names = if short == self.name { self.name.clone() } else { format!("{} {short}", self.name) };
-        let mut out = String::new();
-        for line in text.split_inclusive('\n') {
-            let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
-            if words.next() == Some("127.0.1.1") && !words.any(|word| word == self.name) {
-                out.push_str(&format!("127.0.1.1\t{names}\n"));
-            } else {
-                out.push_str(line);
-            }
-        }
-        (out != text).then_some(out)
+    /// /etc/hosts with this name on its line of 127.0.1.1, in the place of what the host called itself before; `None`:
+    /// nothing is to be done there.
+    fn hosts(&self, seen: Option<&File>, before: &[&str]) -> Option<String> {
+        let seen = bytes::decode(seen.filter(|file| file.kind == FileKind::Regular)?.content.as_deref()?);
+        let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+        let own = short(&self.name);
+        let names = if own == self.name { own.clone() } else { format!("{} {own}", self.name) };
+        let is = |seen: &str, name: &str| seen.eq_ignore_ascii_case(name) || seen.eq_ignore_ascii_case(&short(name));
+        let goes = |seen: &str| is(seen, &self.name) || before.iter().any(|name| is(seen, name));
+        let mut text = Text::new(&seen);
+        text.rewrite(|line| {
+            let entry = Entry::read(line).filter(|entry| entry.address == OWN && !entry.has(&self.name));
+            Some(entry.map_or_else(|| line.to_owned(), |entry| entry.renamed(&names, goes)))
+        });
+        let after = text.to_string();
+        (after != seen).then_some(after)
     }
 
     fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<host::Effect>), Problem> {
         let (mut diff, mut effects) = (Diff::default(), Vec::new());
         let live = Self::live(facts);
-        if live != Some(&self.name) {
-            diff.push_field("hostname", live.map(str::to_owned), Some(self.name.clone()));
-            effects.push(host::Effect::SetSysctl { settings: vec![(KERNEL.to_owned(), self.name.clone())] });
-        }
-        let files = [(HOSTNAME, 0, Some(format!("{}\n", self.name))), (HOSTS, 1, self.hosts(file_at(facts, 1)))];
+        let kept = file_at(facts, 0).and_then(|file| file.content.as_deref());
+        let kept = kept.map(|content| String::from_utf8_lossy(content).trim().to_owned()).unwrap_or_default();
+        let before: Vec<&str> = [live.unwrap_or_default(), &kept].into_iter().filter(|name| !name.is_empty()).collect();
+        // /etc/hosts comes first: what was the name before is known from the others.
+        let files =
+            [(HOSTS, 1, self.hosts(file_at(facts, 1), &before)), (HOSTNAME, 0, Some(format!("{}\n", self.name)))];
         for (path, index, content) in files {
             let Some(content) = content else { continue };
-            let seen = file_at(facts, index);
-            let wanted = Wanted::text(path, &content, Attributes::default());
+            let (seen, content) = (file_at(facts, index), bytes::encode(&content));
+            let wanted = Wanted { content: Wish::Bytes(&content), ..Wanted::text(path, "", Attributes::default()) };
             let file = wanted.diff(seen)?;
             if !file.is_empty() {
                 effects.push(wanted.effect(seen));
                 diff.0.extend(file.0);
             }
+        }
+        if live != Some(&self.name) {
+            diff.push_field("hostname", live.map(str::to_owned), Some(self.name.clone()));
+            effects.push(host::Effect::SetSysctl { settings: vec![(KERNEL.to_owned(), self.name.clone())] });
         }
         Ok((diff, effects))
     }
@@ -142,14 +156,33 @@ mod tests {
         assert!(is_same(&step.verdict(&sees("pi-1\n", "127.0.0.1 localhost\n", "pi-1"))));
         let facts = sees("raspberrypi\n", "127.0.0.1 localhost\n127.0.1.1 raspberrypi # x\n::1 ip6\n", "raspberrypi");
         let effects = effects(&step, &facts);
-        let [host::Effect::SetSysctl { settings }, host::Effect::WriteFile(name), host::Effect::WriteFile(hosts)] =
+        let [host::Effect::WriteFile(hosts), host::Effect::WriteFile(name), host::Effect::SetSysctl { settings }] =
             &effects[..]
         else {
             panic!("{effects:?}")
         };
         assert_eq!(settings[..], [("kernel.hostname".to_owned(), "pi-1".to_owned())]);
         assert_eq!(name.content.as_slice(), b"pi-1\n");
-        assert_eq!(hosts.content.as_slice(), b"127.0.0.1 localhost\n127.0.1.1\tpi-1\n::1 ip6\n");
+        assert_eq!(hosts.content.as_slice(), b"127.0.0.1 localhost\n127.0.1.1 pi-1 # x\n::1 ip6\n");
+    }
+
+    #[test]
+    fn other_names_and_all_other_bytes_of_the_line_stay() {
+        let step = build::<Hostname>("name = 'pi-1.lan'").unwrap();
+        let hosts = |before: &[u8]| {
+            let mut facts = sees("old.lan\n", "", "old");
+            facts[1] = file(Some(File { content: Some(before.to_vec()), ..regular("", 0o644) }));
+            match &effects(&step, &facts)[0] {
+                host::Effect::WriteFile(write) if write.path == HOSTS => write.content.as_slice().to_vec(),
+                _ => before.to_vec(),
+            }
+        };
+        assert_eq!(
+            hosts(b"# caf\xe9\r\n127.0.1.1\told.lan  OLD\tgit  www # mine\r\n"),
+            b"# caf\xe9\r\n127.0.1.1\tpi-1.lan pi-1 git  www # mine\r\n"
+        );
+        assert_eq!(hosts(b"127.0.1.1 git"), b"127.0.1.1 pi-1.lan pi-1 git");
+        assert_eq!(hosts(b"127.0.1.1 PI-1.lan x\n"), b"127.0.1.1 PI-1.lan x\n");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::effects::look;
 use super::params::{check_file_path, refuse};
-use super::text::{Edit, Missing, State, Text};
+use super::text::{Edit, Missing, State, Text, without_words};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{Attributes, Read};
 use crate::connect::{Done, Effect, Fact, Probe};
@@ -78,30 +78,50 @@ names = ["k8s.lan", "k8s"]
 }
 
 /// A line that gives names to an address.
-struct Entry<'a> {
-    address: IpAddr,
-    /// The address and the white space after it.
+pub struct Entry<'a> {
+    /// The address.
+    pub address: IpAddr,
+    /// The address and what is before it.
     head: &'a str,
-    names: Vec<&'a str>,
+    /// White space and names.
+    rest: &'a str,
     /// White space and comment.
     tail: &'a str,
 }
 
 impl<'a> Entry<'a> {
-    fn read(line: &'a str) -> Option<Self> {
+    /// Reads a line; `None` when it is no such line.
+    pub fn read(line: &'a str) -> Option<Self> {
         let body = line.split('#').next().unwrap_or_default().trim_end();
         let address = body.split_whitespace().next()?;
-        let rest = body.trim_start().strip_prefix(address)?.trim_start();
+        let rest = body.trim_start().strip_prefix(address)?;
         let (head, tail) = (body.strip_suffix(rest)?, line.strip_prefix(body)?);
-        Some(Self { address: address.parse().ok()?, head, names: rest.split_whitespace().collect(), tail })
+        Some(Self { address: address.parse().ok()?, head, rest, tail })
     }
 
-    fn has(&self, name: &str) -> bool {
-        self.names.iter().any(|seen| seen.eq_ignore_ascii_case(name))
+    /// Whether it has a name; case does not count.
+    pub fn has(&self, name: &str) -> bool {
+        self.rest.split_whitespace().any(|seen| seen.eq_ignore_ascii_case(name))
     }
 
+    /// The line without names; `None` when it has no other.
+    fn without(&self, goes: impl Fn(&str) -> bool) -> Option<String> {
+        let rest = without_words(self.rest, goes);
+        (!rest.trim().is_empty()).then(|| format!("{}{rest}{}", self.head, self.tail))
+    }
+
+    /// The line with more names.
     fn with(&self, names: &[&str]) -> String {
-        format!("{}{}{}", self.head, names.join(" "), self.tail)
+        format!("{}{} {}{}", self.head, self.rest, names.join(" "), self.tail)
+    }
+
+    /// The line with these names first, and without others.
+    pub fn renamed(&self, names: &str, goes: impl Fn(&str) -> bool) -> String {
+        let stays = without_words(self.rest, goes);
+        let (gap, _) = self.rest.split_at(self.rest.len() - self.rest.trim_start().len());
+        let gap = if gap.is_empty() { "\t" } else { gap };
+        let blank = if stays.trim().is_empty() { "" } else { " " };
+        format!("{}{gap}{names}{blank}{}{}", self.head, stays.trim_start(), self.tail)
     }
 }
 
@@ -128,9 +148,8 @@ impl HostsEntry {
                 return Some(line.to_owned());
             };
             let ours = |name: &str| self.names.iter().any(|ours| ours.eq_ignore_ascii_case(name));
-            let others: Vec<&str> = entry.names.iter().copied().filter(|name| !ours(name)).collect();
             // Without a name, the line says nothing any more.
-            (!others.is_empty()).then(|| entry.with(&others))
+            entry.without(ours)
         });
         if let (State::Present, Some(address)) = (self.state, address) {
             self.add(text, address);
@@ -142,12 +161,15 @@ impl HostsEntry {
         let of_it = |line: &str| Entry::read(line).is_some_and(|entry| entry.address == address);
         let there: Vec<Entry<'_>> = text.lines().filter_map(Entry::read).filter(|e| e.address == address).collect();
         let missing = self.names.iter().map(String::as_str).filter(|name| !there.iter().any(|entry| entry.has(name)));
-        let missing: Vec<&str> = missing.collect();
+        let mut missing: Vec<&str> = missing.collect();
+        let known =
+            |at: usize, name: &str, all: &[&str]| all[..at].iter().any(|other| other.eq_ignore_ascii_case(name));
+        missing = (0..missing.len()).filter(|at| !known(*at, missing[*at], &missing)).map(|at| missing[at]).collect();
         if missing.is_empty() {
             return;
         }
         let line = match there.first() {
-            Some(first) => first.with(&[&first.names[..], &missing[..]].concat()),
+            Some(first) => first.with(&missing),
             None => format!("{address}\t{}", missing.join(" ")),
         };
         let end = text.lines().len();
@@ -206,6 +228,8 @@ mod tests {
     fn a_line_of_the_address_keeps_its_other_names() {
         let step = "address = '10.0.0.1'\nnames = ['a', 'b']";
         assert_eq!(edited(step, "10.0.0.1   x b # c\r\n"), "10.0.0.1   x b a # c\r\n");
+        assert_eq!(edited(step, "10.0.0.2\tx  a\ty\n10.0.0.1 A\tz\n"), "10.0.0.2\tx  y\n10.0.0.1 A\tz b\n");
+        assert_eq!(edited("address = 'FD00::1'\nnames = ['a', 'A']", ""), "fd00::1\ta\n");
         assert_eq!(edited(step, "10.0.0.1 a\n10.0.0.1 b"), "10.0.0.1 a\n10.0.0.1 b");
         assert_eq!(edited(step, "# 10.0.0.1 a b\n"), "# 10.0.0.1 a b\n10.0.0.1\ta b\n");
         assert_eq!(edited("address = 'fd00:0::1'\nnames = ['a']", "fd00::1 a\n"), "fd00::1 a\n");

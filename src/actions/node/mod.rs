@@ -7,6 +7,7 @@ mod archive;
 mod authorized_key;
 mod block;
 mod boot_config;
+mod bytes;
 mod command;
 mod content;
 mod copy_tree;

@@ -7,7 +7,8 @@ use regex::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::content::Wanted;
+use super::bytes;
+use super::content::{Wanted, Wish};
 use super::effects::{file_at, in_turn};
 use super::params::refuse;
 use crate::actions::Verdict;
@@ -21,14 +22,21 @@ use crate::plan::ParamError;
 pub struct Text {
     lines: Vec<String>,
     ending: &'static str,
+    /// Whether a byte order mark comes before all lines.
+    mark: bool,
 }
+
+/// The byte order mark, which is no part of the first line.
+const MARK: char = '\u{feff}';
 
 impl Text {
     /// Takes a text apart. New lines get the ending of its first one.
     pub fn new(text: &str) -> Self {
+        let unmarked = text.strip_prefix(MARK);
+        let (mark, text) = (unmarked.is_some(), unmarked.unwrap_or(text));
         let lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
         let ending = if lines.first().is_some_and(|line| line.ends_with("\r\n")) { "\r\n" } else { "\n" };
-        Self { lines, ending }
+        Self { lines, ending, mark }
     }
 
     /// The lines without their endings.
@@ -41,9 +49,12 @@ impl Text {
         if first { self.lines().position(right) } else { self.lines().rposition(right) }
     }
 
-    /// Puts `new` in the place of `count` lines from `at`.
+    /// Puts `new` in the place of `count` lines from `at`. A line keeps the ending of the one in whose place it comes.
     pub fn splice<'a>(&mut self, at: usize, count: usize, new: impl IntoIterator<Item = &'a str>) {
-        let new: Vec<String> = new.into_iter().map(|line| format!("{line}{}", self.ending)).collect();
+        let old = self.lines[at..at + count].iter().filter(|line| line.ends_with('\n'));
+        let endings: Vec<String> = old.map(|line| line[bare(line).len()..].to_owned()).collect();
+        let ending = |at: usize| endings.get(at).map_or(self.ending, String::as_str);
+        let new: Vec<String> = new.into_iter().enumerate().map(|(at, line)| format!("{line}{}", ending(at))).collect();
         let to_the_end = at + count == self.lines.len() && !new.is_empty();
         // The last line of a file need not have an ending: who replaces it keeps that, who follows it does not.
         let open = self.lines.last_mut().filter(|last| to_the_end && !last.ends_with('\n'));
@@ -58,7 +69,7 @@ impl Text {
     }
 
     /// Puts something else, or nothing, in the place of each line.
-    pub fn rewrite(&mut self, new: impl Fn(&str) -> Option<String>) {
+    pub fn rewrite(&mut self, mut new: impl FnMut(&str) -> Option<String>) {
         self.lines.retain_mut(|line| {
             let Some(new) = new(bare(line)) else { return false };
             line.replace_range(..bare(line).len(), &new);
@@ -69,8 +80,27 @@ impl Text {
 
 impl std::fmt::Display for Text {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.mark {
+            f.write_str(MARK.encode_utf8(&mut [0; 4]))?;
+        }
         self.lines.iter().try_for_each(|line| f.write_str(line))
     }
+}
+
+/// A line without the words that go, nor the blanks that would be left of them; other blanks stay.
+pub fn without_words(line: &str, goes: impl Fn(&str) -> bool) -> String {
+    let (mut out, mut rest, mut before) = (String::new(), line, None);
+    for word in line.split_whitespace() {
+        let (gap, after) = rest.split_at(rest.find(word).unwrap_or_default());
+        rest = &after[word.len()..];
+        if goes(word) {
+            before.get_or_insert(gap);
+        } else {
+            out.push_str(before.take().unwrap_or(gap));
+            out.push_str(word);
+        }
+    }
+    out + rest
 }
 
 fn bare(line: &str) -> &str {
@@ -240,18 +270,18 @@ impl Edit<'_> {
         }
     }
 
-    /// The file's text after the edit; `None` when there is no file and none is needed.
-    fn content(&self, seen: Option<&File>, edit: Editor<'_>) -> Result<Option<String>, Problem> {
+    /// All of the file after the edit; `None` when there is no file and none is needed.
+    fn content(&self, seen: Option<&File>, edit: Editor<'_>) -> Result<Option<Vec<u8>>, Problem> {
         let before = match seen {
             Some(file) => readable(self.path, file)?,
-            None if self.missing == Missing::Create => "",
+            None if self.missing == Missing::Create => String::new(),
             None if self.missing == Missing::Fine => return Ok(None),
             None => {
                 let problem = Problem::new(format!("there is no {}", self.path));
                 return Err(problem.hint("is the path right? `create = true` makes it"));
             }
         };
-        let mut text = Text::new(before);
+        let mut text = Text::new(&before);
         edit(&mut text)?;
         let once = text.to_string();
         edit(&mut text)?;
@@ -261,20 +291,24 @@ impl Edit<'_> {
                 problem.hint("let the expression match the new text too, or less: only the one line that is meant")
             );
         }
-        Ok(Some(once))
+        Ok(Some(bytes::encode(&once)))
     }
 
-    fn wanted<'a>(&'a self, content: &'a str) -> Wanted<'a> {
-        let attributes = self.attributes.clone();
-        Wanted { backup: self.backup, validate: self.validate, ..Wanted::text(self.path, content, attributes) }
+    fn wanted<'a>(&'a self, content: &'a [u8]) -> Wanted<'a> {
+        Wanted {
+            path: self.path,
+            content: Wish::Bytes(content),
+            attributes: self.attributes.clone(),
+            backup: self.backup,
+            validate: self.validate,
+        }
     }
 }
 
-fn readable<'a>(path: &str, file: &'a File) -> Result<&'a str, Problem> {
+/// A file's text; bytes that are none are kept as [`bytes`] says.
+pub fn readable(path: &str, file: &File) -> Result<String, Problem> {
     match (&file.kind, &file.content) {
-        (FileKind::Regular, Some(content)) => std::str::from_utf8(content).map_err(|_| {
-            Problem::new(format!("{path} is no UTF-8 text")).hint("`node.command` with `unless` can edit it by `sed`")
-        }),
+        (FileKind::Regular, Some(content)) => Ok(bytes::decode(content)),
         (FileKind::Regular, None) => {
             let limit = CONTENT_LIMIT / 1024;
             let problem = Problem::new(format!("{path} has {} bytes; files up to {limit} KiB are edited", file.size));
@@ -292,6 +326,7 @@ mod tests {
     use super::super::testing::{at, blocked, file, is_same};
     use super::*;
     use crate::actions::node::content::tests::regular;
+    use crate::connect::host::Effect as HostEffect;
 
     fn spliced(before: &str, at: usize, count: usize, new: &[&str]) -> String {
         let mut text = Text::new(before);
@@ -308,6 +343,39 @@ mod tests {
         assert_eq!(spliced("a\nb", 0, 1, &["x"]), "x\nb");
         assert_eq!(spliced("a\nb", 1, 1, &[]), "a\n");
         assert_eq!(spliced("", 0, 0, &["x"]), "x\n");
+        assert_eq!(spliced("a\nb\r\nc\n", 1, 1, &["x"]), "a\nx\r\nc\n");
+        assert_eq!(spliced("a\r\nb\n", 0, 1, &["x", "y"]), "x\r\ny\r\nb\n");
+        assert_eq!(spliced("\u{feff}a\r\n", 0, 0, &["x"]), "\u{feff}x\r\na\r\n");
+    }
+
+    #[test]
+    fn words_go_with_the_blanks_beside_them() {
+        let without = |line: &str| without_words(line, |word| word == "x");
+        assert_eq!(without("  a \t x  b  c "), "  a \t b  c ");
+        assert_eq!((without("x a").as_str(), without("a  x").as_str(), without(" x x ").as_str()), ("a", "a", " "));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_stay() {
+        let edit = Edit {
+            path: "/x",
+            missing: Missing::Refuse,
+            attributes: Attributes::default(),
+            backup: false,
+            validate: None,
+        };
+        let first: Editor<'_> = &|text| {
+            text.splice(0, 1, ["b"]);
+            Ok(())
+        };
+        for rest in [&b"caf\xe9\r\n\xff\n"[..], b"a\0b", b"\xf4\x8f\xbf\xbf\n"] {
+            let whole = |start: &[u8]| File { content: Some([start, rest].concat()), ..regular("", 0o644) };
+            let facts = [file(Some(whole(b"\xef\xbb\xbfa\r\n")))];
+            assert!(matches!(edit.verdict(&facts, first), Verdict::Change(diff) if !diff.is_empty()));
+            let Ok(Some(Effect::Host(HostEffect::WriteFile(write)))) = edit.next(&facts, &[], first) else { panic!() };
+            assert_eq!(write.content.as_slice(), [&b"\xef\xbb\xbfb\r\n"[..], rest].concat());
+            assert!(is_same(&edit.verdict(&[file(Some(whole(b"\xef\xbb\xbfb\r\n")))], first)));
+        }
     }
 
     #[test]
@@ -346,8 +414,6 @@ mod tests {
         assert!(says(Some(at(FileKind::Directory, 0o755))).contains("is a directory"));
         let large = File { content: None, size: 300_000, ..regular("", 0o644) };
         assert!(says(Some(large)).contains("300000 bytes; files up to 256 KiB"));
-        let binary = File { content: Some(vec![0xff]), ..regular("", 0o644) };
-        assert!(says(Some(binary)).contains("no UTF-8"));
         assert!(is_same(&edit(Missing::Fine).verdict(&[file(None)], push)));
         assert!(matches!(edit(Missing::Create).verdict(&[file(None)], push), Verdict::Change(_)));
     }

@@ -1,5 +1,7 @@
 //! Lines of `authorized_keys`: options, type, key, comment.
 
+use super::super::text::Text;
+
 /// A key as a line has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key<'a> {
@@ -75,33 +77,33 @@ pub struct Wanted<'a> {
 impl Wanted<'_> {
     /// The file's text as it should be. Lines that are not at issue stay as they are, where they are.
     pub fn applied(&self, text: &str) -> String {
-        let mut lines: Vec<String> = Vec::new();
         let mut placed = vec![false; self.keys.len()];
-        for line in text.lines() {
+        let mut text = Text::new(text);
+        text.rewrite(|line| {
             let seen = Key::read(line);
             let at = seen.and_then(|seen| self.keys.iter().position(|wanted| wanted.key == seen.key));
             match (seen, at) {
-                (_, Some(_)) if !self.present => {}
+                (_, Some(_)) if !self.present => None,
                 // sshd takes the first line of a key: what stands below says nothing.
-                (_, Some(at)) if placed[at] => {}
+                (_, Some(at)) if placed[at] => None,
                 (Some(seen), Some(at)) => {
                     placed[at] = true;
                     let options = self.options_of(at);
-                    lines.push(if seen.options == options { line.to_owned() } else { seen.line(options) });
+                    Some(if seen.options == options { line.to_owned() } else { seen.line(options) })
                 }
                 _ => {
                     let is_note = line.trim().is_empty() || line.trim_start().starts_with('#');
-                    if !self.exclusive || is_note {
-                        lines.push(line.to_owned());
-                    }
+                    (!self.exclusive || is_note).then(|| line.to_owned())
                 }
             }
-        }
+        });
         if self.present {
             let missing = (0..self.keys.len()).filter(|at| !placed[*at]);
-            lines.extend(missing.map(|at| self.keys[at].line(self.options_of(at))));
+            let new: Vec<String> = missing.map(|at| self.keys[at].line(self.options_of(at))).collect();
+            let end = text.lines().len();
+            text.splice(end, 0, new.iter().map(String::as_str));
         }
-        lines.iter().map(|line| format!("{line}\n")).collect()
+        text.to_string()
     }
 
     fn options_of(&self, at: usize) -> &str {

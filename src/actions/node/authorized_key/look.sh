@@ -30,7 +30,9 @@ else
 	esac
 fi
 printf 'place\t%s\t%s\n' "$home" "$place"
-if [ -f "$place" ]; then
+if [ -n "$path" ] && [ -L "$place" ]; then
+	printf 'link\t%s\n' "$place"
+elif [ -f "$place" ]; then
 	printf 'file\t%s\n' "$(stat -c '%u %a' -- "$place")"
 	printf 'content\n'
 	cat -- "$place"

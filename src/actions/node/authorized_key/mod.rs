@@ -6,10 +6,11 @@ mod seen;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::bytes;
 use super::effects::run_at;
 use super::group::State;
 use super::params::{check_account, check_file_path, refuse};
-use super::scripts::{Act, answer, ask, each_well};
+use super::scripts::{Act, ask, each_well, ended, failed};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, WriteFile, quote::word};
 use crate::connect::{Done, Effect, Fact, Probe};
@@ -39,8 +40,8 @@ pub struct AuthorizedKey {
     /// Options of all of these keys, such as `restrict,pty`, in the place of those in `keys`.
     #[serde(default)]
     pub options: Option<String>,
-    /// Another file than ~/.ssh/authorized_keys, such as one below /etc/ssh. It is written as the user that the step runs
-    /// as, with mode 0644; its folder must be there.
+    /// Another file than ~/.ssh/authorized_keys, such as one below /etc/ssh, and no link. It is written as the user that the
+    /// step runs as, with mode 0644; its folder must be there.
     #[serde(default)]
     pub path: Option<String>,
 }
@@ -109,17 +110,26 @@ impl AuthorizedKey {
 
     fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<Act>), Problem> {
         let what = format!("look for the keys of {}", self.user);
-        let seen = Seen::read(&answer(facts, 0, &what)?, &self.user)?;
+        let done = ended(facts, 0)?;
+        if done.exit != 0 {
+            return Err(failed(what, done));
+        }
+        if done.stdout.is_cut() {
+            let problem = Problem::new(format!("the keys of {} are {} bytes", self.user, done.stdout.length));
+            return Err(problem.hint("so long a file is not edited: look at it first"));
+        }
+        let seen = Seen::read(&bytes::decode(&done.stdout.tail), &self.user)?;
         let before = seen.content.as_deref().unwrap_or_default();
         let after = self.wanted().applied(before);
         let changes = after != before && !(after.is_empty() && seen.content.is_none());
         let mut diff = Diff::default();
         if changes {
-            diff.0.push(Delta::Text { label: seen.place.clone(), before: before.to_owned(), after: after.clone() });
+            let shown = |text: &str| String::from_utf8_lossy(&bytes::encode(text)).into_owned();
+            diff.0.push(Delta::Text { label: seen.place.clone(), before: shown(before), after: shown(&after) });
         }
         if self.path.is_some() {
             let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
-            let (path, content) = (seen.place, after.as_str().into());
+            let (path, content) = (seen.place, bytes::encode(&after).into());
             let write = WriteFile { path, content, attributes, backup: false, validate: None };
             return Ok((diff, if changes { vec![host::Effect::WriteFile(write).into()] } else { Vec::new() }));
         }
@@ -141,8 +151,9 @@ impl AuthorizedKey {
         if diff.is_empty() {
             return Ok((diff, Vec::new()));
         }
+        let after = bytes::encode(&after);
         let script = self.as_user(&seen, &write_script(&seen, after.len()))?;
-        let act = Act::fed(format!("write {}", seen.place), script, after.as_str().into());
+        let act = Act::fed(format!("write {}", seen.place), script, after.into());
         Ok((diff, vec![act]))
     }
 

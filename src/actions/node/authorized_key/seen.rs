@@ -38,7 +38,7 @@ impl Seen {
         let mut seen = Self::default();
         let (head, content) = match text.split_once("\ncontent\n") {
             Some((head, content)) => (head, Some(content)),
-            None => (text.strip_suffix("\ncontent").unwrap_or(text), text.ends_with("\ncontent").then_some("")),
+            None => (text, None),
         };
         for line in head.lines() {
             let odd = || odd(what, line);
@@ -54,6 +54,9 @@ impl Seen {
                 ["outside", place] => {
                     return Err(Problem::new(format!("the keys of {user} lie outside of the home, at {place}"))
                         .hint("remove the link, or give that `path` if it is meant"));
+                }
+                ["link", place] => {
+                    return Err(Problem::new(format!("{place} is a link")).hint("give the `path` that it points to"));
                 }
                 ["odd", place] => {
                     return Err(Problem::new(format!("{place} is no regular file")).hint("remove it first"));
@@ -71,8 +74,7 @@ impl Seen {
         if seen.place.is_empty() {
             return Err(odd(what, head));
         }
-        // The last line break does not come with the answer.
-        seen.content = content.map(|text| if text.is_empty() { String::new() } else { format!("{text}\n") });
+        seen.content = content.map(str::to_owned);
         Ok(seen)
     }
 }

@@ -24,7 +24,7 @@ fn a_key_is_added_as_the_user_whose_it_is() {
     let [host::Effect::Run(run)] = &effects[..] else { panic!("{effects:?}") };
     assert!(run.command.to_string().contains("runuser -u pi -- sh -c"), "{}", run.command);
     assert_eq!(run.stdin.as_slice(), format!("{A}\n").as_bytes());
-    assert!(is_same(&step().verdict(&sees(&format!("file\t1000 600\ncontent\n{A}")))));
+    assert!(is_same(&step().verdict(&sees(&format!("file\t1000 600\ncontent\n{A}\n")))));
 }
 
 #[test]
@@ -32,13 +32,13 @@ fn nothing_is_made_for_the_sake_of_keys_that_should_not_be_there() {
     let step = build::<AuthorizedKey>(&format!("user = 'pi'\nkeys = ['{A}']\nstate = 'absent'")).unwrap();
     assert!(is_same(&step.verdict(&sees(""))));
     assert!(is_same(&step.verdict(&[ran(0, "nobody\n", "")])), "who is gone has no keys");
-    let there = sees(&format!("file\t1000 600\ncontent\n{A}"));
+    let there = sees(&format!("file\t1000 600\ncontent\n{A}\n"));
     assert_eq!(change(&step.verdict(&there)).last().unwrap(), &format!("-{A}"));
 }
 
 #[test]
 fn what_others_may_write_is_closed() {
-    let facts = sees(&format!("folder\t1000 775\nfile\t1000 600\ncontent\n{A}"));
+    let facts = sees(&format!("folder\t1000 775\nfile\t1000 600\ncontent\n{A}\n"));
     assert_eq!(change(&step().verdict(&facts)), ["~ folder's mode: 0775 → 0755"]);
 }
 

@@ -6,10 +6,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::content::Wanted;
+use super::bytes;
+use super::content::{Wanted, Wish};
 use super::effects::{file_at, in_turn, look};
 use super::params::{check_path, refuse, trimmed};
 use super::scripts::{answer, ask, odd};
+use super::text::readable;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, File, Read, quote::word};
 use crate::connect::{Done, Effect, Fact, Probe};
@@ -132,7 +134,7 @@ impl BootConfig {
     }
 
     /// A file in the first folder that has it.
-    fn file<'a>(&self, facts: &'a [Fact], name: &str) -> Result<(String, &'a File, &'a str), Problem> {
+    fn file<'a>(&self, facts: &'a [Fact], name: &str) -> Result<(String, &'a File, String), Problem> {
         let own = usize::from(name == CONFIG);
         let folders = self.folders();
         let mut found =
@@ -142,26 +144,22 @@ impl BootConfig {
                 .hint("is this a Raspberry Pi, and its boot partition mounted? `folder` says where"));
         };
         let path = format!("{folder}/{name}");
-        let text = file.content.as_deref().and_then(|content| std::str::from_utf8(content).ok());
-        match text {
-            Some(text) => Ok((path, file, text)),
-            None => {
-                Err(Problem::new(format!("{path} is a {}, and no text", file.kind.name())).hint("look at it first"))
-            }
-        }
+        let text = readable(&path, file)?;
+        Ok((path, file, text))
     }
 
     fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<host::Effect>), Problem> {
         let (mut diff, mut effects) = (Diff::default(), Vec::new());
         let mut put = |path: &str, file: &File, content: &str| -> Result<(), Problem> {
-            let wanted = Wanted::text(path, content, Attributes::default());
+            let content = bytes::encode(content);
+            let wanted = Wanted { content: Wish::Bytes(&content), ..Wanted::text(path, "", Attributes::default()) };
             diff.0.extend(wanted.diff(Some(file))?.0);
             effects.push(wanted.effect(Some(file)));
             Ok(())
         };
         if self.has_cmdline() {
             let (path, file, seen) = self.file(facts, CMDLINE)?;
-            let new = text::cmdline(seen, &self.cmdline, &self.cmdline_absent).map_err(|line| {
+            let new = text::cmdline(&seen, &self.cmdline, &self.cmdline_absent).map_err(|line| {
                 Problem::new(format!("{path} has more than one line, and the firmware reads the first only: `{line}`"))
                     .hint("put all flags into one line by hand")
             })?;
@@ -171,7 +169,7 @@ impl BootConfig {
         }
         if self.has_config() {
             let (path, file, seen) = self.file(facts, CONFIG)?;
-            if let Some(new) = text::config(seen, &self.section, &self.config, &self.config_absent) {
+            if let Some(new) = text::config(&seen, &self.section, &self.config, &self.config_absent) {
                 put(&path, file, &new)?;
             }
         }
@@ -208,7 +206,7 @@ impl BootConfig {
             && (running.newer
                 || changed
                     && self.file(facts, CONFIG).is_ok_and(|(_, _, seen)| {
-                        text::config(seen, &self.section, &self.config, &self.config_absent).is_some()
+                        text::config(&seen, &self.section, &self.config, &self.config_absent).is_some()
                     }));
         self.cmdline.iter().any(missing) || running.flags.iter().filter(own).any(left) || of_config
     }

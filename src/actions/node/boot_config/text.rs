@@ -1,5 +1,7 @@
 //! Edits of a Raspberry Pi's cmdline.txt and config.txt.
 
+use super::super::text::{Text, without_words};
+
 /// Whether a kernel flag is the one that is meant: `key=*` stands for every value.
 pub fn is_flag(meant: &str, seen: &str) -> bool {
     match meant.strip_suffix("=*") {
@@ -13,20 +15,26 @@ pub fn is_flag(meant: &str, seen: &str) -> bool {
 /// # Errors
 /// The second line of a file that has one: the firmware reads the first only.
 pub fn cmdline(text: &str, present: &[String], absent: &[String]) -> Result<Option<String>, String> {
-    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
-    let first = lines.next().unwrap_or_default();
-    if let Some(second) = lines.next() {
+    let mut text = Text::new(text);
+    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let (at, first) = lines.next().map(|(at, line)| (at, line.to_owned())).unwrap_or_default();
+    if let Some((_, second)) = lines.next() {
         return Err(second.to_owned());
     }
-    let seen: Vec<&str> = first.split_whitespace().collect();
+    drop(lines);
     let goes = |flag: &str| absent.iter().any(|meant| is_flag(meant, flag)) && !present.iter().any(|p| p == flag);
-    let mut flags: Vec<&str> = seen.iter().copied().filter(|flag| !goes(flag)).collect();
+    let mut line = without_words(&first, goes);
     for flag in present {
-        if !flags.contains(&flag.as_str()) {
-            flags.push(flag);
+        if !line.split_whitespace().any(|seen| seen == flag) {
+            line.truncate(line.trim_end().len());
+            let blank = if line.is_empty() { "" } else { " " };
+            line.push_str(&format!("{blank}{flag}"));
         }
     }
-    Ok((flags != seen).then(|| format!("{}\n", flags.join(" "))))
+    let changes = line != first;
+    let count = usize::from(text.lines().len() > 0);
+    text.splice(at, count, [line.as_str()]);
+    Ok(changes.then(|| text.to_string()))
 }
 
 /// Settings that may stand there more than once, each with another value.
@@ -48,12 +56,14 @@ fn section_of(line: &str) -> Option<&str> {
 pub fn config(text: &str, section: &str, present: &[String], absent: &[String]) -> Option<String> {
     let wanted: Vec<(&str, &str)> = present.iter().filter_map(|line| setting(line)).collect();
     let mut placed = vec![false; wanted.len()];
-    let (mut now, mut lines, mut changed) = ("all", Vec::new(), false);
-    for line in text.lines() {
-        now = section_of(line).unwrap_or(now);
+    let (mut now, mut changed) = ("all".to_owned(), false);
+    let mut text = Text::new(text);
+    text.rewrite(|line| {
+        if let Some(section) = section_of(line) {
+            section.clone_into(&mut now);
+        }
         let Some((key, value)) = setting(line).filter(|_| now == section) else {
-            lines.push(line.to_owned());
-            continue;
+            return Some(line.to_owned());
         };
         let same = |(wanted, to): &(&str, &str)| *wanted == key && (*to == value || !REPEATED.contains(&key));
         match wanted.iter().position(same) {
@@ -61,23 +71,26 @@ pub fn config(text: &str, section: &str, present: &[String], absent: &[String]) 
                 placed[at] = true;
                 let right = wanted[at].1 == value;
                 changed |= !right;
-                lines.push(if right { line.to_owned() } else { present[at].trim().to_owned() });
+                Some(if right { line.to_owned() } else { present[at].trim().to_owned() })
             }
-            Some(_) => changed = true,
-            None if absent.iter().any(|meant| meant == key || setting(meant) == Some((key, value))) => changed = true,
-            None => lines.push(line.to_owned()),
+            None if !absent.iter().any(|meant| meant == key || setting(meant) == Some((key, value))) => {
+                Some(line.to_owned())
+            }
+            _ => {
+                changed = true;
+                None
+            }
         }
-    }
+    });
     let missing: Vec<&String> =
         present.iter().zip(&placed).filter(|(_, placed)| !**placed).map(|(line, _)| line).collect();
     if !missing.is_empty() {
         changed = true;
-        if now != section {
-            lines.push(format!("[{section}]"));
-        }
-        lines.extend(missing.into_iter().map(|line| line.trim().to_owned()));
+        let head = (now != section).then(|| format!("[{section}]"));
+        let end = text.lines().len();
+        text.splice(end, 0, head.as_deref().into_iter().chain(missing.into_iter().map(|line| line.trim())));
     }
-    changed.then(|| lines.iter().map(|line| format!("{line}\n")).collect())
+    changed.then(|| text.to_string())
 }
 
 #[cfg(test)]
@@ -113,6 +126,19 @@ mod tests {
         assert_eq!(set("pi4", &["x=1"]), Some(format!("{CONFIG}[pi4]\nx=1\n")));
         let twice = config("a=1\na=2\n", "all", &all(&["a=2"]), &[]);
         assert_eq!(twice.as_deref(), Some("a=2\n"));
+    }
+
+    #[test]
+    fn all_else_stays_as_it_is() {
+        let flags = all(&["x=1"]);
+        let line = " a=\"b  c\"  quiet d";
+        assert_eq!(cmdline(line, &flags, &all(&["quiet"])), Ok(Some(" a=\"b  c\"  d x=1".into())));
+        assert_eq!(cmdline("\r\na\r\n", &flags, &[]), Ok(Some("\r\na x=1\r\n".into())));
+        assert_eq!(cmdline("", &flags, &[]), Ok(Some("x=1\n".into())));
+        let config = |text: &str| config(text, "all", &all(&["b=2"]), &all(&["c"]));
+        assert_eq!(config("# x\r\nb=1\r\nc=1\r\nd").as_deref(), Some("# x\r\nb=2\r\nd"));
+        assert_eq!(config("\u{feff}b=1").as_deref(), Some("\u{feff}b=2"));
+        assert_eq!(config("a=1\r\n").as_deref(), Some("a=1\r\nb=2\r\n"));
     }
 
     #[test]
