@@ -109,3 +109,52 @@ fn each_comes_to_rest_where_systemd_is() {
     holds("! systemctl is-active every && ! systemctl is-enabled every && ! systemctl cat every-day.timer");
     holds("! findmnt /srv/mounted");
 }
+
+/// Lawful values that are written in another way than hosts tell them, and files with all kinds of bytes: each plan in
+/// the folder `odd`, twice. The second time nothing changes.
+#[test]
+fn odd_values_come_to_rest() {
+    let Some(machine) = Machine::new() else { return };
+    let host = Host::new(&machine, &[]);
+    machine.sh(&std::fs::read_to_string(Path::new(FOLDER).join("odd/ready.sh")).unwrap());
+    let mut plans: Vec<_> =
+        std::fs::read_dir(Path::new(FOLDER).join("odd")).unwrap().map(|entry| entry.unwrap()).collect();
+    plans.sort_by_key(std::fs::DirEntry::file_name);
+    for name in plans.iter().map(|plan| plan.file_name().into_string().unwrap()).filter(|name| name.ends_with(".toml"))
+    {
+        let plan = format!("odd/{name}");
+        let project = Project::copy(&host.sshd.inventory_with("user = \"pi\""), FOLDER, &plan);
+        project.runs_twice(&[]);
+    }
+    // What was not asked about is there, byte by byte.
+    let holds = |what: &str| {
+        let shown = "cd /srv/t; od -c marked; od -c hosts; od -c keys; cat -A /srv/boot/*.txt /etc/hosts /etc/cron.d/odd; id ada";
+        assert!(machine.holds(what), "{what}: {}", machine.sh(shown));
+    };
+    holds(r"printf '\357\273\277# BEGIN\r\nx\r\ny\r\n# END\r\n# caf\351\r\na = 2\r\nb_port = 5' | cmp - /srv/t/marked");
+    holds(
+        r"printf '# caf\351\n10.0.0.2\tX  y # \377\nfd00::1\tX.example.org x\n10.0.0.3\tOTHER\n' | cmp - /srv/t/hosts",
+    );
+    holds(r#"printf 'x=1 "b  c" y=1' | cmp - /srv/boot/cmdline.txt"#);
+    holds(r"printf '# \351\r\na = 2\r\n' | cmp - /srv/boot/config.txt");
+    holds(r"printf '127.0.0.1 localhost\n127.0.1.1\tOdd.Example.org Odd git # mine \351\n' | cmp - /etc/hosts");
+    holds("id -Gn ada | grep -q 'odd users' && id -Gn ada | grep -q more");
+}
+
+#[test]
+fn a_source_that_contradicts_another_leaves_apt_as_it_was() {
+    let Some(machine) = Machine::new() else { return };
+    let host = Host::new(&machine, &[]);
+    machine.sh("cp /usr/share/keyrings/every.gpg /usr/share/keyrings/other.gpg");
+    machine.sh(
+        "echo 'deb [signed-by=/usr/share/keyrings/other.gpg] file:/srv/apt ./' >/etc/apt/sources.list.d/vendor.list",
+    );
+    let plan = "[[phase.p.step]]\nid = \"repository\"\naction = \"node.apt_repository\"\nhosts = \"target\"\nbecome = true\n\
+                name = \"every\"\nuris = [\"file:/srv/apt\"]\nsuites = [\"./\"]\nsigned_by = \"/usr/share/keyrings/every.gpg\"\n";
+    let project = Project::new(&host.sshd.inventory_with("user = \"pi\""), &format!("[phase.p]\n{plan}"));
+    let ran = project.run(&[]);
+    assert!(ran.failures().contains("it contradicts /etc/apt/sources.list.d/vendor.list"), "{}", ran.failures());
+    assert!(machine.holds("test ! -e /etc/apt/sources.list.d/every.sources && apt-get indextargets >/dev/null"));
+    machine.sh("rm /etc/apt/sources.list.d/vendor.list");
+    project.runs_twice(&[]);
+}

@@ -1,0 +1,17 @@
+# shellcheck shell=sh
+# What the plans with odd values find on the host: files with all kinds of bytes and ends, and other names of users' groups.
+set -eu
+cd /srv/t
+printf '\357\273\277# caf\351\r\na = 1\r\nb = 2' >marked
+printf '# caf\351\n10.0.0.2\tX  other\ty # \377\n' >hosts
+printf 'x=1 "b  c"  quiet' >/srv/boot/cmdline.txt
+printf '# \351\r\na=1\r\n' >/srv/boot/config.txt
+printf '127.0.0.1 localhost\n127.0.1.1\t%s  git # mine \351\n' "$(hostname)" >/etc/hosts
+printf '# \351\r\n' >keys
+groupadd --gid 61400 real
+groupadd --gid 61400 --non-unique alias
+groupadd --gid 61401 more
+# As a directory service gives them.
+printf 'odd users:x:61402:ada\n' >>/etc/group
+useradd --no-create-home --gid real --home-dir /srv/ada --shell /bin/sh ada
+git -C /srv/repo -c user.name=x -c user.email=x@example.org tag -a -m one v1
