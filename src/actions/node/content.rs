@@ -97,6 +97,7 @@ impl<'a> Wanted<'a> {
         let number = |wanted: &Option<String>, seen: Option<u32>| wanted.clone().or(seen.map(|n| n.to_string()));
         let new = || match self.content {
             Wish::Text(text) => new_file(text.as_bytes()),
+            Wish::Bytes(bytes) => new_file(bytes),
             Wish::File(_) => NEW_FILE,
         };
         host::Effect::WriteFile(WriteFile {
