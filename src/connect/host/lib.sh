@@ -2,7 +2,7 @@
 # shellcheck shell=sh disable=SC2154
 
 # To mksh printf is a program, whose arguments all users can see, and it reads what follows in another way.
-case $KSH_VERSION in
+case ${KSH_VERSION-} in
 *MIRBSD* | *LEGACY*)
 	echo "sh is mksh there ($KSH_VERSION), which rollout cannot use: let sh be dash, bash or busybox" >&2
 	exit 1
