@@ -7,25 +7,25 @@ use crate::support::{Lab, Ran, lab};
 use rollout::event::{Kind, Outcome, name};
 
 /// A plan of one phase in a folder of its own, and the namespace that its steps work in.
-struct Bench<'a> {
+pub struct Bench<'a> {
     lab: &'a Lab,
     namespace: &'static str,
     dir: tempfile::TempDir,
 }
 
 impl<'a> Bench<'a> {
-    fn new(lab: &'a Lab, namespace: &'static str) -> Self {
+    pub fn new(lab: &'a Lab, namespace: &'static str) -> Self {
         lab.call(&["kubectl", "delete", "namespace", namespace, "--ignore-not-found", "--wait"]);
         lab.call(&["kubectl", "create", "namespace", namespace]);
         Self { lab, namespace, dir: tempfile::tempdir().unwrap() }
     }
 
     /// Runs steps, given without their table header.
-    fn run(&self, steps: &[&str]) -> Ran {
+    pub fn run(&self, steps: &[&str]) -> Ran {
         self.call(&["run", "--fresh"], steps)
     }
 
-    fn call(&self, command: &[&str], steps: &[&str]) -> Ran {
+    pub fn call(&self, command: &[&str], steps: &[&str]) -> Ran {
         let steps: Vec<String> = steps.iter().map(|s| format!("[[phase.p.step]]\n{s}\ntimeout = \"60s\"\n")).collect();
         let text = format!("[plan]\nname = \"bench\"\n[phase.p]\n{}", steps.concat()).replace("NS", self.namespace);
         let plan: PathBuf = self.dir.path().join("plan.toml");
@@ -33,7 +33,7 @@ impl<'a> Bench<'a> {
         self.lab.rollout(&[command, &[&plan.display().to_string()]].concat())
     }
 
-    fn kubectl(&self, args: &[&str]) -> String {
+    pub fn kubectl(&self, args: &[&str]) -> String {
         self.lab.call(&[&["kubectl", "-n", self.namespace], args].concat())
     }
 }
@@ -44,7 +44,7 @@ impl Drop for Bench<'_> {
     }
 }
 
-fn word(ran: &Ran, step: &str) -> &'static str {
+pub fn word(ran: &Ran, step: &str) -> &'static str {
     name(ran.outcomes().get(&format!("p/{step}")).unwrap_or_else(|| panic!("{}", ran.failures())))
 }
 

@@ -4,6 +4,7 @@ mod cluster;
 mod crash;
 mod istio;
 mod locks;
+mod manifests;
 #[path = "../poison/poison.rs"]
 mod poison;
 #[path = "../crash/process.rs"]
