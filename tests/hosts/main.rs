@@ -9,6 +9,7 @@ mod large;
 mod links;
 mod logins;
 mod machine;
+mod nonsense;
 mod places;
 mod processes;
 mod project;

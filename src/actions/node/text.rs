@@ -52,7 +52,7 @@ impl Text {
     /// Puts `new` in the place of `count` lines from `at`. A line keeps the ending of the one in whose place it comes.
     pub fn splice<'a>(&mut self, at: usize, count: usize, new: impl IntoIterator<Item = &'a str>) {
         let old = self.lines[at..at + count].iter().filter(|line| line.ends_with('\n'));
-        let endings: Vec<String> = old.map(|line| line[bare(line).len()..].to_owned()).collect();
+        let endings: Vec<String> = old.filter_map(|line| line.strip_prefix(bare(line)).map(str::to_owned)).collect();
         let ending = |at: usize| endings.get(at).map_or(self.ending, String::as_str);
         let new: Vec<String> = new.into_iter().enumerate().map(|(at, line)| format!("{line}{}", ending(at))).collect();
         let to_the_end = at + count == self.lines.len() && !new.is_empty();
@@ -92,7 +92,7 @@ pub fn without_words(line: &str, goes: impl Fn(&str) -> bool) -> String {
     let (mut out, mut rest, mut before) = (String::new(), line, None);
     for word in line.split_whitespace() {
         let (gap, after) = rest.split_at(rest.find(word).unwrap_or_default());
-        rest = &after[word.len()..];
+        rest = after.strip_prefix(word).unwrap_or(after);
         if goes(word) {
             before.get_or_insert(gap);
         } else {
