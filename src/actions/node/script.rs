@@ -96,6 +96,16 @@ unless = "mountpoint -q /srv"
             return refuse("script", "name a file below the plan's root");
         }
         check_words("script", [self.script.content.as_str()])?;
+        if self.script.content.contains("\r\n") && self.is_for_a_shell() {
+            return refuse(
+                "script",
+                format!(
+                    "{} has Windows line ends, of which a shell takes the `\\r` for part of each line's last word: write \
+                     `* text eol=lf` into .gitattributes, and check the file out anew",
+                    self.script.path
+                ),
+            );
+        }
         check_words("args", self.args.iter().map(String::as_str))?;
         check_words("interpreter", [self.interpreter.as_str()])?;
         if self.words().is_none_or(|words| words.is_empty()) {
@@ -109,6 +119,14 @@ unless = "mountpoint -q /srv"
 impl Script {
     fn words(&self) -> Option<Vec<String>> {
         shlex::split(&self.interpreter)
+    }
+
+    /// Whether a shell reads it, and not, say, Python, for which all line ends are alike.
+    fn is_for_a_shell(&self) -> bool {
+        let words = self.words().unwrap_or_default();
+        let names = words.iter().map(|word| word.rsplit('/').next().unwrap_or_default());
+        let name = names.into_iter().find(|name| !["env", "busybox"].contains(name)).unwrap_or_default();
+        ["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"].contains(&name)
     }
 
     fn run(&self) -> Run {
@@ -232,6 +250,18 @@ mod tests {
         let step = build::<Script>(&script("x", "interpreter = 'no-such-program'")).unwrap();
         let done = [Done::Host(perform(&step.run()).await)];
         assert!(step.next(&[], &done).err().unwrap().hint.unwrap().contains("installed"));
+    }
+
+    #[test]
+    fn a_shell_gets_no_script_with_windows_line_ends() {
+        let with = |interpreter: &str| {
+            let params = format!("script = {{ path = 'x', content = \"a\\r\\nb\" }}\ninterpreter = '{interpreter}'");
+            build::<Script>(&params).map(drop)
+        };
+        assert!(with("python3").is_ok() && with("/usr/bin/perl -w").is_ok());
+        for shell in ["sh", "/bin/bash -eu", "env zsh", "busybox sh"] {
+            assert!(with(shell).unwrap_err().message.contains("Windows line ends"), "{shell}");
+        }
     }
 
     #[test]
