@@ -1,14 +1,20 @@
 //! The registered values, and where they are in a text.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::ops::Bound::{Included, Unbounded};
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use super::normal::{Normal, is_blank, is_left_out};
-use super::search::{BEGINNING, Search, Walk};
-use super::{MASK, SHORTEST};
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
+use super::{MASK, SHORTEST, views};
+
+/// Encodings inside of each other that are looked through: base64 in base64 in JSON in JSON.
+const DEPTH: usize = 4;
+
+/// Bytes at the end of unfinished text that count as the beginning of a secret; fewer give nothing away.
+const BEGINNING: usize = 3;
 
 /// How far a text that was cut is looked back for the beginning of a secret, bytes.
 const FARTHEST: usize = 64 * 1024;
@@ -16,22 +22,19 @@ const FARTHEST: usize = 64 * 1024;
 /// The most bytes that one byte becomes when it is encoded: `\u0041`.
 const EXPANSION: usize = 6;
 
-/// Values longer than this are not looked for in base32.
-const LONGEST_BASE32: usize = 4096;
+/// Bytes of views that are looked through for each byte of a text, and for a text in all where it is a short one. What hosts
+/// print in earnest takes less than twenty.
+const VIEWED: usize = 64;
+const VIEWED_AT_LEAST: usize = 256 * 1024;
 
 /// The registered values. The search is built when it is first needed after one was added.
 #[derive(Default)]
 pub struct Known {
-    /// As they are, and each of their lines.
-    pub(super) forms: BTreeSet<Vec<u8>>,
-    /// In their normal form without blanks, and how many these were; `None`: it does not matter.
-    pub(super) normal: BTreeMap<Vec<u8>, Option<usize>>,
-    /// The first bytes of each.
-    beginnings: HashSet<[u8; BEGINNING]>,
+    forms: BTreeSet<Vec<u8>>,
     longest: usize,
     /// How often something was added.
     pub(super) version: usize,
-    search: OnceLock<Option<Search>>,
+    search: OnceLock<Option<AhoCorasick>>,
 }
 
 impl Known {
@@ -40,57 +43,26 @@ impl Known {
         value.len() < SHORTEST || self.forms.contains(value.as_bytes())
     }
 
-    /// Registers a value and each of its lines.
+    /// Registers a value and each of its lines, also as they are written where quotes are doubled or quoted.
     pub fn add(&mut self, value: &str) {
         let lines = value.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
         for form in [value, value.trim()].into_iter().chain(lines).filter(|form| form.len() >= SHORTEST) {
-            self.add_form(form);
-        }
-        self.version += 1;
-        self.search = OnceLock::new();
-    }
-
-    fn add_form(&mut self, form: &str) {
-        let normal = Normal::of(form.as_bytes(), false).bytes;
-        let solid: Vec<u8> = normal.iter().copied().filter(|b| !is_left_out(*b)).collect();
-        if solid.len() >= SHORTEST {
-            let blanks = normal.iter().filter(|b| is_blank(**b)).count();
-            self.add_normal(solid, Some(blanks));
-        } else {
-            // Of signs that mean something to others, hardly anything is left: only what it looks like to a few of them.
-            let json = serde_json::Value::from(form).to_string();
-            let percent: String = form.bytes().map(|b| format!("%{b:02X}")).collect();
-            let quoted: String = form.chars().flat_map(|c| ['\\', c]).collect();
-            for form in [json[1..json.len() - 1].to_owned(), percent.to_lowercase(), percent, quoted] {
-                self.add_plain(form.into_bytes());
+            self.forms.insert(form.as_bytes().to_vec());
+            if form.contains('\'') {
+                // YAML, and two ways of shells.
+                let quoted = ["''", r"'\''", r#"'"'"'"#].map(|quote| form.replace('\'', quote).into_bytes());
+                self.forms.extend(quoted);
             }
         }
-        if form.len() <= LONGEST_BASE32 {
-            (0..5).map(|before| base32_core(form.as_bytes(), before)).for_each(|core| self.add_normal(core, None));
-        }
-        self.add_plain(form.as_bytes().to_vec());
-    }
-
-    fn add_plain(&mut self, form: Vec<u8>) {
-        self.note(&form);
-        self.forms.insert(form);
-    }
-
-    fn add_normal(&mut self, form: Vec<u8>, blanks: Option<usize>) {
-        if form.len() >= SHORTEST {
-            self.note(&form);
-            self.normal.insert(form, blanks);
-        }
-    }
-
-    fn note(&mut self, form: &[u8]) {
-        self.beginnings.extend(form.first_chunk());
-        self.longest = self.longest.max(form.len());
+        self.version += 1;
+        self.longest = self.forms.iter().map(Vec::len).max().unwrap_or_default();
+        self.search = OnceLock::new();
     }
 
     /// Whether one of them is in a text.
     pub fn is_in(&self, text: &str) -> bool {
-        !self.find(text.as_bytes(), false).is_empty()
+        let plain = self.search.get().and_then(Option::as_ref).is_some_and(|search| search.is_match(text));
+        plain || !self.find(text.as_bytes(), false).is_empty()
     }
 
     /// A text with all of them masked.
@@ -139,45 +111,84 @@ impl Known {
 
     /// Where they are. `open`: more text may follow, so that its end may be the beginning of a secret.
     pub fn find(&self, text: &[u8], open: bool) -> Vec<Range<usize>> {
-        if self.forms.is_empty() || text.len() < BEGINNING {
-            return Vec::new();
+        let mut found = Vec::new();
+        if !self.forms.is_empty() {
+            let mut budget = VIEWED * text.len() + VIEWED_AT_LEAST;
+            self.find_through(text, open, DEPTH, &mut budget, &mut found);
         }
-        match self.search.get_or_init(|| Search::new(self)) {
-            Some(search) => Walk::find(self, search, text, open),
-            // More than can be searched for: nothing is shown at all.
-            None => std::iter::once(0..text.len()).collect(),
+        found
+    }
+
+    /// Encodings inside of each other multiply the views of a text: what is left over when the budget is used up counts as
+    /// a secret.
+    fn find_through(&self, text: &[u8], open: bool, depth: usize, budget: &mut usize, found: &mut Vec<Range<usize>>) {
+        let Some(left) = budget.checked_sub(text.len()) else {
+            found.push(0..text.len());
+            return;
+        };
+        *budget = left;
+        self.find_plain(text, open, found);
+        let mut inner = Vec::new();
+        // Each line of a secret is one, so a line that has ended is no beginning.
+        for view in [views::joined(text, b""), views::joined(text, b" ")].into_iter().flatten() {
+            self.find_plain(&view.bytes, false, &mut inner);
+            found.extend(inner.drain(..).map(|range| view.source(range)));
+        }
+        if depth == 0 {
+            return;
+        }
+        let views = [
+            views::percent(text, false, open),
+            views::percent(text, true, open),
+            views::escapes(text, open),
+            views::seen(text),
+        ];
+        for view in views.into_iter().flatten().filter(|view| !view.bytes.is_empty()) {
+            self.find_through(&view.bytes, open, depth - 1, budget, &mut inner);
+            found.extend(inner.drain(..).map(|range| view.source(range)));
+        }
+        for run in views::runs(text) {
+            // Encoded text goes on after a line break.
+            let open = open && text[run.range.end..].trim_ascii().is_empty();
+            let hit = run.decoded(text).any(|bytes| {
+                inner.clear();
+                self.find_plain(&bytes, open, &mut inner);
+                // What was no encoding is noise now, and not looked through any further.
+                let texts = bytes.utf8_chunks().map(|chunk| chunk.valid()).filter(|t| t.len() >= SHORTEST);
+                texts.for_each(|text| self.find_through(text.as_bytes(), open, depth - 1, budget, &mut inner));
+                !inner.is_empty()
+            });
+            if hit {
+                found.push(run.range);
+            }
         }
     }
 
-    /// Where the end of a text begins with which some value begins.
-    pub(super) fn beginning(&self, text: &[u8]) -> Option<usize> {
-        self.first_that(text, |part| self.forms.range::<[u8], _>((Included(part), Unbounded)).next())
+    fn find_plain(&self, text: &[u8], open: bool, found: &mut Vec<Range<usize>>) {
+        if text.len() >= SHORTEST {
+            match self.search.get_or_init(|| searcher(&self.forms)) {
+                Some(search) => found.extend(search.find_overlapping_iter(text).map(|m| m.range())),
+                // More than can be searched for: nothing is shown at all.
+                None => found.push(0..text.len()),
+            }
+        }
+        if open {
+            let from = text.len().saturating_sub(self.longest);
+            let beginning = (from..(text.len() + 1).saturating_sub(BEGINNING)).find(|at| self.begins(&text[*at..]));
+            found.extend(beginning.map(|at| at..text.len()));
+        }
     }
 
-    /// The same of normal forms.
-    pub(super) fn normal_beginning(&self, text: &[u8]) -> Option<usize> {
-        let next = |part: &[u8]| self.normal.range::<[u8], _>((Included(part), Unbounded)).next();
-        self.first_that(text, |part| next(part).map(|(form, _)| form))
-    }
-
-    fn first_that<'k>(&self, text: &[u8], next: impl Fn(&[u8]) -> Option<&'k Vec<u8>>) -> Option<usize> {
-        let from = text.len().saturating_sub(self.longest);
-        (from..(text.len() + 1).saturating_sub(BEGINNING)).find(|at| {
-            let part = &text[*at..];
-            part.first_chunk().is_some_and(|first| self.beginnings.contains(first))
-                && next(part).is_some_and(|form| form.starts_with(part))
-        })
+    /// Whether some value begins with this.
+    fn begins(&self, part: &[u8]) -> bool {
+        let mut after = self.forms.range::<[u8], _>((Included(part), Unbounded));
+        after.next().is_some_and(|form| form.starts_with(part))
     }
 }
 
-/// The characters of the base32 of any text that depend on this part of it alone, when so many bytes stand before it.
-fn base32_core(part: &[u8], before: usize) -> Vec<u8> {
-    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let bit = |at: usize| part.get(at / 8).map_or(0, |byte| byte >> (7 - at % 8) & 1);
-    let skipped = (before * 8).div_ceil(5) * 5 - before * 8;
-    let digits = (part.len() * 8).saturating_sub(skipped) / 5;
-    let digit = |n: usize| (0..5).fold(0, |sum, b| sum << 1 | bit(skipped + n * 5 + b));
-    (0..digits).map(|n| ALPHABET[usize::from(digit(n))]).collect()
+/// Never a DFA: to build one of a long value that repeats itself, such as a file of zeros in base64, takes quadratic time.
+fn searcher(forms: &BTreeSet<Vec<u8>>) -> Option<AhoCorasick> {
+    AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(forms).ok()
 }
 
 /// The text with these parts masked; those that overlap or touch are one.
@@ -186,9 +197,9 @@ fn masked(text: &str, mut found: Vec<Range<usize>>) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     // A mask is no secret, even when a secret is the word in it.
-    let masks: Vec<usize> = text.match_indices(MASK).map(|(at, _)| at).collect();
-    let mask_before = |at: usize| masks[..masks.partition_point(|mask| *mask <= at)].last().copied();
-    found.retain(|r| mask_before(r.start).is_none_or(|at| r.end > at + MASK.len()));
+    for (at, _) in text.match_indices(MASK) {
+        found.retain(|r| r.start < at || r.end > at + MASK.len());
+    }
     found.sort_by_key(|r| r.start);
     let (mut out, mut done) = (String::new(), 0);
     let mut ranges = found.into_iter().peekable();

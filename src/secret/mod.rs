@@ -2,15 +2,12 @@
 //!
 //! Knows nothing else of the crate. A [`Secret`] cannot be printed, compared in logs or serialised; its value is
 //! registered with the redactor when it is made, so that a copy of it inside a command's output, an error text or an
-//! API answer is masked as well: as it is, in base64, hex, URL-encoded, escaped, quoted, wrapped into lines, with colours
-//! in it, and any of these inside of another. The redactor looks through the encodings of the text: [`normal`] undoes
-//! escapes, [`digits`] decodes, [`search`] walks.
+//! API answer is masked as well: as it is, in base64, hex, URL-encoded, escaped, wrapped into lines, and any of these
+//! inside of another. The redactor does not list encodings of a secret; it looks through those of the text ([`views`]).
 
-mod digits;
 pub mod environment;
 mod known;
-mod normal;
-mod search;
+mod views;
 mod visible;
 
 use std::borrow::Cow;
