@@ -10,7 +10,7 @@ use super::replay::Replay;
 use super::session::{Manner, Session, exit};
 use super::terminal::Terminal;
 use crate::event::{Mode, Problem};
-use crate::journal::SavedPlan;
+use crate::journal::{SavedPlan, Store};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,11 @@ pub struct Args {
 
 /// Looks whether anything moved, then applies it.
 pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
-    let (saved, hash) = SavedPlan::load(&args.file).map_err(|e| {
+    let key_of = |saved: &SavedPlan| {
+        let source = &saved.source;
+        Store::known_key(&source.plan, &saved.plan, source.inventory.as_deref())
+    };
+    let (saved, hash) = SavedPlan::load(&args.file, key_of).map_err(|e| {
         Failure::usage(Problem::new(e.to_string()).hint("save a plan with `rollout plan PLAN -o FILE`"))
     })?;
     if options.inventory.is_some() || !options.vars.is_empty() {

@@ -27,6 +27,9 @@ impl Past {
     /// # Errors
     /// When the key cannot be read or written.
     pub fn of_preview(loaded: &Loaded, compared: bool) -> Result<Self, Failure> {
+        if compared {
+            loaded.store()?.key()?.marks();
+        }
         let key = match (has_secrets(loaded), compared) {
             (false, _) => None,
             (true, false) => Some(DefinitionKey::default()),
@@ -41,7 +44,9 @@ impl Past {
     /// When the journals cannot be read or written.
     pub fn open(loaded: &Loaded, fresh: bool, locks: Locks) -> Result<Self, Failure> {
         let store = loaded.store()?;
-        let key = has_secrets(loaded).then(|| store.key()).transpose()?;
+        let key = store.key()?;
+        key.marks();
+        let key = has_secrets(loaded).then_some(key);
         let past = Self { id: locks.run().to_owned(), locks: Some(locks), key, ..Self::default() };
         Ok(past.read(&store, fresh)?)
     }

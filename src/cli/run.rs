@@ -12,7 +12,7 @@ use super::options::Options;
 use super::session::{Manner, Selection, Session, exit};
 use super::terminal::Terminal;
 use crate::event::{Mode, Problem};
-use crate::journal::SavedPlan;
+use crate::journal::{SavedPlan, Store};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -101,7 +101,9 @@ pub fn plan(args: &PlanArgs, options: &Options, terminal: &Terminal) -> Result<E
             return Err(Failure::Problem(problem.hint("see above for why"), exit(&report)));
         }
         let saved = SavedPlan::of(&walked.events, walked.plan, walked.source);
-        saved.save(path).map_err(|e| Failure::Problem(Problem::new(e.to_string()), Exit::Failed))?;
+        let source = &saved.source;
+        let store = Store::open(&source.plan, &saved.plan, source.inventory.as_deref())?;
+        saved.save(path, &store.key()?).map_err(|e| Failure::Problem(Problem::new(e.to_string()), Exit::Failed))?;
         terminal.note(&format!("saved: apply exactly this with `rollout apply {}`\n", path.display()));
     }
     let pending = report.summary.get("changed") + report.summary.get("pending") > 0;

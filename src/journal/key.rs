@@ -10,6 +10,7 @@ use tempfile::NamedTempFile;
 
 use super::JournalError;
 use crate::digest;
+use crate::secret;
 
 /// Length of a hash, hex digits.
 const DIGITS: usize = 32;
@@ -41,6 +42,16 @@ impl DefinitionKey {
         let mut key = Self([0; 32]);
         File::open(&path).and_then(|mut file| file.read_exact(&mut key.0)).map_err(io)?;
         Ok(key)
+    }
+
+    /// Makes the marks of hidden values with it, so that another process of the plan makes the same.
+    pub fn marks(&self) {
+        secret::mark_with(self.0);
+    }
+
+    /// Its own key for saved plans: what is hashed for another end proves nothing here.
+    pub fn seal(&self, content: &str) -> String {
+        self.hash(&format!("saved plan\0{content}"))
     }
 
     /// HMAC-SHA-256 of a text, its first 128 bits as hex.

@@ -1,13 +1,15 @@
 //! A saved plan: what a preview found, to be applied exactly so later.
 //!
 //! It holds what each step would change and hashes of definitions, no secret: everything in it has passed the redactor.
-//! A hash of the content stands beside it, so that a file that was cut or edited is noticed.
+//! A hash of the content stands beside it, made with the plan's key: a file that was cut or edited is noticed, also where
+//! who edited it made a new hash.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::DefinitionKey;
 use crate::diff::{Delta, Diff};
 use crate::digest;
 use crate::document::read_text;
@@ -71,7 +73,10 @@ pub enum SavedError {
 }
 
 /// What the first line of the file begins with; the content's hash follows, then a line of JSON.
-const HEAD: &str = "rollout-plan sha256:";
+const HEAD: &str = "rollout-plan hmac-sha256:";
+
+/// The same as earlier versions wrote it, without a key.
+const EARLIER_HEAD: &str = "rollout-plan sha256:";
 
 impl SavedPlan {
     /// From a preview's events.
@@ -95,37 +100,51 @@ impl SavedPlan {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn save(&self, path: &Path) -> Result<String, SavedError> {
+    pub fn save(&self, path: &Path, key: &DefinitionKey) -> Result<String, SavedError> {
         let io = |source| SavedError::Io { path: path.to_owned(), source };
         let content = serde_json::to_string(self).map_err(|e| io(e.into()))?;
-        let sha256 = digest::sha256(content.as_bytes());
-        let text = format!("{HEAD}{sha256}\n{content}\n");
+        let seal = key.seal(&content);
+        let text = format!("{HEAD}{seal}\n{content}\n");
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
         std::io::Write::write_all(&mut file, text.as_bytes()).map_err(io)?;
         file.as_file().sync_all().map_err(io)?;
         file.persist(path).map_err(|e| io(e.error))?;
-        Ok(sha256)
+        Ok(seal)
     }
 
-    /// Reads it; gives its hash too.
+    /// Reads it; gives its hash too. `key_of` finds the key of the plan that the file names.
     ///
     /// # Errors
     /// When it cannot be read, or is not what was saved.
-    pub fn load(path: &Path) -> Result<(Self, String), SavedError> {
+    pub fn load(
+        path: &Path,
+        key_of: impl FnOnce(&Self) -> Option<DefinitionKey>,
+    ) -> Result<(Self, String), SavedError> {
         let text = read_text(path, LARGEST).map_err(|source| SavedError::Io { path: path.to_owned(), source })?;
         let damaged = |why: String| SavedError::Damaged { path: path.to_owned(), why };
         let (head, content) = text.split_once('\n').ok_or_else(|| damaged("it has no content".to_owned()))?;
-        let sha256 = head.strip_prefix(HEAD).ok_or_else(|| damaged(format!("it does not begin with {HEAD}")))?;
-        let content = content.trim_end_matches('\n');
-        if digest::sha256(content.as_bytes()) != sha256 {
-            return Err(damaged("its content does not match its hash; it was cut off or edited".to_owned()));
+        if head.starts_with(EARLIER_HEAD) {
+            return Err(damaged("an earlier version saved it, without the plan's key; save it anew".to_owned()));
         }
+        let seal = head.strip_prefix(HEAD).ok_or_else(|| damaged(format!("it does not begin with {HEAD}")))?;
+        let content = content.trim_end_matches('\n');
         let plan: Self = serde_json::from_str(content).map_err(|e| damaged(e.to_string()))?;
+        let why = match key_of(&plan) {
+            None => {
+                "its plan has no key here; it was edited, or saved by another user, on another machine or with another \
+                     ROLLOUT_STATE_DIR"
+            }
+            Some(key) if key.seal(content) != seal => "its content does not match its hash; it was cut off or edited",
+            Some(_) => "",
+        };
+        if !why.is_empty() {
+            return Err(damaged(why.to_owned()));
+        }
         if plan.format != FORMAT {
             return Err(damaged(format!("its format is {}, this version knows {FORMAT}", plan.format)));
         }
-        Ok((plan, sha256.to_owned()))
+        Ok((plan, seal.to_owned()))
     }
 
     /// What moved between this preview and a later one, a line each; empty when nothing did.
@@ -285,13 +304,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.rollout");
         let plan = saved(vec![changing("a", "0644", "0600")]);
-        let hash = plan.save(&path).unwrap();
-        assert_eq!(SavedPlan::load(&path).unwrap(), (plan, hash));
+        let key = DefinitionKey::default();
+        let load = || SavedPlan::load(&path, |_| Some(key.clone()));
+        let hash = plan.save(&path, &key).unwrap();
+        assert_eq!(load().unwrap(), (plan, hash));
+        assert!(matches!(SavedPlan::load(&path, |_| None), Err(SavedError::Damaged { .. })));
+        assert!(matches!(SavedPlan::load(&path, |_| Some(DefinitionKey::default())), Err(SavedError::Damaged { .. })));
         let text = std::fs::read_to_string(&path).unwrap();
         for wrong in [text.replace("0600", "0666"), text[..text.len() / 2].to_owned(), "x".into(), String::new()] {
             std::fs::write(&path, wrong).unwrap();
-            assert!(matches!(SavedPlan::load(&path), Err(SavedError::Damaged { .. })));
+            assert!(matches!(load(), Err(SavedError::Damaged { .. })));
         }
+        // Who edits it can make no hash for it, as he could before there was a key.
+        let content = text.lines().nth(1).unwrap().replace("0600", "0666");
+        std::fs::write(&path, format!("{EARLIER_HEAD}{}\n{content}\n", digest::sha256(content.as_bytes()))).unwrap();
+        assert!(load().unwrap_err().to_string().contains("save it anew"));
     }
 
     #[test]

@@ -65,15 +65,18 @@ impl Store {
     /// # Errors
     /// When the folder cannot be made, or is not the user's alone.
     pub fn open(plan: &Path, name: &str, inventory: Option<&Path>) -> Result<Self, JournalError> {
-        let canonical = |p: &Path| p.canonicalize().unwrap_or_else(|_| p.to_owned());
-        let inventory = inventory.map(canonical).unwrap_or_default();
-        let paths = [canonical(plan).as_os_str().as_encoded_bytes(), inventory.as_os_str().as_encoded_bytes()].join(&0);
-        let hash = &digest::sha256(&paths)[..8];
         close_state()?;
-        let folder = state_dir().join(format!("{name}-{hash}"));
+        let folder = state_dir().join(folder_name(plan, name, inventory));
         private::folder(&folder)?;
         private::files_in(&folder, false)?;
         Ok(Self { folder })
+    }
+
+    /// The key of a plan that has one already. What is asked for may come from anywhere: nothing is made or opened by it.
+    pub fn known_key(plan: &Path, name: &str, inventory: Option<&Path>) -> Option<DefinitionKey> {
+        let wanted = folder_name(plan, name, inventory);
+        let store = Self::all().into_iter().find(|store| store.folder.file_name().is_some_and(|n| *n == *wanted))?;
+        store.folder.join("key").is_file().then(|| store.key().ok()).flatten()
     }
 
     /// The stores of all plans.
@@ -212,6 +215,14 @@ impl Store {
 /// A new run's id: `<UTC date>-<time>-<milliseconds><random>`, so that ids sort by age.
 pub fn new_run_id() -> String {
     id_at(jiff::Timestamp::now())
+}
+
+/// The name of a plan's folder.
+fn folder_name(plan: &Path, name: &str, inventory: Option<&Path>) -> String {
+    let canonical = |p: &Path| p.canonicalize().unwrap_or_else(|_| p.to_owned());
+    let inventory = inventory.map(canonical).unwrap_or_default();
+    let paths = [canonical(plan).as_os_str().as_encoded_bytes(), inventory.as_os_str().as_encoded_bytes()].join(&0);
+    format!("{name}-{}", &digest::sha256(&paths)[..8])
 }
 
 fn id_at(time: jiff::Timestamp) -> String {

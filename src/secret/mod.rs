@@ -7,6 +7,7 @@
 
 pub mod environment;
 mod known;
+mod mark;
 mod views;
 mod visible;
 
@@ -17,6 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use known::Known;
+pub use mark::{mark, mark_with};
 pub use visible::{visible, visible_but_colours, visible_json};
 
 /// What stands in the place of a secret.
