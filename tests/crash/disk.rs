@@ -137,7 +137,7 @@ fn a_full_disk_stops_the_run_until_there_is_room() {
     let filling = Filling::new();
     let Some(sandbox) = &filling.world.sandbox else { return };
     let state = filling.world.state();
-    sandbox.sh(&format!("mount -t tmpfs -o size=20k none {}", state.display()));
+    sandbox.sh(&format!("mount -t tmpfs -o size=20k,mode=0700 none {}", state.display()));
     let mut command = sandbox.command(PROGRAM);
     command.args(filling.arguments());
     // It is full when the journal fills its last page and there is no other.
