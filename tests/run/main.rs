@@ -165,7 +165,7 @@ fn a_host_that_does_not_answer_has_an_exit_code_of_its_own() {
 }
 
 const VAULT_IS_AWAY: &str = "[hosts.localhost]\nconnection = 'local'\n\
-                             [vault]\naddress = 'http://127.0.0.1:1'\ntoken_env = 'TEST_TOKEN'\n";
+                             [vault]\naddress = 'https://127.0.0.1:1'\ntoken_env = 'TEST_TOKEN'\n";
 
 #[test]
 fn a_secret_that_cannot_be_read_leaves_nothing_behind_and_its_exit_code_says_whose_fault_it_is() {
