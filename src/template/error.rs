@@ -20,6 +20,11 @@ pub struct TemplateError {
     pub undefined: Option<String>,
 }
 
+/// Words that begin an action of Go's templates, and no expression of ours that parses.
+const GO: [&str; 13] = [
+    "range", "with", "define", "template", "block", "include", "toYaml", "printf", "index", "json", "if", "else", "end",
+];
+
 fn place(name: &str, line: Option<usize>) -> String {
     match (name.is_empty(), line) {
         (false, Some(line)) => format!(" ({name}, line {line})"),
@@ -32,6 +37,25 @@ fn place(name: &str, line: Option<usize>) -> String {
 impl TemplateError {
     pub(super) fn new(name: &str, message: impl Into<String>) -> Self {
         Self { name: name.to_owned(), line: None, range: None, message: message.into(), undefined: None }
+    }
+
+    /// What may be meant by a text that does not parse: the templates of other tools, and the shell, have braces too.
+    pub fn hint(&self, source: &str) -> Option<&'static str> {
+        if !self.message.starts_with("template does not parse") {
+            return None;
+        }
+        let go = source.split("{{").skip(1).any(|inner| {
+            let inner = inner.trim_start_matches('-').trim_start();
+            let word = inner.split([' ', '}', '(', '"']).next().unwrap_or_default();
+            inner.starts_with(['.', '$', '/', '`']) || GO.contains(&word)
+        });
+        if go {
+            return Some(
+                "is it a template of Go, as docker, kubectl and helm take it? put {% raw %}…{% endraw %} around it",
+            );
+        }
+        let shell = source.contains("${#") || source.contains("{#") && !source.contains("#}");
+        shell.then_some("`{#` begins a comment; put {% raw %}…{% endraw %} around what is meant for the shell")
     }
 
     pub(super) fn undefined(name: &str, what: &str) -> Self {
@@ -75,5 +99,26 @@ fn message(kind: minijinja::ErrorKind, detail: Option<&str>) -> String {
             format!("template takes more than {steps} steps or {} MB to render", steps * 64 / 1_000_000)
         }
         None => format!("template fails: {kind}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::template::Templates;
+
+    #[test]
+    fn the_braces_of_others_are_recognised() {
+        let hint = |text: &str| Templates::new("/nowhere").names("", text).err().and_then(|e| e.hint(text));
+        for text in [
+            "docker ps --format '{{.Names}}'",
+            "{{ .Values.x }}",
+            "{{ include \"a\" . | nindent 4 }}",
+            "{{ $x := 1 }}",
+            "{{/* a comment */}}",
+        ] {
+            assert!(hint(text).is_some_and(|hint| hint.contains("{% raw %}") && hint.contains("Go")), "{text}");
+        }
+        assert!(hint("n=${#list[@]}").is_some_and(|hint| hint.contains("for the shell")));
+        assert_eq!((hint("{{ a b }}"), hint("{{ a }}")), (None, None));
     }
 }

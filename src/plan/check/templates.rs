@@ -179,7 +179,7 @@ impl Checker<'_> {
             Some(start..start + text[start..].lines().next().map_or(0, str::len))
         };
         let span = narrow.or_else(by_line).unwrap_or_else(|| place.span.clone());
-        self.findings.push(finding.at(&place.source, span, ""));
+        self.findings.push(finding.at(&place.source, span, "").maybe_help(error.hint(text).map(str::to_owned)));
     }
 
     /// The files that a step's parameters name.
