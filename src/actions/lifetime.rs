@@ -5,6 +5,8 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error};
 
+use crate::plan::ParamError;
+
 /// How long a certificate or a lease lives. Whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lifetime(pub Duration);
@@ -49,6 +51,18 @@ impl Lifetime {
         }
         Some(Self::seconds(seconds))
     }
+}
+
+/// That what lives for `ttl` is renewed only near its end.
+///
+/// # Errors
+/// That `renew_before` is too long.
+pub fn renews_before_its_end(ttl: Lifetime, renew_before: Lifetime) -> Result<(), ParamError> {
+    if renew_before < ttl {
+        return Ok(());
+    }
+    let message = format!("it must be less than ttl ({ttl}), or it would be issued anew in every run");
+    Err(ParamError { pointer: "/renew_before".into(), message })
 }
 
 impl std::fmt::Display for Lifetime {

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::plugged_in::{self, PluggedIn};
 use crate::actions::certificate::{Certificate, room_below};
-use crate::actions::lifetime::Lifetime;
+use crate::actions::lifetime::{Lifetime, renews_before_its_end};
 use crate::actions::vault::{Issuer, path, whole_lifetime};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::kube::{KindRef, Object, Query};
@@ -56,8 +56,8 @@ pub struct Cacerts {
     /// How long before its end it is issued anew.
     #[serde(default = "quarter")]
     pub renew_before: Lifetime,
-    /// Whether a CA of another root may be replaced. Counts only when there is one. Workloads of the two roots do not trust each other, so that calls
-    /// fail until every workload has been restarted.
+    /// Whether a CA of another root may be replaced. Counts only when there is one. Workloads of the two roots do not trust
+    /// each other, so that calls fail until every workload has been restarted.
     #[serde(default)]
     pub replace_root: bool,
     /// Whether to take the Secret from another field manager. Counts only when the Secret is written.
@@ -111,11 +111,7 @@ renew_before = "2160h"
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        if self.renew_before >= self.ttl {
-            let message = format!("it must be less than ttl ({}), or it would be issued anew in every run", self.ttl);
-            return Err(ParamError { pointer: "/renew_before".into(), message });
-        }
-        Ok(())
+        renews_before_its_end(self.ttl, self.renew_before)
     }
 }
 

@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn a_lifetime_that_was_cut_down_is_told_with_what_to_do() {
-        // From 2020 to 2036.
+        // From 2026 to 2036.
         let certificate = Certificate::parse(&root("root").pem()).unwrap();
         let given = u64::try_from(certificate.lifetime().as_secs()).unwrap();
         assert!(whole_lifetime(&certificate, Lifetime::seconds(given), "pki").is_ok());

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Issuer, path, whole_lifetime};
 use crate::actions::certificate::{Certificate, room_below};
-use crate::actions::lifetime::Lifetime;
+use crate::actions::lifetime::{Lifetime, renews_before_its_end};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::vault::Data;
 use crate::connect::{Done, Effect, Fact, Probe, vault};
@@ -108,11 +108,7 @@ ttl = "43800h"
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        if self.renew_before >= self.ttl {
-            let message = format!("it must be less than ttl ({}), or it would be issued anew in every run", self.ttl);
-            return Err(ParamError { pointer: "/renew_before".into(), message });
-        }
-        Ok(())
+        renews_before_its_end(self.ttl, self.renew_before)
     }
 }
 
