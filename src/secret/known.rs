@@ -1,20 +1,16 @@
 //! The registered values, and where they are in a text.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
-use std::ops::Bound::{Included, Unbounded};
 use std::ops::Range;
-use std::sync::OnceLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use super::digits::{BASE64, HEX};
+use super::escapes::cut_off;
+use super::forms::Forms;
+use super::view::View;
+use super::{MASK, SHORTEST};
 
-use super::{MASK, SHORTEST, views};
-
-/// Encodings inside of each other that are looked through: base64 in base64 in JSON in JSON.
+/// How often digits in digits are looked through: base64 in base64 in hex.
 const DEPTH: usize = 4;
-
-/// Bytes at the end of unfinished text that count as the beginning of a secret; fewer give nothing away.
-const BEGINNING: usize = 3;
 
 /// How far a text that was cut is looked back for the beginning of a secret, bytes.
 const FARTHEST: usize = 64 * 1024;
@@ -22,47 +18,48 @@ const FARTHEST: usize = 64 * 1024;
 /// The most bytes that one byte becomes when it is encoded: `\u0041`.
 const EXPANSION: usize = 6;
 
-/// Bytes of views that are looked through for each byte of a text, and for a text in all where it is a short one. What hosts
-/// print in earnest takes less than twenty.
-const VIEWED: usize = 64;
-const VIEWED_AT_LEAST: usize = 256 * 1024;
+/// Bytes that are decoded from digits and looked through, for each byte of a text and at least. A text that was encoded in
+/// base64 three times takes 2.7.
+const DECODED: usize = 3;
+const DECODED_AT_LEAST: usize = 64 * 1024;
 
-/// The registered values. The search is built when it is first needed after one was added.
+/// What a short text costs besides, in bytes.
+const PER_TEXT: usize = 16;
+
+/// The registered values.
 #[derive(Default)]
 pub struct Known {
-    forms: BTreeSet<Vec<u8>>,
-    longest: usize,
+    /// As they are.
+    values: Forms,
+    /// As they are read in a text whose escapes and quotes are undone, see [`read`].
+    squeezed: Forms,
     /// How often something was added.
     pub(super) version: usize,
-    search: OnceLock<Option<AhoCorasick>>,
 }
 
 impl Known {
     /// Whether a value is registered, or too short to be.
     pub fn has(&self, value: &str) -> bool {
-        value.len() < SHORTEST || self.forms.contains(value.as_bytes())
+        value.len() < SHORTEST || self.values.all.contains(value.as_bytes())
     }
 
-    /// Registers a value and each of its lines, also as they are written where quotes are doubled or quoted.
+    /// Registers a value and each of its lines.
     pub fn add(&mut self, value: &str) {
         let lines = value.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
         for form in [value, value.trim()].into_iter().chain(lines).filter(|form| form.len() >= SHORTEST) {
-            self.forms.insert(form.as_bytes().to_vec());
-            if form.contains('\'') {
-                // YAML, and two ways of shells.
-                let quoted = ["''", r"'\''", r#"'"'"'"#].map(|quote| form.replace('\'', quote).into_bytes());
-                self.forms.extend(quoted);
+            self.values.add(form.as_bytes());
+            self.squeezed.add(&squeezed(form.as_bytes()));
+            if form.contains(char::is_control) {
+                // What `\\n` and `\\t` leave of themselves.
+                self.squeezed.add(&squeezed(&serde_json::to_vec(form).unwrap_or_default()));
             }
         }
         self.version += 1;
-        self.longest = self.forms.iter().map(Vec::len).max().unwrap_or_default();
-        self.search = OnceLock::new();
     }
 
     /// Whether one of them is in a text.
     pub fn is_in(&self, text: &str) -> bool {
-        let plain = self.search.get().and_then(Option::as_ref).is_some_and(|search| search.is_match(text));
-        plain || !self.find(text.as_bytes(), false).is_empty()
+        !self.find(text.as_bytes(), false).is_empty()
     }
 
     /// A text with all of them masked.
@@ -106,89 +103,83 @@ impl Known {
 
     /// The longest stretch of text that one secret can take; of very long ones only so much is looked back.
     fn reach(&self) -> usize {
-        (self.longest * EXPANSION).min(FARTHEST)
+        (self.values.longest * EXPANSION).min(FARTHEST)
     }
 
     /// Where they are. `open`: more text may follow, so that its end may be the beginning of a secret.
     pub fn find(&self, text: &[u8], open: bool) -> Vec<Range<usize>> {
         let mut found = Vec::new();
-        if !self.forms.is_empty() {
-            let mut budget = VIEWED * text.len() + VIEWED_AT_LEAST;
+        if !self.values.all.is_empty() {
+            let mut budget = DECODED * text.len() + DECODED_AT_LEAST;
             self.find_through(text, open, DEPTH, &mut budget, &mut found);
         }
         found
     }
 
-    /// Encodings inside of each other multiply the views of a text: what is left over when the budget is used up counts as
-    /// a secret.
     fn find_through(&self, text: &[u8], open: bool, depth: usize, budget: &mut usize, found: &mut Vec<Range<usize>>) {
-        let Some(left) = budget.checked_sub(text.len()) else {
-            found.push(0..text.len());
-            return;
+        self.values.find(text, open, found);
+        let source = |view: &View, range: Range<usize>| {
+            let to_the_end = open && range.end == view.bytes.len();
+            let source = view.source(range);
+            source.start..if to_the_end { text.len() } else { source.end }
         };
-        *budget = left;
-        self.find_plain(text, open, found);
-        let mut inner = Vec::new();
-        // Each line of a secret is one, so a line that has ended is no beginning.
-        for view in [views::joined(text, b""), views::joined(text, b" ")].into_iter().flatten() {
-            self.find_plain(&view.bytes, false, &mut inner);
-            found.extend(inner.drain(..).map(|range| view.source(range)));
+        let read = read(text, false, open);
+        let (squeezed, broken) = (read.squeezed(), read.broken());
+        let mut hits = Vec::new();
+        self.squeezed.find(&squeezed.bytes, open, &mut hits);
+        found.extend(hits.into_iter().map(|range| source(&squeezed, range)));
+        let runs = self.runs(&broken.bytes, open, depth, budget);
+        found.extend(runs.into_iter().map(|range| source(&broken, range)));
+        // In a form, the blanks of a line that was wrapped are `+`, which is a digit of base64 as well.
+        if text.contains(&b'+') && broken.bytes.windows(2).any(|two| two == b"\n+") {
+            let read = self::read(text, true, open);
+            let broken = read.broken();
+            let runs = self.runs(&broken.bytes, open, depth, budget);
+            found.extend(runs.into_iter().map(|range| source(&broken, range)));
         }
-        if depth == 0 {
-            return;
-        }
-        let views = [
-            views::percent(text, false, open),
-            views::percent(text, true, open),
-            views::escapes(text, open),
-            views::seen(text),
-        ];
-        for view in views.into_iter().flatten().filter(|view| !view.bytes.is_empty()) {
-            self.find_through(&view.bytes, open, depth - 1, budget, &mut inner);
-            found.extend(inner.drain(..).map(|range| view.source(range)));
-        }
-        for run in views::runs(text) {
+    }
+
+    /// The runs of digits in which one of them is.
+    fn runs(&self, text: &[u8], open: bool, depth: usize, budget: &mut usize) -> Vec<Range<usize>> {
+        let Some(depth) = depth.checked_sub(1) else { return Vec::new() };
+        let runs = BASE64.runs(text).chain(HEX.runs(text));
+        let held = runs.filter(|run| {
             // Encoded text goes on after a line break.
             let open = open && text[run.range.end..].trim_ascii().is_empty();
-            let hit = run.decoded(text).any(|bytes| {
-                inner.clear();
-                self.find_plain(&bytes, open, &mut inner);
-                // What was no encoding is noise now, and not looked through any further.
-                let texts = bytes.utf8_chunks().map(|chunk| chunk.valid()).filter(|t| t.len() >= SHORTEST);
-                texts.for_each(|text| self.find_through(text.as_bytes(), open, depth - 1, budget, &mut inner));
-                !inner.is_empty()
-            });
-            if hit {
-                found.push(run.range);
-            }
-        }
+            run.decoded_is(|bytes| self.is_in_decoded(bytes, open, depth, budget))
+        });
+        held.map(|run| run.range).collect()
     }
 
-    fn find_plain(&self, text: &[u8], open: bool, found: &mut Vec<Range<usize>>) {
-        if text.len() >= SHORTEST {
-            match self.search.get_or_init(|| searcher(&self.forms)) {
-                Some(search) => found.extend(search.find_overlapping_iter(text).map(|m| m.range())),
-                // More than can be searched for: nothing is shown at all.
-                None => found.push(0..text.len()),
-            }
-        }
-        if open {
-            let from = text.len().saturating_sub(self.longest);
-            let beginning = (from..(text.len() + 1).saturating_sub(BEGINNING)).find(|at| self.begins(&text[*at..]));
-            found.extend(beginning.map(|at| at..text.len()));
-        }
-    }
-
-    /// Whether some value begins with this.
-    fn begins(&self, part: &[u8]) -> bool {
-        let mut after = self.forms.range::<[u8], _>((Included(part), Unbounded));
-        after.next().is_some_and(|form| form.starts_with(part))
+    /// Whether one of them is in what some digits may stand for. What they do not stand for is noise, in which little can be
+    /// read as text. What is left over when the budget is used up counts as a secret.
+    fn is_in_decoded(&self, bytes: &[u8], open: bool, depth: usize, budget: &mut usize) -> bool {
+        let texts = bytes.utf8_chunks().flat_map(|chunk| chunk.valid().as_bytes().split(is_noise));
+        texts.filter(|text| text.len() >= SHORTEST).any(|text| {
+            let Some(left) = budget.checked_sub(text.len() + PER_TEXT) else { return true };
+            *budget = left;
+            let mut found = Vec::new();
+            self.find_through(text, open, depth, budget, &mut found);
+            !found.is_empty()
+        })
     }
 }
 
-/// Never a DFA: to build one of a long value that repeats itself, such as a file of zeros in base64, takes quadratic time.
-fn searcher(forms: &BTreeSet<Vec<u8>>) -> Option<AhoCorasick> {
-    AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(forms).ok()
+/// Whether this is in no text, neither in one for a terminal nor in UTF-16.
+fn is_noise(byte: &u8) -> bool {
+    byte.is_ascii_control() && !matches!(byte, 0 | 7 | 8 | b'\t' | b'\n' | b'\r' | 0x1b)
+}
+
+/// A text with all its escapes undone, and without what nobody sees.
+fn read(text: &[u8], form: bool, open: bool) -> View<'_> {
+    let seen = View::new(text).seen();
+    let read = seen.unescaped(form).map_or(seen, View::seen);
+    let cut_off = if open { cut_off(&read.bytes) } else { 0 };
+    read.without_end(cut_off)
+}
+
+fn squeezed(value: &[u8]) -> Vec<u8> {
+    read(value, false, false).squeezed().bytes.into_owned()
 }
 
 /// The text with these parts masked; those that overlap or touch are one.
@@ -197,9 +188,11 @@ fn masked(text: &str, mut found: Vec<Range<usize>>) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     // A mask is no secret, even when a secret is the word in it.
-    for (at, _) in text.match_indices(MASK) {
-        found.retain(|r| r.start < at || r.end > at + MASK.len());
-    }
+    let masks: Vec<usize> = text.match_indices(MASK).map(|(at, _)| at).collect();
+    found.retain(|r| {
+        let before = masks[..masks.partition_point(|at| *at <= r.start)].last();
+        before.is_none_or(|at| r.end > at + MASK.len())
+    });
     found.sort_by_key(|r| r.start);
     let (mut out, mut done) = (String::new(), 0);
     let mut ranges = found.into_iter().peekable();

@@ -2,13 +2,18 @@
 //!
 //! Knows nothing else of the crate. A [`Secret`] cannot be printed, compared in logs or serialised; its value is
 //! registered with the redactor when it is made, so that a copy of it inside a command's output, an error text or an
-//! API answer is masked as well: as it is, in base64, hex, URL-encoded, escaped, wrapped into lines, and any of these
-//! inside of another. The redactor does not list encodings of a secret; it looks through those of the text ([`views`]).
+//! API answer is masked as well: as it is, quoted, escaped, wrapped into lines, in base64, in hex, and any of these inside of
+//! another. The redactor does not list encodings of a secret. It undoes those of a text, of which each step is a [`view`] that
+//! knows where its bytes come from.
 
+mod digits;
 pub mod environment;
+mod escapes;
+mod forms;
 mod known;
 mod mark;
-mod views;
+mod unseen;
+mod view;
 mod visible;
 
 use std::borrow::Cow;

@@ -154,6 +154,35 @@ fn quotes_of_shells_and_yaml_do_not_hide_it() {
     for text in ["'it''s-a-secret'", r"'it'\''s-a-secret'", r#"'it'"'"'s-a-secret'"#, r"it\'s-a-secret"] {
         assert!(!redact(text).contains("s-a-secret"), "{text}");
     }
+    let known = of("Tr0ub4dor&3<tab\there>");
+    for text in [
+        r"$'Tr0ub4dor&3<tab\there>'",
+        r"Tr0ub4dor\&3\<tab$'\t'here\>",
+        "Tr0ub4dor&amp;3&lt;tab&#9;here&gt;",
+        "Tr0ub4dor&#38;3&#x3c;tab\there&#62;",
+        r"\124r0ub4dor\0463<tab\011here>",
+        r#"{"a": "[\"Tr0ub4dor\\u00263\\u003ctab\\there>\"]"}"#,
+    ] {
+        let shown = known.redact(text);
+        assert!(shown.contains(MASK) && !shown.contains("ub4dor"), "{text} → {shown}");
+    }
+}
+
+#[test]
+fn dumps_do_not_hide_it() {
+    let known = of("hunter2-of-the-test");
+    let pairs =
+        |between: &str| "x hunter2-of-the-test".bytes().map(|b| format!("{b:02x}{between}")).collect::<String>();
+    for text in [pairs(" "), pairs(":"), pairs("  "), pairs("\n"), pairs(" ").to_uppercase()] {
+        assert_eq!(
+            known.redact(&format!("dump: {text};")).replace([' ', ':', '\n'], ""),
+            format!("dump{MASK};"),
+            "{text}"
+        );
+    }
+    let utf16: String = "hunter2-of-the-test".encode_utf16().map(|unit| format!("{}\0", unit as u8 as char)).collect();
+    assert_eq!(known.redact(&utf16), format!("{MASK}\0"));
+    assert_eq!(known.redact(&STANDARD.encode(&utf16)), MASK);
 }
 
 #[test]
@@ -178,11 +207,21 @@ fn nothing_invisible_hides_it() {
 #[test]
 fn what_nobody_could_look_through_is_masked() {
     let known = of("hunter2-of-the-test");
-    let worst = "%2525252525 + %252B \\\\\\\\".repeat(4000);
-    let shown = known.redact(&format!("{worst} hunter2-of-the-test {worst}")).into_owned();
-    assert!(shown.contains(MASK) && !shown.contains("hunter2"), "{} bytes", shown.len());
+    // From wherever these digits are read, they are text.
+    let worst = "VVVVVVVVVV ".repeat(200_000);
+    let shown = known.redact(&format!("here {worst} there")).into_owned();
+    let rest = shown.strip_prefix("here VVVVVVVVVV ").and_then(|rest| rest.strip_suffix(&format!("{MASK}  there")));
+    assert!(rest.is_some(), "{shown:.80}");
+    let escapes = "%2525252525 + %252B \\\\\\\\".repeat(4000);
+    assert_eq!(
+        known.redact(&format!("{escapes} hunter2-of-the-test {escapes}")),
+        format!("{escapes} {MASK} {escapes}")
+    );
     let log = "GET /a+b?x=%20y HTTP/1.1 \\\"agent\\\" C:\\\\x\n".repeat(20_000);
-    assert_eq!(known.redact(&log), log, "what programs print in earnest is shown");
+    let wrap: fn(&str) -> String = |text| wrapped(&STANDARD.encode(text), 76);
+    for text in [wrap(&log), wrap(&wrap(&wrap(&log))), crate::digest::hex(wrap(&log).as_bytes()), log] {
+        assert!(known.redact(&text) == text, "what programs print in earnest is shown: {text:.80}");
+    }
 }
 
 #[test]
