@@ -29,10 +29,8 @@ const PER_TEXT: usize = 16;
 /// The registered values.
 #[derive(Default)]
 pub struct Known {
-    /// As they are.
-    values: Forms,
-    /// As they are read in a text whose escapes and quotes are undone, see [`read`].
-    squeezed: Forms,
+    /// As they are, and as they are read in a text whose escapes and quotes are undone, see [`read`].
+    forms: Forms,
     /// How often something was added.
     pub(super) version: usize,
 }
@@ -40,18 +38,18 @@ pub struct Known {
 impl Known {
     /// Whether a value is registered, or too short to be.
     pub fn has(&self, value: &str) -> bool {
-        value.len() < SHORTEST || self.values.all.contains(value.as_bytes())
+        value.len() < SHORTEST || self.forms.all.contains(value.as_bytes())
     }
 
     /// Registers a value and each of its lines.
     pub fn add(&mut self, value: &str) {
         let lines = value.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
         for form in [value, value.trim()].into_iter().chain(lines).filter(|form| form.len() >= SHORTEST) {
-            self.values.add(form.as_bytes());
-            self.squeezed.add(&squeezed(form.as_bytes()));
+            self.forms.add(form.as_bytes());
+            self.forms.add(&squeezed(form.as_bytes()));
             if form.contains(char::is_control) {
                 // What `\\n` and `\\t` leave of themselves.
-                self.squeezed.add(&squeezed(&serde_json::to_vec(form).unwrap_or_default()));
+                self.forms.add(&squeezed(&serde_json::to_vec(form).unwrap_or_default()));
             }
         }
         self.version += 1;
@@ -103,13 +101,13 @@ impl Known {
 
     /// The longest stretch of text that one secret can take; of very long ones only so much is looked back.
     fn reach(&self) -> usize {
-        (self.values.longest * EXPANSION).min(FARTHEST)
+        (self.forms.longest * EXPANSION).min(FARTHEST)
     }
 
     /// Where they are. `open`: more text may follow, so that its end may be the beginning of a secret.
     pub fn find(&self, text: &[u8], open: bool) -> Vec<Range<usize>> {
         let mut found = Vec::new();
-        if !self.values.all.is_empty() {
+        if !self.forms.all.is_empty() {
             let mut budget = DECODED * text.len() + DECODED_AT_LEAST;
             self.find_through(text, open, DEPTH, &mut budget, &mut found);
         }
@@ -117,7 +115,7 @@ impl Known {
     }
 
     fn find_through(&self, text: &[u8], open: bool, depth: usize, budget: &mut usize, found: &mut Vec<Range<usize>>) {
-        self.values.find(text, open, found);
+        self.forms.find(text, open, found);
         let source = |view: &View, range: Range<usize>| {
             let to_the_end = open && range.end == view.bytes.len();
             let source = view.source(range);
@@ -125,9 +123,11 @@ impl Known {
         };
         let read = read(text, false, open);
         let (squeezed, broken) = (read.squeezed(), read.broken());
-        let mut hits = Vec::new();
-        self.squeezed.find(&squeezed.bytes, open, &mut hits);
-        found.extend(hits.into_iter().map(|range| source(&squeezed, range)));
+        if *squeezed.bytes != *text {
+            let mut hits = Vec::new();
+            self.forms.find(&squeezed.bytes, open, &mut hits);
+            found.extend(hits.into_iter().map(|range| source(&squeezed, range)));
+        }
         let runs = self.runs(&broken.bytes, open, depth, budget);
         found.extend(runs.into_iter().map(|range| source(&broken, range)));
         // In a form, the blanks of a line that was wrapped are `+`, which is a digit of base64 as well.
