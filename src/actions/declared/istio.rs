@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::vault::{self, AUTHORITIES};
 use super::{Case, Seen};
 use crate::actions::certificate::testing::{Ca, below};
-use crate::actions::istio::testing::{cacerts, found};
+use crate::actions::istio::testing::{cacerts, dump, found, proxy_says};
 use crate::connect::{Fact, Probe, kube};
 
 /// Istio's CA below the intermediate.
@@ -44,12 +44,34 @@ pub fn cases() -> Vec<Case> {
                 ("secret", Seen::Elsewhere("secret = 'other'")),
             ],
         },
+        Case {
+            action: "istio.workload_cert",
+            step: "namespace = 'trading'\nselector = 'app=agent'",
+            sees: answer,
+            params: &[
+                ("namespace", Seen::Elsewhere("namespace = 'other'")),
+                ("selector", Seen::Elsewhere("selector = 'app=other'")),
+                ("container", Seen::Elsewhere("container = 'other'")),
+                ("istio_namespace", Seen::Elsewhere("istio_namespace = 'other'")),
+                ("secret", Seen::Elsewhere("secret = 'other'")),
+            ],
+        },
+        Case {
+            action: "istio.workload_cert",
+            step: "namespace = 'trading'\npod = 'agent-1'",
+            sees: answer,
+            params: &[("pod", Seen::Elsewhere("pod = 'agent-2'"))],
+        },
     ]
 }
 
 /// What the cluster and Vault tell.
 fn answer(probe: &Probe) -> Fact {
-    let Probe::Kube(kube::Probe::Get(query)) = probe else { return vault::answer(probe) };
+    let query = match probe {
+        Probe::Kube(kube::Probe::Get(query)) => query,
+        Probe::Kube(kube::Probe::Exec(_)) => return proxy_says(dump(2026, &CA, &[&CA, &AUTHORITIES.1])),
+        _ => return vault::answer(probe),
+    };
     let (root, intermediate) = &*AUTHORITIES;
     found(vec![match query.kind.kind.as_str() {
         "Secret" => cacerts(&[&CA, intermediate, root]),

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Case, Seen};
+use crate::actions::kube::room::testing;
 use crate::connect::kube::{self, Objects, Preview};
 use crate::connect::{Fact, Probe};
 
@@ -25,6 +26,36 @@ fn found(probe: &Probe) -> Fact {
         "status": {"phase": "Active", "conditions": [{"type": "Ready", "status": "True"}]}});
     let is_it = query.kind.kind == "Namespace" && query.selector.is_none();
     fact(kube::Fact::Objects(Objects::of(if is_it { vec![there] } else { Vec::new() })))
+}
+
+/// A cluster of one node that runs nothing.
+pub fn roomy(probe: &Probe) -> Fact {
+    nodes_or_pods(probe, testing::node("pi-1", "4", "4Gi"), Vec::new())
+}
+
+/// One whose node takes only pods that tolerate `edge`, and runs that of `app/web`.
+fn full(probe: &Probe) -> Fact {
+    let mut node = testing::node("pi-1", "4", "4Gi");
+    node["spec"]["taints"] = json!([{"key": "edge", "effect": "NoSchedule"}]);
+    nodes_or_pods(probe, node, vec![testing::pod("pi-1", "web", "1", "3Gi")])
+}
+
+fn nodes_or_pods(probe: &Probe, node: Value, pods: Vec<Value>) -> Fact {
+    let Probe::Kube(kube::Probe::Get(query)) = probe else { panic!("another question") };
+    let items = if query.kind.kind == "Node" { vec![node] } else { pods };
+    fact(kube::Fact::Objects(Objects::of(items)))
+}
+
+/// A pod in which every command says `fine`.
+fn says_fine(probe: &Probe) -> Fact {
+    let Probe::Kube(kube::Probe::Exec(exec)) = probe else { panic!("another question") };
+    let exit = i32::from(exec.command == ["false"]);
+    fact(kube::Fact::Exec(kube::Seen::Ended {
+        pod: "client-1".into(),
+        exit,
+        stdout: "fine\n".into(),
+        stderr: String::new(),
+    }))
 }
 
 const MANIFEST: &str =
@@ -89,6 +120,44 @@ pub fn cases() -> Vec<Case> {
                 ("jsonpath", Seen::Instead("kind = 'Namespace'\njsonpath = '{.status.none}'")),
                 ("value", Seen::Instead("kind = 'Namespace'\njsonpath = '{.status.phase}'\nvalue = 'Terminating'")),
             ],
+        },
+        Case {
+            action: "kube.capacity",
+            step: "workload = 'app/web'\nmemory = '3Gi'\ntolerations = [{ key = 'edge', operator = 'Exists' }]",
+            sees: full,
+            params: &[
+                ("cpu", Seen::With("cpu = 5")),
+                ("memory", Seen::With("memory = '5Gi'")),
+                ("replicas", Seen::With("replicas = 2")),
+                ("node_selector", Seen::With("node_selector = { disk = 'ssd' }")),
+                ("tolerations", Seen::With("tolerations = []")),
+                ("workload", Seen::With("workload = 'app/other'")),
+                ("headroom", Seen::With("headroom = '2Gi'")),
+            ],
+        },
+        Case {
+            action: "kube.exec",
+            step: "namespace = 'app'\nselector = 'app=client'\ncommand = ['x']",
+            sees: says_fine,
+            params: &[
+                ("namespace", Seen::Elsewhere("namespace = 'other'")),
+                ("selector", Seen::Elsewhere("selector = 'app=other'")),
+                ("container", Seen::Elsewhere("container = 'other'")),
+                ("command", Seen::Elsewhere("command = ['y']")),
+                ("stdin", Seen::Elsewhere("stdin = 'y'")),
+                ("expect", Seen::With("expect = 'well'")),
+                ("expect_regex", Seen::With("expect_regex = '^well$'")),
+                ("expect_exit", Seen::With("expect_exit = 1")),
+                ("expect_failure", Seen::With("expect_failure = true")),
+                ("changes", Seen::With("changes = true")),
+                ("on_interrupt", Seen::Told),
+            ],
+        },
+        Case {
+            action: "kube.exec",
+            step: "namespace = 'app'\npod = 'client-1'\ncommand = ['x']\nchanges = true\nunless = ['true']",
+            sees: says_fine,
+            params: &[("pod", Seen::Elsewhere("pod = 'client-2'")), ("unless", Seen::With("unless = ['false']"))],
         },
     ]
 }

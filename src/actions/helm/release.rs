@@ -23,13 +23,13 @@ pub struct Release {
     namespace: String,
     /// Chart: a name in `repo`, `repo/name` of `helm repo add`, `oci://…` (with `:version` or `@sha256:…`), or a path that starts with `.` or `/`.
     chart: String,
-    /// URL of the chart repository.
+    /// URL of the chart repository. Counts only when the release changes: what is there is known by name and version.
     #[serde(default)]
     repo: Option<String>,
     /// Exact version of the chart; without it, the newest is installed and any that is there is left.
     #[serde(default)]
     version: Option<String>,
-    /// Whether an OCI registry is spoken to without TLS.
+    /// Whether an OCI registry is spoken to without TLS. Counts only when the release changes.
     #[serde(default)]
     plain_http: bool,
     /// Template files of values, later ones winning; an empty path is no file.
@@ -38,22 +38,22 @@ pub struct Release {
     /// Single values that win over the files, by path: `"pilot.resources.requests.memory" = "512Mi"`.
     #[serde(default)]
     set: Map<String, Value>,
-    /// Whether to make the namespace.
+    /// Whether to make the namespace. Counts only when there is none.
     #[serde(default)]
     create_namespace: bool,
-    /// Whether to go back to what was there when the change fails.
+    /// Whether to go back to what was there when the change fails. Counts only when the release changes.
     #[serde(default)]
     atomic: bool,
-    /// Whether to wait until all that the release made is ready.
+    /// Whether to wait until all that the release made is ready. Counts only when the release changes.
     #[serde(default = "yes")]
     wait: bool,
-    /// Whether to leave out the chart's `crds/` folder.
+    /// Whether to leave out the chart's `crds/` folder. Counts only when the release is installed: helm never upgrades it.
     #[serde(default)]
     skip_crds: bool,
-    /// What to do about a release that a helm run left in the middle of a change.
+    /// What to do about a release that a helm run left in the middle of a change. Counts only when there is one.
     #[serde(default)]
     on_pending: OnPending,
-    /// Take fields that other field managers own (helm 4; helm 3 takes them always).
+    /// Take fields that other field managers own (helm 4; helm 3 takes them always). Counts only when the release changes.
     #[serde(default)]
     force_conflicts: bool,
 }

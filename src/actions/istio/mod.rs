@@ -6,8 +6,6 @@ mod root_cert;
 mod workload_cert;
 
 pub use cacerts::Cacerts;
-#[cfg(test)]
-pub use plugged_in::testing;
 pub use root_cert::RootCert;
 pub use workload_cert::WorkloadCert;
 
@@ -18,4 +16,11 @@ pub fn register(registry: &mut Registry) {
     registry.add::<Cacerts>();
     registry.add::<RootCert>();
     registry.add::<WorkloadCert>();
+}
+
+/// What tests of other folders take from here.
+#[cfg(test)]
+pub mod testing {
+    pub use super::plugged_in::testing::*;
+    pub use super::workload_cert::testing::*;
 }

@@ -218,21 +218,17 @@ impl Action for WorkloadCert {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod testing {
     use rcgen::{KeyPair, SanType};
 
-    use super::super::plugged_in::testing::{cacerts, found};
     use super::*;
-    use crate::actions::certificate::testing::{Ca, below, ca_params, leaf_params, root};
+    use crate::actions::certificate::testing::{Ca, leaf_params};
 
-    const IDENTITY: &str = "spiffe://cluster.local/ns/trading/sa/agent";
-
-    fn action() -> WorkloadCert {
-        toml::from_str("namespace = 'trading'\nselector = 'app=agent'").unwrap()
-    }
+    /// The workload's identity.
+    pub const IDENTITY: &str = "spiffe://cluster.local/ns/trading/sa/agent";
 
     /// A workload's certificate, issued in the given year, and those above it.
-    fn dump(year: i32, issuer: &Ca, above: &[&Ca]) -> String {
+    pub fn dump(year: i32, issuer: &Ca, above: &[&Ca]) -> String {
         let mut params = leaf_params("", "2028-01-01");
         params.not_before = rcgen::date_time_ymd(year, 2, 1);
         params.subject_alt_names = vec![SanType::URI(IDENTITY.try_into().unwrap())];
@@ -248,9 +244,24 @@ mod tests {
         .to_string()
     }
 
-    fn answer(stdout: String) -> Fact {
+    /// What the proxy of `agent-1` prints.
+    pub fn proxy_says(stdout: String) -> Fact {
         let seen = Seen::Ended { pod: "agent-1".into(), exit: 0, stdout, stderr: String::new() };
         Fact::Kube(kube::Fact::Exec(seen))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::KeyPair;
+
+    use super::super::plugged_in::testing::{cacerts, found};
+    use super::testing::{IDENTITY, dump, proxy_says};
+    use super::*;
+    use crate::actions::certificate::testing::{Ca, below, ca_params, root};
+
+    fn action() -> WorkloadCert {
+        toml::from_str("namespace = 'trading'\nselector = 'app=agent'").unwrap()
     }
 
     /// A root, an intermediate and Istio's CA.
@@ -264,14 +275,14 @@ mod tests {
     #[test]
     fn one_of_the_present_ca_passes() {
         let (r, i, ca) = authorities();
-        let facts = [found(vec![cacerts(&[&ca, &i, &r])]), answer(dump(2026, &ca, &[&ca, &i]))];
+        let facts = [found(vec![cacerts(&[&ca, &i, &r])]), proxy_says(dump(2026, &ca, &[&ca, &i]))];
         let seen = format!("pod agent-1: {IDENTITY} ← Istio CA ← intermediate ← root");
         assert_eq!(action().verdict(&facts), Verdict::Same { seen });
         let outputs = action().outputs(&facts, &[]);
         assert_eq!(outputs["identity"], IDENTITY);
         assert!(WorkloadCert::OUTPUTS.iter().all(|o| outputs.contains_key(o.name)));
         let logged = format!("warn\tOS CA Cert could not be found\n{}\ninfo\tbye\n", dump(2026, &ca, &[&ca, &i]));
-        let facts = [found(vec![cacerts(&[&ca, &i, &r])]), answer(logged)];
+        let facts = [found(vec![cacerts(&[&ca, &i, &r])]), proxy_says(logged)];
         assert!(matches!(action().verdict(&facts), Verdict::Same { .. }));
     }
 
@@ -279,7 +290,7 @@ mod tests {
     fn one_of_istiods_own_ca_does_not() {
         let (r, i, ca) = authorities();
         let own = root("cluster.local");
-        let facts = [found(vec![cacerts(&[&ca, &i, &r])]), answer(dump(2026, &own, &[&own]))];
+        let facts = [found(vec![cacerts(&[&ca, &i, &r])]), proxy_says(dump(2026, &own, &[&own]))];
         let Verdict::Blocked(problem) = action().verdict(&facts) else { panic!() };
         assert!(
             problem.message.starts_with("the certificate of pod trading/agent-1 is issued by CN=cluster.local, not by")
@@ -292,7 +303,7 @@ mod tests {
         let (r, i, ca) = authorities();
         let (other_r, other_i, other_ca) = authorities();
         let dump = dump(2026, &other_ca, &[&other_ca, &other_i, &other_r]);
-        let verdict = action().verdict(&[found(vec![cacerts(&[&ca, &i, &r])]), answer(dump)]);
+        let verdict = action().verdict(&[found(vec![cacerts(&[&ca, &i, &r])]), proxy_says(dump)]);
         assert!(matches!(verdict, Verdict::Blocked(_)), "{verdict:?}");
     }
 
@@ -303,12 +314,12 @@ mod tests {
         params.not_before = rcgen::date_time_ymd(2026, 5, 1);
         let new = rcgen::CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &i).unwrap();
         let secret = || found(vec![cacerts(&[&new, &i, &r])]);
-        let Verdict::Same { seen } = action().verdict(&[secret(), answer(dump(2026, &old, &[&old, &i]))]) else {
+        let Verdict::Same { seen } = action().verdict(&[secret(), proxy_says(dump(2026, &old, &[&old, &i]))]) else {
             panic!()
         };
         assert_eq!(seen, format!("pod agent-1: {IDENTITY} is issued by the CA before this one, of the same root"));
         // Issued after the renewal, and yet by the old CA: istiod has not taken the new one.
-        let Verdict::Wait { seen } = action().verdict(&[secret(), answer(dump(2027, &old, &[&old, &i]))]) else {
+        let Verdict::Wait { seen } = action().verdict(&[secret(), proxy_says(dump(2027, &old, &[&old, &i]))]) else {
             panic!()
         };
         assert!(seen.ends_with("istiod has not taken the Secret yet"), "{seen}");
@@ -322,10 +333,10 @@ mod tests {
             Verdict::Wait { seen } => seen,
             other => panic!("{other:?}"),
         };
-        assert_eq!(waits(&[found(vec![]), answer(String::new())]), "there is no Secret istio-system/cacerts");
+        assert_eq!(waits(&[found(vec![]), proxy_says(String::new())]), "there is no Secret istio-system/cacerts");
         let no_pod = Fact::Kube(kube::Fact::Exec(Seen::NoPod("no pod has app=agent".into())));
         assert_eq!(waits(&[secret(), no_pod]), "no pod has app=agent");
-        let empty = answer(json!({ "configs": [] }).to_string());
+        let empty = proxy_says(json!({ "configs": [] }).to_string());
         assert_eq!(waits(&[secret(), empty]), "the proxy of pod agent-1 has no certificate yet");
         let failed = Seen::Ended { pod: "p".into(), exit: 1, stdout: String::new(), stderr: "no Envoy\n".into() };
         let seen = waits(&[secret(), Fact::Kube(kube::Fact::Exec(failed))]);

@@ -54,7 +54,7 @@ pub struct Exec {
     #[serde(default)]
     changes: bool,
     /// With `changes` and without `unless`: what a later run does when this command was cut off: `rerun`, or `stop` (the
-    /// default) and let a person look. Handlers and steps of `on_failure` are always run again.
+    /// default) and let a person look. Handlers and steps of `on_failure` are always run again. Counts only when it is run.
     #[serde(default)]
     on_interrupt: Option<OnInterrupt>,
     /// With `changes`: a command that changes nothing; when it ends with exit status 0, there is nothing to do.
