@@ -6,7 +6,7 @@ use crate::connect::host::{self, Done, File, FileKind, Read};
 use crate::connect::{Fact, Probe};
 use crate::digest::hex;
 
-/// What is on it.
+/// What is on it, and on the machine that runs the tool.
 #[derive(Default)]
 pub struct Host {
     /// Paths and what lies there.
@@ -28,7 +28,9 @@ pub enum Thing {
 impl Host {
     /// Its answer.
     pub fn answer(&self, probe: &Probe) -> Fact {
-        let Probe::Host(probe) = probe else { panic!("{probe:?} is no question about a host") };
+        let (Probe::Host(probe) | Probe::Controller(probe)) = probe else {
+            panic!("{probe:?} is no question about a host")
+        };
         Fact::Host(match probe {
             host::Probe::File { path, read } => {
                 let thing = self.files.iter().find(|(at, _)| at == path);

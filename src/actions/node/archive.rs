@@ -32,7 +32,8 @@ pub struct Archive {
     /// archive is now.
     #[serde(default)]
     pub creates: Option<String>,
-    /// Format. Default: as its name ends: .tar, .tar.gz, .tgz, .tar.xz, .txz, .tar.zst, .tar.bz2, .zip.
+    /// Format. Default: as its name ends: .tar, .tar.gz, .tgz, .tar.xz, .txz, .tar.zst, .tar.bz2, .zip. Counts only when it is
+    /// unpacked.
     #[serde(default)]
     pub format: Option<Format>,
     /// Whether modes are those of the archive. Without it, setuid and setgid are taken away, and the right of all others to

@@ -26,7 +26,7 @@ pub struct Git {
     /// Branch, tag, or whole commit. Default: what the repository's own HEAD is.
     #[serde(default = "head")]
     pub version: String,
-    /// How many commits of history are fetched. Default: all.
+    /// How many commits of history are fetched. Default: all. Counts only when another version is checked out.
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub depth: Option<u32>,

@@ -46,16 +46,18 @@ pub struct Package {
     /// Age from which on the package lists are fetched anew.
     #[serde(default = "hour")]
     pub cache_max_age: Lifetime,
-    /// Whether what the packages recommend is installed too (apt, dnf). Default: as the host is set up.
+    /// Whether what the packages recommend is installed too (apt, dnf). Default: as the host is set up. Counts only when
+    /// something is installed.
     #[serde(default)]
     pub recommends: Option<bool>,
-    /// Whether an older version may replace a newer one.
+    /// Whether an older version may replace a newer one. Counts only when something is installed.
     #[serde(default)]
     pub allow_downgrade: bool,
     /// With `state = "absent"`: whether their configuration goes too.
     #[serde(default)]
     pub purge: bool,
-    /// How long the package manager's lock is waited for, which unattended upgrades may hold.
+    /// How long the package manager's lock is waited for, which unattended upgrades may hold. Counts only when something
+    /// changes.
     #[serde(default = "two_minutes")]
     pub lock_timeout: Lifetime,
 }

@@ -41,16 +41,17 @@ pub struct Reboot {
     #[serde(default)]
     pub only_if: Option<String>,
     /// Script for `sh` that ends with status 0 once the host is up: asked again and again, for at most 20 seconds each time,
-    /// such as "systemctl is-system-running".
+    /// such as "systemctl is-system-running". Counts only when it is rebooted.
     #[serde(default)]
     pub check: Option<String>,
-    /// Script for `sh` that reboots. Default: "systemctl reboot", or "reboot" where there is no systemd.
+    /// Script for `sh` that reboots. Default: "systemctl reboot", or "reboot" where there is no systemd. Counts only when it is
+    /// rebooted.
     #[serde(default)]
     pub command: Option<String>,
-    /// What those read who are logged in, as `wall` shows it.
+    /// What those read who are logged in, as `wall` shows it. Counts only when it is rebooted.
     #[serde(default)]
     pub message: Option<String>,
-    /// How long the host waits once it was asked, so that `message` can be read.
+    /// How long the host waits once it was asked, so that `message` can be read. Counts only when it is rebooted.
     #[serde(default = "soon")]
     pub delay: Lifetime,
     #[serde(skip)]

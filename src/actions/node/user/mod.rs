@@ -52,7 +52,7 @@ pub struct User {
     /// Whether the home is made when it is missing. Default: unless `system` is set.
     #[serde(default)]
     pub create_home: Option<bool>,
-    /// Whether a new user gets a number of the system's range, and no home.
+    /// Whether it gets a number of the system's range, which counts only when it is made, and no home.
     #[serde(default)]
     pub system: bool,
     /// Full name or what the account is for.
@@ -61,7 +61,7 @@ pub struct User {
     /// Hash of the password, as `openssl passwd -6` prints it; "!" for none. Goes over standard input only.
     #[serde(default)]
     pub password: Option<String>,
-    /// With `state = "absent"`: whether home and mail go too.
+    /// With `state = "absent"`: whether home and mail go too. Counts only when the user is there.
     #[serde(default)]
     pub remove_home: bool,
 }

@@ -1,0 +1,82 @@
+//! Users, and who may log in as them.
+
+use crate::actions::declared::host::Host;
+use crate::actions::declared::{Case, Seen};
+use crate::connect::host::{self, Done};
+use crate::connect::{Fact, Probe};
+
+/// A host with the user `ada`, in the groups `ada` and `more`, whose password has the hash `$6$x`.
+fn with_ada(probe: &Probe) -> Fact {
+    let Probe::Host(host::Probe::Run(run)) = probe else { panic!("another question") };
+    let password = match run.stdin.as_slice() {
+        b"" => "",
+        b"$6$x\n" => "password\tsame\n",
+        _ => "password\tdiffers\n",
+    };
+    let said = format!(
+        "known\tada\t1000\nknown\tmore\t1001\nknown\tother\t1002\nentry\tada:x:1000:1000:Ada:/home/ada:/bin/bash\ngroup\tada\n\
+         member\t1000\tada\there\nmember\t1001\tmore\there\n{password}"
+    );
+    Fact::Host(host::Fact::Run(Done::new(0, said.as_str(), "")))
+}
+
+/// A host without any user but root.
+fn with_nobody(_: &Probe) -> Fact {
+    Fact::Host(host::Fact::Run(Done::new(0, "", "")))
+}
+
+/// A host where two keys may log in as `pi`.
+fn with_keys(probe: &Probe) -> Fact {
+    const SAID: &str = "user\t1000\t0\nplace\t/home/pi\t/home/pi/.ssh/authorized_keys\nfolder\t1000 700\nfile\t1000 600\ncontent\n\
+                        ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0a\nssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0b\n";
+    Host { commands: &[("user=", SAID)], ..Host::default() }.answer(probe)
+}
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        Case {
+            action: "node.user",
+            step: "name = 'ada'\nuid = 1000\ngroup = 'ada'\ngroups = ['more']\nshell = '/bin/bash'\nhome = '/home/ada'\n\
+                   comment = 'Ada'\npassword = '$6$x'\ncreate_home = false",
+            sees: with_ada,
+            params: &[
+                ("name", Seen::Elsewhere("name = 'other'")),
+                ("state", Seen::Instead("name = 'ada'\nstate = 'absent'")),
+                ("uid", Seen::With("uid = 1001")),
+                ("group", Seen::With("group = 'other'")),
+                ("groups", Seen::With("groups = ['more', 'other']")),
+                ("append", Seen::With("groups = []\nappend = false")),
+                ("shell", Seen::With("shell = '/bin/sh'")),
+                ("home", Seen::With("home = '/srv/ada'")),
+                ("comment", Seen::With("comment = 'Countess'")),
+                ("password", Seen::With("password = '$6$y'")),
+                ("create_home", Seen::With("create_home = true")),
+            ],
+        },
+        Case {
+            action: "node.user",
+            step: "name = 'ada'\nsystem = true",
+            sees: with_ada,
+            params: &[("system", Seen::With("system = false"))],
+        },
+        Case {
+            action: "node.user",
+            step: "name = 'ada'\nstate = 'absent'",
+            sees: with_nobody,
+            params: &[("remove_home", Seen::Told)],
+        },
+        Case {
+            action: "node.authorized_key",
+            step: "user = 'pi'\nkeys = ['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0a']",
+            sees: with_keys,
+            params: &[
+                ("user", Seen::Elsewhere("user = 'other'")),
+                ("keys", Seen::With("keys = ['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0c']")),
+                ("state", Seen::With("state = 'absent'")),
+                ("exclusive", Seen::With("exclusive = true")),
+                ("options", Seen::With("options = 'restrict'")),
+                ("path", Seen::Elsewhere("path = '/etc/ssh/keys'")),
+            ],
+        },
+    ]
+}
