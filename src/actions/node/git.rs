@@ -23,7 +23,7 @@ pub struct Git {
     pub repo: String,
     /// Absolute path of the folder; it is made where missing.
     pub path: String,
-    /// Branch, tag, or whole commit. Default: what the repository's own HEAD is.
+    /// Branch, tag, or whole number of a commit or of an annotated tag. Default: what the repository's own HEAD is.
     #[serde(default = "head")]
     pub version: String,
     /// How many commits of history are fetched. Default: all. Counts only when another version is checked out.
@@ -86,7 +86,8 @@ half() {
 }
 "#;
 
-/// `$1` folder, `$2` repository, `$3...` references. What is there, one `name value` a line, then what the repository has.
+/// `$1` folder, `$2` number of the version when it is given so, `$3` repository, `$4...` references. What is there, one
+/// `name value` a line, then what the repository has.
 const LOOK: &str = r#"
 if [ -e "$1/.git" ] && ! made "$1"; then
 	echo "head "
@@ -95,6 +96,8 @@ elif [ -e "$1/.git" ]; then
 	git -C "$1" rev-parse --git-dir >/dev/null || exit
 	echo "head $(git -C "$1" rev-parse -q --verify HEAD)"
 	echo "origin $(git -C "$1" config --get remote.origin.url)"
+	# A tag has a number of its own, which tells its commit only once the tag is here.
+	[ -z "$2" ] || echo "means $(git -C "$1" rev-parse -q --verify "$2^{commit}")"
 	changes=$(git -C "$1" status --porcelain --untracked-files=no) || exit
 	[ -z "$changes" ] || half "$1" || echo "changed yes"
 elif [ -d "$1" ]; then
@@ -103,7 +106,7 @@ elif [ -e "$1" ]; then
 	echo "taken by a file"
 fi
 echo "remote"
-shift
+shift 2
 [ $# = 1 ] || git ls-remote "$@"
 "#;
 
@@ -150,7 +153,12 @@ git -C "$1" checkout -q $force --detach "$3"
 status=$?
 # What git itself refuses is not half done.
 [ "$status" -gt 128 ] || rm -f -- "$1/.git/rollout-checkout"
-exit "$status"
+[ "$status" = 0 ] || exit "$status"
+# A hook of the repository may have gone on to something else.
+if [ "$(git -C "$1" rev-parse -q --verify HEAD)" != "$(git -C "$1" rev-parse -q --verify "$3^{commit}")" ]; then
+	printf 'git found no fault, but HEAD is not %s now\n' "$3" >&2
+	exit 1
+fi
 "#;
 
 /// What was seen.
@@ -161,6 +169,8 @@ struct Seen<'a> {
     /// Commit that is checked out; empty in a repository without one.
     head: Option<&'a str>,
     origin: &'a str,
+    /// Commit that the number means which is given as version; empty when the repository does not have it.
+    means: &'a str,
     changed: bool,
     /// References and commits of the repository that it comes from.
     remote: Vec<(&'a str, &'a str)>,
@@ -174,6 +184,7 @@ impl<'a> Seen<'a> {
             match line.split_once(' ')? {
                 ("head", commit) => seen.head = Some(commit),
                 ("origin", url) => seen.origin = url,
+                ("means", commit) => seen.means = commit,
                 ("changed", _) => seen.changed = true,
                 ("taken", by) => seen.taken = Some(by),
                 _ => return None,
@@ -193,8 +204,8 @@ impl<'a> Seen<'a> {
 }
 
 impl Git {
-    /// Whether the version is a commit itself, so that the repository need not be asked.
-    fn is_commit(&self) -> bool {
+    /// Whether the version is the number of an object, so that the repository need not be asked.
+    fn is_number(&self) -> bool {
         matches!(self.version.len(), 40 | 64) && self.version.bytes().all(|b| b.is_ascii_hexdigit())
     }
 
@@ -202,7 +213,7 @@ impl Git {
     fn references(&self) -> Vec<String> {
         let version = &self.version;
         match version.as_str() {
-            _ if self.is_commit() => Vec::new(),
+            _ if self.is_number() => Vec::new(),
             "HEAD" => vec!["HEAD".to_owned()],
             _ => vec![
                 format!("refs/heads/{version}"),
@@ -214,8 +225,9 @@ impl Git {
 
     /// The commit that is wanted.
     fn wanted(&self, seen: &Seen<'_>) -> Option<String> {
-        if self.is_commit() {
-            return Some(self.version.to_ascii_lowercase());
+        if self.is_number() {
+            let itself = if seen.means.is_empty() { &self.version } else { seen.means };
+            return Some(itself.to_ascii_lowercase());
         }
         self.references().iter().find_map(|reference| seen.commit_of(reference)).map(str::to_owned)
     }
@@ -226,7 +238,8 @@ impl Git {
 
     fn look(&self) -> host::Run {
         let (folder, references) = (self.folder(), self.references());
-        let args = [folder.as_str(), &self.repo].into_iter().chain(references.iter().map(String::as_str));
+        let number = if self.is_number() { self.version.as_str() } else { "" };
+        let args = [folder.as_str(), number, &self.repo].into_iter().chain(references.iter().map(String::as_str));
         script(&format!("{QUIET}{LOOK}"), &args.collect::<Vec<_>>())
     }
 
@@ -430,6 +443,21 @@ mod tests {
             assert!(matches!(apply(&at("v1", "force = true")).await, Verdict::Change(_)));
             assert!(is_same(&apply(&at("v1", "")).await));
             assert_eq!(git(&clone, "cat f").await, "1");
+            git(&origin, "git reset -q --hard v1").await;
+            let tag = "git -c user.name=a -c user.email=a@b tag -f -a -m x annotated && git rev-parse annotated";
+            let tag = git(&origin, tag).await;
+            let tag = tag.lines().next_back().unwrap();
+            assert!(matches!(apply(&at("main", "")).await, Verdict::Same { .. } | Verdict::Change(_)));
+            apply(&at(tag, "")).await;
+            assert!(is_same(&apply(&at(tag, "")).await), "{tag}");
+            // Its commit is another one than git was asked for.
+            git(&clone, "printf '#!/bin/sh\ngit symbolic-ref HEAD refs/heads/none\n' >.git/hooks/post-checkout && chmod +x .git/hooks/post-checkout").await;
+            git(&origin, &format!("echo 4 >f && {commit}")).await;
+            let look = Fact::Host(host::Fact::Run(perform(&at("main", "").look()).await));
+            let facts = [ran(0, "git\n", ""), look];
+            let Ok(Some(Effect::Host(host::Effect::Run(run)))) = at("main", "").next(&facts, &[]) else { panic!() };
+            let ended = perform(&run).await;
+            assert!(ended.exit == 1 && ended.stderr.text().contains("HEAD is not"), "{}", ended.stderr.text());
             git(&origin, "git reset -q --hard v1").await;
         }
         assert!(
