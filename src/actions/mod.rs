@@ -62,8 +62,8 @@ pub trait Action: Send + Sync {
 
     /// Whether what was done may have ended well and yet not be so: where only an exit status or somebody else's answer says
     /// that it worked. Then the probes are asked once more, in the trip of the last effect, and judged by
-    /// [`Action::verdict_after`]. `false` where each effect proves what it did, as a file that is put in place whole; and
-    /// where nothing is left to be looked at.
+    /// [`Action::verdict_after`]. `false` where each effect proves what it did, as a file that is put in place whole, a script
+    /// that looks itself, or a server's answer that is the object; and where nothing is left to be looked at.
     fn looks_after(&self) -> bool {
         false
     }

@@ -81,28 +81,31 @@ impl Group {
     fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<Act>), Problem> {
         let (seen, name) = (self.seen(facts)?, word(&self.name));
         let told = |gid: u32| gid.to_string();
-        let (diff, what, script) = match (self.state, seen) {
+        let there = format!("getent group {name}");
+        let has = |gid: u32| format!("[ \"$({there} | cut -d : -f 3)\" = {gid} ]");
+        let (diff, what, script, holds) = match (self.state, seen) {
             (State::Absent, None) => return Ok((Diff::default(), Vec::new())),
             (State::Absent, Some(gid)) => {
                 let diff = Diff::field(format!("group {}", self.name), Some(told(gid)), None);
-                (diff, "remove", format!("groupdel -- {name}"))
+                (diff, "remove", format!("groupdel -- {name}"), format!("! {there} >/dev/null"))
             }
             (State::Present, None) => {
                 let number = self.gid.map_or_else(|| "next free number".to_owned(), told);
                 let mut flags = if self.system { " -r".to_owned() } else { String::new() };
                 flags.extend(self.gid.map(|gid| format!(" -g {gid}")));
                 let diff = Diff::field(format!("group {}", self.name), None, Some(number));
-                (diff, "make", format!("groupadd{flags} -- {name}"))
+                let holds = self.gid.map_or_else(|| format!("{there} >/dev/null"), has);
+                (diff, "make", format!("groupadd{flags} -- {name}"), holds)
             }
             (State::Present, Some(gid)) => match self.gid {
                 Some(wanted) if wanted != gid => {
                     let diff = Diff::field("gid", Some(told(gid)), Some(told(wanted)));
-                    (diff, "change", format!("groupmod -g {wanted} -- {name}"))
+                    (diff, "change", format!("groupmod -g {wanted} -- {name}"), has(wanted))
                 }
                 _ => return Ok((Diff::default(), Vec::new())),
             },
         };
-        Ok((diff, vec![Act::script(format!("{what} the group {}", self.name), script).or(why)]))
+        Ok((diff, vec![Act::proven(format!("{what} the group {}", self.name), &script, &holds).or(why)]))
     }
 }
 
@@ -151,12 +154,37 @@ impl Action for Group {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{blocked, build, change, effects, is_same, ran, refused};
+    use super::super::testing::{blocked, build, change, effects, is_same, perform, ran, refused};
     use super::*;
     use crate::connect::host::{self, Run};
 
-    fn runs(step: &Group, fact: Fact, script: &str) {
-        assert_eq!(effects(step, &[fact]), [host::Effect::Run(Run::shell(script))]);
+    fn runs(step: &Group, fact: Fact, line: &str) {
+        let effects = effects(step, &[fact]);
+        let [host::Effect::Run(run)] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!(run.command.to_string().lines().next(), Some(line));
+    }
+
+    /// With these programs in the place of those that change accounts, what the script of the only effect says.
+    async fn said(step: &Group, fact: Fact, programs: &str) -> (i32, String) {
+        let effects = effects(step, &[fact]);
+        let [host::Effect::Run(run)] = &effects[..] else { panic!("{effects:?}") };
+        let done = perform(&Run::shell(format!("{programs}\n{}", run.command))).await;
+        (done.exit, done.stderr.text())
+    }
+
+    #[tokio::test]
+    async fn a_program_that_ends_well_without_effect_is_found_out() {
+        let there = || ran(0, "ops:x:1005:\n", "");
+        let idle = "groupadd() { :; }; groupmod() { :; }; groupdel() { :; }; getent() { echo ops:x:1005:; }";
+        let step = |more: &str| build::<Group>(&format!("name = 'ops'\n{more}")).unwrap();
+        for step in [step("gid = 990"), step("state = 'absent'")] {
+            let (exit, said) = said(&step, there(), idle).await;
+            assert!(exit == 1 && said.contains("still not so"), "{exit}: {said}");
+        }
+        assert_eq!(said(&step("gid = 1005"), ran(2, "", ""), idle).await.0, 0);
+        let gone = "groupadd() { return 9; }; getent() { return 2; }";
+        assert_eq!(said(&step(""), ran(2, "", ""), gone).await, (9, String::new()));
+        assert_eq!(said(&step(""), ran(2, "", ""), &gone.replace('9', "0")).await.0, 1);
     }
 
     #[test]

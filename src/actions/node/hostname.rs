@@ -136,6 +136,11 @@ impl Action for Hostname {
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
         in_turn(&self.judge(facts)?.1, done)
     }
+
+    /// Who names hosts by DHCP may take the name back at once.
+    fn looks_after(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -72,6 +72,18 @@ impl Act {
         Self { effect: host::Effect::Run(run), what: what.into(), hint: |_| None }
     }
 
+    /// A script whose programs may end well without having done it: `holds` is a test that tells whether they have. Beside
+    /// [`crate::actions::Action::looks_after`], this lets others be sent behind it.
+    pub fn proven(what: impl Into<String>, script: &str, holds: &str) -> Self {
+        let refuted = "all of it ended well, but it is still not so; something else on the host keeps or undoes it";
+        Self::script(
+            what,
+            format!(
+                "{script}\nended=$?\n[ \"$ended\" = 0 ] || exit \"$ended\"\n{holds} || {{ echo '{refuted}' >&2; exit 1; }}"
+            ),
+        )
+    }
+
     /// Says what to do about a failure, from what was printed.
     pub fn or(self, hint: fn(&host::Done) -> Option<&'static str>) -> Self {
         Self { hint, ..self }

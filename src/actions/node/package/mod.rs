@@ -297,6 +297,28 @@ impl Action for Package {
         each_well(&self.judge(&seen)?.1.acts(), done)
     }
 
+    /// A package manager may end well and leave out what it holds back.
+    fn looks_after(&self) -> bool {
+        !self.names.is_empty()
+    }
+
+    fn verdict_after(&self, facts: &[Fact]) -> Verdict {
+        // apk and dnf install what provides a name, and list it by its own.
+        let by_own_names = |seen: Seen| seen.manager == Manager::Apt || self.state == State::Absent;
+        match self.verdict(facts) {
+            Verdict::Change(diff) => {
+                // That the lists were fetched is told by who fetched them.
+                let is_package = |delta: &Delta| !matches!(delta, Delta::Act { .. });
+                let diff = Diff(diff.0.into_iter().filter(is_package).collect());
+                if diff.is_empty() || !Self::seen(facts).is_ok_and(by_own_names) {
+                    return Verdict::Same { seen: String::new() };
+                }
+                Verdict::Change(diff)
+            }
+            verdict => verdict,
+        }
+    }
+
     fn outputs(&self, facts: &[Fact], _done: &[Done]) -> Outputs {
         let manager = Self::seen(facts).map(|seen| seen.manager.name()).unwrap_or_default();
         Outputs::from_iter([("manager".to_owned(), json!(manager))])

@@ -59,6 +59,22 @@ fn the_newest_is_known_by_lists_that_are_fresh() {
 }
 
 #[test]
+fn what_a_package_manager_left_out_is_seen_when_it_has_ended() {
+    let step = |toml: &str| build::<Package>(toml).unwrap();
+    let old = "package\tcurl\tarm64\tii \t7.88";
+    let after = |toml: &str, rows: &str| step(toml).verdict_after(&sees(rows));
+    assert!(step("names = ['curl=8.0']").looks_after());
+    assert_eq!(change(&after("names = ['curl=8.0']", old)), ["~ curl: 7.88 → 8.0"]);
+    assert_eq!(change(&after("names = ['curl']\nstate = 'absent'", old)), ["- curl: 7.88"]);
+    assert!(is_same(&after("names = ['curl']\nupdate_cache = true\ncache_max_age = '0s'", old)));
+    let apk = |toml: &str| {
+        step(toml).verdict_after(&[ran(0, "manager\tapk\nnative\tx86_64\npackage\tbash\tall\tii \t5", "")])
+    };
+    assert!(is_same(&apk("names = ['cmd:bash']")), "it is listed by the name of its package");
+    assert_eq!(change(&apk("names = ['bash']\nstate = 'absent'")), ["- bash: 5"]);
+}
+
+#[test]
 fn versions_are_exact_unless_they_end_with_a_star() {
     let facts = sees("package\tcurl\tarm64\tii \t7.88.1-10");
     for (version, same) in [("7.88.1-10", true), ("7.88*", true), ("7.88.1", false), ("8*", false)] {

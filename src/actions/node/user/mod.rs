@@ -176,7 +176,7 @@ impl User {
         let mut acts = Vec::new();
         if !flags.is_empty() {
             let script = format!("usermod{flags} -- {}", word(&self.name));
-            acts.push(Act::script(format!("change the user {}", self.name), script).or(why));
+            acts.push(Act::proven(format!("change the user {}", self.name), &script, &self.holds()).or(why));
         }
         let moves = self.home().is_some_and(|home| home != trimmed(&account.home));
         if self.makes_home() && (moves || !account.has_home) {
@@ -268,7 +268,7 @@ impl User {
         }
         // The home follows by itself: `useradd` cut off in the middle would leave half of one.
         let script = format!("useradd -M{flags} -- {}", word(&self.name));
-        let mut acts = vec![Act::script(format!("make the user {}", self.name), script).or(why)];
+        let mut acts = vec![Act::proven(format!("make the user {}", self.name), &script, &self.holds()).or(why)];
         if self.makes_home() {
             acts.push(self.make_home());
         }
@@ -294,7 +294,33 @@ impl User {
         }
         let flag = if self.remove_home { " -r" } else { "" };
         let script = format!("userdel{flag} -- {}", word(&self.name));
-        (diff, vec![Act::script(format!("remove the user {}", self.name), script).or(why)])
+        let holds = format!("! getent passwd {} >/dev/null", word(&self.name));
+        (diff, vec![Act::proven(format!("remove the user {}", self.name), &script, &holds).or(why)])
+    }
+
+    /// Whether the user is there, with all that is given of its entry, and in the groups that are given.
+    fn holds(&self) -> String {
+        let name = word(&self.name);
+        let mut tests = vec![format!("entry=$(getent passwd {name})")];
+        let fields = [
+            (3, self.uid.map(|uid| uid.to_string())),
+            (5, self.comment.clone()),
+            (6, self.home()),
+            (7, self.shell.clone()),
+        ];
+        for (field, wanted) in fields {
+            let Some(wanted) = wanted else { continue };
+            // A slash at the end of a home says nothing.
+            let trim = if field == 6 { r" | sed 's:\(.\)/*$:\1:'" } else { "" };
+            let seen = format!("printf '%s\\n' \"$entry\" | cut -d : -f {field}{trim}");
+            tests.push(format!("[ \"$({seen})\" = {} ]", word(&wanted)));
+        }
+        let number = |group: &str| format!("\"$(getent group {} | cut -d : -f 3)\"", word(group));
+        tests.extend(self.group.iter().map(|group| format!("[ \"$(id -g -- {name})\" = {} ]", number(group))));
+        for group in self.groups.iter().flatten() {
+            tests.push(format!("id -G -- {name} | tr ' ' '\\n' | grep -qx {}", number(group)));
+        }
+        format!("{{ {}; }}", tests.join(" && "))
     }
 
     fn make_home(&self) -> Act {

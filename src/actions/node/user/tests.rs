@@ -1,4 +1,4 @@
-use super::super::testing::{blocked, build, change, effects, is_same, ran, refused};
+use super::super::testing::{blocked, build, change, effects, is_same, perform, ran, refused};
 use super::*;
 
 const ADA: &str = "known\tsudo\t27\nknown\tvideo\t44\nknown\tgpio\t997\nknown\tada\t1001\n\
@@ -9,7 +9,7 @@ fn sees(text: &str) -> [Fact; 1] {
     [ran(0, text, "")]
 }
 
-/// The last lines of the scripts that a change runs.
+/// The first lines of the scripts that a change runs.
 fn lines(step: &User, facts: &[Fact]) -> Vec<String> {
     let first = |effect: host::Effect| match effect {
         host::Effect::Run(Run { command: host::Command::Shell(script), .. }) => {
@@ -147,4 +147,33 @@ fn wrong_parameters_are_refused() {
     ] {
         assert_eq!(refused::<User>(toml), parameter, "{toml}");
     }
+}
+
+#[tokio::test]
+async fn a_program_that_ends_well_without_effect_is_found_out() {
+    let step = build::<User>(
+        "name = 'ada'\nuid = 1000\nhome = '/h'\nshell = '/bin/zsh'\ncomment = 'A \"B'\ngroup = 'ada'\ngroups = ['ops']",
+    )
+    .unwrap();
+    let script = |step: &User, facts: &[Fact]| match &effects(step, facts)[0] {
+        host::Effect::Run(run) => run.command.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let nobody = [ran(0, "", "")];
+    let ends = async |script: &str, entry: &str, groups: &str| {
+        let programs = format!(
+            "useradd() {{ :; }}; userdel() {{ :; }}; id() {{ case $1 in -g) echo 100 ;; *) echo '{groups}' ;; esac; }}\n\
+             getent() {{ case $1/$2 in group/ada) echo ada:x:100: ;; group/*) echo ops:x:27: ;; *) {entry} ;; esac; }}"
+        );
+        perform(&Run::shell(format!("{programs}\n{script}"))).await.exit
+    };
+    let made = script(&step, &nobody);
+    let entry = |shell: &str| format!("printf '%s\\n' 'ada:x:1000:100:A \"B:/h//:{shell}'");
+    assert_eq!(ends(&made, &entry("/bin/zsh"), "100 27").await, 0);
+    assert_eq!(ends(&made, &entry("/bin/zsh"), "100 127").await, 1, "it is in no such group");
+    assert_eq!(ends(&made, &entry("/bin/sh"), "100 27").await, 1, "it has another shell");
+    assert_eq!(ends(&made, "return 2", "100 27").await, 1, "it is not there");
+    let there = [ran(0, "entry\tada:x:1000:100:Ada:/h:/bin/sh\ngroup\tada\nhome\tthere\n", "")];
+    let removed = script(&build("name = 'ada'\nstate = 'absent'").unwrap(), &there);
+    assert_eq!((ends(&removed, "return 2", "").await, ends(&removed, &entry("/bin/sh"), "").await), (0, 1));
 }
