@@ -309,7 +309,7 @@ impl Liar {
         match effect {
             Effect::Host(_) | Effect::Fetch(_) | Effect::Expect(_) => Done::Host(self.ran()),
             Effect::Kube(kube::Effect::Exec(_)) => Done::Kube(kube::Done::Exec(self.seen())),
-            Effect::Kube(_) => Done::Kube(kube::Done::Applied),
+            Effect::Kube(_) => Done::Kube(kube::Done::Applied(kube::Object(self.object()))),
             Effect::Helm(_) => Done::Helm(helm::Done::Ran { output: self.text() }),
             Effect::Vault(_) => Done::Vault(vault::Done::Written(vault::Data(self.map()))),
         }

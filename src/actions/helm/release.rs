@@ -201,6 +201,17 @@ impl Action for Release {
     }
 
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+        if let Some(Done::Helm(helm::Done::Ran { output })) = done.last()
+            && let Some(status) = output.lines().find_map(|line| line.strip_prefix("STATUS: "))
+            && status.trim() != "deployed"
+        {
+            let problem = Problem::new(format!("helm ended well, but {} is {} now", self.name(), status.trim()));
+            return Err(problem.hint(format!(
+                "`helm -n {namespace} status {release}` says more",
+                namespace = self.namespace,
+                release = self.release
+            )));
+        }
         let (release, namespace) = (self.release.clone(), self.namespace.clone());
         let first = state(facts).and_then(|state| self.repair(state)).map(|repair| match repair {
             Repair::Rollback(revision) => helm::Effect::Rollback { release, namespace, revision },

@@ -156,9 +156,15 @@ impl Action for Apply {
         let objects = self.objects();
         let todo = self.todo(&objects, facts);
         let each = objects.iter().zip(facts).zip(todo);
-        let mut changed = each.filter_map(|((object, fact), todo)| Some((object, fact, todo.ok()?)));
-        let next = changed.by_ref().filter(|(.., todo)| !todo.diff.is_empty()).nth(done.len());
-        Ok(next.map(|(object, fact, todo)| {
+        let changing = each.filter_map(|((object, fact), todo)| Some((object, fact, todo.ok()?)));
+        let mut changing = changing.filter(|(.., todo)| !todo.diff.is_empty()).skip(done.len().saturating_sub(1));
+        let last = if done.is_empty() { None } else { changing.next() };
+        if let (Some((object, fact, _)), Some(Done::Kube(kube::Done::Applied(made)))) = (last, done.last())
+            && let Fact::Kube(kube::Fact::Apply(Preview::Would { result, .. })) = fact
+        {
+            difference::kept(&made.0, &difference::made_otherwise(result, &made.0, object))?;
+        }
+        Ok(changing.next().map(|(object, fact, todo)| {
             let (object, namespace, settling) = (Object(object.clone()), self.namespace.clone(), todo.settling);
             Effect::Kube(match todo.replaces {
                 Some(live) => {
@@ -290,6 +296,15 @@ mod tests {
         fact(Preview::Would { live, result: config("v"), conflicts })
     }
 
+    /// The first of them are applied, and become what the server said.
+    fn done(facts: &[Fact], count: usize) -> Vec<Done> {
+        let made = |fact: &Fact| match fact {
+            Fact::Kube(kube::Fact::Apply(Preview::Would { result, .. })) => result.clone(),
+            _ => Value::Null,
+        };
+        facts.iter().take(count).map(|fact| Done::Kube(kube::Done::Applied(Object(made(fact))))).collect()
+    }
+
     fn refusal(why: &str, live: Option<Value>, only_as_change: bool) -> Preview {
         Preview::Refused { why: why.to_owned(), live, only_as_change }
     }
@@ -308,7 +323,7 @@ mod tests {
         let facts = [account(false), fact(refusal("serviceaccount \"runner\" not found", None, false))];
         let Verdict::Change(diff) = action.verdict(&facts) else { panic!() };
         assert_eq!(diff.0.len(), 2);
-        let settling = |n: usize| match action.next(&facts, &vec![Done::Kube(kube::Done::Applied); n]).unwrap() {
+        let settling = |n: usize| match action.next(&facts, &done(&facts, n)).unwrap() {
             Some(Effect::Kube(kube::Effect::Apply { object, settling, .. })) => Some((format!("{object:?}"), settling)),
             _ => None,
         };
@@ -340,10 +355,20 @@ mod tests {
         let Verdict::Change(diff) = action.verdict(&facts) else { panic!() };
         let lines: Vec<String> = diff.0.iter().flat_map(crate::diff::Delta::lines).collect();
         assert!(lines[0].contains("delete ConfigMap app/c") && lines[1].contains("data.k: old → v"), "{lines:?}");
-        let next = |n: usize| action.next(&facts, &vec![Done::Kube(kube::Done::Applied); n]).unwrap();
+        let next = |n: usize| action.next(&facts, &done(&facts, n)).unwrap();
         let Some(Effect::Kube(kube::Effect::Replace { uid, .. })) = next(0) else { panic!() };
         assert_eq!(uid, "u-1");
         assert!(next(1).is_none());
+    }
+
+    #[test]
+    fn what_the_server_makes_of_it_is_compared_with_what_it_said() {
+        let facts = [would(None, Vec::new())];
+        let next =
+            |made: &str| action(CONFIG, false).next(&facts, &[Done::Kube(kube::Done::Applied(Object(config(made))))]);
+        assert!(matches!(next("v"), Ok(None)));
+        let message = next("w").err().unwrap().message;
+        assert!(message.ends_with("made something else of it:\n~ ConfigMap app/c data.k: w → v"), "{message}");
     }
 
     #[test]
@@ -387,7 +412,7 @@ mod tests {
         let Verdict::Change(diff) = action.verdict(&facts) else { panic!() };
         assert_eq!(diff.0.len(), 3);
         let order: Vec<String> = (0..4)
-            .map_while(|n| match action.next(&facts, &vec![Done::Kube(kube::Done::Applied); n]).unwrap() {
+            .map_while(|n| match action.next(&facts, &done(&facts, n)).unwrap() {
                 Some(Effect::Kube(kube::Effect::Apply { object, .. })) => Some(format!("{object:?}")),
                 _ => None,
             })

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::connect::kube::{Conflict, MANAGER, manifest};
 use crate::diff::{Delta, Diff};
+use crate::event::Problem;
 use crate::excerpt;
 use crate::secret::redact;
 
@@ -64,6 +65,48 @@ pub fn pending(live: Option<&Value>, wanted: &Value, earlier: &Value, why: &str)
             Diff::act(format!("apply {name} once {earlier} is applied; until then the API says: {}", brief(why)))
         }
     }
+}
+
+/// What the server made otherwise than it said in the dry run: of what the manifest says, since all else is its own to
+/// choose. The manifest itself tells less, as the server writes some of it in another way: `1000m` as `1`.
+pub fn made_otherwise(said: &Value, made: &Value, wanted: &Value) -> Diff {
+    let of_manifest = |object: &Value| only(&comparable(object, wanted), wanted);
+    let mut diff = Diff::default();
+    let name = manifest::identity(wanted);
+    Walk { name: &name, conflicts: &[] }.values("", Some(&of_manifest(made)), Some(&of_manifest(said)), &mut diff);
+    diff
+}
+
+/// What of an object has a place in the wanted one; items of lists go by their names.
+fn only(object: &Value, wanted: &Value) -> Value {
+    match (object, wanted) {
+        (Value::Object(object), Value::Object(wanted)) => {
+            let both = wanted.iter().filter_map(|(key, wanted)| Some((key, object.get(key)?, wanted)));
+            Value::Object(both.map(|(key, value, wanted)| (key.clone(), only(value, wanted))).collect())
+        }
+        (Value::Array(object), Value::Array(wanted)) => {
+            let key = ITEM_KEYS.iter().find(|key| tells_apart(object, key) && tells_apart(wanted, key));
+            let Some(key) = key else { return Value::Array(object.clone()) };
+            let same = |item: &&Value| wanted.iter().find(|wanted| wanted[*key] == item[*key]);
+            Value::Array(object.iter().filter_map(|item| Some(only(item, same(&item)?))).collect())
+        }
+        (object, _) => object.clone(),
+    }
+}
+
+/// That the server keeps what it was told: `lacks` is what its answer, the object, would have to have otherwise.
+///
+/// # Errors
+/// What it lacks.
+pub fn kept(made: &Value, lacks: &Diff) -> Result<(), Problem> {
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = lacks.redacted().0.iter().flat_map(Delta::lines).collect();
+    let message =
+        format!("the API took {}, and made something else of it:\n{}", manifest::identity(made), lines.join("\n"));
+    Err(Problem::new(message)
+        .hint("an admission webhook may do so: `kubectl get mutatingwebhookconfigurations` shows them"))
 }
 
 /// What the API says, which may quote a whole object.
@@ -267,6 +310,62 @@ mod tests {
         let shown = lines(&between(Some(&live), &result, &json!({}), &conflicts));
         assert_eq!(shown.len(), 2);
         assert!(shown.iter().all(|l| l.ends_with("(owned by argocd)")), "{shown:?}");
+    }
+
+    #[test]
+    fn only_what_the_manifest_says_must_be_as_the_server_said() {
+        let wanted = json!({"kind": "Deployment", "metadata": {"name": "web", "namespace": "app"}, "spec": {"replicas": 2,
+            "template": {"spec": {"containers": [{"name": "web", "image": "b", "resources": {"cpu": "1000m"}}]}}}});
+        let of_server = |replicas: u32, image: &str, injected: &str| {
+            let mut object = deployment(replicas, image, injected, None);
+            object["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({"cpu": "1"});
+            object["spec"]["template"]["spec"]["containers"][1]["image"] = injected.into();
+            object["metadata"]["uid"] = injected.into();
+            object
+        };
+        let said = of_server(2, "b", "sidecar-1");
+        assert!(made_otherwise(&said, &of_server(2, "b", "sidecar-2"), &wanted).is_empty());
+        let diff = made_otherwise(&said, &of_server(1, "mirror/b", "sidecar-2"), &wanted);
+        let lines = [
+            "~ Deployment app/web spec.replicas: 1 → 2",
+            "~ Deployment app/web spec.template.spec.containers[web].image: mirror/b → b",
+        ];
+        assert_eq!(self::lines(&diff), lines);
+        let problem = kept(&said, &diff).unwrap_err();
+        assert!(problem.message.starts_with("the API took Deployment app/web, and made something else of it:\n~"));
+        let mut dropped = of_server(2, "b", "x");
+        dropped["spec"].as_object_mut().unwrap().remove("replicas");
+        assert_eq!(self::lines(&made_otherwise(&said, &dropped, &wanted)), ["+ Deployment app/web spec.replicas: 2"]);
+    }
+
+    #[test]
+    fn what_the_server_writes_in_another_way_is_no_change() {
+        let container = |resources: Value| json!({"spec": {"containers": [{"name": "web", "resources": resources}]}});
+        let ports = |numbers: [u16; 2]| json!({"spec": {"ports": numbers.map(|port| json!({"port": port, "name": port.to_string()}))}});
+        let labels = |labels: Value| json!({"metadata": {"name": "x", "labels": labels}});
+        let as_of_server = [
+            (container(json!({"cpu": "1000m"})), container(json!({"cpu": "1"}))),
+            (
+                container(json!({"cpu": 0.5, "memory": 1_073_741_824})),
+                container(json!({"cpu": "500m", "memory": "1Gi"})),
+            ),
+            (container(json!({"memory": "1024Mi"})), container(json!({"memory": "1Gi"}))),
+            (container(json!({"limits": {}})), container(json!({}))),
+            (container(json!(null)), json!({"spec": {"containers": [{"name": "web"}]}})),
+            (labels(json!({})), json!({"metadata": {"name": "x"}})),
+            (labels(json!(null)), json!({"metadata": {"name": "x"}})),
+            (json!({"spec": {"args": []}}), json!({"spec": {}})),
+            (json!({"stringData": {"k": "v"}}), json!({"data": {"k": "dg=="}})),
+            (ports([80, 443]), ports([443, 80])),
+        ];
+        for (wanted, server) in as_of_server {
+            let mut reordered = server.clone();
+            if let Some(Value::Array(ports)) = reordered.pointer_mut("/spec/ports") {
+                ports.reverse();
+            }
+            assert!(between(Some(&server), &reordered, &wanted, &[]).is_empty(), "{wanted}");
+            assert!(made_otherwise(&server, &reordered, &wanted).is_empty(), "{wanted}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::objects;
+use super::{difference, objects};
 use crate::actions::{Action, Spec, Thing, Verdict};
 use crate::connect::kube::{self, KindRef, Object, Query, manifest};
 use crate::connect::{Done, Effect, Fact, Probe};
@@ -104,6 +104,9 @@ impl Action for Label {
 
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
         let items = objects(facts.first()).map(|o| o.items.as_slice()).unwrap_or_default();
+        if let Some(Done::Kube(kube::Done::Applied(made))) = done.last() {
+            difference::kept(&made.0, &self.diff(&made.0))?;
+        }
         let changed = items.iter().filter(|o| !self.diff(o).is_empty()).nth(done.len());
         Ok(changed.map(|object| {
             let namespace = manifest::text(object, "/metadata/namespace");
@@ -178,7 +181,17 @@ mod tests {
         assert_eq!(lines, expected);
         let Ok(Some(Effect::Kube(kube::Effect::Patch { patch, .. }))) = action().next(&facts, &[]) else { panic!() };
         assert_eq!(patch.0, json!({"metadata": {"labels": {"istio-injection": "enabled", "old": null}}}));
-        assert!(action().next(&facts, &[Done::Kube(kube::Done::Applied)]).unwrap().is_none());
+        let made = |labels: Value| {
+            let made = json!({"kind": "Namespace", "metadata": {"name": "app", "labels": labels}});
+            [Done::Kube(kube::Done::Applied(Object(made)))]
+        };
+        assert!(action().next(&facts, &made(json!({"istio-injection": "enabled"}))).unwrap().is_none());
+        let problem = action().next(&facts, &made(json!({"istio-injection": "off"}))).err().unwrap();
+        assert!(
+            problem.message.ends_with("~ Namespace app labels[istio-injection]: off → enabled"),
+            "{}",
+            problem.message
+        );
     }
 
     #[test]

@@ -169,6 +169,11 @@ impl Action for SecretsEngine {
         Ok(Some(Effect::Vault(vault::Effect::Write { path, body: Data(body) })))
     }
 
+    /// Vault answers nothing.
+    fn looks_after(&self) -> bool {
+        true
+    }
+
     fn outputs(&self, _: &[Fact], _: &[Done]) -> Outputs {
         Outputs::from_iter([("path".to_owned(), json!(self.path()))])
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::backend::{Backend, api, json};
 use super::client::error;
-use super::{KindRef, MANAGER, manifest};
+use super::{KindRef, MANAGER, Object, manifest};
 use crate::connect::{Call, ConnectError};
 
 /// Pause between two looks for a kind that is about to be served.
@@ -140,7 +140,7 @@ impl Backend {
         uid: &str,
         settling: bool,
         call: &Call,
-    ) -> Result<(), ConnectError> {
+    ) -> Result<Object, ConnectError> {
         let kind = KindRef::new(manifest::text(object, "/apiVersion"), manifest::text(object, "/kind"));
         let name = manifest::text(object, "/metadata/name");
         let only = Preconditions { uid: Some(uid.to_owned()), ..Preconditions::default() };
@@ -150,14 +150,14 @@ impl Backend {
         self.apply(object, namespace, How { force: false, settling }, call).await
     }
 
-    /// Applies an object.
+    /// Applies an object; the answer is that object as it is then.
     pub(super) async fn apply(
         &self,
         object: &Value,
         namespace: Option<&str>,
         how: How,
         call: &Call,
-    ) -> Result<(), ConnectError> {
+    ) -> Result<Object, ConnectError> {
         let kind = KindRef::new(manifest::text(object, "/apiVersion"), manifest::text(object, "/kind"));
         let name = manifest::text(object, "/metadata/name");
         let what = format!("apply {}", manifest::identity(object));
@@ -168,7 +168,7 @@ impl Backend {
             if let Some(resource) = self.resolve(&kind, call).await? {
                 let api = api(self.client().await?, &resource, own_namespace(object).or(namespace));
                 match self.ask_raw(&what, true, call, api.patch(name, &params, &wanted)).await? {
-                    Ok(_) => return Ok(()),
+                    Ok(made) => return Ok(Object(json(&made, &resource.api))),
                     Err(Error::Api(status)) if refusal(&status).is_none() => {}
                     Err(Error::Api(status))
                         if how.settling

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::apply::How;
 use super::client::{Connection, connect, error};
 use super::discovery::{Found, Resource, Table};
-use super::{Done, Effect, Fact, KindRef, MANAGER, Objects, Probe, Query, manifest, pods};
+use super::{Done, Effect, Fact, KindRef, MANAGER, Object, Objects, Probe, Query, manifest, pods};
 use crate::connect::{Call, ConnectError};
 use crate::inventory::{Inventory, Kube};
 
@@ -66,21 +66,22 @@ impl Backend {
         match effect {
             Effect::Apply { object, namespace, force, settling } => {
                 let how = How { force: *force, settling: *settling };
-                self.apply(&object.0, namespace.as_deref(), how, call).await.map(|()| Done::Applied)
+                self.apply(&object.0, namespace.as_deref(), how, call).await.map(Done::Applied)
             }
             Effect::Replace { object, namespace, uid, settling } => {
-                self.replace(&object.0, namespace.as_deref(), uid, *settling, call).await.map(|()| Done::Applied)
+                self.replace(&object.0, namespace.as_deref(), uid, *settling, call).await.map(Done::Applied)
             }
             Effect::Patch { kind, namespace, name, patch } => {
                 let api = self.api_of(kind, namespace.as_deref(), call).await?;
                 let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
                 let what = format!("patch {} {name}", kind.kind);
                 let patch = Patch::Merge(&patch.0);
-                self.ask(&what, true, call, api.patch(name, &params, &patch)).await.map(|_| Done::Applied)
+                let made = self.ask(&what, true, call, api.patch(name, &params, &patch)).await?;
+                Ok(Done::Applied(Object(serde_json::to_value(&made).unwrap_or_default())))
             }
             Effect::Delete { kind, namespace, name } => {
                 let params = DeleteParams::default();
-                self.delete(kind, namespace.as_deref(), name, &params, call).await.map(|()| Done::Applied)
+                self.delete(kind, namespace.as_deref(), name, &params, call).await.map(|()| Done::Deleted)
             }
             Effect::Exec(exec) => self.exec(exec, call).await.map(Done::Exec),
         }

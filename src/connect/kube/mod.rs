@@ -192,8 +192,10 @@ pub enum Effect {
 /// Its result.
 #[derive(Clone)]
 pub enum Done {
-    /// The object is as asked.
-    Applied,
+    /// The object as the server has it now.
+    Applied(Object),
+    /// It is gone.
+    Deleted,
     /// The command ended, or could not be started.
     Exec(Seen),
 }

@@ -203,3 +203,16 @@ fn ranges_credentials_and_double_names_are_refused() {
     assert_eq!(pointer(json!({"repo": "https://u:p@example.com/charts"})), "/repo");
     assert_eq!(pointer(json!({"repo": "https://example.com/charts", "chart": "istio/base"})), "/chart");
 }
+
+#[test]
+fn a_helm_that_ends_well_without_a_deployed_release_has_failed() {
+    let action = action(json!({}));
+    let facts = facts(Some(live("1.26.0", "deployed", json!({}))));
+    let next = |status: &str| {
+        let output = format!("NAME: istiod\nSTATUS: {status}\nREVISION: 4\n");
+        action.next(&facts, &[Done::Helm(helm::Done::Ran { output })])
+    };
+    assert!(matches!(next("deployed"), Ok(None)));
+    let problem = next("failed").err().unwrap();
+    assert_eq!(problem.message, "helm ended well, but release istio-system/istiod is failed now");
+}

@@ -166,7 +166,7 @@ fn the_key_goes_into_the_secret_and_nowhere_else() {
     let names: Vec<_> = Certificate::parse_all(std::str::from_utf8(&chain).unwrap()).unwrap();
     let names: Vec<_> = names.iter().map(|c| c.common_name.as_str()).collect();
     assert_eq!(names, ["Istio CA", "intermediate"], "the root is not sent");
-    let done = [signed, Done::Kube(kube::Done::Applied)];
+    let done = [signed, Done::Kube(kube::Done::Applied(Object(Value::Null)))];
     assert!(action.next(&facts, &done).unwrap().is_none());
     assert_eq!(action.outputs(&facts, &done)["rotated"], json!(true));
     // What was written is what the next run keeps.
@@ -233,7 +233,7 @@ fn a_root_that_was_renewed_with_its_key_is_the_same_root() {
         let text = |value: &Value| STANDARD.decode(value["data"][key].as_str().unwrap()).unwrap().trim_ascii().to_vec();
         assert_eq!(text(&object.0), text(&there), "{key}");
     }
-    let done = [Done::Kube(kube::Done::Applied)];
+    let done = [Done::Kube(kube::Done::Applied(Object(Value::Null)))];
     assert!(action("").next(&only_root, &done).unwrap().is_none());
     assert_eq!(action("").outputs(&only_root, &done)["rotated"], json!(false));
     let again = facts(Some(object.0), &[&i, &new]);
