@@ -138,6 +138,8 @@ fn odd_values_come_to_rest() {
     holds(r#"printf 'x=1 "b  c" y=1' | cmp - /srv/boot/cmdline.txt"#);
     holds(r"printf '# \351\r\na = 2\r\n' | cmp - /srv/boot/config.txt");
     holds(r"printf '127.0.0.1 localhost\n127.0.1.1\tOdd.Example.org Odd git # mine \351\n' | cmp - /etc/hosts");
+    holds(r"printf '4||-n|*|a '\''b'\''|' | cmp - /srv/t/by-script");
+    holds("test \"$(stat -c '%a %u %g' '/srv/t/odd page%s')\" = '640 0 2147483646'");
     holds("id -Gn ada | grep -q 'odd users' && id -Gn ada | grep -q more");
 }
 

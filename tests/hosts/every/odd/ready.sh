@@ -8,6 +8,7 @@ printf 'x=1 "b  c"  quiet' >/srv/boot/cmdline.txt
 printf '# \351\r\na=1\r\n' >/srv/boot/config.txt
 printf '127.0.0.1 localhost\n127.0.1.1\t%s  git # mine \351\n' "$(hostname)" >/etc/hosts
 printf '# \351\r\n' >keys
+: >empty
 groupadd --gid 61400 real
 groupadd --gid 61400 --non-unique alias
 groupadd --gid 61401 more
