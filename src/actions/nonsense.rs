@@ -192,9 +192,22 @@ impl Liar {
         };
         let (size, mode) = (self.number(), u32::try_from(self.number()).unwrap_or(u32::MAX));
         let (owner, group) = (self.word(), self.word());
+        let (owner_also, group_also) = (vec![self.word()], vec![self.word()]);
         let content = if self.one_in(4) { None } else { Some(content) };
         let (uid, gid) = (mode, u32::MAX);
-        (!self.one_in(5)).then_some(host::File { kind, mode, uid, gid, owner, group, size, sha256, content })
+        (!self.one_in(5)).then_some(host::File {
+            kind,
+            mode,
+            uid,
+            gid,
+            owner,
+            group,
+            owner_also,
+            group_also,
+            size,
+            sha256,
+            content,
+        })
     }
 
     fn system(&mut self) -> host::System {

@@ -46,6 +46,8 @@ impl World for AsItShouldBe {
                     gid: 0,
                     owner,
                     group,
+                    owner_also: Vec::new(),
+                    group_also: Vec::new(),
                     size,
                     sha256,
                     content: None,

@@ -71,6 +71,8 @@ impl Thing {
             gid: 0,
             owner: "root".into(),
             group: "root".into(),
+            owner_also: Vec::new(),
+            group_also: Vec::new(),
             size: text.len() as u64,
             sha256: (regular && read != Read::Stat).then(|| hex(&hash)),
             content: is_read.then(|| text.as_bytes().to_vec()),

@@ -199,6 +199,8 @@ pub mod tests {
             gid: 0,
             owner: "root".into(),
             group: "root".into(),
+            owner_also: Vec::new(),
+            group_also: Vec::new(),
             size: content.len() as u64,
             sha256: Some(sha256(content.as_bytes())),
             content: Some(content.as_bytes().to_vec()),

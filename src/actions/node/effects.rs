@@ -31,14 +31,17 @@ pub fn diff_attributes(diff: &mut Diff, seen: Option<&File>, wanted: &Attributes
     if let Some(mode) = wanted.mode {
         diff.push_field("mode", seen.map(|f| Mode(f.mode).to_string()), Some(Mode(mode).to_string()));
     }
-    let mut names = |what: &str, wanted: Option<&String>, seen: Option<(&str, u32)>| {
+    let mut names = |what: &str, wanted: Option<&String>, seen: Option<(&str, &[String], u32)>| {
         let Some(wanted) = wanted else { return };
-        if !seen.is_some_and(|(name, number)| name == wanted || number.to_string() == *wanted) {
-            diff.push_field(what, seen.map(|(name, _)| name.to_owned()), Some(wanted.clone()));
+        let is_it = |(name, also, number): (&str, &[String], u32)| {
+            name == wanted || also.contains(wanted) || number.to_string() == *wanted
+        };
+        if !seen.is_some_and(is_it) {
+            diff.push_field(what, seen.map(|(name, ..)| name.to_owned()), Some(wanted.clone()));
         }
     };
-    names("owner", wanted.owner.as_ref(), seen.map(|f| (f.owner.as_str(), f.uid)));
-    names("group", wanted.group.as_ref(), seen.map(|f| (f.group.as_str(), f.gid)));
+    names("owner", wanted.owner.as_ref(), seen.map(|f| (f.owner.as_str(), f.owner_also.as_slice(), f.uid)));
+    names("group", wanted.group.as_ref(), seen.map(|f| (f.group.as_str(), f.group_also.as_slice(), f.gid)));
 }
 
 /// Asks which programs there are.

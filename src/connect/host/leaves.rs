@@ -58,7 +58,19 @@ mod tests {
     fn seen(kind: FileKind) -> Fact {
         let (owner, group) = ("root".to_owned(), "root".to_owned());
         let (sha256, content) = (Some("of old".into()), Some(b"old".to_vec()));
-        Fact::File(Some(File { kind, mode: 0o600, uid: 0, gid: 0, owner, group, size: 3, sha256, content }))
+        Fact::File(Some(File {
+            kind,
+            mode: 0o600,
+            uid: 0,
+            gid: 0,
+            owner,
+            group,
+            owner_also: vec![],
+            group_also: vec![],
+            size: 3,
+            sha256,
+            content,
+        }))
     }
 
     fn left(effect: &Effect, read: Read) -> Option<File> {

@@ -128,6 +128,16 @@ _ro_stat() {
 	LC_ALL=C stat -c '%f:%u:%g:%s:%U:%G:%n' -- "$@"
 }
 
+# FILE:NUMBER:NAME for all names of users and groups but the first of a number, with the status of the command before. Looked
+# for once, since that takes a process, and few hosts have any.
+_ro_twins() {
+	_ro_x=$?
+	if [ -z "${_ro_tw+set}" ]; then
+		_ro_tw=$(awk -F : '{ of = FILENAME ":" $3 } of in seen { print of ":" $1 } { seen[of] = 1 }' /etc/passwd /etc/group 2>/dev/null)
+	fi
+	_ro_give "$_ro_x" "$_ro_tw"
+}
+
 # PATH LINE [HASH]: whether all is as it was: the line of _ro_stat, empty for nothing there, and the hash.
 _ro_as() {
 	_ro_x=$(_ro_stat "$1" 2>&1)

@@ -49,7 +49,7 @@ impl<'a> Batch<'a> {
     pub fn request(&self) -> Request {
         let mut parts = Vec::new();
         if !self.stats.is_empty() {
-            parts.push(format!("_ro_stat {}", quote::words(self.stats.iter().copied())));
+            parts.push(format!("_ro_stat {}; _ro_twins", quote::words(self.stats.iter().copied())));
         }
         if !self.hashes.is_empty() {
             parts.push(format!("_ro_hash {}", quote::words(self.hashes.iter().copied())));
@@ -218,7 +218,15 @@ fn complete(path: &str, file: &mut File, read: Read, answer: &Done) -> Result<bo
 
 fn read_stats(paths: &[&str], answer: &Done) -> Result<HashMap<String, File>, ConnectError> {
     let text = all(answer)?;
-    let stats: HashMap<String, File> = text.lines().filter_map(read_stat).collect();
+    let mut stats: HashMap<String, File> = text.lines().filter_map(read_stat).collect();
+    let users = twins(&text, "/etc/passwd:");
+    let groups = twins(&text, "/etc/group:");
+    for file in stats.values_mut() {
+        let of = |twins: &[(u32, &str)], number: u32| {
+            twins.iter().filter(|(of, _)| *of == number).map(|(_, name)| (*name).to_owned()).collect()
+        };
+        (file.owner_also, file.group_also) = (of(&users, file.uid), of(&groups, file.gid));
+    }
     let errors = answer.stderr.text();
     let other = errors.lines().find(|line| !is_absence(line));
     match (paths.iter().find(|p| !stats.contains_key(**p)), other) {
@@ -226,6 +234,15 @@ fn read_stats(paths: &[&str], answer: &Done) -> Result<HashMap<String, File>, Co
         (Some(path), None) if answer.exit == 127 || errors.is_empty() => Err(refused("look at", path, answer)),
         _ => Ok(stats),
     }
+}
+
+/// Numbers and further names of them, as `_ro_twins` tells them.
+fn twins<'a>(text: &'a str, source: &str) -> Vec<(u32, &'a str)> {
+    let twin = |line: &'a str| {
+        let (number, name) = line.strip_prefix(source)?.split_once(':')?;
+        Some((number.parse().ok()?, name))
+    };
+    text.lines().filter_map(twin).collect()
 }
 
 fn read_stat(line: &str) -> Option<(String, File)> {
@@ -240,7 +257,9 @@ fn read_stat(line: &str) -> Option<(String, File)> {
         0o120_000 => FileKind::Link(String::new()),
         _ => FileKind::Other,
     };
-    let file = File { kind, mode: mode & 0o7777, uid, gid, owner, group, size, sha256: None, content: None };
+    let (owner_also, group_also) = (Vec::new(), Vec::new());
+    let mode = mode & 0o7777;
+    let file = File { kind, mode, uid, gid, owner, group, owner_also, group_also, size, sha256: None, content: None };
     Some((fields.next()?.to_owned(), file))
 }
 
@@ -328,9 +347,18 @@ mod tests {
     }
 
     #[test]
+    fn further_names_of_a_number_belong_to_the_files_of_that_number() {
+        let text = "81a4:0:4:5:root:adm:/a\n81a4:1:5:5:daemon:tty:/b\n/etc/passwd:0:toor\n/etc/group:4:odd users\n";
+        let stats = read_stats(&["/a", "/b"], &Done::new(0, text, "")).unwrap();
+        assert_eq!((stats.len(), &stats["/a"].owner_also[..]), (2, &["toor".to_owned()][..]));
+        assert_eq!(stats["/a"].group_also, ["odd users"]);
+        assert!(stats["/b"].owner_also.is_empty() && stats["/b"].group_also.is_empty());
+    }
+
+    #[test]
     fn one_stat_serves_all_paths() {
         let file = |path: &str| Probe::File { path: path.into(), read: Read::Stat };
         let probes = [file("/a"), file("/b c"), file("/a")];
-        assert_eq!(Batch::new(&probes).request().parts[0], "_ro_stat /a '/b c'");
+        assert_eq!(Batch::new(&probes).request().parts[0], "_ro_stat /a '/b c'; _ro_twins");
     }
 }

@@ -93,6 +93,10 @@ pub struct File {
     pub owner: String,
     /// Group's name; `UNKNOWN` when the number has none.
     pub group: String,
+    /// Further names of the owner's number in /etc/passwd.
+    pub owner_also: Vec<String>,
+    /// Further names of the group's number in /etc/group.
+    pub group_also: Vec<String>,
     /// Bytes.
     pub size: u64,
     /// SHA-256 of a regular file, lower-case hex, when asked for.

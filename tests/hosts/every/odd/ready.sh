@@ -12,6 +12,7 @@ printf '# \351\r\n' >keys
 groupadd --gid 61400 real
 groupadd --gid 61400 --non-unique alias
 groupadd --gid 61401 more
+useradd --no-create-home --non-unique --uid 0 --gid root toor
 # As a directory service gives them.
 printf 'odd users:x:61402:ada\n' >>/etc/group
 useradd --no-create-home --gid real --home-dir /srv/ada --shell /bin/sh ada
