@@ -9,5 +9,6 @@ mod manifests;
 mod poison;
 #[path = "../crash/process.rs"]
 mod process;
+mod registry;
 mod secrets;
 mod support;

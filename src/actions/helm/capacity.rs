@@ -70,7 +70,7 @@ impl Capacity {
         let Some((Fact::Helm(helm::Fact::Rendered(rendered)), cluster)) = facts.split_first() else {
             return Err(unexpected());
         };
-        let rendered = rendered.as_ref().map_err(|why| chart::unrenderable(why))?;
+        let rendered = rendered.as_ref().map_err(|why| chart::unrenderable(&self.asked().chart, why))?;
         let mut made = made(&rendered.objects, &self.namespace);
         let own: Vec<Workload> = made.iter().map(|m| m.by.clone()).collect();
         let room = Room::seen(cluster, &own, self.headroom.unwrap_or_default()).ok_or_else(unexpected)?;

@@ -98,9 +98,30 @@ pub fn check_values(values: &Templates, set: &Map<String, Value>) -> Result<(), 
 }
 
 /// The verdict on a chart that helm can not render.
-pub fn unrenderable(why: &str) -> Verdict {
-    let hint = "check chart, repo and version (`helm search repo`, `helm show chart`) and the values";
-    Verdict::Blocked(Problem::new(format!("the chart can not be rendered: {why}")).hint(hint))
+pub fn unrenderable(chart: &Chart, why: &str) -> Verdict {
+    Verdict::Blocked(Problem::new(format!("the chart can not be rendered: {why}")).hint(hint(chart, why)))
+}
+
+/// What to do about helm's complaint, which for a registry names neither `plain_http` nor a command to look with.
+fn hint(chart: &Chart, why: &str) -> String {
+    if Oci::parse(&chart.name).is_none() {
+        return "check chart, repo and version (`helm search repo`, `helm show chart`) and the values".to_owned();
+    }
+    if why.contains("server gave HTTP response to HTTPS client") {
+        return "the registry speaks no TLS: `plain_http = true` takes the chart without it, and nothing but a digest \
+                (@sha256:…) then proves what comes"
+            .to_owned();
+    }
+    if chart.plain_http && why.contains("HTTP request to an HTTPS server") {
+        return "the registry speaks TLS: take `plain_http` out".to_owned();
+    }
+    let version = chart.version.as_ref().map(|v| format!(" --version {v}")).unwrap_or_default();
+    let plain = if chart.plain_http { " --plain-http" } else { "" };
+    format!(
+        "`helm show chart {}{version}{plain}` asks the registry for the same: check path, version and digest, the login \
+         (`helm registry login`), and the values",
+        chart.name
+    )
 }
 
 #[cfg(test)]
@@ -134,6 +155,21 @@ mod tests {
         ] {
             assert_eq!(at(chart, None, version, false).as_deref(), pointer, "{chart} {version:?}");
         }
+    }
+
+    #[test]
+    fn a_registry_s_refusal_is_told_with_what_to_do() {
+        let at = |plain_http, why: &str| {
+            hint(&reference("oci://r:5000/c/app", None, Some(&"1.0.0".to_owned()), plain_http), why)
+        };
+        assert!(
+            at(false, "Get \"https://r:5000/v2/\": http: server gave HTTP response to HTTPS client")
+                .contains("plain_http = true")
+        );
+        assert!(at(true, "400: Client sent an HTTP request to an HTTPS server").contains("take `plain_http` out"));
+        assert!(
+            at(true, "not found").starts_with("`helm show chart oci://r:5000/c/app --version 1.0.0 --plain-http` asks")
+        );
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct Release {
     release: String,
     /// Namespace of the release.
     namespace: String,
-    /// Chart: a name in `repo`, `repo/name` of `helm repo add`, `oci://…` (with `:version` or `@sha256:…`), or a path that starts with `.` or `/`.
+    /// Chart: a name in `repo`, `repo/name` of `helm repo add`, `oci://…` (with `:version` or `@sha256:…`; what is pushed anew under the same version is not seen), or a path that starts with `.` or `/`.
     chart: String,
     /// URL of the chart repository. Counts only when the release changes: what is there is known by name and version.
     #[serde(default)]
@@ -29,7 +29,7 @@ pub struct Release {
     /// Exact version of the chart; without it, the newest is installed and any that is there is left.
     #[serde(default)]
     version: Option<String>,
-    /// Whether an OCI registry is spoken to without TLS. Counts only when the release changes.
+    /// Whether an OCI registry is spoken to without TLS; helm 3 does so by itself with one that has none. Counts only when the release changes.
     #[serde(default)]
     plain_http: bool,
     /// Template files of values, later ones winning; an empty path is no file.
@@ -190,7 +190,7 @@ impl Action for Release {
         }
         let rendered = match &state.rendered {
             Some(Ok(rendered)) => rendered,
-            Some(Err(why)) => return chart::unrenderable(why),
+            Some(Err(why)) => return chart::unrenderable(&asked.chart, why),
             None => return crate::actions::kube::unexpected(),
         };
         if let Some((group, kind)) = state.unserved.first() {
