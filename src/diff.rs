@@ -80,29 +80,29 @@ impl Diff {
     #[must_use]
     pub fn redacted(&self) -> Self {
         let secret = self.0.iter().any(|delta| delta.after().is_some_and(has_secret));
+        let mut diff = if secret { self.without_gone() } else { self.clone() };
+        diff.texts(&mut |text| *text = shown(text));
+        diff
+    }
+
+    /// The same diff in which what goes is masked, unless it tells nothing.
+    #[must_use]
+    pub fn without_gone(&self) -> Self {
         let new: Vec<String> = self.0.iter().filter_map(Delta::after).map(|text| redact(text).into_owned()).collect();
-        let known = secret.then(|| Known::new(new.iter().map(String::as_str)));
-        let opt = |s: &Option<String>| s.as_ref().map(|s| shown(s));
-        let old_value = |before: &Option<String>, after: &Option<String>| match (before, &known) {
-            (Some(_), _) if after.as_deref().is_some_and(has_secret) => Some(MASK.to_owned()),
-            (Some(old), Some(known)) if !known.tells_nothing(old, after.as_deref()) => Some(MASK.to_owned()),
-            (before, _) => opt(before),
-        };
-        let one = |delta: &Delta| match delta {
-            Delta::Field { path, before, after, owner } => Delta::Field {
-                path: shown(path),
-                before: old_value(before, after),
-                after: opt(after),
-                owner: opt(owner),
-            },
-            Delta::Text { label, before, after } => {
-                let before = match &known {
-                    Some(known) => shown(&known.without_gone(before, after)),
-                    None => shown(before),
-                };
-                Delta::Text { label: shown(label), before, after: shown(after) }
+        let known = Known::new(new.iter().map(String::as_str));
+        let one = |delta: &Delta| {
+            let mut delta = delta.clone();
+            match &mut delta {
+                Delta::Field { before: Some(before), after, .. } => {
+                    let secret = after.as_deref().is_some_and(has_secret);
+                    if secret || !known.tells_nothing(before, after.as_deref()) {
+                        MASK.clone_into(before);
+                    }
+                }
+                Delta::Text { before, after, .. } => *before = known.without_gone(before, after),
+                Delta::Field { before: None, .. } | Delta::Act { .. } => {}
             }
-            Delta::Act { what } => Delta::Act { what: shown(what) },
+            delta
         };
         Self(self.0.iter().map(one).collect())
     }
@@ -236,6 +236,18 @@ mod tests {
         diff.push_field("mode", Some("0644".into()), Some("0600".into()));
         let lines: Vec<String> = diff.redacted().0.iter().flat_map(Delta::lines).collect();
         assert_eq!(lines, ["- data.pw: ‹secret›", "+ data.password: ‹secret›", "~ mode: 0644 → 0600"]);
+    }
+
+    #[test]
+    fn what_goes_is_masked_on_request_also_where_no_secret_comes() {
+        let mut diff = Diff::field("data.pw", Some("hunter-of-old".into()), None);
+        diff.push_field("data.size", Some("10".into()), Some("12".into()));
+        diff.push_field("data.image", Some("registry/app:1.2".into()), Some("registry/app:1.3".into()));
+        let lines: Vec<String> = diff.without_gone().redacted().0.iter().flat_map(Delta::lines).collect();
+        assert_eq!(
+            lines,
+            ["- data.pw: ‹secret›", "~ data.size: 10 → 12", "~ data.image: registry/app:1.2 → registry/app:1.3"]
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::watched::Watched;
 use super::{Action, Boxed};
 use crate::plan::{Catalog, Kind, Misread, Output, ParamError, Place, Role};
+use crate::secret;
 
 /// An action's type: its parameters are its fields, its documentation their doc comments.
 pub trait Spec: Action + DeserializeOwned + JsonSchema + Sized + 'static {
@@ -88,7 +89,7 @@ impl Registry {
                 misread: T::MISREAD,
                 validate: |params| parse::<T>(params).map(drop),
             },
-            build: |params| Ok(Watched::boxed(Arc::new(parse::<T>(params)?))),
+            build: |params| Ok(Watched::boxed(Arc::new(parse::<T>(params)?), secret::is_in_value(params))),
         });
     }
 

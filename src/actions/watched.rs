@@ -1,5 +1,8 @@
-//! Actions judge what hosts and APIs answer. Should one panic over an answer that nobody thought of, its own step ends as
-//! unclear, and nothing else.
+//! What holds of all actions, whatever hosts and APIs answer.
+//!
+//! Should one panic over an answer that nobody thought of, its own step ends as unclear, and nothing else. Where its
+//! parameters hold a secret, what goes by its change may be an earlier one, which nobody has registered, also where the
+//! change itself is of something else: it is masked, unless it tells nothing.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -13,13 +16,25 @@ use crate::event::{Outputs, Problem};
 /// An action that remembers its first panic, and refuses to go on from there.
 pub struct Watched {
     action: Boxed,
+    has_secret: bool,
     defect: OnceLock<Problem>,
 }
 
 impl Watched {
-    /// Watches an action.
-    pub fn boxed(action: Boxed) -> Boxed {
-        Arc::new(Self { action, defect: OnceLock::new() })
+    /// Watches an action; `has_secret`: its parameters hold one.
+    pub fn boxed(action: Boxed, has_secret: bool) -> Boxed {
+        Arc::new(Self { action, has_secret, defect: OnceLock::new() })
+    }
+
+    fn without_gone(&self, diff: Diff) -> Diff {
+        if self.has_secret { diff.without_gone() } else { diff }
+    }
+
+    fn says(&self, verdict: Verdict) -> Verdict {
+        match says_what(verdict) {
+            Verdict::Change(diff) => Verdict::Change(self.without_gone(diff)),
+            other => other,
+        }
     }
 
     fn ask<T>(&self, question: impl FnOnce(&dyn Action) -> T) -> Result<T, Problem> {
@@ -36,7 +51,7 @@ impl Action for Watched {
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        self.ask(|action| says_what(action.verdict(facts))).unwrap_or_else(Verdict::Blocked)
+        self.ask(|action| self.says(action.verdict(facts))).unwrap_or_else(Verdict::Blocked)
     }
 
     fn looks_after(&self) -> bool {
@@ -44,7 +59,7 @@ impl Action for Watched {
     }
 
     fn verdict_after(&self, facts: &[Fact]) -> Verdict {
-        self.ask(|action| says_what(action.verdict_after(facts))).unwrap_or_else(Verdict::Blocked)
+        self.ask(|action| self.says(action.verdict_after(facts))).unwrap_or_else(Verdict::Blocked)
     }
 
     fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
@@ -75,11 +90,11 @@ impl Action for Watched {
     }
 
     fn resumed(&self) -> Option<Boxed> {
-        self.ask(|action| action.resumed()).ok().flatten().map(Self::boxed)
+        self.ask(|action| action.resumed()).ok().flatten().map(|action| Self::boxed(action, self.has_secret))
     }
 
     fn away(&self, facts: &[Fact]) -> Option<Boxed> {
-        self.ask(|action| action.away(facts)).ok().flatten().map(Self::boxed)
+        self.ask(|action| action.away(facts)).ok().flatten().map(|action| Self::boxed(action, self.has_secret))
     }
 
     fn outputs(&self, facts: &[Fact], done: &[Done]) -> Outputs {
@@ -87,7 +102,7 @@ impl Action for Watched {
     }
 
     fn foresees(&self, facts: &[Fact]) -> Diff {
-        self.ask(|action| action.foresees(facts)).unwrap_or_default()
+        self.ask(|action| self.without_gone(action.foresees(facts))).unwrap_or_default()
     }
 
     fn provides(&self, facts: &[Fact]) -> Vec<Thing> {

@@ -60,6 +60,13 @@ impl Known {
         !self.find(text.as_bytes(), false).is_empty()
     }
 
+    /// Whether one of them is in a text as it is.
+    pub fn is_plainly_in(&self, text: &[u8]) -> bool {
+        // More than can be searched for may be anywhere.
+        let search = || self.search.get_or_init(|| searcher(&self.forms)).as_ref();
+        !self.forms.is_empty() && search().is_none_or(|search| search.is_match(text))
+    }
+
     /// A text with all of them masked.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         masked(text, self.find(text.as_bytes(), false))

@@ -83,6 +83,26 @@ pub fn is_in(text: &str) -> bool {
     known().is_in(text)
 }
 
+/// Whether some registered secret is in a text as it is, and not in some encoding: quick for texts of any length.
+pub fn is_plainly_in(text: &[u8]) -> bool {
+    known().is_plainly_in(text)
+}
+
+/// Strings of more bytes than this are looked at as they are, not through encodings.
+const LOOKED_THROUGH: usize = 64 * 1024;
+
+/// Whether some registered secret is in a value's strings or keys.
+pub fn is_in_value(value: &Value) -> bool {
+    let held = |text: &str| if text.len() > LOOKED_THROUGH { is_plainly_in(text.as_bytes()) } else { is_in(text) };
+    match value {
+        Value::String(text) => held(text),
+        Value::Number(number) => is_in(&number.to_string()),
+        Value::Array(items) => items.iter().any(is_in_value),
+        Value::Object(map) => map.iter().any(|(key, value)| held(key) || is_in_value(value)),
+        Value::Null | Value::Bool(_) => false,
+    }
+}
+
 /// A value with every registered secret in its strings, numbers and keys masked.
 pub fn redact_value(value: Value) -> Value {
     match value {

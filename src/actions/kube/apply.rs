@@ -372,6 +372,22 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_go_are_hidden_where_the_manifest_holds_a_secret() {
+        crate::secret::register("secret-of-a-manifest");
+        let shown = |value: &str| {
+            let mut live = config(value);
+            live["data"]["pw"] = json!("hunter-of-old");
+            let facts = [fact(Preview::Would { live: Some(live), result: config(value), conflicts: Vec::new() })];
+            let inline = CONFIG.replace("k: v", &format!("k: {value}"));
+            let action = crate::actions::Registry::standard().build(Apply::NAME, &json!({ "inline": inline })).unwrap();
+            let Verdict::Change(diff) = action.verdict(&facts) else { panic!() };
+            diff.redacted().0.iter().flat_map(crate::diff::Delta::lines).collect::<Vec<_>>()
+        };
+        assert_eq!(shown("secret-of-a-manifest"), ["- ConfigMap app/c data.pw: ‹secret›"]);
+        assert_eq!(shown("v"), ["- ConfigMap app/c data.pw: hunter-of-old"]);
+    }
+
+    #[test]
     fn an_equal_object_is_the_same_and_nothing_is_written() {
         let action = action(CONFIG, false);
         let facts = [would(Some(config("v")), Vec::new())];

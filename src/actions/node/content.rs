@@ -5,7 +5,7 @@ use crate::connect::host::{self, Attributes, CONTENT_LIMIT, Content, File, FileK
 use crate::diff::{Delta, Diff, hide_gone};
 use crate::event::Problem;
 use crate::excerpt;
-use crate::secret::is_in;
+use crate::secret::{is_in, is_plainly_in};
 
 use super::effects::diff_attributes;
 
@@ -17,7 +17,9 @@ const NEW_SECRET_FILE: u32 = 0o600;
 
 /// Mode of a new file with this content, when the step does not say.
 pub fn new_file(content: &[u8]) -> u32 {
-    if is_in(&String::from_utf8_lossy(content)) { NEW_SECRET_FILE } else { NEW_FILE }
+    let is_short = content.len() <= CONTENT_LIMIT;
+    let secret = is_plainly_in(content) || is_short && is_in(&String::from_utf8_lossy(content));
+    if secret { NEW_SECRET_FILE } else { NEW_FILE }
 }
 
 /// The file that is wanted.
@@ -131,8 +133,8 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// How a file's content changes: as text, or as size and hash where it is no text or too long to read. Of a file that only
-/// its owner may read, and of one that goes, it is not shown what goes, as far as that may be a secret.
+/// How a file's content changes: as text, or as size and hash where it is no text or too long to read. Of a file that not
+/// everybody may read, and of one that goes, it is not shown what goes, as far as that may be a secret.
 pub fn text_delta(path: &str, seen: Option<&File>, wanted: Option<&[u8]>) -> Delta {
     let regular = seen.filter(|f| f.kind == FileKind::Regular);
     let before = match regular {
@@ -144,7 +146,7 @@ pub fn text_delta(path: &str, seen: Option<&File>, wanted: Option<&[u8]>) -> Del
     if let (Some(before), Some(after)) = (before, after)
         && before != after
     {
-        let private = regular.is_some_and(|file| file.mode & 0o077 == 0);
+        let private = regular.is_some_and(|file| file.mode & 0o004 == 0);
         let without = if private || wanted.is_none() { hide_gone(&before, &after) } else { before.clone() };
         if wanted.is_none() && without != before {
             return content_delta(path, seen, None, false);
@@ -271,9 +273,11 @@ pub mod tests {
     fn what_may_be_a_secret_is_not_shown_as_it_goes() {
         let old = regular("password=hunter2\nport=80\n", 0o644);
         assert_eq!(text_delta("/x", Some(&old), None).lines(), ["- /x content: 25 bytes"]);
-        let private = File { mode: 0o600, ..old.clone() };
-        let lines = text_delta("/x", Some(&private), Some(b"port=80\n")).lines();
-        assert!(!lines.concat().contains("hunter") && lines.contains(&" port=80".to_owned()), "{lines:?}");
+        for mode in [0o600, 0o640] {
+            let private = File { mode, ..old.clone() };
+            let lines = text_delta("/x", Some(&private), Some(b"port=80\n")).lines();
+            assert!(!lines.concat().contains("hunter") && lines.contains(&" port=80".to_owned()), "{lines:?}");
+        }
         assert!(text_delta("/x", Some(&old), Some(b"port=80\n")).lines().concat().contains("hunter"));
     }
 
