@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::content::text_delta;
+use super::content::{new_file, text_delta};
 use super::effects::{diff_attributes, failed, file_at, lacking, look, run_at, script, which, words};
 use super::params::{Mode, attributes, check_path, refuse, trimmed};
 use super::tar;
@@ -26,7 +26,8 @@ pub struct CopyTree {
     pub source: Folder,
     /// Absolute path of the directory on the host; it is made where missing.
     pub path: String,
-    /// Mode of all files. Default: 0755 for those that are executable in the project, 0644 for the others.
+    /// Mode of all files. Default: 0755 for those that are executable in the project, 0644 for the others; 0700 and 0600
+    /// for those with a secret in them.
     #[serde(default)]
     pub mode: Option<Mode>,
     /// Mode of the directories. Default: as they are; of new ones 0755.
@@ -154,7 +155,10 @@ impl CopyTree {
     }
 
     fn of_file(&self, file: &FolderFile) -> Attributes {
-        let usual = Mode(if file.executable { 0o755 } else { 0o644 });
+        let run = if file.executable { 0o111 } else { 0 };
+        let new = new_file(&file.content);
+        // Who may read it may run it.
+        let usual = Mode(new | (run & (new >> 2)));
         attributes(Some(self.mode.unwrap_or(usual)), self.owner.as_ref(), self.group.as_ref())
     }
 
@@ -360,6 +364,21 @@ mod tests {
 
     fn tar() -> Fact {
         ran(0, "tar\n", "")
+    }
+
+    #[test]
+    fn a_file_with_a_secret_in_it_is_its_owners_alone() {
+        crate::secret::register("secret-of-a-tree");
+        for (content, executable, mode) in [
+            ("plain", false, 0o644),
+            ("plain", true, 0o755),
+            ("key = secret-of-a-tree", false, 0o600),
+            ("key = secret-of-a-tree", true, 0o700),
+        ] {
+            let file = FolderFile { path: "a".into(), content: content.as_bytes().into(), executable };
+            assert_eq!(step("").of_file(&file).mode, Some(mode), "{content}");
+            assert_eq!(step("mode = '0640'").of_file(&file).mode, Some(0o640));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::content::{Wanted, text_delta};
+use super::content::{Wanted, new_file, text_delta};
 use super::effects::{file_at, in_turn, look};
 use super::group::State;
 use super::params::{check_account, check_path, refuse, trimmed};
@@ -191,8 +191,8 @@ impl Cron {
     fn file<R>(&self, facts: &[Fact], with: impl FnOnce(&Wanted<'_>, Option<&host::File>) -> R) -> R {
         // What is not root's, cron passes over.
         let owner = (trimmed(&self.folder) == cron_d()).then(root);
-        let attributes = Attributes { mode: Some(0o644), owner, group: None };
         let (path, content) = (self.path(), self.content());
+        let attributes = Attributes { mode: Some(new_file(content.as_bytes())), owner, group: None };
         let wanted = Wanted::text(&path, &content, attributes);
         with(&wanted, file_at(facts, 0))
     }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::content::new_file;
 use super::effects::{diff_attributes, failed, file_at, lacking, look, script, which};
 use super::params::{self, Mode, check_file_path, refuse};
 use crate::actions::{Action, Spec, Verdict};
@@ -20,8 +21,8 @@ use crate::plan::{Output, ParamError, Place, Role};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Download {
-    /// Where it comes from: `http://` or `https://`. Redirects are followed; with curl, never from
-    /// https to http. Counts only when the file is fetched, since it is known by its checksum. Secrets in it need curl on the host.
+    /// Where it comes from: `http://` or `https://`. Redirects are followed, never from https to http; the wget of
+    /// busybox goes where it is sent, and verifies no certificate. Counts only when the file is fetched, since it is known by its checksum. Secrets in it need curl on the host.
     pub url: String,
     /// Absolute path on the host. Its directory must be there.
     pub path: String,
@@ -31,7 +32,7 @@ pub struct Download {
     /// redirect takes them to no other origin (scheme, host and port). Counts only when the file is fetched.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// Mode, such as "0755". Default: as it is; of a new file 0644.
+    /// Mode, such as "0755". Default: as it is; of a new file 0644, or 0600 where URL or headers hold a secret.
     #[serde(default)]
     pub mode: Option<Mode>,
     /// Owner, name or number. Default: as it is; of a new file the user that the step runs as.
@@ -81,7 +82,9 @@ mode = "0755"
 
 /// `$1` path, `$2` SHA-256, `$3` owner, `$4` mode, `$5` program, `$6` URL for wget. For curl, the URL and the headers come on standard input.
 ///
-/// Redirects are followed by hand: curl would take the headers along to whoever the server names.
+/// Redirects are followed by hand: curl would take the headers along to whoever the server names, and wget would leave
+/// https. A redirect's URL, which may be one for its bearer alone, goes to no program as an argument. The wget of busybox
+/// follows by itself, whatever it is told.
 const FETCH: &str = r#"
 folder=${1%/*}
 if ! [ -d "${folder:-/}" ]; then
@@ -89,41 +92,81 @@ if ! [ -d "${folder:-/}" ]; then
 	exit 101
 fi
 _ro_scratch "$folder/" || exit 102
-name=./${1##*/}
+name=./${1##*/} program=$5 url=$6 headers=
+case $program in
+curl)
+	IFS= read -r url
+	headers=$(cat)
+	;;
+wget) wget --help 2>&1 | grep -q -e --max-redirect || program=busybox ;;
+esac
+authority() {
+	_authority=${1#*://}
+	printf '%s' "${_authority%%[/?#]*}"
+}
 origin() {
-	_authority=${1#*://} && _authority=${_authority%%[/?#]*} && _authority=${_authority##*@}
+	_authority=$(authority "$1") && _authority=${_authority##*@}
 	case $1 in
 	https://*) printf 'https://%s' "${_authority%:443}" ;;
 	*) printf '%s://%s' "${1%%://*}" "${_authority%:80}" ;;
 	esac
 }
-if [ "$5" = curl ]; then
-	IFS= read -r url
-	headers=$(cat)
-	hops=0
-	while :; do
-		to=$({
+# What a redirect's header says, as a whole URL.
+whole() {
+	_site=${url%%://*}://$(authority "$url") _path=${url%%[?#]*}
+	case $1 in
+	[a-zA-Z]*://*) printf '%s' "$1" ;;
+	//*) printf '%s:%s' "${url%%://*}" "$1" ;;
+	/*) printf '%s%s' "$_site" "$1" ;;
+	'?'*) printf '%s%s' "$_path" "$1" ;;
+	*)
+		[ "$_path" != "$_site" ] || _path=$_path/
+		printf '%s/%s' "${_path%/*}" "$1"
+		;;
+	esac
+}
+# Prints where the server sends on to; nothing when the file has come.
+ask() {
+	case $program in
+	curl)
+		{
 			printf 'fail\nsilent\nshow-error\nproto = "=http,https"\nwrite-out = "%%{redirect_url}"\nurl = "'
 			printf '%s' "$url" | sed 's/[\\"]/\\&/g'
 			printf '"\n%s\n' "$headers"
-		} | curl -q --config - --output "$name") || exit
-		[ -n "$to" ] || break
-		hops=$((hops + 1))
-		case $to in
-		https://*) ;;
-		http://*) case $url in https://*) hops=99 ;; esac ;;
-		*) hops=99 ;;
-		esac
-		if [ "$hops" -gt 10 ]; then
-			printf 'it redirects to %s, which is not followed\n' "$(origin "$to")" >&2
-			exit 103
+		} | curl -q --config - --output "$name"
+		;;
+	wget)
+		_said=$(printf '%s\n' "$url" | LC_ALL=C wget -nv -S --max-redirect=0 -O "$name" -i - 2>&1) && return
+		_status=$?
+		_answer=$(printf '%s\n' "$_said" | sed -n 's|^ *HTTP/[0-9.]* *||p' | tail -n 1)
+		_to=$(printf '%s\n' "$_said" | tr -d '\r' | sed -n 's/^ *[Ll]ocation: *//p' | tail -n 1)
+		case $_answer in 30[12378]*) ;; *) _to= ;; esac
+		if [ -z "$_to" ]; then
+			printf '%s\n' "$_said" >&2
+			exit "$_status"
 		fi
-		[ "$(origin "$to")" = "$(origin "$url")" ] || headers=
-		url=$to
-	done
-else
-	wget -O "$name" "$6" || exit
-fi
+		whole "$_to"
+		;;
+	*) wget -O "$name" "$url" >&2 ;;
+	esac
+}
+hops=0
+while :; do
+	to=$(ask) || exit
+	[ -n "$to" ] || break
+	hops=$((hops + 1))
+	case $to in
+	https://*) ;;
+	http://*) case $url in https://*) hops=99 ;; esac ;;
+	*) hops=99 ;;
+	esac
+	if [ "$hops" -gt 10 ]; then
+		printf 'it redirects to %s, which is not followed\n' "$(origin "$to")" >&2
+		exit 103
+	fi
+	[ "$(origin "$to")" = "$(origin "$url")" ] || headers=
+	url=$to
+done
 got=$(sha256sum <"$name") || exit 102
 if [ "${got%% *}" != "$2" ]; then
 	printf 'its checksum is sha256:%s, of %s bytes\n' "${got%% *}" "$(wc -c <"$name")" >&2
@@ -154,7 +197,9 @@ impl Download {
         let owner = number(&wanted.owner, seen.map(|file| file.uid)).unwrap_or_default();
         let group = number(&wanted.group, seen.map(|file| file.gid)).map(|group| format!(":{group}"));
         let owner = owner + &group.unwrap_or_default();
-        let mode = format!("{:04o}", wanted.mode.or(seen.map(|file| file.mode)).unwrap_or(0o644));
+        // What is given to nobody without a secret is not for everybody.
+        let new = || new_file(&self.config());
+        let mode = format!("{:04o}", wanted.mode.or(seen.map(|file| file.mode)).unwrap_or_else(new));
         let sha256 = self.sha256().unwrap_or_default();
         let curl = lacking(facts, 1, &["curl"]).is_none();
         let (program, url) = if curl { ("curl", "") } else { ("wget", self.url.as_str()) };
@@ -293,18 +338,21 @@ mod tests {
 
     /// Answers each request by `answer`; tells the requests.
     fn serve(answers: usize, answer: &str) -> (String, std::thread::JoinHandle<Vec<String>>) {
-        let answer = answer.to_owned();
+        serve_each(vec![answer.to_owned(); answers])
+    }
+
+    fn serve_each(answers: Vec<String>) -> (String, std::thread::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/f", listener.local_addr().unwrap());
         let server = std::thread::spawn(move || {
-            let one = |_| {
+            let one = |answer: String| {
                 let (mut stream, _) = listener.accept().unwrap();
                 let lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
                 let request: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
                 stream.write_all(answer.as_bytes()).unwrap();
                 request.join("\n")
             };
-            (0..answers).map(one).collect()
+            answers.into_iter().map(one).collect()
         });
         (url, server)
     }
@@ -346,6 +394,106 @@ mod tests {
         assert!(at_the_start.join().unwrap()[0].contains("PRIVATE-TOKEN: k"));
         let request = at_the_end.join().unwrap().concat();
         assert!(request.contains("GET /f") && !request.contains("PRIVATE-TOKEN"), "{request}");
+    }
+
+    #[test]
+    fn what_a_secret_is_needed_for_is_not_for_everybody() {
+        crate::secret::register("token-of-a-download");
+        let mode = |rest: &str| step("https://x/y", "/y", "a", rest).fetch(&[file(None), ran(0, "curl\n", "")]);
+        let secret = "headers = { PRIVATE-TOKEN = 'token-of-a-download' }\n";
+        assert!(mode(secret).command.to_string().contains(" 0600 curl "));
+        assert!(mode(&format!("{secret}mode = '0755'")).command.to_string().contains(" 0755 curl "));
+        assert!(mode("headers = { Accept = 'x' }").command.to_string().contains(" 0644 curl "));
+    }
+
+    #[tokio::test]
+    async fn wget_is_sent_on_by_hand() {
+        for (to, then) in [("/g?x", "GET /g?x "), ("g", "GET /g "), ("?q=1", "GET /f?q=1 "), ("../g", "GET /g ")] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("f");
+            let (start, server) = serve_each(vec![redirect(to), OK.to_owned()]);
+            let facts = [file(None), ran(0, "wget\n", "")];
+            let step = step(&start, path.to_str().unwrap(), "hello", "");
+            let done = [Done::Host(perform(&step.fetch(&facts)).await)];
+            assert!(matches!(step.next(&facts, &done), Ok(None)), "{:?}", step.next(&facts, &done).err());
+            let requests = server.join().unwrap();
+            assert!(requests[1].starts_with(then), "{to}: {requests:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn busybox_brings_it_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let (start, server) = serve_each(vec![redirect("/g"), OK.to_owned()]);
+        let facts = [file(None), ran(0, "wget\n", "")];
+        let step = step(&start, path.to_str().unwrap(), "hello", "");
+        let run = step.fetch(&facts);
+        let shell = format!("wget() {{ busybox wget \"$@\"; }}\n{}", run.command);
+        let run = Run { command: host::Command::Shell(shell), ..run };
+        let done = [Done::Host(perform(&run).await)];
+        assert!(matches!(step.next(&facts, &done), Ok(None)), "{:?}", step.next(&facts, &done).err());
+        assert_eq!(server.join().unwrap().len(), 2);
+    }
+
+    /// Answers one request over TLS, with a certificate that lies in the folder.
+    fn serve_with_tls(folder: &std::path::Path, answer: String) -> (String, std::thread::JoinHandle<()>) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let cert = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
+        std::fs::write(folder.join("ca.pem"), cert.pem()).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}/f", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let session = rustls::ServerConnection::new(std::sync::Arc::new(config)).unwrap();
+            let mut stream = BufReader::new(rustls::StreamOwned::new(session, stream));
+            let mut line = String::new();
+            while stream.read_line(&mut line).unwrap() > 2 {
+                line.clear();
+            }
+            let stream = stream.get_mut();
+            stream.write_all(answer.as_bytes()).unwrap();
+            stream.conn.send_close_notify();
+            stream.flush().unwrap();
+        });
+        (url, server)
+    }
+
+    #[tokio::test]
+    async fn https_is_not_left_for_http() {
+        for program in ["curl\n", "wget\n"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("f");
+            let (url, server) = serve_with_tls(folder.path(), redirect("http://127.0.0.1:1/f?token=x"));
+            let facts = [file(None), ran(0, program, "")];
+            let step = step(&url, path.to_str().unwrap(), "hello", "");
+            let run = step.fetch(&facts);
+            // The certificate is this test's own.
+            let trust = format!(
+                "ca={}\ncurl() {{ command curl \"$@\" --cacert \"$ca\"; }}\n\
+                 wget() {{ command wget --ca-certificate=\"$ca\" \"$@\"; }}\n",
+                folder.path().join("ca.pem").display()
+            );
+            let run = Run { command: host::Command::Shell(format!("{trust}{}", run.command)), ..run };
+            let done = [Done::Host(perform(&run).await)];
+            let problem = step.next(&facts, &done).err().unwrap();
+            server.join().unwrap();
+            assert!(
+                problem.message.contains("it redirects to http://127.0.0.1:1, which is not"),
+                "{}",
+                problem.message
+            );
+            assert!(problem.hint.unwrap().contains("https is not left for http"));
+            assert!(!path.exists());
+        }
     }
 
     #[tokio::test]
