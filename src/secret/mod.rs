@@ -68,9 +68,10 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     known().redact(text)
 }
 
-/// `text` as it may be shown to anybody: what a terminal would not show is written down, then secrets are masked.
+/// `text` as it may be shown to anybody: secrets are masked, then what a terminal would not show is written down. The other
+/// way round, what is written down inside of a secret would hide it from the redactor, and from nobody else.
 pub fn shown(text: &str) -> String {
-    redact(&visible(text)).into_owned()
+    visible(&redact(text)).into_owned()
 }
 
 /// How many times a secret was registered: what was masked before is whole as long as this does not rise.

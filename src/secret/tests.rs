@@ -204,6 +204,16 @@ fn nothing_invisible_hides_it() {
     assert_eq!(known.redact(&base64), MASK);
 }
 
+/// Written down, what parts it would be taken for one of its own backslashes.
+#[test]
+fn it_is_masked_before_anything_is_written_down() {
+    register("hunter2\\ of 'the'\\n-shown");
+    for part in ["\x1b[31m", "\0", "\x1b[0K", "\u{200b}"] {
+        let text = format!("a\x07 hunter2\\ of{part} 'the'\\n-shown b");
+        assert_eq!(shown(&text), format!("a\\x07 {MASK} b"), "{part:?}");
+    }
+}
+
 #[test]
 fn what_nobody_could_look_through_is_masked() {
     let known = of("hunter2-of-the-test");

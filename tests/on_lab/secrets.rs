@@ -57,6 +57,17 @@ data:
 """
 "#,
     r#"
+id = "keys"
+action = "kube.apply"
+namespace = "poison"
+inline = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: keys}
+data: {file: {{ secrets.file | to_json }}}
+"""
+"#,
+    r#"
 id = "annotated"
 action = "kube.label"
 kind = "ConfigMap"
@@ -314,7 +325,13 @@ impl<'a> Bench<'a> {
             object[field] = data.clone();
             object
         };
-        let ours = [with("Secret", "secret", "stringData", &old), with("ConfigMap", "config", "data", &old)];
+        // A key goes from beside one that stays.
+        let keys = serde_json::json!({ "file": self.value("file"), "gone": self.value("old") });
+        let ours = [
+            with("Secret", "secret", "stringData", &old),
+            with("ConfigMap", "config", "data", &old),
+            with("ConfigMap", "keys", "data", &keys),
+        ];
         let theirs = [with("ConfigMap", "theirs", "data", &old)];
         for (manager, objects) in [("rollout", &ours[..]), ("somebody", &theirs[..])] {
             let list = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": objects });

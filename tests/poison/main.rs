@@ -16,7 +16,7 @@ mod sshd;
 use std::fs;
 
 use poison::Search;
-use project::Project;
+use project::{Project, TERMINAL};
 use rollout::secret::MASK;
 use sshd::Sshd;
 
@@ -28,6 +28,18 @@ const FEATURES: &[(&str, &str)] = &[
         "action = 'node.template'\npath = 'DIR/wanted/template'\ntemplate = 'templates/conf.j2'\nmode = '0600'",
     ),
     ("large", "action = 'node.template'\npath = 'DIR/wanted/large'\ntemplate = 'templates/large.j2'\nmode = '0600'"),
+    // An earlier secret stands elsewhere in the file, in one that holds none any more, in one that goes, on a line that goes.
+    (
+        "moved",
+        "action = 'node.file'\npath = 'DIR/wanted/moved'\ncontent = \"last\\n{{ all }}\\nfirst\\n\"\nmode = '0644'",
+    ),
+    ("private", "action = 'node.file'\npath = 'DIR/wanted/private'\ncontent = \"first\\nlast\\n\"\nmode = '0640'"),
+    (
+        "taken-out",
+        "action = 'node.file'\npath = 'DIR/wanted/taken-out'\ncontent = 'last'\nmode = '0644'\nsensitive = true",
+    ),
+    ("gone", "action = 'node.file'\npath = 'DIR/wanted/gone'\nstate = 'absent'"),
+    ("line-gone", "action = 'node.line'\npath = 'DIR/wanted/lines'\nmatch = '^old='\nstate = 'absent'"),
     ("fetch", "action = 'node.fetch'\npath = 'DIR/wanted/template'\nto = 'wanted/fetched'"),
     ("echo", "action = 'node.command'\nstdin = '{{ all }}'\ncommand = 'cat'"),
     ("use", "action = 'node.command'\nstdin = '{{ steps.echo.stdout }}'\ncommand = 'cat >&2'"),
@@ -46,7 +58,23 @@ const FEATURES: &[(&str, &str)] = &[
     ("retry", "action = 'node.command'\nstdin = '{{ all }}'\ncommand = 'cat; exit 1'\nretry = 1\nretry_delay = '10ms'"),
     ("late", "action = 'node.command'\nstdin = '{{ all }}'\ncommand = 'cat; sleep 60'\ntimeout = '5s'"),
     ("argument", "action = 'node.directory'\npath = 'DIR/wanted/{{ secrets.file }}'"),
+    // What parts a secret takes no room on a screen.
+    (
+        "coloured",
+        "action = 'node.command'\nstdin = '{{ secrets.file }}'\n\
+         command = 'v=$(cat); for part in \"\\033[31m\" \"\\000\" \"\\033[0K\"; do \
+         printf \"%.20s$part%s\\n\" \"$v\" \"$(printf %s \"$v\" | cut -c 21-)\"; done; exit 1'",
+    ),
     ("filter", "action = 'node.file'\npath = 'DIR/wanted/no'\ncontent = '{{ secrets.file | from_json }}'"),
+    (
+        "filter-yaml",
+        "action = 'node.file'\npath = 'DIR/wanted/no'\ncontent = \"{{ ('a: [' ~ secrets.file) | from_yaml }}\"",
+    ),
+    (
+        "filter-key",
+        "action = 'node.file'\npath = 'DIR/wanted/no'\ncontent = \"{{ ('a: {' ~ secrets.key) | from_yaml }}\"",
+    ),
+    ("filter-base64", "action = 'node.file'\npath = 'DIR/wanted/no'\ncontent = '{{ secrets.file | b64decode }}'"),
     ("when", "action = 'node.file'\npath = 'DIR/wanted/no'\ncontent = ''\nwhen = \"secrets.file == 'x'\""),
     ("made", "action = 'node.command'\ncommand = 'cat DIR/made'\nsensitive = true"),
     (
@@ -67,13 +95,16 @@ const FEATURES: &[(&str, &str)] = &[
 ];
 
 /// Ways to call the program with the plan. A step of a run waits at the gate, also where the run goes on from one that has
-/// passed it.
+/// passed it. In a terminal of its own, where it says [`TERMINAL`].
 const CALLS: &[&[&str]] = &[
     &["check"],
     &["plan"],
     &["plan", "--diff", "full", "--output", "json"],
     &["run", "--rerun", "gate", "--diff", "full", "--output", "json"],
     &["run", "--rerun", "gate", "--diff", "full"],
+    &["plan", "--diff", "full", "--color", "always"],
+    &[TERMINAL, "plan", "--diff", "full", "--color", "always"],
+    &[TERMINAL, "run", "--fresh", "--diff", "full"],
     &["run", "--fresh", "--color", "always"],
 ];
 
@@ -85,11 +116,14 @@ fn goes_nowhere_but_where_it_is_wanted(project: &Project, further_places: &[std:
     let search = Search::new(&project.values());
     let mut found = Vec::new();
     for (log, args) in ["off", "trace"].into_iter().flat_map(|log| CALLS.iter().map(move |call| (log, call))) {
-        let (output, seen) = project.call(args, log, || search.find_in_processes());
+        project.put_back();
+        // What opens the terminal has its environment from us.
+        let look = || if args.contains(&TERMINAL) { Vec::new() } else { search.find_in_processes() };
+        let (output, seen) = project.call(args, log, look);
         let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
         let text = String::from_utf8_lossy(&said);
         // Some steps fail on purpose; that a machine is too slow for one of their deadlines has a code of its own.
-        let codes: &[i32] = if args[0] == "check" { &[0] } else { &[1, 4] };
+        let codes: &[i32] = if args.contains(&"check") { &[0] } else { &[1, 4] };
         assert!(output.status.code().is_some_and(|code| codes.contains(&code)), "{args:?}: {text}");
         // Else the search would find nothing since there was nothing.
         assert!(args[0] == "check" || text.contains(MASK), "{args:?}: {text}");
@@ -101,13 +135,19 @@ fn goes_nowhere_but_where_it_is_wanted(project: &Project, further_places: &[std:
         found.extend(search.find(&output.stdout).iter().map(|name| format!("{args:?} said {name}")));
     }
     let all = project.all();
-    for wanted in ["file", "template", "large", "fetched"] {
+    for (wanted, mode) in [("file", 0o600), ("template", 0o600), ("large", 0o600), ("fetched", 0o600), ("moved", 0o644)]
+    {
         let content = fs::read_to_string(project.path("wanted").join(wanted)).unwrap();
         assert!(content.contains(&all), "{wanted} has no secret in it");
-        assert_eq!(project.mode(&format!("wanted/{wanted}")), 0o600);
+        assert_eq!(project.mode(&format!("wanted/{wanted}")), mode);
+    }
+    let without = ["private", "taken-out", "lines"];
+    for file in without {
+        let content = fs::read_to_string(project.path("wanted").join(file)).unwrap();
+        assert!(search.find(content.as_bytes()).is_empty(), "{file} was not changed");
     }
     let left: Vec<_> = fs::read_dir(project.path("wanted")).unwrap().flatten().map(|e| e.file_name()).collect();
-    assert_eq!(left.len(), 4, "{left:?}");
+    assert_eq!(left.len(), 5 + without.len(), "{left:?}");
 
     found.extend(left_behind(project, &search, further_places));
     assert_eq!(found, Vec::<String>::new());

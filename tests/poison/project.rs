@@ -19,6 +19,9 @@ use crate::poison;
 /// How long one call of the program may take.
 const DEADLINE: Duration = Duration::from_secs(120);
 
+/// Before the arguments of a call: stdin, stdout and stderr are a terminal.
+pub const TERMINAL: &str = "in a terminal";
+
 /// The project.
 pub struct Project {
     folder: tempfile::TempDir,
@@ -58,6 +61,7 @@ impl Project {
         }
         let old = project.add("old", poison::value("old"));
         project.write("wanted/file", &old);
+        project.put_back();
         let made = project.add("made", poison::value("made"));
         project.write("kept/made", &made);
         project.write(
@@ -85,6 +89,26 @@ impl Project {
         project.write("plan.toml", &plan.replace("DIR", &project.folder.path().display().to_string()));
         project.write("inventory.toml", &project.inventory.clone());
         project
+    }
+
+    /// Earlier secrets, where steps take them away.
+    pub fn put_back(&self) {
+        let old = self.value("old");
+        for (file, mode, text) in [
+            ("moved", 0o644, format!("first\nsecond {old}\nlast\n")),
+            ("private", 0o640, format!("first\n{old}\nlast\n")),
+            ("taken-out", 0o644, format!("{old}\nlast")),
+            ("gone", 0o644, format!("old={old}\n")),
+            ("lines", 0o600, format!("first\nold={old}\nlast\n")),
+        ] {
+            let file = format!("wanted/{file}");
+            self.write(&file, &text);
+            fs::set_permissions(self.path(&file), fs::Permissions::from_mode(mode)).unwrap();
+        }
+    }
+
+    fn value(&self, name: &str) -> &str {
+        &self.values.iter().find(|(n, _)| *n == name).unwrap().1
     }
 
     fn add(&mut self, name: &'static str, value: String) -> String {
@@ -154,15 +178,28 @@ impl Project {
 
     /// The variable of that name.
     pub fn all(&self) -> String {
-        let value = |name: &str| self.values.iter().find(|(n, _)| *n == name).unwrap().1.clone();
-        self.secrets().map(value).collect::<Vec<_>>().join(" ")
+        self.secrets().map(|name| self.value(name)).collect::<Vec<_>>().join(" ")
     }
 
     fn command(&self, args: &[&str]) -> Command {
         let env = &self.values[0].1;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rollout"));
+        let program = env!("CARGO_BIN_EXE_rollout");
+        let mut command = match args.split_first() {
+            Some((&TERMINAL, args)) => {
+                // Its size is not known else, and a narrow one would cut what is to be found.
+                let line = shlex::try_join([&[program], args].concat()).unwrap();
+                let mut command = Command::new("script");
+                command.args(["--quiet", "--return", "--command"]);
+                command.arg(format!("stty cols 1000 rows 50; exec {line}")).arg("/dev/null");
+                command
+            }
+            _ => {
+                let mut command = Command::new(program);
+                command.args(args);
+                command
+            }
+        };
         command
-            .args(args)
             .env("ROLLOUT_STATE_DIR", self.path("state"))
             .env("TMPDIR", self.path("tmp"))
             .env("POISON_ENV", env)
@@ -190,7 +227,8 @@ impl Project {
         command.stdout(fs::File::create(&out[0]).unwrap()).stderr(fs::File::create(&out[1]).unwrap());
         let mut child = command.spawn().unwrap();
         // What is detached comes to the gate in its own time, and is let through by the test.
-        let runs = ["run", "apply", "prove", "resume"].contains(&args[0]) && !args.contains(&"--detach");
+        let verb = args.iter().find(|arg| **arg != TERMINAL).copied().unwrap_or_default();
+        let runs = ["run", "apply", "prove", "resume"].contains(&verb) && !args.contains(&"--detach");
         let (mut look, mut seen) = (runs.then_some(look), Vec::new());
         let deadline = Instant::now() + DEADLINE;
         let status = loop {
