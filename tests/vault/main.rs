@@ -122,6 +122,29 @@ async fn a_lifetime_that_vault_cuts_down_fails_and_is_heard() {
 }
 
 #[tokio::test]
+async fn the_key_of_an_intermediate_that_is_cut_down_is_named() {
+    let Some(bao) = Bao::start().await else { return };
+    let world = Real::new(&bao.inventory());
+    limited(&bao, &world).await;
+    let backend = bao.backend();
+    backend.perform(&write("sys/mounts/pki/tune", json!({ "max_lease_ttl": "768h" })), &call()).await.unwrap();
+    let cut = action::<Intermediate>(json!({ "mount": "pki_int", "common_name": "Second" }));
+    let target = Target::default();
+    let facts = world.probe(&target, &cut.probes(), &call()).await.unwrap();
+    let mut done = Vec::new();
+    let problem = loop {
+        match cut.next(&facts, &done) {
+            Ok(effect) => done.push(world.perform(&target, &effect.unwrap(), &call()).await.unwrap()),
+            Err(problem) => break problem,
+        }
+    };
+    let hint = problem.hint.unwrap();
+    let key = hint.split("`vault delete ").nth(1).and_then(|rest| rest.split('`').next()).unwrap();
+    let there = backend.probe(&Probe::Read { path: key.into() }, &call()).await.unwrap();
+    assert!(matches!(there, Fact::Found { .. }), "{hint}");
+}
+
+#[tokio::test]
 async fn the_key_of_an_intermediate_is_changed_when_the_plan_says_so() {
     let Some(bao) = Bao::start().await else { return };
     let world = Real::new(&bao.inventory());

@@ -187,6 +187,15 @@ impl Intermediate {
         write(format!("{}/root/sign-intermediate", path(&self.root_mount)), body)
     }
 
+    /// Adds that the key that was made for a certificate which is not taken stays in the mount: who may make one may not
+    /// always remove it.
+    fn with_key_left(&self, problem: Problem, done: &[Done]) -> Problem {
+        let Ok(key) = answered(done, GENERATE, "key_id") else { return problem };
+        let hint = problem.hint.clone().map(|hint| format!("{hint}; ")).unwrap_or_default();
+        let mount = path(&self.mount);
+        problem.hint(format!("{hint}`vault delete {mount}/key/{key}` removes the key that was made for it"))
+    }
+
     /// Whether the key of one that is there is as asked for.
     fn has_wanted_key(&self, ca: &Certificate) -> bool {
         self.key_type.is_none_or(|wanted| wanted.name() == ca.key_type)
@@ -291,7 +300,7 @@ impl Action for Intermediate {
                 let pem = answered(done, SIGN, "certificate")?;
                 let signed = Certificate::parse(pem)
                     .map_err(|e| Problem::new(format!("the certificate that Vault signed cannot be read: {e}")))?;
-                whole_lifetime(&signed, self.ttl, path(&self.root_mount))?;
+                whole_lifetime(&signed, self.ttl, path(&self.root_mount)).map_err(|p| self.with_key_left(p, done))?;
                 Ok(Some(self.set(pem, &root)))
             }
             CHOOSE => match &done[SET] {
@@ -410,9 +419,12 @@ mod tests {
             let map = Map::from_iter([(key.to_owned(), json!(value))]);
             Done::Vault(vault::Done::Written(Data(map)))
         };
-        let done = [answer("csr", "the request"), answer("certificate", &short.pem())];
+        let done = [answer("key_id", "1-2"), answer("certificate", &short.pem())];
         let problem = action("").next(&facts, &done).err().unwrap();
         assert_eq!(problem.message, "Vault's pki signed CN=intermediate for 32d instead of 365d");
+        assert!(
+            problem.hint.unwrap().ends_with("; `vault delete pki_int/key/1-2` removes the key that was made for it")
+        );
     }
 
     #[test]
