@@ -219,7 +219,7 @@ impl Mount {
             return Err(problem.hint("choose another path"));
         } else if !(seen.is_on_demand() && self.options.iter().any(|option| option == "x-systemd.automount")) {
             diff.push_field(&path, Some(told(false)), Some(told(true)));
-            let script = format!("mkdir -p -- {quoted} && mount -- {quoted}");
+            let script = format!("_ro_directory {quoted} '' '' && mount -- {quoted}");
             acts.push(Act::script(format!("mount {path}"), script).or(why));
         }
         Ok((diff, acts))

@@ -39,7 +39,7 @@ fn entry_and_mount_must_both_be_there() {
     assert_eq!(change(&step().verdict(&facts)).last().unwrap(), "~ /data: not mounted → mounted");
     let acts_now = acts(&step(), &facts);
     assert_eq!((acts_now.len(), acts_now[0].as_str()), (3, FSTAB));
-    assert_eq!(acts_now[2], "mkdir -p -- /data && mount -- /data");
+    assert_eq!(acts_now[2], "_ro_directory /data '' '' && mount -- /data");
     // It was cut off after the entry.
     assert_eq!(acts(&step(), &sees(LINE, "")), acts_now[2..]);
 }
