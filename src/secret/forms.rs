@@ -35,10 +35,19 @@ impl Forms {
         }
     }
 
+    /// Whether one of them is in a text. More than can be searched for may be anywhere.
+    pub fn are_in(&self, text: &[u8]) -> bool {
+        !self.all.is_empty() && self.search().is_none_or(|search| search.is_match(text))
+    }
+
+    fn search(&self) -> Option<&AhoCorasick> {
+        self.search.get_or_init(|| searcher(&self.all)).as_ref()
+    }
+
     /// Where they are. `open`: more text may follow, so that its end may be the beginning of one.
     pub fn find(&self, text: &[u8], open: bool, found: &mut Vec<Range<usize>>) {
         if text.len() >= SHORTEST && !self.all.is_empty() {
-            match self.search.get_or_init(|| searcher(&self.all)) {
+            match self.search() {
                 Some(search) => found.extend(search.find_overlapping_iter(text).map(|m| m.range())),
                 // More than can be searched for: nothing is shown at all.
                 None => found.push(0..text.len()),

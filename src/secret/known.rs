@@ -62,9 +62,7 @@ impl Known {
 
     /// Whether one of them is in a text as it is.
     pub fn is_plainly_in(&self, text: &[u8]) -> bool {
-        // More than can be searched for may be anywhere.
-        let search = || self.search.get_or_init(|| searcher(&self.forms)).as_ref();
-        !self.forms.is_empty() && search().is_none_or(|search| search.is_match(text))
+        self.forms.are_in(text)
     }
 
     /// A text with all of them masked.

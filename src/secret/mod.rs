@@ -68,10 +68,9 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     known().redact(text)
 }
 
-/// `text` as it may be shown to anybody: secrets are masked, then what a terminal would not show is written down. The other
-/// way round, what is written down inside of a secret would hide it from the redactor, and from nobody else.
+/// `text` as it may be shown to anybody: what a terminal would not show is written down, then secrets are masked.
 pub fn shown(text: &str) -> String {
-    visible(&redact(text)).into_owned()
+    redact(&visible(text)).into_owned()
 }
 
 /// How many times a secret was registered: what was masked before is whole as long as this does not rise.
@@ -84,22 +83,18 @@ pub fn is_in(text: &str) -> bool {
     known().is_in(text)
 }
 
-/// Whether some registered secret is in a text as it is, and not in some encoding: quick for texts of any length.
+/// Whether some registered secret is in a text as it is, and not in some encoding: for texts of any length.
 pub fn is_plainly_in(text: &[u8]) -> bool {
     known().is_plainly_in(text)
 }
 
-/// Strings of more bytes than this are looked at as they are, not through encodings.
-const LOOKED_THROUGH: usize = 64 * 1024;
-
-/// Whether some registered secret is in a value's strings or keys.
+/// Whether some registered secret is in a value's strings, numbers or keys.
 pub fn is_in_value(value: &Value) -> bool {
-    let held = |text: &str| if text.len() > LOOKED_THROUGH { is_plainly_in(text.as_bytes()) } else { is_in(text) };
     match value {
-        Value::String(text) => held(text),
+        Value::String(text) => is_in(text),
         Value::Number(number) => is_in(&number.to_string()),
         Value::Array(items) => items.iter().any(is_in_value),
-        Value::Object(map) => map.iter().any(|(key, value)| held(key) || is_in_value(value)),
+        Value::Object(map) => map.iter().any(|(key, value)| is_in(key) || is_in_value(value)),
         Value::Null | Value::Bool(_) => false,
     }
 }

@@ -204,9 +204,9 @@ fn nothing_invisible_hides_it() {
     assert_eq!(known.redact(&base64), MASK);
 }
 
-/// Written down, what parts it would be taken for one of its own backslashes.
+/// What is written down inside of it is not taken for one of its own backslashes.
 #[test]
-fn it_is_masked_before_anything_is_written_down() {
+fn nothing_that_is_written_down_hides_it() {
     register("hunter2\\ of 'the'\\n-shown");
     for part in ["\x1b[31m", "\0", "\x1b[0K", "\u{200b}"] {
         let text = format!("a\x07 hunter2\\ of{part} 'the'\\n-shown b");
