@@ -24,7 +24,7 @@ const CANARY: &str = "cd /srv/canary && find . -printf '%p %y %m %U %G %l\\n' | 
                       find . -type f | sort | xargs sha256sum";
 
 /// Steps that fail also when nobody attacks: on purpose, so that what they do is done in each round.
-const FAIL: [&str; 3] = ["archive", "guarded", "hard"];
+const FAIL: [&str; 4] = ["archive", "guarded", "hard", "led"];
 
 /// `settings`: lines of sshd's configuration by which `sh`, and what it runs, is found.
 fn nothing_of_roots_changes(shell: &str, settings: &str) {
@@ -59,6 +59,7 @@ fn nothing_of_roots_changes(shell: &str, settings: &str) {
     }
     assert!(ran.problem("archive").message.contains("did not bring"), "{:?}", ran.problem("archive"));
     assert!(ran.problem("hard").message.contains("further names"), "{:?}", ran.problem("hard"));
+    assert!(ran.problem("led").message.contains("somebody else may lead elsewhere"), "{:?}", ran.problem("led"));
     assert_eq!(machine.sh("stat -c '%a %U' /home/mallory/unpacked/a/b"), "775 root", "no setuid, not for all to write");
     assert_eq!(machine.sh("find /home/mallory /srv/open /srv/sticky -name '.*rollout*'"), "", "something is left");
     assert_eq!(machine.sh(CANARY), before);

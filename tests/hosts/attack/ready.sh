@@ -18,6 +18,8 @@ echo mine >attributes
 echo extra >tree/extra/file
 for name in file backed owned guarded; do echo mine >"$name"; done
 chown -R mallory: .
+ln -s /srv/canary/folder led
+chown -h mallory led
 # As where the kernel lets users make hard links to files of others.
 ln /srv/canary/secret hard
 name=0
