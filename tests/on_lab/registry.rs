@@ -33,20 +33,24 @@ impl<'a> Registry<'a> {
         let config = folder.path().join("config.yml");
         let root = folder.path().join("kept").display().to_string();
         let text = format!(
-            "version: 0.1\nlog: {{level: fatal}}\nstorage: {{filesystem: {{rootdirectory: {root}}}}}\n\
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {root}}}}}\n\
              http: {{addr: '{ADDRESS}:{PORT}'}}\n"
         );
         std::fs::write(&config, text).unwrap();
-        let child = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/lab"))
-            .args(["exec", "docker-registry", "serve"])
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let on_laptop = |program: &str| {
+            let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/lab"));
+            command.args(["exec", program]).stdin(Stdio::null()).stdout(Stdio::null());
+            command
+        };
+        // Each chart that it has not got yet is an error to it.
+        let log = folder.path().join("log");
+        let said = std::fs::File::create(&log).unwrap();
+        let child = on_laptop("docker-registry").arg("serve").arg(&config).stderr(said).spawn().unwrap();
         let registry = Self { lab, child, folder };
-        let url = format!("http://{ADDRESS}:{PORT}/v2/");
-        lab.call(&["exec", "curl", "-sf", "--retry", "60", "--retry-connrefused", "--retry-delay", "1", &url]);
+        let mut curl = on_laptop("curl");
+        curl.args(["-sf", "--retry", "30", "--retry-connrefused", "--retry-delay", "1"]);
+        let answers = curl.arg(format!("http://{ADDRESS}:{PORT}/v2/")).status().unwrap().success();
+        assert!(answers, "the registry does not answer: {}", std::fs::read_to_string(log).unwrap());
         registry
     }
 
