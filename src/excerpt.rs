@@ -42,6 +42,20 @@ pub fn tail(text: &str, characters: usize) -> Cow<'_, str> {
     }
 }
 
+/// The part of a line around one of its bytes, of about so many characters, and where that byte is in the part; `…` tells
+/// that there is more.
+pub fn around(line: &str, at: usize, characters: usize) -> (Cow<'_, str>, usize) {
+    let at = line.floor_char_boundary(at);
+    let (before, after) = line.split_at(at);
+    let start = before.char_indices().rev().nth(characters / 3).map_or(0, |(start, _)| start);
+    let end = after.char_indices().nth(characters - characters / 3).map_or(line.len(), |(end, _)| at + end);
+    if start == 0 && end == line.len() {
+        return (Cow::Borrowed(line), at);
+    }
+    let (first, last) = (if start > 0 { "…" } else { "" }, if end < line.len() { "…" } else { "" });
+    (Cow::Owned(format!("{first}{}{last}", line.get(start..end).unwrap_or_default())), at - start + first.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +66,16 @@ mod tests {
         assert_eq!((head("häßlich", 3), tail("häßlich", 4)), ("häß…".into(), "…lich".into()));
         let cut = message(&format!("x\n{}\ny", "ä".repeat(1_000_000))).into_owned();
         assert_eq!(cut, format!("x\n{}…\ny", "ä".repeat(LINE)));
+    }
+
+    #[test]
+    fn a_byte_stands_where_it_is_told_to_in_the_part_around_it() {
+        let line = format!("{}XYZ{}", "ä".repeat(1000), "ö".repeat(1000));
+        let (part, at) = around(&line, line.find('X').unwrap(), 12);
+        assert_eq!((part.as_ref(), &part[at..at + 3]), ("…äääääXYZööööö…", "XYZ"));
+        let cut = |at: usize| around(&line, at, 12);
+        assert_eq!((cut(0), cut(line.len())), (("ääääääää…".into(), 0), ("…ööööö".into(), 13)));
+        assert_eq!(around("short", 2, 12), ("short".into(), 2));
     }
 
     #[test]

@@ -1,17 +1,25 @@
 //! How findings look: marked excerpts for people, plain records for programs.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use miette::{
-    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode, ThemeCharacters,
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, NamedSource,
+    SourceCode, SourceSpan, SpanContents, ThemeCharacters,
 };
 use serde_json::{Value, json};
 
-use super::{Finding, Findings, Severity};
+use super::{Finding, Findings, Place, Severity};
+use crate::excerpt::{around, head, message, tail};
 use crate::secret::{redact, visible};
 
 /// More findings than this are not read by anybody, and each costs an excerpt.
 const SHOWN: usize = 100;
+
+/// The longest line that is shown whole, bytes.
+const LONG: usize = 240;
+/// Characters that are shown of a longer one, around what is meant.
+const AROUND: usize = 120;
 
 /// What the terminal can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +44,7 @@ impl Findings {
         for finding in self.iter().take(SHOWN) {
             let mut one = String::new();
             if handler.render_report(&mut one, &Shown::new(finding)).is_err() {
-                one = visible(&finding.message).into_owned();
+                one = short(&finding.message);
             }
             out.push_str(&redact(one.trim_matches('\n')));
             out.push_str("\n\n");
@@ -54,7 +62,7 @@ impl Findings {
 }
 
 fn record(finding: &Finding) -> Value {
-    let mut record = json!({ "severity": finding.severity, "code": finding.code, "message": finding.message });
+    let mut record = json!({ "severity": finding.severity, "code": finding.code, "message": cut(&finding.message) });
     if let Some(place) = &finding.place
         && let Some((span, label)) = place.labels.first()
     {
@@ -70,7 +78,7 @@ fn record(finding: &Finding) -> Value {
         }
     }
     if let Some(help) = &finding.help {
-        record["help"] = json!(help);
+        record["help"] = json!(cut(help));
     }
     record
 }
@@ -78,28 +86,113 @@ fn record(finding: &Finding) -> Value {
 /// A finding in the form that the renderer takes.
 struct Shown<'a> {
     finding: &'a Finding,
-    source: Option<NamedSource<String>>,
+    source: Option<Excerpt>,
 }
 
 impl<'a> Shown<'a> {
     fn new(finding: &'a Finding) -> Self {
-        let source = finding.place.as_ref().map(|p| {
-            NamedSource::new(visible(&p.source.path.display().to_string()), visible(&p.source.text).into_owned())
-                .with_language("TOML")
-        });
-        Self { finding, source }
+        Self { finding, source: finding.place.as_ref().map(Excerpt::new) }
     }
+}
+
+/// A text as people see it: without control characters, and with only the part of a long line that is meant.
+struct Excerpt {
+    text: NamedSource<String>,
+    /// Where the labels stand in it: byte and length.
+    spans: Vec<(usize, usize)>,
+    /// Their columns in the file, from 0.
+    columns: Vec<usize>,
+}
+
+impl Excerpt {
+    fn new(place: &Place) -> Self {
+        let whole = &place.source.text;
+        let starts: Vec<usize> = place.labels.iter().map(|(span, _)| span.start.min(whole.len())).collect();
+        let mut spans = vec![(0, 0); starts.len()];
+        let (mut text, mut begin) = (String::new(), 0);
+        let lines = whole.split_inclusive('\n').map(|line| (line.trim_end_matches('\n'), line.len()));
+        // A text that ends with a line break has an empty line behind it, which may be meant.
+        for (line, length) in lines.chain([("", 1)]) {
+            let here = |at: usize| (begin..begin + length).contains(&at);
+            let meant: Vec<usize> = (0..starts.len()).filter(|n| here(starts[*n])).collect();
+            let at = meant.first().map_or(0, |n| (starts[*n] - begin).min(line.len()));
+            let (part, at) = part(line, at);
+            // From the byte in the line to the byte in what is shown of it.
+            let moved = |byte: usize| (byte + at.1).saturating_sub(at.0).min(part.len());
+            for n in meant {
+                let span = &place.labels[n].0;
+                let from = part.floor_char_boundary(moved(starts[n] - begin));
+                // The excerpt of a long value would be the whole file: its first line says enough.
+                let to =
+                    part.floor_char_boundary(moved(span.end.min(begin + line.len()).saturating_sub(begin))).max(from);
+                spans[n] = (text.len() + visible(&part[..from]).len(), visible(&part[from..to]).len());
+            }
+            text.push_str(&visible(&part));
+            text.push_str(if begin < whole.len() { "\n" } else { "" });
+            begin += length;
+        }
+        let columns = starts.iter().map(|start| place.source.position(*start).1 - 1).collect();
+        let name = visible(&place.source.path.display().to_string()).into_owned();
+        Self { text: NamedSource::new(name, text).with_language("TOML"), spans, columns }
+    }
+}
+
+/// What is shown of a line, and a byte of the line with the byte of the part that it has become.
+fn part(line: &str, at: usize) -> (Cow<'_, str>, (usize, usize)) {
+    if line.len() <= LONG {
+        return (line.into(), (0, 0));
+    }
+    // Nobody would know a part of a secret for one.
+    let masked = redact(line);
+    if masked != line {
+        return (head(&masked, AROUND).into_owned().into(), (0, 0));
+    }
+    let (part, now) = around(line, at, AROUND);
+    (part, (line.floor_char_boundary(at), now))
+}
+
+impl SourceCode for Excerpt {
+    fn read_span<'b>(
+        &'b self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'b> + 'b>, MietteError> {
+        let found = self.text.read_span(span, before, after)?;
+        // Without lines around it, it is for the place in the head.
+        let label = self.spans.iter().position(|(start, _)| *start == span.offset());
+        let column = label.filter(|_| before == 0 && after == 0).and_then(|n| self.columns.get(n).copied());
+        let column = column.unwrap_or(found.column());
+        let (name, data, span) = (self.text.name().to_owned(), found.data(), *found.span());
+        Ok(Box::new(MietteSpanContents::new_named(name, data, span, found.line(), column, found.line_count())))
+    }
+}
+
+/// As much of a text as a person reads, without secrets and control characters.
+fn short(text: &str) -> String {
+    cut(&visible(text))
+}
+
+/// As much of a text as a person reads, without secrets.
+fn cut(text: &str) -> String {
+    let text = redact(text);
+    // What is wrong with a long name stands behind it.
+    let line = |line: &str| match line.len() > 2 * LONG {
+        true => format!("{}{}", head(line, LONG), tail(line, AROUND).trim_start_matches('…')),
+        false => line.to_owned(),
+    };
+    message(&text.split('\n').map(line).collect::<Vec<_>>().join("\n")).into_owned()
 }
 
 impl fmt::Debug for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&visible(&self.finding.message))
+        f.write_str(&short(&self.finding.message))
     }
 }
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&visible(&self.finding.message))
+        f.write_str(&short(&self.finding.message))
     }
 }
 
@@ -114,7 +207,7 @@ impl Diagnostic for Shown<'_> {
     }
 
     fn help<'b>(&'b self) -> Option<Box<dyn fmt::Display + 'b>> {
-        self.finding.help.as_ref().map(|h| Box::new(visible(h)) as Box<dyn fmt::Display>)
+        self.finding.help.as_ref().map(|h| Box::new(short(h)) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
@@ -122,20 +215,13 @@ impl Diagnostic for Shown<'_> {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let place = self.finding.place.as_ref()?;
-        let size = place.source.text.len();
-        let labels = place.labels.iter().enumerate().map(move |(n, (span, label))| {
-            let start = span.start.min(size);
-            // The excerpt of a long value would be the whole file: the first line says enough.
-            let text = place.source.text.get(start..span.end.min(size)).unwrap_or_default();
-            let length = text.lines().next().map_or(0, |line| visible(line).len());
-            // What is made visible is longer.
-            let start = place.source.text.get(..start).map_or(start, |before| visible(before).len());
-            let label = (!label.is_empty()).then(|| visible(label).into_owned());
+        let (place, source) = (self.finding.place.as_ref()?, self.source.as_ref()?);
+        let labels = place.labels.iter().zip(&source.spans).enumerate().map(|(n, ((_, label), span))| {
+            let label = (!label.is_empty()).then(|| short(label));
             if n == 0 {
-                LabeledSpan::new_primary_with_span(label, (start, length))
+                LabeledSpan::new_primary_with_span(label, *span)
             } else {
-                LabeledSpan::new_with_span(label, (start, length))
+                LabeledSpan::new_with_span(label, *span)
             }
         });
         Some(Box::new(labels))
@@ -203,6 +289,38 @@ mod tests {
         let column = |line: &str, what: &str| line.find(what).map(|at| line[..at].chars().count());
         assert_eq!(column(lines[marked + 1], "───"), column(lines[marked], "actoin"), "{plain}");
     }
+
+    #[test]
+    fn of_a_long_line_people_see_the_part_that_is_meant() {
+        let text = format!("a = 1\nb = \"{}wrong{}\"\nc = 3\n", "ü".repeat(5000), "ö".repeat(5000));
+        let source = Arc::new(Source { path: "a.toml".into(), text: text.clone() });
+        let at = text.find("wrong").unwrap();
+        let finding = Findings::from(Finding::error("x", "y".repeat(9000)).at(&source, at..at + 5, "this"));
+        let text = finding.text(Style { color: false, unicode: true, width: 80 });
+        let lines: Vec<&str> = text.lines().collect();
+        let place = lines.iter().position(|line| line.contains("a.toml")).unwrap();
+        assert!(lines[place].contains("[a.toml:2:5006]"), "{text}");
+        assert_eq!(lines[place + 1], " 1 │ a = 1");
+        let (shown, marked) = (lines[place + 2], lines[place + 3]);
+        assert_eq!(shown, format!(" 2 │ …{}wrong{}…", "ü".repeat(41), "ö".repeat(75)));
+        let column = |line: &str, what: &str| line.find(what).map(|at| line[..at].chars().count());
+        assert_eq!(column(marked, "──┬──"), column(shown, "wrong"));
+        assert!(text.len() < 3000 && finding.json().to_string().len() < 3000);
+    }
+
+    #[test]
+    fn the_part_of_a_long_line_shows_no_part_of_a_secret() {
+        let secret = "Losung-4711-".repeat(20);
+        crate::secret::register(&secret);
+        let text = format!("token = \"{secret}{}\"", "x".repeat(500));
+        let source = Arc::new(Source { path: "a.toml".into(), text: text.clone() });
+        for at in [0, 9, 100, 300] {
+            let shown = Findings::from(Finding::error("x", "y").at(&source, at..at + 1, "")).text(STYLE);
+            assert!(!shown.contains("4711"), "{shown}");
+        }
+    }
+
+    const STYLE: Style = Style { color: false, unicode: true, width: 80 };
 
     #[test]
     fn people_see_a_hundred_and_how_many_more() {
