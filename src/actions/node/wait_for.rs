@@ -67,10 +67,12 @@ timeout = "2m"
         self.path.as_deref().map_or(Ok(()), |path| check_path("path", path))?;
         let Some(address) = &self.address else { return Ok(()) };
         let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
+        let (plain, in_brackets) = (self.address(), address.starts_with('['));
         if self.port.is_none() {
             return refuse("address", "it is where a `port` is, and there is none");
         }
-        if address.is_empty() || address.starts_with('-') || !address.chars().all(fine) {
+        let bad = plain.is_empty() || plain.starts_with('-') || !plain.chars().all(fine);
+        if bad || in_brackets && !plain.contains(':') {
             return refuse("address", format!("\"{address}\" is no name or address"));
         }
         Ok(())
@@ -105,8 +107,10 @@ enum Seen {
 }
 
 impl WaitFor {
+    /// Without the brackets in which an IPv6 address may stand.
     fn address(&self) -> &str {
-        self.address.as_deref().unwrap_or("127.0.0.1")
+        let address = self.address.as_deref().unwrap_or("127.0.0.1");
+        address.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(address)
     }
 
     fn seen(&self, facts: &[Fact]) -> Seen {
@@ -125,7 +129,10 @@ impl WaitFor {
     fn port(&self, port: u16, done: &host::Done) -> Seen {
         let text = done.stdout.text();
         let mut lines = text.lines().rev();
-        let at = format!("{}:{port}", self.address());
+        let at = match self.address() {
+            v6 if v6.contains(':') => format!("[{v6}]:{port}"),
+            other => format!("{other}:{port}"),
+        };
         match lines.next() {
             Some("open") => Seen::Yes(format!("{at} is open")),
             Some("closed") => {
@@ -207,6 +214,10 @@ mod tests {
         assert!(blocked(&step.verdict(&[ran(0, "unable\n", "")])).contains("no bash, nc or python3"));
         assert!(blocked(&step.verdict(&[ran(2, "", "sh: no")])).contains("cannot try pi-1:22: sh: no"));
         assert_eq!(waits(&step.verdict(&[ran(0, "closed\n", "")])), "pi-1:22 cannot be connected to");
+        for address in ["::1", "[::1]"] {
+            let step = build::<WaitFor>(&format!("port = 22\naddress = '{address}'")).unwrap();
+            assert_eq!(waits(&step.verdict(&[ran(0, "closed\n", "")])), "[::1]:22 cannot be connected to");
+        }
     }
 
     #[test]
@@ -232,6 +243,9 @@ mod tests {
             ("path = '/x'\naddress = 'a'", "/address"),
             ("port = 1\naddress = '-a'", "/address"),
             ("port = 1\naddress = 'a b'", "/address"),
+            ("port = 1\naddress = '[::1'", "/address"),
+            ("port = 1\naddress = '[a]'", "/address"),
+            ("port = 1\naddress = '[]'", "/address"),
         ] {
             assert_eq!(refused::<WaitFor>(toml), parameter, "{toml}");
         }
