@@ -17,4 +17,4 @@ pub use node::{Item, Node, Table, parse};
 pub use project::{Project, open_file, read_file, read_text};
 pub use reader::Reader;
 pub use root::{below, project_root};
-pub use value::toml_or_text;
+pub use value::{MOST_VALUES, size, toml_or_text};

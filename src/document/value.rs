@@ -5,6 +5,20 @@ use toml::de::DeValue;
 
 use super::Node;
 
+/// What the values of all variables may come to, on all hosts together, bytes.
+pub const MOST_VALUES: usize = 128 << 20;
+
+/// What a value takes, about, bytes: its texts, and something for itself and each value in it.
+pub fn size(value: &Value) -> usize {
+    const EACH: usize = 64;
+    EACH + match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(map) => map.iter().map(|(key, value)| key.len() + size(value)).sum(),
+        _ => 0,
+    }
+}
+
 /// A value that holds no others. Times become text; infinite numbers and integers beyond 64 bits, which JSON lacks, do
 /// too.
 pub(super) fn scalar(value: &DeValue<'_>) -> Option<Value> {

@@ -127,6 +127,11 @@ fn hand_down(
             depth[*child] = depth[*child].max(depth[*parent] + 1);
         }
     }
+    for (group, members) in groups.iter().zip(members) {
+        if !draft.copies(&format!("groups/{}", group.name.value), &group.vars, members.len()) {
+            return;
+        }
+    }
     let mut order: Vec<usize> = (0..groups.len()).collect();
     order.sort_by_key(|g| depth[*g]);
     for host in &mut draft.inventory.hosts {

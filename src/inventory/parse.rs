@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::paths::{expand, home};
 use super::range::{MOST, expand_range};
 use super::{Access, Connection, Host, Inventory, Kube, Ssh, Token, Vault, groups, read_secrets, root};
-use crate::document::{Item, Node, Reader, Table};
+use crate::document::{Item, MOST_VALUES, Node, Reader, Table, size};
 use crate::finding::{Findings, Source, Span, Spanned, did_you_mean};
 use crate::template::is_variable_name;
 
@@ -55,6 +55,8 @@ pub(super) struct Draft {
     pub(super) passwords: Vec<Spanned<String>>,
     root: PathBuf,
     home: Option<PathBuf>,
+    /// Bytes that variables of hosts may still take.
+    room: usize,
 }
 
 fn read(reader: Reader, mut top: Table) -> Result<Inventory, Findings> {
@@ -62,7 +64,7 @@ fn read(reader: Reader, mut top: Table) -> Result<Inventory, Findings> {
     let inventory =
         Inventory { path: Some(path.clone()), source: Some(Arc::clone(&reader.source)), ..Inventory::default() };
     let (names, passwords) = (HashSet::new(), Vec::new());
-    let mut draft = Draft { reader, inventory, names, passwords, root: root(&path), home: home() };
+    let mut draft = Draft { reader, inventory, names, passwords, root: root(&path), home: home(), room: MOST_VALUES };
     let vars = draft.reader.table(&mut top, "vars");
     draft.inventory.vars = draft.vars("vars", vars);
     let hosts = draft.reader.table(&mut top, "hosts");
@@ -106,6 +108,9 @@ impl Draft {
         let Some(names) = self.names(name) else { return };
         if self.names.len() + names.len() > MOST {
             self.reader.error("too-many", &name.span, format!("these are more than {MOST} hosts"), None);
+            return;
+        }
+        if !self.copies(&format!("hosts/{}", name.value), &vars, names.len()) {
             return;
         }
         let addresses = self.addresses(&names, address.as_ref());
@@ -168,6 +173,25 @@ impl Draft {
                 vec![None; names.len()]
             }
         }
+    }
+
+    /// Whether there is room for the variables of so many hosts, of which each has its own.
+    pub(super) fn copies(&mut self, owner: &str, vars: &serde_json::Map<String, Value>, hosts: usize) -> bool {
+        let sizes = vars.iter().map(|(name, value)| (size(value), name));
+        let all = sizes.clone().map(|(size, _)| size).sum::<usize>().saturating_mul(hosts);
+        if let Some(room) = self.room.checked_sub(all) {
+            self.room = room;
+            return true;
+        }
+        let Some((size, name)) = sizes.max_by_key(|(size, _)| *size) else { return true };
+        let most = MOST_VALUES >> 20;
+        let message = format!(
+            "variable `{name}` has {size} bytes on each of {hosts} hosts: variables of hosts come to more than {most} MiB"
+        );
+        let help = "put what is the same on all hosts into [vars], and large texts into files".to_owned();
+        let place = self.inventory.places.get(&format!("{owner}/{name}")).cloned().unwrap_or_default();
+        self.reader.error("too-large", &place, message, Some(help));
+        false
     }
 
     fn connection(&mut self, text: &Spanned<String>) -> Connection {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Plan, secrets};
 use crate::inventory::{Host, Inventory};
-use crate::template::{Context, Resolution, Templates, VariableError, resolve};
+use crate::template::{Context, Templates, VariableError, Variables};
 
 /// The values of a plan's templates, all but `steps`, which the run adds.
 ///
@@ -55,36 +55,50 @@ impl Scope {
             .with("plan", &json!({ "name": plan.name.value }))
             .with("groups", &Value::Object(groups))
             .with("secrets", &Value::Object(secrets.clone()));
-        let mut errors = Vec::new();
-        let mut take = |host: Option<&Host>, resolution: &Resolution| {
+        let mut errors: Vec<ScopeError> = Vec::new();
+        let mut take = |host: Option<&Host>, new: &[VariableError]| {
             let host = host.map(|h| h.name.clone());
-            let new = resolution.errors.iter().map(|e| ScopeError { host: host.clone(), error: e.clone() });
-            // What is wrong everywhere is said once.
-            let new: Vec<_> = new.filter(|n| !errors.iter().any(|o: &ScopeError| o.error == n.error)).collect();
-            errors.extend(new);
+            for error in new {
+                // What is wrong everywhere is said once.
+                if !errors.iter().any(|o| o.error == *error) {
+                    errors.push(ScopeError { host: host.clone(), error: error.clone() });
+                }
+            }
+            new.iter().any(|error| matches!(error, VariableError::Full(_)))
         };
 
-        let shared = resolve(templates, &[&vars, &inventory.vars, overrides], &base);
-        take(None, &shared);
+        let mut variables = Variables::new(templates, &[&vars, &inventory.vars, overrides], &base);
+        let mut full = take(None, &variables.shared.errors);
+        let shared = base.with_all(&variables.shared.values);
         let mut facts = Map::new();
-        let mut differing = shared.per_host.clone();
+        let mut differing = variables.shared.per_host.clone();
         let mut own = Vec::new();
         for host in &inventory.hosts {
+            if full {
+                break;
+            }
             let plain = json!({ "name": host.name, "address": host.address });
-            let here = base.with("host", &plain);
-            let resolved = resolve(templates, &[&vars, &inventory.vars, &host.vars, overrides], &here);
-            take(Some(host), &resolved);
+            let vars = host.vars.iter().filter(|(name, _)| !overrides.contains_key(*name));
+            let vars = vars.map(|(name, value)| (name.clone(), value.clone())).collect();
+            let resolved = variables.of_host(&vars, &shared.with("host", &plain));
+            full = take(Some(host), &resolved.errors);
             // Also what refers to a variable of the host, and so is another value than elsewhere.
-            let other = resolved.values.iter().filter(|(name, value)| shared.values.get(*name) != Some(value));
+            let all = &variables.shared.values;
+            let other = resolved.values.iter().filter(|(name, value)| all.get(*name) != Some(value));
             differing.extend(other.map(|(name, _)| name.clone()));
-            let about = about(host, &resolved.values);
-            facts.insert(host.name.clone(), about.clone());
-            own.push((host.name.clone(), about, resolved.values));
+            let of = |name: &String| {
+                resolved.values.get(name).or_else(|| all.get(name).filter(|_| !vars.contains_key(name)))
+            };
+            facts.insert(host.name.clone(), about(host, of));
+            own.push((host.name.clone(), shared.with_all(&resolved.values)));
         }
-        let base = base.with("hosts", &Value::Object(facts));
-        let hosts = own.into_iter().map(|(name, about, vars)| (name, base.with_all(&vars).with("host", &about)));
-        let (hosts, controller) = (hosts.collect(), base.with_all(&shared.values));
-        (Self { controller, hosts, per_host: shared.per_host, differing }, errors)
+        let facts = Context::default().with("hosts", &Value::Object(facts));
+        let of_host = |(name, context): (String, Context)| {
+            let context = context.below(&facts).with_entry_as("host", "hosts", &name);
+            (name, context)
+        };
+        let (hosts, controller) = (own.into_iter().map(of_host).collect(), shared.below(&facts));
+        (Self { controller, hosts, per_host: variables.shared.per_host, differing }, errors)
     }
 
     /// For a step without hosts.
@@ -114,9 +128,9 @@ impl Scope {
 }
 
 /// `host`: name, address, and its own variables, rendered.
-fn about(host: &Host, resolved: &Map<String, Value>) -> Value {
+fn about<'v>(host: &Host, resolved: impl Fn(&String) -> Option<&'v Value>) -> Value {
     let mut about: Map<String, Value> =
-        host.vars.keys().filter_map(|k| Some((k.clone(), resolved.get(k)?.clone()))).collect();
+        host.vars.keys().filter_map(|k| Some((k.clone(), resolved(k)?.clone()))).collect();
     about.insert("name".into(), host.name.clone().into());
     about.insert("address".into(), host.address.clone().into());
     Value::Object(about)

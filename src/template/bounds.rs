@@ -54,7 +54,7 @@ fn refuse(why: String) -> Result<(), Error> {
 mod tests {
     use serde_json::{Map, json};
 
-    use crate::template::{Context, Templates, resolve};
+    use crate::template::{Context, Templates, Variables};
 
     fn error(source: &str) -> String {
         let templates = Templates::new("/nowhere");
@@ -155,7 +155,7 @@ mod tests {
         for n in 0..10 {
             vars.insert(format!("x{}", n + 1), json!(format!("{{{{ {} }}}}", vec![format!("x{n}"); 10].join("~"))));
         }
-        let errors = resolve(&Templates::new("/nowhere"), &[&vars], &Context::new(&Map::new())).errors;
+        let errors = Variables::new(&Templates::new("/nowhere"), &[&vars], &Context::new(&Map::new())).shared.errors;
         assert_eq!(errors.len(), 1);
         assert_eq!(errors[0].to_string(), "variable `x6`: template takes more than 250000 steps or 16 MB to render");
     }
@@ -167,7 +167,7 @@ mod tests {
             vars.insert(format!("x{n}"), json!(format!("{{{{ x{} }}}}", n.max(1) - 1)));
         }
         vars.insert("x0".to_owned(), json!("a"));
-        let errors = resolve(&Templates::new("/nowhere"), &[&vars], &Context::new(&Map::new())).errors;
+        let errors = Variables::new(&Templates::new("/nowhere"), &[&vars], &Context::new(&Map::new())).shared.errors;
         assert_eq!(errors[0].to_string(), "variable `x4899`: it stands below 100 others in a row");
     }
 }

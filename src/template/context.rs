@@ -37,6 +37,19 @@ impl Context {
         Self(merge_maps([self.0.clone(), minijinja::Value::from(Serde(values))]))
     }
 
+    /// The same with all of another one, which hides what has the same names.
+    #[must_use]
+    pub fn below(&self, other: &Self) -> Self {
+        Self(merge_maps([self.0.clone(), other.0.clone()]))
+    }
+
+    /// The same with a value of one of its tables under another name.
+    #[must_use]
+    pub fn with_entry_as(&self, name: &str, table: &str, key: &str) -> Self {
+        let value = self.0.get_attr(table).and_then(|table| table.get_attr(key)).unwrap_or_default();
+        Self(merge_maps([self.0.clone(), BTreeMap::from([(name, value)]).into()]))
+    }
+
     /// Whether a dotted path leads to something.
     pub fn has(&self, path: &str) -> bool {
         let mut value = self.0.clone();

@@ -17,4 +17,4 @@ pub use context::{Context, RESERVED, is_variable_name};
 pub use error::TemplateError;
 pub use names::{Names, OutputRef};
 pub use render::{Templates, is_template};
-pub use variables::{Resolution, VariableError, resolve};
+pub use variables::{Resolution, VariableError, Variables};

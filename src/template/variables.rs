@@ -1,10 +1,11 @@
 //! Variables that refer to other variables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
 use super::{Context, TemplateError, Templates, bounds};
+use crate::document::{MOST_VALUES, size};
 
 /// What became of a set of variables.
 #[derive(Clone, Default)]
@@ -31,6 +32,9 @@ pub enum VariableError {
         /// What is wrong.
         error: TemplateError,
     },
+    /// There is no room for its value, nor for those of further ones.
+    #[error("variable `{name}`: with it, the values of all variables come to more than {most} MiB", name = .0, most = MOST_VALUES >> 20)]
+    Full(String),
 }
 
 impl VariableError {
@@ -38,35 +42,95 @@ impl VariableError {
     pub fn variable(&self) -> &str {
         match self {
             Self::Cycle(path) => path.first().map_or("", String::as_str),
-            Self::Template { name, .. } => name,
+            Self::Template { name, .. } | Self::Full(name) => name,
         }
     }
 }
 
-/// Resolves the variables of all layers, where a later layer hides an earlier one's. `base` has what else they may use
-/// (`plan`, `groups`, and `host` where there is one).
-pub fn resolve(templates: &Templates, layers: &[&Map<String, Value>], base: &Context) -> Resolution {
-    let mut raw = Map::new();
-    for layer in layers {
-        raw.extend(layer.iter().map(|(k, v)| (k.clone(), v.clone())));
+/// The variables of all layers. They are resolved once; a host has values of its own of those that differ there.
+pub struct Variables<'a> {
+    templates: &'a Templates,
+    raw: Map<String, Value>,
+    /// For each variable, and for `host`, those that use it.
+    users: BTreeMap<String, Vec<String>>,
+    broken: BTreeSet<String>,
+    /// Bytes that further values may take.
+    room: usize,
+    /// Without a host.
+    pub shared: Resolution,
+}
+
+impl<'a> Variables<'a> {
+    /// Resolves what needs no host. A later layer hides an earlier one's; `base` has what else they may use.
+    pub fn new(templates: &'a Templates, layers: &[&Map<String, Value>], base: &Context) -> Self {
+        let mut raw = Map::new();
+        for layer in layers {
+            raw.extend(layer.iter().map(|(k, v)| (k.clone(), v.clone())));
+        }
+        let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, value) in &raw {
+            for head in heads(templates, value) {
+                users.entry(head).or_default().push(name.clone());
+            }
+        }
+        let (shared, room) = (Resolution::default(), MOST_VALUES);
+        let mut all = Self { templates, raw, users, broken: BTreeSet::new(), room, shared };
+        let (shared, broken, room) = all.walk(&Map::new(), None, base);
+        (all.shared, all.broken, all.room) = (shared, broken, room);
+        all
     }
-    let mut walk =
-        Walk { templates, raw: &raw, base, path: Vec::new(), broken: BTreeSet::new(), out: Resolution::default() };
-    for name in raw.keys() {
-        walk.visit(name);
+
+    /// What a host has values of its own of: its variables `own`, and what uses these or `host`. `base` has the shared
+    /// values, and `host`.
+    pub fn of_host(&mut self, own: &Map<String, Value>, base: &Context) -> Resolution {
+        let mut differing: BTreeSet<String> = own.keys().cloned().collect();
+        let mut todo: Vec<&str> = own.keys().map(String::as_str).chain(["host"]).collect();
+        while let Some(name) = todo.pop() {
+            for user in self.users.get(name).into_iter().flatten() {
+                if !own.contains_key(user) && differing.insert(user.clone()) {
+                    todo.push(user);
+                }
+            }
+        }
+        let (resolution, _, room) = self.walk(own, Some(&differing), base);
+        self.room = room;
+        resolution
     }
-    let mut out = walk.out;
-    // In the order of their definition, not of their resolution.
-    out.values = raw.keys().filter_map(|k| out.values.remove(k).map(|v| (k.clone(), v))).collect();
-    out
+
+    fn walk(
+        &self,
+        own: &Map<String, Value>,
+        only: Option<&BTreeSet<String>>,
+        base: &Context,
+    ) -> (Resolution, BTreeSet<String>, usize) {
+        let (path, broken, out, room) = (Vec::new(), BTreeSet::new(), Resolution::default(), Some(self.room));
+        let mut walk = Walk { all: self, own, only, base, path, broken, room, out };
+        let names = || self.raw.keys().chain(own.keys().filter(|name| !self.raw.contains_key(*name)));
+        for name in names() {
+            walk.visit(name);
+        }
+        let (mut out, broken, room) = (walk.out, walk.broken, walk.room.unwrap_or_default());
+        // In the order of their definition, not of their resolution.
+        out.values = names().filter_map(|k| out.values.remove(k).map(|v| (k.clone(), v))).collect();
+        (out, broken, room)
+    }
+}
+
+/// First parts of the names that a value uses.
+fn heads(templates: &Templates, value: &Value) -> BTreeSet<String> {
+    templates.names_in_value(value).iter().filter_map(|n| n.split('.').next()).map(str::to_owned).collect()
 }
 
 struct Walk<'a> {
-    templates: &'a Templates,
-    raw: &'a Map<String, Value>,
+    all: &'a Variables<'a>,
+    own: &'a Map<String, Value>,
+    /// The variables to resolve; `None`: all. The others have their shared values.
+    only: Option<&'a BTreeSet<String>>,
     base: &'a Context,
     path: Vec<String>,
     broken: BTreeSet<String>,
+    /// Bytes that further values may take; `None`: there was no room for one.
+    room: Option<usize>,
     out: Resolution,
 }
 
@@ -74,18 +138,20 @@ impl Walk<'_> {
     /// Resolves one variable, after those that it refers to.
     fn visit(&mut self, name: &str) {
         let done = self.out.values.contains_key(name) || self.broken.contains(name) || self.out.per_host.contains(name);
-        let Some(raw) = self.raw.get(name).filter(|_| !done) else { return };
+        let Some(raw) = self.own.get(name).or_else(|| self.all.raw.get(name)) else { return };
+        if done || self.is_shared(name) || self.room.is_none() {
+            return;
+        }
         if let Some(start) = self.path.iter().position(|n| n == name) {
             let cycle: Vec<String> = self.path[start..].iter().cloned().chain([name.to_owned()]).collect();
             self.broken.extend(cycle.iter().cloned());
             self.out.errors.push(VariableError::Cycle(cycle));
             return;
         }
-        let names = self.templates.names_in_value(raw);
-        let heads: BTreeSet<&str> = names.iter().filter_map(|n| n.split('.').next()).collect();
+        let heads = heads(self.all.templates, raw);
         if self.path.len() == bounds::CHAIN {
             let error = TemplateError::new("", format!("it stands below {} others in a row", bounds::CHAIN));
-            self.fail(name, error);
+            self.fail(VariableError::Template { name: name.to_owned(), error });
             return;
         }
         self.path.push(name.to_owned());
@@ -97,9 +163,9 @@ impl Walk<'_> {
             return;
         }
         let hostless = heads.contains("host") && !self.base.has("host");
-        if hostless || heads.iter().any(|h| self.out.per_host.contains(*h)) {
+        if hostless || heads.iter().any(|h| self.out.per_host.contains(h)) {
             self.out.per_host.insert(name.to_owned());
-        } else if heads.iter().any(|h| self.broken.contains(*h)) {
+        } else if heads.iter().any(|h| self.is_broken(h)) {
             // Its own error would only repeat the other one's.
             self.broken.insert(name.to_owned());
         } else {
@@ -107,18 +173,36 @@ impl Walk<'_> {
         }
     }
 
-    fn render(&mut self, name: &str, raw: &Value, heads: &BTreeSet<&str>) {
-        let used = heads.iter().filter_map(|h| Some(((*h).to_owned(), self.out.values.get(*h)?.clone())));
+    fn is_shared(&self, name: &str) -> bool {
+        self.only.is_some_and(|only| !only.contains(name))
+    }
+
+    fn is_broken(&self, name: &str) -> bool {
+        if self.is_shared(name) { self.all.broken.contains(name) } else { self.broken.contains(name) }
+    }
+
+    fn render(&mut self, name: &str, raw: &Value, heads: &BTreeSet<String>) {
+        let Some(room) = self.room else { return };
+        let used = heads.iter().filter_map(|h| Some((h.clone(), self.out.values.get(h)?.clone())));
         let context = self.base.with_all(&used.collect());
-        match self.templates.render_value(raw, &context) {
-            Ok(value) => drop(self.out.values.insert(name.to_owned(), value)),
-            Err(error) => self.fail(name, error),
+        match self.all.templates.render_value(raw, &context) {
+            Ok(value) => match room.checked_sub(size(&value)) {
+                Some(left) => {
+                    self.room = Some(left);
+                    self.out.values.insert(name.to_owned(), value);
+                }
+                None => {
+                    self.room = None;
+                    self.fail(VariableError::Full(name.to_owned()));
+                }
+            },
+            Err(error) => self.fail(VariableError::Template { name: name.to_owned(), error }),
         }
     }
 
-    fn fail(&mut self, name: &str, error: TemplateError) {
-        self.broken.insert(name.to_owned());
-        self.out.errors.push(VariableError::Template { name: name.to_owned(), error });
+    fn fail(&mut self, error: VariableError) {
+        self.broken.insert(error.variable().to_owned());
+        self.out.errors.push(error);
     }
 }
 
@@ -130,7 +214,7 @@ mod tests {
 
     fn resolve_all(layers: &[Value], base: &Value) -> Resolution {
         let layers: Vec<_> = layers.iter().map(|l| l.as_object().unwrap()).collect();
-        resolve(&Templates::new("/nowhere"), &layers, &Context::new(base.as_object().unwrap()))
+        Variables::new(&Templates::new("/nowhere"), &layers, &Context::new(base.as_object().unwrap())).shared
     }
 
     #[test]
@@ -172,6 +256,39 @@ mod tests {
         assert_eq!(got.values["page"], "http://pi/x");
     }
 
+    #[test]
+    fn a_host_has_values_of_its_own_only_of_what_differs_there() {
+        let vars = json!({
+            "zone": "lan", "fqdn": "{{ host.name }}.{{ zone }}", "disk": "sda", "path": "/dev/{{ disk }}", "twice": "{{ path }}{{ zone }}",
+            "wrong": "{{ nobody }}", "of_wrong": "{{ wrong }}{{ disk }}",
+        });
+        let templates = Templates::new("/nowhere");
+        let mut all = Variables::new(&templates, &[vars.as_object().unwrap()], &Context::default());
+        assert_eq!(all.shared.errors.len(), 1);
+        let base = Context::new(&all.shared.values).with("host", &json!({ "name": "pi" }));
+        let mut of_host = |own: Value| all.of_host(own.as_object().unwrap(), &base);
+        let got = of_host(json!({ "disk": "sdb", "only_here": "{{ twice }}" }));
+        let wanted = json!({
+            "fqdn": "pi.lan", "disk": "sdb", "path": "/dev/sdb", "twice": "/dev/sdblan", "only_here": "/dev/sdblan",
+        });
+        assert_eq!((Value::Object(got.values), got.errors), (wanted, Vec::new()));
+        assert_eq!(Value::Object(of_host(json!({})).values), json!({ "fqdn": "pi.lan" }));
+        let got = of_host(json!({ "disk": "{{ path }}" }));
+        assert_eq!(got.errors, [VariableError::Cycle(["disk", "path", "disk"].map(str::to_owned).into())]);
+    }
+
+    #[test]
+    fn values_take_only_so_much_room_on_all_hosts_together() {
+        let vars = json!({ "big": "{{ 'x' * 8000000 }}", "of_host": "{{ big }}{{ host.name }}" });
+        let templates = Templates::new("/nowhere");
+        let mut all = Variables::new(&templates, &[vars.as_object().unwrap()], &Context::default());
+        let base = Context::new(&all.shared.values).with("host", &json!({ "name": "pi" }));
+        let errors: Vec<_> = (0..20).map(|_| all.of_host(&Map::new(), &base).errors).collect();
+        assert_eq!((&errors[0], &errors[19]), (&Vec::new(), &vec![VariableError::Full("of_host".to_owned())]));
+        let said = errors[19][0].to_string();
+        assert_eq!(said, "variable `of_host`: with it, the values of all variables come to more than 128 MiB");
+    }
+
     proptest::proptest! {
         #[test]
         fn any_references_end(edges in proptest::collection::vec((0..6usize, 0..6usize), 0..12)) {
@@ -180,7 +297,7 @@ mod tests {
                 let refs: String = edges.iter().filter(|e| e.0 == n).map(|e| format!("{{{{ v{} }}}}", e.1)).collect();
                 vars.insert(format!("v{n}"), refs.into());
             }
-            let got = resolve(&Templates::new("/nowhere"), &[&vars], &Context::default());
+            let got = Variables::new(&Templates::new("/nowhere"), &[&vars], &Context::default()).shared;
             let cyclic = !got.errors.is_empty();
             proptest::prop_assert_eq!(cyclic, got.values.len() < 6);
         }

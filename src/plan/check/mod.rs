@@ -3,7 +3,7 @@
 //! Split by concern: [`structure`] (ids, needs, circles), [`hosts`] (patterns), [`pace`] (batches, limits), [`loops`]
 //! (`for_each` and its relatives), [`guard`] (changes that may cut the connection), [`params`] (actions and what they take),
 //! [`repeats`] (what would be done over and over), [`templates`] (names in strings and files), [`outputs`] (what steps hand
-//! to later ones).
+//! to later ones), [`units`] (how many there are).
 
 mod foreign;
 mod guard;
@@ -17,6 +17,7 @@ mod structure;
 mod templates;
 #[cfg(test)]
 mod tests;
+mod units;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -45,9 +46,17 @@ pub fn check(plan: &Plan, inventory: &Inventory, catalog: &dyn Catalog, override
         used_secrets: BTreeSet::new(),
         findings: Findings::new(),
     };
+    if scope_errors.iter().any(|error| matches!(error.error, VariableError::Full(_))) {
+        // Nothing else can be told: variables are missing.
+        checker.variables(&scope_errors);
+        return checker.findings.sorted();
+    }
     checker.structure();
     checker.paces();
     let steps = checker.steps();
+    if !checker.units(&steps) {
+        return checker.findings.sorted();
+    }
     checker.guards(&steps);
     checker.params(&steps);
     checker.repeats(&steps);
@@ -129,11 +138,27 @@ impl<'a> Checker<'a> {
     /// What the templates of a step see: on each host, or on the controller, for each item. Empty when its hosts or items
     /// are not known.
     fn views(&self, known: &Known<'_>) -> Vec<View> {
+        let outside = self.outside(known);
+        if let (true, Some(View { context, .. })) = (self.same_items(known.step), outside.first()) {
+            let items = known.step.items(&self.templates, context).ok().flatten().unwrap_or_default();
+            let items = items.into_iter().map(|item| (item.key, Context::default().with("item", &item.value)));
+            let items: Vec<(String, Context)> = items.collect();
+            let views = outside.iter().flat_map(|View { host, context, .. }| {
+                let view = |(key, item): &(String, Context)| (host.clone(), Some(key.clone()), context.below(item));
+                items.iter().map(view)
+            });
+            return views.map(|(host, item, context)| View { host, item, context }).collect();
+        }
         let items = |View { host, context, .. }: View| {
             let views = known.step.views(&self.templates, &context).into_iter();
             views.map(move |(item, context)| View { host: host.clone(), item, context }).collect::<Vec<_>>()
         };
-        self.outside(known).into_iter().flat_map(items).collect()
+        outside.into_iter().flat_map(items).collect()
+    }
+
+    /// Whether a step is a loop over the same items on all of its hosts.
+    fn same_items(&self, step: &Step) -> bool {
+        step.for_each.as_ref().is_some_and(|list| self.rendering(&list.value, step) == params::Rendering::Same)
     }
 
     /// What `for_each` itself sees.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::templates::{collect, fails};
 use super::{Checker, Known, View};
+use crate::digest::sha256;
 use crate::finding::{Finding, Span, did_you_mean, listed};
 use crate::plan::secrets::without_secrets;
 use crate::plan::step::STEP;
@@ -117,7 +118,8 @@ impl Checker<'_> {
                     }
                 }
             }
-            if !seen.insert(Value::Object(rendered.clone()).to_string()) {
+            // By hash: the values of all hosts together may be large.
+            if !seen.insert(sha256(Value::Object(rendered.clone()).to_string().as_bytes())) {
                 continue;
             }
             for error in shown_secrets(kind, params, &rendered, &secret, &open) {

@@ -376,6 +376,10 @@ fn assigns(text: &str, name: &str) -> bool {
 pub(super) fn variable_help(error: &VariableError, known: impl Fn(&str) -> Vec<String>) -> Option<String> {
     match error {
         VariableError::Cycle(_) => Some("an arrow reads \"refers to\"; give one of them a value of its own".into()),
+        VariableError::Full(_) => Some(
+            "what uses `host`, or variables of hosts and groups, is there for each host: put large texts into files"
+                .into(),
+        ),
         VariableError::Template { error, .. } => {
             let undefined = error.undefined.as_ref()?;
             if undefined.split('.').next() == Some("steps") {
