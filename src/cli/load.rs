@@ -10,12 +10,12 @@ use super::options::Options;
 use super::terminal::Terminal;
 use crate::actions::Registry;
 use crate::event::Problem;
-use crate::finding::{Findings, did_you_mean};
+use crate::finding::{Finding, Findings, did_you_mean};
 use crate::inventory::{Host, Inventory, Origin, find};
 use crate::journal::{JournalError, Store};
 use crate::plan::{Plan, Scope, check, secrets};
 use crate::secret::environment;
-use crate::template::Templates;
+use crate::template::{Endless, LONGEST, Templates, watched};
 
 /// A plan and where it runs.
 pub struct Loaded {
@@ -42,10 +42,14 @@ pub fn checked(path: &Path, options: &Options, terminal: &Terminal) -> Result<Lo
         Failure::Problem(problem.hint("put them into files of mode 0600, and name those"), Exit::Failed)
     })?;
     terminal.warnings(&warnings);
-    let templates = Templates::new(plan.project(&inventory));
-    // Whatever is wrong with a variable is among the findings.
-    let (scope, _errors) = Scope::new(&plan, &inventory, &options.overrides(), &templates);
-    Ok(Loaded { plan, inventory, scope, templates })
+    let overrides = options.overrides();
+    let loaded = watched(move || {
+        let templates = Templates::new(plan.project(&inventory));
+        // Whatever is wrong with a variable is among the findings.
+        let (scope, _errors) = Scope::new(&plan, &inventory, &overrides, &templates);
+        Loaded { plan, inventory, scope, templates }
+    });
+    Ok(loaded.map_err(endless)?)
 }
 
 /// The environment variables that secrets and the Vault token may be in.
@@ -70,7 +74,13 @@ pub fn examine(path: &Path, options: &Options) -> Result<(Plan, Inventory, Findi
     let inventory = file.and_then(|file| file.map_or_else(|| Ok(Inventory::builtin()), |file| Inventory::load(&file)));
     match inventory {
         Ok(inventory) => {
-            findings.extend(check(&plan, &inventory, &Registry::standard(), &options.overrides()));
+            let overrides = options.overrides();
+            let checked = watched(move || {
+                let found = check(&plan, &inventory, &Registry::standard(), &overrides);
+                (plan, inventory, found)
+            });
+            let (plan, inventory, found) = checked.map_err(endless)?;
+            findings.extend(found);
             Ok((plan, inventory, findings.sorted()))
         }
         Err(others) => {
@@ -78,6 +88,12 @@ pub fn examine(path: &Path, options: &Options) -> Result<(Plan, Inventory, Findi
             Err(findings.sorted())
         }
     }
+}
+
+fn endless(Endless { template }: Endless) -> Findings {
+    let message = format!("rendering `{template}` takes more than {} seconds", LONGEST.as_secs());
+    let help = "does it compare or write out lists that hold the same lists over and over?";
+    Finding::error("endless-template", message).help(help).into()
 }
 
 impl Loaded {

@@ -1,10 +1,13 @@
 //! The language's own filters and functions that may make much from little before the engine counts it: the same, behind a
 //! scale.
 
-use minijinja::filters;
+use std::sync::Arc;
+
 use minijinja::value::{Kwargs, Rest, StringInput, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
+use minijinja::{UndefinedBehavior, filters, tests};
 
+use super::bounds::FUEL;
 use super::weight::{afford, left};
 
 /// Puts them in the place of the language's.
@@ -36,6 +39,33 @@ pub(super) fn add(env: &mut Environment<'_>) {
     env.add_filter("lower", |state: &State<'_, '_>, value: &Value| text(state, value, filters::lower));
     env.add_filter("capitalize", |state: &State<'_, '_>, value: &Value| text(state, value, filters::capitalize));
     env.add_function("range", range);
+    // These take the text of any value, which is made at its full length first.
+    let language = Arc::new(language());
+    for name in ["safe", "title", "trim", "replace", "indent"] {
+        let language = Arc::clone(&language);
+        env.add_filter(name, move |state: &State<'_, '_>, args: Rest<ValueOrKwargs>| {
+            args.iter().try_for_each(|arg| paid(state, arg))?;
+            language.empty_state().apply_filter(name, &args.into_values())
+        });
+    }
+    env.add_test("startingwith", |state: &State<'_, '_>, value: &Value, start: &Value| {
+        paid(state, value)?;
+        paid(state, start)?;
+        Ok::<_, Error>(tests::is_startingwith(value.to_string().into(), start.to_string().into()))
+    });
+    env.add_test("endingwith", |state: &State<'_, '_>, value: &Value, end: &Value| {
+        paid(state, value)?;
+        paid(state, end)?;
+        Ok::<_, Error>(tests::is_endingwith(value.to_string().into(), end.to_string().into()))
+    });
+}
+
+/// The language as it is.
+fn language() -> Environment<'static> {
+    let mut env = Environment::new();
+    env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_fuel(Some(FUEL));
+    env
 }
 
 /// Weighs a value, and takes it off what the rendering may spend.

@@ -11,6 +11,7 @@ mod filters;
 mod names;
 mod render;
 mod variables;
+mod watch;
 mod weight;
 
 pub use context::{Context, RESERVED, is_variable_name};
@@ -18,3 +19,4 @@ pub use error::TemplateError;
 pub use names::{Names, OutputRef};
 pub use render::{Templates, is_template};
 pub use variables::{Resolution, VariableError, Variables};
+pub use watch::{Endless, LONGEST, watched};

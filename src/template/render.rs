@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::error::ANONYMOUS;
 use super::names::LARGEST;
 use super::weight::weigh;
-use super::{Context, Names, TemplateError, bounds, builtin, filters};
+use super::{Context, Names, TemplateError, bounds, builtin, filters, watch};
+use crate::defect::caught;
 use crate::document::Project;
 
 /// The template engine of one plan. Included files are read once; make a new one to see newer ones.
@@ -78,9 +79,8 @@ impl Templates {
     /// When it does not parse, something is not defined or a filter refuses its input.
     pub fn render(&self, name: &str, source: &str, context: &Context) -> Result<String, TemplateError> {
         let called = if name.is_empty() { ANONYMOUS } else { name };
-        self.template(called, source)
-            .and_then(|template| template.render(context.0.clone()))
-            .map_err(|e| TemplateError::from_engine(&e, name, source))
+        let render = || self.template(called, source)?.render(context.0.clone());
+        guarded(name, source, render)
     }
 
     /// Renders every string in a value. A string that is one `{{ expression }}` becomes that expression's value, with its
@@ -132,7 +132,7 @@ impl Templates {
         if let Some(name) = Names::in_expression(&compiled, expression).unguarded().find(|n| !context.has(n)) {
             return Err(TemplateError::undefined("", name));
         }
-        let value = compiled.eval(context.0.clone()).map_err(|e| place(&e))?;
+        let value = guarded("", expression, || compiled.eval(context.0.clone()))?;
         if value.is_undefined() { Err(TemplateError::undefined("", expression.trim())) } else { Ok(value) }
     }
 
@@ -166,6 +166,15 @@ impl Templates {
 
     pub(super) fn env(&self) -> &Environment<'static> {
         &self.env
+    }
+}
+
+/// What the engine gives, seen by who watches; a defect of the engine is an error of the template.
+fn guarded<T>(name: &str, source: &str, act: impl FnOnce() -> Result<T, Error>) -> Result<T, TemplateError> {
+    let called = || if name.is_empty() { source.to_owned() } else { name.to_owned() };
+    match watch::seen(called, || caught(act)) {
+        Ok(result) => result.map_err(|e| TemplateError::from_engine(&e, name, source)),
+        Err(defect) => Err(TemplateError::new(name, format!("template fails: {}", defect.message))),
     }
 }
 
