@@ -21,6 +21,7 @@ mod units;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -45,6 +46,7 @@ pub fn check(plan: &Plan, inventory: &Inventory, catalog: &dyn Catalog, override
         used: BTreeSet::new(),
         used_secrets: BTreeSet::new(),
         findings: Findings::new(),
+        rendering: RENDERING,
     };
     if scope_errors.iter().any(|error| matches!(error.error, VariableError::Full(_))) {
         // Nothing else can be told: variables are missing.
@@ -94,7 +96,12 @@ struct Checker<'a> {
     /// The secrets that templates use, also through variables.
     used_secrets: BTreeSet<String>,
     findings: Findings,
+    /// What is left of the time for trying templates on one host after the other.
+    rendering: Duration,
 }
+
+/// How long template files are tried on one host after the other, all together.
+const RENDERING: Duration = Duration::from_secs(2);
 
 /// A step with what the checks found out about it.
 struct Known<'a> {

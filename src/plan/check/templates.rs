@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -251,6 +252,7 @@ impl Checker<'_> {
                     continue;
                 }
             };
+            self.interpreter(&path, text.split('\n').next().unwrap_or_default(), named_at);
             if kind == FileKind::Plain {
                 continue;
             }
@@ -264,17 +266,50 @@ impl Checker<'_> {
                     // What a template sets, the templates that it includes see too.
                     let names = names.without(|name| assigns(&around, name.split('.').next().unwrap_or_default()));
                     self.names(&names, &place, owner, views, steps, before);
-                    if let (true, true, Some(View { context, .. })) =
-                        (seen.len() == 1, self.is_known(&path, owner, steps), views.first())
-                        && let Err(error) = self.templates.render(&path, &text, context)
-                        && error.name == path
-                        && fails(&error)
-                    {
-                        self.broken(&error, &place);
+                    if seen.len() == 1 && self.is_known(&path, owner, steps) {
+                        self.renders(&path, &place, named_at, views);
                     }
                 }
                 Err(error) => self.broken(&error, &place),
             }
+        }
+    }
+
+    /// Renders a template file as the run will, on all hosts and for all items between which it may differ, as long as
+    /// there is time for that.
+    fn renders(&mut self, path: &str, place: &Place, named_at: &Span, views: &[View]) {
+        let names = self.templates.names_in_file(path).unwrap_or_default();
+        let mut roots = names.iter().filter_map(|name| name.split('.').next());
+        let differs = roots.any(|root| ["host", "item"].contains(&root) || self.scope.differs(root));
+        let views = if differs { views } else { views.get(..1).unwrap_or(views) };
+        for (done, View { context, .. }) in views.iter().enumerate() {
+            if done > 0 && self.rendering.is_zero() {
+                let all = views.len();
+                let message =
+                    format!("`{path}` was tried on {done} of {all} hosts and items, then there was no more time");
+                self.warn("not-all-tried", named_at, message, Some("`rollout plan` renders all of them".to_owned()));
+                return;
+            }
+            let begun = Instant::now();
+            let rendered = self.templates.render(path, &place.source.text, context);
+            self.rendering = self.rendering.saturating_sub(begun.elapsed());
+            if let Err(error) = rendered
+                && error.name == path
+                && fails(&error)
+            {
+                self.broken(&error, place);
+                return;
+            }
+        }
+    }
+
+    /// A line that names an interpreter, which no system finds when the line ends as on Windows.
+    fn interpreter(&mut self, path: &str, first_line: &str, named_at: &Span) {
+        if let (true, Some(line)) = (first_line.starts_with("#!"), first_line.strip_suffix('\r')) {
+            let message =
+                format!("the lines of `{path}` end as on Windows (CRLF): no system finds the program of `{line}`");
+            let help = format!("sed -i 's/\\r$//' {path}");
+            self.warn("windows-line-ends", named_at, message, Some(help));
         }
     }
 

@@ -55,3 +55,49 @@ mode = "{{ version | upper }}"
         add it to [vars], or give it with --var
     "#);
 }
+
+#[test]
+fn a_template_is_tried_on_each_host() {
+    let project = Project::new().file(
+        "templates/t.j2",
+        "{% if host.name == 'pi-2' %}{% for a in range(99999) %}{{ a }}{{ a }}{% endfor %}{% endif %}",
+    );
+    let said = project.table(
+        r#"
+[phase.one]
+[[phase.one.step]]
+id = "a"
+action = "test.file"
+hosts = "pis"
+path = "/a"
+template = "templates/t.j2"
+"#,
+    );
+    assert!(said.contains("takes more than 250000 steps"), "{said}");
+}
+
+#[test]
+fn a_script_with_line_ends_of_windows_is_told() {
+    let project = Project::new().file("templates/t.j2", "#!/bin/sh\r\ntrue\r\n").file("templates/u.j2", "true\r\n");
+    let said = project.table(
+        r#"
+[phase.one]
+[[phase.one.step]]
+id = "a"
+action = "test.file"
+hosts = "pis"
+path = "/a"
+template = "templates/t.j2"
+[[phase.one.step]]
+id = "b"
+action = "test.file"
+hosts = "pis"
+path = "/b"
+template = "templates/u.j2"
+"#,
+    );
+    insta::assert_snapshot!(said, @r#"
+    ⚠ 10:12 "templates/t.j2": the lines of `templates/t.j2` end as on Windows (CRLF): no system finds the program of `#!/bin/sh`
+        sed -i 's/\r$//' templates/t.j2
+    "#);
+}
