@@ -99,6 +99,16 @@ pub trait Action: Send + Sync {
         None
     }
 
+    /// The files of its host that it changes by what is in them: two steps that read one before either has written it would
+    /// undo each other's change. Those whose content its probes ask for, unless it says otherwise.
+    fn edits(&self) -> Vec<String> {
+        let edited = |probe| match probe {
+            Probe::Host(crate::connect::host::Probe::File { path, read }) if read.reads() => Some(path),
+            _ => None,
+        };
+        self.probes().into_iter().filter_map(edited).collect()
+    }
+
     /// Where the world alone does not tell what an earlier attempt, which was cut off or failed, had come to: the action
     /// that goes on from there.
     fn resumed(&self) -> Option<Boxed> {

@@ -89,6 +89,10 @@ impl Action for Watched {
         })
     }
 
+    fn edits(&self) -> Vec<String> {
+        self.ask(|action| action.edits()).unwrap_or_default()
+    }
+
     fn resumed(&self) -> Option<Boxed> {
         self.ask(|action| action.resumed()).ok().flatten().map(|action| Self::boxed(action, self.has_secret))
     }

@@ -42,6 +42,7 @@ pub(super) enum Told {
 /// A unit that runs.
 pub(super) struct Running {
     pub(super) unit: Unit,
+    pub(super) action: Boxed,
     pub(super) reference: UnitRef,
     pub(super) definition: String,
     pub(super) started: Instant,
@@ -93,7 +94,7 @@ pub(super) struct State {
     /// The files that units write on this machine.
     pub(super) claims: HashMap<PathBuf, UnitRef>,
     pub(super) running: BTreeMap<NodeIndex, Running>,
-    /// Nodes of handlers that run just now at another node of theirs.
+    /// Nodes of handlers that run just now at another node of theirs, and of units that wait for a file.
     pub(super) held: Vec<NodeIndex>,
     /// Units that have asked their host, and are to go on.
     looked: Vec<(NodeIndex, Box<Job>)>,
@@ -277,7 +278,8 @@ impl State {
                         self.held.push(node);
                         continue;
                     }
-                    match self.turn(node, &unit, &reference) {
+                    match self.turn(node, &unit, &reference, &HashSet::new()) {
+                        Turn::Waits => self.held.push(node),
                         Turn::Passes => self.pass_over(node, &unit, &reference),
                         Turn::Ends(finished) => self.finish(node, &unit, reference, finished)?,
                         Turn::Runs { job, definition, why } => {

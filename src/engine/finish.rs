@@ -186,9 +186,7 @@ impl State {
             Some(secrets) => self.emitter.emit_cleaned(ended, secrets)?,
             None => self.emitter.emit(ended)?,
         }
-        if step.part == Part::Handler {
-            self.ready.extend(self.held.drain(..));
-        }
+        self.ready.extend(self.held.drain(..));
         self.ending.push(reference);
         self.pass(node);
         Ok(())

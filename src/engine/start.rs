@@ -110,7 +110,8 @@ impl State {
         let on = job.host().filter(|on| reference.host.as_deref() != Some(on)).map(str::to_owned);
         self.emitter.emit(Kind::UnitStarted { unit: of, definition: hash, attempt: 1, with, on, why })?;
         let (acted, started) = (Arc::clone(&job.acted), Instant::now());
-        self.running.insert(node, Running { unit, reference, definition, started, acted });
+        let action = Arc::clone(&job.action);
+        self.running.insert(node, Running { unit, action, reference, definition, started, acted });
         Ok(())
     }
 

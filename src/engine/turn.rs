@@ -1,12 +1,12 @@
 //! What becomes of a unit whose turn has come, decided without asking the world.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use petgraph::graph::NodeIndex;
 
-use super::dispatcher::{State, Told};
+use super::dispatcher::{Running, State, Told};
 use super::executor::Job;
 use super::finish::Finished;
 use crate::actions::{Boxed, OnInterrupt};
@@ -22,6 +22,8 @@ use crate::secret;
 pub(super) enum Turn {
     /// Nothing, and nobody need know: a handler that nobody asked for.
     Passes,
+    /// Not yet: a unit that runs on its host changes a file that it changes too.
+    Waits,
     /// It has ended without having run.
     Ends(Finished),
     /// It runs.
@@ -34,7 +36,8 @@ pub(super) enum Turn {
 }
 
 impl State {
-    pub(super) fn turn(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef) -> Turn {
+    /// `row`: the units that it is to be sent behind.
+    pub(super) fn turn(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef, row: &HashSet<NodeIndex>) -> Turn {
         let plan = Arc::clone(&self.plan);
         let step = unit.step(&plan);
         let first = match step.part {
@@ -52,6 +55,12 @@ impl State {
                 self.rendered(unit, step, &reads)
             }
         };
+        if let Ok(prepared) = prepared.as_ref()
+            && self.is_edited(&prepared.0, unit, row)
+        {
+            self.prepared.insert(node, prepared.clone());
+            return Turn::Waits;
+        }
         let claimed = prepared.and_then(|(action, definition)| {
             self.claim(&action, reference)?;
             Ok((action, definition))
@@ -105,6 +114,22 @@ impl State {
         let needs = self.marks.get(&node)?.stuck.clone()?;
         undoes.into_iter().for_each(|unit| self.stuck(unit));
         Some(ends(Outcome::Cancelled { needs }))
+    }
+
+    /// Whether a unit that runs on the same host, and is none of the row, changes a file that this action changes.
+    fn is_edited(&self, action: &Boxed, unit: &Unit, row: &HashSet<NodeIndex>) -> bool {
+        let Some(machine) = unit.machine.as_ref().filter(|_| self.mode == Mode::Run && !action.only_looks()) else {
+            return false;
+        };
+        let is_beside = |(node, running): &(&NodeIndex, &Running)| {
+            running.unit.machine.as_ref().is_some_and(|other| Arc::ptr_eq(other, machine)) && !row.contains(node)
+        };
+        let mut beside = self.running.iter().filter(is_beside).map(|(_, running)| &running.action).peekable();
+        if beside.peek().is_none() {
+            return false;
+        }
+        let edits = action.edits();
+        beside.any(|other| !other.only_looks() && other.edits().iter().any(|file| edits.contains(file)))
     }
 
     /// A file that a unit writes on this machine is written from no other host, and for no other item, in this run.

@@ -23,6 +23,9 @@ const SWAPS: u64 = 200;
 const CANARY: &str = "cd /srv/canary && find . -printf '%p %y %m %U %G %l\\n' | sort && \
                       find . -type f | sort | xargs sha256sum";
 
+/// Files of which somebody else can read what root alone may.
+const LEAKED: &str = "find /home/mallory -type f -links 1 -exec grep -lx secret {} +";
+
 /// Steps that fail also when nobody attacks: on purpose, so that what they do is done in each round.
 const FAIL: [&str; 4] = ["archive", "guarded", "hard", "led"];
 
@@ -85,6 +88,11 @@ fn nothing_of_roots_changes(shell: &str, settings: &str) {
             before,
             "{shell}: something of root's has changed, in round {round}: {}",
             ran.said
+        );
+        assert_eq!(
+            machine.sh(&format!("{LEAKED} || true")),
+            "",
+            "{shell}: read from a file of root's, in round {round}"
         );
         round += 1;
     }

@@ -90,3 +90,33 @@ fn a_folder_of_an_archive_that_is_a_link_on_the_host_stays_one() {
         assert_eq!(machine.sh("ls -A /srv/elsewhere"), "");
     });
 }
+
+/// What a file of a user is given another name for between the look at it and its reading is not read.
+#[test]
+fn a_name_in_a_folder_of_somebody_else_leads_to_its_own_file_only() {
+    let Some(machine) = Machine::new() else { return };
+    let library = [
+        include_str!("../../src/connect/host/lib.sh"),
+        include_str!("../../src/connect/host/place.sh"),
+        include_str!("../../src/connect/host/files.sh"),
+    ];
+    fs::write(machine.seen("/srv/library.sh"), library.concat()).unwrap();
+    machine.sh(
+        "useradd --create-home mallory && echo secret >/srv/secret && chmod 0600 /srv/secret && mkdir -p /busybox && \
+         busybox --install -s /busybox && cd /home/mallory && echo mine >own && ln -s /srv/secret link && \
+         ln -s own to-own && ln /srv/secret hard && mkdir folder && chown -hR mallory . && chown root /srv/secret && \
+         ln -s /home/mallory /srv/home",
+    );
+    let read = |path: &str, path_of_programs: &str| {
+        let script = format!("PATH={path_of_programs}; . /srv/library.sh; _ro_head {path} 100 2>&1; true");
+        machine.sh(&script)
+    };
+    for programs in ["$PATH", "/busybox"] {
+        assert_eq!(read("/home/mallory/own", programs), "mine");
+        assert_eq!(read("/srv/home/own", programs), "mine", "by a link of root's");
+        for name in ["link", "to-own"] {
+            assert!(read(&format!("/home/mallory/{name}"), programs).contains("somebody replaced it"), "{name}");
+        }
+        assert!(read("/home/mallory/hard", programs).contains("further names"));
+    }
+}

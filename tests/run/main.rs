@@ -1,5 +1,6 @@
 //! `rollout run` and its relatives on this machine alone. The real program each time.
 
+mod edits;
 mod guard;
 mod history;
 mod loops;
@@ -85,6 +86,14 @@ fn after_a_failure_the_next_run_goes_on_from_there() {
     fs::write(project.path("key"), "").unwrap();
     assert_eq!(project.run(), (0, same(&[("a", "kept"), ("b", "changed"), ("c", "changed")])));
     assert_eq!(project.run(), (0, same(&[("a", "same"), ("b", "same"), ("c", "same")])));
+}
+
+#[test]
+fn a_step_of_one_command_that_fails_says_no_more_than_that() {
+    let project = Project::new(&step("c", "action = \"node.command\"\ncommand = \"exit 3\""));
+    assert_eq!(project.run(), (1, same(&[("c", "failed")])));
+    let shown = project.shown();
+    assert!(shown.contains("`exit 3` ended with exit status 3 and printed nothing\n"), "{shown}");
 }
 
 #[test]

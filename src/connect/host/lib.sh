@@ -167,7 +167,7 @@ $_ro_h
 ${3-none}  $1
 "*) ;; *)
 			_ro_flush
-			head -c "$2" "$1"
+			if _ro_ours "$1"; then head -c "$2" -- "$1"; else _ro_head "$1" "$2"; fi
 			return
 			;;
 		esac

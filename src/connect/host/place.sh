@@ -295,6 +295,25 @@ _ro_directory() (
 	_ro_walk "${1##*/}" make && _ro_change . "$2" "$3"
 )
 
+# PATH LIMIT: the first LIMIT bytes of a regular file where somebody else may give its name to another one. It is opened once,
+# and is what has this name, and no other, by what the kernel says of the open file.
+_ro_head() (
+	_ro_enter "${1%/*}/" || exit
+	_ro_k=${1##*/}
+	exec <"./$_ro_k" || exit
+	if ! [ -e /proc/self/fd/0 ]; then
+		printf '%s: it cannot be read safely where there is no /proc\n' "$1" >&2
+		exit 1
+	elif [ "$(readlink /proc/self/fd/0)" != "$(readlink /proc/self/cwd)/$_ro_k" ]; then
+		printf '%s: somebody replaced it while it was read\n' "$1" >&2
+		exit 1
+	elif [ "$(stat -L -c %h /proc/self/fd/0)" != 1 ]; then
+		printf '%s has further names, where somebody else may have given it this one\n' "$1" >&2
+		exit 1
+	fi
+	head -c "$2"
+)
+
 # NAME...: removes these from where we are, with all that is in them.
 _ro_clear() (
 	if [ -n "$_ro_safe" ]; then

@@ -70,7 +70,7 @@ impl State {
                 true => mark.touch_in_loop(NOW, &job.unit),
                 false => mark.touch(NOW, &job.unit),
             }
-            let Some(member) = self.member(node, behind, &effects) else { continue };
+            let Some(member) = self.member(node, behind, &effects, &nodes) else { continue };
             effects.extend(member.planned.effects.iter().cloned());
             if effects.iter().map(size).sum::<usize>() > BYTES {
                 break;
@@ -92,9 +92,11 @@ impl State {
     }
 
     /// A unit that can be sent behind `effects`.
-    fn member(&mut self, node: NodeIndex, unit: Unit, effects: &[Effect]) -> Option<Member> {
+    fn member(&mut self, node: NodeIndex, unit: Unit, effects: &[Effect], row: &HashSet<NodeIndex>) -> Option<Member> {
         let reference = unit.reference(&self.plan);
-        let Turn::Runs { job, definition, why } = self.turn(node, &unit, &reference) else { return None };
+        let Turn::Runs { job, definition, why } = self.turn(node, &unit, &reference, row) else {
+            return None;
+        };
         let planned = job.planned(effects)?;
         Some(Member { node, unit, reference, definition, why, job, planned })
     }

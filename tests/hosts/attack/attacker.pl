@@ -67,7 +67,7 @@ until (-e "/srv/stop") {
     }
     for (1 .. 5) {
         look($_, 1, 0) for $home, "/srv/open", "/srv/sticky";
-        flip($_) for "flip", "attributes";
+        flip($_) for "flip", "attributes", "lines", "blocks";
     }
 }
 print $swaps;

@@ -184,6 +184,10 @@ impl Action for AuthorizedKey {
         vec![ask(format!("user={user} path={path}\n{}", include_str!("look.sh")))]
     }
 
+    fn edits(&self) -> Vec<String> {
+        vec![self.path.clone().unwrap_or_else(|| format!("~{}/.ssh/authorized_keys", self.user))]
+    }
+
     fn verdict(&self, facts: &[Fact]) -> Verdict {
         if self.state == State::Absent && run_at(facts, 0).is_some_and(|done| done.stdout.text() == "nobody") {
             return Verdict::Same { seen: format!("there is no user {}", self.user) };
