@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::dispatcher::State;
 use crate::event::{Kind, Outcome, UnitRef};
-use crate::graph::{Place, Places, Unit};
+use crate::graph::Unit;
 use crate::journal::JournalError;
-use crate::plan::{Part, Step};
 
 /// The handlers that are owed, with those who asked for them.
 #[derive(Debug, Default)]
@@ -58,45 +57,13 @@ impl Owed {
     }
 }
 
-/// The places where a unit's call is answered: on its own host where the called step runs there, for its own item where
-/// that step has it, else on all of its hosts, for all of its items.
-pub(super) fn answering(places: &Places, caller: &Place) -> Vec<Place> {
-    if places.contains(caller) {
-        return vec![caller.clone()];
-    }
-    let on_host = own(places.iter().collect(), |place| place.host.is_some() && place.host == caller.host);
-    let for_item = own(on_host, |place| place.item.is_some() && place.item == caller.item);
-    for_item.into_iter().cloned().collect()
-}
-
-/// Those that are the caller's own, if there are any.
-fn own(places: Vec<&Place>, is_own: impl Fn(&Place) -> bool) -> Vec<&Place> {
-    let own: Vec<&Place> = places.iter().copied().filter(|place| is_own(place)).collect();
-    if own.is_empty() { places } else { own }
-}
-
 impl State {
     /// A unit that changed something, or may have done so, asks for its handlers. Durable with the unit's end.
     pub(super) fn notify(&mut self, unit: &Unit, by: &UnitRef) -> Result<(), JournalError> {
-        let step = unit.step(&self.plan);
-        for handler in self.calls(unit, Part::Handler, |handler| step.notifies(handler)) {
+        for handler in self.graph.handlers_of(&self.plan, unit) {
             self.owed.waiting.entry(handler.clone()).or_default().insert(by.clone());
             self.emitter.emit(Kind::Notified { handler, by: by.clone() })?;
         }
         Ok(())
-    }
-
-    /// The units of the handlers, or of what undoes, that a unit's step names, where they answer to it.
-    pub(super) fn calls(&self, unit: &Unit, part: Part, names: impl Fn(&Step) -> bool) -> Vec<UnitRef> {
-        let phase = &self.plan.phases[unit.phase];
-        let here = Place::of(&unit.reference(&self.plan));
-        let called = phase.part(part).filter(|(_, step)| names(step)).flat_map(|(number, step)| {
-            let places = answering(self.graph.places(unit.phase, number), &here).into_iter();
-            places.map(|Place { host, item }| {
-                let (phase, step) = (phase.name.value.clone(), step.id.value.clone());
-                UnitRef { phase, step, item, host }
-            })
-        });
-        called.collect()
     }
 }

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use super::dispatcher::State;
-use super::owed::answering;
 use crate::event::{Kind, Mode, UnitRef};
-use crate::graph::Place;
+use crate::graph::{Place, answering};
 use crate::journal::{JournalError, Recorded};
 use crate::plan::Part;
 

@@ -204,8 +204,8 @@ impl State {
                 return kept(definition, recorded, true);
             }
             let mark = self.marks.get(&node).and_then(|mark| mark.touched.clone());
-            let below = mark.into_iter().chain(self.undone_last(unit, step)).max();
-            let undoing = recorded.and_then(|r| self.undoing(unit, step, r.done));
+            let below = mark.into_iter().chain(self.undone_last(unit)).max();
+            let undoing = recorded.and_then(|r| self.undoing(unit, r.done));
             let decision = decide(&Case {
                 recorded,
                 definition: &definition,

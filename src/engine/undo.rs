@@ -5,11 +5,10 @@ use std::collections::HashSet;
 use petgraph::graph::NodeIndex;
 
 use super::dispatcher::State;
-use super::owed::answering;
 use crate::event::{Kind, Mode, Outcome, UnitRef};
-use crate::graph::{Place, Unit};
+use crate::graph::{Place, Unit, answering};
 use crate::journal::{JournalError, NOW};
-use crate::plan::{Part, Step};
+use crate::plan::Part;
 
 /// Which phases went wrong, and how.
 #[derive(Debug, Default)]
@@ -65,14 +64,14 @@ impl State {
 
     /// When something that undoes the unit was at work last, in an earlier run, and who that was. It may have been cut off
     /// in the middle, and then nothing else tells that the unit's work may be gone.
-    pub(super) fn undone_last(&self, unit: &Unit, step: &Step) -> Option<(u64, String)> {
-        let by = self.calls(unit, Part::OnFailure, |undo| step.is_undone_by(undo)).into_iter();
+    pub(super) fn undone_last(&self, unit: &Unit) -> Option<(u64, String)> {
+        let by = self.graph.undoers_of(&self.plan, unit).into_iter();
         by.filter_map(|by| Some((self.memory.get(&by)?.touched?, by.to_string()))).max()
     }
 
     /// Who began to undo the unit since it was done, and did not come to a good end.
-    pub(super) fn undoing(&self, unit: &Unit, step: &Step, done: Option<u64>) -> Option<String> {
-        let by = self.calls(unit, Part::OnFailure, |undo| step.is_undone_by(undo)).into_iter();
+    pub(super) fn undoing(&self, unit: &Unit, done: Option<u64>) -> Option<String> {
+        let by = self.graph.undoers_of(&self.plan, unit).into_iter();
         let unfinished = |by: &UnitRef| self.memory.get(by).is_some_and(|r| r.unsettled() && r.touched > done);
         by.into_iter().find(unfinished).map(|by| by.to_string())
     }
@@ -85,8 +84,8 @@ impl State {
         let undoes: Vec<&Unit> = self.graph.units().filter(|u| u.phase == phase).collect();
         let seen: HashSet<UnitRef> = undoes.iter().map(|u| u.reference(&self.plan)).collect();
         let left = undoes.into_iter().filter(|unit| unit.step(&self.plan).part == Part::Step).filter_map(|unit| {
-            let (step, reference) = (unit.step(&self.plan), unit.reference(&self.plan));
-            let by = self.calls(unit, Part::OnFailure, |undo| step.is_undone_by(undo));
+            let reference = unit.reference(&self.plan);
+            let by = self.graph.undoers_of(&self.plan, unit);
             let undone = self.failed_phases.undoes_on(phase, reference.host.as_ref());
             (undone && self.touched.contains(&reference) && by.iter().any(|by| !seen.contains(by))).then_some(reference)
         });

@@ -16,9 +16,11 @@ mod batches;
 mod build;
 mod picture;
 mod spread;
+mod targets;
 
 pub use picture::{dot, mermaid};
 pub use spread::Known;
+pub use targets::answering;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
