@@ -13,10 +13,9 @@ use super::dispatcher::State;
 use super::row::joins;
 use crate::actions::{Boxed, Verdict};
 use crate::connect::{Effect, Fact, Probe, host, vault};
-use crate::event::{Standing, UnitRef};
+use crate::event::UnitRef;
 use crate::graph::{Node, Unit};
 use crate::inventory::Connection;
-use crate::journal::Recorded;
 use crate::plan::{Part, Step};
 
 /// What a unit will ask.
@@ -184,28 +183,28 @@ impl State {
     /// may be sent in a row with a quick one.
     pub(super) fn questions_behind(&mut self, nodes: &[NodeIndex], unit: &Unit, effects: &[Effect]) -> Vec<Question> {
         let Some(host) = unit.machine.clone() else { return Vec::new() };
-        let plan = Arc::clone(&self.plan);
+        let plan = Arc::clone(&self.run.plan);
         let r#become = unit.step(&plan).r#become;
         let mut row: HashSet<NodeIndex> = nodes.iter().copied().collect();
-        let steps = nodes.iter().filter_map(|node| match self.graph.node(*node) {
+        let steps = nodes.iter().filter_map(|node| match self.run.graph.node(*node) {
             Node::Unit(unit) => Some(unit.step(&plan)),
             _ => None,
         });
         let mut names: HashSet<String> = steps.clone().map(|step| step.template_name()).collect();
         let mut writes = steps.clone().any(|step| self.values.writes_files(step));
         let (mut questions, mut units, mut behind_command) = (Vec::new(), 0, false);
-        let mut next: VecDeque<NodeIndex> = nodes.iter().flat_map(|node| self.graph.successors(*node)).collect();
+        let mut next: VecDeque<NodeIndex> = nodes.iter().flat_map(|node| self.run.graph.successors(*node)).collect();
         while let Some(node) = next.pop_front()
             && units < UNITS
         {
-            let waits = |before: NodeIndex| self.waiting.contains_key(&before) && !row.contains(&before);
+            let waits = |before: NodeIndex| self.scheduler.unmet(before).is_some() && !row.contains(&before);
             // The end of a phase needs the units of all hosts: too many to look at each of them.
-            let more = self.waiting.get(&node).is_some_and(|needs| *needs > row.len());
-            if row.contains(&node) || more || self.graph.predecessors(node).any(waits) {
+            let more = self.scheduler.unmet(node).is_some_and(|needs| needs > row.len());
+            if row.contains(&node) || more || self.run.graph.predecessors(node).any(waits) {
                 continue;
             }
-            match self.graph.node(node).clone() {
-                Node::Begin(phase) if self.plan.phases[phase].when.is_some() => continue,
+            match self.run.graph.node(node).clone() {
+                Node::Begin(phase) if self.run.plan.phases[phase].when.is_some() => continue,
                 Node::Gate => continue,
                 Node::Begin(_) | Node::End(_) | Node::Join => {}
                 Node::Unit(behind) if behind.machine.as_ref().is_none_or(|h| h.name != host.name) => continue,
@@ -235,7 +234,7 @@ impl State {
                 }
             }
             row.insert(node);
-            next.extend(self.graph.successors(node));
+            next.extend(self.run.graph.successors(node));
         }
         questions
     }
@@ -256,7 +255,8 @@ impl State {
         if step.guard.is_some() {
             return None;
         }
-        let taken = self.options.takes_phase(&self.plan.phases[unit.phase].name.value) && self.options.takes_step(step);
+        let taken = self.run.options.takes_phase(&self.run.plan.phases[unit.phase].name.value)
+            && self.run.options.takes_step(step);
         let reads = self.reads(unit);
         if !taken || reads.iter().any(|name| names.contains(name)) {
             return None;
@@ -269,10 +269,9 @@ impl State {
         if unit.machine.as_ref().is_some_and(|host| host.connection != Connection::Local) {
             self.prepared.insert(node, (action.clone(), definition.clone()));
         }
-        let reference = unit.reference(&self.plan);
-        let kept = |r: &Recorded| r.standing == Standing::Succeeded && r.definition == definition;
+        let reference = unit.reference(&self.run.plan);
         let probes = action.probes();
-        let asks = !probes.is_empty() && !self.memory.get(&reference).is_some_and(kept);
+        let asks = !probes.is_empty() && !self.resume.matches(&reference, &definition);
         asks.then_some((action, (reference, probes)))
     }
 }

@@ -1,7 +1,6 @@
 //! Owns all state of a run: which nodes wait for what, what ended how. One task, one `select!`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,26 +9,31 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
+use super::Report;
 use super::ahead::Ahead;
 use super::emitter::Emitter;
 use super::executor::{Ended, Job, Note};
 use super::faults::{Faults, Point};
 use super::guard::Turns;
-use super::limits::Limits;
-use super::marks::Mark;
-use super::owed::Owed;
+use super::run_spec::RunSpec;
 use super::start::{Back, Batch, Begun, Sent, Tasks};
+use super::state::approval::ApprovedPlan;
+use super::state::claims::FileClaims;
+use super::state::failure_limits::FailureLimits;
+use super::state::handlers::Handlers;
+use super::state::resume::Resume;
+use super::state::rollback::Rollback;
+use super::state::scheduler::Scheduler;
+use super::state::upstream::UpstreamMap;
 use super::turn::Turn;
-use super::undo::FailedPhases;
 use super::values::Values;
-use super::{Options, Report};
-use crate::actions::{Boxed, Registry, Thing};
+use crate::actions::{Boxed, Thing};
 use crate::connect::{Watched, World};
 use crate::defect::caught;
 use crate::event::{Kind, Mode, UnitRef, seconds};
-use crate::graph::{Graph, Node, Unit};
-use crate::journal::{JournalError, Memory, SavedUnit};
-use crate::plan::{Part, Plan};
+use crate::graph::{Node, Unit};
+use crate::journal::JournalError;
+use crate::plan::Part;
 
 /// What the tasks tell the dispatcher meanwhile.
 pub(super) enum Told {
@@ -50,22 +54,16 @@ pub(super) struct Running {
 }
 
 pub(super) struct State {
-    pub(super) plan: Arc<Plan>,
-    pub(super) graph: Graph,
-    pub(super) registry: Arc<Registry>,
+    pub(super) run: RunSpec,
     pub(super) values: Values,
     pub(super) world: Arc<dyn World>,
-    pub(super) mode: Mode,
-    pub(super) memory: Memory,
-    pub(super) options: Options,
+    pub(super) resume: Resume,
     pub(super) faults: Arc<dyn Faults>,
-    /// What a saved plan allows each unit to do, where there is one.
-    pub(super) agreed: Option<HashMap<UnitRef, SavedUnit>>,
+    pub(super) approved: Option<ApprovedPlan>,
     pub(super) emitter: Emitter,
     pub(super) notes: mpsc::UnboundedSender<Told>,
-    pub(super) ready: VecDeque<NodeIndex>,
-    pub(super) waiting: HashMap<NodeIndex, usize>,
-    pub(super) marks: HashMap<NodeIndex, Mark>,
+    pub(super) scheduler: Scheduler,
+    pub(super) upstream: UpstreamMap,
     pub(super) skipped_phases: HashMap<usize, String>,
     /// Preview: which step brings what is not there yet.
     pub(super) brings: HashMap<Thing, String>,
@@ -79,23 +77,16 @@ pub(super) struct State {
     pub(super) any_is_read: bool,
     /// What steps read of others' outputs, by their phase and number.
     pub(super) reads_of: HashMap<(usize, usize), Arc<BTreeSet<String>>>,
-    pub(super) owed: Owed,
-    /// Units that changed something, or may have, in this run or one that it goes on from.
-    pub(super) touched: BTreeSet<UnitRef>,
-    /// Of these, the ones that are undone, with what undid them.
-    pub(super) undone: HashSet<(UnitRef, UnitRef)>,
-    pub(super) failed_phases: FailedPhases,
-    pub(super) limits: Limits,
+    pub(super) handlers: Handlers,
+    pub(super) rollback: Rollback,
+    pub(super) limits: FailureLimits,
     pub(super) report: Report,
     pub(super) ahead: Ahead,
     pub(super) guards: Turns,
     /// Units that were rendered before their turn, to ask for them ahead of time.
     pub(super) prepared: HashMap<NodeIndex, (Boxed, String)>,
-    /// The files that units write on this machine.
-    pub(super) claims: HashMap<PathBuf, UnitRef>,
+    pub(super) claims: FileClaims,
     pub(super) running: BTreeMap<NodeIndex, Running>,
-    /// Nodes of handlers that run just now at another node of theirs, and of units that wait for a file.
-    pub(super) held: Vec<NodeIndex>,
     /// Units that have asked their host, and are to go on.
     looked: Vec<(NodeIndex, Box<Job>)>,
     /// Units whose end is on its way to the disk.
@@ -106,43 +97,32 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(engine: super::Engine, notes: mpsc::UnboundedSender<Told>) -> Self {
-        let graph = engine.graph;
-        // A preview looks at all batches at once: none of them changes anything.
-        let counts = |before: NodeIndex| engine.mode == Mode::Run || !graph.is_gate(before);
-        let needs = |node: NodeIndex| graph.predecessors(node).filter(|before| counts(*before)).count();
-        let steps = engine.plan.phases.iter().flat_map(|phase| &phase.steps);
+        let (plan, graph, registry) = (engine.plan, engine.graph, engine.registry);
+        let run = RunSpec { plan, graph, registry, mode: engine.mode, options: engine.options };
+        let steps = run.plan.phases.iter().flat_map(|phase| &phase.steps);
         let sensitive = steps.clone().filter(|step| step.sensitive).map(|step| step.id.value.clone()).collect();
         Self {
-            waiting: graph.nodes().map(|(i, _)| (i, needs(i))).collect(),
-            ready: graph.nodes().filter(|(i, _)| needs(*i) == 0).map(|(i, _)| i).collect(),
-            read: engine.values.read_in(&engine.plan),
-            limits: Limits::new(&engine.plan, &graph),
+            scheduler: Scheduler::new(&run.graph, run.mode),
+            upstream: UpstreamMap::default(),
+            read: engine.values.read_in(&run.plan),
+            limits: FailureLimits::new(&run.plan, &run.graph),
             lacking: HashMap::new(),
             reads_of: HashMap::new(),
             any_is_read: steps.clone().any(|step| engine.values.writes_files(step)),
-            owed: Owed::new(engine.earlier.memory.handlers().clone()),
-            values: engine.values.with_loops(&engine.plan),
-            plan: engine.plan,
-            graph,
-            registry: engine.registry,
+            handlers: Handlers::new(engine.earlier.memory.handlers().clone()),
+            values: engine.values.with_loops(&run.plan),
             world: Arc::new(Watched(engine.world)),
-            mode: engine.mode,
-            memory: engine.earlier.memory,
-            options: engine.options,
+            resume: Resume::new(engine.earlier.memory),
             faults: engine.faults,
-            agreed: engine.agreed.map(|plan| plan.units.into_iter().map(|unit| (unit.unit.clone(), unit)).collect()),
+            approved: engine.agreed.map(ApprovedPlan::new),
             emitter: Emitter::new(engine.journal, engine.readers, sensitive),
             notes,
-            marks: HashMap::new(),
-            claims: HashMap::new(),
+            claims: FileClaims::default(),
             running: BTreeMap::new(),
-            held: Vec::new(),
             skipped_phases: HashMap::new(),
             brings: HashMap::new(),
             unknown_outputs: HashSet::new(),
-            touched: BTreeSet::new(),
-            undone: HashSet::new(),
-            failed_phases: FailedPhases::default(),
+            rollback: Rollback::default(),
             ahead: Ahead::default(),
             guards: Turns::default(),
             prepared: HashMap::new(),
@@ -150,7 +130,20 @@ impl State {
             looked: Vec::new(),
             ending: Vec::new(),
             stopping: Arc::default(),
+            run,
         }
+    }
+
+    /// Writes what earlier runs recorded at the head of the journal, less what the edited plan no longer has. Returns the
+    /// events that tell of the latter.
+    pub(super) fn take_over(&mut self) -> Result<Vec<Kind>, JournalError> {
+        if self.run.mode == Mode::Preview {
+            return Ok(Vec::new());
+        }
+        let dropped = self.resume.reconcile(&self.run);
+        self.handlers = Handlers::new(self.resume.handlers().clone());
+        self.resume.records().into_iter().try_for_each(|record| self.emitter.record(record))?;
+        Ok(dropped.into_iter().map(|(unit, why)| Kind::Dropped { unit, why }).collect())
     }
 
     /// Walks the graph to its end.
@@ -204,7 +197,7 @@ impl State {
             }
         }
         // Only an interrupt or a broken journal leaves nodes behind.
-        if !self.waiting.is_empty() && broken.is_none() {
+        if !self.scheduler.is_finished() && broken.is_none() {
             self.report.interrupted = true;
             self.report.ok = false;
         }
@@ -259,27 +252,25 @@ impl State {
             let Some(unit) = self.running.get(&node).map(|running| running.unit.clone()) else { continue };
             batch.extend(self.go_on(node, &unit, job)?);
         }
-        while at_work + batch.len() < self.options.parallel {
-            let Some(node) = self.ready.pop_front() else { break };
-            // It ran in a row, ahead of its turn, or is still under way there.
-            if !self.waiting.contains_key(&node) || self.running.contains_key(&node) {
-                continue;
-            }
-            match self.graph.node(node).clone() {
+        while at_work + batch.len() < self.run.options.parallel {
+            let Some(node) = self.scheduler.next() else { break };
+            match self.run.graph.node(node).clone() {
                 Node::Begin(phase) => self.begin(node, phase),
                 Node::End(phase) => {
-                    self.out_of_sight(phase);
+                    if self.run.mode == Mode::Run {
+                        self.rollback.phase_ended(&self.run, phase);
+                    }
                     self.pass(node);
                 }
                 Node::Join | Node::Gate => self.pass(node),
                 Node::Unit(unit) => {
-                    let reference = unit.reference(&self.plan);
+                    let reference = unit.reference(&self.run.plan);
                     if self.runs_elsewhere(&unit, &reference) {
-                        self.held.push(node);
+                        self.scheduler.defer(node);
                         continue;
                     }
                     match self.turn(node, &unit, &reference, &HashSet::new()) {
-                        Turn::Waits => self.held.push(node),
+                        Turn::Waits => self.scheduler.defer(node),
                         Turn::Passes => self.pass_over(node, &unit, &reference),
                         Turn::Ends(finished) => self.finish(node, &unit, reference, finished)?,
                         Turn::Runs { job, definition, why } => {
@@ -296,9 +287,9 @@ impl State {
     }
 
     fn begin(&mut self, node: NodeIndex, index: usize) {
-        let phase = &self.plan.phases[index];
+        let phase = &self.run.plan.phases[index];
         let name = &phase.name.value;
-        if !self.options.takes_phase(name) {
+        if !self.run.options.takes_phase(name) {
             self.skipped_phases.insert(index, "left out".to_owned());
         } else if let Some(when) = &phase.when {
             match caught(|| self.values.holds(&when.value, None)).and_then(|holds| holds) {
@@ -306,7 +297,7 @@ impl State {
                 Ok(false) => drop(self.skipped_phases.insert(index, format!("when: {}", when.value))),
                 Err(problem) => {
                     let why = format!("the `when` of phase {name}: {}", problem.message);
-                    self.marks.entry(node).or_default().blocked_by.get_or_insert(why);
+                    self.upstream.entry(node).blocked_by.get_or_insert(why);
                 }
             }
         }
@@ -328,42 +319,23 @@ impl State {
     /// Whether a handler runs at another place of its phase. Only when that has ended is it known whether it is to run
     /// here too, and what waits for it here waits for that as well.
     fn runs_elsewhere(&self, unit: &Unit, reference: &UnitRef) -> bool {
-        unit.step(&self.plan).part == Part::Handler && self.running.values().any(|r| r.reference == *reference)
+        unit.step(&self.run.plan).part == Part::Handler && self.running.values().any(|r| r.reference == *reference)
     }
 
     /// Passes over a unit that has nothing to do; what an earlier run did there still counts for those that follow. Of what
     /// undoes a step, that step itself tells: it is looked at again.
     fn pass_over(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef) {
-        let touched = self.memory.get(reference).and_then(|r| r.touched);
-        if let Some(when) = touched.filter(|_| unit.step(&self.plan).part != Part::OnFailure) {
-            self.marks.entry(node).or_default().touch_by(unit, when, reference);
+        let touched = self.resume.get(reference).and_then(|record| record.touched);
+        if let Some(when) = touched.filter(|_| unit.step(&self.run.plan).part != Part::OnFailure) {
+            self.upstream.entry(node).changed_by(unit, when, reference);
         }
         self.pass(node);
     }
 
-    /// Hands a node's mark on and makes ready whom it was the last need of.
+    /// A node is done: hands its upstream state on and frees its successors. A unit that is rendered already goes first, so
+    /// that what is known of a host is used up before the next host is asked.
     pub(super) fn pass(&mut self, node: NodeIndex) {
-        self.waiting.remove(&node);
-        let in_loop = self.marks.remove(&node).unwrap_or_default();
-        let in_loop = match (self.graph.is_gate(node), self.mode) {
-            (true, Mode::Preview) => return,
-            (true, Mode::Run) => in_loop.through_a_gate(),
-            (false, _) => in_loop,
-        };
-        let mark = in_loop.clone().out_of_loop();
-        for next in self.graph.successors(node).collect::<Vec<_>>() {
-            let mark = if self.graph.same_loop(node, next) { &in_loop } else { &mark };
-            self.marks.entry(next).or_default().merge(mark);
-            if let Some(needs) = self.waiting.get_mut(&next) {
-                *needs -= 1;
-                if *needs == 0 {
-                    match self.prepared.contains_key(&next) {
-                        // What is known of a host is used up before the next one is asked.
-                        true => self.ready.push_front(next),
-                        false => self.ready.push_back(next),
-                    }
-                }
-            }
-        }
+        self.upstream.propagate(&self.run.graph, node, self.run.mode);
+        self.scheduler.complete(&self.run.graph, node, |next| self.prepared.contains_key(&next));
     }
 }

@@ -10,12 +10,13 @@ use super::cleaned::Cleaned;
 use super::dispatcher::State;
 use super::executor::Ended;
 use super::outcome;
+use super::state::resume::Prior;
 use crate::diff::Diff;
-use crate::event::{Kind, Mode, Outcome, Outputs, Problem, Standing, UnitRef, seconds};
+use crate::event::{Kind, Mode, Outcome, Outputs, Problem, UnitRef, seconds};
 use crate::excerpt;
 use crate::graph::Unit;
-use crate::journal::{JournalError, NOW, Recorded};
-use crate::plan::{Catalog, Part, Role, Step};
+use crate::journal::{JournalError, NOW};
+use crate::plan::{Part, Role, Step};
 use crate::secret::shown;
 
 /// How many lines of what a unit printed are kept.
@@ -59,20 +60,13 @@ impl Finished {
     }
 }
 
-/// What is on record of a unit of a step that can change something, from before this run.
-struct Before {
-    touched: Option<u64>,
-    unsettled: bool,
-    undone: bool,
-}
-
 impl State {
     /// A task ended by itself.
     pub(super) fn end(&mut self, node: NodeIndex, ended: Ended) -> Result<(), JournalError> {
         let Some(running) = self.running.remove(&node) else { return Ok(()) };
-        let pending = self.marks.get(&node).and_then(|mark| mark.pending.as_deref());
-        let ignores = running.unit.step(&self.plan).ignore_errors;
-        let outcome = outcome::of(ended.result, self.mode, pending, ignores, |thing| self.brings.get(thing));
+        let pending = self.upstream.get(node).and_then(|upstream| upstream.pending.as_deref());
+        let ignores = running.unit.step(&self.run.plan).ignore_errors;
+        let outcome = outcome::of(ended.result, self.run.mode, pending, ignores, |thing| self.brings.get(thing));
         for thing in ended.provides {
             self.brings.entry(thing).or_insert_with(|| running.reference.step.clone());
         }
@@ -135,38 +129,38 @@ impl State {
         reference: UnitRef,
         mut finished: Finished,
     ) -> Result<(), JournalError> {
-        let without = self.goes_on_without(unit, &mut finished.outcome);
-        let plan = Arc::clone(&self.plan);
+        let excluded_host = self.exclude_host(unit, &mut finished.outcome);
+        let plan = Arc::clone(&self.run.plan);
         let step = unit.step(&plan);
-        let role = self.registry.kind(&step.action.value).map_or(Role::Change, |k| k.role);
-        let before = self.before(&reference, role);
+        let role = self.run.role(step, None);
+        let prior = self.resume.prior(&reference, role);
         let (well, ran) = (finished.well(), finished.definition.is_some());
         if well && !matches!(finished.outcome, Outcome::Skipped { .. }) {
-            self.limits.begin(unit);
+            self.limits.started(unit);
         }
         self.report(&finished.outcome, well);
-        self.mark(node, unit, &reference, &finished, &before, role);
+        self.propagate_change(node, unit, &reference, &finished, &prior, role);
         if !well {
-            self.block(node, unit, &reference, &finished.outcome, without.as_ref());
+            self.block_dependents(node, unit, &reference, &finished.outcome, excluded_host.as_ref());
         }
         self.keep_outputs(node, step, &reference, &finished);
         let changed = finished.outcome == Outcome::Changed;
         // What an earlier run did counts too, even where this one did not come to the unit.
-        let did = before.touched.is_some() && (ran || !before.undone);
-        if self.mode == Mode::Run && (changed || finished.acted || did) {
-            self.touched.insert(reference.clone());
+        let did = prior.touched.is_some() && (ran || !prior.undone);
+        if self.run.mode == Mode::Run && (changed || finished.acted || did) {
+            self.rollback.record_change(&reference);
         }
         // Who was cut off before it could tell tells now, even when nothing is left to change.
-        if changed || finished.warned() && finished.acted || ran && well && before.unsettled {
+        if changed || finished.warned() && finished.acted || ran && well && prior.unsettled {
             self.notify(unit, &reference)?;
         }
         if step.part != Part::OnFailure {
-            self.failed_phases.note(unit.phase, &finished.outcome, without.as_deref());
+            self.rollback.record_end(unit.phase, &finished.outcome, excluded_host.as_deref());
         } else if !matches!(finished.outcome, Outcome::Cancelled { .. }) {
             self.undid(node, unit, &reference, well)?;
         }
         if step.part == Part::Handler {
-            self.owed.end(&reference, &finished.outcome);
+            self.handlers.finished(&reference, &finished.outcome);
         }
         let (outputs, secrets) = match finished.cleaned.map(|cleaned| *cleaned) {
             Some(Cleaned { outputs, secrets }) => (outputs, Some(secrets)),
@@ -186,19 +180,10 @@ impl State {
             Some(secrets) => self.emitter.emit_cleaned(ended, secrets)?,
             None => self.emitter.emit(ended)?,
         }
-        self.ready.extend(self.held.drain(..));
+        self.scheduler.release_deferred();
         self.ending.push(reference);
         self.pass(node);
         Ok(())
-    }
-
-    fn before(&self, reference: &UnitRef, role: Role) -> Before {
-        let recorded = self.memory.get(reference).filter(|_| role == Role::Change);
-        Before {
-            touched: recorded.and_then(|r| r.touched),
-            unsettled: recorded.is_some_and(Recorded::unsettled),
-            undone: recorded.is_some_and(|r| r.standing == Standing::Undone),
-        }
     }
 
     fn report(&mut self, outcome: &Outcome, well: bool) {
@@ -209,45 +194,74 @@ impl State {
         self.report.ok &= well;
     }
 
-    /// Tells those that follow what was touched. A check that changed nothing, and a change that was not needed, leave
+    /// Tells the nodes that need the unit what was changed. A check that changed nothing, and a change that was not needed, leave
     /// them as they were; what failed and lets others go on may have left something behind.
-    fn mark(
+    fn propagate_change(
         &mut self,
         node: NodeIndex,
         unit: &Unit,
         reference: &UnitRef,
         finished: &Finished,
-        before: &Before,
+        prior: &Prior,
         role: Role,
     ) {
-        let mark = self.marks.entry(node).or_default();
+        let upstream = self.upstream.entry(node);
         if finished.left_something() && role == Role::Change {
-            mark.touch_by(unit, NOW, reference);
-        } else if let Some(when) = before.touched {
-            mark.touch_by(unit, when, reference);
+            upstream.changed_by(unit, NOW, reference);
+        } else if let Some(when) = prior.touched {
+            upstream.changed_by(unit, when, reference);
         }
     }
 
     /// Tells those that follow that they may not start, or not on its host.
-    fn block(
+    fn block_dependents(
         &mut self,
         node: NodeIndex,
         unit: &Unit,
         reference: &UnitRef,
         outcome: &Outcome,
-        without: Option<&String>,
+        excluded_host: Option<&String>,
     ) {
-        let mark = self.marks.entry(node).or_default();
+        let upstream = self.upstream.entry(node);
         let host = unit.host.as_ref().map(|host| host.name.as_str());
-        match (outcome, without) {
-            (_, Some(host)) => drop(mark.without.insert(host.clone(), reference.to_string())),
-            (Outcome::Cancelled { .. }, _) if mark.blocks(host).is_some() => {}
-            (Outcome::Cancelled { needs }, _) => mark.blocked_by = Some(needs.clone()),
-            _ => drop(mark.blocked_by.get_or_insert_with(|| reference.to_string())),
+        match (outcome, excluded_host) {
+            (_, Some(host)) => drop(upstream.excluded_hosts.insert(host.clone(), reference.to_string())),
+            (Outcome::Cancelled { .. }, _) if upstream.blocker(host).is_some() => {}
+            (Outcome::Cancelled { needs }, _) => upstream.blocked_by = Some(needs.clone()),
+            _ => drop(upstream.blocked_by.get_or_insert_with(|| reference.to_string())),
         }
-        if unit.step(&self.plan).part == Part::OnFailure && mark.stuck.is_none() {
-            mark.stuck = Some(reference.to_string());
+        if unit.step(&self.run.plan).part == Part::OnFailure && upstream.rollback_failed.is_none() {
+            upstream.rollback_failed = Some(reference.to_string());
         }
+    }
+
+    /// The host that the others go on without, if the unit failed within `max_failures`. The failure's hint says so.
+    fn exclude_host(&mut self, unit: &Unit, outcome: &mut Outcome) -> Option<String> {
+        let (Outcome::Failed(problem) | Outcome::Unknown(problem)) = outcome else { return None };
+        if unit.step(&self.run.plan).part == Part::OnFailure {
+            return None;
+        }
+        let told = self.limits.record_failure(unit)?;
+        problem.hint = Some(problem.hint.take().map_or_else(|| told.clone(), |hint| format!("{hint}\n{told}")));
+        unit.host.as_ref().map(|host| host.name.clone())
+    }
+
+    /// A unit that changed something, or may have, notifies its handlers. Durable with the unit's end.
+    fn notify(&mut self, unit: &Unit, by: &UnitRef) -> Result<(), JournalError> {
+        for handler in self.run.graph.handlers_of(&self.run.plan, unit) {
+            self.handlers.notify(handler.clone(), by.clone());
+            self.emitter.emit(Kind::Notified { handler, by: by.clone() })?;
+        }
+        Ok(())
+    }
+
+    /// An `on_failure` unit has ended. What it has undone counts as changed, even when it found nothing left to do.
+    fn undid(&mut self, node: NodeIndex, undo: &Unit, by: &UnitRef, well: bool) -> Result<(), JournalError> {
+        for unit in self.rollback.finished(&self.run, undo, by, well) {
+            self.upstream.entry(node).changed(NOW, &unit);
+            self.emitter.emit(Kind::Undone { unit, by: by.clone() })?;
+        }
+        Ok(())
     }
 
     /// Keeps what templates may read: with many units, the outputs of all would take most of the memory.
@@ -258,8 +272,8 @@ impl State {
         }
         let would_change =
             matches!(finished.outcome, Outcome::Changed | Outcome::Pending { .. } | Outcome::Waits { .. });
-        if would_change && self.mode == Mode::Preview {
-            self.marks.entry(node).or_default().pending = Some(reference.step.clone());
+        if would_change && self.run.mode == Mode::Preview {
+            self.upstream.entry(node).pending = Some(reference.step.clone());
             self.unknown_outputs.insert(name);
         } else if self.any_is_read || self.read.contains(&name) {
             // What did not end well has none, so that what goes on without it can ask whether it has.

@@ -13,17 +13,14 @@ mod executor;
 mod faults;
 mod finish;
 mod guard;
-mod limits;
 mod look;
-mod marks;
 mod outcome;
-mod owed;
-mod past;
 mod row;
+mod run_spec;
 mod send;
 mod start;
+mod state;
 mod turn;
-mod undo;
 mod values;
 
 pub use faults::{Faults, Point};
@@ -171,8 +168,9 @@ impl Engine {
         state.emitter.emit(started)?;
         dropped.into_iter().try_for_each(|kind| state.emitter.emit(kind))?;
         state.walk(&mut interrupts, told).await?;
-        let report = state.report.clone();
-        let handlers_left = if state.mode == Mode::Run { state.owed.left() } else { Vec::new() };
+        let mut report = state.report.clone();
+        report.stuck = state.rollback.incomplete().to_vec();
+        let handlers_left = if state.run.mode == Mode::Run { state.handlers.pending() } else { Vec::new() };
         state.emitter.emit(Kind::RunFinished {
             summary: report.summary.clone(),
             ok: report.ok,

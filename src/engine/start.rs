@@ -82,7 +82,7 @@ impl State {
             return Ok(Some(if alone { Sent::Alone(node, job) } else { Sent::Look(node, job) }));
         }
         let Some((planned, members)) = self.row(node, unit, &job) else {
-            if self.mode == Mode::Run && !job.action.only_looks() {
+            if self.run.mode == Mode::Run && !job.action.only_looks() {
                 job.questions = self.questions_behind(&[node], unit, &[job.first_effect()]);
             }
             return Ok(Some(Sent::Alone(node, job)));
@@ -104,13 +104,14 @@ impl State {
     fn begun(&mut self, node: NodeIndex, begun: Begun, job: &Job) -> Result<(), JournalError> {
         let Begun { unit, reference, definition, why, with } = begun;
         self.faults.reach(Point::BeforeIntent, &reference);
-        self.owed.start(&reference);
-        self.limits.begin(&unit);
+        self.handlers.started(&reference);
+        self.limits.started(&unit);
         let (of, hash) = (reference.clone(), definition.clone());
         let on = job.host().filter(|on| reference.host.as_deref() != Some(on)).map(str::to_owned);
         self.emitter.emit(Kind::UnitStarted { unit: of, definition: hash, attempt: 1, with, on, why })?;
         let (acted, started) = (Arc::clone(&job.acted), Instant::now());
         let action = Arc::clone(&job.action);
+        self.scheduler.start(node);
         self.running.insert(node, Running { unit, action, reference, definition, started, acted });
         Ok(())
     }

@@ -14,8 +14,8 @@ use crate::connect::Target;
 use crate::defect::caught;
 use crate::event::{Mode, Outcome, Problem, UnitRef};
 use crate::graph::Unit;
-use crate::journal::{Case, Decision, Recorded, SavedUnit, Why, decide};
-use crate::plan::{Catalog, Part, Role, Step};
+use crate::journal::{Case, Decision, Recorded, Why, decide};
+use crate::plan::{Part, Step};
 use crate::secret;
 
 /// What becomes of a unit.
@@ -38,7 +38,7 @@ pub(super) enum Turn {
 impl State {
     /// `row`: the units that it is to be sent behind.
     pub(super) fn turn(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef, row: &HashSet<NodeIndex>) -> Turn {
-        let plan = Arc::clone(&self.plan);
+        let plan = Arc::clone(&self.run.plan);
         let step = unit.step(&plan);
         let first = match step.part {
             Part::Step => self.first_of_step(node, unit, step),
@@ -62,7 +62,9 @@ impl State {
             return Turn::Waits;
         }
         let claimed = prepared.and_then(|(action, definition)| {
-            self.claim(&action, reference)?;
+            if let Some(file) = action.writes() {
+                self.claims.claim(file, reference).map_err(Outcome::Failed)?;
+            }
             Ok((action, definition))
         });
         match claimed {
@@ -78,11 +80,11 @@ impl State {
             return done(Outcome::Skipped { why: why.clone() });
         }
         let host = unit.host.as_ref().map(|host| host.name.as_str());
-        let blocks = self.marks.get(&node).and_then(|mark| mark.blocks(host).cloned());
-        if let Some(needs) = self.limits.halts(unit).or(blocks) {
+        let blocks = self.upstream.get(node).and_then(|upstream| upstream.blocker(host).cloned());
+        if let Some(needs) = self.limits.exceeded(unit).or(blocks) {
             return done(Outcome::Cancelled { needs });
         }
-        if !self.options.takes_step(step) {
+        if !self.run.options.takes_step(step) {
             return done(Outcome::Skipped { why: "has none of the tags".to_owned() });
         }
         None
@@ -91,12 +93,12 @@ impl State {
     /// A handler that may not run now stays owed; what waits here for one whose end is not known waits in vain.
     fn first_of_handler(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef) -> Option<Turn> {
         let host = unit.host.as_ref().map(|host| host.name.as_str());
-        let blocked = self.marks.get(&node).is_some_and(|mark| mark.blocks(host).is_some());
-        if blocked || self.skipped_phases.contains_key(&unit.phase) || !self.owed.has(reference) {
+        let blocked = self.upstream.get(node).is_some_and(|upstream| upstream.blocker(host).is_some());
+        if blocked || self.skipped_phases.contains_key(&unit.phase) || !self.handlers.is_pending(reference) {
             return Some(Turn::Passes);
         }
-        if self.owed.is_unclear(reference) {
-            self.marks.entry(node).or_default().blocked_by = Some(reference.to_string());
+        if self.handlers.is_unresolved(reference) {
+            self.upstream.entry(node).blocked_by = Some(reference.to_string());
             return Some(Turn::Passes);
         }
         None
@@ -104,21 +106,21 @@ impl State {
 
     /// As [`Self::first_of_step`]; what is left where an undo before it failed, is noted.
     fn first_of_undo(&mut self, node: NodeIndex, unit: &Unit) -> Option<Turn> {
-        if !self.failed_phases.undoes(unit.phase) || self.mode == Mode::Preview {
+        if !self.rollback.runs_in(unit.phase) || self.run.mode == Mode::Preview {
             return Some(Turn::Passes);
         }
-        let undoes = self.undoes(unit);
-        if undoes.is_empty() {
+        let targets = self.rollback.targets(&self.run, unit);
+        if targets.is_empty() {
             return Some(Turn::Passes);
         }
-        let needs = self.marks.get(&node)?.stuck.clone()?;
-        undoes.into_iter().for_each(|unit| self.stuck(unit));
+        let needs = self.upstream.get(node)?.rollback_failed.clone()?;
+        self.rollback.mark_incomplete(targets);
         Some(ends(Outcome::Cancelled { needs }))
     }
 
     /// Whether a unit that runs on the same host, and is none of the row, changes a file that this action changes.
     fn is_edited(&self, action: &Boxed, unit: &Unit, row: &HashSet<NodeIndex>) -> bool {
-        let Some(machine) = unit.machine.as_ref().filter(|_| self.mode == Mode::Run && !action.only_looks()) else {
+        let Some(machine) = unit.machine.as_ref().filter(|_| self.run.mode == Mode::Run && !action.only_looks()) else {
             return false;
         };
         let is_beside = |(node, running): &(&NodeIndex, &Running)| {
@@ -132,18 +134,6 @@ impl State {
         beside.any(|other| !other.only_looks() && other.edits().iter().any(|file| edits.contains(file)))
     }
 
-    /// A file that a unit writes on this machine is written from no other host, and for no other item, in this run.
-    fn claim(&mut self, action: &Boxed, reference: &UnitRef) -> Result<(), Outcome> {
-        let Some(file) = action.writes() else { return Ok(()) };
-        let first = self.claims.entry(file.to_owned()).or_insert_with(|| reference.clone());
-        if first.host == reference.host && (first.step != reference.step || first.item == reference.item) {
-            return Ok(());
-        }
-        let problem = Problem::new(format!("{first} writes {} too", file.display()));
-        let hint = "have each write a file of its own: put `{{ host.name }}` or `{{ item }}` into the path";
-        Err(Outcome::Failed(problem.hint(hint)))
-    }
-
     /// What a unit's step reads of others' outputs. It is looked for once, unless a step may yet write the template that
     /// names them.
     pub(super) fn reads(&mut self, unit: &Unit) -> Arc<BTreeSet<String>> {
@@ -151,7 +141,7 @@ impl State {
         if let Some(reads) = self.reads_of.get(&key) {
             return Arc::clone(reads);
         }
-        let step = unit.step(&self.plan);
+        let step = unit.step(&self.run.plan);
         let reads = Arc::new(self.values.reads(step));
         if !self.values.names_files(step) {
             self.reads_of.insert(key, Arc::clone(&reads));
@@ -177,15 +167,25 @@ impl State {
             match self.values.holds(&when.value, Some((step, unit))) {
                 Ok(true) => {}
                 Ok(false) => return Err(Outcome::Skipped { why: format!("when: {}", when.value) }),
-                Err(problem) => return Err(Outcome::Failed(prefixed("when", self.lacking(reads, problem)))),
+                Err(problem) => return Err(Outcome::Failed(prefixed("when", self.explained(reads, problem)))),
             }
         }
-        let params = self.values.resolve(step, unit, reads).map_err(|p| Outcome::Failed(self.lacking(reads, p)))?;
-        let action = self.registry.build(&step.action.value, &params).map_err(|error| {
+        let params = self.values.resolve(step, unit, reads).map_err(|p| Outcome::Failed(self.explained(reads, p)))?;
+        let action = self.run.registry.build(&step.action.value, &params).map_err(|error| {
             let parameter = error.pointer.trim_start_matches('/').replace('/', ".");
             Outcome::Failed(prefixed(&parameter, Problem::new(error.message)))
         })?;
         Ok((action, self.values.definition(step, &params, unit)))
+    }
+
+    /// A problem that may come from a step's outputs not being there, since that step did not end well.
+    fn explained(&self, reads: &BTreeSet<String>, problem: Problem) -> Problem {
+        let is_it = |name: &&String| problem.message.contains(&format!("`steps.{name}"));
+        let Some(who) = reads.iter().find(is_it).and_then(|name| self.lacking.get(name)) else { return problem };
+        problem.hint(format!(
+            "{who} failed, so its outputs are not there; say what to do then: `when = \"steps.ID.OUTPUT is defined\"`, or \
+             `{{{{ steps.ID.OUTPUT | default('…') }}}}`"
+        ))
     }
 
     fn decided(
@@ -198,20 +198,21 @@ impl State {
         definition: String,
     ) -> Turn {
         let (mut why, mut action, mut resumed) = (None, action, false);
-        if self.mode == Mode::Run && !self.named_in(&self.options.rerun, reference) {
-            let recorded = self.memory.get(reference);
-            if self.named_in(&self.options.done, reference) {
+        if self.run.mode == Mode::Run && !self.named_in(&self.run.options.rerun, reference) {
+            let recorded = self.resume.get(reference);
+            if self.named_in(&self.run.options.done, reference) {
                 return kept(definition, recorded, true);
             }
-            let mark = self.marks.get(&node).and_then(|mark| mark.touched.clone());
-            let below = mark.into_iter().chain(self.undone_last(unit)).max();
-            let undoing = recorded.and_then(|r| self.undoing(unit, r.done));
+            let undoers = self.run.graph.undoers_of(&self.run.plan, unit);
+            let changed = self.upstream.get(node).and_then(|upstream| upstream.last_change.clone());
+            let below = changed.into_iter().chain(self.resume.last_rollback(&undoers)).max();
+            let undoing = recorded.and_then(|r| self.resume.unfinished_rollback(&undoers, r.done));
             let decision = decide(&Case {
                 recorded,
                 definition: &definition,
                 below: below.as_ref().map(|(when, who)| (*when, who.as_str())),
                 undoing: undoing.as_deref(),
-                role: self.role(step, &action),
+                role: self.run.role(step, Some(&action)),
                 repeatable: step.part != Part::Step || action.cut_off() != Some(OnInterrupt::Stop),
                 read: self.read.contains(&step.template_name()),
             });
@@ -233,8 +234,9 @@ impl State {
                 _ => {}
             }
         }
-        let agreed = match self.agreed_to(reference, &definition) {
-            Ok(agreed) => agreed,
+        let approved = self.approved.as_ref().map(|approved| approved.check(reference, &definition)).transpose();
+        let agreed = match approved {
+            Ok(approved) => approved,
             Err(problem) => return ends(Outcome::Failed(problem)),
         };
         let notes = self.notes.clone();
@@ -246,8 +248,8 @@ impl State {
             unit: reference.clone(),
             guard: step.guard.as_ref().map(|guard| self.guards.guard(guard, &target)),
             target,
-            mode: self.mode,
-            timeout: step.timeout.unwrap_or(self.options.timeout),
+            mode: self.run.mode,
+            timeout: step.timeout.unwrap_or(self.run.options.timeout),
             retry: step.retry,
             ignores_errors: step.ignore_errors,
             world: Arc::clone(&self.world),
@@ -264,26 +266,6 @@ impl State {
             unreachable: Mutex::default(),
         };
         Turn::Runs { job: Box::new(job), definition, why }
-    }
-
-    /// What a saved plan says of a unit.
-    fn agreed_to(&self, unit: &UnitRef, definition: &str) -> Result<Option<SavedUnit>, Problem> {
-        let Some(agreed) = &self.agreed else { return Ok(None) };
-        let hint = "nothing of it was done; save a new plan";
-        match agreed.get(unit) {
-            None => Err(Problem::new("it is not in the saved plan").hint(hint)),
-            Some(saved) if saved.definition.as_ref().is_some_and(|d| d != definition) => {
-                Err(Problem::new("its definition is not the one in the saved plan").hint(hint))
-            }
-            Some(saved) => Ok(Some(saved.clone())),
-        }
-    }
-
-    fn role(&self, step: &Step, action: &Boxed) -> Role {
-        if action.only_looks() {
-            return Role::Check;
-        }
-        self.registry.kind(&step.action.value).map_or(Role::Change, |kind| kind.role)
     }
 
     fn named_in(&self, names: &[String], unit: &UnitRef) -> bool {

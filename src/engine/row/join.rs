@@ -39,7 +39,7 @@ pub struct Member {
 impl State {
     /// The row that begins with a unit whose turn has come; `None` when it is better sent alone.
     pub fn row(&mut self, node: NodeIndex, unit: &Unit, job: &Job) -> Option<(Planned, Vec<Member>)> {
-        if self.mode != Mode::Run || self.agreed.is_some() {
+        if self.run.mode != Mode::Run || self.approved.is_some() {
             return None;
         }
         let first = job.planned(&[]).filter(|planned| !planned.is_last)?;
@@ -47,28 +47,28 @@ impl State {
         let mut effects: Vec<Effect> = first.effects.clone();
         let mut nodes = HashSet::from([node]);
         let mut members = Vec::new();
-        let mut next: VecDeque<NodeIndex> = self.graph.successors(node).collect();
+        let mut next: VecDeque<NodeIndex> = self.run.graph.successors(node).collect();
         while let Some(node) = next.pop_front()
             && members.len() + 1 < UNITS
         {
-            let waits = |before: NodeIndex| self.waiting.contains_key(&before) && !nodes.contains(&before);
-            let Node::Unit(behind) = self.graph.node(node).clone() else { continue };
-            if nodes.contains(&node) || self.graph.predecessors(node).any(waits) {
+            let waits = |before: NodeIndex| self.scheduler.unmet(before).is_some() && !nodes.contains(&before);
+            let Node::Unit(behind) = self.run.graph.node(node).clone() else { continue };
+            if nodes.contains(&node) || self.run.graph.predecessors(node).any(waits) {
                 continue;
             }
             let same_host = behind.machine.as_ref().map(|h| &h.name) == unit.machine.as_ref().map(|h| &h.name);
-            let step = behind.step(&self.plan);
+            let step = behind.step(&self.run.plan);
             let alike = same_host && step.r#become == job.target.r#become;
-            let known = |host: &str| self.ahead.knows(host, &behind.reference(&self.plan));
+            let known = |host: &str| self.ahead.knows(host, &behind.reference(&self.run.plan));
             // A step of this machine may make the file that one behind it is rendered from.
             let alike = alike && !(is_local && self.values.names_files(step));
             if !alike || step.part != Part::Step || !job.host().is_some_and(known) {
                 continue;
             }
-            let mark = self.marks.entry(node).or_default();
-            match nodes.iter().all(|before| self.graph.same_loop(*before, node)) {
-                true => mark.touch_in_loop(NOW, &job.unit),
-                false => mark.touch(NOW, &job.unit),
+            let upstream = self.upstream.entry(node);
+            match nodes.iter().all(|before| self.run.graph.same_loop(*before, node)) {
+                true => upstream.changed_in_loop(NOW, &job.unit),
+                false => upstream.changed(NOW, &job.unit),
             }
             let Some(member) = self.member(node, behind, &effects, &nodes) else { continue };
             effects.extend(member.planned.effects.iter().cloned());
@@ -81,7 +81,7 @@ impl State {
             if is_last {
                 break;
             }
-            next.extend(self.graph.successors(node));
+            next.extend(self.run.graph.successors(node));
         }
         if members.is_empty() {
             return None;
@@ -93,7 +93,7 @@ impl State {
 
     /// A unit that can be sent behind `effects`.
     fn member(&mut self, node: NodeIndex, unit: Unit, effects: &[Effect], row: &HashSet<NodeIndex>) -> Option<Member> {
-        let reference = unit.reference(&self.plan);
+        let reference = unit.reference(&self.run.plan);
         let Turn::Runs { job, definition, why } = self.turn(node, &unit, &reference, row) else {
             return None;
         };

@@ -1,0 +1,32 @@
+//! What a saved plan, which a person approved, allows each unit to do.
+
+use std::collections::HashMap;
+
+use crate::event::{Problem, UnitRef};
+use crate::journal::{SavedPlan, SavedUnit};
+
+/// The approved units.
+#[derive(Debug)]
+pub struct ApprovedPlan(HashMap<UnitRef, SavedUnit>);
+
+impl ApprovedPlan {
+    /// From the saved plan.
+    pub fn new(plan: SavedPlan) -> Self {
+        Self(plan.units.into_iter().map(|unit| (unit.unit.clone(), unit)).collect())
+    }
+
+    /// What the saved plan says of a unit.
+    ///
+    /// # Errors
+    /// If the unit is not in it, or was defined otherwise.
+    pub fn check(&self, unit: &UnitRef, definition: &str) -> Result<SavedUnit, Problem> {
+        let hint = "nothing of it was done; save a new plan";
+        match self.0.get(unit) {
+            None => Err(Problem::new("it is not in the saved plan").hint(hint)),
+            Some(saved) if saved.definition.as_ref().is_some_and(|saved| saved != definition) => {
+                Err(Problem::new("its definition is not the one in the saved plan").hint(hint))
+            }
+            Some(saved) => Ok(saved.clone()),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What earlier runs recorded, and which of that still fits the plan.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::engine::run_spec::RunSpec;
+use crate::event::{Kind, Standing, UnitRef};
+use crate::graph::{Place, answering};
+use crate::journal::{Memory, Recorded};
+use crate::plan::{Part, Role};
+
+/// The records of earlier runs.
+pub struct Resume {
+    memory: Memory,
+}
+
+/// What is on record of a unit that can change something.
+#[derive(Debug, Default)]
+pub struct Prior {
+    /// When it may have changed something last.
+    pub touched: Option<u64>,
+    /// Whether it may have changed something and never notified its handlers.
+    pub unsettled: bool,
+    /// Whether its work was undone.
+    pub undone: bool,
+}
+
+impl Resume {
+    /// From what the runs before this one have left.
+    pub fn new(memory: Memory) -> Self {
+        Self { memory }
+    }
+
+    /// Drops what the edited plan no longer has, and moves pending handlers to where their step stands now. Returns the
+    /// dropped units with the reason.
+    pub fn reconcile(&mut self, run: &RunSpec) -> Vec<(UnitRef, String)> {
+        let mut dropped = self.gone(run);
+        for (unit, _) in &dropped {
+            // A unit that was cut off, or has yet to notify its handlers, is still known should its step come back.
+            if !self.memory.get(unit).is_some_and(Recorded::unsettled) {
+                self.memory.forget(unit);
+            }
+        }
+        let why = "it is still to run, but the plan has no such handler any more";
+        dropped.extend(self.move_handlers(run).into_iter().map(|handler| (handler, why.to_owned())));
+        dropped
+    }
+
+    /// The units that the plan no longer has.
+    fn gone(&self, run: &RunSpec) -> Vec<(UnitRef, String)> {
+        let steps = run.plan.phases.iter().enumerate().flat_map(|(p, phase)| {
+            phase.steps.iter().enumerate().map(move |(number, step)| (step.id.value.as_str(), (p, number)))
+        });
+        let steps: HashMap<&str, (usize, usize)> = steps.collect();
+        let gone = self.memory.units().filter_map(|record| {
+            let why = match steps.get(record.unit.step.as_str()) {
+                None => "the plan has no such step any more",
+                Some((phase, step)) => {
+                    let places = run.graph.places(*phase, *step);
+                    if places.contains(&Place::of(&record.unit)) {
+                        return None;
+                    }
+                    let has_host = places.iter().any(|place| place.host == record.unit.host);
+                    if has_host { "its `for_each` is another one now" } else { "it no longer runs there" }
+                }
+            };
+            Some((record.unit.clone(), why.to_owned()))
+        });
+        gone.collect()
+    }
+
+    /// Pending handlers follow their step to another phase or to other hosts. Returns those whose step is gone.
+    fn move_handlers(&mut self, run: &RunSpec) -> Vec<UnitRef> {
+        let handlers = run.plan.phases.iter().enumerate().flat_map(|(p, phase)| {
+            phase.part(Part::Handler).map(move |(number, step)| (p, number, &phase.name.value, &step.id.value))
+        });
+        let handlers: Vec<_> = handlers.collect();
+        let mut gone = Vec::new();
+        for (handler, callers) in self.memory.handlers().clone() {
+            self.memory.forget_handler(&handler);
+            let mut found = false;
+            if let Some((p, number, phase, _)) = handlers.iter().find(|(.., id)| **id == handler.step) {
+                let places = run.graph.places(*p, *number);
+                for by in callers {
+                    let own = Place::of(&handler);
+                    let now = if places.contains(&own) { vec![own] } else { answering(places, &Place::of(&by)) };
+                    for Place { host, item } in now {
+                        found = true;
+                        let (phase, step) = ((*phase).clone(), handler.step.clone());
+                        self.memory.ask(UnitRef { phase, step, item, host }, by.clone());
+                    }
+                }
+            }
+            if !found {
+                gone.push(handler);
+            }
+        }
+        gone
+    }
+
+    /// The records that open the new journal.
+    pub fn records(&self) -> Vec<Kind> {
+        self.memory.records().collect()
+    }
+
+    /// Handlers that are still to run, with the units that notified them.
+    pub fn handlers(&self) -> &BTreeMap<UnitRef, BTreeSet<UnitRef>> {
+        self.memory.handlers()
+    }
+
+    /// What is on record of a unit.
+    pub fn get(&self, unit: &UnitRef) -> Option<&Recorded> {
+        self.memory.get(unit)
+    }
+
+    /// The same, as far as it matters when the unit ends. A check has no past.
+    pub fn prior(&self, unit: &UnitRef, role: Role) -> Prior {
+        let recorded = self.memory.get(unit).filter(|_| role == Role::Change);
+        Prior {
+            touched: recorded.and_then(|record| record.touched),
+            unsettled: recorded.is_some_and(Recorded::unsettled),
+            undone: recorded.is_some_and(|record| record.standing == Standing::Undone),
+        }
+    }
+
+    /// Whether a unit would be kept if nothing changed upstream.
+    pub fn matches(&self, unit: &UnitRef, definition: &str) -> bool {
+        let matches = |record: &Recorded| record.standing == Standing::Succeeded && record.definition == definition;
+        self.memory.get(unit).is_some_and(matches)
+    }
+
+    /// When one of these undo units was at work last, and which. It may have been cut off in the middle, and then nothing
+    /// else tells that the work it undoes may be gone.
+    pub fn last_rollback(&self, undoers: &[UnitRef]) -> Option<(u64, String)> {
+        undoers.iter().filter_map(|by| Some((self.memory.get(by)?.touched?, by.to_string()))).max()
+    }
+
+    /// Which of these undo units began after `done` and did not come to a good end.
+    pub fn unfinished_rollback(&self, undoers: &[UnitRef], done: Option<u64>) -> Option<String> {
+        let unfinished =
+            |by: &&UnitRef| self.memory.get(by).is_some_and(|record| record.unsettled() && record.touched > done);
+        undoers.iter().find(unfinished).map(UnitRef::to_string)
+    }
+}

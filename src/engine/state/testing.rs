@@ -1,0 +1,71 @@
+//! A run for tests of single components, from the text of a plan.
+
+use std::sync::Arc;
+
+use petgraph::graph::NodeIndex;
+use serde_json::Map;
+
+use crate::actions::Registry;
+use crate::engine::Options;
+use crate::engine::run_spec::RunSpec;
+use crate::event::{Mode, UnitRef};
+use crate::graph::{Graph, Known, Node, Unit};
+use crate::inventory::{Host, Inventory};
+use crate::plan::{Plan, Scope};
+use crate::template::Templates;
+
+/// A run of the phases on hosts `a`, `b` and `c`, of which all but those in `unseen` are in sight.
+pub fn run_without(phases: &str, mode: Mode, unseen: &[&str]) -> RunSpec {
+    let text = format!("[plan]\nname = \"test\"\n{phases}");
+    let plan = Plan::parse("plan.toml".as_ref(), &text).unwrap_or_else(|findings| panic!("{findings:?}"));
+    let templates = Templates::new(".");
+    let (scope, findings) = Scope::new(&plan, &Inventory::default(), &Map::new(), &templates);
+    assert!(findings.is_empty(), "{findings:?}");
+    let hosts = |names: &str| {
+        let host = |name: &str| Arc::new(Host { name: name.to_owned(), address: name.to_owned(), ..Host::default() });
+        names.split(',').map(host).collect()
+    };
+    let in_sight = |host: &Host| !unseen.contains(&host.name.as_str());
+    let graph = Graph::new(&plan, hosts, in_sight, Known { templates: &templates, scope: &scope }).unwrap();
+    let registry = Arc::new(Registry::standard());
+    RunSpec { plan: Arc::new(plan), graph, registry, mode, options: Options::default() }
+}
+
+/// The same with all hosts in sight.
+pub fn run(phases: &str) -> RunSpec {
+    run_without(phases, Mode::Run, &[])
+}
+
+/// A step of `node.command`.
+pub fn step(phase: &str, id: &str, more: &str) -> String {
+    part(phase, "step", id, more)
+}
+
+/// A step, handler or `on_failure` step of `node.command`.
+pub fn part(phase: &str, part: &str, id: &str, more: &str) -> String {
+    format!("[[phase.{phase}.{part}]]\nid = \"{id}\"\naction = \"node.command\"\ncommand = \"true\"\n{more}\n")
+}
+
+/// A unit by its name.
+pub fn unit<'a>(run: &'a RunSpec, name: &str) -> &'a Unit {
+    run.graph.units().find(|unit| run.reference(unit).to_string() == name).unwrap_or_else(|| panic!("no unit {name}"))
+}
+
+/// The reference of a unit by its name.
+pub fn reference(run: &RunSpec, name: &str) -> UnitRef {
+    run.reference(unit(run, name))
+}
+
+/// The name of a node's unit; of another node, nothing.
+pub fn name(run: &RunSpec, node: NodeIndex) -> Option<String> {
+    match run.graph.node(node) {
+        Node::Unit(unit) => Some(run.reference(unit).to_string()),
+        _ => None,
+    }
+}
+
+/// The node of a unit by its name.
+pub fn node(run: &RunSpec, of: &str) -> NodeIndex {
+    let mut nodes = run.graph.nodes().map(|(node, _)| node);
+    nodes.find(|node| name(run, *node).as_deref() == Some(of)).unwrap_or_else(|| panic!("no unit {of}"))
+}
