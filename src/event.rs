@@ -357,6 +357,15 @@ impl Problem {
         Self { message: message.into(), ..Self::default() }
     }
 
+    /// The same, told with the part of a step in which it lies, such as a parameter.
+    #[must_use]
+    pub fn within(mut self, part: &str) -> Self {
+        if !part.is_empty() {
+            self.message = format!("{part}: {}", self.message);
+        }
+        self
+    }
+
     /// Adds what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

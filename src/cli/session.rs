@@ -18,7 +18,7 @@ use super::signals;
 use super::terminal::Terminal;
 use crate::actions::Registry;
 use crate::connect::Real;
-use crate::engine::{self, Engine, Faults, Report, Values};
+use crate::engine::{self, Engine, Faults, Renderer, Report};
 use crate::event::{Event, Mode, Problem, Source};
 use crate::graph::{Graph, Known, Unit};
 use crate::inventory::Host;
@@ -159,7 +159,7 @@ impl<'a> Session<'a> {
             let registry = Arc::new(Registry::standard());
             let engine = Engine {
                 graph,
-                values: Values::new(loaded.templates, loaded.scope, &*registry).with_key(past.key),
+                renderer: Renderer::new(loaded.templates, loaded.scope, &*registry).with_key(past.key),
                 registry,
                 plan: Arc::new(loaded.plan),
                 world: world.clone(),

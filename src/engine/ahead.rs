@@ -11,11 +11,11 @@ use petgraph::graph::NodeIndex;
 
 use super::dispatcher::State;
 use super::row::joins;
+use super::state::renderer::Rendered;
 use crate::actions::{Boxed, Verdict};
 use crate::connect::{Effect, Fact, Probe, host, vault};
 use crate::event::UnitRef;
 use crate::graph::{Node, Unit};
-use crate::inventory::Connection;
 use crate::plan::{Part, Step};
 
 /// What a unit will ask.
@@ -191,7 +191,7 @@ impl State {
             _ => None,
         });
         let mut names: HashSet<String> = steps.clone().map(|step| step.template_name()).collect();
-        let mut writes = steps.clone().any(|step| self.values.writes_files(step));
+        let mut writes = steps.clone().any(|step| self.renderer.writes_files(step));
         let (mut questions, mut units, mut behind_command) = (Vec::new(), 0, false);
         let mut next: VecDeque<NodeIndex> = nodes.iter().flat_map(|node| self.run.graph.successors(*node)).collect();
         while let Some(node) = next.pop_front()
@@ -212,8 +212,8 @@ impl State {
                     let step = behind.step(&plan);
                     units += 1;
                     // What it reads may yet be written by a step before it.
-                    let reads = writes && self.values.names_files(step);
-                    writes |= self.values.writes_files(step);
+                    let reads = writes && self.renderer.reads_files(step);
+                    writes |= self.renderer.writes_files(step);
                     if step.part == Part::Step
                         && step.r#become == r#become
                         && !reads
@@ -257,18 +257,10 @@ impl State {
         }
         let taken = self.run.options.takes_phase(&self.run.plan.phases[unit.phase].name.value)
             && self.run.options.takes_step(step);
-        let reads = self.reads(unit);
-        if !taken || reads.iter().any(|name| names.contains(name)) {
+        if !taken {
             return None;
         }
-        let (action, definition) = match self.prepared.get(&node) {
-            Some(prepared) => prepared.clone(),
-            None => self.rendered(unit, step, &reads).ok()?,
-        };
-        // Steps of this machine may yet make the files that it is rendered from.
-        if unit.machine.as_ref().is_some_and(|host| host.connection != Connection::Local) {
-            self.prepared.insert(node, (action.clone(), definition.clone()));
-        }
+        let Rendered { action, definition } = self.renderer.prepare(&self.run, node, unit, names)?;
         let reference = unit.reference(&self.run.plan);
         let probes = action.probes();
         let asks = !probes.is_empty() && !self.resume.matches(&reference, &definition);

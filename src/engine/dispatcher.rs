@@ -1,6 +1,6 @@
 //! Owns all state of a run: which nodes wait for what, what ended how. One task, one `select!`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,12 +21,12 @@ use super::state::approval::ApprovedPlan;
 use super::state::claims::FileClaims;
 use super::state::failure_limits::FailureLimits;
 use super::state::handlers::Handlers;
+use super::state::renderer::Renderer;
 use super::state::resume::Resume;
 use super::state::rollback::Rollback;
 use super::state::scheduler::Scheduler;
 use super::state::upstream::UpstreamMap;
 use super::turn::Turn;
-use super::values::Values;
 use crate::actions::{Boxed, Thing};
 use crate::connect::{Watched, World};
 use crate::defect::caught;
@@ -55,7 +55,7 @@ pub(super) struct Running {
 
 pub(super) struct State {
     pub(super) run: RunSpec,
-    pub(super) values: Values,
+    pub(super) renderer: Renderer,
     pub(super) world: Arc<dyn World>,
     pub(super) resume: Resume,
     pub(super) faults: Arc<dyn Faults>,
@@ -67,24 +67,12 @@ pub(super) struct State {
     pub(super) skipped_phases: HashMap<usize, String>,
     /// Preview: which step brings what is not there yet.
     pub(super) brings: HashMap<Thing, String>,
-    /// Preview: steps (by template name) whose outputs are not known.
-    pub(super) unknown_outputs: HashSet<String>,
-    /// Steps (by template name) whose outputs are not there on some host, with the unit that did not end well.
-    pub(super) lacking: HashMap<String, String>,
-    /// Steps (by template name) whose outputs the plan reads somewhere.
-    pub(super) read: HashSet<String>,
-    /// Whether a template may yet be written that reads any of them.
-    pub(super) any_is_read: bool,
-    /// What steps read of others' outputs, by their phase and number.
-    pub(super) reads_of: HashMap<(usize, usize), Arc<BTreeSet<String>>>,
     pub(super) handlers: Handlers,
     pub(super) rollback: Rollback,
     pub(super) limits: FailureLimits,
     pub(super) report: Report,
     pub(super) ahead: Ahead,
     pub(super) guards: Turns,
-    /// Units that were rendered before their turn, to ask for them ahead of time.
-    pub(super) prepared: HashMap<NodeIndex, (Boxed, String)>,
     pub(super) claims: FileClaims,
     pub(super) running: BTreeMap<NodeIndex, Running>,
     /// Units that have asked their host, and are to go on.
@@ -100,17 +88,15 @@ impl State {
         let (plan, graph, registry) = (engine.plan, engine.graph, engine.registry);
         let run = RunSpec { plan, graph, registry, mode: engine.mode, options: engine.options };
         let steps = run.plan.phases.iter().flat_map(|phase| &phase.steps);
-        let sensitive = steps.clone().filter(|step| step.sensitive).map(|step| step.id.value.clone()).collect();
+        let sensitive = steps.filter(|step| step.sensitive).map(|step| step.id.value.clone()).collect();
+        let mut renderer = engine.renderer;
+        renderer.start(&run.plan);
         Self {
             scheduler: Scheduler::new(&run.graph, run.mode),
             upstream: UpstreamMap::default(),
-            read: engine.values.read_in(&run.plan),
             limits: FailureLimits::new(&run.plan, &run.graph),
-            lacking: HashMap::new(),
-            reads_of: HashMap::new(),
-            any_is_read: steps.clone().any(|step| engine.values.writes_files(step)),
             handlers: Handlers::new(engine.earlier.memory.handlers().clone()),
-            values: engine.values.with_loops(&run.plan),
+            renderer,
             world: Arc::new(Watched(engine.world)),
             resume: Resume::new(engine.earlier.memory),
             faults: engine.faults,
@@ -121,11 +107,9 @@ impl State {
             running: BTreeMap::new(),
             skipped_phases: HashMap::new(),
             brings: HashMap::new(),
-            unknown_outputs: HashSet::new(),
             rollback: Rollback::default(),
             ahead: Ahead::default(),
             guards: Turns::default(),
-            prepared: HashMap::new(),
             report: Report { ok: true, ..Report::default() },
             looked: Vec::new(),
             ending: Vec::new(),
@@ -292,7 +276,7 @@ impl State {
         if !self.run.options.takes_phase(name) {
             self.skipped_phases.insert(index, "left out".to_owned());
         } else if let Some(when) = &phase.when {
-            match caught(|| self.values.holds(&when.value, None)).and_then(|holds| holds) {
+            match caught(|| self.renderer.holds(&when.value, None)).and_then(|holds| holds) {
                 Ok(true) => {}
                 Ok(false) => drop(self.skipped_phases.insert(index, format!("when: {}", when.value))),
                 Err(problem) => {
@@ -336,6 +320,6 @@ impl State {
     /// that what is known of a host is used up before the next host is asked.
     pub(super) fn pass(&mut self, node: NodeIndex) {
         self.upstream.propagate(&self.run.graph, node, self.run.mode);
-        self.scheduler.complete(&self.run.graph, node, |next| self.prepared.contains_key(&next));
+        self.scheduler.complete(&self.run.graph, node, |next| self.renderer.is_prepared(next));
     }
 }

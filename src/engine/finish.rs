@@ -10,13 +10,14 @@ use super::cleaned::Cleaned;
 use super::dispatcher::State;
 use super::executor::Ended;
 use super::outcome;
+use super::state::outputs::would_change;
 use super::state::resume::Prior;
 use crate::diff::Diff;
 use crate::event::{Kind, Mode, Outcome, Outputs, Problem, UnitRef, seconds};
 use crate::excerpt;
 use crate::graph::Unit;
 use crate::journal::{JournalError, NOW};
-use crate::plan::{Part, Role, Step};
+use crate::plan::{Part, Role};
 use crate::secret::shown;
 
 /// How many lines of what a unit printed are kept.
@@ -143,7 +144,10 @@ impl State {
         if !well {
             self.block_dependents(node, unit, &reference, &finished.outcome, excluded_host.as_ref());
         }
-        self.keep_outputs(node, step, &reference, &finished);
+        if self.run.mode == Mode::Preview && would_change(&finished.outcome) {
+            self.upstream.entry(node).pending = Some(reference.step.clone());
+        }
+        self.renderer.record(&reference, &finished.outcome, &finished.outputs, self.run.mode);
         let changed = finished.outcome == Outcome::Changed;
         // What an earlier run did counts too, even where this one did not come to the unit.
         let did = prior.touched.is_some() && (ran || !prior.undone);
@@ -262,24 +266,6 @@ impl State {
             self.emitter.emit(Kind::Undone { unit, by: by.clone() })?;
         }
         Ok(())
-    }
-
-    /// Keeps what templates may read: with many units, the outputs of all would take most of the memory.
-    fn keep_outputs(&mut self, node: NodeIndex, step: &Step, reference: &UnitRef, finished: &Finished) {
-        let name = step.template_name();
-        if finished.warned() || !finished.well() {
-            self.lacking.entry(name.clone()).or_insert_with(|| reference.to_string());
-        }
-        let would_change =
-            matches!(finished.outcome, Outcome::Changed | Outcome::Pending { .. } | Outcome::Waits { .. });
-        if would_change && self.run.mode == Mode::Preview {
-            self.upstream.entry(node).pending = Some(reference.step.clone());
-            self.unknown_outputs.insert(name);
-        } else if self.any_is_read || self.read.contains(&name) {
-            // What did not end well has none, so that what goes on without it can ask whether it has.
-            let outputs = if finished.well() { finished.outputs.clone() } else { Outputs::new() };
-            self.values.remember(reference, outputs);
-        }
     }
 }
 

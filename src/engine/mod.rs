@@ -21,10 +21,9 @@ mod send;
 mod start;
 mod state;
 mod turn;
-mod values;
 
 pub use faults::{Faults, Point};
-pub use values::Values;
+pub use state::renderer::Renderer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,8 +46,8 @@ pub struct Engine {
     pub graph: Graph,
     /// The code of its actions.
     pub registry: Arc<Registry>,
-    /// What templates see.
-    pub values: Values,
+    /// Renders the steps' templates.
+    pub renderer: Renderer,
     /// Where probes and effects go.
     pub world: Arc<dyn World>,
     /// Preview or run.

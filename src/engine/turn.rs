@@ -1,6 +1,6 @@
 //! What becomes of a unit whose turn has come, decided without asking the world.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
@@ -9,9 +9,9 @@ use petgraph::graph::NodeIndex;
 use super::dispatcher::{Running, State, Told};
 use super::executor::Job;
 use super::finish::Finished;
+use super::state::renderer::Rendered;
 use crate::actions::{Boxed, OnInterrupt};
 use crate::connect::Target;
-use crate::defect::caught;
 use crate::event::{Mode, Outcome, Problem, UnitRef};
 use crate::graph::Unit;
 use crate::journal::{Case, Decision, Recorded, Why, decide};
@@ -48,27 +48,21 @@ impl State {
         if let Some(turn) = first {
             return turn;
         }
-        let prepared = match self.prepared.remove(&node) {
-            Some(prepared) => Ok(prepared),
-            None => {
-                let reads = self.reads(unit);
-                self.rendered(unit, step, &reads)
-            }
-        };
-        if let Ok(prepared) = prepared.as_ref()
-            && self.is_edited(&prepared.0, unit, row)
+        let rendered = self.renderer.take(&self.run, node, unit);
+        if let Ok(rendered) = rendered.as_ref()
+            && self.is_edited(&rendered.action, unit, row)
         {
-            self.prepared.insert(node, prepared.clone());
+            self.renderer.keep(node, rendered.clone());
             return Turn::Waits;
         }
-        let claimed = prepared.and_then(|(action, definition)| {
-            if let Some(file) = action.writes() {
+        let claimed = rendered.and_then(|rendered| {
+            if let Some(file) = rendered.action.writes() {
                 self.claims.claim(file, reference).map_err(Outcome::Failed)?;
             }
-            Ok((action, definition))
+            Ok(rendered)
         });
         match claimed {
-            Ok((action, definition)) => self.decided(node, unit, reference, step, action, definition),
+            Ok(Rendered { action, definition }) => self.decided(node, unit, reference, step, action, definition),
             Err(outcome) => ends(outcome),
         }
     }
@@ -134,60 +128,6 @@ impl State {
         beside.any(|other| !other.only_looks() && other.edits().iter().any(|file| edits.contains(file)))
     }
 
-    /// What a unit's step reads of others' outputs. It is looked for once, unless a step may yet write the template that
-    /// names them.
-    pub(super) fn reads(&mut self, unit: &Unit) -> Arc<BTreeSet<String>> {
-        let key = (unit.phase, unit.step);
-        if let Some(reads) = self.reads_of.get(&key) {
-            return Arc::clone(reads);
-        }
-        let step = unit.step(&self.run.plan);
-        let reads = Arc::new(self.values.reads(step));
-        if !self.values.names_files(step) {
-            self.reads_of.insert(key, Arc::clone(&reads));
-        }
-        reads
-    }
-
-    /// The unit's action and the hash of its definition; else how it ends. `reads` is what its step reads of others' outputs.
-    pub(super) fn rendered(
-        &self,
-        unit: &Unit,
-        step: &Step,
-        reads: &BTreeSet<String>,
-    ) -> Result<(Boxed, String), Outcome> {
-        caught(|| self.render(unit, step, reads)).unwrap_or_else(|defect| Err(Outcome::Unknown(defect)))
-    }
-
-    fn render(&self, unit: &Unit, step: &Step, reads: &BTreeSet<String>) -> Result<(Boxed, String), Outcome> {
-        if let Some(needs) = reads.iter().find(|s| self.unknown_outputs.contains(*s)) {
-            return Err(Outcome::Pending { needs: format!("outputs of step {needs}") });
-        }
-        if let Some(when) = &step.when {
-            match self.values.holds(&when.value, Some((step, unit))) {
-                Ok(true) => {}
-                Ok(false) => return Err(Outcome::Skipped { why: format!("when: {}", when.value) }),
-                Err(problem) => return Err(Outcome::Failed(prefixed("when", self.explained(reads, problem)))),
-            }
-        }
-        let params = self.values.resolve(step, unit, reads).map_err(|p| Outcome::Failed(self.explained(reads, p)))?;
-        let action = self.run.registry.build(&step.action.value, &params).map_err(|error| {
-            let parameter = error.pointer.trim_start_matches('/').replace('/', ".");
-            Outcome::Failed(prefixed(&parameter, Problem::new(error.message)))
-        })?;
-        Ok((action, self.values.definition(step, &params, unit)))
-    }
-
-    /// A problem that may come from a step's outputs not being there, since that step did not end well.
-    fn explained(&self, reads: &BTreeSet<String>, problem: Problem) -> Problem {
-        let is_it = |name: &&String| problem.message.contains(&format!("`steps.{name}"));
-        let Some(who) = reads.iter().find(is_it).and_then(|name| self.lacking.get(name)) else { return problem };
-        problem.hint(format!(
-            "{who} failed, so its outputs are not there; say what to do then: `when = \"steps.ID.OUTPUT is defined\"`, or \
-             `{{{{ steps.ID.OUTPUT | default('…') }}}}`"
-        ))
-    }
-
     fn decided(
         &self,
         node: NodeIndex,
@@ -214,7 +154,7 @@ impl State {
                 undoing: undoing.as_deref(),
                 role: self.run.role(step, Some(&action)),
                 repeatable: step.part != Part::Step || action.cut_off() != Some(OnInterrupt::Stop),
-                read: self.read.contains(&step.template_name()),
+                read: self.renderer.is_read(step),
             });
             match (decision, recorded) {
                 // What must run because of what else happened is never kept.
@@ -293,11 +233,4 @@ fn in_doubt(unit: &UnitRef, why: &Why) -> Problem {
         "look, then run the plan again with `--done {name}` if it is done, or with `--rerun {name}` to do it now; \
          where that never does harm, write `on_interrupt = \"rerun\"` into the step"
     ))
-}
-
-fn prefixed(what: &str, mut problem: Problem) -> Problem {
-    if !what.is_empty() {
-        problem.message = format!("{what}: {}", problem.message);
-    }
-    problem
 }

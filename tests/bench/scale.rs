@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use rollout::actions::Registry;
 use rollout::connect::host::{self, File, FileKind, Read};
 use rollout::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World};
-use rollout::engine::{Engine, Options, Values};
+use rollout::engine::{Engine, Options, Renderer};
 use rollout::event::Mode;
 use rollout::graph::{Graph, Known};
 use rollout::inventory::Inventory;
@@ -97,7 +97,7 @@ fn run(hosts: usize, folder: &Path) -> Result<(), Failure> {
     let journal = Journal::create(&folder.join(format!("{hosts}.jsonl")))?;
     let engine = Engine {
         graph,
-        values: Values::new(templates, scope, &*registry),
+        renderer: Renderer::new(templates, scope, &*registry),
         registry,
         plan: Arc::new(plan),
         world: Arc::new(AsItShouldBe),

@@ -61,7 +61,7 @@ impl State {
             let alike = same_host && step.r#become == job.target.r#become;
             let known = |host: &str| self.ahead.knows(host, &behind.reference(&self.run.plan));
             // A step of this machine may make the file that one behind it is rendered from.
-            let alike = alike && !(is_local && self.values.names_files(step));
+            let alike = alike && !(is_local && self.renderer.reads_files(step));
             if !alike || step.part != Part::Step || !job.host().is_some_and(known) {
                 continue;
             }

@@ -20,7 +20,7 @@ use super::model::{INVENTORY, Model};
 use super::oracle::{Asked, key};
 use super::order::Key;
 use super::world::{SimWorld, Weather};
-use crate::engine::{Engine, EngineError, Faults, Options, Point, Report, Values};
+use crate::engine::{Engine, EngineError, Faults, Options, Point, Renderer, Report};
 use crate::event::{Event, Kind, Mode, Outcome, Problem, UnitRef};
 use crate::finding::{Findings, Style};
 use crate::graph::{Graph, Known};
@@ -209,7 +209,7 @@ fn engine(
     Engine {
         graph: graph.unwrap(),
         plan,
-        values: Values::new(templates, scope, &registry),
+        renderer: Renderer::new(templates, scope, &registry),
         registry: registry.into(),
         world: Arc::new(world.clone()),
         mode: Mode::Run,

@@ -4,6 +4,8 @@ pub mod approval;
 pub mod claims;
 pub mod failure_limits;
 pub mod handlers;
+pub mod outputs;
+pub mod renderer;
 pub mod resume;
 pub mod rollback;
 pub mod scheduler;

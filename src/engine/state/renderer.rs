@@ -1,48 +1,59 @@
-//! What templates see, and a step's parameters rendered with it.
+//! Templates of steps, rendered to an action and the hash of its definition.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use petgraph::graph::NodeIndex;
 use serde_json::{Map, Value, json};
 
+use super::outputs::OutputStore;
+use crate::actions::Boxed;
+use crate::defect::caught;
 use crate::digest;
-use crate::event::{Outputs, Problem, UnitRef};
+use crate::engine::run_spec::RunSpec;
+use crate::event::{Mode, Outcome, Outputs, Problem, UnitRef};
 use crate::graph::Unit;
-use crate::inventory::Host;
+use crate::inventory::{Connection, Host};
 use crate::journal::DefinitionKey;
-use crate::plan::{Catalog, FileKind, Item, Kind, Plan, Scope, Step, folder, source, template_name};
+use crate::plan::{Catalog, FileKind, Item, Kind, Plan, Scope, Step, folder, source};
 use crate::template::{Context, Names, TemplateError, Templates, is_template};
 
-/// Variables, and the outputs of finished steps.
-pub struct Values {
+/// A unit's action, ready to run.
+#[derive(Clone)]
+pub struct Rendered {
+    pub action: Boxed,
+    /// Hash of all that makes the unit what it is.
+    pub definition: String,
+}
+
+/// Renders steps with variables, secrets and the outputs of earlier steps.
+pub struct Renderer {
     templates: Templates,
     scope: Scope,
     files: HashMap<&'static str, FileParams>,
-    /// By the step's template name.
-    outputs: HashMap<String, StepOutputs>,
-    items: Mutex<Items>,
+    outputs: OutputStore,
+    items: Mutex<LoopItems>,
     sources: source::Sources,
     key: Option<DefinitionKey>,
+    /// The steps whose outputs a step reads, by its phase and number.
+    dependencies: HashMap<(usize, usize), Arc<BTreeSet<String>>>,
+    /// Units that were rendered ahead of their turn.
+    prepared: HashMap<NodeIndex, Rendered>,
 }
 
-/// Whose template it is: a unit's, with its step; `None`: a phase's.
-pub type Of<'a> = Option<(&'a Step, &'a Unit)>;
+/// The unit of a template, with its step; `None`: the template is a phase's.
+pub type TemplateOwner<'a> = Option<(&'a Step, &'a Unit)>;
 
 /// The items of loops, by step and host.
-type Items = HashMap<(String, Option<String>), Arc<[Item]>>;
+type LoopItems = HashMap<(String, Option<String>), Arc<[Item]>>;
 
-#[derive(Default)]
-struct StepOutputs {
-    once: Option<Outputs>,
-    by_host: HashMap<String, Outputs>,
-}
-
-impl Values {
-    /// The values of a plan before its first step.
+impl Renderer {
+    /// For a plan before its first step.
     pub fn new(templates: Templates, scope: Scope, catalog: &dyn Catalog) -> Self {
         let files = catalog.kinds().into_iter().map(|kind| (kind.name, FileParams::of(kind))).collect();
         let (items, sources) = (Mutex::default(), source::Sources::default());
-        Self { templates, scope, files, outputs: HashMap::new(), items, sources, key: None }
+        let (outputs, dependencies, prepared) = (OutputStore::default(), HashMap::new(), HashMap::new());
+        Self { templates, scope, files, outputs, items, sources, key: None, dependencies, prepared }
     }
 
     /// With a key for the hashes of definitions, where there may be secrets in them.
@@ -51,32 +62,112 @@ impl Values {
         Self { key, ..self }
     }
 
-    /// Lets all loops of a plan have their items' outputs, also those that come to have no items.
-    #[must_use]
-    pub fn with_loops(mut self, plan: &Plan) -> Self {
-        let loops = plan.phases.iter().flat_map(|phase| &phase.steps).filter(|step| step.for_each.is_some());
-        for step in loops {
-            let none = Outputs::from_iter([(ITEMS.to_owned(), json!({}))]);
-            self.outputs.entry(step.template_name()).or_default().once = Some(none);
+    /// Gets ready for a plan: its loops have outputs, and the outputs that it reads are kept.
+    pub(in crate::engine) fn start(&mut self, plan: &Plan) {
+        let steps = || plan.phases.iter().flat_map(|phase| &phase.steps);
+        let keep_all = steps().any(|step| self.writes_files(step));
+        self.outputs = OutputStore::new(self.outputs_read_by_plan(plan), keep_all);
+        for step in steps().filter(|step| step.for_each.is_some()) {
+            self.outputs.add_loop(step.template_name());
         }
-        self
     }
 
-    /// Remembers the outputs of a unit that ended well.
-    pub fn remember(&mut self, unit: &UnitRef, outputs: Outputs) {
-        let step = self.outputs.entry(template_name(&unit.step)).or_default();
-        let here = match &unit.host {
-            None => step.once.get_or_insert_default(),
-            Some(host) => step.by_host.entry(host.clone()).or_default(),
+    /// A unit ended: its outputs, for the templates of later steps.
+    pub(in crate::engine) fn record(&mut self, unit: &UnitRef, outcome: &Outcome, outputs: &Outputs, mode: Mode) {
+        self.outputs.record(unit, outcome, outputs, mode);
+    }
+
+    /// Whether some template reads a step's outputs.
+    pub(in crate::engine) fn is_read(&self, step: &Step) -> bool {
+        self.outputs.is_read(&step.template_name())
+    }
+
+    /// Whether a unit was rendered ahead of its turn.
+    pub(in crate::engine) fn is_prepared(&self, node: NodeIndex) -> bool {
+        self.prepared.contains_key(&node)
+    }
+
+    /// Keeps what was rendered of a unit for its turn.
+    pub(in crate::engine) fn keep(&mut self, node: NodeIndex, rendered: Rendered) {
+        self.prepared.insert(node, rendered);
+    }
+
+    /// A unit's action and the hash of its definition: what was prepared, which is used up, or rendered now. `Err`: how the
+    /// unit ends without running.
+    pub(in crate::engine) fn take(&mut self, run: &RunSpec, node: NodeIndex, unit: &Unit) -> Result<Rendered, Outcome> {
+        if let Some(prepared) = self.prepared.remove(&node) {
+            return Ok(prepared);
+        }
+        let reads = self.dependencies_of(run, unit);
+        self.render(run, unit, &reads)
+    }
+
+    /// The same ahead of its turn; `None` if the unit cannot be rendered yet, since it reads outputs of `unfinished` steps. It
+    /// is kept for its turn, unless it runs on this machine, where steps may yet make the files that it is rendered from.
+    pub(in crate::engine) fn prepare(
+        &mut self,
+        run: &RunSpec,
+        node: NodeIndex,
+        unit: &Unit,
+        unfinished: &HashSet<String>,
+    ) -> Option<Rendered> {
+        let reads = self.dependencies_of(run, unit);
+        if reads.iter().any(|step| unfinished.contains(step)) {
+            return None;
+        }
+        let rendered = match self.prepared.get(&node) {
+            Some(prepared) => prepared.clone(),
+            None => self.render(run, unit, &reads).ok()?,
         };
-        match &unit.item {
-            None => *here = outputs,
-            Some(item) => here.entry(ITEMS).or_insert_with(|| json!({}))[item] = Value::Object(outputs),
+        if unit.machine.as_ref().is_some_and(|host| host.connection != Connection::Local) {
+            self.prepared.insert(node, rendered.clone());
         }
+        Some(rendered)
     }
 
-    /// The steps (by template name) whose outputs a step reads.
-    pub fn reads(&self, step: &Step) -> BTreeSet<String> {
+    /// The steps whose outputs a unit's step reads. They are looked for once, unless a step may yet write the template that
+    /// names them.
+    fn dependencies_of(&mut self, run: &RunSpec, unit: &Unit) -> Arc<BTreeSet<String>> {
+        let key = (unit.phase, unit.step);
+        if let Some(reads) = self.dependencies.get(&key) {
+            return Arc::clone(reads);
+        }
+        let step = run.step(unit);
+        let reads = Arc::new(self.outputs_read_by(step));
+        if !self.reads_files(step) {
+            self.dependencies.insert(key, Arc::clone(&reads));
+        }
+        reads
+    }
+
+    fn render(&self, run: &RunSpec, unit: &Unit, reads: &BTreeSet<String>) -> Result<Rendered, Outcome> {
+        caught(|| self.try_render(run, unit, reads)).unwrap_or_else(|defect| Err(Outcome::Unknown(defect)))
+    }
+
+    fn try_render(&self, run: &RunSpec, unit: &Unit, reads: &BTreeSet<String>) -> Result<Rendered, Outcome> {
+        let step = run.step(unit);
+        if let Some(needs) = self.outputs.undetermined(reads) {
+            return Err(Outcome::Pending { needs: format!("outputs of step {needs}") });
+        }
+        let failed = |problem| Outcome::Failed(self.outputs.explain(reads, problem));
+        if let Some(when) = &step.when {
+            match self.holds(&when.value, Some((step, unit))) {
+                Ok(true) => {}
+                Ok(false) => return Err(Outcome::Skipped { why: format!("when: {}", when.value) }),
+                Err(problem) => return Err(Outcome::Failed(self.outputs.explain(reads, problem).within("when"))),
+            }
+        }
+        let params = self.render_params(step, unit, reads).map_err(failed)?;
+        let action = run.registry.build(&step.action.value, &params).map_err(|error| {
+            let parameter = error.pointer.trim_start_matches('/').replace('/', ".");
+            Outcome::Failed(Problem::new(error.message).within(&parameter))
+        })?;
+        let definition = self.definition(step, &params, unit);
+        Ok(Rendered { action, definition })
+    }
+
+    /// The steps, by their names in templates, whose outputs a step reads.
+    fn outputs_read_by(&self, step: &Step) -> BTreeSet<String> {
         let params = Value::Object(step.params.clone());
         let mut names = self.templates.names_in_value(&params);
         if let Some(when) = &step.when {
@@ -89,37 +180,35 @@ impl Values {
     }
 
     /// Whether a step reads files of the project.
-    pub fn names_files(&self, step: &Step) -> bool {
+    pub(in crate::engine) fn reads_files(&self, step: &Step) -> bool {
         self.files.get(step.action.value.as_str()).is_some_and(|f| f.names(step, |kind| kind != FileKind::Written))
     }
 
     /// Whether a step writes files of the project, which steps behind it may name.
-    pub fn writes_files(&self, step: &Step) -> bool {
+    pub(in crate::engine) fn writes_files(&self, step: &Step) -> bool {
         self.files.get(step.action.value.as_str()).is_some_and(|f| f.names(step, |kind| kind == FileKind::Written))
     }
 
-    /// The steps (by template name) whose outputs a plan reads somewhere.
-    pub fn read_in(&self, plan: &Plan) -> HashSet<String> {
+    /// The same of a whole plan.
+    fn outputs_read_by_plan(&self, plan: &Plan) -> HashSet<String> {
         let phases = plan.phases.iter().filter_map(|phase| phase.when.as_ref());
         let phases = phases.flat_map(|when| self.templates.names_in_expression(&when.value));
         let steps = plan.phases.iter().flat_map(|phase| &phase.steps);
-        steps.flat_map(|step| self.reads(step)).chain(phases.flat_map(|names| step_names(&names))).collect()
+        steps.flat_map(|step| self.outputs_read_by(step)).chain(phases.flat_map(|names| step_names(&names))).collect()
     }
 
     /// Whether an expression (a `when`) holds.
     ///
     /// # Errors
     /// When it names something that is not defined.
-    pub fn holds(&self, expression: &str, of: Of<'_>) -> Result<bool, Problem> {
+    pub(in crate::engine) fn holds(&self, expression: &str, of: TemplateOwner<'_>) -> Result<bool, Problem> {
         let reads = step_names(&self.templates.names_in_expression(expression).unwrap_or_default());
         self.templates.is_true(expression, &self.context(of, &reads)?).map_err(|e| problem(&e))
     }
 
-    /// A step's parameters, rendered, with the files that they name read in. `reads` is what [`Values::reads`] says of it.
-    ///
-    /// # Errors
-    /// When a template fails or a file cannot be read.
-    pub fn resolve(&self, step: &Step, unit: &Unit, reads: &BTreeSet<String>) -> Result<Value, Problem> {
+    /// A step's parameters, rendered, with the files that they name read in. `reads`: the steps whose
+    /// outputs it reads.
+    fn render_params(&self, step: &Step, unit: &Unit, reads: &BTreeSet<String>) -> Result<Value, Problem> {
         let context = self.context(Some((step, unit)), reads)?;
         let raw = Value::Object(step.params.clone());
         let mut params = self.templates.render_value(&raw, &context).map_err(|e| problem(&e))?;
@@ -129,7 +218,7 @@ impl Values {
 
     /// Hash of all that makes a unit what it is: its action, rendered parameters, item, host and rights. One that runs once
     /// is the same on whichever host.
-    pub fn definition(&self, step: &Step, params: &Value, unit: &Unit) -> String {
+    fn definition(&self, step: &Step, params: &Value, unit: &Unit) -> String {
         let name = |host: &Option<Arc<Host>>| host.as_ref().map(|h| json!([h.name, h.address]));
         let mut all = json!({
             "action": step.action.value,
@@ -189,10 +278,10 @@ impl Values {
     }
 
     /// Only the outputs that are read go in: with many steps on many hosts, all of them would cost more than the step.
-    fn context(&self, of: Of<'_>, reads: &BTreeSet<String>) -> Result<Context, Problem> {
+    fn context(&self, of: TemplateOwner<'_>, reads: &BTreeSet<String>) -> Result<Context, Problem> {
         let host = of.and_then(|(_, unit)| unit.sees.as_deref());
         let steps: Map<String, Value> =
-            reads.iter().filter_map(|name| Some((name.clone(), self.outputs.get(name)?.value(host)))).collect();
+            reads.iter().filter_map(|name| Some((name.clone(), self.outputs.value(name, host)?))).collect();
         let context = self.base(host).with("steps", &Value::Object(steps));
         match of.and_then(|(step, unit)| Some((step, unit.item.as_deref()?))) {
             None => Ok(context),
@@ -218,24 +307,6 @@ impl Values {
         };
         let found = items.iter().find(|item| item.key == name).map(|item| item.value.clone());
         found.ok_or_else(|| Problem::new(format!("`for_each` has no item named `{name}`")))
-    }
-}
-
-/// Below this name of a loop's outputs stand those of its items.
-const ITEMS: &str = "items";
-
-impl StepOutputs {
-    fn value(&self, host: Option<&Host>) -> Value {
-        let mut all = self.once.clone().unwrap_or_default();
-        if let Some(mine) = host.and_then(|h| self.by_host.get(&h.name)) {
-            all.extend(mine.clone());
-        }
-        if !self.by_host.is_empty() {
-            let hosts: Map<String, Value> =
-                self.by_host.iter().map(|(host, outputs)| (host.clone(), Value::Object(outputs.clone()))).collect();
-            all.insert("hosts".to_owned(), Value::Object(hosts));
-        }
-        Value::Object(all)
     }
 }
 
