@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use petgraph::graph::NodeIndex;
 
-use super::dispatcher::State;
+use super::dispatcher::Dispatcher;
 use super::row::joins;
 use super::state::renderer::Rendered;
 use crate::actions::{Boxed, Verdict};
@@ -176,7 +176,7 @@ impl Drop for Change {
 /// Units behind one that are asked for with it, at most.
 const UNITS: usize = 64;
 
-impl State {
+impl Dispatcher {
     /// What the units behind some of one host will ask, as far as that can be known now: those that wait for nothing but
     /// these and others of the same host, whose effects are seen to here. What is known and stays so after `effects` is not
     /// asked. Nor is what comes behind a command that is likely to run, since it would have to be asked again; but for what
@@ -191,15 +191,15 @@ impl State {
             _ => None,
         });
         let mut names: HashSet<String> = steps.clone().map(|step| step.template_name()).collect();
-        let mut writes = steps.clone().any(|step| self.renderer.writes_files(step));
+        let mut writes = steps.clone().any(|step| self.state.renderer.writes_files(step));
         let (mut questions, mut units, mut behind_command) = (Vec::new(), 0, false);
         let mut next: VecDeque<NodeIndex> = nodes.iter().flat_map(|node| self.run.graph.successors(*node)).collect();
         while let Some(node) = next.pop_front()
             && units < UNITS
         {
-            let waits = |before: NodeIndex| self.scheduler.unmet(before).is_some() && !row.contains(&before);
+            let waits = |before: NodeIndex| self.state.scheduler.unmet(before).is_some() && !row.contains(&before);
             // The end of a phase needs the units of all hosts: too many to look at each of them.
-            let more = self.scheduler.unmet(node).is_some_and(|needs| needs > row.len());
+            let more = self.state.scheduler.unmet(node).is_some_and(|needs| needs > row.len());
             if row.contains(&node) || more || self.run.graph.predecessors(node).any(waits) {
                 continue;
             }
@@ -212,8 +212,8 @@ impl State {
                     let step = behind.step(&plan);
                     units += 1;
                     // What it reads may yet be written by a step before it.
-                    let reads = writes && self.renderer.reads_files(step);
-                    writes |= self.renderer.writes_files(step);
+                    let reads = writes && self.state.renderer.reads_files(step);
+                    writes |= self.state.renderer.writes_files(step);
                     if step.part == Part::Step
                         && step.r#become == r#become
                         && !reads
@@ -260,10 +260,10 @@ impl State {
         if !taken {
             return None;
         }
-        let Rendered { action, definition } = self.renderer.prepare(&self.run, node, unit, names)?;
+        let Rendered { action, definition } = self.state.renderer.prepare(&self.run, node, unit, names)?;
         let reference = unit.reference(&self.run.plan);
         let probes = action.probes();
-        let asks = !probes.is_empty() && !self.resume.matches(&reference, &definition);
+        let asks = !probes.is_empty() && !self.state.resume.matches(&reference, &definition);
         asks.then_some((action, (reference, probes)))
     }
 }

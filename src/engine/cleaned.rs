@@ -1,8 +1,8 @@
 //! What a unit said, made fit to be told where it ran: a hostile host's megabytes are none of the engine's loop's business.
 
+use super::completion::last_lines;
 use super::emitter::{clean, clean_outputs};
 use super::executor::{Ended, Ending, Note};
-use super::finish::last_lines;
 use crate::event::Outputs;
 use crate::secret;
 

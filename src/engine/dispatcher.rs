@@ -1,6 +1,6 @@
 //! Owns all state of a run: which nodes wait for what, what ended how. One task, one `select!`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,25 +9,18 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
-use super::Report;
 use super::ahead::Ahead;
 use super::emitter::Emitter;
 use super::executor::{Ended, Job, Note};
 use super::faults::{Faults, Point};
 use super::guard::Turns;
 use super::run_spec::RunSpec;
+use super::settlement::pass_over;
 use super::start::{Back, Batch, Begun, Sent, Tasks};
-use super::state::approval::ApprovedPlan;
-use super::state::claims::FileClaims;
-use super::state::failure_limits::FailureLimits;
+use super::state::RunState;
 use super::state::handlers::Handlers;
-use super::state::renderer::Renderer;
-use super::state::resume::Resume;
-use super::state::rollback::Rollback;
-use super::state::scheduler::Scheduler;
-use super::state::upstream::UpstreamMap;
 use super::turn::Turn;
-use crate::actions::{Boxed, Thing};
+use crate::actions::Boxed;
 use crate::connect::{Watched, World};
 use crate::defect::caught;
 use crate::event::{Kind, Mode, UnitRef, seconds};
@@ -53,27 +46,15 @@ pub(super) struct Running {
     pub(super) acted: Arc<AtomicBool>,
 }
 
-pub(super) struct State {
+pub(super) struct Dispatcher {
     pub(super) run: RunSpec,
-    pub(super) renderer: Renderer,
+    pub(super) state: RunState,
     pub(super) world: Arc<dyn World>,
-    pub(super) resume: Resume,
     pub(super) faults: Arc<dyn Faults>,
-    pub(super) approved: Option<ApprovedPlan>,
     pub(super) emitter: Emitter,
     pub(super) notes: mpsc::UnboundedSender<Told>,
-    pub(super) scheduler: Scheduler,
-    pub(super) upstream: UpstreamMap,
-    pub(super) skipped_phases: HashMap<usize, String>,
-    /// Preview: which step brings what is not there yet.
-    pub(super) brings: HashMap<Thing, String>,
-    pub(super) handlers: Handlers,
-    pub(super) rollback: Rollback,
-    pub(super) limits: FailureLimits,
-    pub(super) report: Report,
     pub(super) ahead: Ahead,
     pub(super) guards: Turns,
-    pub(super) claims: FileClaims,
     pub(super) running: BTreeMap<NodeIndex, Running>,
     /// Units that have asked their host, and are to go on.
     looked: Vec<(NodeIndex, Box<Job>)>,
@@ -83,34 +64,21 @@ pub(super) struct State {
     pub(super) stopping: Arc<AtomicBool>,
 }
 
-impl State {
+impl Dispatcher {
     pub(super) fn new(engine: super::Engine, notes: mpsc::UnboundedSender<Told>) -> Self {
         let (plan, graph, registry) = (engine.plan, engine.graph, engine.registry);
         let run = RunSpec { plan, graph, registry, mode: engine.mode, options: engine.options };
         let steps = run.plan.phases.iter().flat_map(|phase| &phase.steps);
         let sensitive = steps.filter(|step| step.sensitive).map(|step| step.id.value.clone()).collect();
-        let mut renderer = engine.renderer;
-        renderer.start(&run.plan);
         Self {
-            scheduler: Scheduler::new(&run.graph, run.mode),
-            upstream: UpstreamMap::default(),
-            limits: FailureLimits::new(&run.plan, &run.graph),
-            handlers: Handlers::new(engine.earlier.memory.handlers().clone()),
-            renderer,
+            state: RunState::new(&run, engine.renderer, engine.earlier.memory, engine.agreed),
             world: Arc::new(Watched(engine.world)),
-            resume: Resume::new(engine.earlier.memory),
             faults: engine.faults,
-            approved: engine.agreed.map(ApprovedPlan::new),
             emitter: Emitter::new(engine.journal, engine.readers, sensitive),
             notes,
-            claims: FileClaims::default(),
             running: BTreeMap::new(),
-            skipped_phases: HashMap::new(),
-            brings: HashMap::new(),
-            rollback: Rollback::default(),
             ahead: Ahead::default(),
             guards: Turns::default(),
-            report: Report { ok: true, ..Report::default() },
             looked: Vec::new(),
             ending: Vec::new(),
             stopping: Arc::default(),
@@ -124,9 +92,9 @@ impl State {
         if self.run.mode == Mode::Preview {
             return Ok(Vec::new());
         }
-        let dropped = self.resume.reconcile(&self.run);
-        self.handlers = Handlers::new(self.resume.handlers().clone());
-        self.resume.records().into_iter().try_for_each(|record| self.emitter.record(record))?;
+        let dropped = self.state.resume.reconcile(&self.run);
+        self.state.handlers = Handlers::new(self.state.resume.handlers().clone());
+        self.state.resume.records().into_iter().try_for_each(|record| self.emitter.record(record))?;
         Ok(dropped.into_iter().map(|(unit, why)| Kind::Dropped { unit, why }).collect())
     }
 
@@ -181,9 +149,9 @@ impl State {
             }
         }
         // Only an interrupt or a broken journal leaves nodes behind.
-        if !self.scheduler.is_finished() && broken.is_none() {
-            self.report.interrupted = true;
-            self.report.ok = false;
+        if !self.state.scheduler.is_finished() && broken.is_none() {
+            self.state.report.interrupted = true;
+            self.state.report.ok = false;
         }
         broken.map_or(Ok(()), Err)
     }
@@ -237,25 +205,25 @@ impl State {
             batch.extend(self.go_on(node, &unit, job)?);
         }
         while at_work + batch.len() < self.run.options.parallel {
-            let Some(node) = self.scheduler.next() else { break };
+            let Some(node) = self.state.scheduler.next() else { break };
             match self.run.graph.node(node).clone() {
                 Node::Begin(phase) => self.begin(node, phase),
                 Node::End(phase) => {
                     if self.run.mode == Mode::Run {
-                        self.rollback.phase_ended(&self.run, phase);
+                        self.state.rollback.phase_ended(&self.run, phase);
                     }
-                    self.pass(node);
+                    self.state.complete(&self.run, node);
                 }
-                Node::Join | Node::Gate => self.pass(node),
+                Node::Join | Node::Gate => self.state.complete(&self.run, node),
                 Node::Unit(unit) => {
                     let reference = unit.reference(&self.run.plan);
                     if self.runs_elsewhere(&unit, &reference) {
-                        self.scheduler.defer(node);
+                        self.state.scheduler.defer(node);
                         continue;
                     }
                     match self.turn(node, &unit, &reference, &HashSet::new()) {
-                        Turn::Waits => self.scheduler.defer(node),
-                        Turn::Passes => self.pass_over(node, &unit, &reference),
+                        Turn::Waits => self.state.scheduler.defer(node),
+                        Turn::Passes => pass_over(&self.run, &mut self.state, node, &unit, &reference),
                         Turn::Ends(finished) => self.finish(node, &unit, reference, finished)?,
                         Turn::Runs { job, definition, why } => {
                             let begun = Begun { unit, reference, definition, why, with: None };
@@ -274,18 +242,18 @@ impl State {
         let phase = &self.run.plan.phases[index];
         let name = &phase.name.value;
         if !self.run.options.takes_phase(name) {
-            self.skipped_phases.insert(index, "left out".to_owned());
+            self.state.skipped_phases.insert(index, "left out".to_owned());
         } else if let Some(when) = &phase.when {
-            match caught(|| self.renderer.holds(&when.value, None)).and_then(|holds| holds) {
+            match caught(|| self.state.renderer.holds(&when.value, None)).and_then(|holds| holds) {
                 Ok(true) => {}
-                Ok(false) => drop(self.skipped_phases.insert(index, format!("when: {}", when.value))),
+                Ok(false) => drop(self.state.skipped_phases.insert(index, format!("when: {}", when.value))),
                 Err(problem) => {
                     let why = format!("the `when` of phase {name}: {}", problem.message);
-                    self.upstream.entry(node).blocked_by.get_or_insert(why);
+                    self.state.upstream.entry(node).blocked_by.get_or_insert(why);
                 }
             }
         }
-        self.pass(node);
+        self.state.complete(&self.run, node);
     }
 
     fn told(&mut self, told: Told) -> Result<(), JournalError> {
@@ -304,22 +272,5 @@ impl State {
     /// here too, and what waits for it here waits for that as well.
     fn runs_elsewhere(&self, unit: &Unit, reference: &UnitRef) -> bool {
         unit.step(&self.run.plan).part == Part::Handler && self.running.values().any(|r| r.reference == *reference)
-    }
-
-    /// Passes over a unit that has nothing to do; what an earlier run did there still counts for those that follow. Of what
-    /// undoes a step, that step itself tells: it is looked at again.
-    fn pass_over(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef) {
-        let touched = self.resume.get(reference).and_then(|record| record.touched);
-        if let Some(when) = touched.filter(|_| unit.step(&self.run.plan).part != Part::OnFailure) {
-            self.upstream.entry(node).changed_by(unit, when, reference);
-        }
-        self.pass(node);
-    }
-
-    /// A node is done: hands its upstream state on and frees its successors. A unit that is rendered already goes first, so
-    /// that what is known of a host is used up before the next host is asked.
-    pub(super) fn pass(&mut self, node: NodeIndex) {
-        self.upstream.propagate(&self.run.graph, node, self.run.mode);
-        self.scheduler.complete(&self.run.graph, node, |next| self.renderer.is_prepared(next));
     }
 }

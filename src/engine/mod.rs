@@ -7,6 +7,7 @@ mod after;
 mod ahead;
 mod away;
 mod cleaned;
+mod completion;
 mod dispatcher;
 mod emitter;
 mod executor;
@@ -18,6 +19,7 @@ mod outcome;
 mod row;
 mod run_spec;
 mod send;
+mod settlement;
 mod start;
 mod state;
 mod turn;
@@ -33,7 +35,7 @@ use tokio::time::Instant;
 
 use crate::actions::Registry;
 use crate::connect::World;
-use crate::event::{Event, Kind, Mode, Source, Summary, UnitRef, seconds};
+use crate::event::{Event, Kind, Mode, Outcome, Source, Summary, UnitRef, seconds};
 use crate::graph::Graph;
 use crate::journal::{Earlier, Journal, JournalError, SavedPlan};
 use crate::plan::{Part, Plan, Step};
@@ -132,6 +134,17 @@ pub struct Report {
     pub stuck: Vec<UnitRef>,
 }
 
+impl Report {
+    /// Counts a unit that ended.
+    fn count(&mut self, outcome: &Outcome) {
+        self.summary.count(outcome);
+        if let Outcome::Failed(problem) | Outcome::Unknown(problem) = outcome {
+            self.unreachable |= problem.unreachable;
+        }
+        self.ok &= outcome.lets_dependents_start();
+    }
+}
+
 /// Why a run could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -162,15 +175,16 @@ impl Engine {
             whole: if part { self.earlier.whole.clone() } else { Some(self.run.clone()) },
             source: self.source.clone(),
         };
-        let mut state = dispatcher::State::new(self, notes);
-        let dropped = state.take_over()?;
-        state.emitter.emit(started)?;
-        dropped.into_iter().try_for_each(|kind| state.emitter.emit(kind))?;
-        state.walk(&mut interrupts, told).await?;
-        let mut report = state.report.clone();
-        report.stuck = state.rollback.incomplete().to_vec();
-        let handlers_left = if state.run.mode == Mode::Run { state.handlers.pending() } else { Vec::new() };
-        state.emitter.emit(Kind::RunFinished {
+        let mut dispatcher = dispatcher::Dispatcher::new(self, notes);
+        let dropped = dispatcher.take_over()?;
+        dispatcher.emitter.emit(started)?;
+        dropped.into_iter().try_for_each(|kind| dispatcher.emitter.emit(kind))?;
+        dispatcher.walk(&mut interrupts, told).await?;
+        let mut report = dispatcher.state.report.clone();
+        report.stuck = dispatcher.state.rollback.incomplete().to_vec();
+        let handlers_left =
+            if dispatcher.run.mode == Mode::Run { dispatcher.state.handlers.pending() } else { Vec::new() };
+        dispatcher.emitter.emit(Kind::RunFinished {
             summary: report.summary.clone(),
             ok: report.ok,
             interrupted: report.interrupted,
@@ -178,7 +192,7 @@ impl Engine {
             handlers_left,
             stuck: report.stuck.clone(),
         })?;
-        state.emitter.commit()?;
+        dispatcher.emitter.commit()?;
         Ok(report)
     }
 }

@@ -6,7 +6,7 @@ use petgraph::graph::NodeIndex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::dispatcher::{Running, State, Told};
+use super::dispatcher::{Dispatcher, Running, Told};
 use super::executor::{Ended, Job};
 use super::faults::Point;
 use super::row::{self, Ends, Item, Member};
@@ -51,7 +51,7 @@ pub(super) struct Begun {
     pub(super) with: Option<UnitRef>,
 }
 
-impl State {
+impl Dispatcher {
     /// Starts a unit, alone or with those of its row; gives what is to be sent out once that is on disk.
     pub(super) fn start(&mut self, node: NodeIndex, begun: Begun, job: Box<Job>) -> Result<Option<Sent>, JournalError> {
         let unit = begun.unit.clone();
@@ -104,14 +104,14 @@ impl State {
     fn begun(&mut self, node: NodeIndex, begun: Begun, job: &Job) -> Result<(), JournalError> {
         let Begun { unit, reference, definition, why, with } = begun;
         self.faults.reach(Point::BeforeIntent, &reference);
-        self.handlers.started(&reference);
-        self.limits.started(&unit);
+        self.state.handlers.started(&reference);
+        self.state.limits.started(&unit);
         let (of, hash) = (reference.clone(), definition.clone());
         let on = job.host().filter(|on| reference.host.as_deref() != Some(on)).map(str::to_owned);
         self.emitter.emit(Kind::UnitStarted { unit: of, definition: hash, attempt: 1, with, on, why })?;
         let (acted, started) = (Arc::clone(&job.acted), Instant::now());
         let action = Arc::clone(&job.action);
-        self.scheduler.start(node);
+        self.state.scheduler.start(node);
         self.running.insert(node, Running { unit, action, reference, definition, started, acted });
         Ok(())
     }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use petgraph::graph::NodeIndex;
 
-use super::dispatcher::{Running, State, Told};
+use super::completion::Completion;
+use super::dispatcher::{Dispatcher, Running, Told};
 use super::executor::Job;
-use super::finish::Finished;
 use super::state::renderer::Rendered;
 use crate::actions::{Boxed, OnInterrupt};
 use crate::connect::Target;
@@ -25,7 +25,7 @@ pub(super) enum Turn {
     /// Not yet: a unit that runs on its host changes a file that it changes too.
     Waits,
     /// It has ended without having run.
-    Ends(Finished),
+    Ends(Completion),
     /// It runs.
     Runs {
         job: Box<Job>,
@@ -35,7 +35,7 @@ pub(super) enum Turn {
     },
 }
 
-impl State {
+impl Dispatcher {
     /// `row`: the units that it is to be sent behind.
     pub(super) fn turn(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef, row: &HashSet<NodeIndex>) -> Turn {
         let plan = Arc::clone(&self.run.plan);
@@ -48,16 +48,16 @@ impl State {
         if let Some(turn) = first {
             return turn;
         }
-        let rendered = self.renderer.take(&self.run, node, unit);
+        let rendered = self.state.renderer.take(&self.run, node, unit);
         if let Ok(rendered) = rendered.as_ref()
             && self.is_edited(&rendered.action, unit, row)
         {
-            self.renderer.keep(node, rendered.clone());
+            self.state.renderer.keep(node, rendered.clone());
             return Turn::Waits;
         }
         let claimed = rendered.and_then(|rendered| {
             if let Some(file) = rendered.action.writes() {
-                self.claims.claim(file, reference).map_err(Outcome::Failed)?;
+                self.state.claims.claim(file, reference).map_err(Outcome::Failed)?;
             }
             Ok(rendered)
         });
@@ -70,12 +70,12 @@ impl State {
     /// What is known before anything is rendered; `None`: it may run.
     fn first_of_step(&self, node: NodeIndex, unit: &Unit, step: &Step) -> Option<Turn> {
         let done = |outcome| Some(ends(outcome));
-        if let Some(why) = self.skipped_phases.get(&unit.phase) {
+        if let Some(why) = self.state.skipped_phases.get(&unit.phase) {
             return done(Outcome::Skipped { why: why.clone() });
         }
         let host = unit.host.as_ref().map(|host| host.name.as_str());
-        let blocks = self.upstream.get(node).and_then(|upstream| upstream.blocker(host).cloned());
-        if let Some(needs) = self.limits.exceeded(unit).or(blocks) {
+        let blocks = self.state.upstream.get(node).and_then(|upstream| upstream.blocker(host).cloned());
+        if let Some(needs) = self.state.limits.exceeded(unit).or(blocks) {
             return done(Outcome::Cancelled { needs });
         }
         if !self.run.options.takes_step(step) {
@@ -87,12 +87,13 @@ impl State {
     /// A handler that may not run now stays owed; what waits here for one whose end is not known waits in vain.
     fn first_of_handler(&mut self, node: NodeIndex, unit: &Unit, reference: &UnitRef) -> Option<Turn> {
         let host = unit.host.as_ref().map(|host| host.name.as_str());
-        let blocked = self.upstream.get(node).is_some_and(|upstream| upstream.blocker(host).is_some());
-        if blocked || self.skipped_phases.contains_key(&unit.phase) || !self.handlers.is_pending(reference) {
+        let blocked = self.state.upstream.get(node).is_some_and(|upstream| upstream.blocker(host).is_some());
+        if blocked || self.state.skipped_phases.contains_key(&unit.phase) || !self.state.handlers.is_pending(reference)
+        {
             return Some(Turn::Passes);
         }
-        if self.handlers.is_unresolved(reference) {
-            self.upstream.entry(node).blocked_by = Some(reference.to_string());
+        if self.state.handlers.is_unresolved(reference) {
+            self.state.upstream.entry(node).blocked_by = Some(reference.to_string());
             return Some(Turn::Passes);
         }
         None
@@ -100,15 +101,15 @@ impl State {
 
     /// As [`Self::first_of_step`]; what is left where an undo before it failed, is noted.
     fn first_of_undo(&mut self, node: NodeIndex, unit: &Unit) -> Option<Turn> {
-        if !self.rollback.runs_in(unit.phase) || self.run.mode == Mode::Preview {
+        if !self.state.rollback.runs_in(unit.phase) || self.run.mode == Mode::Preview {
             return Some(Turn::Passes);
         }
-        let targets = self.rollback.targets(&self.run, unit);
+        let targets = self.state.rollback.targets(&self.run, unit);
         if targets.is_empty() {
             return Some(Turn::Passes);
         }
-        let needs = self.upstream.get(node)?.rollback_failed.clone()?;
-        self.rollback.mark_incomplete(targets);
+        let needs = self.state.upstream.get(node)?.rollback_failed.clone()?;
+        self.state.rollback.mark_incomplete(targets);
         Some(ends(Outcome::Cancelled { needs }))
     }
 
@@ -139,14 +140,14 @@ impl State {
     ) -> Turn {
         let (mut why, mut action, mut resumed) = (None, action, false);
         if self.run.mode == Mode::Run && !self.named_in(&self.run.options.rerun, reference) {
-            let recorded = self.resume.get(reference);
+            let recorded = self.state.resume.get(reference);
             if self.named_in(&self.run.options.done, reference) {
                 return kept(definition, recorded, true);
             }
             let undoers = self.run.graph.undoers_of(&self.run.plan, unit);
-            let changed = self.upstream.get(node).and_then(|upstream| upstream.last_change.clone());
-            let below = changed.into_iter().chain(self.resume.last_rollback(&undoers)).max();
-            let undoing = recorded.and_then(|r| self.resume.unfinished_rollback(&undoers, r.done));
+            let changed = self.state.upstream.get(node).and_then(|upstream| upstream.last_change.clone());
+            let below = changed.into_iter().chain(self.state.resume.last_rollback(&undoers)).max();
+            let undoing = recorded.and_then(|r| self.state.resume.unfinished_rollback(&undoers, r.done));
             let decision = decide(&Case {
                 recorded,
                 definition: &definition,
@@ -154,7 +155,7 @@ impl State {
                 undoing: undoing.as_deref(),
                 role: self.run.role(step, Some(&action)),
                 repeatable: step.part != Part::Step || action.cut_off() != Some(OnInterrupt::Stop),
-                read: self.renderer.is_read(step),
+                read: self.state.renderer.is_read(step),
             });
             match (decision, recorded) {
                 // What must run because of what else happened is never kept.
@@ -174,7 +175,7 @@ impl State {
                 _ => {}
             }
         }
-        let approved = self.approved.as_ref().map(|approved| approved.check(reference, &definition)).transpose();
+        let approved = self.state.approved.as_ref().map(|approved| approved.check(reference, &definition)).transpose();
         let agreed = match approved {
             Ok(approved) => approved,
             Err(problem) => return ends(Outcome::Failed(problem)),
@@ -214,12 +215,12 @@ impl State {
 }
 
 fn ends(outcome: Outcome) -> Turn {
-    Turn::Ends(Finished::new(outcome))
+    Turn::Ends(Completion::new(outcome))
 }
 
 fn kept(definition: String, recorded: Option<&Recorded>, said: bool) -> Turn {
     let outputs = recorded.map(|r| r.outputs.clone()).unwrap_or_default();
-    Turn::Ends(Finished { definition: Some(definition), outputs, ..Finished::new(Outcome::Kept { said }) })
+    Turn::Ends(Completion { definition: Some(definition), outputs, ..Completion::new(Outcome::Kept { said }) })
 }
 
 fn in_doubt(unit: &UnitRef, why: &Why) -> Problem {

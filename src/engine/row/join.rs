@@ -7,7 +7,7 @@ use petgraph::graph::NodeIndex;
 use crate::actions::{Boxed, Verdict};
 use crate::connect::{Done, Effect, Fact, Probe, host, vault};
 use crate::engine::ahead::{leaves, touches};
-use crate::engine::dispatcher::State;
+use crate::engine::dispatcher::Dispatcher;
 use crate::engine::executor::{Job, Planned};
 use crate::engine::turn::Turn;
 use crate::event::{Mode, UnitRef};
@@ -36,10 +36,10 @@ pub struct Member {
     pub planned: Planned,
 }
 
-impl State {
+impl Dispatcher {
     /// The row that begins with a unit whose turn has come; `None` when it is better sent alone.
     pub fn row(&mut self, node: NodeIndex, unit: &Unit, job: &Job) -> Option<(Planned, Vec<Member>)> {
-        if self.run.mode != Mode::Run || self.approved.is_some() {
+        if self.run.mode != Mode::Run || self.state.approved.is_some() {
             return None;
         }
         let first = job.planned(&[]).filter(|planned| !planned.is_last)?;
@@ -51,7 +51,7 @@ impl State {
         while let Some(node) = next.pop_front()
             && members.len() + 1 < UNITS
         {
-            let waits = |before: NodeIndex| self.scheduler.unmet(before).is_some() && !nodes.contains(&before);
+            let waits = |before: NodeIndex| self.state.scheduler.unmet(before).is_some() && !nodes.contains(&before);
             let Node::Unit(behind) = self.run.graph.node(node).clone() else { continue };
             if nodes.contains(&node) || self.run.graph.predecessors(node).any(waits) {
                 continue;
@@ -61,11 +61,11 @@ impl State {
             let alike = same_host && step.r#become == job.target.r#become;
             let known = |host: &str| self.ahead.knows(host, &behind.reference(&self.run.plan));
             // A step of this machine may make the file that one behind it is rendered from.
-            let alike = alike && !(is_local && self.renderer.reads_files(step));
+            let alike = alike && !(is_local && self.state.renderer.reads_files(step));
             if !alike || step.part != Part::Step || !job.host().is_some_and(known) {
                 continue;
             }
-            let upstream = self.upstream.entry(node);
+            let upstream = self.state.upstream.entry(node);
             match nodes.iter().all(|before| self.run.graph.same_loop(*before, node)) {
                 true => upstream.changed_in_loop(NOW, &job.unit),
                 false => upstream.changed(NOW, &job.unit),
