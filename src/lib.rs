@@ -20,6 +20,10 @@ pub mod graph;
 pub mod holder;
 pub mod inventory;
 pub mod journal;
+#[cfg(test)]
+#[path = "../tests/shared/needs.rs"]
+#[allow(dead_code, reason = "other tests ask more of it")]
+mod needs;
 pub mod plan;
 pub mod private;
 pub mod secret;

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use rollout::event::{Event, Kind, UnitRef};
 use rollout::journal::read;
 
+use crate::needs;
 use crate::process::{lines, report, wait_until};
 use crate::run::{PROGRAM, Ran};
 use crate::world::World;
@@ -117,7 +118,7 @@ fn length(path: &Path) -> u64 {
 
 #[test]
 fn a_journal_that_may_not_grow_stops_the_run() {
-    let limits: Vec<u64> = (1500..12000).step_by(if crate::long() { 397 } else { 4100 }).collect();
+    let limits: Vec<u64> = (1500..12000).step_by(if crate::needs::time() { 397 } else { 4100 }).collect();
     for limit in &limits {
         let filling = Filling::new();
         let mut command = Command::new("sh");
@@ -152,11 +153,10 @@ fn a_full_disk_stops_the_run_until_there_is_room() {
 
 #[test]
 fn a_disk_that_fails_to_sync_stops_the_run() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        eprintln!("skipped: needs strace");
+    if !needs::program("strace") {
         return;
     }
-    let whens: Vec<usize> = (2..30).step_by(if crate::long() { 3 } else { 13 }).collect();
+    let whens: Vec<usize> = (2..30).step_by(if crate::needs::time() { 3 } else { 13 }).collect();
     for when in &whens {
         let filling = Filling::new();
         let log = filling.world.path("strace");

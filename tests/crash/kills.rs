@@ -170,7 +170,7 @@ fn differences(one: &World, other: &World) -> BTreeMap<String, (Option<String>, 
 
 /// The steps to try: without `ROLLOUT_LONG` every fifth, another one at each point.
 fn sample<'a>(steps: &'a [&'a str], point: usize) -> impl Iterator<Item = &'a str> {
-    steps.iter().enumerate().filter(move |(n, _)| crate::long() || n % 5 == point).map(|(_, step)| *step)
+    steps.iter().enumerate().filter(move |(n, _)| crate::needs::time() || n % 5 == point).map(|(_, step)| *step)
 }
 
 /// Where no kill is to be expected.

@@ -6,14 +6,12 @@
 mod disk;
 mod journals;
 mod kills;
+#[path = "../shared/needs.rs"]
+#[allow(dead_code, reason = "other tests ask more of it")]
+mod needs;
 mod process;
 mod run;
 mod sandbox;
 mod signals;
 mod truncation;
 mod world;
-
-/// Whether everything is to be tried, or only a sample.
-fn long() -> bool {
-    std::env::var_os("ROLLOUT_LONG").is_some()
-}

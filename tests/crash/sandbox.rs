@@ -1,9 +1,11 @@
 //! A mount and host name namespace of a test's own, so that a run can set kernel parameters, load modules and fill disks
 //! without the machine noticing. Needs root.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+
+use crate::needs;
 
 /// The namespaces, for as long as it lives.
 pub struct Sandbox {
@@ -24,22 +26,27 @@ impl Sandbox {
             mount --bind loaded /sys/module
             echo ready
             read -r _";
+        if !needs::namespaces(&["--mount", "--uts"]) || !needs::program("nsenter") {
+            return None;
+        }
         let mut holder = Command::new("unshare")
             .args(["--mount", "--uts", "sh", "-c", script])
             .current_dir(kernel)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
-            .ok()?;
-        let mut said = String::new();
-        BufReader::new(holder.stdout.take()?).read_line(&mut said).ok()?;
-        if said.trim() != "ready" {
-            let _ = holder.wait();
-            eprintln!("skipped in part: kernel parameters, modules and small disks need root");
-            return None;
+            .unwrap();
+        let stdout = holder.stdout.take().unwrap();
+        let mut sandbox = Self { holder };
+        let (mut said, mut why) = (String::new(), String::new());
+        BufReader::new(stdout).read_line(&mut said).unwrap();
+        if said.trim() == "ready" {
+            return Some(sandbox);
         }
-        Some(Self { holder })
+        sandbox.holder.stderr.take().unwrap().read_to_string(&mut why).unwrap();
+        needs::met(false, "the right to mount, for kernel parameters, modules and small disks", why.trim());
+        None
     }
 
     /// A program, to be run inside. It keeps the process number that it is started with.

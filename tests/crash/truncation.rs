@@ -55,7 +55,7 @@ impl Interrupted {
 
 /// Every n-th, so that a sample takes a few seconds; all with `ROLLOUT_LONG`.
 fn every(n: usize) -> usize {
-    if crate::long() { 1 } else { n }
+    if crate::needs::time() { 1 } else { n }
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn a_large_file_takes_no_memory() {
     machine.sh("mkdir /large && mount -t tmpfs -o size=3g none /large");
     fs::write(project.path("source"), "tiny").unwrap();
     let idle = run(&project).peak;
-    let mebibytes = if crate::long() { 1024 } else { 128 };
+    let mebibytes = if crate::needs::time() { 1024 } else { 128 };
     fill(&project, mebibytes);
     let first = run(&project);
     assert_eq!(first.outcomes()["file"], "changed");

@@ -159,7 +159,7 @@ fn a_cable_that_is_pulled_ends_a_step_at_its_deadline() {
 
 #[test]
 fn a_cable_that_is_pulled_for_long_is_noticed_and_a_file_is_sent_again() {
-    if !crate::long() {
+    if !crate::needs::time() {
         return;
     }
     let file = step("big", "action = \"node.file\"\npath = \"/big/file\"\nsource = \"big\"");

@@ -1,13 +1,13 @@
 //! A machine of a test's own: a copy-on-write view of this machine's root folder in namespaces of its own, so that users
 //! can be made, disks filled and services started there without this machine noticing.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::demanded;
+use crate::needs;
 
 /// The namespaces, for as long as it lives.
 pub struct Machine {
@@ -63,9 +63,7 @@ impl Machine {
 
     /// One that systemd has booted, with a network of its own. `None` where there is no systemd-nspawn either.
     pub fn booted() -> Option<Self> {
-        if Command::new("systemd-nspawn").arg("--version").output().is_err() {
-            assert!(!demanded(), "systemd-nspawn must be installed for this test (package systemd-container)");
-            eprintln!("skipped: there is no systemd-nspawn (package systemd-container)");
+        if !needs::program("systemd-nspawn") {
             return None;
         }
         // Degraded: some unit of this machine has no place there.
@@ -74,6 +72,10 @@ impl Machine {
     }
 
     fn start(boot: &str, namespaces: &[&str]) -> Option<Self> {
+        let can = needs::namespaces(namespaces) && ["setpriv", "nsenter", "sshd"].into_iter().all(needs::program);
+        if !can {
+            return None;
+        }
         let folder = tempfile::Builder::new().prefix("rollout-").tempdir_in("/var/tmp").unwrap();
         for below in ["", "root", "shared"] {
             let path = folder.path().join(below);
@@ -83,17 +85,17 @@ impl Machine {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "unshare"]).args(namespaces);
         command.args(["sh", "-c", &format!("{ROOT}{boot}"), "sh"]).arg(folder.path());
-        let mut holder = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().ok()?;
-        let mut said = String::new();
-        BufReader::new(holder.stdout.take()?).read_line(&mut said).ok()?;
-        if said.trim() != "ready" {
-            let why = holder.wait_with_output().unwrap();
-            let why = String::from_utf8_lossy(&why.stderr).into_owned();
-            assert!(!demanded(), "no machine can be made here: {why}");
-            eprintln!("skipped: machines of a test's own need root, namespaces and overlay: {why}");
-            return None;
+        let mut holder = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = holder.stdout.take().unwrap();
+        let mut machine = Self { holder, init: String::new(), folder };
+        let (mut said, mut why) = (String::new(), String::new());
+        BufReader::new(stdout).read_line(&mut said).unwrap();
+        if said.trim() == "ready" {
+            return Some(machine);
         }
-        Some(Self { holder, init: String::new(), folder })
+        machine.holder.stderr.take().unwrap().read_to_string(&mut why).unwrap();
+        needs::met(false, "the right to mount, and overlay, for a machine of its own", why.trim());
+        None
     }
 
     /// Waits until it is there. Before it is in its own root folder, a command would see this machine's.

@@ -1,6 +1,6 @@
 //! Hosts that misbehave, and all actions on hosts of which nothing is fake: a real sshd in namespaces of a test's own. The
 //! real program each time.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test says what it skips and fails by panic")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panic")]
 
 mod attack;
 mod disks;
@@ -9,6 +9,9 @@ mod large;
 mod links;
 mod logins;
 mod machine;
+#[path = "../shared/needs.rs"]
+#[allow(dead_code, reason = "other tests ask more of it")]
+mod needs;
 mod nonsense;
 mod places;
 mod processes;
@@ -16,17 +19,3 @@ mod project;
 #[allow(dead_code, reason = "the tests of secrets ask more of it")]
 mod sshd;
 mod system;
-
-/// Whether a test that cannot be run is a failure.
-fn demanded() -> bool {
-    ["CI", "ROLLOUT_LONG"].iter().any(|name| std::env::var_os(name).is_some())
-}
-
-/// Whether there is time for what takes minutes or gigabytes.
-fn long() -> bool {
-    let long = std::env::var_os("ROLLOUT_LONG").is_some();
-    if !long {
-        eprintln!("skipped in part: what takes minutes or gigabytes; ROLLOUT_LONG=1 runs it");
-    }
-    long
-}

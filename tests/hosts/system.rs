@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::machine::Machine;
+use crate::needs;
 use crate::project::{Project, Ran, step};
 use crate::sshd::Sshd;
 
@@ -120,8 +121,8 @@ fn a_unit_is_enabled_by_what_its_file_says_now() {
 #[test]
 fn parameters_that_bear_upon_each_other_all_hold_after_one_run() {
     let Some(host) = Booted::new() else { return };
-    if !host.machine.holds("echo 1 >/proc/sys/net/ipv4/ip_forward") {
-        assert!(!crate::demanded(), "the machine's network cannot be set");
+    let settable = host.machine.holds("echo 1 >/proc/sys/net/ipv4/ip_forward");
+    if !needs::met(settable, "a kernel that lets a container set its network", "run the tests in no such container") {
         return;
     }
     host.machine.sh("echo 0 >/proc/sys/net/ipv4/conf/all/accept_redirects");

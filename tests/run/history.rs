@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
+use super::needs;
 use super::project::{Project, command, file, gate, same, signal, wait_for, wait_until};
 
 fn rollout(project: &Project, args: &[&str]) -> Output {
@@ -113,8 +114,7 @@ fn a_detached_run_has_the_secrets_of_the_environment() {
 /// As in a container that was entered from outside: the session that it came from has no number there.
 #[test]
 fn a_run_can_be_detached_in_a_pid_namespace_that_its_session_is_not_in() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root may make a PID namespace");
+    if !needs::namespaces(&["--pid"]) {
         return;
     }
     let project = Project::new(&file("a"));

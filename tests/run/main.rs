@@ -5,6 +5,9 @@ mod guard;
 mod history;
 mod loops;
 mod machine;
+#[path = "../shared/needs.rs"]
+#[allow(dead_code, reason = "other tests ask more of it")]
+mod needs;
 mod pace;
 mod private;
 mod project;

@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::needs;
 use crate::project::{Project, file, gate, wait_for, wait_until};
 
 /// Runs the program with a umask that takes nothing away.
@@ -84,8 +85,7 @@ fn a_state_folder_of_others_or_open_to_them_is_refused() {
     fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
     refused("can be written by others");
     fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped the rest: only root can give folders away");
+    if !needs::root("give folders away") {
         return;
     }
     chown(&state, Some(65534), None).unwrap();

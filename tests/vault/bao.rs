@@ -1,12 +1,14 @@
 //! An OpenBao server of a test's own: in memory, on loopback, with TLS, gone when it is dropped.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rollout::connect::{Call, vault};
 use rollout::inventory::{Inventory, Token, Vault};
+
+use crate::needs;
 
 /// The server's root token.
 pub const TOKEN: &str = "root-token-of-a-test";
@@ -26,7 +28,7 @@ impl Drop for Bao {
 }
 
 impl Bao {
-    /// Starts one; `None` where there is no program and none is demanded.
+    /// Starts one; `None` where there is no program.
     pub async fn start() -> Option<Self> {
         let program = program()?;
         let folder = tempfile::tempdir().unwrap();
@@ -102,11 +104,6 @@ pub fn call() -> Call {
 fn program() -> Option<PathBuf> {
     let named = std::env::var_os("ROLLOUT_BAO").map(PathBuf::from);
     let program = named.unwrap_or_else(|| PathBuf::from("/var/lib/rollout-lab/bin/bao"));
-    if Path::new(&program).exists() {
-        return Some(program);
-    }
-    let demanded = ["CI", "ROLLOUT_LAB"].iter().any(|name| std::env::var_os(name).is_some());
-    assert!(!demanded, "there is no OpenBao at {}; name one in ROLLOUT_BAO", program.display());
-    eprintln!("skipped: there is no OpenBao at {}; name one in ROLLOUT_BAO", program.display());
-    None
+    let what = format!("OpenBao at {}", program.display());
+    needs::met(program.exists(), &what, "`tests/lab/lab up` builds it, or ROLLOUT_BAO names another").then_some(program)
 }

@@ -1,7 +1,10 @@
 //! Vault's API and the actions on it, against a real OpenBao.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test says what it skips and fails by panic")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panic")]
 
 mod bao;
+#[path = "../shared/needs.rs"]
+#[allow(dead_code, reason = "other tests ask more of it")]
+mod needs;
 
 use std::sync::{Arc, Mutex};
 

@@ -35,6 +35,9 @@ helm_build() {
     go_install "$1" "helm.sh/helm/v3/cmd/helm@$HELM_VERSION" "-X helm.sh/helm/v3/internal/version.version=$HELM_VERSION"
 }
 
+sops_folder() { cached sops "$SOPS_VERSION"; }
+sops_build() { go_install "$1" "github.com/getsops/sops/v3/cmd/sops@$SOPS_VERSION"; }
+
 istio_folder() { cached istio "$ISTIO_VERSION"; }
 istio_build() {
     local program

@@ -63,6 +63,7 @@ BUILDS=(
     kubernetes_folder:kubernetes_build
     coredns_folder:coredns_build
     helm_folder:helm_build
+    sops_folder:sops_build
     istio_folder:istio_build
     envoy_folder:envoy_build
     delay_folder:delay_build
@@ -85,6 +86,7 @@ build_everything() {
 
 link_binaries() {
     ln -sfn "$(helm_folder)/helm" "$STATE/bin/helm"
+    ln -sfn "$(sops_folder)/sops" "$STATE/bin/sops"
     ln -sfn "$(delay_folder)/delay" "$STATE/bin/delay"
     # Called by this name the one binary is kubectl.
     ln -sfn "$(kubernetes_folder)/kubernetes" "$STATE/bin/kubectl"

@@ -8,9 +8,9 @@ use super::super::frame::Frame;
 use super::super::guard::{look, read};
 use super::super::link::spawn;
 use super::super::shell::{Mode, Pace, Shell};
+use super::protocol::shells;
 use super::*;
 
-const SHELLS: [&str; 3] = ["dash", "busybox", "bash"];
 /// Longer than any test.
 const LONG: Duration = Duration::from_secs(500);
 const SHORT: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ impl Place {
         fs::create_dir(&tools).unwrap();
         if name == "busybox" {
             let installed = std::process::Command::new("busybox").arg("--install").arg("-s").arg(&tools).status();
-            assert!(installed.is_ok_and(|s| s.success()), "busybox must be installed (package busybox-static)");
+            assert!(installed.unwrap().success());
         } else {
             symlink(format!("/bin/{name}"), tools.join("sh")).unwrap();
         }
@@ -124,7 +124,7 @@ fn write(path: &str, validate: Option<&str>) -> Effect {
 }
 
 async fn in_each_shell(check: impl AsyncFn(Place)) {
-    for name in SHELLS {
+    for name in shells() {
         check(Place::new(name).await).await;
     }
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use super::secrets::seen;
 use super::sshd::Sshd;
 use super::*;
+use crate::needs;
 
 /// A user with a password on this machine; gone when dropped.
 struct Account {
@@ -17,21 +18,19 @@ struct Account {
 impl Account {
     /// A user with these lines of sudoers, `USER` being its name, and an sshd with these settings; `None` without root.
     fn new(password: &str, sudoers: &str, settings: &str) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: only root can make users");
+        if !needs::root("make users") || !["useradd", "sudo", "sshd"].into_iter().all(needs::program) {
             return None;
         }
         let nonce = super::super::frame::nonce();
         let account = Self { sshd: Sshd::start(settings), name: format!("rollout-{}", &nonce[..8]) };
         let made = Command::new("useradd").args(["-M", "-d", "/", "-s", "/bin/sh", &account.name]).status();
-        assert!(made.is_ok_and(|status| status.success()), "useradd must be installed (package passwd)");
+        assert!(made.unwrap().success());
         let mut chpasswd = Command::new("chpasswd").stdin(Stdio::piped()).spawn().unwrap();
         chpasswd.stdin.take().unwrap().write_all(format!("{}:{password}\n", account.name).as_bytes()).unwrap();
         assert!(chpasswd.wait().unwrap().success());
         // The server reads the user's keys as that user.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(account.sshd.folder.path(), open).unwrap();
-        assert!(std::path::Path::new("/etc/sudoers.d").is_dir(), "sudo must be installed (package sudo)");
         let log = format!("Defaults:{} logfile={}\n", account.name, account.log().display());
         std::fs::write(account.sudoers(), log + &sudoers.replace("USER", &account.name) + "\n").unwrap();
         Some(account)
