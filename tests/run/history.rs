@@ -114,7 +114,7 @@ fn a_detached_run_has_the_secrets_of_the_environment() {
 /// As in a container that was entered from outside: the session that it came from has no number there.
 #[test]
 fn a_run_can_be_detached_in_a_pid_namespace_that_its_session_is_not_in() {
-    if !needs::namespaces(&["--pid"]) {
+    if !needs::namespaces(&["--pid", "--mount-proc"]) {
         return;
     }
     let project = Project::new(&file("a"));
@@ -123,7 +123,7 @@ fn a_run_can_be_detached_in_a_pid_namespace_that_its_session_is_not_in() {
     let script = "\"$@\" && until test -e \"$FILE\"; do sleep 0.05; done";
     let mut inside = Command::new("unshare");
     inside
-        .args(["--pid", "--fork", "--kill-child", "timeout", "20", "sh", "-c", script, "sh"])
+        .args(["--pid", "--mount-proc", "--fork", "--kill-child", "timeout", "20", "sh", "-c", script, "sh"])
         .arg(detach.get_program());
     inside.args(detach.get_args()).envs(detach.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let ended = inside.env("FILE", project.path("a")).stdin(Stdio::null()).output().unwrap();
