@@ -1,6 +1,6 @@
 //! What holds of all actions, whatever hosts and APIs answer.
 //!
-//! Should one panic over an answer that nobody thought of, its own step ends as unclear, and nothing else. Where its
+//! Should one panic over an answer that nobody thought of, its own step ends as unknown, and nothing else. Where its
 //! parameters hold a secret, what goes by its change may be an earlier one, which nobody has registered, also where the
 //! change itself is of something else: it is masked, unless it tells nothing.
 

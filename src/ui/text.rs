@@ -8,7 +8,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use crate::diff::{Delta, Diff};
-use crate::event::{Event, Kind, Mode, Outcome, Problem, Summary, UnitRef};
+use crate::event::{Event, Kind, Mode, Outcome, Problem, Summary, UnitRef, name};
 use crate::secret::visible;
 
 /// How much of a step's changes is shown.
@@ -233,31 +233,38 @@ fn started(run: &str, plan: &str, mode: Mode, units: usize, resumed_from: Option
     out
 }
 
+/// How an outcome looks, and its word, which is that of JSON but where another one says more.
 fn face(outcome: &Outcome, diff: &Diff, mode: Mode) -> (Style, char, &'static str) {
-    match outcome {
-        Outcome::Same { .. } => (GOOD, '✓', "ok"),
-        Outcome::Changed if mode == Mode::Preview => (CHANGE, '±', "would do"),
-        Outcome::Changed => (CHANGE, '±', "changed"),
-        Outcome::Kept { .. } => (QUIET, '✓', "kept"),
-        Outcome::Skipped { .. } => (QUIET, '↷', "skipped"),
-        Outcome::Waits { .. } => (HINT, '…', "waits"),
+    let (style, sign) = match outcome {
+        Outcome::Same { .. } => (GOOD, '✓'),
+        Outcome::Changed => (CHANGE, '±'),
+        Outcome::Kept { .. } => (QUIET, '✓'),
+        Outcome::Skipped { .. } => (QUIET, '↷'),
+        Outcome::Waits { .. } => (HINT, '…'),
         // Where its change is known, only the time is not.
-        Outcome::Pending { .. } if !diff.is_empty() => (CHANGE, '±', "pending"),
-        Outcome::Pending { .. } => (HINT, '…', "unknown"),
-        Outcome::Failed(_) => (BAD, '✗', "failed"),
-        Outcome::Warned(_) => (CHANGE, '!', "warned"),
-        Outcome::Unknown(_) => (BAD, '?', "unclear"),
-        Outcome::Cancelled { .. } => (QUIET, '⊘', "not run"),
-    }
+        Outcome::Pending { .. } if !diff.is_empty() => (CHANGE, '±'),
+        Outcome::Pending { .. } => (HINT, '…'),
+        Outcome::Failed(_) => (BAD, '✗'),
+        Outcome::Warned(_) => (CHANGE, '!'),
+        Outcome::Unknown(_) => (BAD, '?'),
+        Outcome::Cancelled { .. } => (QUIET, '⊘'),
+    };
+    let word = match outcome {
+        Outcome::Same { .. } => "ok",
+        Outcome::Changed if mode == Mode::Preview => "would do",
+        Outcome::Cancelled { .. } => "not run",
+        _ => name(outcome),
+    };
+    (style, sign, word)
 }
 
 fn counts(summary: &Summary, mode: Mode) -> String {
     let names = [
         ("failed", "failed"),
-        ("unknown", "unclear"),
+        ("unknown", "unknown"),
         ("warned", "failed and ignored"),
         ("changed", if mode == Mode::Preview { "would change" } else { "changed" }),
-        ("pending", "known once others have run"),
+        ("pending", "pending"),
         ("waits", "waiting"),
         ("kept", "kept"),
         ("same", "ok"),
@@ -408,9 +415,9 @@ mod tests {
             @@ -1 +1 @@
             -a
             +b
-        … unknown   mesh/gateway  needs step base
+        … pending   mesh/gateway  needs step base
 
-        preview, nothing was changed: 1 would change, 1 known once others have run, in 1.2 s
+        preview, nothing was changed: 1 would change, 1 pending, in 1.2 s
         ");
     }
 

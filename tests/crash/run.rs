@@ -74,13 +74,13 @@ impl World {
         let mut answers: Vec<String> = Vec::new();
         loop {
             let ran = self.run(round, &answers.iter().map(String::as_str).collect::<Vec<_>>());
-            let unclear = ran.unclear();
-            if unclear.is_empty() || answers.len() > 8 {
+            let unknown = ran.unknown();
+            if unknown.is_empty() || answers.len() > 8 {
                 assert_eq!(ran.code, code, "after {answers:?}: {}", ran.failures());
                 return (ran, answers.len() / 2);
             }
             assert_eq!(ran.code, 1, "{}", ran.failures());
-            for unit in unclear {
+            for unit in unknown {
                 let took_effect = self.executions().contains_key(&format!("{} {round}", unit.step));
                 answers.extend([if took_effect { "--done" } else { "--rerun" }.to_owned(), unit.to_string()]);
             }
@@ -150,9 +150,9 @@ impl Ran {
     }
 
     /// Units that ask for a person to look.
-    fn unclear(&self) -> Vec<UnitRef> {
-        let unclear = self.ends().into_iter().filter(|(_, outcome)| matches!(outcome, Outcome::Unknown(_)));
-        unclear.map(|(unit, _)| unit).collect()
+    fn unknown(&self) -> Vec<UnitRef> {
+        let unknown = self.ends().into_iter().filter(|(_, outcome)| matches!(outcome, Outcome::Unknown(_)));
+        unknown.map(|(unit, _)| unit).collect()
     }
 
     /// What went wrong, for an assertion's message.

@@ -139,7 +139,7 @@ impl<'a> Ground<'a> {
 
     /// What a person who looks says of each unit of which the run did not know whether it took effect.
     fn answers(&self, ran: &Ran) -> Vec<String> {
-        let unclear = ran.events.iter().filter_map(|e| match &e.kind {
+        let unknown = ran.events.iter().filter_map(|e| match &e.kind {
             Kind::UnitFinished { unit, outcome: Outcome::Unknown(_), .. } => Some(unit.to_string()),
             _ => None,
         });
@@ -147,7 +147,7 @@ impl<'a> Ground<'a> {
             let took_effect = self.times(unit.rsplit('@').next().unwrap()) > 0;
             [if took_effect { "--done" } else { "--rerun" }.to_owned(), unit]
         };
-        unclear.flat_map(answer).collect()
+        unknown.flat_map(answer).collect()
     }
 
     /// How often the unguarded command of the round ran on a host.

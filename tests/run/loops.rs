@@ -79,7 +79,7 @@ fn what_was_cut_off_is_asked_for_by_its_item() {
     assert_eq!(output.status.code(), None, "{output:?}");
     let output = call(&project, &["run"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(said.contains("unclear   p/append[b]@one"), "{said}");
+    assert!(said.contains("unknown   p/append[b]@one"), "{said}");
     assert!(said.contains("--done 'p/append[b]@one'"), "as a shell takes it: {said}");
     let (code, ends) = run(&project, &["--done", "p/append[b]@one"]);
     assert_eq!((code, ends["p/append[a]@one"], ends["p/append[b]@one"]), (0, "kept", "kept"));
