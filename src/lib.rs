@@ -1,7 +1,7 @@
 //! `rollout` rolls systems out: a flat TOML plan, run as a graph over SSH, Kubernetes, Helm and Vault.
 //!
 //! Arrows point down this list only: [`cli`] → [`ui`] → [`engine`] → [`journal`] → [`graph`] → [`actions`] → [`connect`] →
-//! [`plan`] → [`inventory`] → [`defect`] → [`event`], [`diff`], [`digest`], [`document`], [`excerpt`], [`finding`], [`holder`], [`private`], [`secret`], [`template`].
+//! [`plan`] → [`inventory`] → [`defect`] → [`event`], [`diff`], [`digest`], [`document`], [`excerpt`], [`finding`], [`holder`], [`private`], [`secret`], [`sync`], [`template`].
 
 #![warn(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 
@@ -27,5 +27,6 @@ mod needs;
 pub mod plan;
 pub mod private;
 pub mod secret;
+pub mod sync;
 pub mod template;
 pub mod ui;

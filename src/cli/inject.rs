@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::engine::{Faults, Point};
 use crate::event::UnitRef;
+use crate::sync::lock;
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +71,7 @@ impl Injections {
 
     /// The first one that fits and has not happened yet; it has now.
     fn take(&self, unit: &UnitRef, fits: impl Fn(&Injection) -> bool) -> Option<What> {
-        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut done = lock(&self.done);
         let (index, found) = self
             .all
             .iter()

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
@@ -14,6 +14,7 @@ use super::session::{Manner, Selection, Session, Walked, exit};
 use super::terminal::{DIM, GREEN, RED, Terminal};
 use crate::engine::Faults;
 use crate::event::{Event, Kind, Mode, Outcome, Problem, UnitRef, name};
+use crate::sync::lock;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -33,7 +34,7 @@ struct FailsOnce(Mutex<HashSet<UnitRef>>);
 
 impl FailsOnce {
     fn has_failed(&self, unit: &UnitRef) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(unit)
+        lock(&self.0).contains(unit)
     }
 }
 
@@ -43,7 +44,7 @@ impl Faults for FailsOnce {
     }
 
     fn fails(&self, unit: &UnitRef) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(unit.clone())
+        lock(&self.0).insert(unit.clone())
     }
 }
 

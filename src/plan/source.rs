@@ -5,13 +5,14 @@ use std::fs::{File, Metadata};
 use std::io::{Read as _, Take};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::hex;
 use crate::document::Project;
+use crate::sync::lock;
 
 /// Texts up to this many bytes are read whole, so that a change of one can be shown.
 const TEXT: u64 = 256 * 1024;
@@ -44,7 +45,7 @@ impl Sources {
             }
         }
         let stamp = stamp(&meta);
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         let hash = match known.get(&full) {
             Some((of, hash)) if *of == stamp => hash.clone(),
             // No more than it had when it was looked at: some have no end.

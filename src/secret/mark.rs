@@ -1,23 +1,24 @@
 //! Marks of values that are hidden: they tell that one changes, and nobody without the key can try out what it is.
 
-use std::sync::{LazyLock, PoisonError, RwLock};
+use std::sync::{LazyLock, RwLock};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::MASK;
+use crate::sync::{read, write};
 
 /// Of this process alone, unless marks are compared with those of another one.
 static KEY: LazyLock<RwLock<[u8; 32]>> = LazyLock::new(|| RwLock::new(rand::random()));
 
 /// Makes marks with this key from now on.
 pub fn mark_with(key: [u8; 32]) {
-    *KEY.write().unwrap_or_else(PoisonError::into_inner) = key;
+    *write(&KEY) = key;
 }
 
 /// What stands in the place of a hidden value, and changes when it does.
 pub fn mark(value: &str) -> String {
-    let key = *KEY.read().unwrap_or_else(PoisonError::into_inner);
+    let key = *read(&KEY);
     // HMAC takes keys of any length.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&key) else { return MASK.to_owned() };
     mac.update(b"mark\0");

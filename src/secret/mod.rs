@@ -17,7 +17,7 @@ mod view;
 mod visible;
 
 use std::borrow::Cow;
-use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{LazyLock, RwLock, RwLockReadGuard};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -25,6 +25,8 @@ use serde_json::Value;
 use known::Known;
 pub use mark::{mark, mark_with};
 pub use visible::{visible, visible_but_colours, visible_json};
+
+use crate::sync::{read, write};
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "‹secret›";
@@ -35,7 +37,7 @@ pub const SHORTEST: usize = 6;
 static KNOWN: LazyLock<RwLock<Known>> = LazyLock::new(RwLock::default);
 
 fn known() -> RwLockReadGuard<'static, Known> {
-    KNOWN.read().unwrap_or_else(PoisonError::into_inner)
+    read(&KNOWN)
 }
 
 /// A value that no sink may print: no `Debug`, `Display` or `Serialize`.
@@ -59,7 +61,7 @@ impl Secret {
 /// Makes the redactor mask `value` from now on, and each line of it by itself.
 pub fn register(value: &str) {
     if !known().has(value) {
-        KNOWN.write().unwrap_or_else(PoisonError::into_inner).add(value);
+        write(&KNOWN).add(value);
     }
 }
 

@@ -4,9 +4,11 @@
 
 use std::cell::RefCell;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
+
+use crate::sync::lock;
 
 /// How long one rendering may take. All of its steps are done in a small part of that.
 pub const LONGEST: Duration = Duration::from_secs(3);
@@ -45,7 +47,7 @@ pub fn watched<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> R
         match receiver.recv_timeout(LONGEST / 10) {
             Ok(value) => return Ok(value),
             Err(RecvTimeoutError::Timeout) => {
-                let current = current.lock().unwrap_or_else(PoisonError::into_inner);
+                let current = lock(&current);
                 if let Some((_, template)) = current.as_ref().filter(|(since, _)| since.elapsed() > LONGEST) {
                     return Err(Endless { template: template.clone() });
                 }
@@ -61,7 +63,7 @@ pub fn watched<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> R
 /// Renders `template`, seen by who watches this thread.
 pub(super) fn seen<T>(template: impl FnOnce() -> String, render: impl FnOnce() -> T) -> T {
     let Some(current) = CURRENT.with_borrow(Clone::clone) else { return render() };
-    let set = |now| *current.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    let set = |now| *lock(&current) = now;
     set(Some((Instant::now(), template())));
     let result = render();
     set(None);

@@ -1,7 +1,7 @@
 //! Text files that are edited in place: their lines, where a new one goes, and the file that comes out. Pure.
 
 use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex};
 
 use regex::Regex;
 use schemars::JsonSchema;
@@ -16,6 +16,7 @@ use crate::connect::host::{Attributes, CONTENT_LIMIT, File, FileKind};
 use crate::connect::{Done, Effect, Fact};
 use crate::event::Problem;
 use crate::plan::ParamError;
+use crate::sync::lock;
 
 /// The lines of a file, each with the line ending that it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,7 +187,7 @@ const KEPT: usize = 64;
 /// The expression, compiled once for all hosts: that takes longer than all else that is done for a line on one of them.
 fn compiled(pattern: &str) -> Result<Regex, regex::Error> {
     static COMPILED: LazyLock<Mutex<HashMap<String, Regex>>> = LazyLock::new(Mutex::default);
-    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut compiled = lock(&COMPILED);
     if let Some(regex) = compiled.get(pattern) {
         return Ok(regex.clone());
     }

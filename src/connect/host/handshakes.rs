@@ -1,9 +1,11 @@
 //! How many connections are made at a time.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::sync::lock;
 
 /// Through one sshd: it drops connections at random when more than ten are not logged in yet (MaxStartups 10:30:100).
 pub const THROUGH_ONE_DOOR: usize = 8;
@@ -46,7 +48,7 @@ impl Handshakes {
     }
 
     fn door(&self, name: &str) -> Arc<Semaphore> {
-        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut doors = lock(&self.doors);
         doors.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(THROUGH_ONE_DOOR))).clone()
     }
 }

@@ -7,9 +7,10 @@ use super::frame::Frame;
 use super::link::Link;
 use super::payload::Content;
 use super::places::Place;
-use super::remote::{Remote, lock};
+use super::remote::Remote;
 use super::shell::{Broken, Pace, Shell};
 use super::types::Done;
+use crate::sync::lock;
 
 /// A shell that nobody uses.
 pub struct Idle {

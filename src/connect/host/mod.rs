@@ -73,7 +73,7 @@ pub use types::{
 pub use crate::digest::sha256;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use remote::{Purpose, Remote};
 use shared::Shared;
@@ -81,6 +81,7 @@ use shared::Shared;
 use super::{Call, ConnectError, Target};
 use crate::inventory::{Connection, Host, Inventory};
 use crate::secret::Secret;
+use crate::sync::lock;
 
 /// The hosts; connects to each when it is first asked of.
 pub struct Backend {
@@ -165,7 +166,7 @@ impl Backend {
 
     /// Ends all connections.
     pub async fn close(&self) {
-        let hosts = std::mem::take(&mut *self.hosts.lock().unwrap_or_else(PoisonError::into_inner));
+        let hosts = std::mem::take(&mut *lock(&self.hosts));
         futures::future::join_all(hosts.values().map(|remote| remote.close())).await;
     }
 
@@ -178,7 +179,7 @@ impl Backend {
     }
 
     fn of(&self, host: Arc<Host>) -> Arc<Remote> {
-        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = lock(&self.hosts);
         let name = host.name.clone();
         hosts.entry(name).or_insert_with(|| Arc::new(Remote::new(host, self.shared.clone()))).clone()
     }

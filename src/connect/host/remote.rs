@@ -1,7 +1,7 @@
 //! One host's connection and its shells: connects once, lends shells out, ends what is cancelled.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -23,6 +23,7 @@ use super::text;
 use super::types::Done;
 use crate::connect::{Call, ConnectError};
 use crate::inventory::{Connection, Host};
+use crate::sync::lock;
 
 /// Shells of one connection: sshd allows ten sessions, some are left for ending what is cancelled.
 const SHELLS: u32 = 6;
@@ -357,9 +358,4 @@ impl Remote {
     fn broken(&self, broken: &Broken, connected: bool, purpose: Purpose) -> ConnectError {
         text::broken(self.name(), broken, connected, purpose == Purpose::Change)
     }
-}
-
-/// What a mutex guards; who panicked with it left it whole.
-pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,11 +7,12 @@ use tokio::time::Instant;
 
 use super::frame::When;
 use super::probes::Batch;
-use super::remote::{Purpose, Request, lock};
+use super::remote::{Purpose, Request};
 use super::types::{Done, Effect, Fact, Probe};
 use super::{Backend, effects, exposed};
 use crate::connect::{BEHIND, Call, ConnectError, Target};
 use crate::defect::caught_in;
+use crate::sync::lock;
 
 /// See [`super::Row`]; of one host.
 pub struct Row<'a> {

@@ -9,11 +9,11 @@ use tempfile::TempDir;
 use super::config::Config;
 use super::handshakes::{Handshakes, THROUGH_ONE_DOOR};
 use super::kept::{self, Kept};
-use super::remote::lock;
 use super::{master, route};
 use crate::connect::ConnectError;
 use crate::inventory::{Connection, Host, Inventory, Ssh};
 use crate::secret::Secret;
+use crate::sync::lock;
 
 /// What all hosts share.
 pub struct Shared {
