@@ -1,6 +1,5 @@
 //! `rollout completions SHELL`
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use super::exit::Exit;
@@ -14,10 +13,10 @@ pub struct Args {
     shell: Shell,
 }
 
-/// Prints the script.
-pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
+/// Prints the script for a command line.
+pub fn run(args: &Args, command: &mut clap::Command, terminal: &Terminal) -> Result<Exit, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut super::Cli::command(), "rollout", &mut script);
+    clap_complete::generate(args.shell, command, "rollout", &mut script);
     terminal.data(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Ok)
 }

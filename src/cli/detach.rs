@@ -12,7 +12,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::load;
 use super::options::Options;
-use super::session::Selection;
+use super::selection::Selection;
 use super::terminal::{CYAN, Terminal};
 use crate::event::Problem;
 use crate::journal::{RunInfo, Store};

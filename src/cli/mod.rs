@@ -24,6 +24,7 @@ mod run;
 mod runs;
 mod schema;
 mod secrets;
+mod selection;
 mod session;
 mod show;
 mod signals;
@@ -31,7 +32,7 @@ pub mod terminal;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use exit::Exit;
 use failure::Failure;
@@ -108,17 +109,16 @@ impl Command {
             Self::Show(args) => show::run(args, terminal),
             Self::Actions(args) => actions::run(args, terminal),
             Self::Schema(args) => schema::run(args, terminal),
-            Self::Completions(args) => completions::run(args, terminal),
+            Self::Completions(args) => completions::run(args, &mut Cli::command(), terminal),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     #[test]
     fn arguments_are_consistent() {
+        use clap::CommandFactory as _;
         super::Cli::command().debug_assert();
     }
 }

@@ -6,7 +6,7 @@ use clap::Parser;
 
 use super::failure::Failure;
 use super::options::Options;
-use super::session::Selection;
+use super::selection::Selection;
 use crate::event::{Problem, Source};
 use crate::journal::{RunState, Store};
 use crate::secret::MASK;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::detach;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::load::{self, Loaded};
@@ -14,46 +15,17 @@ use super::lock::Locks;
 use super::options::{Format, Options};
 use super::past::Past;
 use super::secrets;
+use super::selection::{Manner, Selection};
 use super::signals;
 use super::terminal::Terminal;
 use crate::actions::Registry;
 use crate::connect::Real;
 use crate::engine::{self, Engine, Faults, Renderer, Report};
 use crate::event::{Event, Mode, Problem, Source};
-use crate::graph::{Graph, Known, Unit};
+use crate::graph::{Graph, Unit};
 use crate::inventory::Host;
 use crate::journal::SavedPlan;
 use crate::ui::{self, DiffStyle, Style, Text};
-
-/// Which plan, and which part of it.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Selection {
-    /// The plan file
-    pub plan: PathBuf,
-    /// Only these hosts (a host pattern, such as `pi-1` or `workers:!pi-2`)
-    #[arg(long, value_name = "PATTERN")]
-    pub limit: Option<String>,
-    /// Only this phase; what it needs is taken as done. Repeatable
-    #[arg(long, value_name = "PHASE")]
-    pub only: Vec<String>,
-    /// Leave this phase out; what needs it runs all the same. Repeatable
-    #[arg(long, value_name = "PHASE")]
-    pub skip: Vec<String>,
-    /// Only steps that have one of these tags; what they need is taken as done. Repeatable, or with commas
-    #[arg(long, value_name = "TAG", value_delimiter = ',')]
-    pub tags: Vec<String>,
-}
-
-/// How it is walked and shown.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Manner {
-    /// Steps at a time, over all hosts
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
-    pub parallel: u32,
-    /// How much of the changes to show [default: full in a preview, summary in a run]
-    #[arg(long, value_enum)]
-    pub diff: Option<DiffStyle>,
-}
 
 /// A walk that is asked for.
 pub struct Session<'a> {
@@ -170,7 +142,7 @@ impl<'a> Session<'a> {
                 earlier: past.earlier,
                 options: limits,
                 readers,
-                interrupts: signals::count(*terminal, lost)?,
+                interrupts: signals::watch(*terminal, lost, detach::is_detached())?,
                 faults: self.faults,
                 agreed: agreed.map(|(plan, _)| plan),
             };
@@ -225,31 +197,6 @@ impl<'a> Session<'a> {
             }
         }
         Ok(())
-    }
-}
-
-impl Selection {
-    /// The graph of what is selected.
-    fn graph(&self, loaded: &Loaded) -> Result<Graph, Failure> {
-        self.only.iter().chain(&self.skip).try_for_each(|phase| loaded.phase(phase))?;
-        self.tags.iter().try_for_each(|tag| loaded.tag(tag))?;
-        let limit = self.limit.as_deref().map(|pattern| loaded.hosts(pattern)).transpose()?;
-        let in_sight = |host: &Host| limit.as_ref().is_none_or(|only| only.iter().any(|o| o.name == host.name));
-        let known = Known { templates: &loaded.templates, scope: &loaded.scope };
-        Graph::new(&loaded.plan, |pattern| loaded.hosts(pattern).unwrap_or_default(), in_sight, known)
-            .map_err(|e| Failure::usage(Problem::new(e.to_string())))
-    }
-
-    /// The same selection, and the variables, as one would type them.
-    fn arguments(&self, options: &Options) -> Vec<String> {
-        let mut arguments = Vec::new();
-        let mut add = |name: &str, value: &str| arguments.extend([format!("--{name}"), value.to_owned()]);
-        self.limit.iter().for_each(|pattern| add("limit", pattern));
-        self.only.iter().for_each(|phase| add("only", phase));
-        self.skip.iter().for_each(|phase| add("skip", phase));
-        self.tags.iter().for_each(|tag| add("tags", tag));
-        options.vars.iter().for_each(|(name, value)| add("var", &format!("{name}={value}")));
-        arguments
     }
 }
 

@@ -4,15 +4,19 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::detach;
 use super::exit::Exit;
 use super::terminal::{Terminal, YELLOW};
 
-/// Counts the signals from now on; `lost` tells why the run's lock is lost, if it comes to that.
+/// Counts the signals from now on; `lost` tells why the run's lock is lost, if it comes to that. A run that is detached
+/// from its terminal ignores that the terminal hangs up.
 ///
 /// # Errors
 /// When the system gives no signal handler.
-pub fn count(terminal: Terminal, mut lost: watch::Receiver<Option<String>>) -> std::io::Result<watch::Receiver<u8>> {
+pub fn watch(
+    terminal: Terminal,
+    mut lost: watch::Receiver<Option<String>>,
+    ignore_hangup: bool,
+) -> std::io::Result<watch::Receiver<u8>> {
     let (sender, receiver) = watch::channel(0);
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -25,7 +29,7 @@ pub fn count(terminal: Terminal, mut lost: watch::Receiver<Option<String>>) -> s
                 Some(()) = interrupt.recv() => count += 1,
                 Some(()) = terminate.recv() => count = count.max(1),
                 Some(()) = hangup.recv() => {
-                    if detach::is_detached() {
+                    if ignore_hangup {
                         continue;
                     }
                     count = count.max(1);
