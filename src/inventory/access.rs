@@ -1,10 +1,9 @@
 //! What can be said of all hosts, of a group or of one host: how ssh reaches it, and how its user becomes root.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
-use super::parse::Draft;
+use super::builder::InventoryBuilder;
+use super::types::Access;
 use crate::document::{Item, Node, Table};
 use crate::finding::{Spanned, did_you_mean};
 use crate::secret::register;
@@ -12,32 +11,7 @@ use crate::secret::register;
 pub(super) const SSH: &[&str] = &["max_sessions", "options"];
 pub(super) const BECOME: &[&str] = &["password"];
 
-/// How a host is reached, and how its user becomes root there.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Access {
-    /// `ssh.options`: options of ssh itself, as in its configuration.
-    pub options: BTreeMap<String, String>,
-    /// `ssh.max_sessions`: how many shells it may have at a time; default 6.
-    pub max_sessions: Option<u32>,
-    /// `become.password`: the name of the secret that is its user's password for sudo.
-    pub password: Option<String>,
-}
-
-impl Access {
-    /// What is said here, and for the rest what is said of more hosts; options one by one.
-    pub(super) fn over(mut self, wider: &Self) -> Self {
-        for (name, value) in &wider.options {
-            if !self.options.keys().any(|ours| ours.eq_ignore_ascii_case(name)) {
-                self.options.insert(name.clone(), value.clone());
-            }
-        }
-        self.max_sessions = self.max_sessions.or(wider.max_sessions);
-        self.password = self.password.or_else(|| wider.password.clone());
-        self
-    }
-}
-
-impl Draft {
+impl InventoryBuilder {
     /// Takes `ssh` and `become` off a host or a group.
     pub(super) fn access(&mut self, table: &mut Table, of: &str) -> Access {
         let mut ssh = self.reader.table(table, "ssh");

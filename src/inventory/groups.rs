@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::Access;
-use super::parse::Draft;
+use super::builder::InventoryBuilder;
+use super::types::Access;
 use crate::document::{Item, Table};
 use crate::finding::{Spanned, cycles, did_you_mean, downwards};
 
@@ -21,60 +21,60 @@ struct Group {
 }
 
 /// Reads all groups into the inventory, and what they and `everywhere` say below what their hosts say of themselves.
-pub(super) fn read(draft: &mut Draft, table: Table, everywhere: &Access) {
+pub(super) fn read(builder: &mut InventoryBuilder, table: Table, everywhere: &Access) {
     let mut groups = Vec::new();
     for (name, node) in table.entries {
         let Item::Table(mut table) = node.item else {
-            draft.reader.wrong_type(&format!("groups.{}", name.value), &node, "a table", None);
+            builder.reader.wrong_type(&format!("groups.{}", name.value), &node, "a table", None);
             continue;
         };
         let of = format!("group `{}`", name.value);
-        if name.value == "all" || draft.names.contains(&name.value) {
+        if name.value == "all" || builder.names.contains(&name.value) {
             let what = if name.value == "all" { "always means all hosts" } else { "is the name of a host too" };
-            draft.reader.error("bad-name", &name.span, format!("{of} {what}"), Some("give it another name".into()));
+            builder.reader.error("bad-name", &name.span, format!("{of} {what}"), Some("give it another name".into()));
         }
-        let hosts = draft.reader.strings(&mut table, "hosts").unwrap_or_default();
-        let children = draft.reader.strings(&mut table, "children").unwrap_or_default();
-        let access = draft.access(&mut table, &of);
-        let vars = draft.reader.table(&mut table, "vars");
-        let vars = draft.vars(&format!("groups/{}", name.value), vars);
-        draft.reader.no_more(table, &of, GROUP);
+        let hosts = builder.reader.strings(&mut table, "hosts").unwrap_or_default();
+        let children = builder.reader.strings(&mut table, "children").unwrap_or_default();
+        let access = builder.access(&mut table, &of);
+        let vars = builder.reader.table(&mut table, "vars");
+        let vars = builder.vars(&format!("groups/{}", name.value), vars);
+        builder.reader.no_more(table, &of, GROUP);
         groups.push(Group { name, hosts, children, access, vars });
     }
     let index: BTreeMap<&str, usize> = groups.iter().enumerate().map(|(n, g)| (g.name.value.as_str(), n)).collect();
-    let own: Vec<BTreeSet<String>> = groups.iter().map(|g| own_hosts(draft, g, &index)).collect();
-    let children: Vec<Vec<usize>> = groups.iter().map(|g| children(draft, g, &index)).collect();
-    if !acyclic(draft, &groups, &children) {
+    let own: Vec<BTreeSet<String>> = groups.iter().map(|g| own_hosts(builder, g, &index)).collect();
+    let children: Vec<Vec<usize>> = groups.iter().map(|g| children(builder, g, &index)).collect();
+    if !acyclic(builder, &groups, &children) {
         return;
     }
-    let order: Vec<String> = draft.inventory.hosts.iter().map(|h| h.name.clone()).collect();
+    let order: Vec<String> = builder.inventory.hosts.iter().map(|h| h.name.clone()).collect();
     let downwards = downwards(&children);
     let members = members(own, &children, &downwards);
-    draft.inventory.groups = groups
+    builder.inventory.groups = groups
         .iter()
         .zip(&members)
         .map(|(group, set)| (group.name.value.clone(), order.iter().filter(|h| set.contains(*h)).cloned().collect()))
         .collect();
-    hand_down(draft, &groups, &members, &children, &downwards, everywhere);
+    hand_down(builder, &groups, &members, &children, &downwards, everywhere);
 }
 
-fn own_hosts(draft: &mut Draft, group: &Group, index: &BTreeMap<&str, usize>) -> BTreeSet<String> {
+fn own_hosts(builder: &mut InventoryBuilder, group: &Group, index: &BTreeMap<&str, usize>) -> BTreeSet<String> {
     let mut own = BTreeSet::new();
     for pattern in &group.hosts {
         if index.contains_key(pattern.value.as_str()) {
             let help = "put groups into `children`".to_owned();
-            draft.reader.error("bad-value", &pattern.span, format!("`{}` is a group", pattern.value), Some(help));
+            builder.reader.error("bad-value", &pattern.span, format!("`{}` is a group", pattern.value), Some(help));
             continue;
         }
-        match draft.inventory.select(&pattern.value) {
+        match builder.inventory.select(&pattern.value) {
             Ok(hosts) => own.extend(hosts.iter().map(|h| h.name.clone())),
-            Err(error) => draft.reader.error("unknown-host", &pattern.span, error.message, error.help),
+            Err(error) => builder.reader.error("unknown-host", &pattern.span, error.message, error.help),
         }
     }
     own
 }
 
-fn children(draft: &mut Draft, group: &Group, index: &BTreeMap<&str, usize>) -> Vec<usize> {
+fn children(builder: &mut InventoryBuilder, group: &Group, index: &BTreeMap<&str, usize>) -> Vec<usize> {
     let mut found = Vec::new();
     for child in &group.children {
         if let Some(group) = index.get(child.value.as_str()) {
@@ -82,18 +82,18 @@ fn children(draft: &mut Draft, group: &Group, index: &BTreeMap<&str, usize>) -> 
             continue;
         }
         let help = did_you_mean(&child.value, index.keys().copied());
-        draft.reader.error("unknown-group", &child.span, format!("no group is named `{}`", child.value), help);
+        builder.reader.error("unknown-group", &child.span, format!("no group is named `{}`", child.value), help);
     }
     found
 }
 
 /// Whether no group is its own descendant; each circle is shown.
-fn acyclic(draft: &mut Draft, groups: &[Group], children: &[Vec<usize>]) -> bool {
+fn acyclic(builder: &mut InventoryBuilder, groups: &[Group], children: &[Vec<usize>]) -> bool {
     let circles = cycles(children);
     for path in &circles {
         let names: Vec<&str> = path.iter().map(|g| groups[*g].name.value.as_str()).collect();
         let message = format!("groups contain each other: {}", names.join(" → "));
-        draft.reader.error("cycle", &groups[path[0]].name.span, message, None);
+        builder.reader.error("cycle", &groups[path[0]].name.span, message, None);
     }
     circles.is_empty()
 }
@@ -114,7 +114,7 @@ fn members(own: Vec<BTreeSet<String>>, children: &[Vec<usize>], downwards: &[usi
 /// Puts what the groups say below what the hosts say themselves: a child's hides its parents', a later group's an earlier
 /// one's.
 fn hand_down(
-    draft: &mut Draft,
+    builder: &mut InventoryBuilder,
     groups: &[Group],
     members: &[BTreeSet<String>],
     children: &[Vec<usize>],
@@ -128,13 +128,13 @@ fn hand_down(
         }
     }
     for (group, members) in groups.iter().zip(members) {
-        if !draft.copies(&format!("groups/{}", group.name.value), &group.vars, members.len()) {
+        if !builder.copies(&format!("groups/{}", group.name.value), &group.vars, members.len()) {
             return;
         }
     }
     let mut order: Vec<usize> = (0..groups.len()).collect();
     order.sort_by_key(|g| depth[*g]);
-    for host in &mut draft.inventory.hosts {
+    for host in &mut builder.inventory.hosts {
         let (mut vars, mut access) = (Map::new(), everywhere.clone());
         for group in order.iter().filter(|g| members[**g].contains(&host.name)) {
             vars.extend(groups[*group].vars.clone());

@@ -3,6 +3,7 @@
 //! Knows the shared vocabulary only; never connects, and reads no secret before it is asked for.
 
 mod access;
+mod builder;
 mod find;
 mod groups;
 mod parse;
@@ -16,13 +17,12 @@ mod tests;
 mod token;
 mod types;
 
-pub use access::Access;
 pub use find::find;
 pub use pattern::PatternError;
 pub use range::expand_range;
 pub use schema::schema;
 pub use secrets::{Origin, SecretEntry, SecretKeys, read_secrets};
 pub use token::Token;
-pub use types::{Connection, Host, Inventory, Kube, Ssh, Vault};
+pub use types::{Access, Connection, Host, Inventory, Kube, Ssh, Vault};
 
 use find::root;

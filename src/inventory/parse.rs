@@ -1,6 +1,5 @@
 //! From a file to an [`Inventory`].
 
-use std::collections::{BTreeMap, HashSet};
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,12 +7,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::paths::{expand, home};
+use super::builder::InventoryBuilder;
+use super::paths::expand;
 use super::range::{MOST, expand_range};
-use super::{Access, Connection, Host, Inventory, Kube, Ssh, Token, Vault, groups, read_secrets, root};
-use crate::document::{Item, MOST_VALUES, Node, Reader, Table, size};
-use crate::finding::{Findings, Source, Span, Spanned, did_you_mean};
-use crate::template::is_variable_name;
+use super::{Access, Connection, Host, Inventory, Kube, Ssh, Token, Vault, groups, read_secrets};
+use crate::document::{Item, Node, Reader, Table};
+use crate::finding::{Findings, Source, Spanned, did_you_mean};
 
 pub(super) const TOP: &[&str] =
     &["hosts", "groups", "vars", "secrets", "ssh", "become", "kube", "vault", "helm", "project"];
@@ -45,43 +44,25 @@ impl Inventory {
     }
 }
 
-/// What the reading of the parts shares.
-pub(super) struct Draft {
-    pub(super) reader: Reader,
-    pub(super) inventory: Inventory,
-    /// Names of the hosts so far.
-    pub(super) names: HashSet<String>,
-    /// Secrets that are passwords of sudo.
-    pub(super) passwords: Vec<Spanned<String>>,
-    root: PathBuf,
-    home: Option<PathBuf>,
-    /// Bytes that variables of hosts may still take.
-    room: usize,
-}
-
 fn read(reader: Reader, mut top: Table) -> Result<Inventory, Findings> {
-    let path = reader.source.path.clone();
-    let inventory =
-        Inventory { path: Some(path.clone()), source: Some(Arc::clone(&reader.source)), ..Inventory::default() };
-    let (names, passwords) = (HashSet::new(), Vec::new());
-    let mut draft = Draft { reader, inventory, names, passwords, root: root(&path), home: home(), room: MOST_VALUES };
-    let vars = draft.reader.table(&mut top, "vars");
-    draft.inventory.vars = draft.vars("vars", vars);
-    let hosts = draft.reader.table(&mut top, "hosts");
+    let mut builder = InventoryBuilder::new(reader);
+    let vars = builder.reader.table(&mut top, "vars");
+    builder.inventory.vars = builder.vars("vars", vars);
+    let hosts = builder.reader.table(&mut top, "hosts");
     for (name, node) in hosts.entries {
-        draft.host(&name, node);
+        builder.host(&name, node);
     }
-    let table = draft.reader.table(&mut top, "groups");
-    let everywhere = draft.ssh(&mut top);
-    groups::read(&mut draft, table, &everywhere);
-    draft.inventory.secrets = read_secrets(&mut draft.reader, &mut top, &draft.root);
-    draft.check_passwords();
-    draft.endpoints(&mut top);
-    draft.reader.no_more(top, "an inventory", TOP);
-    draft.reader.findings.or(draft.inventory).map(|(inventory, _)| inventory)
+    let table = builder.reader.table(&mut top, "groups");
+    let everywhere = builder.ssh(&mut top);
+    groups::read(&mut builder, table, &everywhere);
+    builder.inventory.secrets = read_secrets(&mut builder.reader, &mut top, &builder.root);
+    builder.check_passwords();
+    builder.endpoints(&mut top);
+    builder.reader.no_more(top, "an inventory", TOP);
+    builder.reader.findings.or(builder.inventory).map(|(inventory, _)| inventory)
 }
 
-impl Draft {
+impl InventoryBuilder {
     fn host(&mut self, name: &Spanned<String>, node: Node) {
         let Item::Table(mut table) = node.item else {
             let help = format!("write [hosts.{}] and under it the host's keys", name.value);
@@ -175,25 +156,6 @@ impl Draft {
         }
     }
 
-    /// Whether there is room for the variables of so many hosts, of which each has its own.
-    pub(super) fn copies(&mut self, owner: &str, vars: &serde_json::Map<String, Value>, hosts: usize) -> bool {
-        let sizes = vars.iter().map(|(name, value)| (size(value), name));
-        let all = sizes.clone().map(|(size, _)| size).sum::<usize>().saturating_mul(hosts);
-        if let Some(room) = self.room.checked_sub(all) {
-            self.room = room;
-            return true;
-        }
-        let Some((size, name)) = sizes.max_by_key(|(size, _)| *size) else { return true };
-        let most = MOST_VALUES >> 20;
-        let message = format!(
-            "variable `{name}` has {size} bytes on each of {hosts} hosts: variables of hosts come to more than {most} MiB"
-        );
-        let help = "put what is the same on all hosts into [vars], and large texts into files".to_owned();
-        let place = self.inventory.places.get(&format!("{owner}/{name}")).cloned().unwrap_or_default();
-        self.reader.error("too-large", &place, message, Some(help));
-        false
-    }
-
     fn connection(&mut self, text: &Spanned<String>) -> Connection {
         match text.value.as_str() {
             "ssh" => Connection::Ssh,
@@ -204,22 +166,6 @@ impl Draft {
                 Connection::Ssh
             }
         }
-    }
-
-    /// Variables, and their places under `owner`.
-    pub(super) fn vars(&mut self, owner: &str, table: Table) -> serde_json::Map<String, Value> {
-        let mut vars = serde_json::Map::new();
-        for (key, node) in table.entries {
-            if is_variable_name(&key.value) {
-                self.inventory.places.insert(format!("{owner}/{}", key.value), node.span.clone());
-                vars.insert(key.value, node.plain());
-            } else {
-                let message = format!("`{}` cannot be the name of a variable", key.value);
-                let help = "letters, digits and `_`; not host, hosts, groups, steps, secrets or plan".to_owned();
-                self.reader.error("bad-name", &key.span, message, Some(help));
-            }
-        }
-        vars
     }
 
     /// Takes `[ssh]` and `[become]`; gives what they say of all hosts.
@@ -360,6 +306,3 @@ fn in_brackets(text: &str) -> Option<(&str, &str)> {
 fn count(n: usize, one: &str, plural: &str) -> String {
     if n == 1 { format!("one {one}") } else { format!("{n} {one}{plural}") }
 }
-
-/// Where variables stand, by `vars/NAME`, `hosts/TABLE/NAME` and `groups/GROUP/NAME`.
-pub(super) type Places = BTreeMap<String, Span>;

@@ -1,13 +1,13 @@
 //! The inventory as data.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::parse::Places;
 use super::range::expand_range;
-use super::{Access, SecretEntry, Token};
+use super::{SecretEntry, Token};
 use crate::finding::{Source, Span};
 
 /// An inventory file.
@@ -103,6 +103,31 @@ pub enum Connection {
     Local,
 }
 
+/// How a host is reached, and how its user becomes root there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// `ssh.options`: options of ssh itself, as in its configuration.
+    pub options: BTreeMap<String, String>,
+    /// `ssh.max_sessions`: how many shells it may have at a time; default 6.
+    pub max_sessions: Option<u32>,
+    /// `become.password`: the name of the secret that is its user's password for sudo.
+    pub password: Option<String>,
+}
+
+impl Access {
+    /// What is said here, and for the rest what is said of more hosts; options one by one.
+    pub(super) fn over(mut self, wider: &Self) -> Self {
+        for (name, value) in &wider.options {
+            if !self.options.keys().any(|ours| ours.eq_ignore_ascii_case(name)) {
+                self.options.insert(name.clone(), value.clone());
+            }
+        }
+        self.max_sessions = self.max_sessions.or(wider.max_sessions);
+        self.password = self.password.or_else(|| wider.password.clone());
+        self
+    }
+}
+
 /// `[ssh]`: how ssh connects.
 #[derive(Clone, Default)]
 pub struct Ssh {
@@ -144,3 +169,6 @@ pub struct Vault {
     /// `token_file` or `token_env`: where the token comes from.
     pub token: Token,
 }
+
+/// Where variables stand, by `vars/NAME`, `hosts/TABLE/NAME` and `groups/GROUP/NAME`.
+pub(super) type Places = BTreeMap<String, Span>;
