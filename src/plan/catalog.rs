@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::Step;
 use crate::document::yaml;
 
 /// What is wrong with the text of the parameter of that name.
@@ -46,13 +45,6 @@ pub struct Kind {
     pub misread: Option<Misread>,
     /// Checks rendered parameters: types, required ones, values that exclude each other.
     pub validate: fn(&Value) -> Result<(), ParamError>,
-}
-
-impl Kind {
-    /// Whether a step of this action only looks, as far as that can be told before its templates are rendered.
-    pub fn looks(&self, step: &Step) -> bool {
-        self.role == Role::Check || (self.only_looks)(&Value::Object(step.params.clone()))
-    }
 }
 
 /// Where an action runs.

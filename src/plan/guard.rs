@@ -1,52 +1,22 @@
 //! How a host takes a change back by itself, should it cut the connection: of a step, and of a phase for its steps.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Catalog, Kind, Part, Phase, Plan, Spanned, Step};
+use super::{Catalog, Guard, Kind, Part, Phase, Plan, Spanned, Step};
 use crate::document::{Item, Reader, Table};
 use crate::finding::Span;
 
 /// The host counts in whole seconds.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// A change that its host takes back by itself, unless it is told in time that it can still be reached. Commands are lines
-/// for `sh`, with the step's rights; they are no templates.
-#[derive(Debug, Clone)]
-pub struct Guard {
-    /// How long the host waits for that; at least a second.
-    pub time: Spanned<Duration>,
-    /// Puts the change into effect, before it is confirmed: a reload, a restart.
-    pub apply: Option<Spanned<String>>,
-    /// Undoes what cannot be kept and put back, or puts into effect what was put back.
-    pub restore: Option<Spanned<String>>,
-    /// Must end well over the new connection, too.
-    pub check: Option<Spanned<String>>,
-}
-
-impl Guard {
-    /// The command that the host runs when all is back: what puts the new state into effect does so with the old one.
-    pub fn restores_by(&self) -> Option<&str> {
-        self.restore.as_ref().or(self.apply.as_ref()).map(|command| command.value.as_str())
-    }
-}
-
-impl fmt::Display for Guard {
-    /// As in a plan, without its commands.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = jiff::SignedDuration::try_from(self.time.value).unwrap_or(jiff::SignedDuration::MAX);
-        write!(f, "guard = \"{time:#}\"")
-    }
-}
-
 impl Phase {
     /// The phase's guard, where it is one for the step: one that may change a host in its turn, and says nothing of guards
     /// itself.
     pub fn guard_for(&self, step: &Step, kind: &Kind) -> Option<&Guard> {
         let says = step.guard.is_some() || step.unguarded.is_some();
-        let may_cut = step.part == Part::Step && step.hosts.is_some() && !kind.looks(step);
+        let may_cut = step.part == Part::Step && step.hosts.is_some() && !step.only_looks(kind);
         self.guard.as_ref().filter(|_| may_cut && !says)
     }
 }

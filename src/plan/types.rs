@@ -1,13 +1,14 @@
 //! The plan as data.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Catalog, Guard, Pace, Place, Source, Span, Spanned};
+use super::{Catalog, Kind, Pace, Place, Role, Source, Span, Spanned};
 use crate::document::Project;
 use crate::inventory::{Inventory, SecretEntry};
 
@@ -166,6 +167,35 @@ pub struct Step {
     pub key_spans: Vec<(String, Span)>,
 }
 
+/// A change that its host takes back by itself, unless it is told in time that it can still be reached. Commands are lines
+/// for `sh`, with the step's rights; they are no templates.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// How long the host waits for that; at least a second.
+    pub time: Spanned<Duration>,
+    /// Puts the change into effect, before it is confirmed: a reload, a restart.
+    pub apply: Option<Spanned<String>>,
+    /// Undoes what cannot be kept and put back, or puts into effect what was put back.
+    pub restore: Option<Spanned<String>>,
+    /// Must end well over the new connection, too.
+    pub check: Option<Spanned<String>>,
+}
+
+impl Guard {
+    /// The command that the host runs when all is back: what puts the new state into effect does so with the old one.
+    pub fn restores_by(&self) -> Option<&str> {
+        self.restore.as_ref().or(self.apply.as_ref()).map(|command| command.value.as_str())
+    }
+}
+
+impl fmt::Display for Guard {
+    /// As in a plan, without its commands.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = jiff::SignedDuration::try_from(self.time.value).unwrap_or(jiff::SignedDuration::MAX);
+        write!(f, "guard = \"{time:#}\"")
+    }
+}
+
 /// How a failed attempt is repeated: after `delay`, doubled each time, never more than a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
@@ -192,6 +222,11 @@ impl Step {
     /// Whether it runs on each of its hosts.
     pub fn fans_out(&self) -> bool {
         self.hosts.is_some() && !self.run_once
+    }
+
+    /// Whether it only looks, as far as that can be told before its templates are rendered; `kind` is its action's.
+    pub fn only_looks(&self, kind: &Kind) -> bool {
+        kind.role == Role::Check || (kind.only_looks)(&Value::Object(self.params.clone()))
     }
 
     /// Whether it asks for a handler when it has changed something.
