@@ -8,6 +8,7 @@ mod check;
 pub mod folder;
 mod guard;
 mod items;
+mod keys;
 mod pace;
 mod params;
 mod parse;

@@ -4,11 +4,12 @@
 use std::path::Path;
 
 use super::guard::guard;
+use super::keys::is_name;
 use super::pace::pace;
 use super::step::step;
 use super::{Part, Phase, Plan};
 use crate::document::{Item, Node, Reader, Table, project_root};
-use crate::finding::{Findings, Source, Span, Spanned, listed};
+use crate::finding::{Findings, Source, Spanned, listed};
 use crate::inventory::read_secrets;
 use crate::template::{RESERVED, is_variable_name};
 
@@ -183,46 +184,6 @@ fn is_variable(reader: &mut Reader, key: &Spanned<String>) -> bool {
     };
     reader.error("bad-name", &key.span, message, Some(help));
     false
-}
-
-/// The longest name of a plan, phase or step, bytes: with what is put around it, it is a file's name.
-const LONGEST: usize = 100;
-
-/// Whether a name fits into addresses, file names and templates.
-pub(super) fn is_name(reader: &mut Reader, name: &Spanned<String>, what: &str) -> bool {
-    let mut chars = name.value.chars();
-    let first = chars.next().is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    let good = first && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-'));
-    if !good {
-        let message = format!("`{}` cannot be {what}", name.value);
-        let help = "lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit".to_owned();
-        reader.error("bad-name", &name.span, message, Some(help));
-    } else if name.value.len() > LONGEST {
-        let message = format!("{what} has at most {LONGEST} characters, and this one has {}", name.value.len());
-        let help = "it is part of the names of files and leases: write a short one, and the rest as `description`";
-        reader.error("bad-name", &name.span, message, Some(help.to_owned()));
-    }
-    good
-}
-
-/// A parameter's places, by JSON pointer.
-pub(super) fn places(pointer: &str, node: &Node, spans: &mut Vec<(String, Span)>, keys: &mut Vec<(String, Span)>) {
-    spans.push((pointer.to_owned(), node.span.clone()));
-    match &node.item {
-        Item::Scalar(_) => {}
-        Item::List(items) => {
-            for (n, item) in items.iter().enumerate() {
-                places(&format!("{pointer}/{n}"), item, spans, keys);
-            }
-        }
-        Item::Table(table) => {
-            for (key, node) in &table.entries {
-                let pointer = format!("{pointer}/{}", key.value);
-                keys.push((pointer.clone(), key.span.clone()));
-                places(&pointer, node, spans, keys);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

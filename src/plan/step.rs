@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::guard::{guard, unguarded};
+use super::keys::{is_name, places};
 use super::pace::pace;
-use super::parse::{is_name, places};
 use super::{Part, Retry, Step};
 use crate::document::{Item, Node, Reader, Table};
 use crate::finding::{Span, Spanned};
