@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::{Plan, secrets};
+use super::{Plan, secret_entries};
 use crate::inventory::{Host, Inventory};
 use crate::template::{Context, Templates, VariableError, Variables};
 
@@ -36,7 +36,7 @@ impl Scope {
         overrides: &Map<String, Value>,
         templates: &Templates,
     ) -> (Self, Vec<ScopeError>) {
-        Self::with_secrets(plan, inventory, overrides, templates, &secrets::stand_ins(plan, inventory))
+        Self::with_secrets(plan, inventory, overrides, templates, &secret_entries::stand_ins(plan, inventory))
     }
 
     /// The same with the values of some secrets; what uses others is not defined.

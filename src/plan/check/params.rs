@@ -8,7 +8,7 @@ use super::templates::{collect, fails};
 use super::{Checker, Known, View};
 use crate::digest::sha256;
 use crate::finding::{Finding, Span, did_you_mean, listed};
-use crate::plan::secrets::without_secrets;
+use crate::plan::secret_entries::without_secrets;
 use crate::plan::step::STEP;
 use crate::plan::{Kind, Param, ParamError, Step};
 use crate::template::Context;
