@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::checker::{Checker, Known, View};
 use super::outputs::Owner;
-use super::{Checker, Known, View};
 use crate::document::below;
 use crate::finding::{Finding, Source, Span};
 use crate::plan::Kind;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Checker, Known};
+use super::checker::{Checker, Known};
 use crate::finding::{Finding, listed};
 use crate::inventory::Connection;
 use crate::plan::{Guard, Phase};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Checker;
+use super::checker::Checker;
 use crate::inventory::Host;
 use crate::plan::{Kind, Place, Step};
 use crate::template::is_template;

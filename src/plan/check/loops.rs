@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::checker::{Checker, Known, View};
 use super::outputs::{Before, Owner};
 use super::templates::{collect, fails};
-use super::{Checker, Known, View};
 use crate::finding::{Span, Spanned, did_you_mean, listed};
 use crate::inventory::Host;
 use crate::plan::{ItemError, Place, Step};

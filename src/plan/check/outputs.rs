@@ -3,8 +3,8 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 
+use super::checker::{Checker, Known};
 use super::structure::phase_edges;
-use super::{Checker, Known};
 use crate::finding::{did_you_mean, listed};
 use crate::plan::{Part, Plan};
 use crate::template::{Names, OutputRef};

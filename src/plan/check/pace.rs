@@ -1,7 +1,7 @@
 //! How steps and phases go over their hosts: keys that do nothing, and orders that batches cannot keep.
 
+use super::checker::{Checker, Known};
 use super::outputs::reachable;
-use super::{Checker, Known};
 use crate::finding::{Finding, Span};
 use crate::plan::{Pace, Part, Phase};
 use crate::template::Names;

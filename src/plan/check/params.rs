@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 
 use serde_json::{Map, Value};
 
+use super::checker::{Checker, Known, View};
 use super::templates::{collect, fails};
-use super::{Checker, Known, View};
 use crate::digest::sha256;
 use crate::finding::{Finding, Span, did_you_mean, listed};
 use crate::plan::secret_entries::without_secrets;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::checker::{Checker, Known, View};
 use super::params::Rendering;
-use super::{Checker, Known, View};
 use crate::finding::listed;
 use crate::plan::{FileKind, Part};
 

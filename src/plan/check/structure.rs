@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Checker;
+use super::checker::Checker;
 use crate::finding::{Finding, Span, Spanned, cycles, did_you_mean, listed};
 use crate::plan::{Part, Phase, Plan, Step};
 

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use super::checker::{Checker, Known, View, word};
 use super::outputs::{Before, Owner, Wrong};
-use super::{Checker, Known, View, word};
 use crate::document::below;
 use crate::finding::{Finding, Source, Span, did_you_mean, listed};
 use crate::plan::{FileKind, folder};

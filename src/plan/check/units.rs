@@ -1,6 +1,6 @@
 //! How many units a plan comes to, before anything is made of them.
 
-use super::{Checker, Known, View};
+use super::checker::{Checker, Known, View};
 
 /// The most units of a plan: its steps, each for each of its hosts and items.
 const MOST: usize = 2_000_000;
