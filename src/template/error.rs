@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use super::render::GIVEN;
-
 /// A template that does not parse or cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}{}", place(.name, *.line))]
@@ -85,6 +83,9 @@ impl TemplateError {
         out
     }
 }
+
+/// Stands between a template's name and its text, where that is given and not loaded.
+pub(super) const GIVEN: char = '\0';
 
 pub(super) const ANONYMOUS: &str = "<string>";
 const EXPRESSION: &str = "<expression>";

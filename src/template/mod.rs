@@ -8,6 +8,7 @@ mod builtin;
 mod context;
 mod error;
 mod filters;
+mod inspect;
 mod names;
 mod render;
 mod variables;

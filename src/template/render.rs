@@ -7,8 +7,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Expression, Template, UndefinedBehavior};
 use serde_json::Value;
 
-use super::error::ANONYMOUS;
-use super::names::LARGEST;
+use super::error::{ANONYMOUS, GIVEN};
 use super::weight::weigh;
 use super::{Context, Names, TemplateError, bounds, builtin, filters, watch};
 use crate::defect::caught;
@@ -21,8 +20,8 @@ pub struct Templates {
     syntax: SyntaxConfig,
 }
 
-/// Stands between a template's name and its text, where that is given and not loaded.
-pub(super) const GIVEN: char = '\0';
+/// Most bytes of a file that is read whole.
+pub(super) const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// Whether a string has anything to render.
 pub fn is_template(text: &str) -> bool {
