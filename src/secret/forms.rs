@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
-use super::SHORTEST;
+use super::mask::SHORTEST;
 
 /// Bytes at the end of unfinished text that count as the beginning of a secret; fewer give nothing away.
 const BEGINNING: usize = 3;

@@ -6,8 +6,8 @@ use std::ops::Range;
 use super::digits::{BASE64, HEX};
 use super::escapes::cut_off;
 use super::forms::Forms;
+use super::mask::{MASK, SHORTEST};
 use super::view::View;
-use super::{MASK, SHORTEST};
 
 /// How often digits in digits are looked through: base64 in base64 in hex.
 const DEPTH: usize = 4;

@@ -5,7 +5,7 @@ use std::sync::{LazyLock, RwLock};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use super::MASK;
+use super::mask::MASK;
 use crate::sync::{read, write};
 
 /// Of this process alone, unless marks are compared with those of another one.

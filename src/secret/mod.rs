@@ -12,6 +12,7 @@ mod escapes;
 mod forms;
 mod known;
 mod mark;
+mod mask;
 mod unseen;
 mod view;
 mod visible;
@@ -24,15 +25,10 @@ use serde_json::Value;
 
 use known::Known;
 pub use mark::{mark, mark_with};
+pub use mask::{MASK, SHORTEST};
 pub use visible::{visible, visible_but_colours, visible_json};
 
 use crate::sync::{read, write};
-
-/// What stands in the place of a secret.
-pub const MASK: &str = "‹secret›";
-
-/// Values shorter than this many bytes are not searched for: masking every "a" would make a run unreadable.
-pub const SHORTEST: usize = 6;
 
 static KNOWN: LazyLock<RwLock<Known>> = LazyLock::new(RwLock::default);
 
