@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use similar::TextDiff;
 
-use crate::secret::{MASK, is_in, redact, shown};
+use crate::secret::{MASK, redact, shown};
 
 mod gone;
 
-use gone::Known;
+use gone::{Known, has_secret};
 
 /// The changes of one step, in the order in which they are shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -146,11 +146,6 @@ impl Diff {
                 .collect(),
         )
     }
-}
-
-/// Whether there is a secret in a text, or was before somebody else masked it.
-fn has_secret(text: &str) -> bool {
-    text.contains(MASK) || is_in(text)
 }
 
 /// An old text in which what goes is masked, unless it tells nothing: for texts that are nobody's business, also where no
