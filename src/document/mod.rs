@@ -13,8 +13,8 @@ mod value;
 pub mod yaml;
 
 pub use duration::parse_duration;
-pub use node::{Item, Node, Table, parse};
+pub use node::{Item, Node, Table, parse, toml_or_text};
 pub use project::{Project, open_file, read_file, read_text};
 pub use reader::Reader;
 pub use root::{below, project_root};
-pub use value::{MOST_VALUES, size, toml_or_text};
+pub use value::{MOST_VALUES, size};

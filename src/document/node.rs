@@ -110,3 +110,8 @@ impl Node {
         }
     }
 }
+
+/// The TOML value that `text` is, else `text` itself.
+pub fn toml_or_text(text: &str) -> Value {
+    DeValue::parse(text).map_or_else(|_| text.into(), |v| Node::new(v.get_ref(), v.span()).plain())
+}

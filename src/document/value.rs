@@ -3,8 +3,6 @@
 use serde_json::Value;
 use toml::de::DeValue;
 
-use super::Node;
-
 /// What the values of all variables may come to, on all hosts together, bytes.
 pub const MOST_VALUES: usize = 128 << 20;
 
@@ -35,9 +33,4 @@ pub(super) fn scalar(value: &DeValue<'_>) -> Option<Value> {
         DeValue::Datetime(time) => time.to_string().into(),
         DeValue::Array(_) | DeValue::Table(_) => return None,
     })
-}
-
-/// The TOML value that `text` is, else `text` itself.
-pub fn toml_or_text(text: &str) -> Value {
-    DeValue::parse(text).map_or_else(|_| text.into(), |v| Node::new(v.get_ref(), v.span()).plain())
 }

@@ -1,6 +1,6 @@
 //! How large a text may be: enough for any bundle that people write, and an end for one that was made to exhaust memory.
 
-use super::Error;
+use super::error::Error;
 
 /// Values in all documents together, those that aliases bring counted each time.
 pub const MOST_VALUES: usize = 1_000_000;

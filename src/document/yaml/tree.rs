@@ -5,15 +5,37 @@ use std::collections::HashMap;
 use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use serde_json::{Map, Value};
 
+use super::error::Error;
 use super::limits::{DEEPEST, Size, Spent};
 use super::scalar::{Scalar, plain, tagged};
-use super::{Document, Error, Repeated};
 use crate::secret;
+
+/// What a key that stands twice in one table means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeated {
+    /// A mistake.
+    Refuse,
+    /// The last one counts, as in all that helm reads.
+    LastWins,
+}
+
+/// One document of a text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// What it holds.
+    pub value: Value,
+    /// The line that its content starts in, from 1.
+    pub line: usize,
+}
 
 /// A line and a column, from 1.
 type Place = (usize, usize);
 
-pub(super) fn documents(text: &str, repeated: Repeated) -> Result<Vec<Document>, Error> {
+/// All documents of a text; one without content is null.
+///
+/// # Errors
+/// The first fault.
+pub fn documents(text: &str, repeated: Repeated) -> Result<Vec<Document>, Error> {
     let options = granit_parser::options! {
         emit_comments: false,
         block_scalar_eof_without_line_feed: true,
