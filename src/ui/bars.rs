@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{Reader, Text, lines};
+use super::lines;
+use super::reader::Reader;
+use super::text::Text;
 use crate::event::{Event, Kind, UnitRef};
 use crate::secret::visible;
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::Reader;
+use super::reader::Reader;
 use crate::event::Event;
 use crate::secret::visible_json;
 

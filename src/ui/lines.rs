@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use super::{Reader, Text};
+use super::reader::Reader;
+use super::text::Text;
 use crate::event::Event;
 use crate::secret::visible_but_colours;
 

@@ -6,21 +6,17 @@ mod bars;
 mod json;
 mod lines;
 mod open;
+mod reader;
 mod text;
 
 pub use lines::finished;
 pub use open::open;
+pub use reader::Reader;
 pub use text::{DiffStyle, Text};
 
 use tokio::sync::mpsc;
 
 use crate::event::{Event, Kind};
-
-/// Something that shows events.
-pub trait Reader: Send {
-    /// Shows one event.
-    fn read(&mut self, event: &Event);
-}
 
 /// How a run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
