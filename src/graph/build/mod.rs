@@ -1,6 +1,7 @@
 //! From a plan and its hosts to the graph: the units of each phase, batch by batch, with its handlers and what undoes it.
 
 mod edges;
+mod phase;
 mod wanted;
 
 use std::collections::BTreeSet;
@@ -10,13 +11,14 @@ use petgraph::Direction;
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
 
+use phase::{Build, no_such, pattern};
 use wanted::{Wanted, known_needs, reach, sorted};
 
 use super::batches::{Stretch, stretches};
 use super::spread::{Chain, Known, Link, Spread, Spreader};
 use super::{Graph, GraphError, Node, Unit};
 use crate::inventory::Host;
-use crate::plan::{Part, Phase, Plan, Step};
+use crate::plan::{Part, Plan, Step};
 
 impl Graph {
     /// The graph of a plan on the hosts that are `in_sight`, where `hosts_of` gives the hosts of a pattern, and `known` says
@@ -81,26 +83,6 @@ fn alike(steps: &[Spread]) -> Vec<usize> {
 struct Ends {
     first: Vec<NodeIndex>,
     last: Vec<NodeIndex>,
-}
-
-/// A phase under construction.
-struct Build<'a> {
-    dag: &'a mut DiGraph<Node, ()>,
-    index: usize,
-    phase: &'a Phase,
-    /// For each step those that it needs.
-    order: Vec<Vec<usize>>,
-    /// For each step all that it comes after.
-    reach: Vec<BTreeSet<usize>>,
-    /// The units of each step.
-    steps: Vec<Spread>,
-    /// For each step the first one that has the same hosts.
-    alike: Vec<usize>,
-    /// The stretch that is built now.
-    now: Option<Stretch>,
-    begin: NodeIndex,
-    /// All units and joins between begin and end.
-    inner: Vec<NodeIndex>,
 }
 
 impl Build<'_> {
@@ -286,12 +268,4 @@ impl Build<'_> {
         }
         Ok(())
     }
-}
-
-fn pattern(step: &Step) -> Option<&str> {
-    step.hosts.as_ref().map(|h| h.value.as_str())
-}
-
-fn no_such(of: &str, name: &str) -> GraphError {
-    GraphError::NoSuch { of: of.to_owned(), name: name.to_owned() }
 }

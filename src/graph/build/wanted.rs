@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use super::{Build, no_such, pattern};
+use super::phase::{Build, no_such, pattern};
 use crate::graph::GraphError;
 use crate::plan::{Part, Phase};
 
