@@ -21,6 +21,7 @@ pub mod node;
 #[cfg(test)]
 mod nonsense;
 mod registry;
+mod standard;
 #[cfg(test)]
 mod table;
 pub mod vault;

@@ -58,18 +58,10 @@ impl Registry {
         Self { entries: Vec::new() }
     }
 
-    /// The actions of this version.
-    pub fn standard() -> Self {
-        let mut registry = Self::empty();
-        super::argocd::register(&mut registry);
-        super::http::register(&mut registry);
-        super::helm::register(&mut registry);
-        super::kube::register(&mut registry);
-        super::istio::register(&mut registry);
-        super::node::register(&mut registry);
-        super::vault::register(&mut registry);
-        registry.entries.sort_by_key(|e| e.kind.name);
-        registry
+    /// The same, by name.
+    pub(super) fn sorted(mut self) -> Self {
+        self.entries.sort_by_key(|e| e.kind.name);
+        self
     }
 
     /// Adds an action.

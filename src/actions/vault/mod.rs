@@ -5,6 +5,7 @@ mod granted;
 mod health;
 mod intermediate;
 mod issuer;
+mod path;
 mod secrets_engine;
 
 pub use ca::Ca;
@@ -12,14 +13,10 @@ pub use granted::whole_lifetime;
 pub use health::Health;
 pub use intermediate::Intermediate;
 pub use issuer::Issuer;
+pub use path::path;
 pub use secrets_engine::SecretsEngine;
 
 use super::Registry;
-
-/// The path of a mount, as it is put in front of others: with or without slashes at its ends, it is the same mount.
-pub fn path(mount: &str) -> &str {
-    mount.trim_matches('/')
-}
 
 /// Adds the actions of this folder.
 pub fn register(registry: &mut Registry) {

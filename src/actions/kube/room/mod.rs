@@ -5,40 +5,25 @@
 
 mod amount;
 mod node;
+mod pods;
 mod quantity;
 mod shortage;
 mod taint;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 pub use amount::Amount;
 pub use node::Node;
+pub use pods::Pods;
 pub use quantity::{Quantity, Round};
 pub use taint::Toleration;
 
 use crate::connect::kube::manifest::{list, text};
-use crate::connect::kube::{self, KindRef, Query, pods};
+use crate::connect::kube::{self, KindRef, Query};
 use crate::connect::{Fact, Probe};
 use crate::event::Problem;
-
-/// Alike pods that want room.
-#[derive(Debug, Clone, Default)]
-pub struct Pods {
-    /// Whose they are, for people: `namespace/name`.
-    pub name: String,
-    /// What each asks for.
-    pub each: Amount,
-    /// How many there are; `None`: one on each node that takes them, as of a `DaemonSet`.
-    pub replicas: Option<u64>,
-    /// Labels of the nodes that take them.
-    pub selector: BTreeMap<String, String>,
-    /// Taints that they tolerate.
-    pub tolerations: Vec<Toleration>,
-}
 
 /// What makes pods: their namespace and its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +83,7 @@ impl Room {
             return None;
         };
         let mut nodes: Vec<Node> = nodes.items.iter().map(|n| Node::of(n, headroom)).collect();
-        let counts = |pod: &&Value| !pods::ended(pod) && !own.iter().any(|w| w.has_made(pod));
+        let counts = |pod: &&Value| !kube::pods::ended(pod) && !own.iter().any(|w| w.has_made(pod));
         for pod in pods.items.iter().filter(counts) {
             let home = text(pod, "/spec/nodeName");
             if let (Some(node), Some(spec)) = (nodes.iter_mut().find(|n| n.name == home), pod.get("spec")) {

@@ -1,0 +1,21 @@
+//! What probes of a cluster found.
+
+use crate::actions::{Thing, Verdict};
+use crate::connect::{Fact, kube};
+use crate::event::Problem;
+
+/// The objects that a probe found, or the verdict when there can be none.
+pub(crate) fn objects(fact: Option<&Fact>) -> Result<&kube::Objects, Verdict> {
+    match fact {
+        Some(Fact::Kube(kube::Fact::Objects(objects))) => Ok(objects),
+        Some(Fact::Kube(kube::Fact::KindMissing { group, kind })) => {
+            Err(Verdict::Missing(Thing::Kind { group: group.clone(), kind: kind.clone() }))
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+/// The verdict on facts that answer another question: a defect of the tool.
+pub(crate) fn unexpected() -> Verdict {
+    Verdict::Blocked(Problem::new("the facts do not belong to the probes").hint("this is a defect: please report it"))
+}
