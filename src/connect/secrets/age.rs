@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use age::armor::ArmoredReader;
 use age::{Decryptor, Identity, IdentityFile};
 
-use super::{Refusal, cannot_read};
+use super::refusal::{Refusal, cannot_read};
 
 /// The key that is used when a secret names none.
 pub fn standard_identity() -> Option<PathBuf> {

@@ -4,6 +4,7 @@
 //! secrets; never what they are for.
 
 mod age;
+mod refusal;
 mod sops;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +15,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Call, ConnectError, vault};
+use refusal::{Refusal, cannot_read};
+
+use super::{Call, vault};
 use crate::finding::{Finding, Findings, did_you_mean, listed};
 use crate::inventory::{Inventory, Origin, SecretEntry};
 use crate::secret::{SHORTEST, Secret, environment};
@@ -24,19 +27,6 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The permission bits that let others in.
 const OTHERS: u32 = 0o077;
-
-/// Why a secret cannot be read.
-struct Refusal {
-    message: String,
-    hint: String,
-    unreachable: bool,
-}
-
-impl Refusal {
-    fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: hint.into(), unreachable: false }
-    }
-}
 
 /// Why not all secrets were read.
 #[derive(Debug)]
@@ -179,14 +169,6 @@ impl Reader {
     }
 }
 
-impl From<ConnectError> for Refusal {
-    fn from(error: ConnectError) -> Self {
-        let problem = error.problem();
-        let hint = problem.hint.unwrap_or_default();
-        Self { message: problem.message, hint, unreachable: problem.unreachable }
-    }
-}
-
 fn env(name: &str) -> Result<Secret, Refusal> {
     let hint = format!("export {name} in the shell that runs rollout, or name another source");
     match environment::var(name) {
@@ -225,10 +207,6 @@ fn missing(of: &dyn Display, key: &str, name: &str, names: Vec<&str>) -> Refusal
     let near = did_you_mean(name, names.iter().copied());
     let hint = near.unwrap_or_else(|| format!("beside it there is {}", listed(names)));
     Refusal::new(format!("there is no `{key}` in {of}"), hint)
-}
-
-fn cannot_read(path: &Path, error: &std::io::Error) -> String {
-    format!("cannot read {}: {error}", path.display())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::secret::{environment, redact};
 
 /// What is in a file.
