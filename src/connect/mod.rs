@@ -7,6 +7,7 @@
 // Much of the text here is what others answered.
 #![cfg_attr(not(test), warn(clippy::string_slice))]
 
+mod call;
 pub mod error;
 pub mod helm;
 pub mod host;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 
 use async_trait::async_trait;
 
+pub use call::{BEHIND, Call, after};
 pub use error::ConnectError;
 pub use real::Real;
 pub use watched::Watched;
@@ -112,40 +114,6 @@ pub struct Target {
     pub fresh: bool,
 }
 
-/// What every call carries.
-#[derive(Clone)]
-pub struct Call {
-    /// When it must have ended. Implementations bound every wait by it and say what they saw last.
-    pub deadline: Instant,
-    /// Takes one-line notes on what is seen or done right now; cheap, may drop them.
-    pub progress: Arc<dyn Fn(String) + Send + Sync>,
-}
-
-impl Call {
-    /// A call that must end within `timeout` and reports to nobody.
-    pub fn quiet(timeout: Duration) -> Self {
-        Self { deadline: after(timeout), progress: Arc::new(|_| {}) }
-    }
-
-    /// The same with no more than this long to go.
-    pub fn within(&self, most: Duration) -> Self {
-        Self { deadline: self.deadline.min(after(most)), ..self.clone() }
-    }
-
-    /// Time left before the deadline.
-    pub fn left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
-    }
-}
-
-/// The longest time that is waited for anything.
-const FOR_EVER: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
-
-/// This much later than now; no time is too long for that, whoever named it.
-pub fn after(time: Duration) -> Instant {
-    Instant::now() + time.min(FOR_EVER)
-}
-
 /// The seam between the tool and the world.
 ///
 /// Dropping a returned future cancels the call: an implementation then ends what it started, also on the other side.
@@ -186,9 +154,6 @@ impl Row<'_> {
         self.effects.len() > 1
     }
 }
-
-/// How long the answer to what is asked behind effects is waited for.
-pub const BEHIND: Duration = Duration::from_secs(10);
 
 /// What became of effects that were sent together.
 #[derive(Default)]
