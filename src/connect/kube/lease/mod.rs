@@ -3,9 +3,11 @@
 //! It keeps runs on different machines apart. A [`Candidate`] tries to take it, [`Lease`] keeps it; what to make of the
 //! answers is decided in `standing` and `tenure`, which ask nobody, and `place` asks.
 
+mod error;
 mod place;
 mod standing;
 mod tenure;
+mod timing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,33 +19,19 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::connect::Call;
-use crate::event::Problem;
 use crate::holder::{Held, Holder};
 use crate::inventory::Inventory;
+pub use error::LeaseError;
 use place::Place;
 use standing::{Observer, Standing};
 use tenure::{Answer, Next, Tenure};
-
-/// How long a lease lasts after each renewal: a holder that died frees it within this time.
-pub const DURATION: Duration = Duration::from_secs(15);
-
-/// From one renewal to the next.
-const RENEW: Duration = Duration::from_secs(5);
+pub use timing::DURATION;
 
 /// How long an attempt to take it may last, and so how long a cluster is waited for that does not answer.
 const TAKE: Duration = Duration::from_secs(10);
 
 /// How long giving it back may last; it runs out by itself otherwise.
 const RELEASE: Duration = Duration::from_secs(3);
-
-/// Why there is no lease.
-#[derive(Debug, Clone, PartialEq)]
-pub enum LeaseError {
-    /// There is no cluster to ask.
-    Unreachable(Problem),
-    /// The cluster will not, or broke off.
-    Refused(Problem),
-}
 
 /// What came of an attempt.
 pub enum Attempt {

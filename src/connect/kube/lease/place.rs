@@ -6,7 +6,7 @@ use k8s_openapi::api::coordination::v1::{Lease as Object, LeaseSpec};
 use kube::Error;
 use kube::api::{Api, PostParams};
 
-use super::LeaseError;
+use super::error::LeaseError;
 use crate::connect::kube::client::error;
 use crate::connect::kube::{Backend, MANAGER};
 use crate::connect::{Call, ConnectError};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 use tokio::time::Instant;
 
-use super::DURATION;
+use super::timing::DURATION;
 
 /// How a lease stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{DURATION, RENEW};
+use super::timing::{DURATION, RENEW};
 
 /// Pause after a renewal that did not work out.
 const RETRY: Duration = Duration::from_secs(1);
