@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::backend::{Backend, api, json};
 use super::client::error;
-use super::{KindRef, MANAGER, Object, manifest};
+use super::manifest;
+use super::types::{Conflict, How, KindRef, MANAGER, Object, Preview};
 use crate::connect::{Call, ConnectError};
 
 /// Pause between two looks for a kind that is about to be served.
@@ -17,57 +18,6 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// For how long a refusal is asked again while what was applied just before may still be on its way.
 const SETTLING: Duration = Duration::from_secs(30);
-
-/// How an object is applied.
-pub(super) struct How {
-    /// Whether to take fields from other managers.
-    pub(super) force: bool,
-    /// Whether a refusal is asked again for a while.
-    pub(super) settling: bool,
-}
-
-/// What a server-side apply would do.
-#[derive(Clone)]
-pub enum Preview {
-    /// It would be accepted.
-    Would {
-        /// The object that is there.
-        live: Option<Value>,
-        /// The object as it would be, defaults and admission included, other managers' claims overridden.
-        result: Value,
-        /// Fields that other managers own; not empty: it is accepted only with `force`.
-        conflicts: Vec<Conflict>,
-    },
-    /// The kind is not served.
-    KindMissing {
-        /// API group; empty for the core group.
-        group: String,
-        /// Kind.
-        kind: String,
-    },
-    /// There is no such namespace.
-    NamespaceMissing(String),
-    /// The API refuses it: invalid, forbidden, denied by admission.
-    Refused {
-        /// What it says.
-        why: String,
-        /// The object that is there.
-        live: Option<Value>,
-        /// Whether only the change is refused, of a field that stays as it was made: a new object would be accepted.
-        only_as_change: bool,
-    },
-    /// The API can not answer now: an admission webhook is down, too many requests.
-    Busy(String),
-}
-
-/// A field that another manager owns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conflict {
-    /// Path, such as `spec.replicas`.
-    pub field: String,
-    /// Its owner, such as `kubectl-client-side-apply`.
-    pub manager: String,
-}
 
 impl Backend {
     /// Asks what an apply would do.

@@ -9,10 +9,10 @@ use kube::{Client, Error};
 use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::apply::How;
 use super::client::{Connection, connect, error};
 use super::discovery::{Found, Resource, Table};
-use super::{Done, Effect, Fact, KindRef, MANAGER, Object, Objects, Probe, Query, manifest, pods};
+use super::types::{Done, Effect, Fact, How, KindRef, MANAGER, Object, Objects, Probe, Query};
+use super::{manifest, pods};
 use crate::connect::{Call, ConnectError};
 use crate::inventory::{Inventory, Kube};
 

@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::backend::Backend;
 use super::client::{chain, error};
-use super::{KindRef, Object, Query, manifest, pods};
+use super::types::{Exec, KindRef, Object, Query, Seen};
+use super::{manifest, pods};
 use crate::connect::{Call, ConnectError};
 
 /// At most this many bytes of each output are kept.
@@ -17,43 +18,6 @@ const KEPT: usize = 256 * 1024;
 
 /// The shortest time after which a question is asked anew.
 const FIRST: Duration = Duration::from_secs(20);
-
-/// A command to run in a pod.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Exec {
-    /// Namespace.
-    pub namespace: String,
-    /// The pod; `None`: the first ready one that `selector` names.
-    pub pod: Option<String>,
-    /// Label selector, as `kubectl -l` takes it.
-    pub selector: Option<String>,
-    /// Container; `None`: the pod's default one.
-    pub container: Option<String>,
-    /// The command and its arguments.
-    pub command: Vec<String>,
-    /// What it reads, as a JSON string.
-    pub stdin: Option<Object>,
-}
-
-/// What came of a command.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Seen {
-    /// It ended.
-    Ended {
-        /// Where it ran.
-        pod: String,
-        /// Exit status.
-        exit: i32,
-        /// What it printed.
-        stdout: String,
-        /// What it complained of.
-        stderr: String,
-    },
-    /// No pod can run it now.
-    NoPod(String),
-    /// It could not be started, or was cut off: no such program, no such container, the pod went away.
-    NotRun(String),
-}
 
 impl Backend {
     /// Runs a command that only looks. About once in 1,500 times the message that ends the input is not sent, and the command
