@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::Value;
 
-use super::Backend;
+use super::backend::Backend;
+use super::types::{Node, State};
 use crate::connect::http::{bounded_body, why};
 use crate::connect::{Call, ConnectError};
 
@@ -17,73 +18,6 @@ const HEALTH: usize = 64 * 1024;
 
 /// Between two looks at the nodes while they elect.
 const POLL: Duration = Duration::from_millis(250);
-
-/// One node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
-    /// As in the inventory.
-    pub address: String,
-    /// How it is.
-    pub state: State,
-    /// Version, where it says so.
-    pub version: String,
-}
-
-/// How a node is, by its answer to `sys/health`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// 200.
-    Active,
-    /// 429: unsealed, ready to take over.
-    Standby,
-    /// 473: a standby that serves reads.
-    PerformanceStandby,
-    /// 472: unsealed, of a disaster recovery secondary.
-    RecoverySecondary,
-    /// 501.
-    Uninitialised,
-    /// 503.
-    Sealed,
-    /// No answer: why.
-    Unreachable(String),
-    /// Any other status.
-    Odd(u16),
-}
-
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Active => f.write_str("active"),
-            Self::Standby => f.write_str("standby"),
-            Self::PerformanceStandby => f.write_str("performance standby"),
-            Self::RecoverySecondary => f.write_str("disaster recovery secondary"),
-            Self::Uninitialised => f.write_str("not initialised"),
-            Self::Sealed => f.write_str("sealed"),
-            Self::Unreachable(why) => write!(f, "unreachable: {why}"),
-            Self::Odd(status) => write!(f, "answers its health check with HTTP {status}"),
-        }
-    }
-}
-
-impl State {
-    /// The state that a status of `sys/health` stands for.
-    pub fn of_status(status: u16) -> Self {
-        match status {
-            200 => Self::Active,
-            429 => Self::Standby,
-            472 => Self::RecoverySecondary,
-            473 => Self::PerformanceStandby,
-            501 => Self::Uninitialised,
-            503 => Self::Sealed,
-            other => Self::Odd(other),
-        }
-    }
-
-    /// Whether it is unsealed and may become active.
-    pub fn is_standby(&self) -> bool {
-        matches!(self, Self::Standby | Self::PerformanceStandby)
-    }
-}
 
 impl Backend {
     pub(super) async fn health(&self, call: &Call) -> Result<Vec<Node>, ConnectError> {
@@ -156,26 +90,4 @@ impl Backend {
 
 fn list(nodes: &[Node]) -> String {
     nodes.iter().map(|n| format!("{} {}", n.address, n.state)).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_documented_status_has_its_state() {
-        let states = [200, 429, 472, 473, 501, 503, 418].map(|s| State::of_status(s).to_string());
-        assert_eq!(
-            states,
-            [
-                "active",
-                "standby",
-                "disaster recovery secondary",
-                "performance standby",
-                "not initialised",
-                "sealed",
-                "answers its health check with HTTP 418"
-            ]
-        );
-    }
 }
