@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::command::{script, sysctl_file};
 use super::expect;
 use super::frame::fed;
 use super::payload::{Bytes, Content};
-use super::probes::{script, sysctl_file};
 use super::quote;
-use super::remote::Request;
+use super::request::Request;
 use super::types::{Attributes, Done, Effect, Run, WriteFile};
 use crate::connect::ConnectError;
 

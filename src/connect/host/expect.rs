@@ -1,6 +1,6 @@
 //! Whether what was known of a host is still so: asked and compared on the host itself, in the middle of a row. Pure.
 
-use super::probes::script;
+use super::command::script;
 use super::quote::word;
 use super::types::{Fact, File, FileKind, Probe, Read};
 

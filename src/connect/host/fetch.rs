@@ -11,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
 use super::quote;
-use super::remote::{Purpose, Remote, Request};
+use super::remote::Remote;
+use super::request::{Purpose, Request};
 use super::touches::near;
 use super::types::{Done, Probe};
 use crate::connect::{Call, ConnectError};

@@ -19,6 +19,7 @@
 //!
 //! Knows the inventory; never plans or actions, never prints.
 
+mod command;
 mod config;
 mod effects;
 mod end;
@@ -43,6 +44,7 @@ pub mod quote;
 mod refusal;
 mod remote;
 mod replay;
+mod request;
 mod route;
 mod row;
 mod shared;
@@ -55,19 +57,19 @@ mod types;
 #[cfg(test)]
 mod tests;
 
+pub use command::sysctl_file;
 pub use effects::is_fed_apart;
 pub use expect::is_comparable;
 pub use facts::System;
 pub use fetch::Fetch;
-pub use guard::{Guard, Mark, Standing};
 pub use output::Output;
 pub use payload::{Bytes, Content, LocalFile};
-pub use probes::sysctl_file;
 #[doc(hidden)]
 pub use replay::replay;
 pub use row::Row;
 pub use types::{
-    Attributes, CONTENT_LIMIT, Command, Done, Effect, Fact, File, FileKind, Module, Probe, Read, Run, WriteFile,
+    Attributes, CONTENT_LIMIT, Command, Done, Effect, Fact, File, FileKind, Guard, Mark, Module, Probe, Read, Run, Standing,
+    WriteFile,
 };
 
 pub use crate::digest::sha256;
@@ -75,7 +77,8 @@ pub use crate::digest::sha256;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
-use remote::{Purpose, Remote};
+use remote::Remote;
+use request::Purpose;
 use shared::Shared;
 
 use super::{Call, ConnectError, Target};

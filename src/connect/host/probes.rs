@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
+use super::command::{script, sysctl_file};
 use super::facts::System;
-use super::frame::foreign;
 use super::guard;
 use super::quote;
-use super::remote::Request;
-use super::types::{CONTENT_LIMIT, Command, Done, Fact, File, FileKind, Module, Probe, Read, Run};
+use super::request::Request;
+use super::types::{CONTENT_LIMIT, Done, Fact, File, FileKind, Module, Probe, Read};
 use crate::connect::ConnectError;
 use crate::digest::hex;
 use crate::excerpt;
@@ -128,37 +128,6 @@ impl Large {
         }
         Ok(())
     }
-}
-
-/// A command as a part of a request.
-pub fn script(run: &Run) -> String {
-    let script = match &run.command {
-        Command::Shell(script) => script.clone(),
-        Command::Argv(argv) => quote::words(argv.iter().map(String::as_str)),
-    };
-    let script = foreign(&script, run.cwd.as_deref(), run.stdin.as_slice());
-    if run.quiet { format!("{script} >/dev/null 2>&1") } else { script }
-}
-
-/// The file of a kernel parameter. As `sysctl` does it, the first separator that occurs is the one that is meant.
-pub fn sysctl_file(key: &str) -> String {
-    let dotted = key.find(['.', '/']).is_none_or(|at| key.as_bytes()[at] == b'.');
-    let swapped: String = if dotted {
-        key.chars()
-            .map(|c| {
-                if c == '.' {
-                    '/'
-                } else if c == '/' {
-                    '.'
-                } else {
-                    c
-                }
-            })
-            .collect()
-    } else {
-        key.to_owned()
-    };
-    format!("/proc/sys/{swapped}")
 }
 
 /// Runs of white space as one space: the kernel separates numbers by tabs.
@@ -333,17 +302,6 @@ mod tests {
         let mut cut = Done::new(1, "", "stat: cannot statx '/a': No such file or directory");
         cut.stdout.length = 1;
         assert!(read_stats(&["/a"], &cut).unwrap_err().to_string().contains("more than is read"));
-    }
-
-    #[test]
-    fn kernel_parameters_are_named_as_sysctl_names_them() {
-        for (key, file) in [
-            ("net.ipv4.ip_forward", "/proc/sys/net/ipv4/ip_forward"),
-            ("net/ipv4/conf/eth0.1/forwarding", "/proc/sys/net/ipv4/conf/eth0.1/forwarding"),
-            ("net.ipv4.conf.eth0/1.forwarding", "/proc/sys/net/ipv4/conf/eth0.1/forwarding"),
-        ] {
-            assert_eq!(sysctl_file(key), file);
-        }
     }
 
     #[test]

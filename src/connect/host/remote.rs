@@ -11,11 +11,11 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::end::end_lost;
-use super::frame::{Frame, When};
+use super::frame::Frame;
 use super::lease::{Idle, Lease};
 use super::link::Link;
-use super::payload::Content;
 use super::places::Places;
+use super::request::{Purpose, Request};
 use super::shared::Shared;
 use super::shell::{Broken, Identity, Mode, OnDone, Pace, Shell, Streams};
 use super::sudo::{NotOpened, Sudo};
@@ -37,30 +37,6 @@ const AGAIN: Duration = Duration::from_millis(100);
 const OUTDATED: Duration = Duration::from_secs(10);
 /// How long the end of cancelled commands is waited for when all is closed.
 const CLOSING: Duration = Duration::from_secs(10);
-
-/// What a call is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// It changes nothing, and may be repeated.
-    Look,
-    /// It may have taken effect when it is cut off.
-    Change,
-}
-
-/// Scripts, and the standard input of the only one when it is large.
-#[derive(Debug, Clone, Default)]
-pub struct Request {
-    /// The scripts.
-    pub parts: Vec<String>,
-    /// How long each may take; empty when there is only the call's deadline.
-    pub within: Vec<Duration>,
-    /// Scripts that only look, behind the others; they may go unanswered.
-    pub behind: Vec<(String, When)>,
-    /// Sent as it is after the scripts.
-    pub payload: Option<Content>,
-    /// Whether what is printed is worth showing while it runs.
-    pub live: bool,
-}
 
 /// A host.
 pub struct Remote {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::frame::When;
 use super::probes::Batch;
-use super::remote::{Purpose, Request};
+use super::request::{Purpose, Request};
 use super::types::{Done, Effect, Fact, Probe};
 use super::{Backend, effects, exposed};
 use crate::connect::{BEHIND, Call, ConnectError, Target};

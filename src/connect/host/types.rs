@@ -1,5 +1,7 @@
 //! What can be asked of a host and done to it, as data.
 
+use std::time::Duration;
+
 use sha2::{Digest as _, Sha256};
 
 use super::output::Output;
@@ -75,7 +77,7 @@ pub enum Fact {
     /// The system.
     System(Box<super::System>),
     /// The guard; `None` when there is none.
-    Guard(Option<super::Standing>),
+    Guard(Option<Standing>),
 }
 
 /// Something at a path.
@@ -225,10 +227,87 @@ pub enum Effect {
         settings: Vec<(String, String)>,
     },
     /// Guards a change that may cut the connection.
-    Guard(super::Guard),
+    Guard(Guard),
     /// Changes nothing: in a row, ends it before what follows if it has been at work for long, or an answer is not what it
     /// was. Such answers are [comparable](super::is_comparable).
     Expect(Vec<(Probe, Fact)>),
+}
+
+/// What is done with a guard. A host has one for each user; its token tells it from an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Guard {
+    /// Sets one up; fails when there is one.
+    Arm {
+        /// Random, no secret.
+        token: String,
+        /// How long the host waits before it restores; at least a second.
+        time: Duration,
+        /// Whose it is, for people.
+        unit: String,
+        /// A line for `sh` that puts into effect what was put back.
+        restore: Option<String>,
+    },
+    /// Keeps what an effect will alter and carries it out; only while the guard stands.
+    Within {
+        /// The guard's.
+        token: String,
+        /// The effect.
+        effect: Box<Effect>,
+    },
+    /// Runs a line for `sh` that goes on by itself should it cut the connection. Its end shows in [`Standing::applied`].
+    Apply {
+        /// The guard's.
+        token: String,
+        /// The line.
+        command: String,
+    },
+    /// Takes the guard away with all that is kept: the change stays. Fails when the host has begun to restore.
+    Disarm {
+        /// The guard's.
+        token: String,
+    },
+    /// Has the host restore now.
+    Restore {
+        /// The guard's.
+        token: String,
+    },
+    /// Takes away what tells that the host has restored.
+    Forget {
+        /// The guard's.
+        token: String,
+    },
+}
+
+/// How a guard stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// What became of it.
+    pub mark: Mark,
+    /// Its token.
+    pub token: String,
+    /// Time before the host restores; zero when it does or did, or when that is not known.
+    pub left: Duration,
+    /// Whether the process that restores is there; a reboot ends it.
+    pub alive: bool,
+    /// How the command of [`Guard::Apply`] ended; `None` while it has not.
+    pub applied: Option<i32>,
+    /// Whose it is.
+    pub unit: String,
+    /// What was done to restore, or the last that the command said.
+    pub said: String,
+}
+
+/// What became of a guard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// It waits.
+    Armed,
+    /// The host is putting things back.
+    Restoring,
+    /// All that was kept is back, and in effect.
+    Restored,
+    /// The host has tried, and something of it did not work.
+    RestoredInPart,
 }
 
 /// Owner and mode.

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
+use super::command::sysctl_file;
 use super::effects;
 use super::exposed;
-use super::probes::sysctl_file;
 use super::quote;
-use super::remote::Request;
-use super::types::{Done, Effect};
+use super::request::Request;
+use super::types::{Done, Effect, Guard, Mark, Standing};
 use crate::connect::ConnectError;
 
 const LIBRARY: &str = include_str!("lib.sh");
@@ -18,83 +18,6 @@ const LIBRARY: &str = include_str!("lib.sh");
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 const TIMER: &str = concat!(include_str!("../place.sh"), include_str!("timer.sh"));
-
-/// What is done with a guard. A host has one for each user; its token tells it from an earlier one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Guard {
-    /// Sets one up; fails when there is one.
-    Arm {
-        /// Random, no secret.
-        token: String,
-        /// How long the host waits before it restores; at least a second.
-        time: Duration,
-        /// Whose it is, for people.
-        unit: String,
-        /// A line for `sh` that puts into effect what was put back.
-        restore: Option<String>,
-    },
-    /// Keeps what an effect will alter and carries it out; only while the guard stands.
-    Within {
-        /// The guard's.
-        token: String,
-        /// The effect.
-        effect: Box<Effect>,
-    },
-    /// Runs a line for `sh` that goes on by itself should it cut the connection. Its end shows in [`Standing::applied`].
-    Apply {
-        /// The guard's.
-        token: String,
-        /// The line.
-        command: String,
-    },
-    /// Takes the guard away with all that is kept: the change stays. Fails when the host has begun to restore.
-    Disarm {
-        /// The guard's.
-        token: String,
-    },
-    /// Has the host restore now.
-    Restore {
-        /// The guard's.
-        token: String,
-    },
-    /// Takes away what tells that the host has restored.
-    Forget {
-        /// The guard's.
-        token: String,
-    },
-}
-
-/// How a guard stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
-    /// What became of it.
-    pub mark: Mark,
-    /// Its token.
-    pub token: String,
-    /// Time before the host restores; zero when it does or did, or when that is not known.
-    pub left: Duration,
-    /// Whether the process that restores is there; a reboot ends it.
-    pub alive: bool,
-    /// How the command of [`Guard::Apply`] ended; `None` while it has not.
-    pub applied: Option<i32>,
-    /// Whose it is.
-    pub unit: String,
-    /// What was done to restore, or the last that the command said.
-    pub said: String,
-}
-
-/// What became of a guard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
-    /// It waits.
-    Armed,
-    /// The host is putting things back.
-    Restoring,
-    /// All that was kept is back, and in effect.
-    Restored,
-    /// The host has tried, and something of it did not work.
-    RestoredInPart,
-}
 
 impl Guard {
     /// As a request; of several parts, the last but one is the effect's own.
