@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::connector::Connector;
 use super::link::Link;
-use super::remote::Remote;
 use super::shell::{Identity, Shell};
 use super::sudo::NotOpened;
 
@@ -19,12 +19,12 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 /// Ends all that runs in a shell's process group: asks first, then kills; returns when it is gone or nothing more can be
 /// done.
-pub async fn end(remote: &Remote, link: &Link, shell: Shell, r#become: bool) {
+pub async fn end(connector: &Connector, link: &Link, shell: Shell, r#become: bool) {
     let group = shell.identity.group;
     let mut shell = Some(shell);
     let script = script(group);
     let ended = async {
-        while !run(remote, link, r#become, &script).await {
+        while !run(connector, link, r#become, &script).await {
             // There is no place for a second session beside it: it notices that it was left, and makes place.
             shell.take();
             sleep(AGAIN).await;
@@ -36,16 +36,16 @@ pub async fn end(remote: &Remote, link: &Link, shell: Shell, r#become: bool) {
 }
 
 /// The same for a shell of an earlier connection: only while that very shell is there.
-pub async fn end_lost(remote: &Remote, link: &Link, shell: Identity, r#become: bool) {
+pub async fn end_lost(connector: &Connector, link: &Link, shell: Identity, r#become: bool) {
     let Identity { group, pid, start: Some(start) } = shell else { return };
     let same = format!("read -r s </proc/{pid}/stat && s=${{s##*\\) }} && set -- $s && [ \"${{20}}\" = {start} ]");
-    run(remote, link, r#become, &format!("{same} && {{ {}; }}", script(group))).await;
+    run(connector, link, r#become, &format!("{same} && {{ {}; }}", script(group))).await;
 }
 
 /// Runs a script to its end; whether there was a session for it.
-async fn run(remote: &Remote, link: &Link, r#become: bool, script: &str) -> bool {
+async fn run(connector: &Connector, link: &Link, r#become: bool, script: &str) -> bool {
     let by = Instant::now() + WAIT;
-    match remote.start(link, r#become, &format!("-c '{script}'"), by).await {
+    match connector.start(link, r#become, &format!("-c '{script}'"), by).await {
         Ok(mut streams) => {
             let mut output = Vec::new();
             let _ = timeout_at(by, streams.stdout.read_to_end(&mut output)).await;
@@ -53,7 +53,7 @@ async fn run(remote: &Remote, link: &Link, r#become: bool, script: &str) -> bool
         }
         Err(NotOpened::Full) => false,
         Err(error) => {
-            tracing::warn!(?error, "could not begin to end what runs on {}", remote.name());
+            tracing::warn!(?error, "could not begin to end what runs on {}", connector.name());
             true
         }
     }

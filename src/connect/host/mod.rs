@@ -21,6 +21,7 @@
 
 mod command;
 mod config;
+mod connector;
 mod effects;
 mod end;
 mod expect;
@@ -39,6 +40,7 @@ mod master;
 mod output;
 mod payload;
 mod places;
+mod pool;
 mod probes;
 pub mod quote;
 mod refusal;
@@ -68,8 +70,8 @@ pub use payload::{Bytes, Content, LocalFile};
 pub use replay::replay;
 pub use row::Row;
 pub use types::{
-    Attributes, CONTENT_LIMIT, Command, Done, Effect, Fact, File, FileKind, Guard, Mark, Module, Probe, Read, Run, Standing,
-    WriteFile,
+    Attributes, CONTENT_LIMIT, Command, Done, Effect, Fact, File, FileKind, Guard, Mark, Module, Probe, Read, Run,
+    Standing, WriteFile,
 };
 
 pub use crate::digest::sha256;
