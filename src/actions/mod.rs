@@ -11,7 +11,6 @@ pub mod argocd;
 pub mod certificate;
 #[cfg(test)]
 mod declared;
-mod files;
 pub mod helm;
 pub mod http;
 pub mod istio;
@@ -27,7 +26,6 @@ mod table;
 pub mod vault;
 mod watched;
 
-pub use files::{Folder, FolderFile, PlainFile, SourceFile, TemplateFile, WrittenFile};
 pub use registry::{Registry, Spec};
 
 use std::path::Path;

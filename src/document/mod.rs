@@ -5,6 +5,7 @@
 //! [`crate::finding`] only. Beside it, [`yaml`]: the texts that others read.
 
 mod duration;
+mod local_file;
 mod node;
 mod project;
 mod reader;
@@ -13,6 +14,7 @@ mod value;
 pub mod yaml;
 
 pub use duration::parse_duration;
+pub use local_file::LocalFile;
 pub use node::{Item, Node, Table, parse, toml_or_text};
 pub use project::{Project, open_file, read_file, read_text};
 pub use reader::Reader;

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
-use crate::connect::host::LocalFile;
+use crate::document::LocalFile;
 
 /// A template file; `content` is its rendered text. An empty path stands for no file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

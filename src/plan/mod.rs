@@ -5,6 +5,7 @@
 
 mod catalog;
 mod check;
+mod files;
 pub mod folder;
 mod guard;
 mod items;
@@ -25,6 +26,7 @@ mod types;
 pub use crate::finding::{Source, Span, Spanned};
 pub use catalog::{Catalog, Kind, Misread, Output, ParamError, Place, Role};
 pub use check::check;
+pub use files::{Folder, FolderFile, PlainFile, SourceFile, TemplateFile, WrittenFile};
 pub use items::{Item, ItemError};
 pub use pace::{Pace, Portion};
 pub use params::{FileKind, Param};

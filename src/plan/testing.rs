@@ -4,8 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Catalog, Kind, Output, ParamError, Place, Role};
-use crate::actions::{PlainFile, TemplateFile, WrittenFile};
+use super::{Catalog, Kind, Output, ParamError, Place, PlainFile, Role, TemplateFile, WrittenFile};
 use crate::document::yaml::{Repeated, from_str};
 
 /// A host action.

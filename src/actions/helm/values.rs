@@ -5,8 +5,8 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::actions::TemplateFile;
 use crate::document::yaml::{self, Repeated};
+use crate::plan::TemplateFile;
 
 /// One template file or several, later ones winning.
 #[derive(Debug, Clone, Default)]

@@ -8,12 +8,12 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde_json::json;
 
 use crate::actions::lifetime::Lifetime;
-use crate::actions::{Action, PlainFile, Spec, Verdict};
+use crate::actions::{Action, Spec, Verdict};
 use crate::connect::http::{Answer, Nothing};
 use crate::connect::{Done, Effect, Fact, Probe, http};
 use crate::event::{Outputs, Problem};
 use crate::excerpt;
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Place, PlainFile, Role};
 use crate::secret::redact;
 
 /// A URL answers with this status and text. Asked again until it does or the step's timeout ends.

@@ -5,12 +5,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{difference, order, unexpected};
-use crate::actions::{Action, Spec, TemplateFile, Thing, Verdict};
+use crate::actions::{Action, Spec, Thing, Verdict};
 use crate::connect::kube::{self, Object, Preview, manifest};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Misread, Output, ParamError, Place, Role};
+use crate::plan::{Misread, Output, ParamError, Place, Role, TemplateFile};
 
 /// Parameters of `kube.apply`.
 #[derive(Debug, Deserialize, JsonSchema)]

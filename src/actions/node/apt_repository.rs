@@ -10,12 +10,12 @@ use super::group::State;
 use super::package::fetching;
 use super::params::{check_name, check_path, refuse};
 use super::scripts::{Act, each_well};
-use crate::actions::{Action, PlainFile, Spec, Verdict};
+use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, Read, quote::word};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::{Delta, Diff};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Place, PlainFile, Role};
 
 /// Has apt know a package archive: /etc/apt/sources.list.d/NAME.sources, and its key in /etc/apt/keyrings. The list of
 /// packages is fetched and its signature checked before the file is put in place, and all sources are read together with

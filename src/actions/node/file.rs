@@ -7,12 +7,12 @@ use serde_json::json;
 use super::content::{Wanted, Wish, text_delta};
 use super::effects::{diff_attributes, file_at, in_turn, look};
 use super::params::{self, Mode, check_file_path, refuse, trimmed};
-use crate::actions::{Action, SourceFile, Spec, Verdict};
+use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, FileKind, Read};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Place, Role, SourceFile};
 
 /// Puts a file, a symbolic link, or nothing at a path. A file is replaced atomically; of a file that is there, mode and
 /// owner stay as they are unless given. Without `content` and `source` only mode and owner are set. A file that is a mount

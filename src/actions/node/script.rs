@@ -7,12 +7,12 @@ use super::command::zero;
 use super::ended::{self, Expression, Judge};
 use super::guards::{Guards, check_words};
 use super::params::refuse;
-use crate::actions::{Action, OnInterrupt, PlainFile, Spec, Verdict};
+use crate::actions::{Action, OnInterrupt, Spec, Verdict};
 use crate::connect::host::{self, Run};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Place, PlainFile, Role};
 
 /// Runs a script of the project on a host, and leaves nothing of it there: it goes over the connection into a file that
 /// only the step's user can read, which is deleted before the interpreter reads it, as /dev/fd/3. Guards are those of

@@ -8,11 +8,11 @@ use super::content::{Wanted, Wish};
 use super::effects::{file_at, in_turn, look};
 use super::file::check_validate;
 use super::params::{self, Mode, check_file_path};
-use crate::actions::{Action, Spec, TemplateFile, Verdict};
+use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::Read;
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Place, Role, TemplateFile};
 
 /// Puts a rendered template at a path. The file is replaced atomically; of a file that is there, mode and owner stay as
 /// they are unless given.

@@ -65,7 +65,7 @@ pub use expect::is_comparable;
 pub use facts::System;
 pub use fetch::Fetch;
 pub use output::Output;
-pub use payload::{Bytes, Content, LocalFile};
+pub use payload::{Bytes, Content};
 #[doc(hidden)]
 pub use replay::replay;
 pub use row::Row;
@@ -75,6 +75,7 @@ pub use types::{
 };
 
 pub use crate::digest::sha256;
+pub use crate::document::LocalFile;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};

@@ -1,12 +1,10 @@
 //! What goes to a host besides its scripts: bytes in memory, and files of this machine that may be too large for that.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 
-use crate::document::open_file;
+use crate::document::{LocalFile, open_file};
 use crate::secret::Secret;
 
 /// How much of a file is in memory while it is sent, bytes.
@@ -54,18 +52,6 @@ pub enum Content {
     Bytes(Bytes),
     /// What a file of this machine holds.
     File(LocalFile),
-}
-
-/// A file of this machine, as it was when it was looked at. It is read when it is sent, piece by piece.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LocalFile {
-    /// Where it lies.
-    pub path: PathBuf,
-    /// Bytes.
-    pub size: u64,
-    /// SHA-256 of all of them, lower-case hex.
-    pub sha256: String,
 }
 
 impl Content {
