@@ -10,6 +10,8 @@
 pub mod argocd;
 pub mod certificate;
 #[cfg(test)]
+mod checks;
+#[cfg(test)]
 mod declared;
 pub mod helm;
 pub mod http;

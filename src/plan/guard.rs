@@ -71,7 +71,6 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::actions::Registry;
     use crate::finding::Style;
 
     /// A step of phase `p` with these keys.
@@ -114,31 +113,5 @@ mod tests {
             let told = parse(phase, &rest).unwrap_err();
             assert!(told.contains(said) && told.contains("plans/a.toml:"), "{phase} {rest}: {told}");
         }
-    }
-
-    #[test]
-    fn a_guard_is_handed_down_to_what_it_can_hold() {
-        let file = "action = \"node.file\"\nhosts = \"all\"\npath = \"/x\"\ncontent = \"x\"";
-        let command = "action = \"node.command\"\nhosts = \"all\"\ncommand = \"true\"";
-        let rest = [
-            step("file", file),
-            step("own", &format!("{file}\nguard = \"5s\"")),
-            step("off", &format!("{file}\nguard = false")),
-            step("once", &format!("{file}\nrun_once = true")),
-            step("command", command),
-            step("check", &format!("{command}\nchanges = false")),
-            step("facts", "action = \"node.facts\"\nhosts = \"all\""),
-            step("cluster", "action = \"kube.apply\"\nmanifest = \"x\""),
-            step("handler", file).replace("phase.p.step", "phase.p.handler"),
-            step("undo", command).replace("phase.p.step", "phase.p.on_failure"),
-            step("elsewhere", file).replace("phase.p", "phase.other"),
-        ];
-        let mut plan = parse("guard = \"1m\"\nguard_apply = \"reload\"", &rest.concat()).unwrap();
-        plan.hand_down_guards(&Registry::standard());
-        let steps = plan.phases.iter().flat_map(|phase| &phase.steps);
-        let guarded = steps.filter_map(|step| Some((step.id.value.as_str(), step.guard.as_ref()?)));
-        let guarded: Vec<_> =
-            guarded.map(|(id, guard)| (id, guard.time.value.as_secs(), guard.apply.is_some())).collect();
-        assert_eq!(guarded, [("file", 60, true), ("own", 5, false), ("once", 60, true), ("command", 60, true)]);
     }
 }

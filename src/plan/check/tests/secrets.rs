@@ -44,39 +44,3 @@ template = "templates/bad.j2"
         add [secrets.nothing_like_it] to the plan or the inventory, with where its value comes from
     "#);
 }
-
-#[test]
-fn a_secret_is_refused_where_others_would_see_it() {
-    let text = r#"
-[plan]
-name = "demo"
-[vars]
-login = "me:{{ secrets.token }}"
-[secrets]
-token = { env = "TOKEN" }
-[phase.p]
-[[phase.p.step]]
-id = "seen"
-action = "node.command"
-hosts = "all"
-command = "login {{ login }}"
-[[phase.p.step]]
-id = "unseen"
-action = "node.command"
-hosts = "all"
-command = "login"
-stdin = "{{ login }}"
-"#;
-    let plan = Plan::parse(Path::new("plans/a.toml"), text).unwrap();
-    let registry = crate::actions::Registry::standard();
-    let findings = check(&plan, &Inventory::builtin(), &registry, &Map::new());
-    insta::assert_snapshot!(findings.text(STYLE), @r#"
-     × `command`: it has a secret in it, which others on the host could see: hand it over by `stdin`
-       ╭─[plans/a.toml:13:11]
-    12 │ hosts = "all"
-    13 │ command = "login {{ login }}"
-       ·           ───────────────────
-    14 │ [[phase.p.step]]
-       ╰────
-    "#);
-}
