@@ -4,19 +4,11 @@
 //!
 //! An answer serves the unit that it was asked for, once, and only if no effect on the host could have changed it since.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use petgraph::graph::NodeIndex;
-
-use super::dispatcher::Dispatcher;
-use super::row::joins;
-use super::state::renderer::Rendered;
-use crate::actions::{Boxed, Verdict};
-use crate::connect::{Effect, Fact, Probe, host, vault};
+use crate::connect::{Effect, Fact, Probe, vault};
 use crate::event::UnitRef;
-use crate::graph::{Node, Unit};
-use crate::plan::{Part, Step};
 
 /// What a unit will ask.
 pub type Question = (UnitRef, Vec<Probe>);
@@ -173,109 +165,8 @@ impl Drop for Change {
     }
 }
 
-/// Units behind one that are asked for with it, at most.
-const UNITS: usize = 64;
-
-impl Dispatcher {
-    /// What the units behind some of one host will ask, as far as that can be known now: those that wait for nothing but
-    /// these and others of the same host, whose effects are seen to here. What is known and stays so after `effects` is not
-    /// asked. Nor is what comes behind a command that is likely to run, since it would have to be asked again; but for what
-    /// may be sent in a row with a quick one.
-    pub(super) fn questions_behind(&mut self, nodes: &[NodeIndex], unit: &Unit, effects: &[Effect]) -> Vec<Question> {
-        let Some(host) = unit.machine.clone() else { return Vec::new() };
-        let plan = Arc::clone(&self.run.plan);
-        let r#become = unit.step(&plan).r#become;
-        let mut row: HashSet<NodeIndex> = nodes.iter().copied().collect();
-        let steps = nodes.iter().filter_map(|node| match self.run.graph.node(*node) {
-            Node::Unit(unit) => Some(unit.step(&plan)),
-            _ => None,
-        });
-        let mut names: HashSet<String> = steps.clone().map(|step| step.template_name()).collect();
-        let mut writes = steps.clone().any(|step| self.state.renderer.writes_files(step));
-        let (mut questions, mut units, mut behind_command) = (Vec::new(), 0, false);
-        let mut next: VecDeque<NodeIndex> = nodes.iter().flat_map(|node| self.run.graph.successors(*node)).collect();
-        while let Some(node) = next.pop_front()
-            && units < UNITS
-        {
-            let waits = |before: NodeIndex| self.state.scheduler.unmet(before).is_some() && !row.contains(&before);
-            // The end of a phase needs the units of all hosts: too many to look at each of them.
-            let more = self.state.scheduler.unmet(node).is_some_and(|needs| needs > row.len());
-            if row.contains(&node) || more || self.run.graph.predecessors(node).any(waits) {
-                continue;
-            }
-            match self.run.graph.node(node).clone() {
-                Node::Begin(phase) if self.run.plan.phases[phase].when.is_some() => continue,
-                Node::Gate => continue,
-                Node::Begin(_) | Node::End(_) | Node::Join => {}
-                Node::Unit(behind) if behind.machine.as_ref().is_none_or(|h| h.name != host.name) => continue,
-                Node::Unit(behind) => {
-                    let step = behind.step(&plan);
-                    units += 1;
-                    // What it reads may yet be written by a step before it.
-                    let reads = writes && self.state.renderer.reads_files(step);
-                    writes |= self.state.renderer.writes_files(step);
-                    if step.part == Part::Step
-                        && step.r#become == r#become
-                        && !reads
-                        && let Some((action, question)) = self.question(node, &behind, step, &names)
-                        && !self.stays_known(&host.name, &question, effects)
-                    {
-                        let runs = self.ahead.judge_last(&host.name, &question.0, |facts| runs(&action, facts));
-                        if behind_command && !joins(&action) {
-                            break;
-                        }
-                        questions.push(question);
-                        if runs && !(joins(&action) && action.is_quick()) {
-                            break;
-                        }
-                        behind_command |= runs;
-                    }
-                    names.insert(step.template_name());
-                }
-            }
-            row.insert(node);
-            next.extend(self.run.graph.successors(node));
-        }
-        questions
-    }
-
-    fn stays_known(&self, host: &str, (unit, probes): &Question, effects: &[Effect]) -> bool {
-        self.ahead.knows(host, unit) && !bear_upon(effects, probes)
-    }
-
-    /// What a unit will ask; nothing when that depends on units in `names`, or it will not run.
-    fn question(
-        &mut self,
-        node: NodeIndex,
-        unit: &Unit,
-        step: &Step,
-        names: &HashSet<String>,
-    ) -> Option<(Boxed, Question)> {
-        // What its host puts back by itself could move what was answered ahead.
-        if step.guard.is_some() {
-            return None;
-        }
-        let taken = self.run.options.takes_phase(&self.run.plan.phases[unit.phase].name.value)
-            && self.run.options.takes_step(step);
-        if !taken {
-            return None;
-        }
-        let Rendered { action, definition } = self.state.renderer.prepare(&self.run, node, unit, names)?;
-        let reference = unit.reference(&self.run.plan);
-        let probes = action.probes();
-        let asks = !probes.is_empty() && !self.state.resume.matches(&reference, &definition);
-        asks.then_some((action, (reference, probes)))
-    }
-}
-
-/// Whether an action will run a command, by what was last known.
-fn runs(action: &Boxed, facts: &[Fact]) -> bool {
-    matches!(action.verdict(facts), Verdict::Change(_))
-        && matches!(action.next(facts, &[]), Ok(Some(Effect::Host(host::Effect::Run(_)))))
-}
-
 /// Whether any of the effects may change the answer to any of the questions.
-fn bear_upon(effects: &[Effect], probes: &[Probe]) -> bool {
+pub fn bear_upon(effects: &[Effect], probes: &[Probe]) -> bool {
     probes.iter().any(|probe| effects.iter().any(|effect| touches(effect, probe)))
 }
 

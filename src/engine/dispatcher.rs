@@ -1,30 +1,29 @@
 //! Owns all state of a run: which nodes wait for what, what ended how. One task, one `select!`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use petgraph::graph::NodeIndex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
-use tokio::time::Instant;
 
+use super::admission::{Admission, admit};
 use super::ahead::Ahead;
 use super::emitter::Emitter;
 use super::executor::{Ended, Job, Note};
 use super::faults::{Faults, Point};
 use super::guard::Turns;
+use super::in_flight::InFlight;
 use super::run_spec::RunSpec;
 use super::settlement::pass_over;
-use super::start::{Back, Batch, Begun, Sent, Tasks};
+use super::start::{Back, Batch, Sent, Tasks};
 use super::state::RunState;
 use super::state::handlers::Handlers;
-use super::turn::Turn;
-use crate::actions::Boxed;
 use crate::connect::{Watched, World};
 use crate::defect::caught;
 use crate::event::{Kind, Mode, UnitRef, seconds};
-use crate::graph::{Node, Unit};
+use crate::graph::Node;
 use crate::journal::JournalError;
 use crate::plan::Part;
 
@@ -36,16 +35,6 @@ pub(super) enum Told {
     Ended(Vec<(NodeIndex, Ended)>),
 }
 
-/// A unit that runs.
-pub(super) struct Running {
-    pub(super) unit: Unit,
-    pub(super) action: Boxed,
-    pub(super) reference: UnitRef,
-    pub(super) definition: String,
-    pub(super) started: Instant,
-    pub(super) acted: Arc<AtomicBool>,
-}
-
 pub(super) struct Dispatcher {
     pub(super) run: RunSpec,
     pub(super) state: RunState,
@@ -55,7 +44,7 @@ pub(super) struct Dispatcher {
     pub(super) notes: mpsc::UnboundedSender<Told>,
     pub(super) ahead: Ahead,
     pub(super) guards: Turns,
-    pub(super) running: BTreeMap<NodeIndex, Running>,
+    pub(super) in_flight: InFlight,
     /// Units that have asked their host, and are to go on.
     looked: Vec<(NodeIndex, Box<Job>)>,
     /// Units whose end is on its way to the disk.
@@ -76,7 +65,7 @@ impl Dispatcher {
             faults: engine.faults,
             emitter: Emitter::new(engine.journal, engine.readers, sensitive),
             notes,
-            running: BTreeMap::new(),
+            in_flight: InFlight::default(),
             ahead: Ahead::default(),
             guards: Turns::default(),
             looked: Vec::new(),
@@ -201,7 +190,7 @@ impl Dispatcher {
     fn dispatch(&mut self, looked: Vec<(NodeIndex, Box<Job>)>, at_work: usize) -> Result<Batch, JournalError> {
         let mut batch = Batch::new();
         for (node, job) in looked {
-            let Some(unit) = self.running.get(&node).map(|running| running.unit.clone()) else { continue };
+            let Some(unit) = self.in_flight.get(node).map(|running| running.unit.clone()) else { continue };
             batch.extend(self.go_on(node, &unit, job)?);
         }
         while at_work + batch.len() < self.run.options.parallel {
@@ -217,17 +206,18 @@ impl Dispatcher {
                 Node::Join | Node::Gate => self.state.complete(&self.run, node),
                 Node::Unit(unit) => {
                     let reference = unit.reference(&self.run.plan);
-                    if self.runs_elsewhere(&unit, &reference) {
+                    // Only when the handler has ended at the other node is it known whether it is to run here too.
+                    if self.run.step(&unit).part == Part::Handler && self.in_flight.runs(&reference) {
                         self.state.scheduler.defer(node);
                         continue;
                     }
-                    match self.turn(node, &unit, &reference, &HashSet::new()) {
-                        Turn::Waits => self.state.scheduler.defer(node),
-                        Turn::Passes => pass_over(&self.run, &mut self.state, node, &unit, &reference),
-                        Turn::Ends(finished) => self.finish(node, &unit, reference, finished)?,
-                        Turn::Runs { job, definition, why } => {
-                            let begun = Begun { unit, reference, definition, why, with: None };
-                            if let Some(sent) = self.start(node, begun, job)? {
+                    let none = HashSet::new();
+                    match admit(&self.run, &mut self.state, &self.in_flight, node, &unit, &reference, &none) {
+                        Admission::Defer => self.state.scheduler.defer(node),
+                        Admission::PassOver => pass_over(&self.run, &mut self.state, node, &unit, &reference),
+                        Admission::Ended(finished) => self.finish(node, &unit, reference, finished)?,
+                        Admission::Start(admitted) => {
+                            if let Some(sent) = self.start(node, unit, reference, admitted)? {
                                 batch.push(sent);
                             }
                         }
@@ -266,11 +256,5 @@ impl Dispatcher {
             }
             Told::Ended(units) => units.into_iter().try_for_each(|(node, ended)| self.end(node, ended)),
         }
-    }
-
-    /// Whether a handler runs at another place of its phase. Only when that has ended is it known whether it is to run
-    /// here too, and what waits for it here waits for that as well.
-    fn runs_elsewhere(&self, unit: &Unit, reference: &UnitRef) -> bool {
-        unit.step(&self.run.plan).part == Part::Handler && self.running.values().any(|r| r.reference == *reference)
     }
 }

@@ -16,7 +16,7 @@ use crate::journal::JournalError;
 impl Dispatcher {
     /// A task ended by itself.
     pub(super) fn end(&mut self, node: NodeIndex, ended: Ended) -> Result<(), JournalError> {
-        let Some(running) = self.running.remove(&node) else { return Ok(()) };
+        let Some(running) = self.in_flight.remove(node) else { return Ok(()) };
         let pending = self.state.upstream.get(node).and_then(|upstream| upstream.pending.as_deref());
         let ignores = running.unit.step(&self.run.plan).ignore_errors;
         let provided_by = &self.state.provided_by;
@@ -39,7 +39,7 @@ impl Dispatcher {
 
     /// Tasks that the user cancelled: where a change was under way, what it did is not known.
     pub(super) fn cancel_running(&mut self) -> Result<(), JournalError> {
-        for (node, running) in std::mem::take(&mut self.running) {
+        for (node, running) in self.in_flight.take() {
             let problem = Problem::new("cancelled").hint("run the plan again to go on from here");
             let acted = running.acted.load(Ordering::SeqCst);
             let outcome = if acted {
@@ -61,7 +61,7 @@ impl Dispatcher {
     pub(super) fn broke(&mut self, nodes: Vec<NodeIndex>, defect: &Problem) -> Result<(), JournalError> {
         let mut first = None;
         for node in nodes {
-            let Some(running) = self.running.remove(&node) else { continue };
+            let Some(running) = self.in_flight.remove(node) else { continue };
             let acted = running.acted.load(Ordering::SeqCst);
             let outcome = match &first {
                 Some(needs) if !acted => Outcome::Cancelled { needs: UnitRef::to_string(needs) },

@@ -3,6 +3,7 @@
 //! Everything that happens leaves as an event; the engine prints nothing. A preview is the same walk with the same
 //! probes and verdicts, minus the effects.
 
+mod admission;
 mod after;
 mod ahead;
 mod away;
@@ -14,15 +15,16 @@ mod executor;
 mod faults;
 mod finish;
 mod guard;
+mod in_flight;
 mod look;
 mod outcome;
+mod prefetch;
 mod row;
 mod run_spec;
 mod send;
 mod settlement;
 mod start;
 mod state;
-mod turn;
 
 pub use faults::{Faults, Point};
 pub use state::renderer::Renderer;

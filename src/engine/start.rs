@@ -1,20 +1,24 @@
 //! How units start: on record first, then sent out, alone or in a row.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use petgraph::graph::NodeIndex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::dispatcher::{Dispatcher, Running, Told};
+use super::admission::Admitted;
+use super::dispatcher::{Dispatcher, Told};
 use super::executor::{Ended, Job};
 use super::faults::Point;
+use super::in_flight::InFlightUnit;
+use super::prefetch::queries_behind;
 use super::row::{self, Ends, Item, Member};
-use crate::connect::Effect;
+use crate::connect::{Effect, Target};
 use crate::defect::caught_in;
 use crate::event::{Kind, Mode, Problem, UnitRef};
 use crate::graph::Unit;
 use crate::journal::JournalError;
+use crate::secret;
 
 /// Units whose start is on its way to the disk.
 pub(super) type Batch = Vec<Sent>;
@@ -53,10 +57,47 @@ pub(super) struct Begun {
 
 impl Dispatcher {
     /// Starts a unit, alone or with those of its row; gives what is to be sent out once that is on disk.
-    pub(super) fn start(&mut self, node: NodeIndex, begun: Begun, job: Box<Job>) -> Result<Option<Sent>, JournalError> {
-        let unit = begun.unit.clone();
-        self.begun(node, begun, &job)?;
+    pub(super) fn start(
+        &mut self,
+        node: NodeIndex,
+        unit: Unit,
+        reference: UnitRef,
+        admitted: Admitted,
+    ) -> Result<Option<Sent>, JournalError> {
+        let (definition, why) = (admitted.definition.clone(), admitted.why.clone());
+        let job = self.job(&unit, &reference, admitted);
+        self.begun(node, Begun { unit: unit.clone(), reference, definition, why, with: None }, &job)?;
         self.go_on(node, &unit, job)
+    }
+
+    /// All that an admitted unit needs to run.
+    pub(super) fn job(&self, unit: &Unit, reference: &UnitRef, admitted: Admitted) -> Box<Job> {
+        let step = self.run.step(unit);
+        let (notes, of) = (self.notes.clone(), reference.clone());
+        let target = Target { host: unit.machine.clone(), r#become: step.r#become, fresh: false };
+        Box::new(Job {
+            action: admitted.action,
+            resumed: admitted.resumed,
+            unit: reference.clone(),
+            guard: step.guard.as_ref().map(|guard| self.guards.guard(guard, &target)),
+            target,
+            mode: self.run.mode,
+            timeout: step.timeout.unwrap_or(self.run.options.timeout),
+            retry: step.retry,
+            ignores_errors: step.ignore_errors,
+            world: Arc::clone(&self.world),
+            notes: Arc::new(move |note| {
+                let secrets = secret::version();
+                let _ = notes.send(Told::Note(of.clone(), note.cleaned(), secrets));
+            }),
+            acted: Arc::default(),
+            faults: Arc::clone(&self.faults),
+            agreed: admitted.approved,
+            ahead: self.ahead.clone(),
+            questions: Vec::new(),
+            looked: false,
+            unreachable: Mutex::default(),
+        })
     }
 
     /// How a unit goes on that has begun.
@@ -77,20 +118,21 @@ impl Dispatcher {
             return Ok(Some(Sent::Alone(node, job)));
         }
         if job.is_to_look() {
-            job.questions = self.questions_behind(&[node], unit, &[]);
+            job.questions = queries_behind(&self.run, &mut self.state, &self.ahead, &[node], unit, &[]);
             let alone = job.questions.is_empty();
             return Ok(Some(if alone { Sent::Alone(node, job) } else { Sent::Look(node, job) }));
         }
         let Some((planned, members)) = self.row(node, unit, &job) else {
             if self.run.mode == Mode::Run && !job.action.only_looks() {
-                job.questions = self.questions_behind(&[node], unit, &[job.first_effect()]);
+                job.questions =
+                    queries_behind(&self.run, &mut self.state, &self.ahead, &[node], unit, &[job.first_effect()]);
             }
             return Ok(Some(Sent::Alone(node, job)));
         };
         let nodes: Vec<NodeIndex> = [node].into_iter().chain(members.iter().map(|member| member.node)).collect();
         let effects = members.iter().map(|member| &member.planned).chain([&planned]).flat_map(|p| p.effects.clone());
         let effects: Vec<Effect> = effects.collect();
-        job.questions = self.questions_behind(&nodes, unit, &effects);
+        job.questions = queries_behind(&self.run, &mut self.state, &self.ahead, &nodes, unit, &effects);
         let mut before = job.unit.clone();
         let mut row = vec![Item { node, job, planned }];
         for Member { node, unit, reference, definition, why, job, planned } in members {
@@ -112,7 +154,7 @@ impl Dispatcher {
         let (acted, started) = (Arc::clone(&job.acted), Instant::now());
         let action = Arc::clone(&job.action);
         self.state.scheduler.start(node);
-        self.running.insert(node, Running { unit, action, reference, definition, started, acted });
+        self.in_flight.insert(node, InFlightUnit { unit, action, reference, definition, started, acted });
         Ok(())
     }
 

@@ -6,10 +6,10 @@ use petgraph::graph::NodeIndex;
 
 use crate::actions::{Boxed, Verdict};
 use crate::connect::{Done, Effect, Fact, Probe, host, vault};
+use crate::engine::admission::{Admission, admit};
 use crate::engine::ahead::{leaves, touches};
 use crate::engine::dispatcher::Dispatcher;
 use crate::engine::executor::{Job, Planned};
-use crate::engine::turn::Turn;
 use crate::event::{Mode, UnitRef};
 use crate::graph::{Node, Unit};
 use crate::inventory::Connection;
@@ -94,9 +94,10 @@ impl Dispatcher {
     /// A unit that can be sent behind `effects`.
     fn member(&mut self, node: NodeIndex, unit: Unit, effects: &[Effect], row: &HashSet<NodeIndex>) -> Option<Member> {
         let reference = unit.reference(&self.run.plan);
-        let Turn::Runs { job, definition, why } = self.turn(node, &unit, &reference, row) else {
-            return None;
-        };
+        let admission = admit(&self.run, &mut self.state, &self.in_flight, node, &unit, &reference, row);
+        let Admission::Start(admitted) = admission else { return None };
+        let (definition, why) = (admitted.definition.clone(), admitted.why.clone());
+        let job = self.job(&unit, &reference, admitted);
         let planned = job.planned(effects)?;
         Some(Member { node, unit, reference, definition, why, job, planned })
     }

@@ -1,0 +1,65 @@
+//! The units that run.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use petgraph::graph::NodeIndex;
+use tokio::time::Instant;
+
+use crate::actions::Boxed;
+use crate::event::UnitRef;
+use crate::graph::Unit;
+
+/// A unit that runs.
+pub struct InFlightUnit {
+    pub unit: Unit,
+    pub action: Boxed,
+    pub reference: UnitRef,
+    pub definition: String,
+    pub started: Instant,
+    /// Whether anything was sent out that changes something.
+    pub acted: Arc<AtomicBool>,
+}
+
+/// All of them by node, in whose order they are cancelled.
+#[derive(Default)]
+pub struct InFlight(BTreeMap<NodeIndex, InFlightUnit>);
+
+impl InFlight {
+    pub fn insert(&mut self, node: NodeIndex, unit: InFlightUnit) {
+        self.0.insert(node, unit);
+    }
+
+    pub fn get(&self, node: NodeIndex) -> Option<&InFlightUnit> {
+        self.0.get(&node)
+    }
+
+    pub fn remove(&mut self, node: NodeIndex) -> Option<InFlightUnit> {
+        self.0.remove(&node)
+    }
+
+    /// All units, which run no more.
+    pub fn take(&mut self) -> impl Iterator<Item = (NodeIndex, InFlightUnit)> + use<> {
+        std::mem::take(&mut self.0).into_iter()
+    }
+
+    /// Whether a unit runs at some node.
+    pub fn runs(&self, reference: &UnitRef) -> bool {
+        self.0.values().any(|running| running.reference == *reference)
+    }
+
+    /// Whether a unit that runs on the same host, and is none of the pipeline, changes a file that this action changes, too.
+    pub fn edits_files_of(&self, action: &Boxed, unit: &Unit, pipeline: &HashSet<NodeIndex>) -> bool {
+        let Some(machine) = unit.machine.as_ref().filter(|_| !action.only_looks()) else { return false };
+        let is_beside = |(node, running): &(&NodeIndex, &InFlightUnit)| {
+            running.unit.machine.as_ref().is_some_and(|other| Arc::ptr_eq(other, machine)) && !pipeline.contains(node)
+        };
+        let mut beside = self.0.iter().filter(is_beside).map(|(_, running)| &running.action).peekable();
+        if beside.peek().is_none() {
+            return false;
+        }
+        let edits = action.edits();
+        beside.any(|other| !other.only_looks() && other.edits().iter().any(|file| edits.contains(file)))
+    }
+}

@@ -1,0 +1,121 @@
+//! Which probes are sent along with those of a unit, or behind its last effect: those of the units behind it on the same
+//! host.
+
+use std::collections::{HashSet, VecDeque};
+
+use petgraph::graph::NodeIndex;
+
+use super::ahead::{Ahead, Question, bear_upon};
+use super::row::joins;
+use super::run_spec::RunSpec;
+use super::state::RunState;
+use super::state::renderer::Rendered;
+use crate::actions::{Boxed, Verdict};
+use crate::connect::{Effect, Fact, host};
+use crate::graph::{Node, Unit};
+use crate::plan::Part;
+
+/// The most units behind one that are asked for along with it.
+const UNITS: usize = 64;
+
+/// The probes of the units behind some units of one host, as far as they can be known now: units that wait for nothing but
+/// these and others of the same host. An answer that is known and stays so after `effects` is not asked for again. Behind a
+/// command that is likely to run nothing is asked, since the answers would be stale; but units that may join a pipeline with a
+/// quick command are.
+pub(super) fn queries_behind(
+    run: &RunSpec,
+    state: &mut RunState,
+    cache: &Ahead,
+    nodes: &[NodeIndex],
+    unit: &Unit,
+    effects: &[Effect],
+) -> Vec<Question> {
+    let Some(host) = unit.machine.clone() else { return Vec::new() };
+    let r#become = run.step(unit).r#become;
+    let mut row: HashSet<NodeIndex> = nodes.iter().copied().collect();
+    let steps = nodes.iter().filter_map(|node| match run.graph.node(*node) {
+        Node::Unit(unit) => Some(run.step(unit)),
+        _ => None,
+    });
+    let mut names: HashSet<String> = steps.clone().map(|step| step.template_name()).collect();
+    let mut writes = steps.clone().any(|step| state.renderer.writes_files(step));
+    let (mut questions, mut units, mut behind_command) = (Vec::new(), 0, false);
+    let mut next: VecDeque<NodeIndex> = nodes.iter().flat_map(|node| run.graph.successors(*node)).collect();
+    while let Some(node) = next.pop_front()
+        && units < UNITS
+    {
+        let waits = |before: NodeIndex| state.scheduler.unmet(before).is_some() && !row.contains(&before);
+        // The end of a phase needs the units of all hosts: too many to look at each of them.
+        let more = state.scheduler.unmet(node).is_some_and(|needs| needs > row.len());
+        if row.contains(&node) || more || run.graph.predecessors(node).any(waits) {
+            continue;
+        }
+        match run.graph.node(node).clone() {
+            Node::Begin(phase) if run.plan.phases[phase].when.is_some() => continue,
+            Node::Gate => continue,
+            Node::Begin(_) | Node::End(_) | Node::Join => {}
+            Node::Unit(behind) if behind.machine.as_ref().is_none_or(|h| h.name != host.name) => continue,
+            Node::Unit(behind) => {
+                let step = run.step(&behind);
+                units += 1;
+                // What it reads may yet be written by a step before it.
+                let reads = writes && state.renderer.reads_files(step);
+                writes |= state.renderer.writes_files(step);
+                if step.part == Part::Step
+                    && step.r#become == r#become
+                    && !reads
+                    && let Some((action, question)) = query_of(run, state, node, &behind, &names)
+                    && !stays_fresh(cache, &host.name, &question, effects)
+                {
+                    let runs = cache.judge_last(&host.name, &question.0, |facts| runs(&action, facts));
+                    if behind_command && !joins(&action) {
+                        break;
+                    }
+                    questions.push(question);
+                    if runs && !(joins(&action) && action.is_quick()) {
+                        break;
+                    }
+                    behind_command |= runs;
+                }
+                names.insert(step.template_name());
+            }
+        }
+        row.insert(node);
+        next.extend(run.graph.successors(node));
+    }
+    questions
+}
+
+fn stays_fresh(cache: &Ahead, host: &str, (unit, probes): &Question, effects: &[Effect]) -> bool {
+    cache.knows(host, unit) && !bear_upon(effects, probes)
+}
+
+/// A unit's probes; `None` when they depend on outputs of the steps in `names`, or the unit will not run.
+fn query_of(
+    run: &RunSpec,
+    state: &mut RunState,
+    node: NodeIndex,
+    unit: &Unit,
+    names: &HashSet<String>,
+) -> Option<(Boxed, Question)> {
+    let step = run.step(unit);
+    // What its host puts back by itself could move what was answered ahead.
+    if step.guard.is_some() {
+        return None;
+    }
+    let taken = run.options.takes_phase(&run.plan.phases[unit.phase].name.value) && run.options.takes_step(step);
+    if !taken {
+        return None;
+    }
+    let Rendered { action, definition } = state.renderer.prepare(run, node, unit, names)?;
+    let reference = run.reference(unit);
+    let probes = action.probes();
+    let asks = !probes.is_empty() && !state.resume.matches(&reference, &definition);
+    asks.then_some((action, (reference, probes)))
+}
+
+/// Whether an action will run a command, by the facts that were last known.
+fn runs(action: &Boxed, facts: &[Fact]) -> bool {
+    matches!(action.verdict(facts), Verdict::Change(_))
+        && matches!(action.next(facts, &[]), Ok(Some(Effect::Host(host::Effect::Run(_)))))
+}
