@@ -78,9 +78,13 @@ fn order(lib: &str) -> Vec<&str> {
     lib.lines().filter_map(|line| line.strip_prefix("//! - [`")?.split('`').next()).collect()
 }
 
-/// Imports against the order. A module that the order lacks is above and below all others.
+/// The module of `src/plan/check/mod.rs` is `plan`, that of `src/event.rs` is `event`.
+fn module(file: &str) -> &str {
+    file.trim_start_matches("src/").split(['/', '.']).next().unwrap_or_default()
+}
+
+/// Imports against the order. A module that it lacks may import nothing, and be imported by none.
 fn upwards(imports: &Imports, order: &[&str]) -> Vec<String> {
-    let module = |file: &str| file.trim_start_matches("src/").split(['/', '.']).next().unwrap_or_default().to_owned();
     let rank = |file: &str| order.iter().position(|name| *name == module(file));
     let is_up = |from: &str, to: &str| module(from) != module(to) && (rank(to).is_none() || rank(from) < rank(to));
     let up = imports.iter().filter(|((from, to), _)| is_up(from, to));
@@ -88,11 +92,12 @@ fn upwards(imports: &Imports, order: &[&str]) -> Vec<String> {
         .collect()
 }
 
+/// Circles of files of one module.
 fn circles(imports: &Imports) -> Vec<String> {
     let files: BTreeSet<&String> = imports.keys().flat_map(|(from, to)| [from, to]).collect();
     let files: Vec<&String> = files.into_iter().collect();
     let mut edges = vec![Vec::new(); files.len()];
-    for (from, to) in imports.keys() {
+    for (from, to) in imports.keys().filter(|(from, to)| module(from) == module(to)) {
         let place = |file| files.iter().position(|other| *other == file).expect("a file of an import");
         edges[place(from)].push(place(to));
     }
@@ -144,7 +149,7 @@ fn imports_upwards_and_circles_are_told_with_their_lines() {
         ("src/high/mod.rs", "mod a; mod b; use crate::new::N;"),
         ("src/high/a.rs", "use super::b::B;\npub struct A(crate::low::L);"),
         ("src/high/b.rs", "\n\npub struct B(super::a::A);"),
-        ("src/new.rs", ""),
+        ("src/new.rs", "pub struct N;"),
     ]);
     let up = ["src/high/mod.rs:1 imports src/new.rs", "src/low.rs:2 imports src/high/a.rs"];
     assert_eq!(
@@ -152,5 +157,5 @@ fn imports_upwards_and_circles_are_told_with_their_lines() {
         up.map(|what| format!("{what}, which src/lib.rs does not list below it"))
     );
     let circle = "a circle:\n  src/high/a.rs:1 imports src/high/b.rs\n  src/high/b.rs:3 imports src/high/a.rs";
-    assert_eq!(circles(&imports)[0], circle);
+    assert_eq!(circles(&imports), [circle]);
 }
