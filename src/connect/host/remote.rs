@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::end::end_lost;
 use super::frame::Frame;
-use super::lease::Lease;
+use super::loan::ShellLoan;
 use super::pool::{Idle, Pool};
 use super::request::{Purpose, Request};
 use super::shared::Shared;
 use super::shell::{Broken, Mode, OnDone, Pace, Shell};
 use super::sudo::NotOpened;
+use super::terminate::terminate_lost;
 use super::text;
 use super::types::Done;
 use crate::connect::{Call, ConnectError};
@@ -91,23 +91,23 @@ impl Remote {
             request.parts.iter().for_each(|part| frame.part(part.clone()));
             request.behind.iter().for_each(|(part, when)| frame.part_behind(part.clone(), *when));
             let first = (purpose == Purpose::Look).then_some(&frame);
-            let mut lease = self.lease(r#become, mode, first, call.deadline).await?;
+            let mut loan = self.lend(r#become, mode, first, call.deadline).await?;
             let payload = request.payload.as_ref();
             let pace = Pace { deadline: call.deadline, within: &request.within, line: &show, each };
-            let broken = match lease.exchange(&frame, payload, pace).await {
+            let broken = match loan.exchange(&frame, payload, pace).await {
                 Ok(done) => {
                     if done.len() == frame.count() {
-                        lease.give_back();
+                        loan.give_back();
                     }
                     return Ok(done);
                 }
                 Err(broken) => broken,
             };
-            let connected = broken.deadline || lease.link.1.alive().await;
+            let connected = broken.deadline || loan.link.1.alive().await;
             if !connected {
-                self.pool.forget(lease.link.0);
+                self.pool.forget(loan.link.0);
             }
-            drop(lease);
+            drop(loan);
             if purpose == Purpose::Look && !broken.deadline && broken.excess.is_none() && !repeated {
                 repeated = true;
                 continue;
@@ -117,13 +117,13 @@ impl Remote {
     }
 
     /// A shell for a request; a new one is sent `first` along when it starts.
-    async fn lease(
+    async fn lend(
         &self,
         r#become: bool,
         mode: Mode,
         first: Option<&Frame>,
         deadline: Instant,
-    ) -> Result<Lease, ConnectError> {
+    ) -> Result<ShellLoan, ConnectError> {
         let mut refused = 0;
         loop {
             let mut ending = self.pool.ending.subscribe();
@@ -144,7 +144,7 @@ impl Remote {
                     let answer_by = deadline.min(Instant::now() + ANSWER);
                     let fresh = idle.shell.last_used.elapsed() < FRESH;
                     if !idle.shell.has_ended() && (fresh || idle.shell.answers(answer_by).await) {
-                        return Ok(Lease::new(&self.pool, idle, place));
+                        return Ok(ShellLoan::new(&self.pool, idle, place));
                     }
                     if !idle.link.1.alive().await {
                         self.pool.forget(idle.link.0);
@@ -153,7 +153,7 @@ impl Remote {
             }
             self.pool.make_room();
             if let Some(idle) = self.open(r#become, mode, first, deadline).await? {
-                return Ok(Lease::new(&self.pool, idle, place));
+                return Ok(ShellLoan::new(&self.pool, idle, place));
             }
             // The server allows fewer sessions than we thought, or has not yet seen the end of one.
             refused += 1;
@@ -186,7 +186,7 @@ impl Remote {
             let lost = std::mem::take(&mut *lock(&self.pool.lost));
             for (shell, r#become) in lost {
                 // What it began must not go on beside what comes next.
-                let _ = timeout_at(by, end_lost(connector, &link.1, shell, r#become)).await;
+                let _ = timeout_at(by, terminate_lost(connector, &link.1, shell, r#become)).await;
             }
             let opened = match connector.start(&link.1, r#become, mode.arguments(), by).await {
                 Ok(streams) => Shell::start(streams, mode, first, by).await.map_err(NotOpened::Silent),

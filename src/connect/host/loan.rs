@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use super::end::end;
 use super::frame::Frame;
 use super::link::Link;
 use super::payload::Content;
 use super::places::Place;
 use super::pool::{Idle, Pool};
 use super::shell::{Broken, Pace};
+use super::terminate::terminate;
 use super::types::Done;
 use crate::sync::lock;
 
 /// A shell that is in use. Dropped without being given back, it is ended with all that runs in it.
-pub struct Lease {
+pub struct ShellLoan {
     pool: Arc<Pool>,
     /// Its connection.
     pub link: (u64, Link),
@@ -21,7 +21,7 @@ pub struct Lease {
     borrowed: Option<(Idle, Place)>,
 }
 
-impl Lease {
+impl ShellLoan {
     /// Of an idle shell, or a new one.
     pub fn new(pool: &Arc<Pool>, idle: Idle, place: Place) -> Self {
         Self { pool: pool.clone(), link: idle.link.clone(), borrowed: Some((idle, place)) }
@@ -51,7 +51,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for ShellLoan {
     fn drop(&mut self) {
         let Some((idle, place)) = self.borrowed.take() else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
@@ -61,7 +61,7 @@ impl Drop for Lease {
             let Idle { r#become, link: (_, link), shell } = idle;
             let identity = shell.identity;
             if link.alive().await {
-                end(&pool.connector, &link, shell, r#become).await;
+                terminate(&pool.connector, &link, shell, r#become).await;
             } else {
                 lock(&pool.lost).push((identity, r#become));
             }

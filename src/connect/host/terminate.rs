@@ -19,7 +19,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 /// Ends all that runs in a shell's process group: asks first, then kills; returns when it is gone or nothing more can be
 /// done.
-pub async fn end(connector: &Connector, link: &Link, shell: Shell, r#become: bool) {
+pub async fn terminate(connector: &Connector, link: &Link, shell: Shell, r#become: bool) {
     let group = shell.identity.group;
     let mut shell = Some(shell);
     let script = script(group);
@@ -36,7 +36,7 @@ pub async fn end(connector: &Connector, link: &Link, shell: Shell, r#become: boo
 }
 
 /// The same for a shell of an earlier connection: only while that very shell is there.
-pub async fn end_lost(connector: &Connector, link: &Link, shell: Identity, r#become: bool) {
+pub async fn terminate_lost(connector: &Connector, link: &Link, shell: Identity, r#become: bool) {
     let Identity { group, pid, start: Some(start) } = shell else { return };
     let same = format!("read -r s </proc/{pid}/stat && s=${{s##*\\) }} && set -- $s && [ \"${{20}}\" = {start} ]");
     run(connector, link, r#become, &format!("{same} && {{ {}; }}", script(group))).await;
