@@ -1,7 +1,8 @@
 //! What comes after effects: whether what was wanted has come about, and what to say when one of them did not work.
 
 use super::ahead::Question;
-use super::executor::{Attempt, Ending, Job, Planned};
+use super::attempt::Attempt;
+use super::job::{Ending, Job, Planned};
 use crate::actions::Verdict;
 use crate::connect::{Done, host};
 use crate::diff::{Delta, Diff};

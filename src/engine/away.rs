@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::executor::{Attempt, Ending, human};
+use super::attempt::Attempt;
+use super::job::{Ending, human};
 use crate::actions::{Boxed, Verdict};
 use crate::event::Problem;
 

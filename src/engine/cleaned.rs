@@ -2,17 +2,8 @@
 
 use super::completion::last_lines;
 use super::emitter::{clean, clean_outputs};
-use super::executor::{Ended, Ending, Note};
-use crate::event::Outputs;
+use super::job::{Cleaned, Ended, Ending, Note};
 use crate::secret;
-
-/// That it is clean.
-pub struct Cleaned {
-    /// The outputs as they may be told; those for later steps have their secrets.
-    pub outputs: Outputs,
-    /// How many secrets were registered then.
-    pub secrets: usize,
-}
 
 /// What is longer than this many bytes is cleaned in a task of its own.
 const SHORT: usize = 4096;
@@ -75,6 +66,7 @@ mod tests {
 
     use super::*;
     use crate::diff::Diff;
+    use crate::event::Outputs;
     use crate::event::Problem;
 
     #[test]

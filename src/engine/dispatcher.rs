@@ -9,41 +9,27 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
 
 use super::admission::{Admission, admit};
-use super::ahead::Ahead;
 use super::emitter::Emitter;
-use super::executor::{Ended, Job, Note};
-use super::faults::{Faults, Point};
-use super::guard::Turns;
+use super::faults::Point;
 use super::in_flight::InFlight;
+use super::job::{Job, Note};
+use super::job_env::JobEnv;
 use super::run_spec::RunSpec;
 use super::settlement::pass_over;
-use super::start::{Back, Batch, Sent, Tasks};
 use super::state::RunState;
 use super::state::handlers::Handlers;
-use crate::connect::{Watched, World};
+use super::tasks::{Back, Batch, Sent, Tasks, Told};
 use crate::defect::caught;
 use crate::event::{Kind, Mode, UnitRef, seconds};
 use crate::graph::Node;
 use crate::journal::JournalError;
 use crate::plan::Part;
 
-/// What the tasks tell the dispatcher meanwhile.
-pub(super) enum Told {
-    /// Cleaned when so many secrets were registered.
-    Note(UnitRef, Note, usize),
-    /// Some units of a row have ended.
-    Ended(Vec<(NodeIndex, Ended)>),
-}
-
 pub(super) struct Dispatcher {
     pub(super) run: RunSpec,
     pub(super) state: RunState,
-    pub(super) world: Arc<dyn World>,
-    pub(super) faults: Arc<dyn Faults>,
+    pub(super) env: JobEnv,
     pub(super) emitter: Emitter,
-    pub(super) notes: mpsc::UnboundedSender<Told>,
-    pub(super) ahead: Ahead,
-    pub(super) guards: Turns,
     pub(super) in_flight: InFlight,
     /// Units that have asked their host, and are to go on.
     looked: Vec<(NodeIndex, Box<Job>)>,
@@ -54,25 +40,9 @@ pub(super) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(super) fn new(engine: super::Engine, notes: mpsc::UnboundedSender<Told>) -> Self {
-        let (plan, graph, registry) = (engine.plan, engine.graph, engine.registry);
-        let run = RunSpec { plan, graph, registry, mode: engine.mode, options: engine.options };
-        let steps = run.plan.phases.iter().flat_map(|phase| &phase.steps);
-        let sensitive = steps.filter(|step| step.sensitive).map(|step| step.id.value.clone()).collect();
-        Self {
-            state: RunState::new(&run, engine.renderer, engine.earlier.memory, engine.agreed),
-            world: Arc::new(Watched(engine.world)),
-            faults: engine.faults,
-            emitter: Emitter::new(engine.journal, engine.readers, sensitive),
-            notes,
-            in_flight: InFlight::default(),
-            ahead: Ahead::default(),
-            guards: Turns::default(),
-            looked: Vec::new(),
-            ending: Vec::new(),
-            stopping: Arc::default(),
-            run,
-        }
+    pub(super) fn new(run: RunSpec, state: RunState, env: JobEnv, emitter: Emitter) -> Self {
+        let (in_flight, looked, ending) = (InFlight::default(), Vec::new(), Vec::new());
+        Self { run, state, env, emitter, in_flight, looked, ending, stopping: Arc::default() }
     }
 
     /// Writes what earlier runs recorded at the head of the journal, less what the edited plan no longer has. Returns the
@@ -181,7 +151,7 @@ impl Dispatcher {
     fn commit(&mut self) -> Result<(), JournalError> {
         self.emitter.commit()?;
         for unit in self.ending.drain(..) {
-            self.faults.reach(Point::AfterOutcome, &unit);
+            self.env.faults.reach(Point::AfterOutcome, &unit);
         }
         Ok(())
     }

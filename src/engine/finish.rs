@@ -6,7 +6,7 @@ use petgraph::graph::NodeIndex;
 
 use super::completion::{Completion, last_lines};
 use super::dispatcher::Dispatcher;
-use super::executor::Ended;
+use super::job::Ended;
 use super::outcome;
 use super::settlement::{Settled, settle};
 use crate::event::{Outcome, Problem, UnitRef};

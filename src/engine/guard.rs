@@ -4,15 +4,15 @@
 //! What the change alters is kept on the host as it is made. Whatever goes wrong from then on, the host restores, and we
 //! wait until it has: then it is known that nothing has changed. A run that comes upon another one's guard waits likewise.
 
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::executor::{Attempt, Ended, Ending, GRACE, Job, human, outlives};
+use super::attempt::Attempt;
 use super::faults::Point;
+use super::guard_locks::Guard;
+use super::job::{Ended, Ending, GRACE, Job, human, outlives};
 use crate::connect::host::{self, Mark, Run, Standing};
 use crate::connect::{Call, ConnectError, Effect, Fact, Probe, Target, after};
 use crate::diff::Diff;
@@ -26,27 +26,6 @@ const TRY: Duration = Duration::from_secs(15);
 const RESTORING: Duration = Duration::from_secs(60);
 /// The longest pause between two tries.
 const PAUSE: Duration = Duration::from_secs(5);
-
-/// Hosts whose user has a guard there; the next one waits for its turn.
-#[derive(Clone, Default)]
-pub struct Turns(Arc<Mutex<HashMap<(String, bool), Turn>>>);
-
-type Turn = Arc<tokio::sync::Mutex<()>>;
-
-/// How a job's change is guarded.
-pub struct Guard {
-    plan: plan::Guard,
-    turn: Turn,
-}
-
-impl Turns {
-    /// For a unit on a host.
-    pub fn guard(&self, plan: &plan::Guard, target: &Target) -> Guard {
-        let host = target.host.as_ref().map(|host| host.name.clone()).unwrap_or_default();
-        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Guard { plan: plan.clone(), turn: Arc::clone(turns.entry((host, target.r#become)).or_default()) }
-    }
-}
 
 impl Job {
     /// Runs a guarded job once.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::ahead::Question;
-use super::executor::{Ended, Ending, GRACE, Job};
+use super::job::{Ended, Ending, GRACE, Job};
 use crate::actions::Verdict;
 use crate::connect::{Call, ConnectError, Effect, Fact, Probe, host};
 use crate::diff::Diff;

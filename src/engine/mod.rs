@@ -6,6 +6,7 @@
 mod admission;
 mod after;
 mod ahead;
+mod attempt;
 mod away;
 mod cleaned;
 mod completion;
@@ -15,32 +16,47 @@ mod executor;
 mod faults;
 mod finish;
 mod guard;
+mod guard_locks;
 mod in_flight;
+mod job;
+mod job_env;
 mod look;
+mod options;
 mod outcome;
 mod prefetch;
+mod report;
 mod row;
 mod run_spec;
 mod send;
 mod settlement;
 mod start;
 mod state;
+mod tasks;
 
 pub use faults::{Faults, Point};
+pub use options::Options;
+pub use report::{EngineError, Report};
 pub use state::renderer::Renderer;
 
+use ahead::Ahead;
+use dispatcher::Dispatcher;
+use emitter::Emitter;
+use guard_locks::Turns;
+use job_env::JobEnv;
+use run_spec::RunSpec;
+use state::RunState;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::actions::Registry;
-use crate::connect::World;
-use crate::event::{Event, Kind, Mode, Outcome, Source, Summary, UnitRef, seconds};
+use crate::connect::{Watched, World};
+use crate::event::{Event, Kind, Mode, Source, seconds};
 use crate::graph::Graph;
-use crate::journal::{Earlier, Journal, JournalError, SavedPlan};
-use crate::plan::{Part, Plan, Step};
+use crate::journal::{Earlier, Journal, SavedPlan};
+use crate::plan::Plan;
 
 /// A run, ready to go.
 pub struct Engine {
@@ -76,85 +92,6 @@ pub struct Engine {
     pub faults: Arc<dyn Faults>,
 }
 
-/// Limits and selections.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Units at a time.
-    pub parallel: usize,
-    /// Deadline of a step that has none of its own.
-    pub timeout: Duration,
-    /// Phases to run; empty: all.
-    pub only: Vec<String>,
-    /// Phases to leave out.
-    pub skip: Vec<String>,
-    /// Steps to run: those that have one of these tags; empty: all.
-    pub tags: Vec<String>,
-    /// Units to take as done, whatever is on record; see [`UnitRef::is_meant_by`].
-    pub done: Vec<String>,
-    /// Units to run, whatever is on record.
-    pub rerun: Vec<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let none = Vec::new;
-        let (timeout, parallel) = (Duration::from_secs(300), 64);
-        Self { parallel, timeout, only: none(), skip: none(), tags: none(), done: none(), rerun: none() }
-    }
-}
-
-impl Options {
-    /// Whether a phase may run.
-    pub fn takes_phase(&self, name: &String) -> bool {
-        (self.only.is_empty() || self.only.contains(name)) && !self.skip.contains(name)
-    }
-
-    /// Whether they leave something of the plan out.
-    fn leaves_out(&self) -> bool {
-        [&self.only, &self.skip, &self.tags].iter().any(|names| !names.is_empty())
-    }
-
-    /// Whether a step may run, as far as its tags go. Handlers and what undoes a phase follow its steps, whatever their
-    /// tags.
-    pub fn takes_step(&self, step: &Step) -> bool {
-        step.part != Part::Step || self.tags.is_empty() || step.tags.iter().any(|tag| self.tags.contains(&tag.value))
-    }
-}
-
-/// How a run went.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
-    /// The counts.
-    pub summary: Summary,
-    /// Whether every unit ended well.
-    pub ok: bool,
-    /// Whether the user ended it.
-    pub interrupted: bool,
-    /// Whether a failure was that somebody could not be reached.
-    pub unreachable: bool,
-    /// Units whose work should have been undone and was not.
-    pub stuck: Vec<UnitRef>,
-}
-
-impl Report {
-    /// Counts a unit that ended.
-    fn count(&mut self, outcome: &Outcome) {
-        self.summary.count(outcome);
-        if let Outcome::Failed(problem) | Outcome::Unknown(problem) = outcome {
-            self.unreachable |= problem.unreachable;
-        }
-        self.ok &= outcome.lets_dependents_start();
-    }
-}
-
-/// Why a run could not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// Nothing may be done that is not on record.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-}
-
 impl Engine {
     /// Walks the graph to its end.
     ///
@@ -177,7 +114,14 @@ impl Engine {
             whole: if part { self.earlier.whole.clone() } else { Some(self.run.clone()) },
             source: self.source.clone(),
         };
-        let mut dispatcher = dispatcher::Dispatcher::new(self, notes);
+        let sensitive = self.plan.phases.iter().flat_map(|phase| &phase.steps).filter(|step| step.sensitive);
+        let emitter = Emitter::new(self.journal, self.readers, sensitive.map(|step| step.id.value.clone()).collect());
+        let (plan, graph, registry) = (self.plan, self.graph, self.registry);
+        let run = RunSpec { plan, graph, registry, mode: self.mode, options: self.options };
+        let state = RunState::new(&run, self.renderer, self.earlier.memory, self.agreed);
+        let (ahead, guards) = (Ahead::default(), Turns::default());
+        let env = JobEnv { world: Arc::new(Watched(self.world)), faults: self.faults, notes, ahead, guards };
+        let mut dispatcher = Dispatcher::new(run, state, env, emitter);
         let dropped = dispatcher.take_over()?;
         dispatcher.emitter.emit(started)?;
         dropped.into_iter().try_for_each(|kind| dispatcher.emitter.emit(kind))?;

@@ -1,6 +1,6 @@
 //! How a unit's end is told: in a preview, much that would be a failure is only not known yet. Pure.
 
-use super::executor::Ending;
+use super::job::Ending;
 use crate::actions::Thing;
 use crate::event::{Mode, Outcome, Problem};
 

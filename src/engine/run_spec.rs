@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Options;
+use super::options::Options;
 use crate::actions::{Boxed, Registry};
 use crate::event::{Mode, UnitRef};
 use crate::graph::{Graph, Unit};

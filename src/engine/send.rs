@@ -4,8 +4,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::ahead::{Look, Question};
-use super::executor::{GRACE, Job, human};
 use super::faults::Point;
+use super::job::{GRACE, Job, human};
 use crate::connect::{Call, ConnectError, Done, Effect, Performed, Probe, Row, after};
 
 /// How often what has ended so far is told of a row that takes its time.

@@ -2,8 +2,8 @@
 
 use petgraph::graph::NodeIndex;
 
-use super::cleaned::Cleaned;
 use super::completion::Completion;
+use super::job::Cleaned;
 use super::run_spec::RunSpec;
 use super::state::RunState;
 use super::state::outputs::would_change;

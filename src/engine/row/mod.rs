@@ -10,15 +10,17 @@
 //! A command that may take its time is the last one of its row: nobody would want what follows to begin behind his back,
 //! after an interrupt or when the command's output is not what it should be.
 
+mod forecast;
 mod join;
 mod run;
 
 use petgraph::graph::NodeIndex;
 
-pub(super) use join::{Member, joins};
+pub(super) use forecast::joins;
+pub(super) use join::{Member, select};
 pub(super) use run::{Ends, run};
 
-use super::executor::{Job, Planned};
+use super::job::{Job, Planned};
 
 /// A unit that is sent in a row.
 pub(super) struct Item {

@@ -12,8 +12,9 @@ use crate::actions::Verdict;
 use crate::connect::{Call, ConnectError, Done, Effect, host};
 use crate::diff::Diff;
 use crate::engine::ahead::Question;
-use crate::engine::executor::{Attempt, Ended, Ending, Job, Note, Planned, outlives};
+use crate::engine::attempt::Attempt;
 use crate::engine::faults::Point;
+use crate::engine::job::{Ended, Ending, Job, Note, Planned, outlives};
 use crate::engine::send::Sending;
 use crate::event::{Problem, UnitRef};
 

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 
 use petgraph::graph::NodeIndex;
 
-use super::Report;
+use super::report::Report;
 use super::run_spec::RunSpec;
 use crate::actions::Thing;
 use crate::journal::{Memory, SavedPlan};

@@ -139,7 +139,7 @@ mod tests {
         assert!(!rollback.runs_in(0) && rollback.targets(&run, undo).is_empty(), "nothing failed");
         rollback.record_end(0, &failed(), None);
         assert!(rollback.runs_in(0));
-        assert_eq!(rollback.targets(&run, undo), [made.clone()]);
+        assert_eq!(rollback.targets(&run, undo), std::slice::from_ref(&made));
         assert_eq!(rollback.targets(&run, unit(&run, "p/undo@b")), [], "nothing was changed there");
         assert_eq!(rollback.finished(&run, undo, &by, true), [made]);
         assert_eq!(rollback.targets(&run, undo), []);

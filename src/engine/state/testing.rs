@@ -6,7 +6,7 @@ use petgraph::graph::NodeIndex;
 use serde_json::Map;
 
 use crate::actions::Registry;
-use crate::engine::Options;
+use crate::engine::options::Options;
 use crate::engine::run_spec::RunSpec;
 use crate::event::{Mode, UnitRef};
 use crate::graph::{Graph, Known, Node, Unit};

@@ -8,6 +8,7 @@ use crate::actions::{Action, Spec, Verdict};
 use crate::connect::vault::{self, Data};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
+use crate::event::UnitRef;
 use crate::event::{Outputs, Problem};
 use crate::plan::{Guard, Place, Role};
 

@@ -1,0 +1,158 @@
+//! A unit's work as the executor takes it, and what the executor tells of it. What running jobs share with the dispatcher and
+//! with each other is `world`, `ahead`, `guard`, `faults` and `notes`; the dispatcher reads `acted` when a job is cancelled.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::ahead::{Ahead, Question};
+use super::faults::Faults;
+use super::guard_locks::Guard;
+use crate::actions::{Boxed, Thing};
+use crate::connect::{ConnectError, Effect, Fact, Probe, Target, World, host, kube};
+use crate::diff::Diff;
+use crate::event::{Mode, Outputs, Problem, UnitRef};
+use crate::journal::SavedUnit;
+use crate::plan::Retry;
+
+/// Everything that one unit needs to run.
+pub struct Job {
+    pub action: Boxed,
+    /// Whether the action goes on from an attempt of an earlier run.
+    pub resumed: bool,
+    pub unit: UnitRef,
+    pub target: Target,
+    pub mode: Mode,
+    pub timeout: Duration,
+    pub retry: Retry,
+    /// Whether what needs it goes on when it fails.
+    pub ignores_errors: bool,
+    pub world: Arc<dyn World>,
+    /// How its change is taken back should it cut the connection.
+    pub guard: Option<Guard>,
+    /// Takes notes for people.
+    pub notes: Arc<dyn Fn(Note) + Send + Sync>,
+    /// True once an effect was sent out, so that who cancels the job knows what is known.
+    pub acted: Arc<AtomicBool>,
+    pub faults: Arc<dyn Faults>,
+    /// What a saved plan says of it.
+    pub agreed: Option<SavedUnit>,
+    /// What is known of its host ahead of time.
+    pub ahead: Ahead,
+    /// What the units behind it will ask of the host: asked along with its own questions, or behind its last effect.
+    pub questions: Vec<Question>,
+    /// Whether it has asked for all of them along with its own.
+    pub looked: bool,
+    /// Why its host could not be reached then.
+    pub unreachable: Mutex<Option<ConnectError>>,
+}
+
+impl Job {
+    /// Its host's name.
+    pub fn host(&self) -> Option<&str> {
+        self.target.host.as_ref().map(|host| host.name.as_str())
+    }
+}
+
+/// What a running job tells meanwhile.
+pub enum Note {
+    /// What is seen or done right now.
+    Progress(String),
+    /// An attempt failed; the next follows after the pause.
+    Retried { attempt: u32, message: String, delay: Duration },
+}
+
+/// How a job ended.
+pub struct Ended {
+    pub result: Ending,
+    pub diff: Diff,
+    pub outputs: Outputs,
+    pub printed: String,
+    /// What would exist after it (preview).
+    pub provides: Vec<Thing>,
+    /// Set once all of it may be told as it is.
+    pub cleaned: Option<Box<Cleaned>>,
+}
+
+/// The kinds of end.
+#[derive(Debug)]
+pub enum Ending {
+    Same {
+        seen: String,
+    },
+    Changed,
+    /// Preview: not so yet.
+    Waits {
+        seen: String,
+    },
+    /// Preview: this must exist first.
+    Missing(Thing),
+    Failed(Problem),
+    /// It would change something else than the saved plan says.
+    Moved(Problem),
+    Unknown(Problem),
+    /// It was to be sent behind one that did not end well.
+    NotSent {
+        needs: String,
+    },
+}
+
+impl Ending {
+    /// What it is when the action, or what brought its answers, panicked: not known.
+    pub fn unless(self, defect: Option<Problem>) -> Self {
+        match (self, defect) {
+            (Self::Failed(problem), _) if problem.defect => Self::Unknown(problem),
+            (ending @ (Self::Unknown(_) | Self::NotSent { .. }), _) | (ending, None) => ending,
+            (_, Some(defect)) => Self::Unknown(defect),
+        }
+    }
+}
+
+/// What a job will do, as far as that is known ahead of time.
+pub struct Planned {
+    /// What its verdict rests on.
+    pub facts: Vec<Fact>,
+    /// What would change.
+    pub diff: Diff,
+    /// All that it takes, or only the first of it.
+    pub effects: Vec<Effect>,
+    /// Whether that may take its time, and is to be judged, before anything else is done.
+    pub is_last: bool,
+    /// What must still be so when its turn comes, if those before it may have changed that.
+    pub expects: Vec<(Probe, Fact)>,
+}
+
+/// That all texts of an end are cleaned.
+pub struct Cleaned {
+    /// The outputs as they may be told; those for later steps have their secrets.
+    pub outputs: Outputs,
+    /// How many secrets were registered then.
+    pub secrets: usize,
+}
+
+/// Whether an effect may go on by itself after its connection broke: a command on a host or in a pod, or helm's program.
+pub fn outlives(effect: &Effect) -> bool {
+    match effect {
+        Effect::Host(host::Effect::Guard(host::Guard::Within { effect, .. })) => {
+            matches!(**effect, host::Effect::Run(_))
+        }
+        Effect::Host(effect) => matches!(effect, host::Effect::Run(_)),
+        Effect::Kube(effect) => matches!(effect, kube::Effect::Exec(_)),
+        Effect::Helm(_) => true,
+        Effect::Fetch(_) | Effect::Vault(_) | Effect::Expect(_) => false,
+    }
+}
+
+/// Implementations keep the deadline themselves and say what they saw; this is the net below them.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+/// A duration for people: `90s`, `5m`.
+pub fn human(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match (seconds / 60, seconds % 60) {
+        (0, 0) => format!("{}ms", duration.as_millis()),
+        (0, s) => format!("{s}s"),
+        (m, 0) => format!("{m}m"),
+        (m, s) => format!("{m}m{s}s"),
+    }
+}

@@ -1,0 +1,60 @@
+//! All that running jobs share with the dispatcher and with each other.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::mpsc;
+
+use super::admission::Admitted;
+use super::ahead::Ahead;
+use super::faults::Faults;
+use super::guard_locks::Turns;
+use super::job::Job;
+use super::run_spec::RunSpec;
+use super::tasks::Told;
+use crate::connect::{Target, World};
+use crate::event::UnitRef;
+use crate::graph::Unit;
+use crate::secret;
+
+pub(super) struct JobEnv {
+    /// Where probes and effects go.
+    pub world: Arc<dyn World>,
+    pub faults: Arc<dyn Faults>,
+    /// Takes what jobs tell while they run.
+    pub notes: mpsc::UnboundedSender<Told>,
+    /// What is known of hosts ahead of time.
+    pub ahead: Ahead,
+    pub guards: Turns,
+}
+
+impl JobEnv {
+    /// All that an admitted unit needs to run.
+    pub(super) fn job(&self, run: &RunSpec, unit: &Unit, reference: &UnitRef, admitted: Admitted) -> Box<Job> {
+        let step = run.step(unit);
+        let (notes, of) = (self.notes.clone(), reference.clone());
+        let target = Target { host: unit.machine.clone(), r#become: step.r#become, fresh: false };
+        Box::new(Job {
+            action: admitted.action,
+            resumed: admitted.resumed,
+            unit: reference.clone(),
+            guard: step.guard.as_ref().map(|guard| self.guards.guard(guard, &target)),
+            target,
+            mode: run.mode,
+            timeout: step.timeout.unwrap_or(run.options.timeout),
+            retry: step.retry,
+            ignores_errors: step.ignore_errors,
+            world: Arc::clone(&self.world),
+            notes: Arc::new(move |note| {
+                let secrets = secret::version();
+                let _ = notes.send(Told::Note(of.clone(), note.cleaned(), secrets));
+            }),
+            acted: Arc::default(),
+            faults: Arc::clone(&self.faults),
+            agreed: admitted.approved,
+            ahead: self.ahead.clone(),
+            questions: Vec::new(),
+            looked: false,
+            unreachable: Mutex::default(),
+        })
+    }
+}
