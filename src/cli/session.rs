@@ -144,7 +144,7 @@ impl<'a> Session<'a> {
                 readers,
                 interrupts: signals::watch(*terminal, lost, detach::is_detached())?,
                 faults: self.faults,
-                agreed: agreed.map(|(plan, _)| plan),
+                approved: agreed.map(|(plan, _)| plan),
             };
             let report = engine.run().await;
             world.close().await;

@@ -1,8 +1,8 @@
 //! What comes after effects: whether what was wanted has come about, and what to say when one of them did not work.
 
-use super::ahead::Question;
 use super::attempt::Attempt;
-use super::job::{Ending, Job, Planned};
+use super::fact_cache::Query;
+use super::job::{ExecutionResult, Forecast, Job};
 use crate::actions::Verdict;
 use crate::connect::{Done, host};
 use crate::diff::{Delta, Diff};
@@ -11,7 +11,7 @@ use crate::event::Problem;
 impl Job {
     /// What is asked behind the effects of a unit that is the last one of those that are sent together, so that it is known
     /// then whether what it wants has come about.
-    pub fn question_after(&self, planned: &Planned) -> Option<Question> {
+    pub fn query_after(&self, planned: &Forecast) -> Option<Query> {
         let done: Vec<Done> = planned.effects.iter().map(|_| Done::Host(host::Done::new(0, "", ""))).collect();
         let is_all = || matches!(self.action.next(&planned.facts, &done), Ok(None));
         (self.action.looks_after() && is_all()).then(|| (self.unit.clone(), self.action.probes()))
@@ -19,37 +19,37 @@ impl Job {
 }
 
 impl Attempt<'_> {
-    /// What is asked behind the last effect: its own questions, if it looks once more, and those of the units behind it.
-    pub fn questions_behind(&self) -> Vec<Question> {
+    /// What is asked behind the last effect: its own queries, if it looks once more, and those of the units behind it.
+    pub fn queries_behind(&self) -> Vec<Query> {
         let own = self.action.looks_after().then(|| (self.job.unit.clone(), self.action.probes()));
-        own.into_iter().chain(self.job.questions.iter().cloned()).collect()
+        own.into_iter().chain(self.job.queries.iter().cloned()).collect()
     }
 
     /// How it ends when all was done and that is proof enough.
-    pub fn all_worked(&mut self) -> Ending {
+    pub fn all_worked(&mut self) -> ExecutionResult {
         if self.action.changed(&self.done) {
-            return Ending::Changed;
+            return ExecutionResult::Changed;
         }
         self.diff = Diff::default();
-        Ending::Same { seen: "it ran and changed nothing".to_owned() }
+        ExecutionResult::Same { seen: "it ran and changed nothing".to_owned() }
     }
 
     /// How it ends when all was done.
-    pub async fn all_done(&mut self) -> Ending {
+    pub async fn all_done(&mut self) -> ExecutionResult {
         let (worked, probes) = (self.all_worked(), self.action.probes());
-        if !matches!(worked, Ending::Changed) || !self.action.looks_after() || probes.is_empty() {
+        if !matches!(worked, ExecutionResult::Changed) || !self.action.looks_after() || probes.is_empty() {
             return worked;
         }
         match self.judge_by(&probes, true, |action, facts| action.verdict_after(facts)).await {
-            Ok(Verdict::Same { .. }) => Ending::Changed,
-            Ok(Verdict::Wait { seen }) => Ending::Failed(self.timed_out(&seen)),
-            Ok(Verdict::Missing(thing)) => Ending::Failed(self.timed_out(&format!("{thing} does not exist"))),
-            Ok(Verdict::Blocked(problem)) => Ending::Failed(problem),
-            Ok(Verdict::Change(diff)) => Ending::Failed(still(&diff)),
+            Ok(Verdict::Same { .. }) => ExecutionResult::Changed,
+            Ok(Verdict::Wait { seen }) => ExecutionResult::Failed(self.timed_out(&seen)),
+            Ok(Verdict::Missing(thing)) => ExecutionResult::Failed(self.timed_out(&format!("{thing} does not exist"))),
+            Ok(Verdict::Blocked(problem)) => ExecutionResult::Failed(problem),
+            Ok(Verdict::Change(diff)) => ExecutionResult::Failed(still(&diff)),
             Err(error) => {
                 let mut problem = error.problem();
                 problem.message = format!("it was done, but not seen whether it is so now: {}", problem.message);
-                Ending::Unknown(problem)
+                ExecutionResult::Unknown(problem)
             }
         }
     }

@@ -1,14 +1,14 @@
 //! What a unit said, made fit to be told where it ran: a hostile host's megabytes are none of the engine's loop's business.
 
 use super::completion::last_lines;
-use super::emitter::{clean, clean_outputs};
-use super::job::{Cleaned, Ended, Ending, Note};
+use super::job::{Cleaned, Execution, ExecutionResult, Note};
+use super::recorder::{clean, clean_outputs};
 use crate::secret;
 
 /// What is longer than this many bytes is cleaned in a task of its own.
 const SHORT: usize = 4096;
 
-impl Ended {
+impl Execution {
     /// The same with all that is told of it cleaned.
     pub fn cleaned(mut self) -> Self {
         let secrets = secret::version();
@@ -40,11 +40,11 @@ fn fits(value: &serde_json::Value, left: &mut usize) -> bool {
         }
 }
 
-impl Ending {
+impl ExecutionResult {
     fn texts(&mut self, each: &mut dyn FnMut(&mut String)) {
         match self {
-            Self::Same { seen: text } | Self::Waits { seen: text } | Self::NotSent { needs: text } => each(text),
-            Self::Failed(problem) | Self::Moved(problem) | Self::Unknown(problem) => problem.texts(each),
+            Self::Same { seen: text } | Self::NotReady { seen: text } | Self::NotStarted { needs: text } => each(text),
+            Self::Failed(problem) | Self::Diverged(problem) | Self::Unknown(problem) => problem.texts(each),
             Self::Changed | Self::Missing(_) => {}
         }
     }
@@ -76,15 +76,16 @@ mod tests {
         let text = || format!("\x1b[31m{POISON}\x1b[0m\r");
         let outputs = Outputs::from_iter([("stdout".to_owned(), json!(text()))]);
         for result in [
-            Ending::Same { seen: text() },
-            Ending::Waits { seen: text() },
-            Ending::NotSent { needs: text() },
-            Ending::Failed(Problem::new(text()).hint(text())),
-            Ending::Moved(Problem::new(text())),
-            Ending::Unknown(Problem::new(text())),
+            ExecutionResult::Same { seen: text() },
+            ExecutionResult::NotReady { seen: text() },
+            ExecutionResult::NotStarted { needs: text() },
+            ExecutionResult::Failed(Problem::new(text()).hint(text())),
+            ExecutionResult::Diverged(Problem::new(text())),
+            ExecutionResult::Unknown(Problem::new(text())),
         ] {
             let (diff, printed) = (Diff::text(text(), text(), text() + "x"), text());
-            let ended = Ended { result, diff, outputs: outputs.clone(), printed, provides: Vec::new(), cleaned: None };
+            let ended =
+                Execution { result, diff, outputs: outputs.clone(), printed, provides: Vec::new(), cleaned: None };
             let ended = ended.cleaned();
             let told = ended.cleaned.map(|cleaned| cleaned.outputs);
             let said = format!("{:?} {} {}", ended.result, ended.printed, ended.diff.0[0].lines().join(" "));

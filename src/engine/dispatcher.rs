@@ -9,16 +9,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
 
 use super::admission::{Admission, admit};
-use super::emitter::Emitter;
 use super::faults::Point;
 use super::in_flight::InFlight;
 use super::job::{Job, Note};
 use super::job_env::JobEnv;
+use super::recorder::Recorder;
 use super::run_spec::RunSpec;
 use super::settlement::pass_over;
 use super::state::RunState;
 use super::state::handlers::Handlers;
-use super::tasks::{Back, Batch, Sent, Tasks, Told};
+use super::tasks::{Batch, Launch, TaskMessage, TaskResult, Tasks};
 use crate::defect::caught;
 use crate::event::{Kind, Mode, UnitRef, seconds};
 use crate::graph::Node;
@@ -29,10 +29,10 @@ pub(super) struct Dispatcher {
     pub(super) run: RunSpec,
     pub(super) state: RunState,
     pub(super) env: JobEnv,
-    pub(super) emitter: Emitter,
+    pub(super) recorder: Recorder,
     pub(super) in_flight: InFlight,
     /// Units that have asked their host, and are to go on.
-    looked: Vec<(NodeIndex, Box<Job>)>,
+    prefetched: Vec<(NodeIndex, Box<Job>)>,
     /// Units whose end is on its way to the disk.
     pub(super) ending: Vec<UnitRef>,
     /// Set once nothing more is to begin.
@@ -40,9 +40,9 @@ pub(super) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(super) fn new(run: RunSpec, state: RunState, env: JobEnv, emitter: Emitter) -> Self {
-        let (in_flight, looked, ending) = (InFlight::default(), Vec::new(), Vec::new());
-        Self { run, state, env, emitter, in_flight, looked, ending, stopping: Arc::default() }
+    pub(super) fn new(run: RunSpec, state: RunState, env: JobEnv, recorder: Recorder) -> Self {
+        let (in_flight, prefetched, ending) = (InFlight::default(), Vec::new(), Vec::new());
+        Self { run, state, env, recorder, in_flight, prefetched, ending, stopping: Arc::default() }
     }
 
     /// Writes what earlier runs recorded at the head of the journal, less what the edited plan no longer has. Returns the
@@ -53,7 +53,7 @@ impl Dispatcher {
         }
         let dropped = self.state.resume.reconcile(&self.run);
         self.state.handlers = Handlers::new(self.state.resume.handlers().clone());
-        self.state.resume.records().into_iter().try_for_each(|record| self.emitter.record(record))?;
+        self.state.resume.records().into_iter().try_for_each(|record| self.recorder.record_unpublished(record))?;
         Ok(dropped.into_iter().map(|(unit, why)| Kind::Dropped { unit, why }).collect())
     }
 
@@ -65,17 +65,17 @@ impl Dispatcher {
     pub(super) async fn walk(
         &mut self,
         interrupts: &mut watch::Receiver<u8>,
-        mut told: mpsc::UnboundedReceiver<Told>,
+        mut told: mpsc::UnboundedReceiver<TaskMessage>,
     ) -> Result<(), JournalError> {
         let mut tasks = Tasks::new();
         let mut stop = *interrupts.borrow_and_update();
         let mut broken = None;
         loop {
-            let looked = std::mem::take(&mut self.looked);
+            let looked = std::mem::take(&mut self.prefetched);
             let batch = if stop == 0 && broken.is_none() {
                 self.dispatch(looked, tasks.len())
             } else {
-                Ok(looked.into_iter().map(|(node, job)| Sent::Alone(node, job)).collect())
+                Ok(looked.into_iter().map(|(node, job)| Launch::Single(node, job)).collect())
             };
             let batch = batch.and_then(|batch| self.commit().map(|()| batch));
             match batch {
@@ -91,19 +91,19 @@ impl Dispatcher {
                 Ok(()) = interrupts.changed(), if stop < 2 => {
                     stop = *interrupts.borrow_and_update();
                     if stop >= 2 {
-                        self.take_in(&mut tasks, &mut told)?;
+                        self.drain(&mut tasks, &mut told)?;
                         tasks.shutdown().await;
-                        self.looked.clear();
+                        self.prefetched.clear();
                         self.cancel_running()?;
                     }
                 }
                 Some(first) = told.recv() => {
-                    self.told(first)?;
-                    self.take_told(&mut told)?;
+                    self.handle_message(first)?;
+                    self.drain_messages(&mut told)?;
                 }
                 Some(joined) = tasks.join_next() => {
-                    self.joined(joined, &mut told)?;
-                    self.take_in(&mut tasks, &mut told)?;
+                    self.handle_result(joined, &mut told)?;
+                    self.drain(&mut tasks, &mut told)?;
                 }
             }
         }
@@ -116,50 +116,54 @@ impl Dispatcher {
     }
 
     /// Takes in what has ended meanwhile, so that one commit serves for all.
-    fn take_in(&mut self, tasks: &mut Tasks, told: &mut mpsc::UnboundedReceiver<Told>) -> Result<(), JournalError> {
+    fn drain(
+        &mut self,
+        tasks: &mut Tasks,
+        told: &mut mpsc::UnboundedReceiver<TaskMessage>,
+    ) -> Result<(), JournalError> {
         while let Some(joined) = tasks.try_join_next() {
-            self.joined(joined, told)?;
+            self.handle_result(joined, told)?;
         }
-        self.take_told(told)
+        self.drain_messages(told)
     }
 
-    fn take_told(&mut self, told: &mut mpsc::UnboundedReceiver<Told>) -> Result<(), JournalError> {
+    fn drain_messages(&mut self, told: &mut mpsc::UnboundedReceiver<TaskMessage>) -> Result<(), JournalError> {
         while let Ok(told) = told.try_recv() {
-            self.told(told)?;
+            self.handle_message(told)?;
         }
         Ok(())
     }
 
-    fn joined(
+    fn handle_result(
         &mut self,
-        joined: Result<Back, JoinError>,
-        told: &mut mpsc::UnboundedReceiver<Told>,
+        joined: Result<TaskResult, JoinError>,
+        told: &mut mpsc::UnboundedReceiver<TaskMessage>,
     ) -> Result<(), JournalError> {
         // Its units are watched; only what stands around them is left.
         let back = joined.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
-        self.take_told(told)?;
+        self.drain_messages(told)?;
         match back {
-            Back::Looked(node, job) => {
-                self.looked.push((node, job));
+            TaskResult::Prefetched(node, job) => {
+                self.prefetched.push((node, job));
                 Ok(())
             }
-            Back::Ended(units) => self.told(Told::Ended(units)),
-            Back::Broke(nodes, defect) => self.broke(nodes, &defect),
+            TaskResult::Ended(units) => self.handle_message(TaskMessage::Ended(units)),
+            TaskResult::Broke(nodes, defect) => self.broke(nodes, &defect),
         }
     }
 
     fn commit(&mut self) -> Result<(), JournalError> {
-        self.emitter.commit()?;
+        self.recorder.commit()?;
         for unit in self.ending.drain(..) {
             self.env.faults.reach(Point::AfterOutcome, &unit);
         }
         Ok(())
     }
 
-    /// Prepares all that goes on or may start beside the tasks that are at work; a row is one, since its units take turns.
-    fn dispatch(&mut self, looked: Vec<(NodeIndex, Box<Job>)>, at_work: usize) -> Result<Batch, JournalError> {
+    /// Prepares all that goes on or may start beside the tasks that are at work; a pipeline is one, since its units take turns.
+    fn dispatch(&mut self, prefetched: Vec<(NodeIndex, Box<Job>)>, at_work: usize) -> Result<Batch, JournalError> {
         let mut batch = Batch::new();
-        for (node, job) in looked {
+        for (node, job) in prefetched {
             let Some(unit) = self.in_flight.get(node).map(|running| running.unit.clone()) else { continue };
             batch.extend(self.go_on(node, &unit, job)?);
         }
@@ -216,15 +220,15 @@ impl Dispatcher {
         self.state.complete(&self.run, node);
     }
 
-    fn told(&mut self, told: Told) -> Result<(), JournalError> {
+    fn handle_message(&mut self, told: TaskMessage) -> Result<(), JournalError> {
         match told {
-            Told::Note(unit, Note::Progress(message), secrets) => {
-                self.emitter.emit_cleaned(Kind::Progress { unit, message }, secrets)
+            TaskMessage::Note(unit, Note::Progress(message), secrets) => {
+                self.recorder.record_cleaned(Kind::Progress { unit, message }, secrets)
             }
-            Told::Note(unit, Note::Retried { attempt, message, delay }, secrets) => {
-                self.emitter.emit_cleaned(Kind::UnitRetried { unit, attempt, message, delay: seconds(delay) }, secrets)
-            }
-            Told::Ended(units) => units.into_iter().try_for_each(|(node, ended)| self.end(node, ended)),
+            TaskMessage::Note(unit, Note::Retried { attempt, message, delay }, secrets) => self
+                .recorder
+                .record_cleaned(Kind::UnitRetried { unit, attempt, message, delay: seconds(delay) }, secrets),
+            TaskMessage::Ended(units) => units.into_iter().try_for_each(|(node, ended)| self.end(node, ended)),
         }
     }
 }

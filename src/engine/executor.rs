@@ -1,4 +1,4 @@
-//! Runs one unit: probes, verdict, effects, retries, deadline. Owns nothing that others see.
+//! Runs one unit: probes, verdict, effects, retries, deadline.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::attempt::Attempt;
 use super::faults::Point;
-use super::job::{Ended, Ending, GRACE, Job, Note, human, outlives};
-use super::send::Sending;
+use super::job::{Execution, ExecutionResult, GRACE, Job, Note, human, outlives};
+use super::send::RoundTrip;
 use crate::actions::{Action, Verdict};
 use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, after, host, vault};
 use crate::diff::Diff;
@@ -18,30 +18,31 @@ use crate::journal::SavedUnit;
 
 impl Job {
     /// Runs it to its end.
-    pub async fn run(self) -> Ended {
+    pub async fn run(self) -> Execution {
         let mut ended = self.attempts().await;
-        if matches!(ended.result, Ending::Changed) && self.mode == Mode::Run && self.faults.repeats(&self.unit) {
+        if matches!(ended.result, ExecutionResult::Changed) && self.mode == Mode::Run && self.faults.repeats(&self.unit)
+        {
             let again = self.attempts().await;
-            if !matches!(again.result, Ending::Same { .. } | Ending::Changed) {
+            if !matches!(again.result, ExecutionResult::Same { .. } | ExecutionResult::Changed) {
                 ended.result = again.result;
             }
         }
         self.unless_it_fails_on_purpose(ended)
     }
 
-    pub fn unless_it_fails_on_purpose(&self, mut ended: Ended) -> Ended {
-        let well = matches!(ended.result, Ending::Same { .. } | Ending::Changed);
+    pub fn unless_it_fails_on_purpose(&self, mut ended: Execution) -> Execution {
+        let well = matches!(ended.result, ExecutionResult::Same { .. } | ExecutionResult::Changed);
         if well && self.mode == Mode::Run && self.faults.fails(&self.unit) {
-            ended.result = Ending::Failed(Problem::new("failed on purpose, after it was done"));
+            ended.result = ExecutionResult::Failed(Problem::new("failed on purpose, after it was done"));
         }
         ended
     }
 
-    async fn attempts(&self) -> Ended {
+    async fn attempts(&self) -> Execution {
         let mut attempt = 1;
         loop {
             let ended = self.attempt().await;
-            let Ending::Failed(problem) = &ended.result else { return ended };
+            let ExecutionResult::Failed(problem) = &ended.result else { return ended };
             if attempt > self.retry.times || self.mode == Mode::Preview {
                 return ended;
             }
@@ -52,7 +53,7 @@ impl Job {
         }
     }
 
-    async fn attempt(&self) -> Ended {
+    async fn attempt(&self) -> Execution {
         if let Some(guard) = &self.guard {
             return self.guarded_attempt(guard).await;
         }
@@ -77,39 +78,40 @@ impl Job {
     }
 
     /// How it ended.
-    pub fn ended(&self, result: Ending, run: Attempt<'_>) -> Ended {
-        let ended_well = matches!(result, Ending::Same { .. } | Ending::Changed);
-        let known = ended_well && !(self.mode == Mode::Preview && matches!(result, Ending::Changed));
+    pub fn ended(&self, result: ExecutionResult, run: Attempt<'_>) -> Execution {
+        let ended_well = matches!(result, ExecutionResult::Same { .. } | ExecutionResult::Changed);
+        let known = ended_well && !(self.mode == Mode::Preview && matches!(result, ExecutionResult::Changed));
         let outputs = if known { run.action.outputs(&run.facts, &run.done) } else { Outputs::new() };
-        let previewed = self.mode == Mode::Preview && matches!(result, Ending::Changed | Ending::Missing(_));
+        let previewed =
+            self.mode == Mode::Preview && matches!(result, ExecutionResult::Changed | ExecutionResult::Missing(_));
         let provides = if previewed { self.action.provides(&run.facts) } else { Vec::new() };
         let printed = self.action.printed(&run.done);
         let defect = run.action.defect().or_else(|| self.action.defect());
-        Ended { printed, diff: run.diff, outputs, provides, result: result.unless(defect), cleaned: None }
+        Execution { printed, diff: run.diff, outputs, provides, result: result.unless(defect), cleaned: None }
     }
 }
 
 impl Attempt<'_> {
-    pub async fn go(&mut self) -> Ending {
+    pub async fn go(&mut self) -> ExecutionResult {
         let probes = self.action.probes();
         match self.judge(&probes).await {
-            Err(error) => Ending::Failed(error.problem()),
-            Ok(Verdict::Same { seen }) => Ending::Same { seen },
-            Ok(Verdict::Blocked(problem)) => Ending::Failed(problem),
-            Ok(Verdict::Wait { seen }) if self.job.mode == Mode::Preview => Ending::Waits { seen },
+            Err(error) => ExecutionResult::Failed(error.problem()),
+            Ok(Verdict::Same { seen }) => ExecutionResult::Same { seen },
+            Ok(Verdict::Blocked(problem)) => ExecutionResult::Failed(problem),
+            Ok(Verdict::Wait { seen }) if self.job.mode == Mode::Preview => ExecutionResult::NotReady { seen },
             Ok(Verdict::Missing(thing)) if self.job.mode == Mode::Preview => {
                 self.diff = self.action.foresees(&self.facts);
-                Ending::Missing(thing)
+                ExecutionResult::Missing(thing)
             }
-            Ok(Verdict::Wait { seen }) => Ending::Failed(self.timed_out(&seen)),
-            Ok(Verdict::Missing(thing)) => Ending::Failed(self.timed_out(&format!("{thing} does not exist"))),
+            Ok(Verdict::Wait { seen }) => ExecutionResult::Failed(self.timed_out(&seen)),
+            Ok(Verdict::Missing(thing)) => ExecutionResult::Failed(self.timed_out(&format!("{thing} does not exist"))),
             Ok(Verdict::Change(diff)) => {
                 self.diff = diff;
                 if let Some(moved) = self.moved() {
-                    return Ending::Moved(moved);
+                    return ExecutionResult::Diverged(moved);
                 }
                 match (self.job.mode, &self.job.guard) {
-                    (Mode::Preview, _) => Ending::Changed,
+                    (Mode::Preview, _) => ExecutionResult::Changed,
                     (Mode::Run, Some(guard)) => self.change_guarded(guard).await,
                     (Mode::Run, None) => self.change().await,
                 }
@@ -119,7 +121,7 @@ impl Attempt<'_> {
 
     /// Why the change is not the one that the saved plan shows.
     fn moved(&self) -> Option<Problem> {
-        let agreed = self.job.agreed.as_ref().filter(|agreed| !agreed.is_open())?;
+        let agreed = self.job.approved.as_ref().filter(|agreed| !agreed.is_open())?;
         let (unit, diff) = (agreed.unit.clone(), self.diff.redacted());
         let now = SavedUnit { unit, definition: None, outcome: Outcome::Changed, diff };
         let moved = agreed.moved(&now);
@@ -183,7 +185,7 @@ impl Attempt<'_> {
             let answer = tokio::time::timeout_at(call.deadline + GRACE, job.world.probe(&job.target, probes, &call));
             return answer.await.unwrap_or_else(|_| Err(ConnectError::unreachable("the host gives no answer")));
         }
-        if let Some(facts) = job.host().and_then(|host| job.ahead.take(host, &job.unit, probes)) {
+        if let Some(facts) = job.host().and_then(|host| job.cache.take(host, &job.unit, probes)) {
             return Ok(facts);
         }
         if let Some(error) = job.unreachable.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -192,13 +194,15 @@ impl Attempt<'_> {
         self.within(job.world.probe(&job.target, probes, &self.call)).await
     }
 
-    pub async fn change(&mut self) -> Ending {
+    pub async fn change(&mut self) -> ExecutionResult {
         let mut lost = 0;
         loop {
             let effect = match self.action.next(&self.facts, &self.done) {
                 Ok(Some(effect)) => effect,
                 Ok(None) => match self.action.away(&self.facts) {
-                    Some(_) if lost == MOST_LOST => return Ending::Unknown(Problem::new("its host does not go away")),
+                    Some(_) if lost == MOST_LOST => {
+                        return ExecutionResult::Unknown(Problem::new("its host does not go away"));
+                    }
                     Some(rest) => {
                         lost += 1;
                         match self.until_back(rest).await {
@@ -208,7 +212,7 @@ impl Attempt<'_> {
                     }
                     None => return self.all_done().await,
                 },
-                Err(problem) => return Ending::Failed(self.after_bad(problem)),
+                Err(problem) => return ExecutionResult::Failed(self.after_bad(problem)),
             };
             self.job.acted.store(true, Ordering::SeqCst);
             let done = self.perform(&effect).await;
@@ -224,13 +228,13 @@ impl Attempt<'_> {
                         }
                     }
                     match self.recover(&error.to_string()).await {
-                        Some(Verdict::Same { .. }) => return Ending::Changed,
+                        Some(Verdict::Same { .. }) => return ExecutionResult::Changed,
                         // It did not take effect, or only in part. What may still be at work there is not sent twice.
                         Some(Verdict::Change(_)) if !outlives(&effect) && lost < MOST_LOST => self.done.clear(),
-                        _ => return Ending::Unknown(error.problem()),
+                        _ => return ExecutionResult::Unknown(error.problem()),
                     }
                 }
-                Err(error) => return Ending::Failed(self.after_partial(error.problem())),
+                Err(error) => return ExecutionResult::Failed(self.after_partial(error.problem())),
             }
         }
     }
@@ -238,10 +242,11 @@ impl Attempt<'_> {
     pub async fn perform(&mut self, effect: &Effect) -> Result<Done, ConnectError> {
         let job = self.job;
         let effects = std::slice::from_ref(effect);
-        let questions = if self.seems_last(effect) { self.questions_behind() } else { Vec::new() };
-        let (_changes, look) = job.host().map(|host| job.ahead.change(host, effects)).unzip();
+        let queries = if self.seems_last(effect) { self.queries_behind() } else { Vec::new() };
+        let (_changes, look) = job.host().map(|host| job.cache.begin_effects(host, effects)).unzip();
         let within = [self.call.left()];
-        let sending = Sending { jobs: &[job], effects, within: &within, look, behind: &questions, otherwise: &[] };
+        let sending =
+            RoundTrip { jobs: &[job], effects, within: &within, read: look, on_success: &queries, on_failure: &[] };
         let answer = Mutex::new(None);
         let done = |done| drop(answer.lock().unwrap_or_else(PoisonError::into_inner).replace(done));
         let error = sending.send(&self.call, &done, &|| {}).await;

@@ -6,7 +6,7 @@ use petgraph::graph::NodeIndex;
 
 use super::completion::{Completion, last_lines};
 use super::dispatcher::Dispatcher;
-use super::job::Ended;
+use super::job::Execution;
 use super::outcome;
 use super::settlement::{Settled, settle};
 use crate::event::{Outcome, Problem, UnitRef};
@@ -15,7 +15,7 @@ use crate::journal::JournalError;
 
 impl Dispatcher {
     /// A task ended by itself.
-    pub(super) fn end(&mut self, node: NodeIndex, ended: Ended) -> Result<(), JournalError> {
+    pub(super) fn end(&mut self, node: NodeIndex, ended: Execution) -> Result<(), JournalError> {
         let Some(running) = self.in_flight.remove(node) else { return Ok(()) };
         let pending = self.state.upstream.get(node).and_then(|upstream| upstream.pending.as_deref());
         let ignores = running.unit.step(&self.run.plan).ignore_errors;
@@ -56,7 +56,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// The task of units panicked: what came of those that it did not tell of is not known. Those of a row that were not
+    /// The task of units panicked: what came of those that it did not tell of is not known. Those of a pipeline that were not
     /// sent did not happen.
     pub(super) fn broke(&mut self, nodes: Vec<NodeIndex>, defect: &Problem) -> Result<(), JournalError> {
         let mut first = None;
@@ -85,8 +85,8 @@ impl Dispatcher {
     ) -> Result<(), JournalError> {
         for Settled { kind, cleaned } in settle(&self.run, &mut self.state, node, unit, reference.clone(), completion) {
             match cleaned {
-                Some(secrets) => self.emitter.emit_cleaned(kind, secrets)?,
-                None => self.emitter.emit(kind)?,
+                Some(secrets) => self.recorder.record_cleaned(kind, secrets)?,
+                None => self.recorder.record(kind)?,
             }
         }
         self.ending.push(reference);

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::ahead::{Ahead, Question};
+use super::fact_cache::{FactCache, Query};
 use super::faults::Faults;
 use super::guard_locks::Guard;
 use crate::actions::{Boxed, Thing};
@@ -36,13 +36,13 @@ pub struct Job {
     pub acted: Arc<AtomicBool>,
     pub faults: Arc<dyn Faults>,
     /// What a saved plan says of it.
-    pub agreed: Option<SavedUnit>,
+    pub approved: Option<SavedUnit>,
     /// What is known of its host ahead of time.
-    pub ahead: Ahead,
-    /// What the units behind it will ask of the host: asked along with its own questions, or behind its last effect.
-    pub questions: Vec<Question>,
+    pub cache: FactCache,
+    /// What the units behind it will ask of the host: asked along with its own queries, or behind its last effect.
+    pub queries: Vec<Query>,
     /// Whether it has asked for all of them along with its own.
-    pub looked: bool,
+    pub prefetched: bool,
     /// Why its host could not be reached then.
     pub unreachable: Mutex<Option<ConnectError>>,
 }
@@ -63,8 +63,8 @@ pub enum Note {
 }
 
 /// How a job ended.
-pub struct Ended {
-    pub result: Ending,
+pub struct Execution {
+    pub result: ExecutionResult,
     pub diff: Diff,
     pub outputs: Outputs,
     pub printed: String,
@@ -76,40 +76,40 @@ pub struct Ended {
 
 /// The kinds of end.
 #[derive(Debug)]
-pub enum Ending {
+pub enum ExecutionResult {
     Same {
         seen: String,
     },
     Changed,
     /// Preview: not so yet.
-    Waits {
+    NotReady {
         seen: String,
     },
     /// Preview: this must exist first.
     Missing(Thing),
     Failed(Problem),
     /// It would change something else than the saved plan says.
-    Moved(Problem),
+    Diverged(Problem),
     Unknown(Problem),
     /// It was to be sent behind one that did not end well.
-    NotSent {
+    NotStarted {
         needs: String,
     },
 }
 
-impl Ending {
+impl ExecutionResult {
     /// What it is when the action, or what brought its answers, panicked: not known.
     pub fn unless(self, defect: Option<Problem>) -> Self {
         match (self, defect) {
             (Self::Failed(problem), _) if problem.defect => Self::Unknown(problem),
-            (ending @ (Self::Unknown(_) | Self::NotSent { .. }), _) | (ending, None) => ending,
+            (ending @ (Self::Unknown(_) | Self::NotStarted { .. }), _) | (ending, None) => ending,
             (_, Some(defect)) => Self::Unknown(defect),
         }
     }
 }
 
 /// What a job will do, as far as that is known ahead of time.
-pub struct Planned {
+pub struct Forecast {
     /// What its verdict rests on.
     pub facts: Vec<Fact>,
     /// What would change.
@@ -117,9 +117,9 @@ pub struct Planned {
     /// All that it takes, or only the first of it.
     pub effects: Vec<Effect>,
     /// Whether that may take its time, and is to be judged, before anything else is done.
-    pub is_last: bool,
+    pub ends_pipeline: bool,
     /// What must still be so when its turn comes, if those before it may have changed that.
-    pub expects: Vec<(Probe, Fact)>,
+    pub preconditions: Vec<(Probe, Fact)>,
 }
 
 /// That all texts of an end are cleaned.

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
 use super::admission::Admitted;
-use super::ahead::Ahead;
+use super::fact_cache::FactCache;
 use super::faults::Faults;
-use super::guard_locks::Turns;
+use super::guard_locks::GuardLocks;
 use super::job::Job;
 use super::run_spec::RunSpec;
-use super::tasks::Told;
+use super::tasks::TaskMessage;
 use crate::connect::{Target, World};
 use crate::event::UnitRef;
 use crate::graph::Unit;
@@ -21,10 +21,10 @@ pub(super) struct JobEnv {
     pub world: Arc<dyn World>,
     pub faults: Arc<dyn Faults>,
     /// Takes what jobs tell while they run.
-    pub notes: mpsc::UnboundedSender<Told>,
+    pub notes: mpsc::UnboundedSender<TaskMessage>,
     /// What is known of hosts ahead of time.
-    pub ahead: Ahead,
-    pub guards: Turns,
+    pub cache: FactCache,
+    pub guards: GuardLocks,
 }
 
 impl JobEnv {
@@ -46,14 +46,14 @@ impl JobEnv {
             world: Arc::clone(&self.world),
             notes: Arc::new(move |note| {
                 let secrets = secret::version();
-                let _ = notes.send(Told::Note(of.clone(), note.cleaned(), secrets));
+                let _ = notes.send(TaskMessage::Note(of.clone(), note.cleaned(), secrets));
             }),
             acted: Arc::default(),
             faults: Arc::clone(&self.faults),
-            agreed: admitted.approved,
-            ahead: self.ahead.clone(),
-            questions: Vec::new(),
-            looked: false,
+            approved: admitted.approved,
+            cache: self.cache.clone(),
+            queries: Vec::new(),
+            prefetched: false,
             unreachable: Mutex::default(),
         })
     }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::ahead::Question;
-use super::job::{Ended, Ending, GRACE, Job};
+use super::fact_cache::Query;
+use super::job::{Execution, ExecutionResult, GRACE, Job};
 use crate::actions::Verdict;
 use crate::connect::{Call, ConnectError, Effect, Fact, Probe, host};
 use crate::diff::Diff;
 
-/// How long an answer to many units' questions is waited for, before each asks its own alone.
+/// How long an answer to many units' queries is waited for, before each asks its own alone.
 const FOR_ALL: Duration = Duration::from_secs(10);
 
 impl Job {
@@ -22,41 +22,41 @@ impl Job {
 
     /// Whether it has anything to ask of its host that is not known.
     pub fn is_to_look(&self) -> bool {
-        let known = self.host().is_none_or(|host| self.ahead.knows(host, &self.unit));
-        !self.looked && !known && !self.action.probes().is_empty()
+        let known = self.host().is_none_or(|host| self.cache.is_fresh(host, &self.unit));
+        !self.prefetched && !known && !self.action.probes().is_empty()
     }
 
     /// Asks its host for itself and for those behind it. Whatever else than that the host cannot be reached keeps the
-    /// answers from coming: with so many questions it is nobody's own matter, and each asks again in its turn.
+    /// answers from coming: with so many queries it is nobody's own matter, and each asks again in its turn.
     pub async fn look_for_all(&mut self) {
-        self.looked = true;
+        self.prefetched = true;
         let Some(host) = self.host() else { return };
         let own = (self.unit.clone(), self.action.probes());
-        let questions: Vec<Question> = std::iter::once(own).chain(self.questions.iter().cloned()).collect();
-        let probes: Vec<Probe> = questions.iter().flat_map(|(_, probes)| probes).cloned().collect();
+        let queries: Vec<Query> = std::iter::once(own).chain(self.queries.iter().cloned()).collect();
+        let probes: Vec<Probe> = queries.iter().flat_map(|(_, probes)| probes).cloned().collect();
         let call = Call { deadline: Instant::now() + self.timeout.min(FOR_ALL), ..self.call() };
-        let look = self.ahead.look(host);
+        let look = self.cache.begin_read(host);
         let answer = tokio::time::timeout_at(call.deadline + GRACE, self.world.probe(&self.target, &probes, &call));
         match answer.await {
-            Ok(Ok(facts)) => look.brought(&questions, facts),
+            Ok(Ok(facts)) => look.store(&queries, facts),
             Ok(Err(error @ ConnectError::Unreachable { .. })) if Instant::now() < call.deadline => {
                 *self.unreachable.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(error);
             }
             _ => {}
         }
-        self.questions.clear();
+        self.queries.clear();
     }
 
     /// The first change that it is likely to make, for those who ask what may be another thing after it. What is not known
     /// counts as a command.
     pub fn first_effect(&self) -> Effect {
         let judge = |facts: &[Fact]| self.action.next(facts, &[]).ok().flatten();
-        let known = self.host().and_then(|host| self.ahead.judge(host, &self.unit, &self.action.probes(), judge));
+        let known = self.host().and_then(|host| self.cache.peek(host, &self.unit, &self.action.probes(), judge));
         known.unwrap_or_else(|| Effect::Host(host::Effect::Run(host::Run::shell("true"))))
     }
 
     /// How it ends when what is known of its host ahead of time says that all is as asked: then nothing is sent.
-    pub fn same_already(&self) -> Option<Ended> {
+    pub fn same_already(&self) -> Option<Execution> {
         if self.guard.is_some() {
             return None;
         }
@@ -64,10 +64,10 @@ impl Job {
             Verdict::Same { seen } => Some(seen),
             _ => None,
         };
-        let (facts, seen) = self.ahead.take_if(self.host()?, &self.unit, &self.action.probes(), judge)?;
+        let (facts, seen) = self.cache.take_if(self.host()?, &self.unit, &self.action.probes(), judge)?;
         let (outputs, printed) = (self.action.outputs(&facts, &[]), self.action.printed(&[]));
-        let result = Ending::Same { seen }.unless(self.action.defect());
-        Some(self.unless_it_fails_on_purpose(Ended {
+        let result = ExecutionResult::Same { seen }.unless(self.action.defect());
+        Some(self.unless_it_fails_on_purpose(Execution {
             result,
             diff: Diff::default(),
             outputs,

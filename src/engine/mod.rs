@@ -1,35 +1,54 @@
-//! Runs the graph: a dispatcher that owns all state of a run, and an executor that runs one unit.
+//! Runs the graph.
 //!
-//! Everything that happens leaves as an event; the engine prints nothing. A preview is the same walk with the same
-//! probes and verdicts, minus the effects.
+//! Everything that happens leaves as an event; the engine prints nothing. A preview is the same walk with the same probes and
+//! verdicts, without the effects.
+//!
+//! ```text
+//!  Scheduler::next ─► admit ─► record UnitStarted ─► commit ─► spawn ─► executor, pipeline ─► World
+//!       ▲              │                                                        │
+//!       │              ▼ (ends without running)                                 ▼
+//!       └─ complete ◄─ settle ◄──────────────────────────────────────────── Execution
+//!                        └─► events ─► recorder (next commit) ─► readers
+//! ```
+//!
+//! - [`run_spec`]: what the run is asked to do; never changes
+//! - [`state`]: the components of a run's state, each with its own rules: schedule, upstream state, handlers, failure limits,
+//!   rollback, records of earlier runs, templates and outputs, file claims, approval
+//! - [`admission`]: whether a ready unit may start, and how; [`settlement`]: what a unit's end means. Both are functions of the
+//!   two above: they do no I/O and return data
+//! - [`dispatcher`], with [`launch`] and [`finish`]: the loop, and the only part that records and spawns
+//! - [`job`], [`job_env`], [`attempt`], [`executor`], [`guarded`]: one unit from its first probe to its last effect
+//! - [`fact_cache`], [`prefetch`]: one round trip asks for many units of a host
+//! - [`pipeline`]: the effects of several units of a host go out in one round trip
+//! - [`recorder`]: events become durable, then visible; [`faults`]: what goes wrong on purpose
 
 mod admission;
 mod after;
-mod ahead;
 mod attempt;
 mod away;
 mod cleaned;
 mod completion;
 mod dispatcher;
-mod emitter;
 mod executor;
+mod fact_cache;
 mod faults;
 mod finish;
-mod guard;
 mod guard_locks;
+mod guarded;
 mod in_flight;
 mod job;
 mod job_env;
+mod launch;
 mod look;
 mod options;
 mod outcome;
+mod pipeline;
 mod prefetch;
+mod recorder;
 mod report;
-mod row;
 mod run_spec;
 mod send;
 mod settlement;
-mod start;
 mod state;
 mod tasks;
 
@@ -38,11 +57,11 @@ pub use options::Options;
 pub use report::{EngineError, Report};
 pub use state::renderer::Renderer;
 
-use ahead::Ahead;
 use dispatcher::Dispatcher;
-use emitter::Emitter;
-use guard_locks::Turns;
+use fact_cache::FactCache;
+use guard_locks::GuardLocks;
 use job_env::JobEnv;
+use recorder::Recorder;
 use run_spec::RunSpec;
 use state::RunState;
 
@@ -87,7 +106,7 @@ pub struct Engine {
     /// How often the user asked to stop: once finishes what runs, twice cancels it.
     pub interrupts: watch::Receiver<u8>,
     /// The saved plan that it must keep to; none: it does whatever is needed.
-    pub agreed: Option<SavedPlan>,
+    pub approved: Option<SavedPlan>,
     /// What goes wrong on purpose; `()`: nothing.
     pub faults: Arc<dyn Faults>,
 }
@@ -115,22 +134,22 @@ impl Engine {
             source: self.source.clone(),
         };
         let sensitive = self.plan.phases.iter().flat_map(|phase| &phase.steps).filter(|step| step.sensitive);
-        let emitter = Emitter::new(self.journal, self.readers, sensitive.map(|step| step.id.value.clone()).collect());
+        let recorder = Recorder::new(self.journal, self.readers, sensitive.map(|step| step.id.value.clone()).collect());
         let (plan, graph, registry) = (self.plan, self.graph, self.registry);
         let run = RunSpec { plan, graph, registry, mode: self.mode, options: self.options };
-        let state = RunState::new(&run, self.renderer, self.earlier.memory, self.agreed);
-        let (ahead, guards) = (Ahead::default(), Turns::default());
-        let env = JobEnv { world: Arc::new(Watched(self.world)), faults: self.faults, notes, ahead, guards };
-        let mut dispatcher = Dispatcher::new(run, state, env, emitter);
+        let state = RunState::new(&run, self.renderer, self.earlier.memory, self.approved);
+        let (cache, guards) = (FactCache::default(), GuardLocks::default());
+        let env = JobEnv { world: Arc::new(Watched(self.world)), faults: self.faults, notes, cache, guards };
+        let mut dispatcher = Dispatcher::new(run, state, env, recorder);
         let dropped = dispatcher.take_over()?;
-        dispatcher.emitter.emit(started)?;
-        dropped.into_iter().try_for_each(|kind| dispatcher.emitter.emit(kind))?;
+        dispatcher.recorder.record(started)?;
+        dropped.into_iter().try_for_each(|kind| dispatcher.recorder.record(kind))?;
         dispatcher.walk(&mut interrupts, told).await?;
         let mut report = dispatcher.state.report.clone();
         report.stuck = dispatcher.state.rollback.incomplete().to_vec();
         let handlers_left =
             if dispatcher.run.mode == Mode::Run { dispatcher.state.handlers.pending() } else { Vec::new() };
-        dispatcher.emitter.emit(Kind::RunFinished {
+        dispatcher.recorder.record(Kind::RunFinished {
             summary: report.summary.clone(),
             ok: report.ok,
             interrupted: report.interrupted,
@@ -138,7 +157,7 @@ impl Engine {
             handlers_left,
             stuck: report.stuck.clone(),
         })?;
-        dispatcher.emitter.commit()?;
+        dispatcher.recorder.commit()?;
         Ok(report)
     }
 }

@@ -1,6 +1,6 @@
 //! How a unit's end is told: in a preview, much that would be a failure is only not known yet. Pure.
 
-use super::job::Ending;
+use super::job::ExecutionResult;
 use crate::actions::Thing;
 use crate::event::{Mode, Outcome, Problem};
 
@@ -8,19 +8,19 @@ use crate::event::{Mode, Outcome, Problem};
 /// `brings` tells which step makes a thing. Where the plan `ignores` failures, one of a step that could do its work is a
 /// warning; that nobody answers is none.
 pub fn of<'a>(
-    ending: Ending,
+    ending: ExecutionResult,
     mode: Mode,
     pending: Option<&str>,
     ignores: bool,
     brings: impl Fn(&Thing) -> Option<&'a String>,
 ) -> Outcome {
     match ending {
-        Ending::Same { seen } => Outcome::Same { seen },
-        Ending::Changed => Outcome::Changed,
-        Ending::Unknown(problem) => Outcome::Unknown(problem),
-        Ending::Moved(problem) => Outcome::Failed(problem),
-        Ending::NotSent { needs } => Outcome::Cancelled { needs },
-        Ending::Missing(thing) => match (brings(&thing), pending) {
+        ExecutionResult::Same { seen } => Outcome::Same { seen },
+        ExecutionResult::Changed => Outcome::Changed,
+        ExecutionResult::Unknown(problem) => Outcome::Unknown(problem),
+        ExecutionResult::Diverged(problem) => Outcome::Failed(problem),
+        ExecutionResult::NotStarted { needs } => Outcome::Cancelled { needs },
+        ExecutionResult::Missing(thing) => match (brings(&thing), pending) {
             (Some(step), _) => Outcome::Pending { needs: format!("{thing}, which step {step} brings") },
             (None, Some(step)) => Outcome::Pending { needs: format!("{thing}; after step {step}") },
             (None, None) => Outcome::Failed(
@@ -28,12 +28,12 @@ pub fn of<'a>(
                     .hint("add the step that installs it, or a `needs` on its phase"),
             ),
         },
-        Ending::Waits { seen } => match pending {
+        ExecutionResult::NotReady { seen } => match pending {
             Some(step) => Outcome::Pending { needs: format!("step {step} (now: {seen})") },
             None => Outcome::Waits { seen },
         },
         // Before the steps it depends on have run, a failed look proves nothing; that nobody answers does.
-        Ending::Failed(problem) => match pending {
+        ExecutionResult::Failed(problem) => match pending {
             Some(step) if mode == Mode::Preview && !problem.unreachable => {
                 Outcome::Pending { needs: format!("step {step} (now: {})", problem.message) }
             }
@@ -48,8 +48,8 @@ mod tests {
     use super::*;
     use crate::event::name;
 
-    fn failed(unreachable: bool) -> Ending {
-        Ending::Failed(Problem { unreachable, ..Problem::new("no") })
+    fn failed(unreachable: bool) -> ExecutionResult {
+        ExecutionResult::Failed(Problem { unreachable, ..Problem::new("no") })
     }
 
     #[test]
@@ -68,14 +68,15 @@ mod tests {
         assert_eq!(told(failed(false), Mode::Preview, None), "warned");
         assert_eq!(told(failed(false), Mode::Preview, Some("a")), "pending");
         assert_eq!(told(failed(true), Mode::Run, None), "failed");
-        assert_eq!(told(Ending::Unknown(Problem::new("lost")), Mode::Run, None), "unknown");
-        assert_eq!(told(Ending::Moved(Problem::new("moved")), Mode::Run, None), "failed");
+        assert_eq!(told(ExecutionResult::Unknown(Problem::new("lost")), Mode::Run, None), "unknown");
+        assert_eq!(told(ExecutionResult::Diverged(Problem::new("moved")), Mode::Run, None), "failed");
     }
 
     #[test]
     fn what_is_missing_waits_for_the_step_that_brings_it() {
         let (step, thing) = ("base".to_owned(), Thing::Namespace("mesh".into()));
-        let told = |brings, pending| of(Ending::Missing(thing.clone()), Mode::Preview, pending, false, |_| brings);
+        let told =
+            |brings, pending| of(ExecutionResult::Missing(thing.clone()), Mode::Preview, pending, false, |_| brings);
         assert_eq!(
             told(Some(&step), None),
             Outcome::Pending { needs: "namespace mesh, which step base brings".into() }
@@ -86,7 +87,8 @@ mod tests {
 
     #[test]
     fn a_wait_that_no_step_will_end_is_told_as_such() {
-        let told = |pending| of(Ending::Waits { seen: "nothing".into() }, Mode::Preview, pending, false, |_| None);
+        let told =
+            |pending| of(ExecutionResult::NotReady { seen: "nothing".into() }, Mode::Preview, pending, false, |_| None);
         assert_eq!(told(None), Outcome::Waits { seen: "nothing".into() });
         assert_eq!(told(Some("a")), Outcome::Pending { needs: "step a (now: nothing)".into() });
     }

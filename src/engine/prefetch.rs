@@ -5,8 +5,8 @@ use std::collections::{HashSet, VecDeque};
 
 use petgraph::graph::NodeIndex;
 
-use super::ahead::{Ahead, Question, bear_upon};
-use super::row::joins;
+use super::fact_cache::{FactCache, Query, bear_upon};
+use super::pipeline::joins;
 use super::run_spec::RunSpec;
 use super::state::RunState;
 use super::state::renderer::Rendered;
@@ -25,11 +25,11 @@ const UNITS: usize = 64;
 pub(super) fn queries_behind(
     run: &RunSpec,
     state: &mut RunState,
-    cache: &Ahead,
+    cache: &FactCache,
     nodes: &[NodeIndex],
     unit: &Unit,
     effects: &[Effect],
-) -> Vec<Question> {
+) -> Vec<Query> {
     let Some(host) = unit.machine.clone() else { return Vec::new() };
     let r#become = run.step(unit).r#become;
     let mut row: HashSet<NodeIndex> = nodes.iter().copied().collect();
@@ -39,7 +39,7 @@ pub(super) fn queries_behind(
     });
     let mut names: HashSet<String> = steps.clone().map(|step| step.template_name()).collect();
     let mut writes = steps.clone().any(|step| state.renderer.writes_files(step));
-    let (mut questions, mut units, mut behind_command) = (Vec::new(), 0, false);
+    let (mut queries, mut units, mut behind_command) = (Vec::new(), 0, false);
     let mut next: VecDeque<NodeIndex> = nodes.iter().flat_map(|node| run.graph.successors(*node)).collect();
     while let Some(node) = next.pop_front()
         && units < UNITS
@@ -64,14 +64,14 @@ pub(super) fn queries_behind(
                 if step.part == Part::Step
                     && step.r#become == r#become
                     && !reads
-                    && let Some((action, question)) = query_of(run, state, node, &behind, &names)
-                    && !stays_fresh(cache, &host.name, &question, effects)
+                    && let Some((action, query)) = query_of(run, state, node, &behind, &names)
+                    && !stays_fresh(cache, &host.name, &query, effects)
                 {
-                    let runs = cache.judge_last(&host.name, &question.0, |facts| runs(&action, facts));
+                    let runs = cache.peek_stale(&host.name, &query.0, |facts| runs(&action, facts));
                     if behind_command && !joins(&action) {
                         break;
                     }
-                    questions.push(question);
+                    queries.push(query);
                     if runs && !(joins(&action) && action.is_quick()) {
                         break;
                     }
@@ -83,11 +83,11 @@ pub(super) fn queries_behind(
         row.insert(node);
         next.extend(run.graph.successors(node));
     }
-    questions
+    queries
 }
 
-fn stays_fresh(cache: &Ahead, host: &str, (unit, probes): &Question, effects: &[Effect]) -> bool {
-    cache.knows(host, unit) && !bear_upon(effects, probes)
+fn stays_fresh(cache: &FactCache, host: &str, (unit, probes): &Query, effects: &[Effect]) -> bool {
+    cache.is_fresh(host, unit) && !bear_upon(effects, probes)
 }
 
 /// A unit's probes; `None` when they depend on outputs of the steps in `names`, or the unit will not run.
@@ -97,7 +97,7 @@ fn query_of(
     node: NodeIndex,
     unit: &Unit,
     names: &HashSet<String>,
-) -> Option<(Boxed, Question)> {
+) -> Option<(Boxed, Query)> {
     let step = run.step(unit);
     // What its host puts back by itself could move what was answered ahead.
     if step.guard.is_some() {

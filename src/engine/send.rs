@@ -3,29 +3,29 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use super::ahead::{Look, Question};
+use super::fact_cache::{Query, ReadTicket};
 use super::faults::Point;
 use super::job::{GRACE, Job, human};
 use crate::connect::{Call, ConnectError, Done, Effect, Performed, Probe, Row, after};
 
-/// How often what has ended so far is told of a row that takes its time.
+/// How often what has ended so far is told of a pipeline that takes its time.
 const TOLD: Duration = Duration::from_millis(200);
 
 /// Effects of jobs, of which the first one is who asks.
-pub struct Sending<'a> {
+pub struct RoundTrip<'a> {
     pub jobs: &'a [&'a Job],
     pub effects: &'a [Effect],
     /// How long each may take.
     pub within: &'a [Duration],
     /// A look that began when the effects did.
-    pub look: Option<Look>,
+    pub read: Option<ReadTicket>,
     /// What it asks.
-    pub behind: &'a [Question],
+    pub on_success: &'a [Query],
     /// What it asks when not all effects of several worked.
-    pub otherwise: &'a [Question],
+    pub on_failure: &'a [Query],
 }
 
-impl Sending<'_> {
+impl RoundTrip<'_> {
     /// Sends them; `done` takes what was done, as soon as that is known, and `meanwhile` is called now and then. Gives what
     /// ended it early.
     pub async fn send(
@@ -35,7 +35,7 @@ impl Sending<'_> {
         meanwhile: &(dyn Fn() + Send + Sync),
     ) -> Option<ConnectError> {
         let first = self.jobs.first()?;
-        let [behind, otherwise] = [self.behind, self.otherwise].map(probes);
+        let [behind, otherwise] = [self.on_success, self.on_failure].map(probes);
         let row = Row { effects: self.effects, within: self.within, behind: &behind, otherwise: &otherwise, done };
         let under_way = || self.jobs.iter().for_each(|job| job.faults.reach(Point::MidEffect, &job.unit));
         let mut sending = first.world.perform_all(&first.target, row, call);
@@ -59,16 +59,16 @@ impl Sending<'_> {
                 }
             }
         };
-        let Some(look) = self.look else { return error };
+        let Some(look) = self.read else { return error };
         if let Some(facts) = behind {
-            look.brought(self.behind, facts);
+            look.store(self.on_success, facts);
         } else if let Some(facts) = otherwise {
-            look.brought(self.otherwise, facts);
+            look.store(self.on_failure, facts);
         }
         error
     }
 }
 
-fn probes(questions: &[Question]) -> Vec<Probe> {
-    questions.iter().flat_map(|(_, probes)| probes).cloned().collect()
+fn probes(queries: &[Query]) -> Vec<Probe> {
+    queries.iter().flat_map(|(_, probes)| probes).cloned().collect()
 }

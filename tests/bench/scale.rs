@@ -110,7 +110,7 @@ fn run(hosts: usize, folder: &Path) -> Result<(), Failure> {
         readers,
         interrupts,
         faults: Arc::new(()),
-        agreed: None,
+        approved: None,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(async {

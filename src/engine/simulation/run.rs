@@ -228,7 +228,7 @@ fn engine(
         },
         readers,
         interrupts,
-        agreed: None,
+        approved: None,
         faults: Arc::new(Mishaps {
             rng: Mutex::new(SmallRng::seed_from_u64(setup.seed ^ 1)),
             troubles: setup.troubles,

@@ -1,10 +1,10 @@
 //! The engine against a world that is a map from path to text.
 
 mod after;
-mod ahead;
 mod away;
 mod defects;
-mod guard;
+mod fact_cache;
+mod guarded;
 mod guarded_host;
 mod handlers;
 mod loops;
@@ -160,7 +160,7 @@ async fn try_run(plan: Plan, world: &FakeWorld, setup: Setup) -> (Result<Report,
         run: "r".into(),
         source: None,
         faults: setup.faults,
-        agreed: setup.agreed,
+        approved: setup.agreed,
         journal: setup.journal,
         earlier: Earlier { memory: setup.memory, ..Earlier::default() },
         options: setup.options,

@@ -10,7 +10,7 @@ use crate::journal::{Journal, JournalError};
 use crate::secret::{self, MASK, redact, redact_value, shown};
 
 /// Numbers events, writes them to the journal and, once they are durable there, hands them to the readers.
-pub struct Emitter {
+pub struct Recorder {
     seq: u64,
     journal: Option<Journal>,
     readers: UnboundedSender<Event>,
@@ -19,17 +19,17 @@ pub struct Emitter {
     sensitive: HashSet<String>,
 }
 
-impl Emitter {
+impl Recorder {
     /// Previews have no journal. Of `sensitive` steps, by id, nothing is told that they said.
     pub fn new(journal: Option<Journal>, readers: UnboundedSender<Event>, sensitive: HashSet<String>) -> Self {
         Self { seq: 0, journal, readers, held: Vec::new(), sensitive }
     }
 
-    /// Sends an event on its way; durable and told after [`Emitter::commit`]. Progress is not journaled.
+    /// Sends an event on its way; durable and told after [`Recorder::commit`]. Progress is not journaled.
     ///
     /// # Errors
     /// When the event cannot follow what was journaled before it: a defect of ours.
-    pub fn emit(&mut self, kind: Kind) -> Result<(), JournalError> {
+    pub fn record(&mut self, kind: Kind) -> Result<(), JournalError> {
         let event = self.event(kind);
         self.send(event)
     }
@@ -46,8 +46,8 @@ impl Emitter {
     /// has not.
     ///
     /// # Errors
-    /// As [`Emitter::emit`].
-    pub fn emit_cleaned(&mut self, kind: Kind, secrets: usize) -> Result<(), JournalError> {
+    /// As [`Recorder::emit`].
+    pub fn record_cleaned(&mut self, kind: Kind, secrets: usize) -> Result<(), JournalError> {
         let kind = if secrets == secret::version() { kind } else { redacted(kind) };
         let kind = self.unless_sensitive(kind);
         let event = self.numbered(kind);
@@ -57,8 +57,8 @@ impl Emitter {
     /// Writes an event for the journal alone.
     ///
     /// # Errors
-    /// As [`Emitter::emit`].
-    pub fn record(&mut self, kind: Kind) -> Result<(), JournalError> {
+    /// As [`Recorder::emit`].
+    pub fn record_unpublished(&mut self, kind: Kind) -> Result<(), JournalError> {
         let event = self.event(kind);
         self.journal.as_mut().map_or(Ok(()), |journal| journal.append(&event))
     }
@@ -210,7 +210,7 @@ mod tests {
     use crate::event::{Mode, Problem, Source, Summary, UnitRef};
     use crate::secret::register;
 
-    const POISON: &str = "poison-of-the-emitter";
+    const POISON: &str = "poison-of-the-recorder";
 
     fn finished(outcome: Outcome) -> Kind {
         Kind::UnitFinished {

@@ -1,6 +1,6 @@
-//! What is known of a host ahead of time: the first step of a row that asks its host asks for those behind it too, so
+//! What is known of a host ahead of time: the first step of a pipeline that asks its host asks for those behind it too, so
 //! that a host where nothing is to be done is done after one round trip. A change is followed, in its own trip, by the
-//! questions of the steps behind it whose answers it may have changed.
+//! queries of the steps behind it whose answers it may have changed.
 //!
 //! An answer serves the unit that it was asked for, once, and only if no effect on the host could have changed it since.
 
@@ -11,15 +11,15 @@ use crate::connect::{Effect, Fact, Probe, vault};
 use crate::event::UnitRef;
 
 /// What a unit will ask.
-pub type Question = (UnitRef, Vec<Probe>);
+pub type Query = (UnitRef, Vec<Probe>);
 
 /// Answers that came ahead of time, by host.
 #[derive(Clone, Default)]
-pub struct Ahead(Arc<Mutex<HashMap<String, Host>>>);
+pub struct FactCache(Arc<Mutex<HashMap<String, HostFacts>>>);
 
 #[derive(Default)]
-struct Host {
-    answers: HashMap<UnitRef, Answer>,
+struct HostFacts {
+    answers: HashMap<UnitRef, CachedFacts>,
     /// Effects under way.
     changing: HashMap<u64, Effect>,
     /// Looks under way, with the effects that were at work at any time since they began.
@@ -27,16 +27,16 @@ struct Host {
     next: u64,
 }
 
-struct Answer {
+struct CachedFacts {
     probes: Vec<Probe>,
     facts: Vec<Fact>,
     /// An effect may have changed it since.
     stale: bool,
 }
 
-impl Host {
-    /// The answer for a unit to these very questions.
-    fn fresh(&self, unit: &UnitRef, probes: &[Probe]) -> Option<&Answer> {
+impl HostFacts {
+    /// The answer for a unit to these very queries.
+    fn fresh(&self, unit: &UnitRef, probes: &[Probe]) -> Option<&CachedFacts> {
         self.answers.get(unit).filter(|answer| !answer.stale && answer.probes == probes)
     }
 
@@ -46,30 +46,30 @@ impl Host {
     }
 }
 
-impl Ahead {
-    fn with<T>(&self, name: &str, act: impl FnOnce(&mut Host) -> T) -> T {
+impl FactCache {
+    fn with<T>(&self, name: &str, act: impl FnOnce(&mut HostFacts) -> T) -> T {
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         act(hosts.entry(name.to_owned()).or_default())
     }
 
     /// Whether there is an answer for a unit.
-    pub fn knows(&self, host: &str, unit: &UnitRef) -> bool {
+    pub fn is_fresh(&self, host: &str, unit: &UnitRef) -> bool {
         self.with(host, |host| host.answers.get(unit).is_some_and(|answer| !answer.stale))
     }
 
-    /// The answer for a unit, if there is one to these very questions.
+    /// The answer for a unit, if there is one to these very queries.
     pub fn take(&self, host: &str, unit: &UnitRef, probes: &[Probe]) -> Option<Vec<Fact>> {
         let answer = self.with(host, |host| host.answers.remove(unit))?;
         (!answer.stale && answer.probes == probes).then_some(answer.facts)
     }
 
     /// Whether `judge` says so of the last answer for a unit, even if it may be another one by now.
-    pub fn judge_last(&self, host: &str, unit: &UnitRef, judge: impl FnOnce(&[Fact]) -> bool) -> bool {
+    pub fn peek_stale(&self, host: &str, unit: &UnitRef, judge: impl FnOnce(&[Fact]) -> bool) -> bool {
         self.with(host, |host| host.answers.get(unit).is_some_and(|answer| judge(&answer.facts)))
     }
 
     /// What `judge` makes of the answer; it stays.
-    pub fn judge<T>(
+    pub fn peek<T>(
         &self,
         host: &str,
         unit: &UnitRef,
@@ -94,18 +94,18 @@ impl Ahead {
     }
 
     /// A look begins.
-    pub fn look(&self, host: &str) -> Look {
+    pub fn begin_read(&self, host: &str) -> ReadTicket {
         let number = self.with(host, |host| {
             let number = host.number();
             host.looking.insert(number, host.changing.values().cloned().collect());
             number
         });
-        Look { ahead: self.clone(), host: host.to_owned(), number }
+        ReadTicket { cache: self.clone(), host: host.to_owned(), number }
     }
 
     /// Effects begin; they end when what is returned first is dropped. What is returned second is a look that comes
     /// behind them.
-    pub fn change(&self, host: &str, effects: &[Effect]) -> (Vec<Change>, Look) {
+    pub fn begin_effects(&self, host: &str, effects: &[Effect]) -> (Vec<EffectTicket>, ReadTicket) {
         let (numbers, look) = self.with(host, |host| {
             for effect in effects {
                 host.looking.values_mut().for_each(|seen| seen.push(effect.clone()));
@@ -119,53 +119,56 @@ impl Ahead {
             host.changing.extend(numbers.iter().copied().zip(effects.iter().cloned()));
             (numbers, look)
         });
-        let change = |number| Change { ahead: self.clone(), host: host.to_owned(), number };
-        (numbers.into_iter().map(change).collect(), Look { ahead: self.clone(), host: host.to_owned(), number: look })
+        let change = |number| EffectTicket { cache: self.clone(), host: host.to_owned(), number };
+        (
+            numbers.into_iter().map(change).collect(),
+            ReadTicket { cache: self.clone(), host: host.to_owned(), number: look },
+        )
     }
 }
 
 /// A look that is under way.
-pub struct Look {
-    ahead: Ahead,
+pub struct ReadTicket {
+    cache: FactCache,
     host: String,
     number: u64,
 }
 
-impl Look {
-    /// It has brought these facts, in the order of the questions.
-    pub fn brought(self, questions: &[Question], facts: Vec<Fact>) {
+impl ReadTicket {
+    /// It has brought these facts, in the order of the queries.
+    pub fn store(self, queries: &[Query], facts: Vec<Fact>) {
         let mut facts = facts.into_iter();
-        self.ahead.with(&self.host, |host| {
+        self.cache.with(&self.host, |host| {
             let effects = host.looking.get(&self.number).cloned().unwrap_or_default();
-            for (unit, probes) in questions {
+            for (unit, probes) in queries {
                 let facts = facts.by_ref().take(probes.len()).collect();
                 let stale = bear_upon(&effects, probes);
-                host.answers.insert(unit.clone(), Answer { probes: probes.clone(), facts, stale });
+                host.answers.insert(unit.clone(), CachedFacts { probes: probes.clone(), facts, stale });
             }
         });
     }
 }
 
-impl Drop for Look {
+impl Drop for ReadTicket {
     fn drop(&mut self) {
-        self.ahead.with(&self.host, |host| host.looking.remove(&self.number));
+        self.cache.with(&self.host, |host| host.looking.remove(&self.number));
     }
 }
 
 /// An effect that is under way.
-pub struct Change {
-    ahead: Ahead,
+pub struct EffectTicket {
+    cache: FactCache,
     host: String,
     number: u64,
 }
 
-impl Drop for Change {
+impl Drop for EffectTicket {
     fn drop(&mut self) {
-        self.ahead.with(&self.host, |host| host.changing.remove(&self.number));
+        self.cache.with(&self.host, |host| host.changing.remove(&self.number));
     }
 }
 
-/// Whether any of the effects may change the answer to any of the questions.
+/// Whether any of the effects may change the answer to any of the queries.
 pub fn bear_upon(effects: &[Effect], probes: &[Probe]) -> bool {
     probes.iter().any(|probe| effects.iter().any(|effect| touches(effect, probe)))
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::attempt::Attempt;
 use super::faults::Point;
 use super::guard_locks::Guard;
-use super::job::{Ended, Ending, GRACE, Job, human, outlives};
+use super::job::{Execution, ExecutionResult, GRACE, Job, human, outlives};
 use crate::connect::host::{self, Mark, Run, Standing};
 use crate::connect::{Call, ConnectError, Effect, Fact, Probe, Target, after};
 use crate::diff::Diff;
@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 impl Job {
     /// Runs a guarded job once.
-    pub(super) async fn guarded_attempt(&self, guard: &Guard) -> Ended {
+    pub(super) async fn guarded_attempt(&self, guard: &Guard) -> Execution {
         let mut run = self.go(Diff::default(), Vec::new());
         let _turn = guard.turn.lock().await;
         run.call = self.call();
@@ -54,15 +54,16 @@ enum Heard {
 
 impl Attempt<'_> {
     /// Waits until the host has put back what an earlier run left unconfirmed; how the job ends if that cannot be had.
-    async fn earlier_guard(&self) -> Option<Ending> {
+    async fn earlier_guard(&self) -> Option<ExecutionResult> {
         let standing = match self.look_at_guard(false, self.call.deadline).await {
             Ok(standing) => standing?,
-            Err(error) => return Some(Ending::Failed(error.problem())),
+            Err(error) => return Some(ExecutionResult::Failed(error.problem())),
         };
         let unit = &standing.unit;
         let seen = format!("the host takes back what {unit} changed in an earlier run and did not confirm");
         if self.job.mode == Mode::Preview {
-            return matches!(standing.mark, Mark::Armed | Mark::Restoring).then_some(Ending::Waits { seen });
+            return matches!(standing.mark, Mark::Armed | Mark::Restoring)
+                .then_some(ExecutionResult::NotReady { seen });
         }
         (self.call.progress)(seen.clone());
         // What the host says is no reason to wait longer than the step may.
@@ -72,24 +73,24 @@ impl Attempt<'_> {
             Heard::Gone => None,
             Heard::Restored(standing) if standing.mark == Mark::RestoredInPart => {
                 let what = format!("{seen}, but not all of it worked: {}", lines(&standing.said));
-                Some(Ending::Unknown(Problem::new(what).hint(
+                Some(ExecutionResult::Unknown(Problem::new(what).hint(
                     "put back what ~/.rollout-guard/kept of the step's user on the host has, and remove ~/.rollout-guard",
                 )))
             }
             Heard::Restored(standing) => {
                 let forget = host::Guard::Forget { token: standing.token };
                 let forgotten = self.send(forget, false, Instant::now() + TRY).await;
-                forgotten.err().map(|error| Ending::Unknown(error.problem()))
+                forgotten.err().map(|error| ExecutionResult::Unknown(error.problem()))
             }
             Heard::Nothing(last) if !is_soon => {
                 let what = format!("{seen}; that takes longer than the step's {}: {last}", human(self.job.timeout));
-                Some(Ending::Failed(Problem::new(what).hint(
+                Some(ExecutionResult::Failed(Problem::new(what).hint(
                     "give the step a longer `timeout`; if the host names a time that cannot be, look at ~/.rollout-guard of \
                      the step's user there",
                 )))
             }
             Heard::Nothing(last) => {
-                Some(Ending::Unknown(Problem::new(format!("{seen}; that did not end: {last}")).hint(
+                Some(ExecutionResult::Unknown(Problem::new(format!("{seen}; that did not end: {last}")).hint(
                     "look at ~/.rollout-guard of the step's user on the host; what was there before is in `kept`",
                 )))
             }
@@ -97,12 +98,12 @@ impl Attempt<'_> {
     }
 
     /// Makes the change under its guard.
-    pub(super) async fn change_guarded(&mut self, guard: &Guard) -> Ending {
+    pub(super) async fn change_guarded(&mut self, guard: &Guard) -> ExecutionResult {
         let (job, plan) = (self.job, &guard.plan);
         let token = digest::hex(&rand::random::<[u8; 8]>());
         // What is kept may come back at any moment until the guard is gone: no answer of meanwhile is to be relied on.
         let alters_all = Effect::Host(host::Effect::Guard(host::Guard::Restore { token: token.clone() }));
-        let _change = job.host().map(|host| job.ahead.change(host, std::slice::from_ref(&alters_all)).0);
+        let _change = job.host().map(|host| job.cache.begin_effects(host, std::slice::from_ref(&alters_all)).0);
         let mut until = None;
         loop {
             let effect = match job.action.next(&self.facts, &self.done) {
@@ -123,7 +124,7 @@ impl Attempt<'_> {
                     if lost {
                         problem.message += "; it was to be guarded first, and nothing of it was changed";
                     }
-                    return Ending::Failed(problem);
+                    return ExecutionResult::Failed(problem);
                 }
                 job.acted.store(true, Ordering::SeqCst);
                 until = begun.checked_add(time);
@@ -145,7 +146,7 @@ impl Attempt<'_> {
                 Ok(done) => self.done.push(done),
                 Err(error @ ConnectError::Lost { .. }) if outlives(&effect) => {
                     let end = self.taken_back(&token, until, self.after_partial(error.problem()), true).await;
-                    return Ending::Unknown(end.unwrap_or_else(|problem| problem));
+                    return ExecutionResult::Unknown(end.unwrap_or_else(|problem| problem));
                 }
                 Err(error) => return self.take_back(&token, until, self.after_partial(error.problem())).await,
             }
@@ -236,10 +237,10 @@ impl Attempt<'_> {
         }
     }
 
-    async fn take_back(&self, token: &str, until: Option<Instant>, problem: Problem) -> Ending {
+    async fn take_back(&self, token: &str, until: Option<Instant>, problem: Problem) -> ExecutionResult {
         match self.taken_back(token, until, problem, false).await {
-            Ok(problem) => Ending::Failed(problem),
-            Err(problem) => Ending::Unknown(problem),
+            Ok(problem) => ExecutionResult::Failed(problem),
+            Err(problem) => ExecutionResult::Unknown(problem),
         }
     }
 

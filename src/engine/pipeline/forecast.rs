@@ -2,8 +2,8 @@
 
 use crate::actions::{Boxed, Verdict};
 use crate::connect::{Done, Effect, Fact, Probe, host, vault};
-use crate::engine::ahead::{leaves, touches};
-use crate::engine::job::{Job, Planned};
+use crate::engine::fact_cache::{leaves, touches};
+use crate::engine::job::{Forecast, Job};
 
 /// Most effects of a unit that is sent together with others.
 const EFFECTS: usize = 8;
@@ -12,7 +12,7 @@ const EFFECTS: usize = 8;
 impl Job {
     /// What it will do behind `before`, if its verdict is a change, its effects are known, and its host can see whether the
     /// verdict still stands then.
-    pub fn planned(&self, before: &[Effect]) -> Option<Planned> {
+    pub fn planned(&self, before: &[Effect]) -> Option<Forecast> {
         // What follows a failure that is ignored must still be done.
         if self.guard.is_some()
             || self.retry.times > 0
@@ -23,16 +23,16 @@ impl Job {
             return None;
         }
         let probes = self.action.probes();
-        let Expected { facts, compared: expects } =
-            self.ahead.judge(self.host()?, &self.unit, &probes, |facts| expected(before, &probes, facts))?;
+        let Expected { facts, compared: preconditions } =
+            self.cache.peek(self.host()?, &self.unit, &probes, |facts| expected(before, &probes, facts))?;
         let Verdict::Change(diff) = self.action.verdict(&facts) else { return None };
         let (mut effects, mut done) = (Vec::new(), Vec::new());
         while effects.len() < EFFECTS {
             let Some(effect) = self.action.next(&facts, &done).ok()? else {
                 let stays = !effects.is_empty() && self.action.away(&facts).is_none();
                 // What looks once more is looked at before anything else is done.
-                let is_last = self.action.looks_after();
-                return stays.then_some(Planned { facts, diff, effects, is_last, expects });
+                let ends_pipeline = self.action.looks_after();
+                return stays.then_some(Forecast { facts, diff, effects, ends_pipeline, preconditions });
             };
             let answer = answer_of(&self.action, &effect);
             let takes_time = matches!(&effect, Effect::Host(host::Effect::Run(run)) if !host::is_fed_apart(run));
@@ -40,7 +40,7 @@ impl Job {
             match answer {
                 Some(answer) => done.push(answer),
                 None if takes_time && effects.len() == 1 && self.action.away(&facts).is_none() => {
-                    return Some(Planned { facts, diff, effects, is_last: true, expects });
+                    return Some(Forecast { facts, diff, effects, ends_pipeline: true, preconditions });
                 }
                 None => return None,
             }
@@ -50,11 +50,11 @@ impl Job {
 
     /// Its answer is used.
     pub fn take_answer(&self) {
-        self.host().and_then(|host| self.ahead.take(host, &self.unit, &self.action.probes()));
+        self.host().and_then(|host| self.cache.take(host, &self.unit, &self.action.probes()));
     }
 }
 
-/// Whether a unit whose command is likely to run may be one of a row, so that what comes behind it may too.
+/// Whether a unit whose command is likely to run may be one of a pipeline, so that what comes behind it may too.
 pub fn joins(action: &Boxed) -> bool {
     let comparable = |probe: &Probe| matches!(probe, Probe::Host(host::Probe::Run(_) | host::Probe::File { .. }));
     action.cut_off().is_none() && !action.only_looks() && action.probes().iter().all(comparable)

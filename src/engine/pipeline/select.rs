@@ -1,4 +1,4 @@
-//! Which units join a row, and what is known of them. Pure.
+//! Which units join a pipeline, and what is known of them. Pure.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -7,7 +7,7 @@ use petgraph::graph::NodeIndex;
 use crate::connect::{Effect, host};
 use crate::engine::admission::{Admission, admit};
 use crate::engine::in_flight::InFlight;
-use crate::engine::job::{Job, Planned};
+use crate::engine::job::{Forecast, Job};
 use crate::engine::job_env::JobEnv;
 use crate::engine::run_spec::RunSpec;
 use crate::engine::state::RunState;
@@ -23,7 +23,7 @@ const UNITS: usize = 32;
 /// Bytes of effects that are sent together, at most.
 const BYTES: usize = 256 * 1024;
 
-/// A unit of a row that has not begun.
+/// A unit of a pipeline that has not begun.
 pub struct Member {
     pub node: NodeIndex,
     pub unit: Unit,
@@ -31,10 +31,10 @@ pub struct Member {
     pub definition: String,
     pub why: Option<String>,
     pub job: Box<Job>,
-    pub planned: Planned,
+    pub planned: Forecast,
 }
 
-/// The row that begins with a unit that was admitted; `None` when the unit is better sent alone.
+/// The pipeline that begins with a unit that was admitted; `None` when the unit is better sent alone.
 pub(in crate::engine) fn select(
     run: &RunSpec,
     state: &mut RunState,
@@ -43,11 +43,11 @@ pub(in crate::engine) fn select(
     node: NodeIndex,
     unit: &Unit,
     job: &Job,
-) -> Option<(Planned, Vec<Member>)> {
+) -> Option<(Forecast, Vec<Member>)> {
     if run.mode != Mode::Run || state.approved.is_some() {
         return None;
     }
-    let first = job.planned(&[]).filter(|planned| !planned.is_last)?;
+    let first = job.planned(&[]).filter(|planned| !planned.ends_pipeline)?;
     let is_local = unit.machine.as_ref().is_some_and(|host| host.connection == Connection::Local);
     let mut effects: Vec<Effect> = first.effects.clone();
     let mut nodes = HashSet::from([node]);
@@ -64,7 +64,7 @@ pub(in crate::engine) fn select(
         let same_host = behind.machine.as_ref().map(|h| &h.name) == unit.machine.as_ref().map(|h| &h.name);
         let step = behind.step(&run.plan);
         let alike = same_host && step.r#become == job.target.r#become;
-        let known = |host: &str| env.ahead.knows(host, &run.reference(&behind));
+        let known = |host: &str| env.cache.is_fresh(host, &run.reference(&behind));
         // A step of this machine may make the file that one behind it is rendered from.
         let alike = alike && !(is_local && state.renderer.reads_files(step));
         if !alike || step.part != Part::Step || !job.host().is_some_and(known) {
@@ -87,9 +87,9 @@ pub(in crate::engine) fn select(
             break;
         }
         nodes.insert(node);
-        let is_last = member.planned.is_last;
+        let ends_pipeline = member.planned.ends_pipeline;
         members.push(member);
-        if is_last {
+        if ends_pipeline {
             break;
         }
         next.extend(run.graph.successors(node));

@@ -1,4 +1,4 @@
-//! Sends a row, and tells what became of each of its units.
+//! Sends a pipeline, and tells what became of each of its units.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,65 +11,65 @@ use super::Item;
 use crate::actions::Verdict;
 use crate::connect::{Call, ConnectError, Done, Effect, host};
 use crate::diff::Diff;
-use crate::engine::ahead::Question;
 use crate::engine::attempt::Attempt;
+use crate::engine::fact_cache::Query;
 use crate::engine::faults::Point;
-use crate::engine::job::{Ended, Ending, Job, Note, Planned, outlives};
-use crate::engine::send::Sending;
+use crate::engine::job::{Execution, ExecutionResult, Forecast, Job, Note, outlives};
+use crate::engine::send::RoundTrip;
 use crate::event::{Problem, UnitRef};
 
 /// Units that have ended, in their order.
-pub type Ends = Vec<(NodeIndex, Ended)>;
+pub type Ends = Vec<(NodeIndex, Execution)>;
 
-/// Takes ends of units whose row is still under way.
-pub type Told<'a> = &'a (dyn Fn(Ends) + Send + Sync);
+/// Takes ends of units whose pipeline is still under way.
+pub type EndSink<'a> = &'a (dyn Fn(Ends) + Send + Sync);
 
-/// Sends a row until all of its units have ended; gives the ends that were not told meanwhile. Once `stopping` is set,
+/// Sends a pipeline until all of its units have ended; gives the ends that were not told meanwhile. Once `stopping` is set,
 /// nothing more is begun.
-pub async fn run(mut row: Vec<Item>, told: Told<'_>, stopping: &AtomicBool) -> Ends {
-    let questions = row.first_mut().map(|first| std::mem::take(&mut first.job.questions)).unwrap_or_default();
+pub async fn run(mut row: Vec<Item>, told: EndSink<'_>, stopping: &AtomicBool) -> Ends {
+    let queries = row.first_mut().map(|first| std::mem::take(&mut first.job.queries)).unwrap_or_default();
     let mut together = row.len();
-    let mut row = Row { left: row.into(), ends: Vec::new(), bad: None };
+    let mut row = PipelineRun { left: row.into(), ends: Vec::new(), bad: None };
     while together > 0 {
-        row.send(together, &questions, told).await;
+        row.send(together, &queries, told).await;
         together = row.go_on(stopping).await;
     }
     row.ends
 }
 
-struct Row {
+struct PipelineRun {
     /// Units that have not ended.
     left: VecDeque<Item>,
     ends: Ends,
     /// The first one that did not end well, and how.
-    bad: Option<Bad>,
+    bad: Option<FirstFailure>,
 }
 
-struct Bad {
+struct FirstFailure {
     unit: UnitRef,
     /// Whether it is not known whether it took effect.
     is_unknown: bool,
 }
 
-impl Bad {
-    fn of(unit: &UnitRef, ended: &Ended) -> Option<Self> {
-        let well = matches!(ended.result, Ending::Same { .. } | Ending::Changed);
-        let is_unknown = matches!(ended.result, Ending::Unknown(_));
+impl FirstFailure {
+    fn of(unit: &UnitRef, ended: &Execution) -> Option<Self> {
+        let well = matches!(ended.result, ExecutionResult::Same { .. } | ExecutionResult::Changed);
+        let is_unknown = matches!(ended.result, ExecutionResult::Unknown(_));
         (!well).then(|| Self { unit: unit.clone(), is_unknown })
     }
 }
 
-impl Row {
+impl PipelineRun {
     /// Sends the first so many units.
-    async fn send(&mut self, together: usize, questions: &[Question], told: Told<'_>) {
-        let (jobs, plans): (Vec<(NodeIndex, Box<Job>)>, VecDeque<Planned>) =
+    async fn send(&mut self, together: usize, queries: &[Query], told: EndSink<'_>) {
+        let (jobs, plans): (Vec<(NodeIndex, Box<Job>)>, VecDeque<Forecast>) =
             self.left.drain(..together).map(|item| ((item.node, item.job), item.planned)).unzip();
         let Some((_, first)) = jobs.first() else { return };
         let all: Vec<&Job> = jobs.iter().map(|(_, job)| &**job).collect();
-        let Sent { effects, within, expects } = Sent::of(&all, &plans);
+        let Request { effects, within, preconditions } = Request::of(&all, &plans);
         // Those that do not begin are judged anew.
-        let otherwise: Vec<Question> = all.iter().skip(1).map(|job| (job.unit.clone(), job.action.probes())).collect();
-        let (_changes, look) = first.ahead.change(first.host().unwrap_or_default(), &effects);
+        let on_failure: Vec<Query> = all.iter().skip(1).map(|job| (job.unit.clone(), job.action.probes())).collect();
+        let (_changes, look) = first.cache.begin_effects(first.host().unwrap_or_default(), &effects);
         all.iter().for_each(|job| job.acted.store(true, Ordering::SeqCst));
 
         let turn = Arc::new(AtomicUsize::new(0));
@@ -77,18 +77,19 @@ impl Row {
         let ends = std::mem::take(&mut self.ends);
         let nodes: Vec<NodeIndex> = jobs.iter().map(|(node, _)| *node).collect();
         let (asked, held, done) = (false, false, Vec::new());
-        let progress = Progress { jobs: &all, nodes: &nodes, expects, turn, plans, asked, held, done, ends, bad: None };
+        let progress =
+            Progress { jobs: &all, nodes: &nodes, preconditions, turn, plans, asked, held, done, ends, bad: None };
         let progress = Mutex::new(progress);
         let locked = || progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = all.last().zip(locked().plans.back()).and_then(|(job, planned)| job.question_after(planned));
-        let behind: Vec<Question> = last.into_iter().chain(questions.iter().cloned()).collect();
-        let sending = Sending {
+        let last = all.last().zip(locked().plans.back()).and_then(|(job, planned)| job.query_after(planned));
+        let on_success: Vec<Query> = last.into_iter().chain(queries.iter().cloned()).collect();
+        let sending = RoundTrip {
             jobs: &all,
             effects: &effects,
             within: &within,
-            look: Some(look),
-            behind: &behind,
-            otherwise: &otherwise,
+            read: Some(look),
+            on_success: &on_success,
+            on_failure: &on_failure,
         };
         let meanwhile = || {
             let ends = std::mem::take(&mut locked().ends);
@@ -164,7 +165,7 @@ impl Row {
                 (None, None) => {
                     let unit = job.unit.clone();
                     let ended = job.run().await;
-                    self.bad = self.bad.take().or_else(|| Bad::of(&unit, &ended));
+                    self.bad = self.bad.take().or_else(|| FirstFailure::of(&unit, &ended));
                     self.ends.push((node, ended));
                 }
             }
@@ -184,37 +185,37 @@ impl Row {
             item.job.take_answer();
             effects.extend(item.planned.effects.iter().cloned());
             together += 1;
-            if item.planned.is_last {
+            if item.planned.ends_pipeline {
                 break;
             }
         }
         together
     }
 
-    fn end(&mut self, node: NodeIndex, job: &Job, ended: Ended) {
-        self.bad = self.bad.take().or_else(|| Bad::of(&job.unit, &ended));
+    fn end(&mut self, node: NodeIndex, job: &Job, ended: Execution) {
+        self.bad = self.bad.take().or_else(|| FirstFailure::of(&job.unit, &ended));
         self.ends.push((node, ended));
     }
 }
 
 /// What goes out for some units.
 #[derive(Default)]
-struct Sent {
+struct Request {
     effects: Vec<Effect>,
     /// How long each may take.
     within: Vec<Duration>,
     /// Of which units the host first says whether all is as expected, and soon enough.
-    expects: Vec<bool>,
+    preconditions: Vec<bool>,
 }
 
-impl Sent {
-    fn of(jobs: &[&Job], plans: &VecDeque<Planned>) -> Self {
+impl Request {
+    fn of(jobs: &[&Job], plans: &VecDeque<Forecast>) -> Self {
         let mut sent = Self::default();
         let runs = |effect: &Effect| matches!(effect, Effect::Host(host::Effect::Run(_)));
         for (job, planned) in jobs.iter().zip(plans) {
-            let expects = !planned.expects.is_empty() || sent.effects.iter().any(runs);
-            sent.expects.push(expects);
-            sent.effects.extend(expects.then(|| Effect::Expect(planned.expects.clone())));
+            let preconditions = !planned.preconditions.is_empty() || sent.effects.iter().any(runs);
+            sent.preconditions.push(preconditions);
+            sent.effects.extend(preconditions.then(|| Effect::Expect(planned.preconditions.clone())));
             sent.effects.extend(planned.effects.iter().cloned());
             sent.within.resize(sent.effects.len(), job.timeout);
         }
@@ -239,11 +240,11 @@ struct Progress<'a> {
     jobs: &'a [&'a Job],
     nodes: &'a [NodeIndex],
     /// Of which the host first says whether all is as expected.
-    expects: Vec<bool>,
+    preconditions: Vec<bool>,
     /// Whose turn it is.
     turn: Arc<AtomicUsize>,
     /// What that one and those behind it will do.
-    plans: VecDeque<Planned>,
+    plans: VecDeque<Forecast>,
     /// Whether that one's host has said whether all is as expected.
     asked: bool,
     /// Whether it was not begun, since it is not.
@@ -251,7 +252,7 @@ struct Progress<'a> {
     /// What was done of it.
     done: Vec<Done>,
     ends: Ends,
-    bad: Option<Bad>,
+    bad: Option<FirstFailure>,
 }
 
 impl Progress<'_> {
@@ -261,7 +262,7 @@ impl Progress<'_> {
         else {
             return;
         };
-        if self.expects.get(turn) == Some(&true) && !self.asked {
+        if self.preconditions.get(turn) == Some(&true) && !self.asked {
             (self.asked, self.held) = (true, !done.lets_on());
             return;
         }
@@ -271,12 +272,12 @@ impl Progress<'_> {
             return;
         }
         job.faults.reach(Point::AfterEffect, &job.unit);
-        if !lets_on || planned.is_last {
+        if !lets_on || planned.ends_pipeline {
             return;
         }
         let Some(planned) = self.plans.pop_front() else { return };
         let ended = job.sent(planned, std::mem::take(&mut self.done));
-        self.bad = self.bad.take().or_else(|| Bad::of(&job.unit, &ended));
+        self.bad = self.bad.take().or_else(|| FirstFailure::of(&job.unit, &ended));
         self.ends.push((*node, ended));
         self.asked = false;
         self.turn.store(turn + 1, Ordering::SeqCst);
@@ -284,60 +285,62 @@ impl Progress<'_> {
 }
 
 impl Job {
-    fn attempt_of(&self, planned: Planned, done: Vec<Done>) -> Attempt<'_> {
+    fn attempt_of(&self, planned: Forecast, done: Vec<Done>) -> Attempt<'_> {
         Attempt { done, ..self.go(planned.diff, planned.facts) }
     }
 
     /// All of it was done.
-    fn sent(&self, planned: Planned, done: Vec<Done>) -> Ended {
+    fn sent(&self, planned: Forecast, done: Vec<Done>) -> Execution {
         let mut run = self.attempt_of(planned, done);
         let result = match self.action.next(&run.facts, &run.done) {
             Ok(None) => run.all_worked(),
-            Ok(Some(_)) => Ending::Failed(run.after_partial(Problem::new("it wants more changes than it foresaw"))),
-            Err(problem) => Ending::Failed(run.after_bad(problem)),
+            Ok(Some(_)) => {
+                ExecutionResult::Failed(run.after_partial(Problem::new("it wants more changes than it foresaw")))
+            }
+            Err(problem) => ExecutionResult::Failed(run.after_bad(problem)),
         };
         self.ended(result, run)
     }
 
     /// A command of it ended: it says whether that is right, and goes on then.
-    async fn judged(&self, planned: Planned, done: Vec<Done>) -> Ended {
+    async fn judged(&self, planned: Forecast, done: Vec<Done>) -> Execution {
         let mut run = self.attempt_of(planned, done);
         let result = run.change().await;
         self.ended(result, run)
     }
 
     /// One of its effects was refused.
-    fn refused(&self, planned: Planned, done: Vec<Done>, error: &ConnectError) -> Ended {
+    fn refused(&self, planned: Forecast, done: Vec<Done>, error: &ConnectError) -> Execution {
         let run = self.attempt_of(planned, done);
-        let result = Ending::Failed(run.after_partial(error.clone().problem()));
+        let result = ExecutionResult::Failed(run.after_partial(error.clone().problem()));
         self.ended(result, run)
     }
 
     /// The connection broke, and it may have been done: looks, and does what is left, unless it may still be at work.
-    async fn lost(&self, planned: Planned, error: &ConnectError) -> Ended {
+    async fn lost(&self, planned: Forecast, error: &ConnectError) -> Execution {
         let is_over = !planned.effects.iter().any(outlives);
         let mut run = self.attempt_of(planned, Vec::new());
         let result = match run.recover(&error.to_string()).await {
-            Some(Verdict::Same { .. }) => Ending::Changed,
+            Some(Verdict::Same { .. }) => ExecutionResult::Changed,
             Some(Verdict::Change(_)) if is_over => {
                 run.call = self.call();
                 run.change().await
             }
-            _ => Ending::Unknown(error.clone().problem()),
+            _ => ExecutionResult::Unknown(error.clone().problem()),
         };
         self.ended(result, run)
     }
 
     /// Whether it was done is not known, nor whether what it stands on was.
-    fn in_doubt(&self, planned: Planned) -> Ended {
+    fn in_doubt(&self, planned: Forecast) -> Execution {
         let problem =
             Problem::new("it was sent together with what it stands on, of which it is not known how it ended");
-        self.ended(Ending::Unknown(problem), self.attempt_of(planned, Vec::new()))
+        self.ended(ExecutionResult::Unknown(problem), self.attempt_of(planned, Vec::new()))
     }
 
     /// It was not done, since something must be first.
-    fn not_sent(&self, needs: &str) -> Ended {
+    fn not_sent(&self, needs: &str) -> Execution {
         self.acted.store(false, Ordering::SeqCst);
-        self.ended(Ending::NotSent { needs: needs.to_owned() }, self.go(Diff::default(), Vec::new()))
+        self.ended(ExecutionResult::NotStarted { needs: needs.to_owned() }, self.go(Diff::default(), Vec::new()))
     }
 }
