@@ -91,16 +91,37 @@ fn a_folder_of_an_archive_that_is_a_link_on_the_host_stays_one() {
     });
 }
 
-/// What a file of a user is given another name for between the look at it and its reading is not read.
-#[test]
-fn a_name_in_a_folder_of_somebody_else_leads_to_its_own_file_only() {
-    let Some(machine) = Machine::new() else { return };
-    let library = [
+/// The library of scripts, in a file of the machine.
+fn library(machine: &Machine) -> &'static str {
+    let parts = [
         include_str!("../../src/connect/host/lib.sh"),
         include_str!("../../src/connect/host/place.sh"),
         include_str!("../../src/connect/host/files.sh"),
     ];
-    fs::write(machine.seen("/srv/library.sh"), library.concat()).unwrap();
+    fs::write(machine.seen("/srv/library.sh"), parts.concat()).unwrap();
+    "/srv/library.sh"
+}
+
+/// A session may end at any moment: here while a script looks whether the folder that it has just entered is its own.
+#[test]
+fn a_script_that_is_hung_up_in_a_new_folder_leaves_none() {
+    let Some(machine) = Machine::new() else { return };
+    let library = library(&machine);
+    machine.sh("mkdir /srv/new");
+    let script = format!(
+        ". {library}; cd /srv/new; _ro_me=0; _ro_at=$(stat -c %d:%i .); stat() {{ kill -HUP $$; }}; _ro_scratch_here; echo alive"
+    );
+    for shell in ["sh", "busybox sh"] {
+        assert!(!machine.holds(&format!("{shell} -c '{script}'")), "{shell} was not hung up");
+        assert_eq!(machine.sh("ls -A /srv/new"), "", "{shell}");
+    }
+}
+
+/// What a file of a user is given another name for between the look at it and its reading is not read.
+#[test]
+fn a_name_in_a_folder_of_somebody_else_leads_to_its_own_file_only() {
+    let Some(machine) = Machine::new() else { return };
+    let library = library(&machine);
     machine.sh(
         "useradd --create-home mallory && echo secret >/srv/secret && chmod 0600 /srv/secret && mkdir -p /busybox && \
          busybox --install -s /busybox && cd /home/mallory && echo mine >own && ln -s /srv/secret link && \
@@ -108,7 +129,8 @@ fn a_name_in_a_folder_of_somebody_else_leads_to_its_own_file_only() {
          ln -s /home/mallory /srv/home",
     );
     let read = |path: &str, path_of_programs: &str| {
-        let script = format!("PATH={path_of_programs}; . /srv/library.sh; _ro_head {path} 100 2>&1; true");
+        machine.sh("mkdir /srv/new");
+        let script = format!("PATH={path_of_programs}; . {library}; _ro_head {path} 100 2>&1; true");
         machine.sh(&script)
     };
     for programs in ["$PATH", "/busybox"] {

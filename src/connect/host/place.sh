@@ -234,7 +234,8 @@ _ro_unscratch() {
 	if [ -n "$_ro_in" ]; then
 		rmdir -- "../$_ro_tmp" || { rm -rf -- ./* ./.[!.]* ./..?* && rmdir -- "../$_ro_tmp"; }
 	elif [ -n "$_ro_tmp" ]; then
-		rmdir -- "$_ro_tmp"
+		# A signal may have come before it was known whether we are in it.
+		rmdir -- "$_ro_tmp" || rmdir -- "../$_ro_tmp"
 	fi 2>/dev/null
 }
 
