@@ -196,3 +196,154 @@ fn doubt(unit: &UnitRef, why: &Why) -> Problem {
          where that never does harm, write `on_interrupt = \"rerun\"` into the step"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::in_flight::InFlightUnit;
+    use crate::engine::state::testing::{
+        memory, node, part, reference, run, run_without, state, state_after, step, unit,
+    };
+    use crate::event::Standing;
+
+    /// What becomes of a unit, in one word.
+    fn admitted(run: &RunSpec, state: &mut RunState, name: &str) -> String {
+        let (unit, reference) = (unit(run, name), reference(run, name));
+        match admit(run, state, &InFlight::default(), node(run, name), unit, &reference, &HashSet::new()) {
+            Admission::PassOver => "pass over".to_owned(),
+            Admission::Defer => "defer".to_owned(),
+            Admission::Start(admitted) => {
+                admitted.why.map_or_else(|| "start".to_owned(), |why| format!("start: {why}"))
+            }
+            Admission::Ended(Completion { outcome: Outcome::Skipped { why }, .. }) => format!("skipped: {why}"),
+            Admission::Ended(Completion { outcome: Outcome::Cancelled { needs }, .. }) => format!("cancelled: {needs}"),
+            Admission::Ended(completion) => crate::event::name(&completion.outcome).to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_step_is_checked_for_its_phase_then_for_what_it_needs_then_for_its_tags() {
+        let mut run = run(&step("p", "s", "hosts = \"a,b\""));
+        run.options.tags = vec!["other".to_owned()];
+        let mut state = state(&run);
+        let upstream = state.upstream.entry(node(&run, "p/s@a"));
+        upstream.blocked_by = Some("p/before".to_owned());
+        state.upstream.entry(node(&run, "p/s@b")).excluded_hosts.insert("a".to_owned(), "p/before@a".to_owned());
+        assert_eq!(admitted(&run, &mut state, "p/s@a"), "cancelled: p/before");
+        assert_eq!(admitted(&run, &mut state, "p/s@b"), "skipped: has none of the tags");
+        state.skipped_phases.insert(0, "left out".to_owned());
+        assert_eq!(admitted(&run, &mut state, "p/s@a"), "skipped: left out");
+    }
+
+    #[test]
+    fn a_step_whose_when_is_false_is_skipped_before_anything_is_asked() {
+        let run = run(&step("p", "s", "when = \"1 > 2\""));
+        assert_eq!(admitted(&run, &mut state(&run), "p/s"), "skipped: when: 1 > 2");
+    }
+
+    #[test]
+    fn a_handler_starts_when_it_is_pending_and_blocks_others_when_its_result_is_unknown() {
+        let run = run(&(step("p", "s", "notify = [\"h\"]") + &part("p", "handler", "h", "")));
+        let (mut state, handler) = (state(&run), reference(&run, "p/h"));
+        assert_eq!(admitted(&run, &mut state, "p/h"), "pass over");
+        state.handlers.notify(handler.clone(), reference(&run, "p/s"));
+        assert_eq!(admitted(&run, &mut state, "p/h"), "start");
+        state.handlers.started(&handler);
+        state.handlers.finished(&handler, &Outcome::Unknown(Problem::new("gone")));
+        assert_eq!(admitted(&run, &mut state, "p/h"), "pass over");
+        assert_eq!(state.upstream.get(node(&run, "p/h")).unwrap().blocked_by.as_deref(), Some("p/h"));
+    }
+
+    #[test]
+    fn an_undo_starts_in_a_failed_phase_where_something_was_changed() {
+        let plan = step("p", "s", "on_failure = [\"u\"]") + &part("p", "on_failure", "u", "");
+        let run = run(&plan);
+        let mut state = state(&run);
+        state.rollback.record_change(&reference(&run, "p/s"));
+        assert_eq!(admitted(&run, &mut state, "p/u"), "pass over");
+        state.rollback.record_end(0, &Outcome::Failed(Problem::new("no")), None);
+        assert_eq!(admitted(&run, &mut state, "p/u"), "start");
+        state.upstream.entry(node(&run, "p/u")).rollback_failed = Some("p/v".to_owned());
+        assert_eq!(admitted(&run, &mut state, "p/u"), "cancelled: p/v");
+        assert_eq!(state.rollback.incomplete(), [reference(&run, "p/s")]);
+    }
+
+    #[test]
+    fn a_preview_undoes_nothing() {
+        let plan = step("p", "s", "on_failure = [\"u\"]") + &part("p", "on_failure", "u", "");
+        let run = run_without(&plan, Mode::Preview, &[]);
+        let mut state = state(&run);
+        state.rollback.record_change(&reference(&run, "p/s"));
+        state.rollback.record_end(0, &Outcome::Failed(Problem::new("no")), None);
+        assert_eq!(admitted(&run, &mut state, "p/u"), "pass over");
+    }
+
+    /// The definition of the plan's only unit.
+    fn definition(run: &RunSpec, name: &str) -> String {
+        state(run).renderer.take(run, node(run, name), unit(run, name)).ok().unwrap().definition
+    }
+
+    #[test]
+    fn a_unit_that_ended_well_is_kept_until_something_below_it_changes_or_a_person_says_otherwise() {
+        let mut run = run(&step("p", "s", "creates = \"/x\""));
+        let same = definition(&run, "p/s");
+        let remembered = |definition: &str| memory(reference(&run, "p/s"), definition, Standing::Succeeded, Some(1));
+        let (kept, edited) = (remembered(&same), remembered("another"));
+        assert_eq!(admitted(&run, &mut state_after(&run, kept.clone()), "p/s"), "kept");
+        assert!(admitted(&run, &mut state_after(&run, edited), "p/s").starts_with("start: "));
+        let mut changed = state_after(&run, kept.clone());
+        changed.upstream.entry(node(&run, "p/s")).changed(7, "p/before");
+        assert!(admitted(&run, &mut changed, "p/s").starts_with("start: "));
+        run.options.done = vec!["s".to_owned()];
+        assert_eq!(admitted(&run, &mut state(&run), "p/s"), "kept");
+        run.options.rerun = vec!["s".to_owned()];
+        assert_eq!(admitted(&run, &mut state_after(&run, kept), "p/s"), "start", "`--rerun` goes before `--done`");
+    }
+
+    #[test]
+    fn a_command_that_was_cut_off_is_left_to_a_person() {
+        let run = run(&step("p", "s", ""));
+        let cut_off = memory(reference(&run, "p/s"), &definition(&run, "p/s"), Standing::Unknown, Some(1));
+        assert_eq!(admitted(&run, &mut state_after(&run, cut_off), "p/s"), "unknown");
+    }
+
+    #[test]
+    fn a_unit_waits_for_another_one_that_changes_the_same_file_of_its_host() {
+        let edit = |id: &str, file: &str| {
+            format!(
+                "[[phase.p.step]]\nid = \"{id}\"\naction = \"node.line\"\nneeds = []\nhosts = \"a,b\"\n\
+                 path = \"/etc/{file}\"\nline = \"{id}\"\n"
+            )
+        };
+        let run = run(&(edit("one", "x") + &edit("two", "x") + &edit("three", "y")));
+        // The pattern's hosts are made for each step: one and the same in a real run.
+        let mut state = state(&run);
+        let rendered = state.renderer.take(&run, node(&run, "p/one@a"), unit(&run, "p/one@a")).ok().unwrap();
+        let mut running = unit(&run, "p/one@a").clone();
+        let mut waits = |name: &str, pipeline: &HashSet<NodeIndex>| {
+            let other = unit(&run, name);
+            if other.host.as_ref().map(|host| &host.name) == running.host.as_ref().map(|host| &host.name) {
+                running.machine.clone_from(&other.machine);
+            }
+            let mut in_flight = InFlight::default();
+            in_flight.insert(
+                node(&run, "p/one@a"),
+                InFlightUnit {
+                    unit: running.clone(),
+                    action: rendered.action.clone(),
+                    reference: reference(&run, "p/one@a"),
+                    definition: String::new(),
+                    started: tokio::time::Instant::now(),
+                    acted: std::sync::Arc::default(),
+                },
+            );
+            let admission =
+                admit(&run, &mut state, &in_flight, node(&run, name), other, &reference(&run, name), pipeline);
+            matches!(admission, Admission::Defer)
+        };
+        assert!(waits("p/two@a", &HashSet::new()));
+        assert!(!waits("p/two@a", &HashSet::from([node(&run, "p/one@a")])), "not behind it in one pipeline");
+        assert!(!waits("p/three@a", &HashSet::new()), "another file");
+        assert!(!waits("p/two@b", &HashSet::new()), "another host");
+    }
+}

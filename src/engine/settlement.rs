@@ -160,3 +160,93 @@ fn block_dependents(
         upstream.rollback_failed = Some(reference.to_string());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::state::testing::{node, part, reference, run, state, step, unit};
+    use crate::event::Problem;
+
+    fn end(run: &RunSpec, state: &mut RunState, name: &str, completion: Completion) -> Vec<Kind> {
+        let settled = settle(run, state, node(run, name), unit(run, name), reference(run, name), completion);
+        settled.into_iter().map(|event| event.kind).collect()
+    }
+
+    fn changed() -> Completion {
+        Completion { definition: Some("d".to_owned()), acted: true, ..Completion::new(Outcome::Changed) }
+    }
+
+    fn failed() -> Completion {
+        Completion { definition: Some("d".to_owned()), ..Completion::new(Outcome::Failed(Problem::new("no"))) }
+    }
+
+    #[test]
+    fn a_change_notifies_handlers_and_frees_what_needs_it() {
+        let plan = step("p", "s", "notify = [\"h\"]") + &step("p", "t", "") + &part("p", "handler", "h", "");
+        let run = run(&plan);
+        let mut state = state(&run);
+        let before = state.scheduler.unmet(node(&run, "p/t"));
+        let events = end(&run, &mut state, "p/s", changed());
+        let [Kind::Notified { handler, by }, Kind::UnitFinished { unit, outcome, .. }] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!((handler, by, unit), (&reference(&run, "p/h"), &reference(&run, "p/s"), &reference(&run, "p/s")));
+        assert_eq!(*outcome, Outcome::Changed);
+        assert!(state.handlers.is_pending(handler));
+        assert_eq!((before, state.scheduler.unmet(node(&run, "p/t"))), (Some(1), Some(0)));
+        assert_eq!(state.upstream.get(node(&run, "p/t")).unwrap().last_change, Some((NOW, "p/s".to_owned())));
+    }
+
+    #[test]
+    fn what_was_as_it_should_be_notifies_nobody() {
+        let run = run(&(step("p", "s", "notify = [\"h\"]") + &step("p", "t", "") + &part("p", "handler", "h", "")));
+        let mut state = state(&run);
+        let same =
+            Completion { definition: Some("d".to_owned()), ..Completion::new(Outcome::Same { seen: String::new() }) };
+        assert_eq!(end(&run, &mut state, "p/s", same).len(), 1);
+        assert_eq!(state.upstream.get(node(&run, "p/t")).unwrap().last_change, None);
+    }
+
+    #[test]
+    fn a_failure_blocks_what_needs_it() {
+        let run = run(&(step("p", "s", "") + &step("p", "t", "")));
+        let mut state = state(&run);
+        end(&run, &mut state, "p/s", failed());
+        assert_eq!(state.upstream.get(node(&run, "p/t")).unwrap().blocked_by.as_deref(), Some("p/s"));
+        assert!(!state.report.ok && state.rollback.runs_in(0));
+    }
+
+    #[test]
+    fn a_failure_within_the_limit_excludes_its_host_alone() {
+        let plan = format!(
+            "[phase.p]\nmax_failures = 1\n{}",
+            step("p", "s", "hosts = \"a,b,c\"") + &step("p", "t", "hosts = \"a,b,c\"")
+        );
+        let run = run(&plan);
+        let mut state = state(&run);
+        let events = end(&run, &mut state, "p/s@a", failed());
+        let [Kind::UnitFinished { outcome: Outcome::Failed(problem), .. }] = &events[..] else { panic!("{events:?}") };
+        assert!(problem.hint.as_ref().unwrap().ends_with("a takes no further part"), "{problem:?}");
+        let upstream = state.upstream.get(node(&run, "p/t@a")).unwrap();
+        assert_eq!(upstream.blocker(Some("a")).map(String::as_str), Some("p/s@a"));
+        assert_eq!(upstream.blocker(Some("b")), None);
+    }
+
+    #[test]
+    fn an_undo_that_ends_well_says_what_it_has_undone() {
+        let run = run(&(step("p", "s", "on_failure = [\"u\"]") + &part("p", "on_failure", "u", "")));
+        let mut state = state(&run);
+        end(&run, &mut state, "p/s", Completion { acted: true, ..failed() });
+        let events = end(&run, &mut state, "p/u", changed());
+        let [Kind::Undone { unit, by }, Kind::UnitFinished { .. }] = &events[..] else { panic!("{events:?}") };
+        assert_eq!((unit, by), (&reference(&run, "p/s"), &reference(&run, "p/u")));
+    }
+
+    #[test]
+    fn in_a_preview_what_comes_after_a_change_is_pending() {
+        let run = RunSpec { mode: Mode::Preview, ..run(&(step("p", "s", "") + &step("p", "t", ""))) };
+        let mut state = state(&run);
+        end(&run, &mut state, "p/s", Completion::new(Outcome::Changed));
+        assert_eq!(state.upstream.get(node(&run, "p/t")).unwrap().pending.as_deref(), Some("s"));
+    }
+}

@@ -12,7 +12,7 @@ pub mod scheduler;
 pub mod upstream;
 
 #[cfg(test)]
-mod testing;
+pub mod testing;
 
 use std::collections::HashMap;
 

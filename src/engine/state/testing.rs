@@ -1,16 +1,19 @@
-//! A run for tests of single components, from the text of a plan.
+//! A run for tests of single components and of the functions over them, from the text of a plan.
 
 use std::sync::Arc;
 
 use petgraph::graph::NodeIndex;
 use serde_json::Map;
 
+use super::RunState;
+use super::renderer::Renderer;
 use crate::actions::Registry;
 use crate::engine::options::Options;
 use crate::engine::run_spec::RunSpec;
-use crate::event::{Mode, UnitRef};
+use crate::event::{Event, Kind, Mode, Outputs, Standing, UnitRef, VERSION};
 use crate::graph::{Graph, Known, Node, Unit};
 use crate::inventory::{Host, Inventory};
+use crate::journal::Memory;
 use crate::plan::{Plan, Scope};
 use crate::template::Templates;
 
@@ -68,4 +71,24 @@ pub fn name(run: &RunSpec, node: NodeIndex) -> Option<String> {
 pub fn node(run: &RunSpec, of: &str) -> NodeIndex {
     let mut nodes = run.graph.nodes().map(|(node, _)| node);
     nodes.find(|node| name(run, *node).as_deref() == Some(of)).unwrap_or_else(|| panic!("no unit {of}"))
+}
+
+/// The state of a run before its first node.
+pub fn state(run: &RunSpec) -> RunState {
+    state_after(run, Memory::default())
+}
+
+/// The same with what earlier runs recorded.
+pub fn state_after(run: &RunSpec, memory: Memory) -> RunState {
+    let templates = Templates::new(".");
+    let (scope, _) = Scope::new(&run.plan, &Inventory::default(), &Map::new(), &templates);
+    RunState::new(run, Renderer::new(templates, scope, &*run.registry), memory, None)
+}
+
+/// The memory of one unit that ended so.
+pub fn memory(unit: UnitRef, definition: &str, standing: Standing, touched: Option<u64>) -> Memory {
+    let (definition, outputs) = (definition.to_owned(), Outputs::new());
+    let done = (standing == Standing::Succeeded).then_some(1);
+    let kind = Kind::Remembered { unit, definition, standing, outputs, done, touched };
+    Memory::of(&[Event { v: VERSION, seq: 1, at: jiff::Timestamp::UNIX_EPOCH, kind }])
 }
