@@ -1,4 +1,5 @@
-//! Owns all state of a run: which nodes wait for what, what ended how. One task, one `select!`.
+//! The loop of a run: admits ready units, records and spawns them, and settles their ends. It alone writes the journal and starts
+//! tasks. One task, one `select!`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub(super) struct Dispatcher {
     pub(super) env: JobEnv,
     pub(super) recorder: Recorder,
     pub(super) in_flight: InFlight,
-    /// Units that have asked their host, and are to go on.
+    /// Units whose host has answered their probes, and that are to go on.
     prefetched: Vec<(NodeIndex, Box<Job>)>,
     /// Units whose end is on its way to the disk.
     pub(super) ending: Vec<UnitRef>,
