@@ -15,6 +15,7 @@ use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, after, host,
 use crate::diff::Diff;
 use crate::event::{Mode, Outcome, Outputs, Problem};
 use crate::journal::SavedUnit;
+use crate::sync::lock;
 
 impl Job {
     /// Runs it to its end.
@@ -188,7 +189,7 @@ impl Attempt<'_> {
         if let Some(facts) = job.host().and_then(|host| job.cache.take(host, &job.unit, probes)) {
             return Ok(facts);
         }
-        if let Some(error) = job.unreachable.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(error) = lock(&job.unreachable).take() {
             return Err(error);
         }
         self.within(job.world.probe(&job.target, probes, &self.call)).await
@@ -248,7 +249,7 @@ impl Attempt<'_> {
         let sending =
             RoundTrip { jobs: &[job], effects, within: &within, read: look, on_success: &queries, on_failure: &[] };
         let answer = Mutex::new(None);
-        let done = |done| drop(answer.lock().unwrap_or_else(PoisonError::into_inner).replace(done));
+        let done = |done| drop(lock(&answer).replace(done));
         let error = sending.send(&self.call, &done, &|| {}).await;
         let answer = answer.into_inner().unwrap_or_else(PoisonError::into_inner);
         answer.ok_or_else(|| error.unwrap_or_else(|| ConnectError::lost("it gave no answer")))

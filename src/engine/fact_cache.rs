@@ -5,10 +5,11 @@
 //! An answer serves the unit that it was asked for, once, and only if no effect on the host could have changed it since.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::connect::{Effect, Fact, Probe, vault};
 use crate::event::UnitRef;
+use crate::sync::lock;
 
 /// What a unit will ask.
 pub type Query = (UnitRef, Vec<Probe>);
@@ -48,7 +49,7 @@ impl HostFacts {
 
 impl FactCache {
     fn with<T>(&self, name: &str, act: impl FnOnce(&mut HostFacts) -> T) -> T {
-        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = lock(&self.0);
         act(hosts.entry(name.to_owned()).or_default())
     }
 

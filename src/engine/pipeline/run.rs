@@ -17,6 +17,7 @@ use crate::engine::faults::Point;
 use crate::engine::job::{Execution, ExecutionResult, Forecast, Job, Note, outlives};
 use crate::engine::send::RoundTrip;
 use crate::event::{Problem, UnitRef};
+use crate::sync::lock;
 
 /// Units that have ended, in their order.
 pub type Ends = Vec<(NodeIndex, Execution)>;
@@ -80,7 +81,7 @@ impl PipelineRun {
         let progress =
             Progress { jobs: &all, nodes: &nodes, preconditions, turn, plans, asked, held, done, ends, bad: None };
         let progress = Mutex::new(progress);
-        let locked = || progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let locked = || lock(&progress);
         let last = all.last().zip(locked().plans.back()).and_then(|(job, planned)| job.query_after(planned));
         let on_success: Vec<Query> = last.into_iter().chain(queries.iter().cloned()).collect();
         let sending = RoundTrip {

@@ -1,7 +1,7 @@
 //! Templates of steps, rendered to an action and the hash of its definition.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use petgraph::graph::NodeIndex;
 use serde_json::{Map, Value, json};
@@ -16,6 +16,7 @@ use crate::graph::Unit;
 use crate::inventory::{Connection, Host};
 use crate::journal::DefinitionKey;
 use crate::plan::{Catalog, FileKind, Item, Kind, Plan, Scope, Step, folder, source};
+use crate::sync::lock;
 use crate::template::{Context, Names, TemplateError, Templates, is_template};
 
 /// A unit's action, ready to run.
@@ -296,7 +297,7 @@ impl Renderer {
     /// An item of a loop, by its name: what it holds may have come to light since the graph was made.
     fn item(&self, step: &Step, host: Option<&Host>, name: &str) -> Result<Value, Problem> {
         let key = (step.id.value.clone(), host.map(|h| h.name.clone()));
-        let mut all = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.items);
         let items = match all.get(&key) {
             Some(items) => Arc::clone(items),
             None => {
