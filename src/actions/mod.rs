@@ -112,14 +112,14 @@ pub trait Action: Send + Sync {
 
     /// Where the world alone does not tell what an earlier attempt, which was cut off or failed, had come to: the action
     /// that goes on from there.
-    fn resumed(&self) -> Option<Boxed> {
+    fn resumed(&self) -> Option<ActionRef> {
         None
     }
 
     /// Of a change that takes its host away for a while, as a reboot does: the action as it goes on once it was sent. It
     /// waits ([`Verdict::Wait`]) until the host is back. Asked when [`Action::next`] has no more to do, or the connection
     /// broke.
-    fn away(&self, _facts: &[Fact]) -> Option<Boxed> {
+    fn away(&self, _facts: &[Fact]) -> Option<ActionRef> {
         None
     }
 
@@ -205,4 +205,4 @@ impl std::fmt::Display for Thing {
 }
 
 /// An action ready to run.
-pub type Boxed = Arc<dyn Action>;
+pub type ActionRef = Arc<dyn Action>;

@@ -8,7 +8,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Map, Value, json};
 
-use super::{Boxed, Registry, Verdict};
+use super::{ActionRef, Registry, Verdict};
 use crate::connect::{Done, Effect, Fact, Probe, helm, host, http, kube, vault};
 use crate::plan::{Catalog as _, Kind};
 
@@ -329,7 +329,7 @@ impl Liar {
     }
 
     /// Has an action judge made up answers, and go on by what they say.
-    fn lead(&mut self, action: &Boxed) {
+    fn lead(&mut self, action: &ActionRef) {
         let facts: Vec<Fact> = action.probes().iter().map(|probe| self.answer(probe)).collect();
         let _told =
             (action.foresees(&facts), action.provides(&facts), action.outputs(&facts, &[]), action.printed(&[]));
@@ -362,7 +362,7 @@ fn put(object: &mut Value, path: &str, value: Value) {
 }
 
 /// The action of an example.
-fn example(registry: &Registry, kind: &Kind) -> Boxed {
+fn example(registry: &Registry, kind: &Kind) -> ActionRef {
     let example: toml::Table = toml::from_str(kind.example).unwrap();
     let phase = example["phase"].as_table().unwrap().values().next().unwrap();
     let mut step = phase["step"][0].as_table().unwrap().clone();

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::watched::Watched;
-use super::{Action, Boxed};
+use super::{Action, ActionRef};
 use crate::plan::{Catalog, Kind, Misread, Output, ParamError, Place, Role};
 use crate::secret;
 
@@ -49,7 +49,7 @@ pub struct Registry {
 
 struct Entry {
     kind: Kind,
-    build: fn(&Value) -> Result<Boxed, ParamError>,
+    build: fn(&Value) -> Result<ActionRef, ParamError>,
 }
 
 impl Registry {
@@ -89,7 +89,7 @@ impl Registry {
     ///
     /// # Errors
     /// The parameter that the action refuses; unknown names too.
-    pub fn build(&self, name: &str, params: &Value) -> Result<Boxed, ParamError> {
+    pub fn build(&self, name: &str, params: &Value) -> Result<ActionRef, ParamError> {
         let entry = self.entries.iter().find(|e| e.kind.name == name);
         let entry = entry
             .ok_or_else(|| ParamError { pointer: String::new(), message: format!("no action is named {name}") })?;

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use super::{Action, Boxed, OnInterrupt, Thing, Verdict};
+use super::{Action, ActionRef, OnInterrupt, Thing, Verdict};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::defect::caught;
 use crate::diff::Diff;
@@ -15,14 +15,14 @@ use crate::event::{Outputs, Problem};
 
 /// An action that remembers its first panic, and refuses to go on from there.
 pub struct Watched {
-    action: Boxed,
+    action: ActionRef,
     has_secret: bool,
     defect: OnceLock<Problem>,
 }
 
 impl Watched {
     /// Watches an action; `has_secret`: its parameters hold one.
-    pub fn boxed(action: Boxed, has_secret: bool) -> Boxed {
+    pub fn boxed(action: ActionRef, has_secret: bool) -> ActionRef {
         Arc::new(Self { action, has_secret, defect: OnceLock::new() })
     }
 
@@ -93,11 +93,11 @@ impl Action for Watched {
         self.ask(|action| action.edits()).unwrap_or_default()
     }
 
-    fn resumed(&self) -> Option<Boxed> {
+    fn resumed(&self) -> Option<ActionRef> {
         self.ask(|action| action.resumed()).ok().flatten().map(|action| Self::boxed(action, self.has_secret))
     }
 
-    fn away(&self, facts: &[Fact]) -> Option<Boxed> {
+    fn away(&self, facts: &[Fact]) -> Option<ActionRef> {
         self.ask(|action| action.away(facts)).ok().flatten().map(|action| Self::boxed(action, self.has_secret))
     }
 

@@ -9,7 +9,7 @@ use super::in_flight::InFlight;
 use super::run_spec::RunSpec;
 use super::state::RunState;
 use super::state::renderer::Rendered;
-use crate::actions::{Boxed, OnInterrupt};
+use crate::actions::{ActionRef, OnInterrupt};
 use crate::event::{Mode, Outcome, Problem, UnitRef};
 use crate::graph::Unit;
 use crate::journal::{Case, Decision, Recorded, SavedUnit, Why, decide};
@@ -28,7 +28,7 @@ pub(super) enum Admission {
 
 /// How a unit starts.
 pub(super) struct Admitted {
-    pub action: Boxed,
+    pub action: ActionRef,
     /// Whether the action goes on from an attempt of an earlier run.
     pub resumed: bool,
     pub definition: String,

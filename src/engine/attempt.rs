@@ -1,7 +1,7 @@
 //! One attempt at a job.
 
 use super::job::Job;
-use crate::actions::Boxed;
+use crate::actions::ActionRef;
 use crate::connect::{Call, Done, Fact};
 use crate::diff::Diff;
 
@@ -9,7 +9,7 @@ use crate::diff::Diff;
 pub struct Attempt<'a> {
     pub job: &'a Job,
     /// The job's action, or what goes on from it.
-    pub action: Boxed,
+    pub action: ActionRef,
     /// Whether the host may be away for a while.
     pub patient: bool,
     pub call: Call,

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::attempt::Attempt;
 use super::job::{ExecutionResult, human};
-use crate::actions::{Boxed, Verdict};
+use crate::actions::{ActionRef, Verdict};
 use crate::event::Problem;
 
 impl Attempt<'_> {
     /// Goes on with `rest` once the host is back; it has all of the step's time for that. `None`: there is more to do.
-    pub async fn until_back(&mut self, rest: Boxed) -> Option<ExecutionResult> {
+    pub async fn until_back(&mut self, rest: ActionRef) -> Option<ExecutionResult> {
         self.action = rest;
         self.patient = true;
         self.done.clear();

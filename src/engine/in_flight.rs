@@ -7,14 +7,14 @@ use std::sync::atomic::AtomicBool;
 use petgraph::graph::NodeIndex;
 use tokio::time::Instant;
 
-use crate::actions::Boxed;
+use crate::actions::ActionRef;
 use crate::event::UnitRef;
 use crate::graph::Unit;
 
 /// A unit that runs.
 pub struct InFlightUnit {
     pub unit: Unit,
-    pub action: Boxed,
+    pub action: ActionRef,
     pub reference: UnitRef,
     pub definition: String,
     pub started: Instant,
@@ -50,7 +50,7 @@ impl InFlight {
     }
 
     /// Whether a unit that runs on the same host, and is none of the pipeline, changes a file that this action changes, too.
-    pub fn edits_files_of(&self, action: &Boxed, unit: &Unit, pipeline: &HashSet<NodeIndex>) -> bool {
+    pub fn edits_files_of(&self, action: &ActionRef, unit: &Unit, pipeline: &HashSet<NodeIndex>) -> bool {
         let Some(machine) = unit.machine.as_ref().filter(|_| !action.only_looks()) else { return false };
         let is_beside = |(node, running): &(&NodeIndex, &InFlightUnit)| {
             running.unit.machine.as_ref().is_some_and(|other| Arc::ptr_eq(other, machine)) && !pipeline.contains(node)

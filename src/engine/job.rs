@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::fact_cache::{FactCache, Query};
 use super::faults::Faults;
 use super::guard_locks::Guard;
-use crate::actions::{Boxed, Thing};
+use crate::actions::{ActionRef, Thing};
 use crate::connect::{ConnectError, Effect, Fact, Probe, Target, World, host, kube};
 use crate::diff::Diff;
 use crate::event::{Mode, Outputs, Problem, UnitRef};
@@ -17,7 +17,7 @@ use crate::plan::Retry;
 
 /// Everything that one unit needs to run.
 pub struct Job {
-    pub action: Boxed,
+    pub action: ActionRef,
     /// Whether the action goes on from an attempt of an earlier run.
     pub resumed: bool,
     pub unit: UnitRef,

@@ -10,7 +10,7 @@ use super::pipeline::joins;
 use super::run_spec::RunSpec;
 use super::state::RunState;
 use super::state::renderer::Rendered;
-use crate::actions::{Boxed, Verdict};
+use crate::actions::{ActionRef, Verdict};
 use crate::connect::{Effect, Fact, host};
 use crate::graph::{Node, Unit};
 use crate::plan::Part;
@@ -97,7 +97,7 @@ fn query_of(
     node: NodeIndex,
     unit: &Unit,
     names: &HashSet<String>,
-) -> Option<(Boxed, Query)> {
+) -> Option<(ActionRef, Query)> {
     let step = run.step(unit);
     // What its host puts back by itself could move what was answered ahead.
     if step.guard.is_some() {
@@ -115,7 +115,7 @@ fn query_of(
 }
 
 /// Whether an action will run a command, by the facts that were last known.
-fn runs(action: &Boxed, facts: &[Fact]) -> bool {
+fn runs(action: &ActionRef, facts: &[Fact]) -> bool {
     matches!(action.verdict(facts), Verdict::Change(_))
         && matches!(action.next(facts, &[]), Ok(Some(Effect::Host(host::Effect::Run(_)))))
 }

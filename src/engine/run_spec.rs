@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::options::Options;
-use crate::actions::{Boxed, Registry};
+use crate::actions::{ActionRef, Registry};
 use crate::event::{Mode, UnitRef};
 use crate::graph::{Graph, Unit};
 use crate::plan::{Catalog as _, Plan, Role, Step};
@@ -27,7 +27,7 @@ impl RunSpec {
     }
 
     /// Whether a step changes something or checks only. An action that only looks is a check, whatever its kind says.
-    pub(super) fn role(&self, step: &Step, action: Option<&Boxed>) -> Role {
+    pub(super) fn role(&self, step: &Step, action: Option<&ActionRef>) -> Role {
         if action.is_some_and(|action| action.only_looks()) {
             return Role::Check;
         }

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Boxed, Registry, Verdict};
+use super::{ActionRef, Registry, Verdict};
 use crate::connect::{Fact, Probe};
 use crate::plan::Catalog as _;
 
@@ -47,11 +47,11 @@ pub enum Seen {
 }
 
 impl Case {
-    fn built(&self, registry: &Registry, params: &Value) -> Boxed {
+    fn built(&self, registry: &Registry, params: &Value) -> ActionRef {
         registry.build(self.action, params).unwrap_or_else(|error| panic!("{}: {error:?}\n{params}", self.action))
     }
 
-    fn verdict(&self, action: &Boxed) -> Verdict {
+    fn verdict(&self, action: &ActionRef) -> Verdict {
         let facts: Vec<Fact> = action.probes().iter().map(self.sees).collect();
         action.verdict(&facts)
     }

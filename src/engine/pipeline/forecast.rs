@@ -1,6 +1,6 @@
 //! What a unit will do behind the effects of others, as far as that is known before they are done. Pure.
 
-use crate::actions::{Boxed, Verdict};
+use crate::actions::{ActionRef, Verdict};
 use crate::connect::{Done, Effect, Fact, Probe, host, vault};
 use crate::engine::fact_cache::{leaves, touches};
 use crate::engine::job::{Forecast, Job};
@@ -55,7 +55,7 @@ impl Job {
 }
 
 /// Whether a unit whose command is likely to run may be one of a pipeline, so that what comes behind it may too.
-pub fn joins(action: &Boxed) -> bool {
+pub fn joins(action: &ActionRef) -> bool {
     let comparable = |probe: &Probe| matches!(probe, Probe::Host(host::Probe::Run(_) | host::Probe::File { .. }));
     action.cut_off().is_none() && !action.only_looks() && action.probes().iter().all(comparable)
 }
@@ -106,7 +106,7 @@ fn is_comparable(probe: &Probe, fact: &Fact) -> bool {
 }
 
 /// What an effect answers when it has worked, soon; `None` when that is not known before.
-fn answer_of(action: &Boxed, effect: &Effect) -> Option<Done> {
+fn answer_of(action: &ActionRef, effect: &Effect) -> Option<Done> {
     match effect {
         Effect::Host(host::Effect::Run(run)) if action.is_quick() && !host::is_fed_apart(run) => {
             Some(Done::Host(host::Done::new(0, "", "")))

@@ -7,7 +7,7 @@ use petgraph::graph::NodeIndex;
 use serde_json::{Map, Value, json};
 
 use super::outputs::OutputStore;
-use crate::actions::Boxed;
+use crate::actions::ActionRef;
 use crate::defect::caught;
 use crate::digest;
 use crate::engine::run_spec::RunSpec;
@@ -22,7 +22,7 @@ use crate::template::{Context, Names, TemplateError, Templates, is_template};
 /// A unit's action, ready to run.
 #[derive(Clone)]
 pub struct Rendered {
-    pub action: Boxed,
+    pub action: ActionRef,
     /// Hash of all that makes the unit what it is.
     pub definition: String,
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::guarded_host::{FakeGuard, GuardedHost};
-use crate::actions::{Action, Boxed, OnInterrupt, Registry, Spec, Thing, Verdict};
+use crate::actions::{Action, ActionRef, OnInterrupt, Registry, Spec, Thing, Verdict};
 use crate::connect::vault::{self, Data};
 use crate::connect::{Call, ConnectError, Done, Effect, Fact, Performed, Probe, Row, Target, World, host, one_by_one};
 use crate::diff::Diff;
@@ -461,7 +461,7 @@ impl Leave {
     fn back(&self, facts: &[Fact]) -> bool {
         self.asked && seen(facts, &self.path) == Some("back")
     }
-    fn asked(&self) -> Option<Boxed> {
+    fn asked(&self) -> Option<ActionRef> {
         Some(Arc::new(Self { asked: true, ..self.clone() }))
     }
 }
@@ -483,10 +483,10 @@ impl Action for Leave {
         };
         Ok(done.is_empty().then_some(Effect::Vault(vault::Effect::Write { path, body })))
     }
-    fn resumed(&self) -> Option<Boxed> {
+    fn resumed(&self) -> Option<ActionRef> {
         self.asked()
     }
-    fn away(&self, facts: &[Fact]) -> Option<Boxed> {
+    fn away(&self, facts: &[Fact]) -> Option<ActionRef> {
         if self.back(facts) { None } else { self.asked() }
     }
 }

@@ -18,7 +18,7 @@ use super::guards::{Guards, check_words};
 use super::params::{check_path, refuse};
 use super::scripts::{Act, each_well, failed};
 use crate::actions::lifetime::Lifetime;
-use crate::actions::{Action, Boxed, Spec, Verdict};
+use crate::actions::{Action, ActionRef, Spec, Verdict};
 use crate::connect::host::{self, Run, quote::word};
 use crate::connect::{Done, Effect, Fact, Probe};
 use crate::diff::Diff;
@@ -126,7 +126,7 @@ impl Reboot {
         Guards { removes: self.when_file.as_deref(), only_if: self.only_if.as_deref(), ..Guards::default() }
     }
 
-    fn at(&self, stage: Stage) -> Boxed {
+    fn at(&self, stage: Stage) -> ActionRef {
         Arc::new(Self { stage, ..self.clone() })
     }
 
@@ -256,11 +256,11 @@ impl Action for Reboot {
         }
     }
 
-    fn resumed(&self) -> Option<Boxed> {
+    fn resumed(&self) -> Option<ActionRef> {
         Some(self.at(Stage::Resumed))
     }
 
-    fn away(&self, facts: &[Fact]) -> Option<Boxed> {
+    fn away(&self, facts: &[Fact]) -> Option<ActionRef> {
         let seen = self.seen(facts).ok()?;
         let (boot, uptime) = (seen.system.boot_id.clone(), seen.system.uptime);
         (!matches!(self.stands(&seen), Standing::Rebooted)).then(|| self.at(Stage::Sent { boot, uptime }))

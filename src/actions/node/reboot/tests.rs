@@ -35,7 +35,7 @@ fn waits(verdict: &Verdict) -> String {
     }
 }
 
-fn resumed(step: &Reboot) -> Boxed {
+fn resumed(step: &Reboot) -> ActionRef {
     step.resumed().unwrap()
 }
 
