@@ -31,13 +31,13 @@ pub struct Event {
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: jiff::Timestamp,
     /// What happened.
-    pub kind: Kind,
+    pub kind: EventKind,
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Kind {
+pub enum EventKind {
     /// What an earlier run recorded of a unit, taken over; stands before the run's start. Only in journals.
     Remembered {
         /// The unit.
@@ -45,7 +45,7 @@ pub enum Kind {
         /// Hash of the definition that ran.
         definition: String,
         /// How it stands.
-        standing: Standing,
+        standing: RecordedState,
         /// Its outputs, when it ended well.
         outputs: Outputs,
         /// When it ended well last, on the clock of [`Kind::Remembered`]: a count of records, over all runs that this
@@ -205,7 +205,7 @@ pub struct Source {
 /// How a unit stands, as far as it is on record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum RecordedState {
     /// It ended well.
     Succeeded,
     /// It ended badly; what it did is known.
@@ -218,7 +218,7 @@ pub enum Standing {
     Warned,
 }
 
-impl Standing {
+impl RecordedState {
     /// Whether units that need this one may start.
     pub fn lets_dependents_start(self) -> bool {
         matches!(self, Self::Succeeded | Self::Warned)

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 
@@ -53,11 +53,11 @@ pub trait Action: Send + Sync {
     ///
     /// # Errors
     /// When a result shows that the change did not work out (for example a command's exit status).
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem>;
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem>;
 
     /// Whether all that was done changed anything, where only the doing can tell, as a command's output does. Called when
     /// [`Action::next`] has no more to do.
-    fn changed(&self, _done: &[Done]) -> bool {
+    fn changed(&self, _done: &[EffectResult]) -> bool {
         true
     }
 
@@ -65,7 +65,7 @@ pub trait Action: Send + Sync {
     /// that it worked. Then the probes are asked once more, in the trip of the last effect, and judged by
     /// [`Action::verdict_after`]. `false` where each effect proves what it did, as a file that is put in place whole, a script
     /// that looks itself, or a server's answer that is the object; and where nothing is left to be looked at.
-    fn looks_after(&self) -> bool {
+    fn is_verified(&self) -> bool {
         false
     }
 
@@ -78,19 +78,19 @@ pub trait Action: Send + Sync {
 
     /// Whether this step only looks although its action could change something, as a command with `changes = false`. A
     /// resumed run makes it again, as it does every check.
-    fn only_looks(&self) -> bool {
+    fn is_read_only(&self) -> bool {
         false
     }
 
     /// What to do when it was cut off in the middle and nobody can tell whether it took effect; `None` where the probes
     /// tell, which is the rule. Of two calls by mistake the second one must do no harm then.
-    fn cut_off(&self) -> Option<OnInterrupt> {
+    fn on_interrupt(&self) -> Option<OnInterrupt> {
         None
     }
 
     /// Whether its commands end in an instant, and have worked if they end with status 0, so that others may be sent behind
     /// them, to be done then.
-    fn is_quick(&self) -> bool {
+    fn completes_at_once(&self) -> bool {
         false
     }
 
@@ -119,27 +119,27 @@ pub trait Action: Send + Sync {
     /// Of a change that takes its host away for a while, as a reboot does: the action as it goes on once it was sent. It
     /// waits ([`Verdict::Wait`]) until the host is back. Asked when [`Action::next`] has no more to do, or the connection
     /// broke.
-    fn away(&self, _facts: &[Fact]) -> Option<ActionRef> {
+    fn after_disconnect(&self, _facts: &[Fact]) -> Option<ActionRef> {
         None
     }
 
     /// Values for later steps; called when the step ended well, with the last facts.
-    fn outputs(&self, _facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, _facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         Outputs::new()
     }
 
     /// What it would change once what is missing ([`Verdict::Missing`]) is there; shown in previews.
-    fn foresees(&self, _facts: &[Fact]) -> Diff {
+    fn predicted_diff(&self, _facts: &[Fact]) -> Diff {
         Diff::default()
     }
 
     /// What later steps may find missing until this one has run: kinds, namespaces ... Used by the preview.
-    fn provides(&self, _facts: &[Fact]) -> Vec<Thing> {
+    fn provides(&self, _facts: &[Fact]) -> Vec<Resource> {
         Vec::new()
     }
 
     /// Text that the step printed, for people; called when the step ended, well or not.
-    fn printed(&self, _done: &[Done]) -> String {
+    fn printed(&self, _done: &[EffectResult]) -> String {
         String::new()
     }
 
@@ -177,12 +177,12 @@ pub enum Verdict {
     /// It cannot be done, and waiting does not help.
     Blocked(Problem),
     /// It cannot be judged until something exists that is not there.
-    Missing(Thing),
+    Missing(Resource),
 }
 
 /// Something that steps make and other steps need.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Thing {
+pub enum Resource {
     /// A kind of object, served by the API: `networking.istio.io` and `Gateway`.
     Kind {
         /// API group; empty for the core group.
@@ -194,7 +194,7 @@ pub enum Thing {
     Namespace(String),
 }
 
-impl std::fmt::Display for Thing {
+impl std::fmt::Display for Resource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Kind { group, kind } if group.is_empty() => write!(f, "kind {kind}"),

@@ -9,8 +9,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Map, Value, json};
 
 use super::{ActionRef, Registry, Verdict};
-use crate::connect::{Done, Effect, Fact, Probe, helm, host, http, kube, vault};
-use crate::plan::{Catalog as _, Kind};
+use crate::connect::{Effect, EffectResult, Fact, Probe, helm, host, http, kube, vault};
+use crate::plan::{ActionInfo, Catalog as _};
 
 /// Answers that each action is given.
 const ROUNDS: usize = 250;
@@ -170,9 +170,9 @@ impl Liar {
         (0..self.rng.random_range(0..8)).map(|_| (self.word(), self.json(3))).collect()
     }
 
-    fn ran(&mut self) -> host::Done {
+    fn ran(&mut self) -> host::CommandOutput {
         let exit = *self.of(&[&0, &0, &0, &0, &1, &2, &3, &4, &127, &255, &-1, &i32::MIN]);
-        host::Done::new(exit, &self.text(), &if self.one_in(2) { String::new() } else { self.text() })
+        host::CommandOutput::new(exit, &self.text(), &if self.one_in(2) { String::new() } else { self.text() })
     }
 
     fn file(&mut self) -> Option<host::File> {
@@ -222,7 +222,7 @@ impl Liar {
             0 => kube::Seen::NoPod(self.text()),
             1 => kube::Seen::NotRun(self.text()),
             _ => {
-                let host::Done { exit, stdout, stderr } = self.ran();
+                let host::CommandOutput { exit, stdout, stderr } = self.ran();
                 kube::Seen::Ended { pod: self.word(), exit, stdout: stdout.text(), stderr: stderr.text() }
             }
         }
@@ -318,13 +318,13 @@ impl Liar {
         }
     }
 
-    fn done(&mut self, effect: &Effect) -> Done {
+    fn done(&mut self, effect: &Effect) -> EffectResult {
         match effect {
-            Effect::Host(_) | Effect::Fetch(_) | Effect::Expect(_) => Done::Host(self.ran()),
-            Effect::Kube(kube::Effect::Exec(_)) => Done::Kube(kube::Done::Exec(self.seen())),
-            Effect::Kube(_) => Done::Kube(kube::Done::Applied(kube::Object(self.object()))),
-            Effect::Helm(_) => Done::Helm(helm::Done::Ran { output: self.text() }),
-            Effect::Vault(_) => Done::Vault(vault::Done::Written(vault::Data(self.map()))),
+            Effect::Host(_) | Effect::Fetch(_) | Effect::Expect(_) => EffectResult::Host(self.ran()),
+            Effect::Kube(kube::Effect::Exec(_)) => EffectResult::Kube(kube::EffectResult::Exec(self.seen())),
+            Effect::Kube(_) => EffectResult::Kube(kube::EffectResult::Applied(kube::Object(self.object()))),
+            Effect::Helm(_) => EffectResult::Helm(helm::EffectResult::Ran { output: self.text() }),
+            Effect::Vault(_) => EffectResult::Vault(vault::EffectResult::Written(vault::Data(self.map()))),
         }
     }
 
@@ -332,17 +332,17 @@ impl Liar {
     fn lead(&mut self, action: &ActionRef) {
         let facts: Vec<Fact> = action.probes().iter().map(|probe| self.answer(probe)).collect();
         let _told =
-            (action.foresees(&facts), action.provides(&facts), action.outputs(&facts, &[]), action.printed(&[]));
+            (action.predicted_diff(&facts), action.provides(&facts), action.outputs(&facts, &[]), action.printed(&[]));
         let Verdict::Change(diff) = action.verdict(&facts) else { return };
         diff.redacted().0.iter().for_each(|delta| drop(delta.lines()));
         let mut done = Vec::new();
-        while let (Ok(Some(effect)), 0..8) = (action.next(&facts, &done), done.len()) {
+        while let (Ok(Some(effect)), 0..8) = (action.next_effect(&facts, &done), done.len()) {
             done.push(self.done(&effect));
         }
         let _told = (action.changed(&done), action.outputs(&facts, &done), action.printed(&done));
-        if let Some(rest) = action.away(&facts) {
+        if let Some(rest) = action.after_disconnect(&facts) {
             let facts: Vec<Fact> = rest.probes().iter().map(|probe| self.answer(probe)).collect();
-            let _told = (rest.verdict(&facts), rest.next(&facts, &[]).is_ok());
+            let _told = (rest.verdict(&facts), rest.next_effect(&facts, &[]).is_ok());
             assert_eq!(rest.defect(), None);
         }
     }
@@ -362,7 +362,7 @@ fn put(object: &mut Value, path: &str, value: Value) {
 }
 
 /// The action of an example.
-fn example(registry: &Registry, kind: &Kind) -> ActionRef {
+fn example(registry: &Registry, kind: &ActionInfo) -> ActionRef {
     let example: toml::Table = toml::from_str(kind.example).unwrap();
     let phase = example["phase"].as_table().unwrap().values().next().unwrap();
     let mut step = phase["step"][0].as_table().unwrap().clone();
@@ -376,7 +376,7 @@ fn example(registry: &Registry, kind: &Kind) -> ActionRef {
 fn no_answer_makes_an_action_panic() {
     let registry = Registry::standard();
     let mut defects = Vec::new();
-    for (seed, kind) in (0..).zip(registry.kinds()) {
+    for (seed, kind) in (0..).zip(registry.actions()) {
         let mut liar = Liar { rng: SmallRng::seed_from_u64(seed), words: words(kind.name) };
         for _ in 0..ROUNDS {
             // A defect is remembered.

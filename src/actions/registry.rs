@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::watched::Watched;
 use super::{Action, ActionRef};
-use crate::plan::{Catalog, Kind, Misread, Output, ParamError, Place, Role};
+use crate::plan::{ActionInfo, Catalog, Output, ParamError, Role, RunsOn, TextCheck};
 use crate::secret;
 
 /// An action's type: its parameters are its fields, its documentation their doc comments.
@@ -18,18 +18,18 @@ pub trait Spec: Action + DeserializeOwned + JsonSchema + Sized + 'static {
     /// One line of documentation.
     const SUMMARY: &'static str;
     /// Where it runs.
-    const PLACE: Place;
+    const RUNS_ON: RunsOn;
     /// Whether it can change anything.
     const ROLE: Role;
     /// Whether all that it changes on a host can be kept before and put back: files, links, live kernel parameters.
-    const KEEPS: bool = false;
+    const IS_REVERTIBLE: bool = false;
     /// What later steps may use.
     const OUTPUTS: &'static [Output] = &[];
     /// Parameters one of which (or `when`) a step must have that is no handler, since it would do the same again in each
     /// run without. None: it needs no guard.
-    const GUARDS: &'static [&'static str] = &[];
+    const CONDITIONS: &'static [&'static str] = &[];
     /// What is wrong with the text of a parameter that others read by rules of their own.
-    const MISREAD: Option<Misread> = None;
+    const CHECK_TEXT: Option<TextCheck> = None;
     /// A step as one would write it.
     const EXAMPLE: &'static str;
 
@@ -48,7 +48,7 @@ pub struct Registry {
 }
 
 struct Entry {
-    kind: Kind,
+    kind: ActionInfo,
     build: fn(&Value) -> Result<ActionRef, ParamError>,
 }
 
@@ -67,18 +67,18 @@ impl Registry {
     /// Adds an action.
     pub fn add<T: Spec>(&mut self) {
         self.entries.push(Entry {
-            kind: Kind {
+            kind: ActionInfo {
                 name: T::NAME,
                 summary: T::SUMMARY,
-                place: T::PLACE,
+                runs_on: T::RUNS_ON,
                 role: T::ROLE,
-                only_looks: |params| T::deserialize(params).is_ok_and(|action| action.only_looks()),
-                keeps: T::KEEPS,
+                is_read_only: |params| T::deserialize(params).is_ok_and(|action| action.is_read_only()),
+                is_revertible: T::IS_REVERTIBLE,
                 outputs: T::OUTPUTS,
-                guards: T::GUARDS,
+                conditions: T::CONDITIONS,
                 example: T::EXAMPLE,
                 schema: || schemars::schema_for!(T).to_value(),
-                misread: T::MISREAD,
+                check_text: T::CHECK_TEXT,
                 validate: |params| parse::<T>(params).map(drop),
             },
             build: |params| Ok(Watched::boxed(Arc::new(parse::<T>(params)?), secret::is_in_value(params))),
@@ -98,11 +98,11 @@ impl Registry {
 }
 
 impl Catalog for Registry {
-    fn kind(&self, name: &str) -> Option<&Kind> {
+    fn action(&self, name: &str) -> Option<&ActionInfo> {
         self.entries.iter().map(|e| &e.kind).find(|k| k.name == name)
     }
 
-    fn kinds(&self) -> Vec<&Kind> {
+    fn actions(&self) -> Vec<&ActionInfo> {
         self.entries.iter().map(|e| &e.kind).collect()
     }
 }
@@ -133,10 +133,10 @@ mod tests {
 
     #[test]
     fn the_actions_of_these_groups_reach_a_cluster_and_no_others() {
-        for kind in Registry::standard().kinds() {
+        for kind in Registry::standard().actions() {
             let group = kind.name.split('.').next().unwrap();
             let reaches = ["argocd", "helm", "istio", "kube"].contains(&group);
-            assert_eq!(kind.place == Place::Cluster, reaches, "{}", kind.name);
+            assert_eq!(kind.runs_on == RunsOn::Cluster, reaches, "{}", kind.name);
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::Registry;
-use crate::plan::{Catalog as _, Kind, Place, Role};
+use crate::plan::{ActionInfo, Catalog as _, Role, RunsOn};
 
 /// Set, it has the test write the table.
 const UPDATE: &str = "ROLLOUT_UPDATE";
@@ -19,10 +19,10 @@ that runs the tool.
 
 fn table() -> String {
     let registry = Registry::standard();
-    let group = |kind: &Kind| kind.name.split('.').next().unwrap_or_default().to_owned();
+    let group = |kind: &ActionInfo| kind.name.split('.').next().unwrap_or_default().to_owned();
     let mut text = HEAD.to_owned();
     let mut last = String::new();
-    for kind in registry.kinds() {
+    for kind in registry.actions() {
         if group(kind) != last {
             last = group(kind);
             let _ = writeln!(
@@ -35,10 +35,10 @@ fn table() -> String {
             Role::Change => "changes",
         };
         let root = if kind.example.contains("become = true") { "yes" } else { "" };
-        let reaches = match kind.place {
-            Place::Host => "host",
-            Place::Controller => "server",
-            Place::Cluster => "cluster",
+        let reaches = match kind.runs_on {
+            RunsOn::Host => "host",
+            RunsOn::Controller => "server",
+            RunsOn::Cluster => "cluster",
         };
         let summary = kind.summary.replace('|', "\\|");
         let _ = writeln!(text, "| `{}` | {summary} | {does} | {root} | {reaches} |", kind.name);

@@ -7,8 +7,8 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use super::{Action, ActionRef, OnInterrupt, Thing, Verdict};
-use crate::connect::{Done, Effect, Fact, Probe};
+use super::{Action, ActionRef, OnInterrupt, Resource, Verdict};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::defect::caught;
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
@@ -54,32 +54,32 @@ impl Action for Watched {
         self.ask(|action| self.says(action.verdict(facts))).unwrap_or_else(Verdict::Blocked)
     }
 
-    fn looks_after(&self) -> bool {
-        self.ask(|action| action.looks_after()).unwrap_or_default()
+    fn is_verified(&self) -> bool {
+        self.ask(|action| action.is_verified()).unwrap_or_default()
     }
 
     fn verdict_after(&self, facts: &[Fact]) -> Verdict {
         self.ask(|action| self.says(action.verdict_after(facts))).unwrap_or_else(Verdict::Blocked)
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
-        self.ask(|action| action.next(facts, done)).and_then(|next| next)
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
+        self.ask(|action| action.next_effect(facts, done)).and_then(|next| next)
     }
 
-    fn changed(&self, done: &[Done]) -> bool {
+    fn changed(&self, done: &[EffectResult]) -> bool {
         self.ask(|action| action.changed(done)).unwrap_or(true)
     }
 
-    fn only_looks(&self) -> bool {
-        self.ask(|action| action.only_looks()).unwrap_or_default()
+    fn is_read_only(&self) -> bool {
+        self.ask(|action| action.is_read_only()).unwrap_or_default()
     }
 
-    fn cut_off(&self) -> Option<OnInterrupt> {
-        self.ask(|action| action.cut_off()).unwrap_or(Some(OnInterrupt::Stop))
+    fn on_interrupt(&self) -> Option<OnInterrupt> {
+        self.ask(|action| action.on_interrupt()).unwrap_or(Some(OnInterrupt::Stop))
     }
 
-    fn is_quick(&self) -> bool {
-        self.ask(|action| action.is_quick()).unwrap_or_default()
+    fn completes_at_once(&self) -> bool {
+        self.ask(|action| action.completes_at_once()).unwrap_or_default()
     }
 
     fn writes(&self) -> Option<&Path> {
@@ -97,23 +97,26 @@ impl Action for Watched {
         self.ask(|action| action.resumed()).ok().flatten().map(|action| Self::boxed(action, self.has_secret))
     }
 
-    fn away(&self, facts: &[Fact]) -> Option<ActionRef> {
-        self.ask(|action| action.away(facts)).ok().flatten().map(|action| Self::boxed(action, self.has_secret))
+    fn after_disconnect(&self, facts: &[Fact]) -> Option<ActionRef> {
+        self.ask(|action| action.after_disconnect(facts))
+            .ok()
+            .flatten()
+            .map(|action| Self::boxed(action, self.has_secret))
     }
 
-    fn outputs(&self, facts: &[Fact], done: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], done: &[EffectResult]) -> Outputs {
         self.ask(|action| action.outputs(facts, done)).unwrap_or_default()
     }
 
-    fn foresees(&self, facts: &[Fact]) -> Diff {
-        self.ask(|action| self.without_gone(action.foresees(facts))).unwrap_or_default()
+    fn predicted_diff(&self, facts: &[Fact]) -> Diff {
+        self.ask(|action| self.without_gone(action.predicted_diff(facts))).unwrap_or_default()
     }
 
-    fn provides(&self, facts: &[Fact]) -> Vec<Thing> {
+    fn provides(&self, facts: &[Fact]) -> Vec<Resource> {
         self.ask(|action| action.provides(facts)).unwrap_or_default()
     }
 
-    fn printed(&self, done: &[Done]) -> String {
+    fn printed(&self, done: &[EffectResult]) -> String {
         self.ask(|action| action.printed(done)).unwrap_or_default()
     }
 

@@ -11,7 +11,7 @@ use super::terminal::{BOLD, CYAN, DIM, Terminal};
 use crate::actions::Registry;
 use crate::event::Problem;
 use crate::finding::did_you_mean;
-use crate::plan::{Catalog, Kind, Param, Place, Role};
+use crate::plan::{ActionInfo, Catalog, Param, Role, RunsOn};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -23,14 +23,14 @@ pub struct Args {
 /// Lists or shows.
 pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     let registry = Registry::standard();
-    let kinds = registry.kinds();
+    let kinds = registry.actions();
     match &args.name {
         None => list(&kinds, terminal)?,
-        Some(name) => match registry.kind(name) {
+        Some(name) => match registry.action(name) {
             Some(kind) => show(kind, terminal)?,
             None => {
                 let prefix = format!("{name}.");
-                let group: Vec<&Kind> = kinds.iter().filter(|k| k.name.starts_with(&prefix)).copied().collect();
+                let group: Vec<&ActionInfo> = kinds.iter().filter(|k| k.name.starts_with(&prefix)).copied().collect();
                 if group.is_empty() {
                     let near = did_you_mean(name, kinds.iter().map(|k| k.name));
                     let hint = near.unwrap_or_else(|| "`rollout actions` lists all of them".into());
@@ -43,40 +43,40 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn list(kinds: &[&Kind], terminal: &Terminal) -> std::io::Result<()> {
+fn list(kinds: &[&ActionInfo], terminal: &Terminal) -> std::io::Result<()> {
     if terminal.format == Format::Json {
         return terminal.json(&kinds.iter().map(|k| record(k)).collect::<Vec<_>>());
     }
     let width = kinds.iter().map(|k| k.name.len()).max().unwrap_or_default();
     let mut out = String::new();
     for kind in kinds {
-        let place = format!("{:<10}", place(kind.place));
+        let place = format!("{:<10}", place(kind.runs_on));
         let _ = writeln!(out, "{CYAN}{:<width$}{CYAN:#}  {DIM}{place}{DIM:#}  {}", kind.name, kind.summary);
     }
     terminal.data(&out)
 }
 
-fn show(kind: &Kind, terminal: &Terminal) -> std::io::Result<()> {
+fn show(kind: &ActionInfo, terminal: &Terminal) -> std::io::Result<()> {
     if terminal.format == Format::Json {
         return terminal.json(&record(kind));
     }
     terminal.data(&page(kind))
 }
 
-fn place(place: Place) -> &'static str {
+fn place(place: RunsOn) -> &'static str {
     match place {
-        Place::Host => "host",
-        Place::Controller => "controller",
-        Place::Cluster => "cluster",
+        RunsOn::Host => "host",
+        RunsOn::Controller => "controller",
+        RunsOn::Cluster => "cluster",
     }
 }
 
-fn record(kind: &Kind) -> Value {
+fn record(kind: &ActionInfo) -> Value {
     let outputs: Vec<Value> = kind.outputs.iter().map(|o| json!({ "name": o.name, "about": o.about })).collect();
     json!({
         "name": kind.name,
         "summary": kind.summary,
-        "place": place(kind.place),
+        "place": place(kind.runs_on),
         "changes": kind.role == Role::Change,
         "outputs": outputs,
         "example": kind.example,
@@ -85,12 +85,12 @@ fn record(kind: &Kind) -> Value {
 }
 
 /// The page of one action.
-fn page(kind: &Kind) -> String {
+fn page(kind: &ActionInfo) -> String {
     let mut out = format!("{CYAN}{BOLD}{}{BOLD:#}{CYAN:#}: {}\n", kind.name, kind.summary);
-    let place = match kind.place {
-        Place::Host => "Runs on each host of the step's `hosts`",
-        Place::Controller => "Runs once, from this machine",
-        Place::Cluster => "Runs once, from this machine, through the cluster's API",
+    let place = match kind.runs_on {
+        RunsOn::Host => "Runs on each host of the step's `hosts`",
+        RunsOn::Controller => "Runs once, from this machine",
+        RunsOn::Cluster => "Runs once, from this machine, through the cluster's API",
     };
     let role = match kind.role {
         Role::Check => "it only looks.",
@@ -118,7 +118,7 @@ fn page(kind: &Kind) -> String {
 }
 
 /// The example with a step's header.
-fn example(kind: &Kind) -> String {
+fn example(kind: &ActionInfo) -> String {
     let text = kind.example.trim();
     if text.contains("[[phase.") { text.to_owned() } else { format!("[[phase.NAME.step]]\n{text}") }
 }
@@ -144,7 +144,7 @@ mod tests {
     fn every_example_is_a_step_that_its_action_takes() {
         let registry = Registry::standard();
         let inventory = Inventory::builtin();
-        for kind in registry.kinds() {
+        for kind in registry.actions() {
             let text =
                 format!("[plan]\nname = \"example\"\n{}\n", example(kind).replace("phase.NAME", "phase.example"));
             let plan = Plan::parse(Path::new("plans/example.toml"), &text)
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn every_action_is_documented() {
-        for kind in Registry::standard().kinds() {
+        for kind in Registry::standard().actions() {
             assert!(!kind.summary.is_empty() && !kind.summary.ends_with('.'), "{}: {}", kind.name, kind.summary);
             for param in kind.params() {
                 assert!(!param.about.is_empty(), "{}: {} says nothing", kind.name, param.name);

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::lock::Waiting;
 use super::options::Options;
 use super::replay::Replay;
-use super::selection::Manner;
+use super::selection::DisplayArgs;
 use super::session::{Session, exit};
 use super::terminal::Terminal;
 use crate::event::{Mode, Problem};
@@ -19,7 +19,7 @@ pub struct Args {
     /// The file that `rollout plan -o FILE` wrote
     file: PathBuf,
     #[command(flatten)]
-    manner: Manner,
+    manner: DisplayArgs,
     #[command(flatten)]
     waiting: Waiting,
 }

@@ -10,11 +10,11 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::options::{Format, Options};
-use super::selection::{Manner, Selection};
-use super::session::{Session, Walked, exit};
+use super::selection::{DisplayArgs, Selection};
+use super::session::{RunResult, Session, exit};
 use super::terminal::{DIM, GREEN, RED, Terminal};
 use crate::engine::Faults;
-use crate::event::{Event, Kind, Mode, Outcome, Problem, UnitRef, name};
+use crate::event::{Event, EventKind, Mode, Outcome, Problem, UnitRef, name};
 use crate::sync::lock;
 
 /// Arguments.
@@ -23,7 +23,7 @@ pub struct Args {
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
-    manner: Manner,
+    manner: DisplayArgs,
     /// Yes, this is a test environment: run the plan on it again and again, and fail each step on purpose
     #[arg(long)]
     yes: bool,
@@ -129,13 +129,13 @@ fn note(
 
 fn ends(events: &[Event]) -> impl Iterator<Item = (&UnitRef, &Outcome)> {
     events.iter().filter_map(|event| match &event.kind {
-        Kind::UnitFinished { unit, outcome, .. } => Some((unit, outcome)),
+        EventKind::UnitFinished { unit, outcome, .. } => Some((unit, outcome)),
         _ => None,
     })
 }
 
 /// A step that nobody made fail.
-fn by_itself(walked: &Walked, round: usize) -> Failure {
+fn by_itself(walked: &RunResult, round: usize) -> Failure {
     let failed = ends(&walked.events).find_map(|(unit, outcome)| match outcome {
         Outcome::Failed(problem) | Outcome::Unknown(problem) => Some((unit, problem)),
         _ => None,

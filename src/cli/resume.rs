@@ -9,7 +9,7 @@ use super::lock::Waiting;
 use super::options::Options;
 use super::replay::Replay;
 use super::run::Answers;
-use super::selection::Manner;
+use super::selection::DisplayArgs;
 use super::session::{Session, exit};
 use super::show;
 use super::terminal::Terminal;
@@ -22,7 +22,7 @@ pub struct Args {
     /// Id of the run, or its beginning [default: the newest that did not end well]
     run: Option<String>,
     #[command(flatten)]
-    manner: Manner,
+    manner: DisplayArgs,
     #[command(flatten)]
     answers: Answers,
     #[command(flatten)]

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::inject::{Injection, Injections};
 use super::lock::Waiting;
 use super::options::Options;
-use super::selection::{Manner, Selection};
+use super::selection::{DisplayArgs, Selection};
 use super::session::{Session, exit};
 use super::terminal::Terminal;
 use crate::event::{Mode, Problem};
@@ -21,7 +21,7 @@ pub struct RunArgs {
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
-    manner: Manner,
+    manner: DisplayArgs,
     /// Only look, and show what would change: the same as `rollout plan`
     #[arg(long)]
     dry_run: bool,
@@ -61,7 +61,7 @@ pub struct PlanArgs {
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
-    manner: Manner,
+    manner: DisplayArgs,
     /// Save what is shown in this file, for `rollout apply FILE`
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,

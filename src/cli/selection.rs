@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::load::Loaded;
 use super::options::Options;
 use crate::event::Problem;
-use crate::graph::{Graph, Known};
+use crate::graph::{Graph, RenderContext};
 use crate::inventory::Host;
 use crate::ui::DiffStyle;
 
@@ -31,7 +31,7 @@ pub struct Selection {
 
 /// How it is walked and shown.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Manner {
+pub struct DisplayArgs {
     /// Steps at a time, over all hosts
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub parallel: u32,
@@ -47,7 +47,7 @@ impl Selection {
         self.tags.iter().try_for_each(|tag| loaded.tag(tag))?;
         let limit = self.limit.as_deref().map(|pattern| loaded.hosts(pattern)).transpose()?;
         let in_sight = |host: &Host| limit.as_ref().is_none_or(|only| only.iter().any(|o| o.name == host.name));
-        let known = Known { templates: &loaded.templates, scope: &loaded.scope };
+        let known = RenderContext { templates: &loaded.templates, scope: &loaded.scope };
         Graph::new(&loaded.plan, |pattern| loaded.hosts(pattern).unwrap_or_default(), in_sight, known)
             .map_err(|e| Failure::usage(Problem::new(e.to_string())))
     }

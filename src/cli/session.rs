@@ -12,14 +12,14 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::load::{self, Loaded};
 use super::lock::Locks;
+use super::opened_journal::OpenedJournal;
 use super::options::{Format, Options};
-use super::past::Past;
 use super::secrets;
-use super::selection::{Manner, Selection};
+use super::selection::{DisplayArgs, Selection};
 use super::signals;
 use super::terminal::Terminal;
 use crate::actions::Registry;
-use crate::connect::Real;
+use crate::connect::RealWorld;
 use crate::engine::{self, Engine, Faults, Renderer, Report};
 use crate::event::{Event, Mode, Problem, Source};
 use crate::graph::{Graph, Unit};
@@ -32,7 +32,7 @@ pub struct Session<'a> {
     /// Which plan.
     pub selection: &'a Selection,
     /// How.
-    pub manner: &'a Manner,
+    pub manner: &'a DisplayArgs,
     /// Preview or run.
     pub mode: Mode,
     /// Whether to start anew instead of going on.
@@ -56,7 +56,7 @@ pub struct Session<'a> {
 }
 
 /// How it went.
-pub struct Walked {
+pub struct RunResult {
     /// The plan's name.
     pub plan: String,
     /// What was asked for.
@@ -69,7 +69,7 @@ pub struct Walked {
 
 impl<'a> Session<'a> {
     /// An ordinary one.
-    pub fn new(selection: &'a Selection, manner: &'a Manner, mode: Mode) -> Self {
+    pub fn new(selection: &'a Selection, manner: &'a DisplayArgs, mode: Mode) -> Self {
         Self {
             selection,
             manner,
@@ -90,29 +90,29 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// What kept it from starting, or made the journal unusable.
-    pub fn go(mut self, options: &Options, terminal: &Terminal) -> Result<Walked, Failure> {
+    pub fn go(mut self, options: &Options, terminal: &Terminal) -> Result<RunResult, Failure> {
         let mut loaded = load::checked(&self.selection.plan, options, terminal)?;
         let graph = self.selection.graph(&loaded)?;
         self.named_units(&loaded, &graph)?;
         let runtime = tokio::runtime::Runtime::new()?;
         let limits = self.limits();
         let chosen = chosen(&limits, &loaded, &graph);
-        let world = Arc::new(Real::new(&loaded.inventory));
+        let world = Arc::new(RealWorld::new(&loaded.inventory));
         {
             // While locks and secrets are waited for, so that the first steps need not wait for connections. All that it
             // does ends with the runtime.
             let _inside = runtime.enter();
-            world.warm(chosen.hosts.iter().take(limits.parallel).cloned());
+            world.preconnect(chosen.hosts.iter().take(limits.parallel).cloned());
         }
         let locks = match self.mode {
             Mode::Preview => None,
             Mode::Run => Some(Locks::take(&loaded, &loaded.store()?, self.wait_lock, terminal)?),
         };
         // Not earlier: while one waits for a lock, they may become others.
-        world.know(runtime.block_on(secrets::load(&mut loaded, &chosen.secrets, options, terminal))?);
+        world.set_sudo_passwords(runtime.block_on(secrets::load(&mut loaded, &chosen.secrets, options, terminal))?);
         let past = match locks {
-            None => Past::of_preview(&loaded, self.compared)?,
-            Some(locks) => Past::open(&loaded, self.fresh, locks)?,
+            None => OpenedJournal::of_preview(&loaded, self.compared)?,
+            Some(locks) => OpenedJournal::open(&loaded, self.fresh, locks)?,
         };
         let locks = past.locks;
         let lost = locks.as_ref().map_or_else(|| watch::channel(None).1, Locks::lost);
@@ -160,12 +160,12 @@ impl<'a> Session<'a> {
                 let hint = "please report it; `rollout show` tells what the run did";
                 Failure::Problem(Problem::new(what).hint(hint), Exit::Failed)
             })?;
-            Ok(Walked { plan: name, source, report, events })
+            Ok(RunResult { plan: name, source, report, events })
         });
         // A worker that hangs in a blocking call must not hold the program.
         runtime.shutdown_timeout(Duration::from_secs(1));
         match (walked, locks.and_then(|locks| locks.why_stopped())) {
-            (Ok(Walked { report: Report { interrupted: true, .. }, .. }), Some(failure)) => Err(failure),
+            (Ok(RunResult { report: Report { interrupted: true, .. }, .. }), Some(failure)) => Err(failure),
             (walked, _) => walked,
         }
     }
@@ -201,21 +201,21 @@ impl<'a> Session<'a> {
 }
 
 /// What may run of a graph.
-struct Chosen {
+struct Selected {
     secrets: secrets::Chosen,
     /// The hosts of its steps, in their order.
     hosts: Vec<Arc<Host>>,
 }
 
-fn chosen(limits: &engine::Options, loaded: &Loaded, graph: &Graph) -> Chosen {
+fn chosen(limits: &engine::Options, loaded: &Loaded, graph: &Graph) -> Selected {
     let (plan, phases) = (&loaded.plan, &loaded.plan.phases);
     let named = |n: usize| limits.takes_phase(&phases[n].name.value);
     let takes = |unit: &&Unit| named(unit.phase) && limits.takes_step(unit.step(plan));
     let units: Vec<&Unit> = graph.units().filter(takes).collect();
-    let of_sudo = units.iter().filter(|unit| unit.step(plan).r#become).filter_map(|unit| unit.host.as_ref());
+    let of_sudo = units.iter().filter(|unit| unit.step(plan).as_root).filter_map(|unit| unit.host.as_ref());
     let mut seen = BTreeSet::new();
     let new = |host: &&Arc<Host>| seen.insert(host.name.clone());
-    Chosen {
+    Selected {
         secrets: secrets::Chosen {
             phases: (0..phases.len()).filter(|n| named(*n)).collect(),
             steps: units.iter().map(|unit| (unit.phase, unit.step)).collect(),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Response, Url};
 
-use super::{Call, ConnectError, tls};
+use super::{CallContext, ConnectError, tls};
 use crate::inventory::Inventory;
 
 mod redirect;
@@ -100,13 +100,13 @@ impl Backend {
     ///
     /// # Errors
     /// When the request itself makes no sense: a bad URL, header or CA.
-    pub async fn probe(&self, probe: &Probe, call: &Call) -> Result<Fact, ConnectError> {
-        let Place { client, url, port } = place(probe, call).await?;
+    pub async fn probe(&self, probe: &Probe, call: &CallContext) -> Result<Fact, ConnectError> {
+        let Location { client, url, port } = place(probe, call).await?;
         let method = Method::from_bytes(probe.method.as_bytes())
             .map_err(|_| ConnectError::failed(format!("{} is no HTTP method", probe.method)))?;
         let first = Hop::first(url, method, headers(&probe.headers)?, probe.body.clone());
         let start = Instant::now();
-        let within = probe.timeout.min(call.left());
+        let within = probe.timeout.min(call.remaining());
         let sent = send(&client, first, port, probe.follow_redirects);
         let response = match tokio::time::timeout(within, sent).await {
             Err(_) => return Ok(Fact::Nothing { kind: Nothing::Timeout, why: "no answer in time".into() }),
@@ -169,19 +169,19 @@ async fn send(
 }
 
 /// How a URL is reached.
-struct Place {
+struct Location {
     client: Client,
     url: Url,
     /// The port to connect to in the place of the URL's.
     port: Option<u16>,
 }
 
-async fn place(probe: &Probe, call: &Call) -> Result<Place, ConnectError> {
+async fn place(probe: &Probe, call: &CallContext) -> Result<Location, ConnectError> {
     tls::install();
     let bad = |why: String| ConnectError::failed(format!("cannot ask {}: {why}", probe.url));
     let url = Url::parse(&probe.url).map_err(|e| bad(e.to_string()).hint("write it as http://host:port/path"))?;
     let mut builder = Client::builder()
-        .timeout(probe.timeout.min(call.left()))
+        .timeout(probe.timeout.min(call.remaining()))
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .tls_danger_accept_invalid_certs(probe.insecure);
@@ -193,7 +193,7 @@ async fn place(probe: &Probe, call: &Call) -> Result<Place, ConnectError> {
     }
     let mut port = None;
     if let Some(address) = &probe.connect_to {
-        let found = tokio::time::timeout(call.left(), tokio::net::lookup_host(address.as_str())).await;
+        let found = tokio::time::timeout(call.remaining(), tokio::net::lookup_host(address.as_str())).await;
         let addresses: Vec<_> = match found {
             Ok(Ok(addresses)) => addresses.collect(),
             Ok(Err(error)) => return Err(bad(format!("connect_to = {address}: {error}"))),
@@ -203,7 +203,7 @@ async fn place(probe: &Probe, call: &Call) -> Result<Place, ConnectError> {
         port = addresses.first().map(std::net::SocketAddr::port);
         builder = builder.resolve_to_addrs(&host, &addresses).no_proxy();
     }
-    Ok(Place { client: builder.build().map_err(|e| bad(why(&e)))?, url, port })
+    Ok(Location { client: builder.build().map_err(|e| bad(why(&e)))?, url, port })
 }
 
 fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, ConnectError> {

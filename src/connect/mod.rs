@@ -26,9 +26,9 @@ use tokio::time::Instant;
 
 use async_trait::async_trait;
 
-pub use call::{BEHIND, Call, after};
+pub use call::{CallContext, FOLLOW_UP_TIMEOUT, deadline_after};
 pub use error::ConnectError;
-pub use real::Real;
+pub use real::RealWorld;
 pub use watched::Watched;
 
 use crate::inventory::Host;
@@ -85,20 +85,20 @@ pub enum Effect {
 
 /// What an [`Effect`] brought about.
 #[derive(Clone)]
-pub enum Done {
+pub enum EffectResult {
     /// On a host.
-    Host(host::Done),
+    Host(host::CommandOutput),
     /// To a cluster's objects.
-    Kube(kube::Done),
+    Kube(kube::EffectResult),
     /// To a Helm release.
-    Helm(helm::Done),
+    Helm(helm::EffectResult),
     /// In Vault.
-    Vault(vault::Done),
+    Vault(vault::EffectResult),
 }
 
-impl Done {
+impl EffectResult {
     /// Whether what follows it in a row may be done.
-    pub fn lets_on(&self) -> bool {
+    pub fn succeeded(&self) -> bool {
         !matches!(self, Self::Host(done) if done.exit != 0)
     }
 }
@@ -109,9 +109,9 @@ pub struct Target {
     /// The host; `None` for a step that runs on the controller.
     pub host: Option<Arc<Host>>,
     /// Whether to be root there.
-    pub r#become: bool,
+    pub as_root: bool,
     /// Whether this call and those after it are to connect anew: a connection may outlive what would let it be made.
-    pub fresh: bool,
+    pub reconnect: bool,
 }
 
 /// The seam between the tool and the world.
@@ -121,13 +121,14 @@ pub struct Target {
 pub trait World: Send + Sync {
     /// Asks all `probes`, in as few round trips as possible; one fact each, in their order. Absence is a fact; an error
     /// means that no answer could be had.
-    async fn probe(&self, target: &Target, probes: &[Probe], call: &Call) -> Result<Vec<Fact>, ConnectError>;
+    async fn probe(&self, target: &Target, probes: &[Probe], call: &CallContext) -> Result<Vec<Fact>, ConnectError>;
 
     /// Carries out one effect. [`ConnectError::Lost`] means that it is not known whether it took place.
-    async fn perform(&self, target: &Target, effect: &Effect, call: &Call) -> Result<Done, ConnectError>;
+    async fn perform(&self, target: &Target, effect: &Effect, call: &CallContext)
+    -> Result<EffectResult, ConnectError>;
 
     /// Carries out a row of effects, and then asks, in as few round trips as possible.
-    async fn perform_all(&self, target: &Target, row: Row<'_>, call: &Call) -> Performed {
+    async fn perform_pipeline(&self, target: &Target, row: Pipeline<'_>, call: &CallContext) -> PipelineResult {
         one_by_one(self, target, row, call).await
     }
 }
@@ -135,59 +136,64 @@ pub trait World: Send + Sync {
 /// Effects that are carried out one after the other, each only when all before it have worked: a command, by its exit
 /// status.
 #[derive(Clone, Copy)]
-pub struct Row<'a> {
+pub struct Pipeline<'a> {
     /// At least one. Commands and plain effects on a host, with [`Effect::Expect`] between them; or a single one of any kind.
     pub effects: &'a [Effect],
     /// How long each may take.
-    pub within: &'a [Duration],
+    pub timeouts: &'a [Duration],
     /// What is asked behind them: of a single effect always, of several when all worked.
-    pub behind: &'a [Probe],
+    pub on_success: &'a [Probe],
     /// What is asked of several in its place when not all of them worked.
-    pub otherwise: &'a [Probe],
+    pub on_failure: &'a [Probe],
     /// Takes what was done, in its order, as soon as that is known.
-    pub done: &'a (dyn Fn(Done) + Send + Sync),
+    pub on_result: &'a (dyn Fn(EffectResult) + Send + Sync),
 }
 
-impl Row<'_> {
+impl Pipeline<'_> {
     /// Whether there is one after another.
-    pub fn is_long(&self) -> bool {
+    pub fn has_several(&self) -> bool {
         self.effects.len() > 1
     }
 }
 
 /// What became of effects that were sent together.
 #[derive(Default)]
-pub struct Performed {
+pub struct PipelineResult {
     /// What ended it early: after [`ConnectError::Lost`] it is not known how many more took place.
     pub error: Option<ConnectError>,
     /// The answers to what was asked behind them, when that was to be asked and they could be had.
-    pub behind: Option<Vec<Fact>>,
+    pub on_success: Option<Vec<Fact>>,
     /// The answers to what was asked otherwise, likewise.
-    pub otherwise: Option<Vec<Fact>>,
+    pub on_failure: Option<Vec<Fact>>,
 }
 
 /// [`World::perform_all`] for a world that has no shorter way: a trip for each effect, and one to ask.
-pub async fn one_by_one<W: World + ?Sized>(world: &W, target: &Target, row: Row<'_>, call: &Call) -> Performed {
+pub async fn one_by_one<W: World + ?Sized>(
+    world: &W,
+    target: &Target,
+    row: Pipeline<'_>,
+    call: &CallContext,
+) -> PipelineResult {
     let mut ended_early = false;
-    for (effect, within) in row.effects.iter().zip(row.within) {
-        let call = Call { deadline: after(*within), ..call.clone() };
+    for (effect, within) in row.effects.iter().zip(row.timeouts) {
+        let call = CallContext { deadline: deadline_after(*within), ..call.clone() };
         match world.perform(target, effect, &call).await {
             Ok(done) => {
-                ended_early = row.is_long() && !done.lets_on();
-                (row.done)(done);
+                ended_early = row.has_several() && !done.succeeded();
+                (row.on_result)(done);
             }
-            Err(error) => return Performed { error: Some(error), ..Performed::default() },
+            Err(error) => return PipelineResult { error: Some(error), ..PipelineResult::default() },
         }
         if ended_early {
             break;
         }
     }
-    let probes = if ended_early { row.otherwise } else { row.behind };
-    let call = Call { deadline: Instant::now() + BEHIND, ..call.clone() };
+    let probes = if ended_early { row.on_failure } else { row.on_success };
+    let call = CallContext { deadline: Instant::now() + FOLLOW_UP_TIMEOUT, ..call.clone() };
     let facts = if probes.is_empty() { None } else { world.probe(target, probes, &call).await.ok() };
     if ended_early {
-        Performed { otherwise: facts, ..Performed::default() }
+        PipelineResult { on_failure: facts, ..PipelineResult::default() }
     } else {
-        Performed { behind: facts, ..Performed::default() }
+        PipelineResult { on_success: facts, ..PipelineResult::default() }
     }
 }

@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use futures::future::try_join_all;
 
 use super::{
-    Call, ConnectError, Done, Effect, Fact, Performed, Probe, Row, Target, World, helm, host, http, kube, one_by_one,
-    vault,
+    CallContext, ConnectError, Effect, EffectResult, Fact, Pipeline, PipelineResult, Probe, Target, World, helm, host,
+    http, kube, one_by_one, vault,
 };
 use crate::inventory::{Host, Inventory};
 use crate::secret::Secret;
 
 /// Everything an inventory leads to.
-pub struct Real {
+pub struct RealWorld {
     hosts: host::Backend,
     kube: Arc<kube::Backend>,
     helm: helm::Backend,
@@ -22,7 +22,7 @@ pub struct Real {
     http: http::Backend,
 }
 
-impl Real {
+impl RealWorld {
     /// Nothing is connected before it is asked of.
     pub fn new(inventory: &Inventory) -> Self {
         let kube = Arc::new(kube::Backend::new(inventory));
@@ -36,12 +36,12 @@ impl Real {
     }
 
     /// Begins to connect to hosts that will be asked of. What fails is told to who asks. Needs a runtime around it.
-    pub fn warm(&self, hosts: impl IntoIterator<Item = Arc<Host>>) {
+    pub fn preconnect(&self, hosts: impl IntoIterator<Item = Arc<Host>>) {
         self.hosts.warm(hosts);
     }
 
     /// Tells sudo's passwords, by the names of the secrets that they are.
-    pub fn know(&self, passwords: BTreeMap<String, Secret>) {
+    pub fn set_sudo_passwords(&self, passwords: BTreeMap<String, Secret>) {
         self.hosts.know(passwords);
     }
 
@@ -50,7 +50,7 @@ impl Real {
         self.hosts.close().await;
     }
 
-    async fn probe_one(&self, probe: &Probe, call: &Call) -> Result<Option<Fact>, ConnectError> {
+    async fn probe_one(&self, probe: &Probe, call: &CallContext) -> Result<Option<Fact>, ConnectError> {
         Ok(Some(match probe {
             Probe::Host(_) => return Ok(None),
             Probe::Controller(p) => {
@@ -66,8 +66,8 @@ impl Real {
 }
 
 #[async_trait]
-impl World for Real {
-    async fn probe(&self, target: &Target, probes: &[Probe], call: &Call) -> Result<Vec<Fact>, ConnectError> {
+impl World for RealWorld {
+    async fn probe(&self, target: &Target, probes: &[Probe], call: &CallContext) -> Result<Vec<Fact>, ConnectError> {
         let of_host: Vec<host::Probe> =
             probes.iter().filter_map(|p| if let Probe::Host(p) = p { Some(p.clone()) } else { None }).collect();
         let host_facts =
@@ -85,32 +85,40 @@ impl World for Real {
             .collect()
     }
 
-    async fn perform(&self, target: &Target, effect: &Effect, call: &Call) -> Result<Done, ConnectError> {
+    async fn perform(
+        &self,
+        target: &Target,
+        effect: &Effect,
+        call: &CallContext,
+    ) -> Result<EffectResult, ConnectError> {
         Ok(match effect {
-            Effect::Host(e) => Done::Host(self.hosts.perform(target, e, call).await?),
-            Effect::Fetch(e) => Done::Host(self.hosts.fetch(target, e, call).await?),
-            Effect::Kube(e) => Done::Kube(self.kube.perform(e, call).await?),
-            Effect::Helm(e) => Done::Helm(self.helm.perform(e, call).await?),
-            Effect::Vault(e) => Done::Vault(self.vault.perform(e, call).await?),
+            Effect::Host(e) => EffectResult::Host(self.hosts.perform(target, e, call).await?),
+            Effect::Fetch(e) => EffectResult::Host(self.hosts.fetch(target, e, call).await?),
+            Effect::Kube(e) => EffectResult::Kube(self.kube.perform(e, call).await?),
+            Effect::Helm(e) => EffectResult::Helm(self.helm.perform(e, call).await?),
+            Effect::Vault(e) => EffectResult::Vault(self.vault.perform(e, call).await?),
             Effect::Expect(_) => {
                 let expect =
                     of_host(effect).ok_or_else(|| ConnectError::failed("only a host's answers can be expected"))?;
-                Done::Host(self.hosts.perform(target, &expect, call).await?)
+                EffectResult::Host(self.hosts.perform(target, &expect, call).await?)
             }
         })
     }
 
-    async fn perform_all(&self, target: &Target, row: Row<'_>, call: &Call) -> Performed {
-        let effects: Option<Vec<host::Effect>> = row.effects.iter().map(of_host).collect();
-        let [behind, otherwise] = [row.behind, row.otherwise].map(|probes| probes.iter().map(about_host).collect());
-        let (Some(effects), Some(behind), Some(otherwise)) = (effects, behind, otherwise) else {
-            return one_by_one(self, target, row, call).await;
+    async fn perform_pipeline(&self, target: &Target, pipeline: Pipeline<'_>, call: &CallContext) -> PipelineResult {
+        let effects: Option<Vec<host::Effect>> = pipeline.effects.iter().map(of_host).collect();
+        let [on_success, on_failure] =
+            [pipeline.on_success, pipeline.on_failure].map(|probes| probes.iter().map(about_host).collect());
+        let (Some(effects), Some(on_success), Some(on_failure)) = (effects, on_success, on_failure) else {
+            return one_by_one(self, target, pipeline, call).await;
         };
-        let done = |done| (row.done)(Done::Host(done));
-        let row = host::Row { effects, within: row.within, behind, otherwise, done: &done };
-        let (error, answers) = self.hosts.perform_all(target, row, call).await;
-        let [behind, otherwise] = answers.map(|facts| facts.map(|facts| facts.into_iter().map(Fact::Host).collect()));
-        Performed { error, behind, otherwise }
+        let on_result = |output| (pipeline.on_result)(EffectResult::Host(output));
+        let pipeline =
+            host::Pipeline { effects, timeouts: pipeline.timeouts, on_success, on_failure, on_result: &on_result };
+        let (error, answers) = self.hosts.perform_pipeline(target, pipeline, call).await;
+        let [on_success, on_failure] =
+            answers.map(|facts| facts.map(|facts| facts.into_iter().map(Fact::Host).collect()));
+        PipelineResult { error, on_success, on_failure }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Call, ConnectError, Done, Effect, Fact, Performed, Probe, Row, Target, World};
+use super::{CallContext, ConnectError, Effect, EffectResult, Fact, Pipeline, PipelineResult, Probe, Target, World};
 use crate::defect::caught_in;
 use crate::event::Problem;
 
@@ -13,17 +13,22 @@ pub struct Watched(pub Arc<dyn World>);
 
 #[async_trait]
 impl World for Watched {
-    async fn probe(&self, target: &Target, probes: &[Probe], call: &Call) -> Result<Vec<Fact>, ConnectError> {
+    async fn probe(&self, target: &Target, probes: &[Probe], call: &CallContext) -> Result<Vec<Fact>, ConnectError> {
         caught_in(self.0.probe(target, probes, call)).await.unwrap_or_else(|defect| Err(defect.into()))
     }
 
-    async fn perform(&self, target: &Target, effect: &Effect, call: &Call) -> Result<Done, ConnectError> {
+    async fn perform(
+        &self,
+        target: &Target,
+        effect: &Effect,
+        call: &CallContext,
+    ) -> Result<EffectResult, ConnectError> {
         caught_in(self.0.perform(target, effect, call)).await.unwrap_or_else(|defect| Err(defect.into()))
     }
 
-    async fn perform_all(&self, target: &Target, row: Row<'_>, call: &Call) -> Performed {
-        let performed = caught_in(self.0.perform_all(target, row, call)).await;
-        performed.unwrap_or_else(|defect| Performed { error: Some(defect.into()), ..Performed::default() })
+    async fn perform_pipeline(&self, target: &Target, row: Pipeline<'_>, call: &CallContext) -> PipelineResult {
+        let performed = caught_in(self.0.perform_pipeline(target, row, call)).await;
+        performed.unwrap_or_else(|defect| PipelineResult { error: Some(defect.into()), ..PipelineResult::default() })
     }
 }
 

@@ -12,8 +12,8 @@ use super::state::renderer::Rendered;
 use crate::actions::{ActionRef, OnInterrupt};
 use crate::event::{Mode, Outcome, Problem, UnitRef};
 use crate::graph::Unit;
-use crate::journal::{Case, Decision, Recorded, SavedUnit, Why, decide};
-use crate::plan::Part;
+use crate::journal::{Case, Decision, Reason, SavedUnit, UnitRecord, decide};
+use crate::plan::StepKind;
 
 /// What becomes of a unit.
 pub(super) enum Admission {
@@ -55,9 +55,9 @@ pub(super) fn admit(
     pipeline: &HashSet<NodeIndex>,
 ) -> Admission {
     let early = match run.step(unit).part {
-        Part::Step => precheck_step(run, state, node, unit),
-        Part::Handler => precheck_handler(state, node, unit, reference),
-        Part::OnFailure => precheck_undo(run, state, node, unit),
+        StepKind::Step => precheck_step(run, state, node, unit),
+        StepKind::Handler => precheck_handler(state, node, unit, reference),
+        StepKind::OnFailure => precheck_undo(run, state, node, unit),
     };
     if let Some(admission) = early {
         return admission;
@@ -151,24 +151,26 @@ fn start_or_keep(
         let decision = decide(&Case {
             recorded,
             definition: &definition,
-            below: below.as_ref().map(|(when, who)| (*when, who.as_str())),
+            upstream_change: below.as_ref().map(|(when, who)| (*when, who.as_str())),
             undoing: undoing.as_deref(),
             role: run.role(step, Some(&action)),
-            repeatable: step.part != Part::Step || action.cut_off() != Some(OnInterrupt::Stop),
+            repeatable: step.part != StepKind::Step || action.on_interrupt() != Some(OnInterrupt::Stop),
             read: state.renderer.is_read(step),
         });
         match (decision, recorded) {
             // Handlers and undo steps run because of what else happened: they are never kept.
-            (Decision::Keep, _) if step.part == Part::Step => return Err(Box::new(kept(definition, recorded, false))),
+            (Decision::Keep, _) if step.part == StepKind::Step => {
+                return Err(Box::new(kept(definition, recorded, false)));
+            }
             (Decision::Stop(why), _) => return ended(Outcome::Unknown(doubt(reference, &why))),
             (Decision::Probe(reason), recorded) => {
                 // A change upstream since the last attempt makes a new start of it.
-                let is_latest = |record: &&Recorded| below.as_ref().is_none_or(|(at, _)| Some(*at) <= record.touched);
+                let is_latest = |record: &&UnitRecord| below.as_ref().is_none_or(|(at, _)| Some(*at) <= record.touched);
                 let goes_on = recorded.filter(|record| record.goes_on()).filter(is_latest);
                 if let Some(rest) = goes_on.and_then(|_| action.resumed()) {
                     (action, resumed) = (rest, true);
                 }
-                why = reason.filter(|why| *why != Why::Check).map(|why| why.to_string());
+                why = reason.filter(|why| *why != Reason::Check).map(|why| why.to_string());
             }
             _ => {}
         }
@@ -179,14 +181,14 @@ fn start_or_keep(
     }
 }
 
-fn kept(definition: String, recorded: Option<&Recorded>, said: bool) -> Completion {
+fn kept(definition: String, recorded: Option<&UnitRecord>, said: bool) -> Completion {
     let outputs = recorded.map(|record| record.outputs.clone()).unwrap_or_default();
     Completion { definition: Some(definition), outputs, ..Completion::new(Outcome::Kept { said }) }
 }
 
-fn doubt(unit: &UnitRef, why: &Why) -> Problem {
+fn doubt(unit: &UnitRef, why: &Reason) -> Problem {
     let what = match why {
-        Why::HalfUndone(_) => format!("{why}; whether it is still in effect is not known"),
+        Reason::HalfUndone(_) => format!("{why}; whether it is still in effect is not known"),
         _ => "an earlier run was cut off while it did this; whether it took effect is not known".to_owned(),
     };
     let name = unit.to_string();
@@ -204,7 +206,7 @@ mod tests {
     use crate::engine::state::testing::{
         memory, node, part, reference, run, run_without, state, state_after, step, unit,
     };
-    use crate::event::Standing;
+    use crate::event::RecordedState;
 
     /// What becomes of a unit, in one word.
     fn admitted(run: &RunSpec, state: &mut RunState, name: &str) -> String {
@@ -287,7 +289,8 @@ mod tests {
     fn a_unit_that_ended_well_is_kept_until_something_below_it_changes_or_a_person_says_otherwise() {
         let mut run = run(&step("p", "s", "creates = \"/x\""));
         let same = definition(&run, "p/s");
-        let remembered = |definition: &str| memory(reference(&run, "p/s"), definition, Standing::Succeeded, Some(1));
+        let remembered =
+            |definition: &str| memory(reference(&run, "p/s"), definition, RecordedState::Succeeded, Some(1));
         let (kept, edited) = (remembered(&same), remembered("another"));
         assert_eq!(admitted(&run, &mut state_after(&run, kept.clone()), "p/s"), "kept");
         assert!(admitted(&run, &mut state_after(&run, edited), "p/s").starts_with("start: "));
@@ -303,7 +306,7 @@ mod tests {
     #[test]
     fn a_command_that_was_cut_off_is_left_to_a_person() {
         let run = run(&step("p", "s", ""));
-        let cut_off = memory(reference(&run, "p/s"), &definition(&run, "p/s"), Standing::Unknown, Some(1));
+        let cut_off = memory(reference(&run, "p/s"), &definition(&run, "p/s"), RecordedState::Unknown, Some(1));
         assert_eq!(admitted(&run, &mut state_after(&run, cut_off), "p/s"), "unknown");
     }
 
@@ -323,7 +326,7 @@ mod tests {
         let mut waits = |name: &str, pipeline: &HashSet<NodeIndex>| {
             let other = unit(&run, name);
             if other.host.as_ref().map(|host| &host.name) == running.host.as_ref().map(|host| &host.name) {
-                running.machine.clone_from(&other.machine);
+                running.runs_on.clone_from(&other.runs_on);
             }
             let mut in_flight = InFlight::default();
             in_flight.insert(

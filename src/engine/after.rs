@@ -4,7 +4,7 @@ use super::attempt::Attempt;
 use super::fact_cache::Query;
 use super::job::{ExecutionResult, Forecast, Job};
 use crate::actions::Verdict;
-use crate::connect::{Done, host};
+use crate::connect::{EffectResult, host};
 use crate::diff::{Delta, Diff};
 use crate::event::Problem;
 
@@ -12,16 +12,17 @@ impl Job {
     /// What is asked behind the effects of a unit that is the last one of those that are sent together, so that it is known
     /// then whether what it wants has come about.
     pub fn query_after(&self, planned: &Forecast) -> Option<Query> {
-        let done: Vec<Done> = planned.effects.iter().map(|_| Done::Host(host::Done::new(0, "", ""))).collect();
-        let is_all = || matches!(self.action.next(&planned.facts, &done), Ok(None));
-        (self.action.looks_after() && is_all()).then(|| (self.unit.clone(), self.action.probes()))
+        let done: Vec<EffectResult> =
+            planned.effects.iter().map(|_| EffectResult::Host(host::CommandOutput::new(0, "", ""))).collect();
+        let is_all = || matches!(self.action.next_effect(&planned.facts, &done), Ok(None));
+        (self.action.is_verified() && is_all()).then(|| (self.unit.clone(), self.action.probes()))
     }
 }
 
 impl Attempt<'_> {
     /// What is asked behind the last effect: its own queries, if it looks once more, and those of the units behind it.
     pub fn queries_behind(&self) -> Vec<Query> {
-        let own = self.action.looks_after().then(|| (self.job.unit.clone(), self.action.probes()));
+        let own = self.action.is_verified().then(|| (self.job.unit.clone(), self.action.probes()));
         own.into_iter().chain(self.job.queries.iter().cloned()).collect()
     }
 
@@ -37,7 +38,7 @@ impl Attempt<'_> {
     /// How it ends when all was done.
     pub async fn all_done(&mut self) -> ExecutionResult {
         let (worked, probes) = (self.all_worked(), self.action.probes());
-        if !matches!(worked, ExecutionResult::Changed) || !self.action.looks_after() || probes.is_empty() {
+        if !matches!(worked, ExecutionResult::Changed) || !self.action.is_verified() || probes.is_empty() {
             return worked;
         }
         match self.judge_by(&probes, true, |action, facts| action.verdict_after(facts)).await {

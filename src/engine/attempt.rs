@@ -2,7 +2,7 @@
 
 use super::job::Job;
 use crate::actions::ActionRef;
-use crate::connect::{Call, Done, Fact};
+use crate::connect::{CallContext, EffectResult, Fact};
 use crate::diff::Diff;
 
 /// What is known and done so far.
@@ -12,8 +12,8 @@ pub struct Attempt<'a> {
     pub action: ActionRef,
     /// Whether the host may be away for a while.
     pub patient: bool,
-    pub call: Call,
+    pub call: CallContext,
     pub diff: Diff,
     pub facts: Vec<Fact>,
-    pub done: Vec<Done>,
+    pub done: Vec<EffectResult>,
 }

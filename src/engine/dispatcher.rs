@@ -21,10 +21,10 @@ use super::state::RunState;
 use super::state::handlers::Handlers;
 use super::tasks::{Batch, Launch, TaskMessage, TaskResult, Tasks};
 use crate::defect::caught;
-use crate::event::{Kind, Mode, UnitRef, seconds};
+use crate::event::{EventKind, Mode, UnitRef, seconds};
 use crate::graph::Node;
 use crate::journal::JournalError;
-use crate::plan::Part;
+use crate::plan::StepKind;
 
 pub(super) struct Dispatcher {
     pub(super) run: RunSpec,
@@ -48,14 +48,14 @@ impl Dispatcher {
 
     /// Writes what earlier runs recorded at the head of the journal, less what the edited plan no longer has. Returns the
     /// events that tell of the latter.
-    pub(super) fn take_over(&mut self) -> Result<Vec<Kind>, JournalError> {
+    pub(super) fn take_over(&mut self) -> Result<Vec<EventKind>, JournalError> {
         if self.run.mode == Mode::Preview {
             return Ok(Vec::new());
         }
         let dropped = self.state.resume.reconcile(&self.run);
         self.state.handlers = Handlers::new(self.state.resume.handlers().clone());
         self.state.resume.records().into_iter().try_for_each(|record| self.recorder.record_unpublished(record))?;
-        Ok(dropped.into_iter().map(|(unit, why)| Kind::Dropped { unit, why }).collect())
+        Ok(dropped.into_iter().map(|(unit, why)| EventKind::Dropped { unit, why }).collect())
     }
 
     /// Walks the graph to its end.
@@ -182,7 +182,7 @@ impl Dispatcher {
                 Node::Unit(unit) => {
                     let reference = unit.reference(&self.run.plan);
                     // Only when the handler has ended at the other node is it known whether it is to run here too.
-                    if self.run.step(&unit).part == Part::Handler && self.in_flight.runs(&reference) {
+                    if self.run.step(&unit).part == StepKind::Handler && self.in_flight.runs(&reference) {
                         self.state.scheduler.defer(node);
                         continue;
                     }
@@ -224,11 +224,11 @@ impl Dispatcher {
     fn handle_message(&mut self, told: TaskMessage) -> Result<(), JournalError> {
         match told {
             TaskMessage::Note(unit, Note::Progress(message), secrets) => {
-                self.recorder.record_cleaned(Kind::Progress { unit, message }, secrets)
+                self.recorder.record_cleaned(EventKind::Progress { unit, message }, secrets)
             }
             TaskMessage::Note(unit, Note::Retried { attempt, message, delay }, secrets) => self
                 .recorder
-                .record_cleaned(Kind::UnitRetried { unit, attempt, message, delay: seconds(delay) }, secrets),
+                .record_cleaned(EventKind::UnitRetried { unit, attempt, message, delay: seconds(delay) }, secrets),
             TaskMessage::Ended(units) => units.into_iter().try_for_each(|(node, ended)| self.end(node, ended)),
         }
     }

@@ -11,7 +11,7 @@ use super::faults::Point;
 use super::job::{Execution, ExecutionResult, GRACE, Job, Note, human, outlives};
 use super::send::RoundTrip;
 use crate::actions::{Action, Verdict};
-use crate::connect::{Call, ConnectError, Done, Effect, Fact, Probe, after, host, vault};
+use crate::connect::{CallContext, ConnectError, Effect, EffectResult, Fact, Probe, deadline_after, host, vault};
 use crate::diff::Diff;
 use crate::event::{Mode, Outcome, Outputs, Problem};
 use crate::journal::SavedUnit;
@@ -72,10 +72,10 @@ impl Job {
     }
 
     /// A call that has all of its time.
-    pub fn call(&self) -> Call {
+    pub fn call(&self) -> CallContext {
         let notes = Arc::clone(&self.notes);
         let progress = Arc::new(move |text| notes(Note::Progress(text)));
-        Call { deadline: after(self.timeout), progress }
+        CallContext { deadline: deadline_after(self.timeout), progress }
     }
 
     /// How it ended.
@@ -101,7 +101,7 @@ impl Attempt<'_> {
             Ok(Verdict::Blocked(problem)) => ExecutionResult::Failed(problem),
             Ok(Verdict::Wait { seen }) if self.job.mode == Mode::Preview => ExecutionResult::NotReady { seen },
             Ok(Verdict::Missing(thing)) if self.job.mode == Mode::Preview => {
-                self.diff = self.action.foresees(&self.facts);
+                self.diff = self.action.predicted_diff(&self.facts);
                 ExecutionResult::Missing(thing)
             }
             Ok(Verdict::Wait { seen }) => ExecutionResult::Failed(self.timed_out(&seen)),
@@ -152,7 +152,7 @@ impl Attempt<'_> {
                     Err(error)
                         if (self.patient && !matches!(error, ConnectError::Defect { .. })
                             || waiting && is_silence(&error))
-                            && self.call.left() > pause =>
+                            && self.call.remaining() > pause =>
                     {
                         (self.call.progress)(error.to_string());
                         tokio::time::sleep(pause).await;
@@ -168,7 +168,7 @@ impl Attempt<'_> {
                 Verdict::Missing(thing) => format!("{thing} does not exist yet"),
                 _ => return Ok(verdict),
             };
-            if self.job.mode == Mode::Preview || self.call.left() <= pause {
+            if self.job.mode == Mode::Preview || self.call.remaining() <= pause {
                 return Ok(verdict);
             }
             waiting = true;
@@ -182,7 +182,7 @@ impl Attempt<'_> {
     async fn look(&self, probes: &[Probe]) -> Result<Vec<Fact>, ConnectError> {
         let job = self.job;
         if self.patient {
-            let call = Call { deadline: self.call.deadline.min(Instant::now() + GLANCE), ..self.call.clone() };
+            let call = CallContext { deadline: self.call.deadline.min(Instant::now() + GLANCE), ..self.call.clone() };
             let answer = tokio::time::timeout_at(call.deadline + GRACE, job.world.probe(&job.target, probes, &call));
             return answer.await.unwrap_or_else(|_| Err(ConnectError::unreachable("the host gives no answer")));
         }
@@ -198,9 +198,9 @@ impl Attempt<'_> {
     pub async fn change(&mut self) -> ExecutionResult {
         let mut lost = 0;
         loop {
-            let effect = match self.action.next(&self.facts, &self.done) {
+            let effect = match self.action.next_effect(&self.facts, &self.done) {
                 Ok(Some(effect)) => effect,
-                Ok(None) => match self.action.away(&self.facts) {
+                Ok(None) => match self.action.after_disconnect(&self.facts) {
                     Some(_) if lost == MOST_LOST => {
                         return ExecutionResult::Unknown(Problem::new("its host does not go away"));
                     }
@@ -222,7 +222,7 @@ impl Attempt<'_> {
                 Ok(done) => self.done.push(done),
                 Err(error @ ConnectError::Lost { .. }) => {
                     lost += 1;
-                    if let Some(rest) = self.action.away(&self.facts).filter(|_| lost < MOST_LOST) {
+                    if let Some(rest) = self.action.after_disconnect(&self.facts).filter(|_| lost < MOST_LOST) {
                         match self.until_back(rest).await {
                             Some(ending) => return ending,
                             None => continue,
@@ -240,12 +240,12 @@ impl Attempt<'_> {
         }
     }
 
-    pub async fn perform(&mut self, effect: &Effect) -> Result<Done, ConnectError> {
+    pub async fn perform(&mut self, effect: &Effect) -> Result<EffectResult, ConnectError> {
         let job = self.job;
         let effects = std::slice::from_ref(effect);
-        let queries = if self.seems_last(effect) { self.queries_behind() } else { Vec::new() };
+        let queries = if self.is_likely_last(effect) { self.queries_behind() } else { Vec::new() };
         let (_changes, look) = job.host().map(|host| job.cache.begin_effects(host, effects)).unzip();
-        let within = [self.call.left()];
+        let within = [self.call.remaining()];
         let sending =
             RoundTrip { jobs: &[job], effects, within: &within, read: look, on_success: &queries, on_failure: &[] };
         let answer = Mutex::new(None);
@@ -256,17 +256,19 @@ impl Attempt<'_> {
     }
 
     /// Whether no other effect follows this one, should it end as it most likely will, and its host is not going away or was.
-    fn seems_last(&mut self, effect: &Effect) -> bool {
-        if self.patient || self.action.away(&self.facts).is_some() {
+    fn is_likely_last(&mut self, effect: &Effect) -> bool {
+        if self.patient || self.action.after_disconnect(&self.facts).is_some() {
             return false;
         }
         let likely = match effect {
-            Effect::Host(_) | Effect::Fetch(_) | Effect::Expect(_) => Done::Host(host::Done::new(0, "", "")),
-            Effect::Vault(_) => Done::Vault(vault::Done::Written(vault::Data::default())),
+            Effect::Host(_) | Effect::Fetch(_) | Effect::Expect(_) => {
+                EffectResult::Host(host::CommandOutput::new(0, "", ""))
+            }
+            Effect::Vault(_) => EffectResult::Vault(vault::EffectResult::Written(vault::Data::default())),
             Effect::Kube(_) | Effect::Helm(_) => return true,
         };
         self.done.push(likely);
-        let next = self.action.next(&self.facts, &self.done);
+        let next = self.action.next_effect(&self.facts, &self.done);
         self.done.pop();
         !matches!(next, Ok(Some(_)))
     }
@@ -287,7 +289,7 @@ impl Attempt<'_> {
                     self.facts = facts;
                     return Some(self.action.verdict(&self.facts));
                 }
-                Err(ConnectError::Unreachable { .. } | ConnectError::Lost { .. }) if self.call.left() > pause => {
+                Err(ConnectError::Unreachable { .. } | ConnectError::Lost { .. }) if self.call.remaining() > pause => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(5));
                 }
@@ -297,7 +299,7 @@ impl Attempt<'_> {
     }
 
     async fn within<T>(&self, call: impl Future<Output = Result<T, ConnectError>>) -> Result<T, ConnectError> {
-        match tokio::time::timeout(self.call.left().saturating_add(GRACE), call).await {
+        match tokio::time::timeout(self.call.remaining().saturating_add(GRACE), call).await {
             Ok(answer) => answer,
             Err(_) => Err(ConnectError::failed(format!("no answer within {}", human(self.job.timeout)))),
         }

@@ -111,7 +111,7 @@ impl FactCache {
             for effect in effects {
                 host.looking.values_mut().for_each(|seen| seen.push(effect.clone()));
                 for answer in host.answers.values_mut() {
-                    answer.stale |= bear_upon(std::slice::from_ref(effect), &answer.probes);
+                    answer.stale |= may_invalidate(std::slice::from_ref(effect), &answer.probes);
                 }
             }
             let look = host.number();
@@ -143,7 +143,7 @@ impl ReadTicket {
             let effects = host.looking.get(&self.number).cloned().unwrap_or_default();
             for (unit, probes) in queries {
                 let facts = facts.by_ref().take(probes.len()).collect();
-                let stale = bear_upon(&effects, probes);
+                let stale = may_invalidate(&effects, probes);
                 host.answers.insert(unit.clone(), CachedFacts { probes: probes.clone(), facts, stale });
             }
         });
@@ -170,14 +170,14 @@ impl Drop for EffectTicket {
 }
 
 /// Whether any of the effects may change the answer to any of the queries.
-pub fn bear_upon(effects: &[Effect], probes: &[Probe]) -> bool {
-    probes.iter().any(|probe| effects.iter().any(|effect| touches(effect, probe)))
+pub fn may_invalidate(effects: &[Effect], probes: &[Probe]) -> bool {
+    probes.iter().any(|probe| effects.iter().any(|effect| may_change(effect, probe)))
 }
 
 /// What is not about the host is not known ahead.
-pub fn touches(effect: &Effect, probe: &Probe) -> bool {
+pub fn may_change(effect: &Effect, probe: &Probe) -> bool {
     match (effect, probe) {
-        (Effect::Host(effect), Probe::Host(probe)) => effect.touches(probe),
+        (Effect::Host(effect), Probe::Host(probe)) => effect.may_change(probe),
         (Effect::Expect(_), _) => false,
         (Effect::Fetch(fetch), Probe::Host(probe) | Probe::Controller(probe)) => fetch.touches(probe),
         // Only simulated hosts hold such values.
@@ -189,9 +189,9 @@ pub fn touches(effect: &Effect, probe: &Probe) -> bool {
 }
 
 /// The answer that an effect leaves, when the one before it was `seen` and the other is sure; only of what is known ahead.
-pub fn leaves(effect: &Effect, probe: &Probe, seen: &Fact) -> Option<Fact> {
+pub fn result(effect: &Effect, probe: &Probe, seen: &Fact) -> Option<Fact> {
     match (effect, probe, seen) {
-        (Effect::Host(effect), Probe::Host(probe), Fact::Host(seen)) => effect.leaves(probe, seen).map(Fact::Host),
+        (Effect::Host(effect), Probe::Host(probe), Fact::Host(seen)) => effect.result(probe, seen).map(Fact::Host),
         // Only simulated hosts hold such values.
         (Effect::Vault(vault::Effect::Write { path, body }), Probe::Vault(vault::Probe::Read { path: read }), _)
             if path == read =>

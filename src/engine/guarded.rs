@@ -13,8 +13,8 @@ use super::attempt::Attempt;
 use super::faults::Point;
 use super::guard_locks::Guard;
 use super::job::{Execution, ExecutionResult, GRACE, Job, human, outlives};
-use crate::connect::host::{self, Mark, Run, Standing};
-use crate::connect::{Call, ConnectError, Effect, Fact, Probe, Target, after};
+use crate::connect::host::{self, GuardPhase, GuardState, Run};
+use crate::connect::{CallContext, ConnectError, Effect, Fact, Probe, Target, deadline_after};
 use crate::diff::Diff;
 use crate::digest;
 use crate::event::{Mode, Problem};
@@ -46,7 +46,7 @@ impl Job {
 
 /// What was heard of a guard in the end.
 enum Heard {
-    Restored(Standing),
+    Restored(GuardState),
     Gone,
     /// Not in time; what was seen last.
     Nothing(String),
@@ -62,23 +62,23 @@ impl Attempt<'_> {
         let unit = &standing.unit;
         let seen = format!("the host takes back what {unit} changed in an earlier run and did not confirm");
         if self.job.mode == Mode::Preview {
-            return matches!(standing.mark, Mark::Armed | Mark::Restoring)
+            return matches!(standing.phase, GuardPhase::Armed | GuardPhase::Restoring)
                 .then_some(ExecutionResult::NotReady { seen });
         }
         (self.call.progress)(seen.clone());
         // What the host says is no reason to wait longer than the step may.
-        let left = self.call.left();
+        let left = self.call.remaining();
         let is_soon = standing.left < left;
         match self.restored(&standing.token, standing.left.saturating_add(RESTORING).min(left), false).await {
             Heard::Gone => None,
-            Heard::Restored(standing) if standing.mark == Mark::RestoredInPart => {
+            Heard::Restored(standing) if standing.phase == GuardPhase::RestoredInPart => {
                 let what = format!("{seen}, but not all of it worked: {}", lines(&standing.said));
                 Some(ExecutionResult::Unknown(Problem::new(what).hint(
                     "put back what ~/.rollout-guard/kept of the step's user on the host has, and remove ~/.rollout-guard",
                 )))
             }
             Heard::Restored(standing) => {
-                let forget = host::Guard::Forget { token: standing.token };
+                let forget = host::GuardCommand::Forget { token: standing.token };
                 let forgotten = self.send(forget, false, Instant::now() + TRY).await;
                 forgotten.err().map(|error| ExecutionResult::Unknown(error.problem()))
             }
@@ -102,11 +102,11 @@ impl Attempt<'_> {
         let (job, plan) = (self.job, &guard.plan);
         let token = digest::hex(&rand::random::<[u8; 8]>());
         // What is kept may come back at any moment until the guard is gone: no answer of meanwhile is to be relied on.
-        let alters_all = Effect::Host(host::Effect::Guard(host::Guard::Restore { token: token.clone() }));
+        let alters_all = Effect::Host(host::Effect::Guard(host::GuardCommand::Restore { token: token.clone() }));
         let _change = job.host().map(|host| job.cache.begin_effects(host, std::slice::from_ref(&alters_all)).0);
         let mut until = None;
         loop {
-            let effect = match job.action.next(&self.facts, &self.done) {
+            let effect = match job.action.next_effect(&self.facts, &self.done) {
                 Ok(Some(effect)) => effect,
                 Ok(None) => break,
                 Err(problem) => return self.take_back(&token, until, self.after_bad(problem)).await,
@@ -114,7 +114,7 @@ impl Attempt<'_> {
             if until.is_none() {
                 let time = plan.time.value;
                 let restore = plan.restores_by().map(str::to_owned);
-                let arm = host::Guard::Arm { token: token.clone(), time, unit: job.unit.to_string(), restore };
+                let arm = host::GuardCommand::Arm { token: token.clone(), time, unit: job.unit.to_string(), restore };
                 (self.call.progress)(format!("the host takes the change back in {}", human(time)));
                 // The host begins to count a moment later.
                 let begun = Instant::now();
@@ -130,13 +130,13 @@ impl Attempt<'_> {
                 until = begun.checked_add(time);
             }
             let effect = match effect {
-                Effect::Host(effect) if !effect.can_be_kept() && plan.restore.is_none() => {
+                Effect::Host(effect) if !effect.is_revertible() && plan.restore.is_none() => {
                     let problem = Problem::new("it wants a change that cannot be kept, and has no `guard_restore`");
                     return self.take_back(&token, until, problem).await;
                 }
                 Effect::Host(effect) => {
                     let (token, effect) = (token.clone(), Box::new(effect));
-                    Effect::Host(host::Effect::Guard(host::Guard::Within { token, effect }))
+                    Effect::Host(host::Effect::Guard(host::GuardCommand::Within { token, effect }))
                 }
                 other => other,
             };
@@ -163,7 +163,7 @@ impl Attempt<'_> {
     async fn confirm(&self, plan: &plan::Guard, token: &str, until: Instant) -> Result<(), Problem> {
         if let Some(apply) = &plan.apply {
             (self.call.progress)(format!("under guard: {}", apply.value));
-            let apply = host::Guard::Apply { token: token.to_owned(), command: apply.value.clone() };
+            let apply = host::GuardCommand::Apply { token: token.to_owned(), command: apply.value.clone() };
             // It may cut the connection, and be right to do so.
             if let Err(ConnectError::Failed { message, .. }) =
                 self.send(apply, false, until.min(Instant::now() + TRY)).await
@@ -200,7 +200,7 @@ impl Attempt<'_> {
     /// Whether the change is in effect.
     async fn applied(&self, token: &str, until: Instant) -> Result<(), Try> {
         let standing = self.look_at_guard(true, until.min(Instant::now() + TRY)).await?;
-        let standing = standing.filter(|s| s.token == token && s.mark == Mark::Armed).ok_or_else(too_late)?;
+        let standing = standing.filter(|s| s.token == token && s.phase == GuardPhase::Armed).ok_or_else(too_late)?;
         match standing.applied {
             None => Err(Try::Again("`guard_apply` is still at work".to_owned())),
             Some(0) => Ok(()),
@@ -223,7 +223,8 @@ impl Attempt<'_> {
                 _ => return Err(Try::Again("no answer of `guard_check`".to_owned())),
             }
         }
-        let Err(error) = self.send(host::Guard::Disarm { token: token.to_owned() }, fresh, deadline).await else {
+        let Err(error) = self.send(host::GuardCommand::Disarm { token: token.to_owned() }, fresh, deadline).await
+        else {
             return Ok(());
         };
         if matches!(error, ConnectError::Unreachable { .. }) {
@@ -232,7 +233,7 @@ impl Attempt<'_> {
         // It may have worked all the same: only who confirms a guard takes it away.
         match self.look_at_guard(true, deadline).await? {
             None => Ok(()),
-            Some(standing) if standing.token == token && standing.mark == Mark::Armed => Err(error.into()),
+            Some(standing) if standing.token == token && standing.phase == GuardPhase::Armed => Err(error.into()),
             Some(_) => Err(too_late()),
         }
     }
@@ -257,15 +258,15 @@ impl Attempt<'_> {
         (self.call.progress)(format!("{}; the host takes it back", problem.message));
         let time = until.saturating_duration_since(Instant::now()) + RESTORING;
         let (what, known) = match self.restored(token, time, true).await {
-            Heard::Restored(standing) if standing.mark == Mark::Restored && at_work => (
+            Heard::Restored(standing) if standing.phase == GuardPhase::Restored && at_work => (
                 format!(
                     "the host restored itself: {}; a command of the step may be at work yet",
                     lines(&standing.said)
                 ),
                 true,
             ),
-            Heard::Restored(standing) if standing.mark == Mark::Restored => {
-                let forget = host::Guard::Forget { token: token.to_owned() };
+            Heard::Restored(standing) if standing.phase == GuardPhase::Restored => {
+                let forget = host::GuardCommand::Forget { token: token.to_owned() };
                 if let Err(error) = self.send(forget, false, Instant::now() + TRY).await {
                     tracing::warn!(%error, "could not take a guard away that has done its work");
                 }
@@ -289,15 +290,15 @@ impl Attempt<'_> {
 
     /// Waits until the host has restored itself. A guard of our own, or one whose timer a reboot has ended, is told to.
     async fn restored(&self, token: &str, time: Duration, own: bool) -> Heard {
-        let deadline = after(time);
+        let deadline = deadline_after(time);
         let mut pause = Duration::from_millis(200);
         loop {
             let seen = match self.look_at_guard(own, deadline.min(Instant::now() + TRY)).await {
-                Ok(Some(standing)) if standing.token == token => match standing.mark {
-                    Mark::Restored | Mark::RestoredInPart => return Heard::Restored(standing),
-                    Mark::Armed if standing.alive && !own => format!("it does so in {}", human(standing.left)),
+                Ok(Some(standing)) if standing.token == token => match standing.phase {
+                    GuardPhase::Restored | GuardPhase::RestoredInPart => return Heard::Restored(standing),
+                    GuardPhase::Armed if standing.alive && !own => format!("it does so in {}", human(standing.left)),
                     _ => {
-                        let restore = host::Guard::Restore { token: token.to_owned() };
+                        let restore = host::GuardCommand::Restore { token: token.to_owned() };
                         let told = self.send(restore, false, deadline.min(Instant::now() + TRY)).await;
                         told.err().map_or_else(|| "it is at it".to_owned(), |error| error.to_string())
                     }
@@ -314,7 +315,7 @@ impl Attempt<'_> {
         }
     }
 
-    async fn look_at_guard(&self, fresh: bool, deadline: Instant) -> Result<Option<Standing>, ConnectError> {
+    async fn look_at_guard(&self, fresh: bool, deadline: Instant) -> Result<Option<GuardState>, ConnectError> {
         match self.ask(Probe::Host(host::Probe::Guard), fresh, deadline).await? {
             Fact::Host(host::Fact::Guard(standing)) => Ok(standing),
             _ => Err(ConnectError::failed("the host does not tell how its guard stands")),
@@ -329,15 +330,15 @@ impl Attempt<'_> {
         facts.into_iter().next().ok_or_else(|| ConnectError::failed("no answer"))
     }
 
-    async fn send(&self, guard: host::Guard, fresh: bool, deadline: Instant) -> Result<(), ConnectError> {
+    async fn send(&self, guard: host::GuardCommand, fresh: bool, deadline: Instant) -> Result<(), ConnectError> {
         let (target, call) = self.reach(fresh, deadline);
         let effect = Effect::Host(host::Effect::Guard(guard));
         let answer = timeout_at(deadline + GRACE, self.job.world.perform(&target, &effect, &call)).await;
         answer.unwrap_or_else(|_| Err(ConnectError::lost("no answer in time"))).map(drop)
     }
 
-    fn reach(&self, fresh: bool, deadline: Instant) -> (Target, Call) {
-        (Target { fresh, ..self.job.target.clone() }, Call { deadline, ..self.call.clone() })
+    fn reach(&self, fresh: bool, deadline: Instant) -> (Target, CallContext) {
+        (Target { reconnect: fresh, ..self.job.target.clone() }, CallContext { deadline, ..self.call.clone() })
     }
 }
 

@@ -51,15 +51,15 @@ impl InFlight {
 
     /// Whether a unit that runs on the same host, and is none of the pipeline, changes a file that this action changes, too.
     pub fn edits_files_of(&self, action: &ActionRef, unit: &Unit, pipeline: &HashSet<NodeIndex>) -> bool {
-        let Some(machine) = unit.machine.as_ref().filter(|_| !action.only_looks()) else { return false };
+        let Some(machine) = unit.runs_on.as_ref().filter(|_| !action.is_read_only()) else { return false };
         let is_beside = |(node, running): &(&NodeIndex, &InFlightUnit)| {
-            running.unit.machine.as_ref().is_some_and(|other| Arc::ptr_eq(other, machine)) && !pipeline.contains(node)
+            running.unit.runs_on.as_ref().is_some_and(|other| Arc::ptr_eq(other, machine)) && !pipeline.contains(node)
         };
         let mut beside = self.0.iter().filter(is_beside).map(|(_, running)| &running.action).peekable();
         if beside.peek().is_none() {
             return false;
         }
         let edits = action.edits();
-        beside.any(|other| !other.only_looks() && other.edits().iter().any(|file| edits.contains(file)))
+        beside.any(|other| !other.is_read_only() && other.edits().iter().any(|file| edits.contains(file)))
     }
 }

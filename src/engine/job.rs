@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::fact_cache::{FactCache, Query};
 use super::faults::Faults;
 use super::guard_locks::Guard;
-use crate::actions::{ActionRef, Thing};
+use crate::actions::{ActionRef, Resource};
 use crate::connect::{ConnectError, Effect, Fact, Probe, Target, World, host, kube};
 use crate::diff::Diff;
 use crate::event::{Mode, Outputs, Problem, UnitRef};
@@ -69,7 +69,7 @@ pub struct Execution {
     pub outputs: Outputs,
     pub printed: String,
     /// What would exist after it (preview).
-    pub provides: Vec<Thing>,
+    pub provides: Vec<Resource>,
     /// Set once all of it may be told as it is.
     pub cleaned: Option<Box<Cleaned>>,
 }
@@ -86,7 +86,7 @@ pub enum ExecutionResult {
         seen: String,
     },
     /// Preview: this must exist first.
-    Missing(Thing),
+    Missing(Resource),
     Failed(Problem),
     /// It would change something else than the saved plan says.
     Diverged(Problem),
@@ -133,7 +133,7 @@ pub struct Cleaned {
 /// Whether an effect may go on by itself after its connection broke: a command on a host or in a pod, or helm's program.
 pub fn outlives(effect: &Effect) -> bool {
     match effect {
-        Effect::Host(host::Effect::Guard(host::Guard::Within { effect, .. })) => {
+        Effect::Host(host::Effect::Guard(host::GuardCommand::Within { effect, .. })) => {
             matches!(**effect, host::Effect::Run(_))
         }
         Effect::Host(effect) => matches!(effect, host::Effect::Run(_)),

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::admission::Admitted;
 use super::fact_cache::FactCache;
 use super::faults::Faults;
-use super::guard_locks::GuardLocks;
+use super::guard_locks::GuardLock;
 use super::job::Job;
 use super::run_spec::RunSpec;
 use super::tasks::TaskMessage;
@@ -24,7 +24,7 @@ pub(super) struct JobEnv {
     pub notes: mpsc::UnboundedSender<TaskMessage>,
     /// What is known of hosts ahead of time.
     pub cache: FactCache,
-    pub guards: GuardLocks,
+    pub guards: GuardLock,
 }
 
 impl JobEnv {
@@ -32,7 +32,7 @@ impl JobEnv {
     pub(super) fn job(&self, run: &RunSpec, unit: &Unit, reference: &UnitRef, admitted: Admitted) -> Box<Job> {
         let step = run.step(unit);
         let (notes, of) = (self.notes.clone(), reference.clone());
-        let target = Target { host: unit.machine.clone(), r#become: step.r#become, fresh: false };
+        let target = Target { host: unit.runs_on.clone(), as_root: step.as_root, reconnect: false };
         Box::new(Job {
             action: admitted.action,
             resumed: admitted.resumed,

@@ -14,7 +14,7 @@ use super::pipeline::{self, Ends, Item, Member, select};
 use super::prefetch::queries_behind;
 use super::tasks::{Batch, Launch, Started, TaskMessage, TaskResult, Tasks, watched};
 use crate::connect::Effect;
-use crate::event::{Kind, Mode, UnitRef};
+use crate::event::{EventKind, Mode, UnitRef};
 use crate::graph::Unit;
 use crate::journal::JournalError;
 
@@ -40,7 +40,7 @@ impl Dispatcher {
         unit: &Unit,
         mut job: Box<Job>,
     ) -> Result<Option<Launch>, JournalError> {
-        if let Some(ended) = job.same_already() {
+        if let Some(ended) = job.answered_by_cache() {
             if !ended.is_short() {
                 return Ok(Some(Launch::Ended(node, Box::new(ended))));
             }
@@ -57,7 +57,7 @@ impl Dispatcher {
         }
         let selected = select(&self.run, &mut self.state, &self.in_flight, &self.env, node, unit, &job);
         let Some((planned, members)) = selected else {
-            if self.run.mode == Mode::Run && !job.action.only_looks() {
+            if self.run.mode == Mode::Run && !job.action.is_read_only() {
                 job.queries =
                     queries_behind(&self.run, &mut self.state, &self.env.cache, &[node], unit, &[job.first_effect()]);
             }
@@ -84,7 +84,7 @@ impl Dispatcher {
         self.state.limits.started(&unit);
         let (of, hash) = (reference.clone(), definition.clone());
         let on = job.host().filter(|on| reference.host.as_deref() != Some(on)).map(str::to_owned);
-        self.recorder.record(Kind::UnitStarted { unit: of, definition: hash, attempt: 1, with, on, why })?;
+        self.recorder.record(EventKind::UnitStarted { unit: of, definition: hash, attempt: 1, with, on, why })?;
         let (acted, started) = (Arc::clone(&job.acted), Instant::now());
         let action = Arc::clone(&job.action);
         self.state.scheduler.start(node);

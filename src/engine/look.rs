@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::fact_cache::Query;
 use super::job::{Execution, ExecutionResult, GRACE, Job};
 use crate::actions::Verdict;
-use crate::connect::{Call, ConnectError, Effect, Fact, Probe, host};
+use crate::connect::{CallContext, ConnectError, Effect, Fact, Probe, host};
 use crate::diff::Diff;
 
 /// How long an answer to many units' queries is waited for, before each asks its own alone.
@@ -34,7 +34,7 @@ impl Job {
         let own = (self.unit.clone(), self.action.probes());
         let queries: Vec<Query> = std::iter::once(own).chain(self.queries.iter().cloned()).collect();
         let probes: Vec<Probe> = queries.iter().flat_map(|(_, probes)| probes).cloned().collect();
-        let call = Call { deadline: Instant::now() + self.timeout.min(FOR_ALL), ..self.call() };
+        let call = CallContext { deadline: Instant::now() + self.timeout.min(FOR_ALL), ..self.call() };
         let look = self.cache.begin_read(host);
         let answer = tokio::time::timeout_at(call.deadline + GRACE, self.world.probe(&self.target, &probes, &call));
         match answer.await {
@@ -50,13 +50,13 @@ impl Job {
     /// The first change that it is likely to make, for those who ask what may be another thing after it. What is not known
     /// counts as a command.
     pub fn first_effect(&self) -> Effect {
-        let judge = |facts: &[Fact]| self.action.next(facts, &[]).ok().flatten();
+        let judge = |facts: &[Fact]| self.action.next_effect(facts, &[]).ok().flatten();
         let known = self.host().and_then(|host| self.cache.peek(host, &self.unit, &self.action.probes(), judge));
         known.unwrap_or_else(|| Effect::Host(host::Effect::Run(host::Run::shell("true"))))
     }
 
     /// How it ends when what is known of its host ahead of time says that all is as asked: then nothing is sent.
-    pub fn same_already(&self) -> Option<Execution> {
+    pub fn answered_by_cache(&self) -> Option<Execution> {
         if self.guard.is_some() {
             return None;
         }

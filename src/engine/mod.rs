@@ -59,7 +59,7 @@ pub use state::renderer::Renderer;
 
 use dispatcher::Dispatcher;
 use fact_cache::FactCache;
-use guard_locks::GuardLocks;
+use guard_locks::GuardLock;
 use job_env::JobEnv;
 use recorder::Recorder;
 use run_spec::RunSpec;
@@ -72,9 +72,9 @@ use tokio::time::Instant;
 
 use crate::actions::Registry;
 use crate::connect::{Watched, World};
-use crate::event::{Event, Kind, Mode, Source, seconds};
+use crate::event::{Event, EventKind, Mode, Source, seconds};
 use crate::graph::Graph;
-use crate::journal::{Earlier, Journal, SavedPlan};
+use crate::journal::{Journal, PreviousRun, SavedPlan};
 use crate::plan::Plan;
 
 /// A run, ready to go.
@@ -98,7 +98,7 @@ pub struct Engine {
     /// Where events are kept; none for previews.
     pub journal: Option<Journal>,
     /// What the runs before it have left to it.
-    pub earlier: Earlier,
+    pub earlier: PreviousRun,
     /// Limits and selections.
     pub options: Options,
     /// Takes the events.
@@ -124,7 +124,7 @@ impl Engine {
         let (notes, told) = mpsc::unbounded_channel();
         let mut interrupts = self.interrupts.clone();
         let part = self.options.leaves_out() || self.graph.is_limited();
-        let started = Kind::RunStarted {
+        let started = EventKind::RunStarted {
             run: self.run.clone(),
             plan: self.plan.name.value.clone(),
             mode: self.mode,
@@ -138,7 +138,7 @@ impl Engine {
         let (plan, graph, registry) = (self.plan, self.graph, self.registry);
         let run = RunSpec { plan, graph, registry, mode: self.mode, options: self.options };
         let state = RunState::new(&run, self.renderer, self.earlier.memory, self.approved);
-        let (cache, guards) = (FactCache::default(), GuardLocks::default());
+        let (cache, guards) = (FactCache::default(), GuardLock::default());
         let env = JobEnv { world: Arc::new(Watched(self.world)), faults: self.faults, notes, cache, guards };
         let mut dispatcher = Dispatcher::new(run, state, env, recorder);
         let dropped = dispatcher.take_over()?;
@@ -149,7 +149,7 @@ impl Engine {
         report.stuck = dispatcher.state.rollback.incomplete().to_vec();
         let handlers_left =
             if dispatcher.run.mode == Mode::Run { dispatcher.state.handlers.pending() } else { Vec::new() };
-        dispatcher.recorder.record(Kind::RunFinished {
+        dispatcher.recorder.record(EventKind::RunFinished {
             summary: report.summary.clone(),
             ok: report.ok,
             interrupted: report.interrupted,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::{Part, Step};
+use crate::plan::{Step, StepKind};
 
 /// Limits and selections.
 #[derive(Debug, Clone)]
@@ -45,6 +45,8 @@ impl Options {
     /// Whether a step may run, as far as its tags go. Handlers and what undoes a phase follow its steps, whatever their
     /// tags.
     pub fn takes_step(&self, step: &Step) -> bool {
-        step.part != Part::Step || self.tags.is_empty() || step.tags.iter().any(|tag| self.tags.contains(&tag.value))
+        step.part != StepKind::Step
+            || self.tags.is_empty()
+            || step.tags.iter().any(|tag| self.tags.contains(&tag.value))
     }
 }

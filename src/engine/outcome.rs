@@ -1,7 +1,7 @@
 //! How a unit's end is told: in a preview, much that would be a failure is only not known yet. Pure.
 
 use super::job::ExecutionResult;
-use crate::actions::Thing;
+use crate::actions::Resource;
 use crate::event::{Mode, Outcome, Problem};
 
 /// The outcome of an ending. `pending` is the nearest step before it that would change something (previews only);
@@ -12,7 +12,7 @@ pub fn of<'a>(
     mode: Mode,
     pending: Option<&str>,
     ignores: bool,
-    brings: impl Fn(&Thing) -> Option<&'a String>,
+    brings: impl Fn(&Resource) -> Option<&'a String>,
 ) -> Outcome {
     match ending {
         ExecutionResult::Same { seen } => Outcome::Same { seen },
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_waits_for_the_step_that_brings_it() {
-        let (step, thing) = ("base".to_owned(), Thing::Namespace("mesh".into()));
+        let (step, thing) = ("base".to_owned(), Resource::Namespace("mesh".into()));
         let told =
             |brings, pending| of(ExecutionResult::Missing(thing.clone()), Mode::Preview, pending, false, |_| brings);
         assert_eq!(

@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 
 use petgraph::graph::NodeIndex;
 
-use super::fact_cache::{FactCache, Query, bear_upon};
+use super::fact_cache::{FactCache, Query, may_invalidate};
 use super::pipeline::joins;
 use super::run_spec::RunSpec;
 use super::state::RunState;
@@ -13,7 +13,7 @@ use super::state::renderer::Rendered;
 use crate::actions::{ActionRef, Verdict};
 use crate::connect::{Effect, Fact, host};
 use crate::graph::{Node, Unit};
-use crate::plan::Part;
+use crate::plan::StepKind;
 
 /// The most units behind one that are asked for along with it.
 const UNITS: usize = 64;
@@ -30,8 +30,8 @@ pub(super) fn queries_behind(
     unit: &Unit,
     effects: &[Effect],
 ) -> Vec<Query> {
-    let Some(host) = unit.machine.clone() else { return Vec::new() };
-    let r#become = run.step(unit).r#become;
+    let Some(host) = unit.runs_on.clone() else { return Vec::new() };
+    let as_root = run.step(unit).as_root;
     let mut row: HashSet<NodeIndex> = nodes.iter().copied().collect();
     let steps = nodes.iter().filter_map(|node| match run.graph.node(*node) {
         Node::Unit(unit) => Some(run.step(unit)),
@@ -54,15 +54,15 @@ pub(super) fn queries_behind(
             Node::Begin(phase) if run.plan.phases[phase].when.is_some() => continue,
             Node::Gate => continue,
             Node::Begin(_) | Node::End(_) | Node::Join => {}
-            Node::Unit(behind) if behind.machine.as_ref().is_none_or(|h| h.name != host.name) => continue,
+            Node::Unit(behind) if behind.runs_on.as_ref().is_none_or(|h| h.name != host.name) => continue,
             Node::Unit(behind) => {
                 let step = run.step(&behind);
                 units += 1;
                 // What it reads may yet be written by a step before it.
                 let reads = writes && state.renderer.reads_files(step);
                 writes |= state.renderer.writes_files(step);
-                if step.part == Part::Step
-                    && step.r#become == r#become
+                if step.part == StepKind::Step
+                    && step.as_root == as_root
                     && !reads
                     && let Some((action, query)) = query_of(run, state, node, &behind, &names)
                     && !stays_fresh(cache, &host.name, &query, effects)
@@ -72,7 +72,7 @@ pub(super) fn queries_behind(
                         break;
                     }
                     queries.push(query);
-                    if runs && !(joins(&action) && action.is_quick()) {
+                    if runs && !(joins(&action) && action.completes_at_once()) {
                         break;
                     }
                     behind_command |= runs;
@@ -87,7 +87,7 @@ pub(super) fn queries_behind(
 }
 
 fn stays_fresh(cache: &FactCache, host: &str, (unit, probes): &Query, effects: &[Effect]) -> bool {
-    cache.is_fresh(host, unit) && !bear_upon(effects, probes)
+    cache.is_fresh(host, unit) && !may_invalidate(effects, probes)
 }
 
 /// A unit's probes; `None` when they depend on outputs of the steps in `names`, or the unit will not run.
@@ -117,5 +117,5 @@ fn query_of(
 /// Whether an action will run a command, by the facts that were last known.
 fn runs(action: &ActionRef, facts: &[Fact]) -> bool {
     matches!(action.verdict(facts), Verdict::Change(_))
-        && matches!(action.next(facts, &[]), Ok(Some(Effect::Host(host::Effect::Run(_)))))
+        && matches!(action.next_effect(facts, &[]), Ok(Some(Effect::Host(host::Effect::Run(_)))))
 }

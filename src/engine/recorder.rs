@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::event::{Event, Kind, Outcome, Outputs, UnitRef, VERSION};
+use crate::event::{Event, EventKind, Outcome, Outputs, UnitRef, VERSION};
 use crate::excerpt;
 use crate::journal::{Journal, JournalError};
 use crate::secret::{self, MASK, redact, redact_value, shown};
@@ -29,13 +29,13 @@ impl Recorder {
     ///
     /// # Errors
     /// When the event cannot follow what was journaled before it: a defect of ours.
-    pub fn record(&mut self, kind: Kind) -> Result<(), JournalError> {
+    pub fn record(&mut self, kind: EventKind) -> Result<(), JournalError> {
         let event = self.event(kind);
         self.send(event)
     }
 
     fn send(&mut self, event: Event) -> Result<(), JournalError> {
-        if let (Some(journal), false) = (&mut self.journal, matches!(event.kind, Kind::Progress { .. })) {
+        if let (Some(journal), false) = (&mut self.journal, matches!(event.kind, EventKind::Progress { .. })) {
             journal.append(&event)?;
         }
         self.held.push(event);
@@ -47,7 +47,7 @@ impl Recorder {
     ///
     /// # Errors
     /// As [`Recorder::emit`].
-    pub fn record_cleaned(&mut self, kind: Kind, secrets: usize) -> Result<(), JournalError> {
+    pub fn record_cleaned(&mut self, kind: EventKind, secrets: usize) -> Result<(), JournalError> {
         let kind = if secrets == secret::version() { kind } else { redacted(kind) };
         let kind = self.unless_sensitive(kind);
         let event = self.numbered(kind);
@@ -58,7 +58,7 @@ impl Recorder {
     ///
     /// # Errors
     /// As [`Recorder::emit`].
-    pub fn record_unpublished(&mut self, kind: Kind) -> Result<(), JournalError> {
+    pub fn record_unpublished(&mut self, kind: EventKind) -> Result<(), JournalError> {
         let event = self.event(kind);
         self.journal.as_mut().map_or(Ok(()), |journal| journal.append(&event))
     }
@@ -78,17 +78,17 @@ impl Recorder {
         durable
     }
 
-    fn event(&mut self, kind: Kind) -> Event {
+    fn event(&mut self, kind: EventKind) -> Event {
         let kind = redacted(self.unless_sensitive(kind));
         self.numbered(kind)
     }
 
-    fn unless_sensitive(&self, kind: Kind) -> Kind {
+    fn unless_sensitive(&self, kind: EventKind) -> EventKind {
         let sensitive = unit(&kind).is_some_and(|unit| self.sensitive.contains(&unit.step));
         if sensitive { hidden(kind) } else { kind }
     }
 
-    fn numbered(&mut self, kind: Kind) -> Event {
+    fn numbered(&mut self, kind: EventKind) -> Event {
         let event = Event { v: VERSION, seq: self.seq, at: jiff::Timestamp::now(), kind };
         self.seq += 1;
         event
@@ -96,44 +96,44 @@ impl Recorder {
 }
 
 /// The unit that an event is about.
-fn unit(kind: &Kind) -> Option<&UnitRef> {
+fn unit(kind: &EventKind) -> Option<&UnitRef> {
     match kind {
-        Kind::Remembered { unit, .. }
-        | Kind::Dropped { unit, .. }
-        | Kind::UnitStarted { unit, .. }
-        | Kind::Progress { unit, .. }
-        | Kind::UnitRetried { unit, .. }
-        | Kind::UnitFinished { unit, .. } => Some(unit),
-        Kind::Notified { .. }
-        | Kind::Undone { .. }
-        | Kind::RunStarted { .. }
-        | Kind::RunFinished { .. }
-        | Kind::Unknown => None,
+        EventKind::Remembered { unit, .. }
+        | EventKind::Dropped { unit, .. }
+        | EventKind::UnitStarted { unit, .. }
+        | EventKind::Progress { unit, .. }
+        | EventKind::UnitRetried { unit, .. }
+        | EventKind::UnitFinished { unit, .. } => Some(unit),
+        EventKind::Notified { .. }
+        | EventKind::Undone { .. }
+        | EventKind::RunStarted { .. }
+        | EventKind::RunFinished { .. }
+        | EventKind::Unknown => None,
     }
 }
 
 /// Everything that a step, a host or an API may have said. Names of runs, phases, steps and hosts stay: they come from the
 /// project's files, and a resumed run finds its units by them.
-fn redacted(mut kind: Kind) -> Kind {
+fn redacted(mut kind: EventKind) -> EventKind {
     match &mut kind {
-        Kind::Progress { message: text, .. }
-        | Kind::UnitRetried { message: text, .. }
-        | Kind::Dropped { why: text, .. } => {
+        EventKind::Progress { message: text, .. }
+        | EventKind::UnitRetried { message: text, .. }
+        | EventKind::Dropped { why: text, .. } => {
             clean(text);
         }
-        Kind::UnitFinished { outcome, diff, outputs, output, .. } => {
+        EventKind::UnitFinished { outcome, diff, outputs, output, .. } => {
             clean_outcome(outcome);
             *diff = diff.redacted();
             clean_outputs(outputs);
             *output = redact(output).into_owned();
         }
-        Kind::Remembered { outputs, .. } => clean_outputs(outputs),
-        Kind::UnitStarted { why, .. } => why.iter_mut().for_each(clean),
+        EventKind::Remembered { outputs, .. } => clean_outputs(outputs),
+        EventKind::UnitStarted { why, .. } => why.iter_mut().for_each(clean),
         // What may be asked for again stays as it is.
-        Kind::RunStarted { source, .. } => {
+        EventKind::RunStarted { source, .. } => {
             source.iter_mut().flat_map(|s| &mut s.arguments).for_each(|text| *text = redact(text).into_owned());
         }
-        Kind::Notified { .. } | Kind::Undone { .. } | Kind::RunFinished { .. } | Kind::Unknown => {}
+        EventKind::Notified { .. } | EventKind::Undone { .. } | EventKind::RunFinished { .. } | EventKind::Unknown => {}
     }
     kind
 }
@@ -164,16 +164,16 @@ pub(super) fn clean_outputs(outputs: &mut Outputs) {
 
 /// All that a step marked `sensitive` says, masked whole. Why it could not even be reached, or was not started, is none of
 /// its words.
-fn hidden(mut kind: Kind) -> Kind {
+fn hidden(mut kind: EventKind) -> EventKind {
     match &mut kind {
-        Kind::Progress { message, .. } | Kind::UnitRetried { message, .. } => MASK.clone_into(message),
-        Kind::UnitFinished { outcome, diff, outputs, output, .. } => {
+        EventKind::Progress { message, .. } | EventKind::UnitRetried { message, .. } => MASK.clone_into(message),
+        EventKind::UnitFinished { outcome, diff, outputs, output, .. } => {
             hide_outcome(outcome);
             *diff = diff.masked();
             hide_outputs(outputs);
             hide(output);
         }
-        Kind::Remembered { outputs, .. } => hide_outputs(outputs),
+        EventKind::Remembered { outputs, .. } => hide_outputs(outputs),
         _ => {}
     }
     kind
@@ -212,8 +212,8 @@ mod tests {
 
     const POISON: &str = "poison-of-the-recorder";
 
-    fn finished(outcome: Outcome) -> Kind {
-        Kind::UnitFinished {
+    fn finished(outcome: Outcome) -> EventKind {
+        EventKind::UnitFinished {
             unit: UnitRef { phase: "p".into(), step: "s".into(), item: None, host: None },
             outcome,
             definition: None,
@@ -226,7 +226,7 @@ mod tests {
     }
 
     /// One of each kind, with the poison wherever something was said.
-    fn all() -> Vec<Kind> {
+    fn all() -> Vec<EventKind> {
         let text = || format!("said {POISON}");
         let problem = || Problem::new(text()).hint(text());
         let unit = || UnitRef { phase: "p".into(), step: "s".into(), item: None, host: None };
@@ -242,14 +242,14 @@ mod tests {
             Outcome::Unknown(problem()),
             Outcome::Cancelled { needs: text() },
         ];
-        let mut all: Vec<Kind> = outcomes.into_iter().map(finished).collect();
-        all.push(Kind::Progress { unit: unit(), message: text() });
-        all.push(Kind::UnitRetried { unit: unit(), attempt: 1, message: text(), delay: 0.0 });
+        let mut all: Vec<EventKind> = outcomes.into_iter().map(finished).collect();
+        all.push(EventKind::Progress { unit: unit(), message: text() });
+        all.push(EventKind::UnitRetried { unit: unit(), attempt: 1, message: text(), delay: 0.0 });
         let (summary, mode) = (Summary::default(), Mode::Run);
         let (handlers_left, stuck) = (Vec::new(), Vec::new());
-        all.push(Kind::RunFinished { summary, ok: true, interrupted: false, elapsed: 0.0, handlers_left, stuck });
+        all.push(EventKind::RunFinished { summary, ok: true, interrupted: false, elapsed: 0.0, handlers_left, stuck });
         let source = Some(Source { arguments: vec![text()], ..Source::default() });
-        all.push(Kind::RunStarted {
+        all.push(EventKind::RunStarted {
             run: "r".into(),
             plan: "p".into(),
             mode,
@@ -258,7 +258,7 @@ mod tests {
             whole: None,
             source,
         });
-        all.push(Kind::Dropped { unit: unit(), why: text() });
+        all.push(EventKind::Dropped { unit: unit(), why: text() });
         all
     }
 
@@ -280,9 +280,9 @@ mod tests {
             let paths = json.matches(POISON).count();
             // What changes is named, and which outputs there are; never their values.
             let allowed = match told {
-                Kind::UnitFinished { .. } => 2 + usize::from(why_not),
+                EventKind::UnitFinished { .. } => 2 + usize::from(why_not),
                 // Of the run and the plan, not of the step.
-                Kind::RunStarted { .. } | Kind::Dropped { .. } => 1,
+                EventKind::RunStarted { .. } | EventKind::Dropped { .. } => 1,
                 _ => 0,
             };
             assert!(paths <= allowed, "{json}");

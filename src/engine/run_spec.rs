@@ -28,9 +28,9 @@ impl RunSpec {
 
     /// Whether a step changes something or checks only. An action that only looks is a check, whatever its kind says.
     pub(super) fn role(&self, step: &Step, action: Option<&ActionRef>) -> Role {
-        if action.is_some_and(|action| action.only_looks()) {
+        if action.is_some_and(|action| action.is_read_only()) {
             return Role::Check;
         }
-        self.registry.kind(&step.action.value).map_or(Role::Change, |kind| kind.role)
+        self.registry.action(&step.action.value).map_or(Role::Change, |kind| kind.role)
     }
 }

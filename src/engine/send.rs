@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::fact_cache::{Query, ReadTicket};
 use super::faults::Point;
 use super::job::{GRACE, Job, human};
-use crate::connect::{Call, ConnectError, Done, Effect, Performed, Probe, Row, after};
+use crate::connect::{
+    CallContext, ConnectError, Effect, EffectResult, Pipeline, PipelineResult, Probe, deadline_after,
+};
 
 /// How often what has ended so far is told of a pipeline that takes its time.
 const TOLD: Duration = Duration::from_millis(200);
@@ -30,22 +32,28 @@ impl RoundTrip<'_> {
     /// ended it early.
     pub async fn send(
         self,
-        call: &Call,
-        done: &(dyn Fn(Done) + Send + Sync),
+        call: &CallContext,
+        done: &(dyn Fn(EffectResult) + Send + Sync),
         meanwhile: &(dyn Fn() + Send + Sync),
     ) -> Option<ConnectError> {
         let first = self.jobs.first()?;
         let [behind, otherwise] = [self.on_success, self.on_failure].map(probes);
-        let row = Row { effects: self.effects, within: self.within, behind: &behind, otherwise: &otherwise, done };
+        let row = Pipeline {
+            effects: self.effects,
+            timeouts: self.within,
+            on_success: &behind,
+            on_failure: &otherwise,
+            on_result: done,
+        };
         let under_way = || self.jobs.iter().for_each(|job| job.faults.reach(Point::MidEffect, &job.unit));
-        let mut sending = first.world.perform_all(&first.target, row, call);
+        let mut sending = first.world.perform_pipeline(&first.target, row, call);
         let begun = futures::poll!(&mut sending);
         under_way();
         let all = self.within.iter().fold(GRACE, |all, within| all.saturating_add(*within));
-        let Performed { error, behind, otherwise } = match begun {
+        let PipelineResult { error, on_success: behind, on_failure: otherwise } = match begun {
             Poll::Ready(performed) => performed,
             Poll::Pending => {
-                let over = tokio::time::sleep_until(after(all));
+                let over = tokio::time::sleep_until(deadline_after(all));
                 tokio::pin!(over);
                 loop {
                     tokio::select! {
@@ -53,7 +61,7 @@ impl RoundTrip<'_> {
                         () = tokio::time::sleep(TOLD) => meanwhile(),
                         () = &mut over => {
                             let error = ConnectError::lost(format!("no answer within {}", human(first.timeout)));
-                            break Performed { error: Some(error), ..Performed::default() };
+                            break PipelineResult { error: Some(error), ..PipelineResult::default() };
                         }
                     }
                 }

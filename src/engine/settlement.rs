@@ -8,20 +8,20 @@ use super::run_spec::RunSpec;
 use super::state::RunState;
 use super::state::outputs::would_change;
 use super::state::resume::Prior;
-use crate::event::{Kind, Mode, Outcome, UnitRef, seconds};
+use crate::event::{EventKind, Mode, Outcome, UnitRef, seconds};
 use crate::graph::Unit;
-use crate::journal::NOW;
-use crate::plan::{Part, Role};
+use crate::journal::THIS_RUN;
+use crate::plan::{Role, StepKind};
 
 /// An event that is to be recorded.
 pub(super) struct Settled {
-    pub kind: Kind,
+    pub kind: EventKind,
     /// How many secrets were registered when its texts were cleaned, if they were.
     pub cleaned: Option<usize>,
 }
 
-impl From<Kind> for Settled {
-    fn from(kind: Kind) -> Self {
+impl From<EventKind> for Settled {
+    fn from(kind: EventKind) -> Self {
         Self { kind, cleaned: None }
     }
 }
@@ -63,26 +63,26 @@ pub(super) fn settle(
     if changed || completion.warned() && completion.acted || ran && well && prior.unsettled {
         for handler in run.graph.handlers_of(&run.plan, unit) {
             state.handlers.notify(handler.clone(), reference.clone());
-            events.push(Kind::Notified { handler, by: reference.clone() }.into());
+            events.push(EventKind::Notified { handler, by: reference.clone() }.into());
         }
     }
-    if step.part != Part::OnFailure {
+    if step.part != StepKind::OnFailure {
         state.rollback.record_end(unit.phase, &completion.outcome, excluded_host.as_deref());
     } else if !matches!(completion.outcome, Outcome::Cancelled { .. }) {
         // What it has undone counts as changed, even when it found nothing left to do.
         for undone in state.rollback.finished(run, unit, &reference, well) {
-            state.upstream.entry(node).changed(NOW, &undone);
-            events.push(Kind::Undone { unit: undone, by: reference.clone() }.into());
+            state.upstream.entry(node).changed(THIS_RUN, &undone);
+            events.push(EventKind::Undone { unit: undone, by: reference.clone() }.into());
         }
     }
-    if step.part == Part::Handler {
+    if step.part == StepKind::Handler {
         state.handlers.finished(&reference, &completion.outcome);
     }
     let (outputs, cleaned) = match completion.cleaned.map(|cleaned| *cleaned) {
         Some(Cleaned { outputs, secrets }) => (outputs, Some(secrets)),
         None => (completion.outputs, None),
     };
-    let kind = Kind::UnitFinished {
+    let kind = EventKind::UnitFinished {
         unit: reference,
         outcome: completion.outcome,
         definition: completion.definition,
@@ -102,7 +102,7 @@ pub(super) fn settle(
 /// `on_failure` unit passes nothing on: the step that it undid is probed again and reports for itself.
 pub(super) fn pass_over(run: &RunSpec, state: &mut RunState, node: NodeIndex, unit: &Unit, reference: &UnitRef) {
     let touched = state.resume.get(reference).and_then(|record| record.touched);
-    if let Some(when) = touched.filter(|_| run.step(unit).part != Part::OnFailure) {
+    if let Some(when) = touched.filter(|_| run.step(unit).part != StepKind::OnFailure) {
         state.upstream.entry(node).changed_by(unit, when, reference);
     }
     state.complete(run, node);
@@ -111,7 +111,7 @@ pub(super) fn pass_over(run: &RunSpec, state: &mut RunState, node: NodeIndex, un
 /// The host that the others go on without, if the unit failed within `max_failures`. The failure's hint says so.
 fn exclude_host(run: &RunSpec, state: &mut RunState, unit: &Unit, outcome: &mut Outcome) -> Option<String> {
     let (Outcome::Failed(problem) | Outcome::Unknown(problem)) = outcome else { return None };
-    if run.step(unit).part == Part::OnFailure {
+    if run.step(unit).part == StepKind::OnFailure {
         return None;
     }
     let told = state.limits.record_failure(unit)?;
@@ -132,7 +132,7 @@ fn propagate_change(
 ) {
     let upstream = state.upstream.entry(node);
     if completion.left_something() && role == Role::Change {
-        upstream.changed_by(unit, NOW, reference);
+        upstream.changed_by(unit, THIS_RUN, reference);
     } else if let Some(when) = prior.touched {
         upstream.changed_by(unit, when, reference);
     }
@@ -156,7 +156,7 @@ fn block_dependents(
         (Outcome::Cancelled { needs }, _) => upstream.blocked_by = Some(needs.clone()),
         _ => drop(upstream.blocked_by.get_or_insert_with(|| reference.to_string())),
     }
-    if run.step(unit).part == Part::OnFailure && upstream.rollback_failed.is_none() {
+    if run.step(unit).part == StepKind::OnFailure && upstream.rollback_failed.is_none() {
         upstream.rollback_failed = Some(reference.to_string());
     }
 }
@@ -167,7 +167,7 @@ mod tests {
     use crate::engine::state::testing::{node, part, reference, run, state, step, unit};
     use crate::event::Problem;
 
-    fn end(run: &RunSpec, state: &mut RunState, name: &str, completion: Completion) -> Vec<Kind> {
+    fn end(run: &RunSpec, state: &mut RunState, name: &str, completion: Completion) -> Vec<EventKind> {
         let settled = settle(run, state, node(run, name), unit(run, name), reference(run, name), completion);
         settled.into_iter().map(|event| event.kind).collect()
     }
@@ -187,14 +187,14 @@ mod tests {
         let mut state = state(&run);
         let before = state.scheduler.unmet(node(&run, "p/t"));
         let events = end(&run, &mut state, "p/s", changed());
-        let [Kind::Notified { handler, by }, Kind::UnitFinished { unit, outcome, .. }] = &events[..] else {
+        let [EventKind::Notified { handler, by }, EventKind::UnitFinished { unit, outcome, .. }] = &events[..] else {
             panic!("{events:?}")
         };
         assert_eq!((handler, by, unit), (&reference(&run, "p/h"), &reference(&run, "p/s"), &reference(&run, "p/s")));
         assert_eq!(*outcome, Outcome::Changed);
         assert!(state.handlers.is_pending(handler));
         assert_eq!((before, state.scheduler.unmet(node(&run, "p/t"))), (Some(1), Some(0)));
-        assert_eq!(state.upstream.get(node(&run, "p/t")).unwrap().last_change, Some((NOW, "p/s".to_owned())));
+        assert_eq!(state.upstream.get(node(&run, "p/t")).unwrap().last_change, Some((THIS_RUN, "p/s".to_owned())));
     }
 
     #[test]
@@ -225,7 +225,9 @@ mod tests {
         let run = run(&plan);
         let mut state = state(&run);
         let events = end(&run, &mut state, "p/s@a", failed());
-        let [Kind::UnitFinished { outcome: Outcome::Failed(problem), .. }] = &events[..] else { panic!("{events:?}") };
+        let [EventKind::UnitFinished { outcome: Outcome::Failed(problem), .. }] = &events[..] else {
+            panic!("{events:?}")
+        };
         assert!(problem.hint.as_ref().unwrap().ends_with("a takes no further part"), "{problem:?}");
         let upstream = state.upstream.get(node(&run, "p/t@a")).unwrap();
         assert_eq!(upstream.blocker(Some("a")).map(String::as_str), Some("p/s@a"));
@@ -238,7 +240,9 @@ mod tests {
         let mut state = state(&run);
         end(&run, &mut state, "p/s", Completion { acted: true, ..failed() });
         let events = end(&run, &mut state, "p/u", changed());
-        let [Kind::Undone { unit, by }, Kind::UnitFinished { .. }] = &events[..] else { panic!("{events:?}") };
+        let [EventKind::Undone { unit, by }, EventKind::UnitFinished { .. }] = &events[..] else {
+            panic!("{events:?}")
+        };
         assert_eq!((unit, by), (&reference(&run, "p/s"), &reference(&run, "p/u")));
     }
 

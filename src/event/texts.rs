@@ -1,8 +1,8 @@
 //! The texts in an event that somebody outside may have written.
 
-use super::{Kind, Outcome, Problem, UnitRef};
+use super::{EventKind, Outcome, Problem, UnitRef};
 
-impl Kind {
+impl EventKind {
     /// Calls `each` with every text that a person is shown, but for outputs: they are data, shown as JSON only.
     pub fn texts(&mut self, each: &mut dyn FnMut(&mut String)) {
         match self {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 /// not shown again.
 pub fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
     // These are in no circle.
-    let mut shown: BTreeSet<usize> = downwards(edges).into_iter().collect();
+    let mut shown: BTreeSet<usize> = topological_order(edges).into_iter().collect();
     let mut found = Vec::new();
     for start in 0..edges.len() {
         if !shown.contains(&start)
@@ -20,7 +20,7 @@ pub fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
 }
 
 /// Each node after those that point to it; without the nodes of circles and all behind them.
-pub fn downwards(edges: &[Vec<usize>]) -> Vec<usize> {
+pub fn topological_order(edges: &[Vec<usize>]) -> Vec<usize> {
     let mut above = vec![0; edges.len()];
     edges.iter().flatten().for_each(|node| above[*node] += 1);
     let mut order: Vec<usize> = (0..edges.len()).filter(|node| above[*node] == 0).collect();
@@ -79,8 +79,8 @@ mod tests {
 
     #[test]
     fn an_order_ends_where_a_circle_begins() {
-        assert_eq!(downwards(&[vec![2, 2], vec![0], vec![]]), [1, 0, 2]);
-        assert_eq!(downwards(&[vec![1], vec![2], vec![1, 3], vec![]]), [0]);
+        assert_eq!(topological_order(&[vec![2, 2], vec![0], vec![]]), [1, 0, 2]);
+        assert_eq!(topological_order(&[vec![1], vec![2], vec![1, 3], vec![]]), [0]);
         let row: Vec<Vec<usize>> = (1..100_000).map(|next| vec![next]).chain([vec![]]).collect();
         assert!(cycles(&row).is_empty());
     }

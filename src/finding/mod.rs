@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use cycle::{cycles, downwards};
+pub use cycle::{cycles, topological_order};
 pub use render::Style;
 pub use similar::{did_you_mean, listed};
 pub use source::{Source, Span, Spanned};
@@ -37,14 +37,14 @@ pub struct Finding {
     /// What is wrong, with the value that is: a lower-case fragment.
     pub message: String,
     /// The file, and the places in it with a label each; the first one is what it is about.
-    pub place: Option<Place>,
+    pub place: Option<Location>,
     /// What to do about it.
     pub help: Option<String>,
 }
 
 /// Where a finding is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// The file.
     pub source: Arc<Source>,
     /// Bytes of it and what to say about them; never empty.
@@ -65,7 +65,7 @@ impl Finding {
     /// Marks a place. The first call says where the finding is, further ones add to the excerpt.
     #[must_use]
     pub fn at(mut self, source: &Arc<Source>, span: Span, label: impl Into<String>) -> Self {
-        let place = self.place.get_or_insert_with(|| Place { source: Arc::clone(source), labels: Vec::new() });
+        let place = self.place.get_or_insert_with(|| Location { source: Arc::clone(source), labels: Vec::new() });
         if Arc::ptr_eq(&place.source, source) || place.source == *source {
             place.labels.push((span, label.into()));
         }

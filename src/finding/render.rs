@@ -9,7 +9,7 @@ use miette::{
 };
 use serde_json::{Value, json};
 
-use super::{Finding, Findings, Place, Severity};
+use super::{Finding, Findings, Location, Severity};
 use crate::excerpt::{around, head, message, tail};
 use crate::secret::{redact, visible};
 
@@ -105,7 +105,7 @@ struct Excerpt {
 }
 
 impl Excerpt {
-    fn new(place: &Place) -> Self {
+    fn new(place: &Location) -> Self {
         let whole = &place.source.text;
         let starts: Vec<usize> = place.labels.iter().map(|(span, _)| span.start.min(whole.len())).collect();
         let mut spans = vec![(0, 0); starts.len()];

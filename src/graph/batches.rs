@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::GraphError;
 use crate::inventory::Host;
-use crate::plan::{Part, Phase};
+use crate::plan::{Phase, StepKind};
 
 /// Some steps of a phase on some of its hosts.
 #[derive(Clone)]
-pub(super) struct Stretch {
+pub(super) struct Segment {
     /// Its steps, in file order.
     pub steps: Vec<usize>,
     /// Whether the handlers that are called run at its end.
@@ -20,7 +20,7 @@ pub(super) struct Stretch {
     batches: Arc<HashMap<String, usize>>,
 }
 
-impl Stretch {
+impl Segment {
     /// Whether it waits for the stretch before it, whatever its steps need.
     pub fn waits(&self) -> bool {
         self.batch.is_some_and(|number| number > 0)
@@ -49,15 +49,15 @@ impl Stretch {
 ///
 /// # Errors
 /// When a step without hosts stands between steps that have some.
-pub(super) fn stretches(
+pub(super) fn segments(
     phase: &Phase,
     hosts: &[Option<Vec<Arc<Host>>>],
     reach: &[BTreeSet<usize>],
     in_order: impl FnOnce() -> Vec<Arc<Host>>,
-) -> Result<Vec<Stretch>, GraphError> {
-    let steps: Vec<usize> = phase.part(Part::Step).map(|(n, _)| n).collect();
+) -> Result<Vec<Segment>, GraphError> {
+    let steps: Vec<usize> = phase.part(StepKind::Step).map(|(n, _)| n).collect();
     if phase.pace.serial.is_none() {
-        return Ok(vec![Stretch { steps, handlers: true, batch: None, batches: Arc::default() }]);
+        return Ok(vec![Segment { steps, handlers: true, batch: None, batches: Arc::default() }]);
     }
     let (on_hosts, alone): (Vec<usize>, Vec<usize>) = steps.into_iter().partition(|n| hosts[*n].is_some());
     let (first, last): (Vec<usize>, Vec<usize>) =
@@ -69,8 +69,8 @@ pub(super) fn stretches(
     let sizes = phase.pace.batches(names.len());
     let numbers = sizes.iter().enumerate().flat_map(|(number, size)| std::iter::repeat_n(number, *size));
     let batches: Arc<HashMap<String, usize>> = Arc::new(names.into_iter().zip(numbers).collect());
-    let whole = |steps, handlers| Stretch { steps, handlers, batch: None, batches: Arc::clone(&batches) };
-    let batch = |number| Stretch { batch: Some(number), ..whole(on_hosts.clone(), true) };
+    let whole = |steps, handlers| Segment { steps, handlers, batch: None, batches: Arc::clone(&batches) };
+    let batch = |number| Segment { batch: Some(number), ..whole(on_hosts.clone(), true) };
     let ends_alone = !last.is_empty();
     let mut stretches = vec![whole(first, false)];
     // Where no host is in sight, an empty batch keeps the order.

@@ -14,12 +14,12 @@
 
 mod batches;
 mod build;
+mod expansion;
 mod picture;
-mod spread;
 mod targets;
 
+pub use expansion::RenderContext;
 pub use picture::{dot, mermaid};
-pub use spread::Known;
 pub use targets::answering;
 
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::event::UnitRef;
 use crate::inventory::Host;
-use crate::plan::{Part, Plan, Step};
+use crate::plan::{Plan, Step, StepKind};
 
 /// A node of the graph.
 #[derive(Debug, Clone)]
@@ -60,9 +60,9 @@ pub struct Unit {
     /// The host; none for a step that runs once.
     pub host: Option<Arc<Host>>,
     /// The host whose variables its templates see.
-    pub sees: Option<Arc<Host>>,
+    pub vars_host: Option<Arc<Host>>,
     /// The machine that it runs on; none: this one, as the controller.
-    pub machine: Option<Arc<Host>>,
+    pub runs_on: Option<Arc<Host>>,
 }
 
 /// The units of a plan and what each needs.
@@ -70,16 +70,16 @@ pub struct Unit {
 pub struct Graph {
     dag: DiGraph<Node, ()>,
     /// By phase and step.
-    places: Vec<Vec<Arc<Places>>>,
+    instances: Vec<Vec<Arc<Instances>>>,
     limited: bool,
 }
 
 /// All that a step runs for, hosts out of sight included.
-pub type Places = BTreeSet<Place>;
+pub type Instances = BTreeSet<Instance>;
 
 /// What a step runs for: a host, an item, both, or neither, when it runs once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Instance {
     /// The host's name.
     pub host: Option<String>,
     /// The item's name.
@@ -144,12 +144,12 @@ impl Graph {
 
     /// How many units run in their turn; handlers and what undoes come on top.
     pub fn steps(&self, plan: &Plan) -> usize {
-        self.units().filter(|unit| unit.step(plan).part == Part::Step).count()
+        self.units().filter(|unit| unit.step(plan).part == StepKind::Step).count()
     }
 
     /// What a step runs for, hosts out of the graph's sight included.
-    pub fn places(&self, phase: usize, step: usize) -> &Places {
-        &self.places[phase][step]
+    pub fn instances(&self, phase: usize, step: usize) -> &Instances {
+        &self.instances[phase][step]
     }
 
     /// Whether a unit is for another item of the same loop on the same host.
@@ -171,7 +171,7 @@ impl Graph {
     }
 }
 
-impl Place {
+impl Instance {
     /// A unit's.
     pub fn of(unit: &UnitRef) -> Self {
         Self { host: unit.host.clone(), item: unit.item.clone() }

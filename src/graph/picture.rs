@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::plan::{Guard, Pace, Part, Phase, Plan, Step};
+use crate::plan::{Guard, Pace, Phase, Plan, Step, StepKind};
 
 /// A Mermaid flowchart: phases as boxes, their steps inside.
 pub fn mermaid(plan: &Plan) -> String {
@@ -92,7 +92,7 @@ fn phase_edges(plan: &Plan) -> Vec<(usize, usize)> {
 
 fn step_edges(phase: &Phase) -> Vec<(usize, usize)> {
     let order = phase.order();
-    phase.part(Part::Step).flat_map(|(to, _)| order[to].iter().map(move |from| (*from, to))).collect()
+    phase.part(StepKind::Step).flat_map(|(to, _)| order[to].iter().map(move |from| (*from, to))).collect()
 }
 
 /// A text with more lines below it.

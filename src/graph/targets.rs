@@ -1,28 +1,28 @@
 //! Which units of a handler, or of an `on_failure` step, belong to a unit that names it.
 
-use super::{Graph, Place, Places, Unit};
+use super::{Graph, Instance, Instances, Unit};
 use crate::event::UnitRef;
-use crate::plan::{Part, Plan, Step};
+use crate::plan::{Plan, Step, StepKind};
 
 impl Graph {
     /// The units of the handlers that a unit's step notifies.
     pub fn handlers_of(&self, plan: &Plan, unit: &Unit) -> Vec<UnitRef> {
         let step = unit.step(plan);
-        self.named(plan, unit, Part::Handler, |handler| step.notifies(handler))
+        self.named(plan, unit, StepKind::Handler, |handler| step.notifies(handler))
     }
 
     /// The units that undo a unit's work when its phase fails.
     pub fn undoers_of(&self, plan: &Plan, unit: &Unit) -> Vec<UnitRef> {
         let step = unit.step(plan);
-        self.named(plan, unit, Part::OnFailure, |undo| step.is_undone_by(undo))
+        self.named(plan, unit, StepKind::OnFailure, |undo| step.is_undone_by(undo))
     }
 
-    fn named(&self, plan: &Plan, unit: &Unit, part: Part, names: impl Fn(&Step) -> bool) -> Vec<UnitRef> {
+    fn named(&self, plan: &Plan, unit: &Unit, part: StepKind, names: impl Fn(&Step) -> bool) -> Vec<UnitRef> {
         let phase = &plan.phases[unit.phase];
-        let caller = Place::of(&unit.reference(plan));
+        let caller = Instance::of(&unit.reference(plan));
         let named = phase.part(part).filter(|(_, step)| names(step)).flat_map(|(number, step)| {
-            let places = answering(self.places(unit.phase, number), &caller).into_iter();
-            places.map(|Place { host, item }| {
+            let places = answering(self.instances(unit.phase, number), &caller).into_iter();
+            places.map(|Instance { host, item }| {
                 let (phase, step) = (phase.name.value.clone(), step.id.value.clone());
                 UnitRef { phase, step, item, host }
             })
@@ -33,7 +33,7 @@ impl Graph {
 
 /// The places where a caller's request is served: the caller's own place where the named step runs there, else the places on
 /// the caller's host, else those for the caller's item, else all places.
-pub fn answering(places: &Places, caller: &Place) -> Vec<Place> {
+pub fn answering(places: &Instances, caller: &Instance) -> Vec<Instance> {
     if places.contains(caller) {
         return vec![caller.clone()];
     }
@@ -43,8 +43,8 @@ pub fn answering(places: &Places, caller: &Place) -> Vec<Place> {
 }
 
 /// The places that are the caller's own, or all places if none is.
-fn own(places: Vec<&Place>, is_own: impl Fn(&Place) -> bool) -> Vec<&Place> {
-    let own: Vec<&Place> = places.iter().copied().filter(|place| is_own(place)).collect();
+fn own(places: Vec<&Instance>, is_own: impl Fn(&Instance) -> bool) -> Vec<&Instance> {
+    let own: Vec<&Instance> = places.iter().copied().filter(|place| is_own(place)).collect();
     if own.is_empty() { places } else { own }
 }
 
@@ -52,8 +52,8 @@ fn own(places: Vec<&Place>, is_own: impl Fn(&Place) -> bool) -> Vec<&Place> {
 mod tests {
     use super::*;
 
-    fn place(host: Option<&str>, item: Option<&str>) -> Place {
-        Place { host: host.map(str::to_owned), item: item.map(str::to_owned) }
+    fn place(host: Option<&str>, item: Option<&str>) -> Instance {
+        Instance { host: host.map(str::to_owned), item: item.map(str::to_owned) }
     }
 
     /// A request is served as near to its caller as the named step runs.

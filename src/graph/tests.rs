@@ -1,6 +1,6 @@
 use super::*;
 use crate::inventory::{Connection, Inventory};
-use crate::plan::{Pace, Part, Phase, Portion, Retry, Scope, Source, Spanned, Step};
+use crate::plan::{Pace, Phase, Portion, Retry, Scope, Source, Spanned, Step, StepKind};
 use crate::template::Templates;
 
 fn at<T>(value: T) -> Spanned<T> {
@@ -9,7 +9,7 @@ fn at<T>(value: T) -> Spanned<T> {
 
 pub fn step(id: &str, hosts: Option<&str>, needs: Option<&[&str]>) -> Step {
     Step {
-        part: Part::Step,
+        part: StepKind::Step,
         id: at(id.to_owned()),
         action: at("node.command".to_owned()),
         hosts: hosts.map(|h| at(h.to_owned())),
@@ -18,7 +18,7 @@ pub fn step(id: &str, hosts: Option<&str>, needs: Option<&[&str]>) -> Step {
         for_each: None,
         run_once: false,
         delegate_to: None,
-        r#become: false,
+        as_root: false,
         retry: Retry::default(),
         timeout: None,
         pace: Pace::default(),
@@ -82,7 +82,7 @@ fn graph_of(
 ) -> Result<Graph, GraphError> {
     let templates = Templates::new(".");
     let (scope, _) = Scope::new(plan, &Inventory::default(), &serde_json::Map::new(), &templates);
-    Graph::new(plan, hosts_of, in_sight, Known { templates: &templates, scope: &scope })
+    Graph::new(plan, hosts_of, in_sight, RenderContext { templates: &templates, scope: &scope })
 }
 
 /// For each unit, the units that must have ended before it.
@@ -192,7 +192,7 @@ fn outputs_of_other_hosts_are_waited_for_over_the_steps_between() {
 fn what_flushes_waits_for_every_handler_and_for_its_own_part() {
     let notify =
         |names: &[&str], step: Step| Step { notify: names.iter().map(|n| at((*n).to_owned())).collect(), ..step };
-    let handler = |id: &str, hosts: &str| Step { part: Part::Handler, ..step(id, Some(hosts), None) };
+    let handler = |id: &str, hosts: &str| Step { part: StepKind::Handler, ..step(id, Some(hosts), None) };
     let steps = vec![
         notify(&["first", "last"], step("one", Some("x,y"), None)),
         Step { flush: true, ..step("two", Some("y"), None) },
@@ -209,7 +209,7 @@ fn what_flushes_waits_for_every_handler_and_for_its_own_part() {
 #[test]
 fn a_host_is_undone_backwards_whatever_runs_elsewhere() {
     let undone = |by: &str, step: Step| Step { on_failure: vec![at(by.to_owned())], ..step };
-    let undo = |id: &str, hosts: &str| Step { part: Part::OnFailure, ..step(id, Some(hosts), None) };
+    let undo = |id: &str, hosts: &str| Step { part: StepKind::OnFailure, ..step(id, Some(hosts), None) };
     let steps = vec![
         undone("undo-one", step("one", Some("y"), None)),
         undone("undo-two", step("two", Some("x"), None)),
@@ -263,7 +263,7 @@ fn what_runs_once_stands_before_or_after_all_batches() {
 #[test]
 fn handlers_run_with_their_batch() {
     let asks = Step { notify: vec![at("handler".to_owned())], ..step("one", Some("x,y"), None) };
-    let handler = Step { part: Part::Handler, ..step("handler", Some("x,y"), None) };
+    let handler = Step { part: StepKind::Handler, ..step("handler", Some("x,y"), None) };
     let plan = rolling(&[Portion::Hosts(1)], vec![asks, handler]);
     assert_eq!(needs_of(&plan, "a/one@y"), ["a/handler@x", "a/one@x"]);
     assert_eq!(needs_of(&plan, "a/handler@x"), ["a/one@x"]);
@@ -342,7 +342,7 @@ fn what_runs_once_is_on_the_first_host_in_sight() {
     let spread = |in_sight: fn(&Host) -> bool| {
         let graph = graph(&plan, in_sight).unwrap();
         let name = |host: &Option<Arc<Host>>| host.as_ref().map(|h| h.name.clone()).unwrap_or_default();
-        let unit = |u: &Unit| format!("{} sees {} on {}", u.reference(&plan), name(&u.sees), name(&u.machine));
+        let unit = |u: &Unit| format!("{} sees {} on {}", u.reference(&plan), name(&u.vars_host), name(&u.runs_on));
         (graph.units().map(unit).collect::<Vec<_>>(), graph.is_limited())
     };
     let all = ["p/one sees x on x", "p/two@x sees x on m", "p/two@y sees y on m", "p/three@y sees y on localhost"];

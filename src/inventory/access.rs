@@ -60,9 +60,9 @@ impl InventoryBuilder {
 
     /// Takes `become` off a table: the name of the secret that is the password.
     pub(super) fn password(&mut self, table: &mut Table, of: &str) -> Option<String> {
-        let mut r#become = self.reader.table(table, "become");
-        let text = self.reader.string(&mut r#become, "password");
-        self.reader.no_more(r#become, of, BECOME);
+        let mut as_root = self.reader.table(table, "become");
+        let text = self.reader.string(&mut as_root, "password");
+        self.reader.no_more(as_root, of, BECOME);
         let text = text?;
         let inner = text.value.trim().strip_prefix("{{").and_then(|t| t.strip_suffix("}}"));
         let Some(name) = inner.and_then(|t| t.trim().strip_prefix("secrets.")).map(str::trim) else {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::builder::InventoryBuilder;
 use super::types::Access;
 use crate::document::{Item, Table};
-use crate::finding::{Spanned, cycles, did_you_mean, downwards};
+use crate::finding::{Spanned, cycles, did_you_mean, topological_order};
 
 pub(super) const GROUP: &[&str] = &["hosts", "children", "ssh", "become", "vars"];
 
@@ -48,14 +48,14 @@ pub(super) fn read(builder: &mut InventoryBuilder, table: Table, everywhere: &Ac
         return;
     }
     let order: Vec<String> = builder.inventory.hosts.iter().map(|h| h.name.clone()).collect();
-    let downwards = downwards(&children);
-    let members = members(own, &children, &downwards);
+    let parents_first = topological_order(&children);
+    let members = members(own, &children, &parents_first);
     builder.inventory.groups = groups
         .iter()
         .zip(&members)
         .map(|(group, set)| (group.name.value.clone(), order.iter().filter(|h| set.contains(*h)).cloned().collect()))
         .collect();
-    hand_down(builder, &groups, &members, &children, &downwards, everywhere);
+    hand_down(builder, &groups, &members, &children, &parents_first, everywhere);
 }
 
 fn own_hosts(builder: &mut InventoryBuilder, group: &Group, index: &BTreeMap<&str, usize>) -> BTreeSet<String> {
@@ -99,9 +99,9 @@ fn acyclic(builder: &mut InventoryBuilder, groups: &[Group], children: &[Vec<usi
 }
 
 /// The hosts of each group: its own and its children's.
-fn members(own: Vec<BTreeSet<String>>, children: &[Vec<usize>], downwards: &[usize]) -> Vec<BTreeSet<String>> {
+fn members(own: Vec<BTreeSet<String>>, children: &[Vec<usize>], parents_first: &[usize]) -> Vec<BTreeSet<String>> {
     let mut members = own;
-    for group in downwards.iter().rev() {
+    for group in parents_first.iter().rev() {
         let mut all = std::mem::take(&mut members[*group]);
         for child in &children[*group] {
             all.extend(members[*child].iter().cloned());
@@ -118,11 +118,11 @@ fn hand_down(
     groups: &[Group],
     members: &[BTreeSet<String>],
     children: &[Vec<usize>],
-    downwards: &[usize],
+    parents_first: &[usize],
     everywhere: &Access,
 ) {
     let mut depth = vec![0; groups.len()];
-    for parent in downwards {
+    for parent in parents_first {
         for child in &children[*parent] {
             depth[*child] = depth[*child].max(depth[*parent] + 1);
         }

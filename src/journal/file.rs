@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::disk::{self, Disk};
-use super::legal::Legal;
+use super::event_order::EventOrder;
 use crate::event::{Event, VERSION};
 use crate::private::NotPrivate;
 
@@ -66,7 +66,7 @@ pub enum JournalError {
 pub struct Journal {
     path: PathBuf,
     disk: Box<dyn Disk>,
-    legal: Legal,
+    legal: EventOrder,
     lines: usize,
     pending: Vec<u8>,
     failed: bool,
@@ -84,7 +84,7 @@ impl Journal {
 
     /// A journal on an empty disk; `path` is its name in messages.
     pub fn on(disk: Box<dyn Disk>, path: &Path) -> Self {
-        Self { path: path.to_owned(), disk, legal: Legal::default(), lines: 0, pending: Vec::new(), failed: false }
+        Self { path: path.to_owned(), disk, legal: EventOrder::default(), lines: 0, pending: Vec::new(), failed: false }
     }
 
     /// Adds a record; on its way to the disk only with [`Journal::sync`].
@@ -137,7 +137,7 @@ pub fn read(path: &Path) -> Result<Vec<Event>, JournalError> {
 /// As [`read`].
 pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Event>, JournalError> {
     let mut events = Vec::new();
-    let mut legal = Legal::default();
+    let mut legal = EventOrder::default();
     for (index, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
         let (path, line_number) = (path.to_owned(), index + 1);
         match record(line) {

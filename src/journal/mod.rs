@@ -4,12 +4,12 @@
 //! Knows events; never actions. A folder holds the runs of one plan with one inventory.
 
 mod disk;
-mod earlier;
+mod event_order;
 mod file;
+mod history;
 mod key;
-mod legal;
 mod lock;
-mod memory;
+mod previous_run;
 mod resume;
 mod saved;
 mod store;
@@ -17,11 +17,11 @@ mod store;
 mod testing;
 
 pub use disk::Disk;
-pub use earlier::Earlier;
 pub use file::{Journal, JournalError, parse, read};
+pub use history::{RunHistory, UnitRecord};
 pub use key::DefinitionKey;
 pub use lock::{Lock, LockError};
-pub use memory::{Memory, Recorded};
-pub use resume::{Case, Decision, NOW, Why, decide};
+pub use previous_run::PreviousRun;
+pub use resume::{Case, Decision, Reason, THIS_RUN, decide};
 pub use saved::{SavedError, SavedPlan, SavedUnit};
 pub use store::{RunInfo, RunState, Store, new_run_id};

@@ -1,7 +1,7 @@
 //! The decision table of a resumed run. Pure.
 
-use super::memory::Recorded;
-use crate::event::{Outputs, Standing};
+use super::history::UnitRecord;
+use crate::event::{Outputs, RecordedState};
 use crate::plan::Role;
 use crate::secret::MASK;
 
@@ -9,11 +9,11 @@ use crate::secret::MASK;
 #[derive(Debug, Clone, Copy)]
 pub struct Case<'a> {
     /// What is on record of it.
-    pub recorded: Option<&'a Recorded>,
+    pub recorded: Option<&'a UnitRecord>,
     /// Hash of its definition now.
     pub definition: &'a str,
     /// When something that it stands on was touched last, and who that was; [`NOW`] when this run did it.
-    pub below: Option<(u64, &'a str)>,
+    pub upstream_change: Option<(u64, &'a str)>,
     /// Who began to undo it since it was done, and did not come to a good end.
     pub undoing: Option<&'a str>,
     /// Whether it can change anything.
@@ -26,7 +26,7 @@ pub struct Case<'a> {
 }
 
 /// Later than all that is on record.
-pub const NOW: u64 = u64::MAX;
+pub const THIS_RUN: u64 = u64::MAX;
 
 /// What to do with a unit of a resumed run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,15 +34,15 @@ pub enum Decision {
     /// It is done: take its outputs from the record.
     Keep,
     /// Probe it, and do what its verdict says; for people, why it is not kept. `None`: nothing is on record.
-    Probe(Option<Why>),
+    Probe(Option<Reason>),
     /// It was cut off, or its undo was; nobody can tell whether it is in effect, and it must not happen twice: a person
     /// decides.
-    Stop(Why),
+    Stop(Reason),
 }
 
 /// Why a unit that is on record is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Why {
+pub enum Reason {
     /// It was started, and its end is not on record.
     CutOff,
     /// It ended badly.
@@ -63,7 +63,7 @@ pub enum Why {
     SecretOutputs,
 }
 
-impl std::fmt::Display for Why {
+impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::CutOff => f.write_str("it was cut off"),
@@ -96,21 +96,22 @@ impl std::fmt::Display for Why {
 pub fn decide(case: &Case<'_>) -> Decision {
     let Some(recorded) = case.recorded else { return Decision::Probe(None) };
     let probe = |why| Decision::Probe(Some(why));
-    let half_undone = case.undoing.filter(|_| matches!(recorded.standing, Standing::Succeeded | Standing::Undone));
+    let half_undone =
+        case.undoing.filter(|_| matches!(recorded.standing, RecordedState::Succeeded | RecordedState::Undone));
     if let Some(who) = half_undone.filter(|_| !case.repeatable) {
-        return Decision::Stop(Why::HalfUndone(who.to_owned()));
+        return Decision::Stop(Reason::HalfUndone(who.to_owned()));
     }
     match recorded.standing {
-        Standing::Unknown if !case.repeatable => Decision::Stop(Why::CutOff),
-        Standing::Unknown => probe(Why::CutOff),
-        Standing::Failed => probe(Why::Failed),
-        Standing::Warned => probe(Why::Warned),
-        Standing::Undone => probe(Why::Undone),
-        Standing::Succeeded if case.role == Role::Check => probe(Why::Check),
-        Standing::Succeeded if recorded.definition != case.definition => probe(Why::Definition),
-        Standing::Succeeded => match case.below {
-            Some((when, who)) if Some(when) > recorded.done => probe(Why::Below(who.to_owned())),
-            _ if case.read && holds_mask(&recorded.outputs) => probe(Why::SecretOutputs),
+        RecordedState::Unknown if !case.repeatable => Decision::Stop(Reason::CutOff),
+        RecordedState::Unknown => probe(Reason::CutOff),
+        RecordedState::Failed => probe(Reason::Failed),
+        RecordedState::Warned => probe(Reason::Warned),
+        RecordedState::Undone => probe(Reason::Undone),
+        RecordedState::Succeeded if case.role == Role::Check => probe(Reason::Check),
+        RecordedState::Succeeded if recorded.definition != case.definition => probe(Reason::Definition),
+        RecordedState::Succeeded => match case.upstream_change {
+            Some((when, who)) if Some(when) > recorded.done => probe(Reason::Below(who.to_owned())),
+            _ if case.read && holds_mask(&recorded.outputs) => probe(Reason::SecretOutputs),
             _ => Decision::Keep,
         },
     }
@@ -128,13 +129,18 @@ mod tests {
     use super::super::testing::unit;
     use super::*;
 
-    const STANDINGS: [Standing; 5] =
-        [Standing::Succeeded, Standing::Failed, Standing::Unknown, Standing::Undone, Standing::Warned];
+    const STANDINGS: [RecordedState; 5] = [
+        RecordedState::Succeeded,
+        RecordedState::Failed,
+        RecordedState::Unknown,
+        RecordedState::Undone,
+        RecordedState::Warned,
+    ];
 
     /// A case in the words of the table.
     #[derive(Debug, Clone, Copy)]
     struct Words {
-        standing: Option<Standing>,
+        standing: Option<RecordedState>,
         same_definition: bool,
         /// Below: untouched, touched before it was done, touched after, touched by this run.
         below: Option<u64>,
@@ -153,7 +159,7 @@ mod tests {
             if self.secret.is_some() {
                 outputs.insert("token".into(), MASK.into());
             }
-            let recorded = self.standing.map(|standing| Recorded {
+            let recorded = self.standing.map(|standing| UnitRecord {
                 unit: unit("a"),
                 definition: "d".into(),
                 standing,
@@ -164,7 +170,7 @@ mod tests {
             decide(&Case {
                 recorded: recorded.as_ref(),
                 definition: if self.same_definition { "d" } else { "other" },
-                below: self.below.map(|when| (when, "p/b")),
+                upstream_change: self.below.map(|when| (when, "p/b")),
                 undoing: self.undoing.then_some("p/undo"),
                 role: self.role,
                 repeatable: self.repeatable,
@@ -176,7 +182,7 @@ mod tests {
             let mut all = Vec::new();
             for standing in STANDINGS.map(Some).into_iter().chain([None]) {
                 for same_definition in [true, false] {
-                    for below in [None, Some(DONE - 1), Some(DONE + 1), Some(NOW)] {
+                    for below in [None, Some(DONE - 1), Some(DONE + 1), Some(THIS_RUN)] {
                         for role in [Role::Check, Role::Change] {
                             for (undoing, repeatable) in [(true, true), (true, false), (false, true), (false, false)] {
                                 for secret in [None, Some(false), Some(true)] {
@@ -202,15 +208,15 @@ mod tests {
     /// The promise, said the other way round: what must hold for each answer to be right.
     fn right(words: &Words, decision: &Decision) -> bool {
         let below_is_older = words.below.is_none_or(|when| when < DONE);
-        let may_keep = words.standing == Some(Standing::Succeeded)
+        let may_keep = words.standing == Some(RecordedState::Succeeded)
             && words.same_definition
             && below_is_older
             && words.role == Role::Change
             && words.secret != Some(true);
         let in_doubt = match words.standing {
-            Some(Standing::Unknown) => true,
-            Some(Standing::Succeeded | Standing::Undone) => words.undoing,
-            Some(Standing::Failed | Standing::Warned) | None => false,
+            Some(RecordedState::Unknown) => true,
+            Some(RecordedState::Succeeded | RecordedState::Undone) => words.undoing,
+            Some(RecordedState::Failed | RecordedState::Warned) | None => false,
         };
         let must_stop = in_doubt && !words.repeatable;
         match decision {
@@ -233,7 +239,7 @@ mod tests {
     #[test]
     fn each_row_by_hand() {
         let base = Words {
-            standing: Some(Standing::Succeeded),
+            standing: Some(RecordedState::Succeeded),
             same_definition: true,
             below: None,
             role: Role::Change,
@@ -246,18 +252,21 @@ mod tests {
             (base, Decision::Keep),
             (Words { below: Some(DONE - 1), ..base }, Decision::Keep),
             (Words { standing: None, ..base }, Decision::Probe(None)),
-            (Words { standing: Some(Standing::Unknown), ..base }, probe(Why::CutOff)),
-            (Words { standing: Some(Standing::Unknown), repeatable: false, ..base }, Decision::Stop(Why::CutOff)),
-            (Words { undoing: true, repeatable: false, ..base }, Decision::Stop(Why::HalfUndone("p/undo".into()))),
-            (Words { undoing: true, below: Some(NOW), ..base }, probe(Why::Below("p/b".into()))),
-            (Words { standing: Some(Standing::Failed), repeatable: false, ..base }, probe(Why::Failed)),
-            (Words { standing: Some(Standing::Undone), ..base }, probe(Why::Undone)),
-            (Words { standing: Some(Standing::Warned), repeatable: false, ..base }, probe(Why::Warned)),
-            (Words { role: Role::Check, ..base }, probe(Why::Check)),
-            (Words { same_definition: false, ..base }, probe(Why::Definition)),
-            (Words { below: Some(NOW), ..base }, probe(Why::Below("p/b".into()))),
+            (Words { standing: Some(RecordedState::Unknown), ..base }, probe(Reason::CutOff)),
+            (
+                Words { standing: Some(RecordedState::Unknown), repeatable: false, ..base },
+                Decision::Stop(Reason::CutOff),
+            ),
+            (Words { undoing: true, repeatable: false, ..base }, Decision::Stop(Reason::HalfUndone("p/undo".into()))),
+            (Words { undoing: true, below: Some(THIS_RUN), ..base }, probe(Reason::Below("p/b".into()))),
+            (Words { standing: Some(RecordedState::Failed), repeatable: false, ..base }, probe(Reason::Failed)),
+            (Words { standing: Some(RecordedState::Undone), ..base }, probe(Reason::Undone)),
+            (Words { standing: Some(RecordedState::Warned), repeatable: false, ..base }, probe(Reason::Warned)),
+            (Words { role: Role::Check, ..base }, probe(Reason::Check)),
+            (Words { same_definition: false, ..base }, probe(Reason::Definition)),
+            (Words { below: Some(THIS_RUN), ..base }, probe(Reason::Below("p/b".into()))),
             (Words { secret: Some(false), ..base }, Decision::Keep),
-            (Words { secret: Some(true), ..base }, probe(Why::SecretOutputs)),
+            (Words { secret: Some(true), ..base }, probe(Reason::SecretOutputs)),
         ] {
             assert_eq!(words.decide(), decision, "{words:?}");
         }

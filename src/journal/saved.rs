@@ -13,7 +13,7 @@ use super::DefinitionKey;
 use crate::diff::{Delta, Diff};
 use crate::digest;
 use crate::document::read_text;
-use crate::event::{Event, Kind, Outcome, Source, UnitRef, name};
+use crate::event::{Event, EventKind, Outcome, Source, UnitRef, name};
 
 /// The version of the file's format.
 const FORMAT: u32 = 1;
@@ -83,7 +83,7 @@ impl SavedPlan {
     pub fn of(events: &[Event], plan: String, source: Source) -> Self {
         let at = events.first().map_or(jiff::Timestamp::UNIX_EPOCH, |e| e.at);
         let units = events.iter().filter_map(|event| match &event.kind {
-            Kind::UnitFinished { unit, outcome, definition, diff, .. } => Some(SavedUnit {
+            EventKind::UnitFinished { unit, outcome, definition, diff, .. } => Some(SavedUnit {
                 unit: unit.clone(),
                 definition: definition.clone(),
                 outcome: outcome.clone(),
@@ -280,22 +280,22 @@ mod tests {
     use super::*;
     use crate::event::Problem;
 
-    fn saved(kinds: Vec<Kind>) -> SavedPlan {
+    fn saved(kinds: Vec<EventKind>) -> SavedPlan {
         let all = std::iter::once(run_started()).chain(kinds);
         SavedPlan::of(&events(all), "p".into(), Source::default())
     }
 
-    fn changing(step: &str, before: &str, after: &str) -> Kind {
+    fn changing(step: &str, before: &str, after: &str) -> EventKind {
         let diff = Diff::field("mode", Some(before.to_owned()), Some(after.to_owned()));
         match finished(step, Outcome::Changed) {
-            Kind::UnitFinished { unit, outcome, definition, outputs, output, elapsed, acted, .. } => {
-                Kind::UnitFinished { unit, outcome, definition, diff, outputs, output, elapsed, acted }
+            EventKind::UnitFinished { unit, outcome, definition, outputs, output, elapsed, acted, .. } => {
+                EventKind::UnitFinished { unit, outcome, definition, diff, outputs, output, elapsed, acted }
             }
             other => other,
         }
     }
 
-    fn same(step: &str) -> Kind {
+    fn same(step: &str) -> EventKind {
         finished(step, Outcome::Same { seen: "seen at some time".into() })
     }
 

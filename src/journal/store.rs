@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{DefinitionKey, Journal, JournalError, Lock, read};
 use crate::digest;
-use crate::event::{Event, Kind, Source, Summary};
+use crate::event::{Event, EventKind, Source, Summary};
 use crate::private;
 
 /// The journals of one plan with one inventory.
@@ -154,7 +154,7 @@ impl Store {
     pub fn latest(&self) -> Result<Option<(RunInfo, Vec<Event>)>, JournalError> {
         for path in self.journals().iter().rev() {
             let events = read(path)?;
-            if events.iter().any(|e| matches!(e.kind, Kind::RunStarted { .. })) {
+            if events.iter().any(|e| matches!(e.kind, EventKind::RunStarted { .. })) {
                 return Ok(Some((info(path, &events), events)));
             }
         }
@@ -258,12 +258,12 @@ fn info(path: &Path, events: &[Event]) -> RunInfo {
     };
     for event in events {
         match &event.kind {
-            Kind::RunStarted { plan, source, .. } => {
+            EventKind::RunStarted { plan, source, .. } => {
                 info.plan.clone_from(plan);
                 info.started = Some(event.at);
                 info.source.clone_from(source);
             }
-            Kind::RunFinished { summary, ok, interrupted, elapsed, .. } => {
+            EventKind::RunFinished { summary, ok, interrupted, elapsed, .. } => {
                 info.state = match (ok, interrupted) {
                     (_, true) => RunState::Interrupted,
                     (true, _) => RunState::Succeeded,

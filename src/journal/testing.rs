@@ -1,28 +1,28 @@
 //! Events for this folder's tests.
 
-use crate::event::{Event, Kind, Mode, Outcome, Outputs, Standing, Summary, UnitRef, VERSION};
+use crate::event::{Event, EventKind, Mode, Outcome, Outputs, RecordedState, Summary, UnitRef, VERSION};
 
 pub fn unit(step: &str) -> UnitRef {
     UnitRef { phase: "p".into(), step: step.into(), item: None, host: None }
 }
 
-pub fn remembered(step: &str) -> Kind {
-    Kind::Remembered {
+pub fn remembered(step: &str) -> EventKind {
+    EventKind::Remembered {
         unit: unit(step),
         definition: "d".into(),
-        standing: Standing::Succeeded,
+        standing: RecordedState::Succeeded,
         outputs: Outputs::new(),
         done: Some(1),
         touched: None,
     }
 }
 
-pub fn notified(handler: &str, by: &str) -> Kind {
-    Kind::Notified { handler: unit(handler), by: unit(by) }
+pub fn notified(handler: &str, by: &str) -> EventKind {
+    EventKind::Notified { handler: unit(handler), by: unit(by) }
 }
 
-pub fn run_started() -> Kind {
-    Kind::RunStarted {
+pub fn run_started() -> EventKind {
+    EventKind::RunStarted {
         run: "r".into(),
         plan: "p".into(),
         mode: Mode::Run,
@@ -33,12 +33,12 @@ pub fn run_started() -> Kind {
     }
 }
 
-pub fn started(step: &str) -> Kind {
-    Kind::UnitStarted { unit: unit(step), definition: "d".into(), attempt: 1, with: None, on: None, why: None }
+pub fn started(step: &str) -> EventKind {
+    EventKind::UnitStarted { unit: unit(step), definition: "d".into(), attempt: 1, with: None, on: None, why: None }
 }
 
-pub fn finished(step: &str, outcome: Outcome) -> Kind {
-    Kind::UnitFinished {
+pub fn finished(step: &str, outcome: Outcome) -> EventKind {
+    EventKind::UnitFinished {
         unit: unit(step),
         outcome,
         definition: Some("d".into()),
@@ -50,16 +50,16 @@ pub fn finished(step: &str, outcome: Outcome) -> Kind {
     }
 }
 
-pub fn kept(step: &str) -> Kind {
+pub fn kept(step: &str) -> EventKind {
     finished(step, Outcome::Kept { said: false })
 }
 
-pub fn undone(step: &str) -> Kind {
-    Kind::Undone { unit: unit(step), by: unit("undo") }
+pub fn undone(step: &str) -> EventKind {
+    EventKind::Undone { unit: unit(step), by: unit("undo") }
 }
 
-pub fn run_finished() -> Kind {
-    Kind::RunFinished {
+pub fn run_finished() -> EventKind {
+    EventKind::RunFinished {
         summary: Summary::default(),
         ok: true,
         interrupted: false,
@@ -69,7 +69,7 @@ pub fn run_finished() -> Kind {
     }
 }
 
-pub fn events(kinds: impl IntoIterator<Item = Kind>) -> Vec<Event> {
+pub fn events(kinds: impl IntoIterator<Item = EventKind>) -> Vec<Event> {
     let at = jiff::Timestamp::UNIX_EPOCH;
     kinds.into_iter().enumerate().map(|(i, kind)| Event { v: VERSION, seq: i as u64, at, kind }).collect()
 }

@@ -5,36 +5,36 @@ use serde_json::Value;
 use crate::document::yaml;
 
 /// What is wrong with the text of the parameter of that name.
-pub type Misread = fn(&str, &str) -> Option<yaml::Error>;
+pub type TextCheck = fn(&str, &str) -> Option<yaml::Error>;
 
 /// The actions that a plan may name.
 pub trait Catalog: Send + Sync {
     /// The action of that name.
-    fn kind(&self, name: &str) -> Option<&Kind>;
+    fn action(&self, name: &str) -> Option<&ActionInfo>;
     /// All actions, by name.
-    fn kinds(&self) -> Vec<&Kind>;
+    fn actions(&self) -> Vec<&ActionInfo>;
 }
 
 /// One action, as its documentation and the static checks see it.
 #[derive(Debug, Clone, Copy)]
-pub struct Kind {
+pub struct ActionInfo {
     /// Name in plans, such as `node.file`.
     pub name: &'static str,
     /// One line of documentation.
     pub summary: &'static str,
     /// Where it runs.
-    pub place: Place,
+    pub runs_on: RunsOn,
     /// Whether it can change anything.
     pub role: Role,
     /// Whether it only looks by its parameters, whatever its role; they may be templates yet.
-    pub only_looks: fn(&Value) -> bool,
+    pub is_read_only: fn(&Value) -> bool,
     /// Whether all that it changes on a host can be kept before and put back: files, links, live kernel parameters.
-    pub keeps: bool,
+    pub is_revertible: bool,
     /// What later steps may use.
     pub outputs: &'static [Output],
     /// Parameters one of which (or `when`) a step must have, since it would do the same again in each run without. None:
     /// it needs no guard.
-    pub guards: &'static [&'static str],
+    pub conditions: &'static [&'static str],
     /// A step as one would write it in a plan.
     pub example: &'static str,
     /// JSON Schema of the parameters. String properties with `"format": "template"` name a template file whose rendered
@@ -42,14 +42,14 @@ pub struct Kind {
     pub schema: fn() -> Value,
     /// Where the text of a file, or of a string, is read by rules of others: what is wrong with the text of a parameter. Of
     /// parameters that it does not know, nothing is.
-    pub misread: Option<Misread>,
+    pub check_text: Option<TextCheck>,
     /// Checks rendered parameters: types, required ones, values that exclude each other.
     pub validate: fn(&Value) -> Result<(), ParamError>,
 }
 
 /// Where an action runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum RunsOn {
     /// On each host of the step's `hosts`.
     Host,
     /// Once, from the machine that runs the tool.

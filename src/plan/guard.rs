@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Catalog, Guard, Kind, Part, Phase, Plan, Spanned, Step};
+use super::{ActionInfo, Catalog, Guard, Phase, Plan, Spanned, Step, StepKind};
 use crate::document::{Item, Reader, Table};
 use crate::finding::Span;
 
@@ -14,9 +14,9 @@ const SHORTEST: Duration = Duration::from_secs(1);
 impl Phase {
     /// The phase's guard, where it is one for the step: one that may change a host in its turn, and says nothing of guards
     /// itself.
-    pub fn guard_for(&self, step: &Step, kind: &Kind) -> Option<&Guard> {
+    pub fn guard_for(&self, step: &Step, kind: &ActionInfo) -> Option<&Guard> {
         let says = step.guard.is_some() || step.unguarded.is_some();
-        let may_cut = step.part == Part::Step && step.hosts.is_some() && !step.only_looks(kind);
+        let may_cut = step.part == StepKind::Step && step.hosts.is_some() && !step.only_looks(kind);
         self.guard.as_ref().filter(|_| may_cut && !says)
     }
 }
@@ -26,7 +26,7 @@ impl Plan {
     /// end, steps that are on record as done could be taken back.
     pub fn hand_down_guards(&mut self, catalog: &dyn Catalog) {
         for phase in self.phases.iter_mut().filter(|phase| phase.guard.is_some()) {
-            let guard = |step: &Step| phase.guard_for(step, catalog.kind(&step.action.value)?).cloned();
+            let guard = |step: &Step| phase.guard_for(step, catalog.action(&step.action.value)?).cloned();
             let guards: Vec<_> = phase.steps.iter().map(guard).collect();
             for (step, guard) in phase.steps.iter_mut().zip(guards) {
                 step.guard = step.guard.take().or(guard);

@@ -24,7 +24,7 @@ mod testing;
 mod types;
 
 pub use crate::finding::{Source, Span, Spanned};
-pub use catalog::{Catalog, Kind, Misread, Output, ParamError, Place, Role};
+pub use catalog::{ActionInfo, Catalog, Output, ParamError, Role, RunsOn, TextCheck};
 pub use check::check;
 pub use files::{Folder, FolderFile, PlainFile, SourceFile, TemplateFile, WrittenFile};
 pub use items::{Item, ItemError};
@@ -34,4 +34,4 @@ pub use schema::schema;
 pub use scope::{Scope, ScopeError};
 pub use secret_entries::secrets;
 pub use secrets::{References, used_secrets};
-pub use types::{Guard, Part, Phase, Plan, Retry, Step, template_name};
+pub use types::{Guard, Phase, Plan, Retry, Step, StepKind, template_name};

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Kind;
+use super::ActionInfo;
 
 /// One parameter.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +44,7 @@ pub enum FileKind {
     Written,
 }
 
-impl Kind {
+impl ActionInfo {
     /// Its parameters, in the order of its definition.
     pub fn params(&self) -> Vec<Param> {
         let schema = (self.schema)();
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn parameters_are_described_in_words() {
         let catalog = catalog();
-        let params = catalog.kind("test.file").unwrap().params();
+        let params = catalog.action("test.file").unwrap().params();
         let seen: Vec<String> = params
             .iter()
             .map(|p| format!("{}: {} req={} {:?} {:?}", p.name, p.kind, p.required, p.default, p.file))

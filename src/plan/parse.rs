@@ -7,7 +7,7 @@ use super::guard::guard;
 use super::keys::is_name;
 use super::pace::pace;
 use super::step::step;
-use super::{Part, Phase, Plan};
+use super::{Phase, Plan, StepKind};
 use crate::document::{Item, Node, Reader, Table, project_root};
 use crate::finding::{Findings, Source, Spanned, listed};
 use crate::inventory::read_secrets;
@@ -136,7 +136,7 @@ fn phase(reader: &mut Reader, name: Spanned<String>, node: Node) -> Option<Phase
     let pace = pace(reader, &mut table);
     let guard = guard(reader, &mut table);
     let mut steps = Vec::new();
-    for part in Part::ALL {
+    for part in StepKind::ALL {
         match table.take(part.key()) {
             None => {}
             Some((_, Node { item: Item::List(nodes), .. })) => {
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(plan.phases.iter().map(|p| p.name.value.as_str()).collect::<Vec<_>>(), ["one", "a-two"]);
         let [b, a] = &plan.phases[0].steps[..] else { panic!("two steps") };
         assert_eq!((b.retry.times, b.retry.delay.as_secs(), b.timeout.map(|t| t.as_secs())), (3, 2, Some(5400)));
-        assert!(b.r#become && b.needs.is_none() && a.needs.as_ref().is_some_and(Vec::is_empty));
+        assert!(b.as_root && b.needs.is_none() && a.needs.as_ref().is_some_and(Vec::is_empty));
         assert_eq!(b.params.keys().collect::<Vec<_>>(), ["path", "nested"]);
         assert_eq!(&GOOD[b.place("/nested/list/1/deep")], "true");
         assert_eq!(&GOOD[b.key_place("/nested/list/1/deep")], "deep");

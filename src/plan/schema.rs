@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
-use super::{Catalog, Part};
+use super::{Catalog, StepKind};
 use crate::inventory::SecretKeys;
 
 /// Deepest nesting of definitions that is followed; a schema that refers to itself ends there.
@@ -174,7 +174,7 @@ pub fn schema(catalog: &dyn Catalog) -> Value {
     schema["title"] = json!("rollout plan");
     let common = inlined(&schemars::schema_for!(StepKeys).to_value(), DEEPEST);
     let steps: Vec<Value> = catalog
-        .kinds()
+        .actions()
         .into_iter()
         .map(|kind| {
             let own = inlined(&(kind.schema)(), DEEPEST);
@@ -194,7 +194,7 @@ pub fn schema(catalog: &dyn Catalog) -> Value {
             })
         })
         .collect();
-    for part in Part::ALL {
+    for part in StepKind::ALL {
         let list = &mut schema["properties"]["phase"]["additionalProperties"]["properties"][part.key()];
         list["items"] = json!({ "oneOf": steps });
     }

@@ -67,7 +67,7 @@ pub fn used_secrets<'p>(
         whens.extend(&step.when);
         step.for_each.iter().for_each(|items| names.extend(templates.names_in_value(&items.value)));
         names.extend(templates.names_in_value(&Value::Object(step.params.clone())));
-        let kind = catalog.kind(&step.action.value);
+        let kind = catalog.action(&step.action.value);
         let files = kind.into_iter().flat_map(|k| k.params()).filter(|p| p.file == Some(FileKind::Template));
         for path in files.filter_map(|p| step.params.get(&p.name)).flat_map(|v| paths(v, step, scope, templates)) {
             names.extend(templates.names_in_file(&path).unwrap_or_default());

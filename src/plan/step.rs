@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::guard::{guard, unguarded};
 use super::keys::{is_name, places};
 use super::pace::pace;
-use super::{Part, Retry, Step};
+use super::{Retry, Step, StepKind};
 use crate::document::{Item, Node, Reader, Table};
 use crate::finding::{Span, Spanned};
 use crate::template::is_template;
@@ -56,7 +56,7 @@ const ONLY_STEPS: &[&str] = &[
 /// Most attempts after the first; more is a typo.
 const MOST_RETRIES: u32 = 1000;
 
-pub(super) fn step(reader: &mut Reader, phase: &str, part: Part, node: Node) -> Option<Step> {
+pub(super) fn step(reader: &mut Reader, phase: &str, part: StepKind, node: Node) -> Option<Step> {
     let key = part.key();
     let Item::Table(mut table) = node.item else {
         let help = format!("write [[phase.{phase}.{key}]] and under it the step's keys");
@@ -64,12 +64,12 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: Part, node: Node) -> 
         return None;
     };
     let header = header(&table, &node.span);
-    if part != Part::Step {
+    if part != StepKind::Step {
         for name in ONLY_STEPS {
             if let Some((name, _)) = table.take(name) {
                 let message = format!("`{}` is not a key of a step of `{key}`", name.value);
                 let help = match part {
-                    Part::Handler => "a handler runs at the end of its phase when a step has notified it",
+                    StepKind::Handler => "a handler runs at the end of its phase when a step has notified it",
                     _ => "what undoes a step runs when the phase fails, the last step's first",
                 };
                 reader.error("unknown-key", &name.span, message, Some(help.to_owned()));
@@ -88,7 +88,7 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: Part, node: Node) -> 
     let for_each = for_each(reader, &mut table, &mut spans, &mut key_spans);
     let run_once = reader.flag(&mut table, "run_once").unwrap_or_default();
     let delegate_to = reader.string(&mut table, "delegate_to");
-    let r#become = reader.flag(&mut table, "become").unwrap_or_default();
+    let as_root = reader.flag(&mut table, "become").unwrap_or_default();
     let retry = retry(reader, &mut table);
     let timeout = reader.duration(&mut table, "timeout");
     let pace = pace(reader, &mut table);
@@ -120,7 +120,7 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: Part, node: Node) -> 
         for_each,
         run_once,
         delegate_to,
-        r#become,
+        as_root,
         retry,
         timeout,
         pace,
@@ -172,10 +172,10 @@ fn retry(reader: &mut Reader, table: &mut Table) -> Retry {
     Retry { times, delay }
 }
 
-fn ignore_errors(reader: &mut Reader, table: &mut Table, part: Part) -> bool {
+fn ignore_errors(reader: &mut Reader, table: &mut Table, part: StepKind) -> bool {
     let place = table.entries.iter().find(|(k, _)| k.value == "ignore_errors").map(|(k, _)| k.span.clone());
     let ignores = reader.flag(table, "ignore_errors").unwrap_or_default();
-    if let (Part::OnFailure, Some(span)) = (part, place) {
+    if let (StepKind::OnFailure, Some(span)) = (part, place) {
         let message = "`ignore_errors` is not a key of a step of `on_failure`";
         let help = "what could not be undone is told at the end of the run, and must be seen to".to_owned();
         reader.error("unknown-key", &span, message, Some(help));

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Catalog, Kind, Output, ParamError, Place, PlainFile, Role, TemplateFile, WrittenFile};
+use super::{ActionInfo, Catalog, Output, ParamError, PlainFile, Role, RunsOn, TemplateFile, WrittenFile};
 use crate::document::yaml::{Repeated, from_str};
 
 /// A host action.
@@ -87,50 +87,50 @@ struct Fetch {
     only_if: Option<String>,
 }
 
-pub(super) struct Test(Vec<Kind>);
+pub(super) struct Test(Vec<ActionInfo>);
 
 /// `test.file` and `test.fetch` on hosts, `test.release` on the controller.
 pub(super) fn catalog() -> Test {
-    let file = Kind {
+    let file = ActionInfo {
         name: "test.file",
         summary: "writes a file",
-        place: Place::Host,
+        runs_on: RunsOn::Host,
         role: Role::Change,
-        only_looks: |_| false,
-        keeps: true,
+        is_read_only: |_| false,
+        is_revertible: true,
         outputs: &[Output { name: "checksum", about: "SHA-256 of the content" }],
-        guards: &[],
+        conditions: &[],
         example: "id = \"a\"\naction = \"test.file\"\nhosts = \"all\"\npath = \"/etc/motd\"\n",
         schema: || schemars::schema_for!(File).to_value(),
-        misread: None,
+        check_text: None,
         validate: |params| parse::<File>(params)?.rules(),
     };
-    let release = Kind {
+    let release = ActionInfo {
         name: "test.release",
         summary: "installs a release",
-        place: Place::Controller,
+        runs_on: RunsOn::Controller,
         role: Role::Change,
-        only_looks: |_| false,
-        keeps: false,
+        is_read_only: |_| false,
+        is_revertible: false,
         outputs: &[Output { name: "revision", about: "count of changes" }],
-        guards: &[],
+        conditions: &[],
         example: "id = \"a\"\naction = \"test.release\"\nrelease = \"a\"\n",
         schema: || schemars::schema_for!(Release).to_value(),
-        misread: Some(|param, text| (param == "values").then(|| from_str(text, Repeated::Refuse).err())?),
+        check_text: Some(|param, text| (param == "values").then(|| from_str(text, Repeated::Refuse).err())?),
         validate: |params| parse::<Release>(params).map(|r| drop((r.release, r.values, r.set, r.port))),
     };
-    let fetch = Kind {
+    let fetch = ActionInfo {
         name: "test.fetch",
         summary: "fetches a file",
-        place: Place::Host,
+        runs_on: RunsOn::Host,
         role: Role::Change,
-        only_looks: |_| false,
-        keeps: false,
+        is_read_only: |_| false,
+        is_revertible: false,
         outputs: &[],
-        guards: &["only_if"],
+        conditions: &["only_if"],
         example: "id = \"a\"\naction = \"test.fetch\"\nhosts = \"all\"\nto = \"a\"\nonly_if = \"x\"\n",
         schema: || schemars::schema_for!(Fetch).to_value(),
-        misread: None,
+        check_text: None,
         validate: |params| parse::<Fetch>(params).map(|f| drop((f.to, f.only_if))),
     };
     Test(vec![file, release, fetch])
@@ -144,11 +144,11 @@ fn parse<T: serde::de::DeserializeOwned>(params: &Value) -> Result<T, ParamError
 }
 
 impl Catalog for Test {
-    fn kind(&self, name: &str) -> Option<&Kind> {
+    fn action(&self, name: &str) -> Option<&ActionInfo> {
         self.0.iter().find(|k| k.name == name)
     }
 
-    fn kinds(&self) -> Vec<&Kind> {
+    fn actions(&self) -> Vec<&ActionInfo> {
         self.0.iter().collect()
     }
 }

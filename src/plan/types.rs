@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Catalog, Kind, Pace, Place, Role, Source, Span, Spanned};
+use super::{ActionInfo, Catalog, Pace, Role, RunsOn, Source, Span, Spanned};
 use crate::document::Project;
 use crate::inventory::{Inventory, SecretEntry};
 
@@ -45,7 +45,7 @@ impl Plan {
     /// Whether some step reaches a cluster.
     pub fn touches_cluster(&self, catalog: &dyn Catalog) -> bool {
         let mut steps = self.phases.iter().flat_map(|p| &p.steps);
-        steps.any(|s| catalog.kind(&s.action.value).is_some_and(|k| k.place == Place::Cluster))
+        steps.any(|s| catalog.action(&s.action.value).is_some_and(|k| k.runs_on == RunsOn::Cluster))
     }
 }
 
@@ -70,7 +70,7 @@ pub struct Phase {
 
 /// What a step is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Part {
+pub enum StepKind {
     /// `[[phase.NAME.step]]`: it runs in its turn.
     #[default]
     Step,
@@ -80,7 +80,7 @@ pub enum Part {
     OnFailure,
 }
 
-impl Part {
+impl StepKind {
     /// All parts, in the order in which a phase has them.
     pub const ALL: [Self; 3] = [Self::Step, Self::Handler, Self::OnFailure];
 
@@ -96,18 +96,18 @@ impl Part {
 
 impl Phase {
     /// The steps of a part, with their index in `steps`.
-    pub fn part(&self, part: Part) -> impl Iterator<Item = (usize, &Step)> {
+    pub fn part(&self, part: StepKind) -> impl Iterator<Item = (usize, &Step)> {
         self.steps.iter().enumerate().filter(move |(_, step)| step.part == part)
     }
 
     /// For each step the indices of those that must end well first: those that its `needs` names, else the one before
     /// it. What does not exist is left out. A handler comes after all steps, and so does what undoes them.
     pub fn order(&self) -> Vec<Vec<usize>> {
-        let index = |id: &str| self.part(Part::Step).find(|(_, s)| s.id.value == id).map(|(n, _)| n);
-        let steps: Vec<usize> = self.part(Part::Step).map(|(n, _)| n).collect();
+        let index = |id: &str| self.part(StepKind::Step).find(|(_, s)| s.id.value == id).map(|(n, _)| n);
+        let steps: Vec<usize> = self.part(StepKind::Step).map(|(n, _)| n).collect();
         let needs = self.steps.iter().enumerate().map(|(n, step)| match (step.part, &step.needs) {
-            (Part::Step, Some(names)) => names.iter().filter_map(|name| index(&name.value)).collect(),
-            (Part::Step, None) => n.checked_sub(1).into_iter().collect(),
+            (StepKind::Step, Some(names)) => names.iter().filter_map(|name| index(&name.value)).collect(),
+            (StepKind::Step, None) => n.checked_sub(1).into_iter().collect(),
             _ => steps.clone(),
         });
         needs.collect()
@@ -118,7 +118,7 @@ impl Phase {
 #[derive(Debug, Clone)]
 pub struct Step {
     /// What it is for.
-    pub part: Part,
+    pub part: StepKind,
     /// Unique in the plan; its outputs are `steps.<id with dashes as underscores>.<output>`.
     pub id: Spanned<String>,
     /// Name of the action, such as `node.file`.
@@ -136,7 +136,7 @@ pub struct Step {
     /// Expression; the step is skipped when it is false.
     pub when: Option<Spanned<String>>,
     /// Whether it runs as root on the host.
-    pub r#become: bool,
+    pub as_root: bool,
     /// How often a failed attempt is repeated.
     pub retry: Retry,
     /// Deadline of one attempt, and of a wait. `None`: the action's default.
@@ -225,8 +225,8 @@ impl Step {
     }
 
     /// Whether it only looks, as far as that can be told before its templates are rendered; `kind` is its action's.
-    pub fn only_looks(&self, kind: &Kind) -> bool {
-        kind.role == Role::Check || (kind.only_looks)(&Value::Object(self.params.clone()))
+    pub fn only_looks(&self, kind: &ActionInfo) -> bool {
+        kind.role == Role::Check || (kind.is_read_only)(&Value::Object(self.params.clone()))
     }
 
     /// Whether it asks for a handler when it has changed something.

@@ -10,9 +10,9 @@ mod digits;
 pub mod environment;
 mod escapes;
 mod forms;
-mod known;
 mod mark;
 mod mask;
+mod redactor;
 mod unseen;
 mod view;
 mod visible;
@@ -23,16 +23,16 @@ use std::sync::{LazyLock, RwLock, RwLockReadGuard};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use known::Known;
 pub use mark::{mark, mark_with};
 pub use mask::{MASK, SHORTEST};
+use redactor::Redactor;
 pub use visible::{visible, visible_but_colours, visible_json};
 
 use crate::sync::{read, write};
 
-static KNOWN: LazyLock<RwLock<Known>> = LazyLock::new(RwLock::default);
+static KNOWN: LazyLock<RwLock<Redactor>> = LazyLock::new(RwLock::default);
 
-fn known() -> RwLockReadGuard<'static, Known> {
+fn known() -> RwLockReadGuard<'static, Redactor> {
     read(&KNOWN)
 }
 

@@ -63,8 +63,8 @@ fn secrets() -> impl Strategy<Value = String> {
     "[a-zA-Z0-9]{9}[-a-zA-Z0-9 +/=%\"'\\\\&<>:é€😀]{0,40}[a-z0-9]{3}"
 }
 
-fn of(value: &str) -> Known {
-    let mut known = Known::default();
+fn of(value: &str) -> Redactor {
+    let mut known = Redactor::default();
     known.add(value);
     known
 }
@@ -258,7 +258,7 @@ fn a_mask_is_not_masked_again() {
 #[test]
 fn a_long_value_that_repeats_itself_is_searched_for_at_once() {
     let value = "of zeros in base64: AAAAAAAAAAAAAAAA ".repeat(2000);
-    let mut known = Known::default();
+    let mut known = Redactor::default();
     known.add(&value);
     let began = std::time::Instant::now();
     assert_eq!(known.redact(&format!("a {value}z")), format!("a {MASK}z"));
@@ -272,7 +272,7 @@ fn many_secrets_cost_hardly_more_than_one() {
     let line =
         "2026-11-24 10:00:00 pulled image registry.home:5000/app:1.4.2 {\"digest\": \"c2hhMjU2\", \"n\": \"100%\"}\n";
     let text = line.repeat(4000);
-    let time = |known: &Known| {
+    let time = |known: &Redactor| {
         let best = (0..3).map(|_| {
             let began = std::time::Instant::now();
             assert!(known.find(text.as_bytes(), false).is_empty());
@@ -281,7 +281,7 @@ fn many_secrets_cost_hardly_more_than_one() {
         best.min().unwrap()
     };
     let known = |count: usize| {
-        let mut known = Known::default();
+        let mut known = Redactor::default();
         (0..count).for_each(|n| known.add(&format!("{n:04}-a-secret-of-many-{n:04}")));
         known
     };

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::lines;
 use super::reader::Reader;
 use super::text::Text;
-use crate::event::{Event, Kind, UnitRef};
+use crate::event::{Event, EventKind, UnitRef};
 use crate::secret::visible;
 
 /// Bars on stderr, lines on stdout.
@@ -32,29 +32,29 @@ impl Bars {
 impl Reader for Bars {
     fn read(&mut self, event: &Event) {
         match &event.kind {
-            Kind::RunStarted { units, .. } => {
+            EventKind::RunStarted { units, .. } => {
                 self.run.set_length(*units as u64);
                 self.run.enable_steady_tick(TICK);
             }
-            Kind::UnitStarted { unit, .. } => {
+            EventKind::UnitStarted { unit, .. } => {
                 let bar = self.all.insert_before(&self.run, ProgressBar::new_spinner());
                 bar.set_style(style("{spinner:.cyan} {prefix}  {wide_msg:.dim}"));
                 bar.set_prefix(one_line(&unit.to_string()));
                 bar.enable_steady_tick(TICK);
                 self.units.insert(unit.clone(), bar);
             }
-            Kind::Progress { unit, message } => {
+            EventKind::Progress { unit, message } => {
                 if let Some(bar) = self.units.get(unit) {
                     bar.set_message(one_line(message));
                 }
             }
-            Kind::UnitFinished { unit, .. } => {
+            EventKind::UnitFinished { unit, .. } => {
                 if let Some(bar) = self.units.remove(unit) {
                     self.all.remove(&bar);
                 }
                 self.run.inc(1);
             }
-            Kind::RunFinished { .. } => self.run.finish_and_clear(),
+            EventKind::RunFinished { .. } => self.run.finish_and_clear(),
             _ => {}
         }
         if let Some(block) = self.text.block(event) {

@@ -16,7 +16,7 @@ pub use text::{DiffStyle, Text};
 
 use tokio::sync::mpsc;
 
-use crate::event::{Event, Kind};
+use crate::event::{Event, EventKind};
 
 /// How a run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub async fn show(mut events: mpsc::UnboundedReceiver<Event>, mut reader: Box<dy
     let mut shown = Vec::new();
     while let Some(event) = events.recv().await {
         reader.read(&event);
-        if !matches!(event.kind, Kind::Progress { .. }) {
+        if !matches!(event.kind, EventKind::Progress { .. }) {
             shown.push(event);
         }
     }

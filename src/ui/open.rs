@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use super::text::{BAD, HINT, Text, line};
-use crate::event::{Event, Kind, UnitRef};
+use crate::event::{Event, EventKind, UnitRef};
 
 /// The lines after the last event of a run: none when it ended. `under_way` tells that it still runs; else it was killed,
 /// and the steps that it was at were cut off.
 pub fn open(events: &[Event], text: &mut Text, under_way: bool) -> String {
-    if events.iter().any(|e| matches!(e.kind, Kind::RunFinished { .. })) {
+    if events.iter().any(|e| matches!(e.kind, EventKind::RunFinished { .. })) {
         return String::new();
     }
     let (style, sign, word, detail) =
@@ -32,8 +32,8 @@ fn running(events: &[Event]) -> Vec<(&UnitRef, jiff::Timestamp)> {
     let mut running = Vec::new();
     for event in events {
         match &event.kind {
-            Kind::UnitStarted { unit, .. } => running.push((unit, event.at)),
-            Kind::UnitFinished { unit, .. } => running.retain(|(other, _)| *other != unit),
+            EventKind::UnitStarted { unit, .. } => running.push((unit, event.at)),
+            EventKind::UnitFinished { unit, .. } => running.retain(|(other, _)| *other != unit),
             _ => {}
         }
     }

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use crate::diff::{Delta, Diff};
-use crate::event::{Event, Kind, Mode, Outcome, Problem, Summary, UnitRef, name};
+use crate::event::{Event, EventKind, Mode, Outcome, Problem, Summary, UnitRef, name};
 use crate::secret::visible;
 
 /// How much of a step's changes is shown.
@@ -58,29 +58,29 @@ impl Text {
             }
         });
         match &kind {
-            Kind::RunStarted { run, plan, mode, units, resumed_from, .. } => {
+            EventKind::RunStarted { run, plan, mode, units, resumed_from, .. } => {
                 self.mode = *mode;
                 Some(started(run, plan, *mode, *units, resumed_from.as_deref()))
             }
-            Kind::Dropped { unit, why } => Some(line(QUIET, '⊖', "dropped", unit, why)),
-            Kind::Undone { unit, by } => Some(line(CHANGE, '↶', "undone", unit, &format!("by {by}"))),
-            Kind::UnitStarted { unit, on, why, .. } => {
+            EventKind::Dropped { unit, why } => Some(line(QUIET, '⊖', "dropped", unit, why)),
+            EventKind::Undone { unit, by } => Some(line(CHANGE, '↶', "undone", unit, &format!("by {by}"))),
+            EventKind::UnitStarted { unit, on, why, .. } => {
                 let on = on.iter().map(|on| format!("on {on}"));
                 self.begun.insert(unit.clone(), on.chain(why.iter().map(|why| format!("again: {why}"))).collect());
                 None
             }
-            Kind::UnitRetried { unit, attempt, message, delay } => Some(format!(
+            EventKind::UnitRetried { unit, attempt, message, delay } => Some(format!(
                 "{CHANGE}↻ retry    {CHANGE:#} {unit}  attempt {attempt} failed: {message}; again in {delay} s\n"
             )),
-            Kind::UnitFinished { unit, outcome: Outcome::Cancelled { needs }, .. } => {
+            EventKind::UnitFinished { unit, outcome: Outcome::Cancelled { needs }, .. } => {
                 self.not_run.push((unit.clone(), needs.clone()));
                 None
             }
-            Kind::UnitFinished { unit, outcome, diff, output, elapsed, .. } => {
+            EventKind::UnitFinished { unit, outcome, diff, output, elapsed, .. } => {
                 let begun = self.begun.remove(unit).unwrap_or_default();
                 Some(self.unit(unit, outcome, diff, output, *elapsed, &begun))
             }
-            Kind::RunFinished { summary, ok, interrupted, elapsed, handlers_left, stuck } => {
+            EventKind::RunFinished { summary, ok, interrupted, elapsed, handlers_left, stuck } => {
                 let not_run = self.not_run();
                 Some(not_run + &self.end(summary, *ok, *interrupted, *elapsed, handlers_left, stuck))
             }
@@ -308,16 +308,16 @@ mod tests {
     use super::*;
     use crate::event::VERSION;
 
-    fn show(diff: DiffStyle, kinds: Vec<Kind>) -> String {
+    fn show(diff: DiffStyle, kinds: Vec<EventKind>) -> String {
         let mut text = Text::new(diff, "rollout run plan.toml".into());
         let at = jiff::Timestamp::UNIX_EPOCH;
         let events: Vec<Event> = kinds.into_iter().map(|kind| Event { v: VERSION, seq: 0, at, kind }).collect();
         anstream::adapter::strip_str(&super::super::finished(&events, &mut text)).to_string()
     }
 
-    fn ended(step: &str, outcome: Outcome, diff: Diff, elapsed: f64) -> Kind {
+    fn ended(step: &str, outcome: Outcome, diff: Diff, elapsed: f64) -> EventKind {
         let unit = UnitRef { phase: "mesh".into(), step: step.into(), item: None, host: None };
-        Kind::UnitFinished {
+        EventKind::UnitFinished {
             unit,
             outcome,
             definition: None,
@@ -329,14 +329,14 @@ mod tests {
         }
     }
 
-    fn run(mode: Mode, ok: bool, outcomes: Vec<Kind>) -> Vec<Kind> {
+    fn run(mode: Mode, ok: bool, outcomes: Vec<EventKind>) -> Vec<EventKind> {
         let mut summary = Summary::default();
         for kind in &outcomes {
-            if let Kind::UnitFinished { outcome, .. } = kind {
+            if let EventKind::UnitFinished { outcome, .. } = kind {
                 summary.count(outcome);
             }
         }
-        let mut kinds = vec![Kind::RunStarted {
+        let mut kinds = vec![EventKind::RunStarted {
             run: "r1".into(),
             plan: "istio".into(),
             mode,
@@ -346,7 +346,7 @@ mod tests {
             source: None,
         }];
         kinds.extend(outcomes);
-        kinds.push(Kind::RunFinished {
+        kinds.push(EventKind::RunFinished {
             summary,
             ok,
             interrupted: false,

@@ -14,12 +14,12 @@ use std::time::Instant;
 use async_trait::async_trait;
 use rollout::actions::Registry;
 use rollout::connect::host::{self, File, FileKind, Read};
-use rollout::connect::{Call, ConnectError, Done, Effect, Fact, Probe, Target, World};
+use rollout::connect::{CallContext, ConnectError, Effect, EffectResult, Fact, Probe, Target, World};
 use rollout::engine::{Engine, Options, Renderer};
 use rollout::event::Mode;
-use rollout::graph::{Graph, Known};
+use rollout::graph::{Graph, RenderContext};
 use rollout::inventory::Inventory;
-use rollout::journal::{Earlier, Journal};
+use rollout::journal::{Journal, PreviousRun};
 use rollout::plan::{Plan, Scope, check};
 use rollout::template::Templates;
 use tokio::sync::{mpsc, watch};
@@ -33,7 +33,7 @@ struct AsItShouldBe;
 
 #[async_trait]
 impl World for AsItShouldBe {
-    async fn probe(&self, _: &Target, probes: &[Probe], _: &Call) -> Result<Vec<Fact>, ConnectError> {
+    async fn probe(&self, _: &Target, probes: &[Probe], _: &CallContext) -> Result<Vec<Fact>, ConnectError> {
         let answer = |probe: &Probe| match probe {
             Probe::Host(host::Probe::File { path, read: Read::ContentUnless(hash) }) => {
                 let (owner, group) = ("root".to_owned(), "root".to_owned());
@@ -59,7 +59,7 @@ impl World for AsItShouldBe {
         probes.iter().map(answer).collect()
     }
 
-    async fn perform(&self, _: &Target, _: &Effect, _: &Call) -> Result<Done, ConnectError> {
+    async fn perform(&self, _: &Target, _: &Effect, _: &CallContext) -> Result<EffectResult, ConnectError> {
         Err(ConnectError::failed("nothing is to be done"))
     }
 }
@@ -90,7 +90,7 @@ fn run(hosts: usize, folder: &Path) -> Result<(), Failure> {
         &plan,
         |pattern| inventory.select(pattern).unwrap_or_default(),
         |_| true,
-        Known { templates: &templates, scope: &scope },
+        RenderContext { templates: &templates, scope: &scope },
     )?;
     let (readers, mut events) = mpsc::unbounded_channel();
     let (_keep, interrupts) = watch::channel(0);
@@ -105,7 +105,7 @@ fn run(hosts: usize, folder: &Path) -> Result<(), Failure> {
         run: "scale".to_owned(),
         source: None,
         journal: Some(journal),
-        earlier: Earlier::default(),
+        earlier: PreviousRun::default(),
         options: Options::default(),
         readers,
         interrupts,
@@ -160,7 +160,7 @@ fn examine(phases: usize, folder: &Path) -> Result<(), Failure> {
     let templates = Templates::new(&plan.root);
     let (scope, _) = Scope::new(&plan, &inventory, &Default::default(), &templates);
     let hosts = |pattern: &str| inventory.select(pattern).unwrap_or_default();
-    let graph = Graph::new(&plan, hosts, |_| true, Known { templates: &templates, scope: &scope })?;
+    let graph = Graph::new(&plan, hosts, |_| true, RenderContext { templates: &templates, scope: &scope })?;
     let (made, cpu) = (begun.elapsed().as_secs_f64(), used().0 - before);
     let nodes = graph.nodes().count();
     println!(

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rollout::event::{Event, Kind, UnitRef};
+use rollout::event::{Event, EventKind, UnitRef};
 use rollout::journal::read;
 
 use crate::needs;
@@ -77,13 +77,13 @@ impl Filling {
 
     /// What was told is on record, and what was begun, too; the long command ended.
     fn vouched_for(&self, told: &[Event], recorded: &[Event]) {
-        for event in told.iter().filter(|e| !matches!(e.kind, Kind::Progress { .. })) {
+        for event in told.iter().filter(|e| !matches!(e.kind, EventKind::Progress { .. })) {
             assert!(recorded.contains(event), "told, but not on record: {event:?}");
         }
         let begun: Vec<&UnitRef> = recorded
             .iter()
             .filter_map(|e| match &e.kind {
-                Kind::UnitStarted { unit, .. } => Some(unit),
+                EventKind::UnitStarted { unit, .. } => Some(unit),
                 _ => None,
             })
             .collect();

@@ -8,7 +8,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rollout::event::{Event, Kind, name};
+use rollout::event::{Event, EventKind, name};
 use rollout::journal::read;
 
 use crate::run::Ran;
@@ -110,7 +110,7 @@ fn are(pairs: &[(&str, &'static str)]) -> Vec<(String, &'static str)> {
 /// Why steps that were on record ran again.
 fn whys(ran: &Ran) -> BTreeMap<&str, &str> {
     let whys = ran.events.iter().filter_map(|e| match &e.kind {
-        Kind::UnitStarted { unit, why: Some(why), .. } => Some((unit.step.as_str(), why.as_str())),
+        EventKind::UnitStarted { unit, why: Some(why), .. } => Some((unit.step.as_str(), why.as_str())),
         _ => None,
     });
     whys.collect()
@@ -177,7 +177,7 @@ fn runs_of_format_2_are_gone_on_from() {
     assert_eq!((ran.code, outcomes(&ran)), (0, are(&ends)), "{}", ran.failures());
 
     let cut_off = Old::new("v2", &phases, 2);
-    let remembered = |e: &Event| matches!(e.kind, Kind::Remembered { .. } | Kind::Notified { .. });
+    let remembered = |e: &Event| matches!(e.kind, EventKind::Remembered { .. } | EventKind::Notified { .. });
     assert!(cut_off.events().iter().filter(|e| remembered(e)).count() > 5);
     assert!(cut_off.shown().contains("prepare/once@localhost"), "{}", cut_off.shown());
     fs::remove_file(fixture.path.with_extension("tried")).unwrap();
@@ -193,7 +193,7 @@ fn runs_of_format_2_are_gone_on_from() {
 /// How each unit ended, by its name.
 fn units(ran: &Ran) -> BTreeMap<String, &'static str> {
     let ends = ran.events.iter().filter_map(|e| match &e.kind {
-        Kind::UnitFinished { unit, outcome, .. } => Some((unit.to_string(), name(outcome))),
+        EventKind::UnitFinished { unit, outcome, .. } => Some((unit.to_string(), name(outcome))),
         _ => None,
     });
     ends.collect()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 
-use rollout::event::{Event, Kind, Outcome, UnitRef, name};
+use rollout::event::{Event, EventKind, Outcome, UnitRef, name};
 
 use crate::process::{self, Cut, DEADLINE};
 use crate::world::World;
@@ -104,8 +104,8 @@ impl World {
     pub fn is_over(&self, step: &str) -> bool {
         let events = self.journals().pop().map(|path| rollout::journal::read(&path).unwrap()).unwrap_or_default();
         let of_step = events.iter().rev().find_map(|event| match &event.kind {
-            Kind::UnitStarted { unit, .. } if unit.step == step => Some(false),
-            Kind::UnitFinished { unit, .. } if unit.step == step => Some(true),
+            EventKind::UnitStarted { unit, .. } if unit.step == step => Some(false),
+            EventKind::UnitFinished { unit, .. } if unit.step == step => Some(true),
             _ => None,
         });
         of_step.unwrap_or(true)
@@ -129,7 +129,7 @@ impl Ran {
     /// How each unit ended last, with its outcome.
     pub fn ends(&self) -> BTreeMap<UnitRef, &Outcome> {
         let ends = self.events.iter().filter_map(|e| match &e.kind {
-            Kind::UnitFinished { unit, outcome, .. } => Some((unit.clone(), outcome)),
+            EventKind::UnitFinished { unit, outcome, .. } => Some((unit.clone(), outcome)),
             _ => None,
         });
         ends.collect()
@@ -143,7 +143,7 @@ impl Ran {
     /// The steps that ended so, whenever.
     pub fn steps(&self, outcome: &str) -> Vec<&str> {
         let ended = self.events.iter().filter_map(|e| match &e.kind {
-            Kind::UnitFinished { unit, outcome: is, .. } if name(is) == outcome => Some(unit.step.as_str()),
+            EventKind::UnitFinished { unit, outcome: is, .. } if name(is) == outcome => Some(unit.step.as_str()),
             _ => None,
         });
         ended.collect()

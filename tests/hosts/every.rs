@@ -28,7 +28,7 @@ fn all_actions_on_hosts_are_in_the_plan() {
         used.extend(plan.phases.iter().flat_map(|phase| &phase.steps).map(|step| step.action.value.clone()));
     }
     let registry = Registry::standard();
-    let all: BTreeSet<String> = registry.kinds().iter().map(|kind| kind.name.to_owned()).collect();
+    let all: BTreeSet<String> = registry.actions().iter().map(|kind| kind.name.to_owned()).collect();
     // What reboots needs a machine that can, see `tests/run/reboot.rs`.
     used.insert("node.reboot".to_owned());
     let missing: Vec<_> = all.iter().filter(|name| name.starts_with("node.") && !used.contains(*name)).collect();

@@ -17,11 +17,11 @@ const NOISE: &str = "echo 'Welcome, today is a fine day'\necho 'but beware' >&2\
 /// What a host is asked, with and without root's rights: in the shell, and on channels of their own.
 fn plan() -> String {
     let mut plan = String::new();
-    for (who, r#become) in [("user", false), ("root", true)] {
-        let one = |id: &str, rest: &str| step(&format!("{id}-{who}"), &format!("become = {become}\n{rest}"));
+    for (who, as_root) in [("user", false), ("root", true)] {
+        let one = |id: &str, rest: &str| step(&format!("{id}-{who}"), &format!("become = {as_root}\n{rest}"));
         let at = format!("/srv/{{{{ name }}}}-{who}");
         plan += &[
-            one("facts", &format!("action = \"node.facts\"\nrequire = [\"user == '{}'\"]", if r#become { "root" } else { "{{ name }}" })),
+            one("facts", &format!("action = \"node.facts\"\nrequire = [\"user == '{}'\"]", if as_root { "root" } else { "{{ name }}" })),
             one("file", &format!("action = \"node.file\"\npath = \"{at}\"\ncontent = \"it's $HOME `x` \\\\n \\\"q\\\" {{{{ name }}}} ä\\n\"")),
             one("large", &format!("action = \"node.file\"\npath = \"{at}-large\"\nsource = \"large\"")),
             one("text", "action = \"node.command\"\ncommand = \"cat; echo to stderr >&2\"\nstdin = \"{{ 'in' * 50000 }}\"\nchanged_when = false"),

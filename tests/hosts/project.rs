@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rollout::event::{Event, Kind, Outcome, Problem, name};
+use rollout::event::{Event, EventKind, Outcome, Problem, name};
 
 /// The longest that a run may take, unless its test says so itself.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -147,7 +147,7 @@ pub struct Ran {
 impl Ran {
     fn ends(&self) -> impl Iterator<Item = (&String, &Outcome)> {
         self.events.iter().filter_map(|event| match &event.kind {
-            Kind::UnitFinished { unit, outcome, .. } => Some((&unit.step, outcome)),
+            EventKind::UnitFinished { unit, outcome, .. } => Some((&unit.step, outcome)),
             _ => None,
         })
     }
@@ -183,7 +183,7 @@ impl Ran {
     /// What a step handed on.
     pub fn output(&self, step: &str, output: &str) -> &str {
         let outputs = self.events.iter().find_map(|event| match &event.kind {
-            Kind::UnitFinished { unit, outputs, .. } if unit.step == step => Some(outputs),
+            EventKind::UnitFinished { unit, outputs, .. } if unit.step == step => Some(outputs),
             _ => None,
         });
         outputs.unwrap()[output].as_str().unwrap()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::scripted::{Reply, Server};
 use rollout::connect::http::{Answer, Backend, Fact, Nothing, Probe};
-use rollout::connect::{Call, ConnectError};
+use rollout::connect::{CallContext, ConnectError};
 use rollout::inventory::Inventory;
 
 fn get(url: impl Into<String>) -> Probe {
@@ -22,7 +22,7 @@ fn get(url: impl Into<String>) -> Probe {
 }
 
 async fn ask(probe: Probe) -> Result<Fact, ConnectError> {
-    Backend::new(&Inventory::default()).probe(&probe, &Call::quiet(Duration::from_secs(10))).await
+    Backend::new(&Inventory::default()).probe(&probe, &CallContext::silent(Duration::from_secs(10))).await
 }
 
 async fn answer(probe: Probe) -> Answer {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::scripted::{Reply, Server};
 use rollout::connect::vault::{Backend, Data, Effect, Fact, Probe};
-use rollout::connect::{Call, ConnectError};
+use rollout::connect::{CallContext, ConnectError};
 use rollout::inventory::{Inventory, Token, Vault};
 
 const ACTIVE: &str = r#"{"version":"1.20.0"}"#;
@@ -22,8 +22,8 @@ fn backend(nodes: &[&Server]) -> Backend {
     Backend::new(&inventory)
 }
 
-fn call() -> Call {
-    Call::quiet(Duration::from_secs(10))
+fn call() -> CallContext {
+    CallContext::silent(Duration::from_secs(10))
 }
 
 fn read() -> Probe {
@@ -91,7 +91,7 @@ async fn a_write_that_was_turned_away_is_repeated() {
 #[tokio::test]
 async fn an_election_is_waited_for_until_the_deadline() {
     let server = Server::start(|_| Reply::Answer(429, "{}".into())).await;
-    let Err(error) = backend(&[&server]).probe(&read(), &Call::quiet(Duration::from_millis(700))).await else {
+    let Err(error) = backend(&[&server]).probe(&read(), &CallContext::silent(Duration::from_millis(700))).await else {
         panic!("nobody is active")
     };
     assert_eq!(error.to_string(), format!("no active Vault node: {} standby", server.url()));

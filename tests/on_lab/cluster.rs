@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::support::{Lab, Ran, lab};
-use rollout::event::{Kind, Outcome, name};
+use rollout::event::{EventKind, Outcome, name};
 
 /// A plan of one phase in a folder of its own, and the namespace that its steps work in.
 pub struct Bench<'a> {
@@ -90,7 +90,7 @@ fn drift_is_shown_and_put_right() {
     bench.kubectl(&["patch", "cm", "settings", "--field-manager=rollout", "-p", r#"{"data":{"colour":"blue"}}"#]);
     let preview = bench.call(&["plan"], &[CONFIG]);
     let shown = preview.events.iter().any(|e| match &e.kind {
-        Kind::UnitFinished { diff, .. } => {
+        EventKind::UnitFinished { diff, .. } => {
             diff.0.iter().flat_map(rollout::diff::Delta::lines).any(|l| l.contains("blue → green"))
         }
         _ => false,

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use crate::process::{Cut, cut, lines, report, wait_until};
 use crate::support::{Lab, Ran, lab};
-use rollout::event::{Kind, Outcome};
+use rollout::event::{EventKind, Outcome};
 
 const POINTS: [&str; 5] = ["before-intent", "after-intent", "mid-effect", "after-effect", "after-outcome"];
 const OF_CHANGES: [&str; 2] = ["mid-effect", "after-effect"];
@@ -140,7 +140,7 @@ impl<'a> Ground<'a> {
     /// What a person who looks says of each unit of which the run did not know whether it took effect.
     fn answers(&self, ran: &Ran) -> Vec<String> {
         let unknown = ran.events.iter().filter_map(|e| match &e.kind {
-            Kind::UnitFinished { unit, outcome: Outcome::Unknown(_), .. } => Some(unit.to_string()),
+            EventKind::UnitFinished { unit, outcome: Outcome::Unknown(_), .. } => Some(unit.to_string()),
             _ => None,
         });
         let answer = |unit: String| {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use crate::support::{Mend, Ran, lab};
-use rollout::event::{Event, Kind, Mode, Outcome};
+use rollout::event::{Event, EventKind, Mode, Outcome};
 
 const PLAN: &str = "plans/istio.toml";
 /// Phases that change nothing before the prerequisites hold.
@@ -18,7 +18,7 @@ fn a_preview_of_a_fresh_cluster_shows_every_change_and_makes_none() {
     let (versions, files) = (lab.resource_versions(), lab.files("pi-1"));
     let ran = lab.rollout(&["plan", PLAN]);
     assert_eq!(ran.code, 0, "{}", ran.failures());
-    assert!(matches!(ran.events[0].kind, Kind::RunStarted { mode: Mode::Preview, .. }));
+    assert!(matches!(ran.events[0].kind, EventKind::RunStarted { mode: Mode::Preview, .. }));
     assert_eq!(lab.changed_since(&versions), [""; 0]);
     assert_eq!(files, lab.files("pi-1"));
 
@@ -26,7 +26,7 @@ fn a_preview_of_a_fresh_cluster_shows_every_change_and_makes_none() {
         .events
         .iter()
         .filter_map(|event| match &event.kind {
-            Kind::UnitFinished { unit, diff, .. } if !diff.is_empty() => Some(unit.step.as_str()),
+            EventKind::UnitFinished { unit, diff, .. } if !diff.is_empty() => Some(unit.step.as_str()),
             _ => None,
         })
         .collect();
@@ -63,14 +63,14 @@ fn a_run_killed_in_the_middle_of_the_install_is_gone_on_from() {
     let mut child = lab.command(&["run", PLAN]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let started = lines.map_while(Result::ok).filter_map(|l| serde_json::from_str::<Event>(&l).ok()).find(|event| {
-        matches!(&event.kind, Kind::UnitStarted { unit, .. } if unit.phase == "istio-install" && unit.step == "istiod")
+        matches!(&event.kind, EventKind::UnitStarted { unit, .. } if unit.phase == "istio-install" && unit.step == "istiod")
     });
     assert!(started.is_some(), "the run ended before it came to istiod");
     child.kill().unwrap();
     child.wait().unwrap();
 
     let ran = lab.install();
-    let Kind::RunStarted { resumed_from: Some(_), .. } = &ran.events[0].kind else {
+    let EventKind::RunStarted { resumed_from: Some(_), .. } = &ran.events[0].kind else {
         panic!("the second run did not go on from the first: {:?}", ran.events[0])
     };
     assert!(ran.count("kept") > 0, "nothing was kept: {:?}", ran.outcomes());

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rollout::event::{Event, Kind};
+use rollout::event::{Event, EventKind};
 use serde_json::Value;
 
 use crate::support::{Lab, Mend, lab};
@@ -84,7 +84,7 @@ impl<'a> Bench<'a> {
         let mut lines = BufReader::new(run.stdout.take().unwrap()).lines().map_while(Result::ok);
         let started = lines.by_ref().filter_map(|line| serde_json::from_str::<Event>(&line).ok());
         let begun =
-            started.into_iter().any(|e| matches!(&e.kind, Kind::UnitStarted { unit, .. } if unit.step == "gate"));
+            started.into_iter().any(|e| matches!(&e.kind, EventKind::UnitStarted { unit, .. } if unit.step == "gate"));
         assert!(begun, "the gate never began: {:?}", run.wait_with_output());
         std::thread::spawn(move || lines.for_each(drop));
         run

@@ -2,7 +2,7 @@
 //! manifest which need each other are applied in one step, that a key which is taken out of a Secret goes, and that what
 //! nobody may change is made anew where the plan says so.
 
-use rollout::event::{Kind, name};
+use rollout::event::{EventKind, name};
 
 use crate::cluster::{Bench, word};
 use crate::support::lab;
@@ -145,7 +145,7 @@ fn what_nobody_may_change_is_made_anew_only_where_the_plan_says_so() {
     let replaced = bench.run(&[&job("new", "replace = true\n")]);
     assert_eq!(word(&replaced, "job"), "changed", "{}", replaced.failures());
     let shown = replaced.events.iter().any(|event| match &event.kind {
-        Kind::UnitFinished { outcome, diff, .. } => {
+        EventKind::UnitFinished { outcome, diff, .. } => {
             let lines = diff.0.iter().flat_map(rollout::diff::Delta::lines);
             name(outcome) == "changed" && lines.into_iter().any(|line| line.contains("delete Job"))
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{LazyLock, Mutex, MutexGuard};
 
-use rollout::event::{Event, Kind, Outcome, Problem, name};
+use rollout::event::{Event, EventKind, Outcome, Problem, name};
 use serde_json::Value;
 
 use crate::needs;
@@ -162,7 +162,7 @@ impl Ran {
     /// How each unit ended, by its name.
     pub fn outcomes(&self) -> HashMap<String, Outcome> {
         let ends = self.events.iter().filter_map(|e| match &e.kind {
-            Kind::UnitFinished { unit, outcome, .. } => Some((unit.to_string(), outcome.clone())),
+            EventKind::UnitFinished { unit, outcome, .. } => Some((unit.to_string(), outcome.clone())),
             _ => None,
         });
         ends.collect()

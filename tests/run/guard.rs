@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
-use rollout::event::{Event, Kind, Outcome, name};
+use rollout::event::{Event, EventKind, Outcome, name};
 
 use super::project::{Project, wait_until};
 use super::sshd::Sshd;
@@ -77,8 +77,8 @@ impl Ran {
         let (mut outcome, mut progress) = (None, Vec::new());
         for event in stdout.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok()) {
             match event.kind {
-                Kind::UnitFinished { outcome: end, .. } => outcome = Some(end),
-                Kind::Progress { message, .. } => progress.push(message),
+                EventKind::UnitFinished { outcome: end, .. } => outcome = Some(end),
+                EventKind::Progress { message, .. } => progress.push(message),
                 _ => {}
             }
         }

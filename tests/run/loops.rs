@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Output;
 
-use rollout::event::{Event, Kind, name};
+use rollout::event::{Event, EventKind, name};
 
 use super::project::Project;
 
@@ -28,7 +28,7 @@ fn run(project: &Project, more: &[&str]) -> (i32, BTreeMap<String, &'static str>
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let events = said.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok());
     let ends = events.filter_map(|event| match event.kind {
-        Kind::UnitFinished { unit, outcome, .. } => Some((unit.to_string(), name(&outcome))),
+        EventKind::UnitFinished { unit, outcome, .. } => Some((unit.to_string(), name(&outcome))),
         _ => None,
     });
     let ends = ends.collect();

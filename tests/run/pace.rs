@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use rollout::event::{Event, Kind, name};
+use rollout::event::{Event, EventKind, name};
 
 use super::project::Project;
 
@@ -16,7 +16,7 @@ fn run(project: &Project, more: &[&str]) -> (i32, Vec<(String, &'static str)>) {
     let output = project.call(&[&["run", "--output", "json", "-i", &inventory], more].concat());
     let events = String::from_utf8_lossy(&output.stdout).into_owned();
     let ends = events.lines().filter_map(|l| serde_json::from_str::<Event>(l).ok()).filter_map(|e| match e.kind {
-        Kind::UnitFinished { unit, outcome, .. } => {
+        EventKind::UnitFinished { unit, outcome, .. } => {
             let host = unit.host.map(|host| format!("@{host}")).unwrap_or_default();
             Some((format!("{}{host}", unit.step), name(&outcome)))
         }

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use rollout::event::{Event, Kind, name};
+use rollout::event::{Event, EventKind, name};
 
 /// A project in a folder of its own, with its own journals.
 pub struct Project {
@@ -78,7 +78,7 @@ impl Project {
             .by_ref()
             .map_while(Result::ok)
             .filter_map(|l| serde_json::from_str::<Event>(&l).ok())
-            .any(|event| matches!(&event.kind, Kind::UnitStarted { unit, .. } if unit.step == step));
+            .any(|event| matches!(&event.kind, EventKind::UnitStarted { unit, .. } if unit.step == step));
         assert!(started, "{step} never started");
         // The rest is read to its end, so that the run is not stopped by a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
@@ -90,7 +90,7 @@ pub fn outcomes(stdout: &str) -> BTreeMap<String, &'static str> {
     let events = stdout.lines().filter_map(|l| serde_json::from_str::<Event>(l).ok());
     events
         .filter_map(|e| match e.kind {
-            Kind::UnitFinished { unit, outcome, .. } => Some((unit.step, name(&outcome))),
+            EventKind::UnitFinished { unit, outcome, .. } => Some((unit.step, name(&outcome))),
             _ => None,
         })
         .collect()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rollout::connect::{Call, vault};
+use rollout::connect::{CallContext, vault};
 use rollout::inventory::{Inventory, Token, Vault};
 
 use crate::needs;
@@ -97,8 +97,8 @@ impl Bao {
 }
 
 /// A call with time enough for a slow machine.
-pub fn call() -> Call {
-    Call::quiet(Duration::from_secs(20))
+pub fn call() -> CallContext {
+    CallContext::silent(Duration::from_secs(20))
 }
 
 fn program() -> Option<PathBuf> {

@@ -13,8 +13,8 @@ use rollout::actions::certificate::{Certificate, chain_to_root};
 use rollout::actions::istio::Cacerts;
 use rollout::actions::vault::{Ca, Health, Intermediate, SecretsEngine};
 use rollout::actions::{Action, Spec, Verdict};
-use rollout::connect::vault::{Backend, Data, Done, Effect, Fact, Probe, SignCsr, State};
-use rollout::connect::{Call, ConnectError, Real, Target, World, kube};
+use rollout::connect::vault::{Backend, Data, Effect, EffectResult, Fact, Probe, SignCsr, State};
+use rollout::connect::{CallContext, ConnectError, RealWorld, Target, World, kube};
 use rollout::inventory::{Inventory, Token};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -25,19 +25,19 @@ fn action<T: Spec + DeserializeOwned>(params: Value) -> T {
     action
 }
 
-async fn verdict(world: &Real, action: &dyn Action) -> Verdict {
+async fn verdict(world: &RealWorld, action: &dyn Action) -> Verdict {
     let facts = world.probe(&Target::default(), &action.probes(), &call()).await.unwrap();
     action.verdict(&facts)
 }
 
 /// Carries a change out and expects it to be there afterwards.
-async fn change(world: &Real, action: &dyn Action) -> rollout::event::Outputs {
+async fn change(world: &RealWorld, action: &dyn Action) -> rollout::event::Outputs {
     let target = Target::default();
     let facts = world.probe(&target, &action.probes(), &call()).await.unwrap();
     let verdict = action.verdict(&facts);
     assert!(matches!(verdict, Verdict::Change(_)), "{verdict:?}");
     let mut done = Vec::new();
-    while let Some(effect) = action.next(&facts, &done).unwrap() {
+    while let Some(effect) = action.next_effect(&facts, &done).unwrap() {
         done.push(world.perform(&target, &effect, &call()).await.unwrap());
     }
     let facts = world.probe(&target, &action.probes(), &call()).await.unwrap();
@@ -47,10 +47,10 @@ async fn change(world: &Real, action: &dyn Action) -> rollout::event::Outputs {
 }
 
 /// A call, and what is told while it goes on.
-fn heard() -> (Arc<Mutex<Vec<String>>>, Call) {
+fn heard() -> (Arc<Mutex<Vec<String>>>, CallContext) {
     let said = Arc::<Mutex<Vec<String>>>::default();
     let into = Arc::clone(&said);
-    (said, Call { progress: Arc::new(move |text| into.lock().unwrap().push(text)), ..call() })
+    (said, CallContext { progress: Arc::new(move |text| into.lock().unwrap().push(text)), ..call() })
 }
 
 fn root_ca(bao: &Bao) -> (Backend, Effect) {
@@ -66,7 +66,7 @@ fn write(path: &str, body: Value) -> Effect {
 #[tokio::test]
 async fn a_chain_of_authorities_is_built_once() {
     let Some(bao) = Bao::start().await else { return };
-    let world = Real::new(&bao.inventory());
+    let world = RealWorld::new(&bao.inventory());
     for path in ["pki", "pki_int"] {
         let engine = json!({ "path": path, "type": "pki", "max_lease_ttl": "87600h", "description": "for the test" });
         change(&world, &action::<SecretsEngine>(engine)).await;
@@ -92,7 +92,7 @@ async fn a_chain_of_authorities_is_built_once() {
 }
 
 /// An intermediate below a root in mounts of their own; the intermediate's mount keeps Vault's own limit of 768h.
-async fn limited(bao: &Bao, world: &Real) {
+async fn limited(bao: &Bao, world: &RealWorld) {
     change(world, &action::<SecretsEngine>(json!({ "path": "pki", "type": "pki", "max_lease_ttl": "87600h" }))).await;
     change(world, &action::<SecretsEngine>(json!({ "path": "pki_int", "type": "pki" }))).await;
     let (backend, root) = root_ca(bao);
@@ -103,7 +103,7 @@ async fn limited(bao: &Bao, world: &Real) {
 #[tokio::test]
 async fn a_lifetime_that_vault_cuts_down_fails_and_is_heard() {
     let Some(bao) = Bao::start().await else { return };
-    let world = Real::new(&bao.inventory());
+    let world = RealWorld::new(&bao.inventory());
     limited(&bao, &world).await;
     let issuer = bao.backend().probe(&Probe::Read { path: "pki_int/issuer/default/json".into() }, &call()).await;
     let namespace = kube::Objects::of(vec![json!({ "kind": "Namespace", "metadata": { "name": "istio-system" } })]);
@@ -113,9 +113,9 @@ async fn a_lifetime_that_vault_cuts_down_fails_and_is_heard() {
     let (said, call) = heard();
     let ends = async |ttl: &str| {
         let action = sign(ttl);
-        let effect = action.next(&facts, &[]).unwrap().unwrap();
+        let effect = action.next_effect(&facts, &[]).unwrap().unwrap();
         let done = world.perform(&Target::default(), &effect, &call).await.unwrap();
-        action.next(&facts, &[done]).map(|effect| effect.is_some())
+        action.next_effect(&facts, &[done]).map(|effect| effect.is_some())
     };
     assert!(ends("768h").await.unwrap(), "what Vault may give is taken");
     let problem = ends("8760h").await.unwrap_err();
@@ -127,7 +127,7 @@ async fn a_lifetime_that_vault_cuts_down_fails_and_is_heard() {
 #[tokio::test]
 async fn the_key_of_an_intermediate_that_is_cut_down_is_named() {
     let Some(bao) = Bao::start().await else { return };
-    let world = Real::new(&bao.inventory());
+    let world = RealWorld::new(&bao.inventory());
     limited(&bao, &world).await;
     let backend = bao.backend();
     backend.perform(&write("sys/mounts/pki/tune", json!({ "max_lease_ttl": "768h" })), &call()).await.unwrap();
@@ -136,7 +136,7 @@ async fn the_key_of_an_intermediate_that_is_cut_down_is_named() {
     let facts = world.probe(&target, &cut.probes(), &call()).await.unwrap();
     let mut done = Vec::new();
     let problem = loop {
-        match cut.next(&facts, &done) {
+        match cut.next_effect(&facts, &done) {
             Ok(effect) => done.push(world.perform(&target, &effect.unwrap(), &call()).await.unwrap()),
             Err(problem) => break problem,
         }
@@ -150,7 +150,7 @@ async fn the_key_of_an_intermediate_that_is_cut_down_is_named() {
 #[tokio::test]
 async fn the_key_of_an_intermediate_is_changed_when_the_plan_says_so() {
     let Some(bao) = Bao::start().await else { return };
-    let world = Real::new(&bao.inventory());
+    let world = RealWorld::new(&bao.inventory());
     limited(&bao, &world).await;
     let asked = json!({ "mount": "pki_int/", "common_name": "Intermediate", "key_type": "rsa", "key_bits": 3072 });
     change(&world, &action::<Intermediate>(asked)).await;
@@ -164,7 +164,7 @@ async fn paths_are_those_of_the_namespace() {
     bao.backend().perform(&write("sys/namespaces/team", json!({})), &call()).await.unwrap();
     let mut inventory = bao.inventory();
     inventory.vault.namespace = Some("team".into());
-    let world = Real::new(&inventory);
+    let world = RealWorld::new(&inventory);
     change(&world, &action::<SecretsEngine>(json!({ "path": "mine", "type": "kv" }))).await;
     let mounted = async |backend: Backend| {
         let fact = backend.probe(&Probe::Read { path: "sys/mounts/mine".into() }, &call()).await.unwrap();
@@ -176,7 +176,7 @@ async fn paths_are_those_of_the_namespace() {
 #[tokio::test]
 async fn an_engine_is_tuned_but_never_replaced() {
     let Some(bao) = Bao::start().await else { return };
-    let world = Real::new(&bao.inventory());
+    let world = RealWorld::new(&bao.inventory());
     change(&world, &action::<SecretsEngine>(json!({ "path": "apps/kv", "type": "kv", "version": 2 }))).await;
     let tuned = json!({ "path": "apps/kv", "type": "kv", "max_lease_ttl": "10h", "description": "apps" });
     change(&world, &action::<SecretsEngine>(tuned)).await;
@@ -202,7 +202,7 @@ async fn a_ca_is_signed_for_a_key_that_stays_here() {
         dns_names: vec!["istiod.istio-system.svc".into()],
     };
     let done = backend.perform(&Effect::SignCsr(request.clone()), &call()).await.unwrap();
-    let Done::Signed { certificate, chain, key } = done else { panic!("a certificate") };
+    let EffectResult::Signed { certificate, chain, key } = done else { panic!("a certificate") };
     let ca = Certificate::parse(&certificate).unwrap();
     let above = Certificate::parse_all(&chain.join("\n")).unwrap();
     assert_eq!(ca.subject, "O=home, CN=Istio CA");
@@ -293,7 +293,7 @@ async fn every_node_is_looked_at_and_a_sealed_one_advised_on() {
     assert!(problem.message.starts_with("no active Vault node: https://127.0.0.1:"), "{}", problem.message);
     assert!(problem.hint.unwrap().starts_with("unseal it: vault operator unseal -address=https://127.0.0.1:"));
 
-    let world = Real::new(&bao.inventory());
+    let world = RealWorld::new(&bao.inventory());
     let Verdict::Blocked(problem) = verdict(&world, &action::<Health>(json!({}))).await else { panic!("it is sealed") };
     assert!(problem.message.ends_with("is sealed"), "{}", problem.message);
 }
@@ -316,7 +316,7 @@ async fn an_untrusted_certificate_is_said_so() {
 async fn https_is_checked_with_the_ca_that_is_named() {
     use rollout::actions::http::Check;
     let Some(bao) = Bao::start().await else { return };
-    let world = Real::new(&Inventory::default());
+    let world = RealWorld::new(&Inventory::default());
     let pem = std::fs::read_to_string(bao.ca_cert()).unwrap();
     let url = format!("{}/v1/sys/health", bao.address());
     let trusted = action::<Check>(

@@ -2,29 +2,29 @@
 
 use serde_json::Value;
 
-use super::lack::Lack;
+use super::health_issue::HealthIssue;
 use crate::connect::kube::manifest::{list, text};
 
 /// Unhealthy resources named for one Application; Argo CD's own page has the rest.
 const SHOWN: usize = 3;
 
 /// What keeps the Application from being healthy; `None` when it is.
-pub fn unhealthy(application: &Value) -> Option<Lack> {
+pub fn unhealthy(application: &Value) -> Option<HealthIssue> {
     let name = text(application, "/metadata/name");
     if application.pointer("/metadata/deletionTimestamp").is_some() {
-        return Some(Lack::lasting(format!("{name} is being deleted"), look(application)));
+        return Some(HealthIssue::lasting(format!("{name} is being deleted"), look(application)));
     }
     let status = text(application, "/status/health/status");
     let seen = |status: &str| join(&format!("{name} is {status}"), &why(application));
     match status {
         "Healthy" => None,
         "" if list(application, "/status/conditions").is_empty() => {
-            Some(Lack::passing(format!("{name} has no health yet")))
+            Some(HealthIssue::passing(format!("{name} has no health yet")))
         }
-        "" => Some(Lack::lasting(seen("without health"), look(application))),
-        "Progressing" => Some(Lack::passing(seen(status))),
-        "Missing" if syncing(application) => Some(Lack::passing(format!("{name} is Missing, and being synced"))),
-        _ => Some(Lack::lasting(seen(status), look(application))),
+        "" => Some(HealthIssue::lasting(seen("without health"), look(application))),
+        "Progressing" => Some(HealthIssue::passing(seen(status))),
+        "Missing" if syncing(application) => Some(HealthIssue::passing(format!("{name} is Missing, and being synced"))),
+        _ => Some(HealthIssue::lasting(seen(status), look(application))),
     }
 }
 
@@ -34,26 +34,26 @@ pub fn out_of_sync(application: &Value) -> bool {
 }
 
 /// What keeps the Application from being synced; `None` when it is.
-pub fn unsynced(application: &Value) -> Option<Lack> {
+pub fn unsynced(application: &Value) -> Option<HealthIssue> {
     if !out_of_sync(application) {
         return None;
     }
     let name = text(application, "/metadata/name");
     let status = match text(application, "/status/sync/status") {
-        "" => return Some(Lack::passing(format!("{name} has no sync status yet"))),
+        "" => return Some(HealthIssue::passing(format!("{name} has no sync status yet"))),
         status => status,
     };
     if syncing(application) {
-        return Some(Lack::passing(format!("{name} is {status}, and being synced")));
+        return Some(HealthIssue::passing(format!("{name} is {status}, and being synced")));
     }
     let seen = join(&format!("{name} is {status}"), &why(application));
     if status != "OutOfSync" || failed(application) {
-        return Some(Lack::lasting(seen, look(application)));
+        return Some(HealthIssue::lasting(seen, look(application)));
     }
     if automated(application) {
-        return Some(Lack::passing(format!("{seen}, to be synced automatically")));
+        return Some(HealthIssue::passing(format!("{seen}, to be synced automatically")));
     }
-    Some(Lack::lasting(seen, format!("argocd app sync {name}, or let the step allow_out_of_sync")))
+    Some(HealthIssue::lasting(seen, format!("argocd app sync {name}, or let the step allow_out_of_sync")))
 }
 
 fn look(application: &Value) -> String {
@@ -114,13 +114,13 @@ mod tests {
         application(json!({}), json!({"health": {"status": status}}))
     }
 
-    fn lasting(lack: Option<Lack>) -> String {
+    fn lasting(lack: Option<HealthIssue>) -> String {
         let lack = lack.expect("something is lacking");
         assert!(lack.hint.is_some(), "{lack:?} passes");
         lack.seen
     }
 
-    fn passing(lack: Option<Lack>) -> String {
+    fn passing(lack: Option<HealthIssue>) -> String {
         let lack = lack.expect("something is lacking");
         assert_eq!(lack.hint, None);
         lack.seen

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::lack::Lack;
+use super::health_issue::HealthIssue;
 use crate::actions::kube::rollout;
 use crate::connect::kube::Objects;
 use crate::connect::kube::manifest::{list, text};
@@ -15,14 +15,14 @@ pub const SELECTOR: &str = "app.kubernetes.io/part-of=argocd";
 const ESSENTIAL: &[&str] = &["server", "repo-server", "application-controller"];
 
 /// What the workload lacks; `None` when it runs as it should.
-pub fn lack(workload: &Value, found: &Objects) -> Option<Lack> {
+pub fn lack(workload: &Value, found: &Objects) -> Option<HealthIssue> {
     let (namespace, name) = (text(workload, "/metadata/namespace"), text(workload, "/metadata/name"));
     let path = format!("{}/{name}", text(workload, "/kind").to_lowercase());
     let wanted = workload.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1);
     if wanted == 0 {
         let hint = format!("kubectl -n {namespace} scale {path} --replicas 1");
         let seen = format!("{name}: 0 of 0 replicas ready (scaled to zero)");
-        return essential(workload).then(|| Lack::lasting(seen, hint));
+        return essential(workload).then(|| HealthIssue::lasting(seen, hint));
     }
     let mut seen = format!("{name}: {}", rollout::missing(workload)?);
     let own: Vec<Value> = found.pods.iter().filter(|pod| selects(workload, pod)).cloned().collect();
@@ -33,9 +33,9 @@ pub fn lack(workload: &Value, found: &Objects) -> Option<Lack> {
     if let Some(refused) = condition(workload, "ReplicaFailure").filter(|c| text(c, "/status") == "True") {
         seen = format!("{seen}; {}", text(refused, "/message"));
     } else if under_way(workload) || !(overdue(workload) || own.iter().any(stuck)) {
-        return Some(Lack::passing(seen));
+        return Some(HealthIssue::passing(seen));
     }
-    Some(Lack::lasting(seen, format!("kubectl -n {namespace} describe {path}, and its pods' logs, say more")))
+    Some(HealthIssue::lasting(seen, format!("kubectl -n {namespace} describe {path}, and its pods' logs, say more")))
 }
 
 /// Version of Argo CD, as the tag of an image of that name tells.

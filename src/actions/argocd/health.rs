@@ -4,15 +4,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{applications, controllers, lack};
+use super::{applications, controllers, health_issue};
 use crate::actions::kube::objects;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::kube::manifest::text;
 use crate::connect::kube::{self, KindRef, Objects, Query};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::{Outputs, Problem};
 use crate::finding::{did_you_mean, listed};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 
 /// Parameters of `argocd.health`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -160,14 +160,14 @@ impl Action for Health {
             applications::unhealthy(a).or_else(unsynced)
         };
         let lacking: Vec<_> = chosen.iter().filter_map(judge).collect();
-        lack::verdict(&parts, &lacking).unwrap_or_else(|| self.same(controllers, &chosen))
+        health_issue::verdict(&parts, &lacking).unwrap_or_else(|| self.same(controllers, &chosen))
     }
 
-    fn next(&self, _facts: &[Fact], _done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _facts: &[Fact], _done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         Ok(None)
     }
 
-    fn outputs(&self, facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         let mut outputs = Outputs::new();
         let Ok(seen) = self.read(facts) else { return outputs };
         let chosen = self.chosen(seen.applications).map(|c| c.len()).unwrap_or_default();
@@ -181,7 +181,7 @@ impl Action for Health {
 impl Spec for Health {
     const NAME: &'static str = "argocd.health";
     const SUMMARY: &'static str = "Argo CD runs and its Applications are healthy";
-    const PLACE: Place = Place::Cluster;
+    const RUNS_ON: RunsOn = RunsOn::Cluster;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "applications", about: "number of Applications looked at" },

@@ -3,7 +3,7 @@
 mod applications;
 mod controllers;
 mod health;
-mod lack;
+mod health_issue;
 
 pub use health::Health;
 

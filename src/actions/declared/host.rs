@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::connect::host::{self, Done, File, FileKind, Read};
+use crate::connect::host::{self, CommandOutput, File, FileKind, Read};
 use crate::connect::{Fact, Probe};
 use crate::digest::hex;
 
@@ -10,7 +10,7 @@ use crate::digest::hex;
 #[derive(Default)]
 pub struct Host {
     /// Paths and what lies there.
-    pub files: &'static [(&'static str, Thing)],
+    pub files: &'static [(&'static str, FileState)],
     /// Words of a command that looks, and what it prints. Others print nothing; all end well but those
     /// that say that they fail.
     pub commands: &'static [(&'static str, &'static str)],
@@ -19,7 +19,7 @@ pub struct Host {
 }
 
 /// What lies at a path, owned by root.
-pub enum Thing {
+pub enum FileState {
     Text(&'static str, u32),
     Folder(u32),
     Link(&'static str),
@@ -40,7 +40,7 @@ impl Host {
                 let command = run.command.to_string();
                 let said = self.commands.iter().find(|(words, _)| command.contains(words));
                 let exit = i32::from(command.contains("fails"));
-                host::Fact::Run(Done::new(exit, said.map_or("", |(_, said)| said), ""))
+                host::Fact::Run(CommandOutput::new(exit, said.map_or("", |(_, said)| said), ""))
             }
             host::Probe::Sysctl { key } => {
                 let value = self.sysctls.iter().find(|(name, _)| name == key);
@@ -54,7 +54,7 @@ impl Host {
     }
 }
 
-impl Thing {
+impl FileState {
     fn seen(&self, read: Read) -> File {
         let (kind, mode, text) = match self {
             Self::Text(text, mode) => (FileKind::Regular, *mode, *text),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Case, Seen};
-use crate::actions::kube::room::testing;
+use crate::actions::kube::scheduling::testing;
 use crate::connect::kube::{self, Objects, Preview};
 use crate::connect::{Fact, Probe};
 

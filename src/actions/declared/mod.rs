@@ -100,7 +100,7 @@ fn a_changed_parameter_is_seen_after_a_run() {
 fn every_parameter_is_compared_or_says_when_it_counts() {
     let (registry, cases) = (Registry::standard(), cases());
     let mut wrong = Vec::new();
-    for kind in registry.kinds() {
+    for kind in registry.actions() {
         let schema = (kind.schema)();
         let properties = schema["properties"].as_object().cloned().unwrap_or_default();
         let of_action = || cases.iter().filter(|case| case.action == kind.name);

@@ -11,13 +11,13 @@ use serde_json::{Map, Value};
 use super::chart;
 use super::values::{Templates, merged};
 use super::workloads::{Made, made};
-use crate::actions::kube::room::{Quantity, Room, Round, Workload};
+use crate::actions::kube::scheduling::{ClusterCapacity, Quantity, Round, Workload};
 use crate::actions::kube::unexpected;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::helm::{self, Asked, Values};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 
 /// Parameters of `helm.capacity`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -51,7 +51,7 @@ pub struct Capacity {
 
 /// What the facts say: the room that the release's own pods leave, and its pods, in the order in which they are placed.
 struct Seen {
-    room: Room,
+    room: ClusterCapacity,
     made: Vec<Made>,
 }
 
@@ -73,7 +73,7 @@ impl Capacity {
         let rendered = rendered.as_ref().map_err(|why| chart::unrenderable(&self.asked().chart, why))?;
         let mut made = made(&rendered.objects, &self.namespace);
         let own: Vec<Workload> = made.iter().map(|m| m.by.clone()).collect();
-        let room = Room::seen(cluster, &own, self.headroom.unwrap_or_default()).ok_or_else(unexpected)?;
+        let room = ClusterCapacity::seen(cluster, &own, self.headroom.unwrap_or_default()).ok_or_else(unexpected)?;
         // Those that have no choice first, then the largest: what is left over fits anywhere most likely.
         made.sort_by_key(|m| {
             let choice = if m.pods.replicas.is_some() { room.nodes(&m.pods).len() } else { 0 };
@@ -105,18 +105,18 @@ impl Capacity {
 impl Action for Capacity {
     fn probes(&self) -> Vec<Probe> {
         let chart = Probe::Helm(helm::Probe::Render(self.asked()));
-        [chart].into_iter().chain(Room::probes()).collect()
+        [chart].into_iter().chain(ClusterCapacity::probes()).collect()
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
         self.judge(facts).unwrap_or_else(|verdict| verdict)
     }
 
-    fn next(&self, _facts: &[Fact], _done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _facts: &[Fact], _done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         Ok(None)
     }
 
-    fn outputs(&self, facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         let Ok(Seen { mut room, made }) = self.seen(facts) else { return Outputs::new() };
         // The verdict has told already whether all found room.
         let placed = made.iter().filter(|m| room.place(&m.pods).is_ok()).count();
@@ -127,7 +127,7 @@ impl Action for Capacity {
 impl Spec for Capacity {
     const NAME: &'static str = "helm.capacity";
     const SUMMARY: &'static str = "nodes have room left for all pods that a Helm chart makes";
-    const PLACE: Place = Place::Cluster;
+    const RUNS_ON: RunsOn = RunsOn::Cluster;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "workloads", about: "number of workloads in the chart" },
@@ -152,7 +152,7 @@ values = "templates/istiod-values.yaml.j2"
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actions::kube::room::testing;
+    use crate::actions::kube::scheduling::testing;
     use crate::connect::helm::Rendered;
     use serde_json::json;
 

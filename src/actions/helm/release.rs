@@ -6,12 +6,12 @@ use serde_json::{Map, Value};
 
 use super::values::{Templates, merged, table};
 use super::{chart, difference};
-use crate::actions::{Action, Spec, Thing, Verdict};
+use crate::actions::{Action, Resource, Spec, Verdict};
 use crate::connect::helm::{self, Asked, State, Upgrade, Values};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Misread, Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn, TextCheck};
 
 /// Parameters of `helm.release`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -186,7 +186,7 @@ impl Action for Release {
             return Verdict::Blocked(problem);
         }
         if !state.namespace_exists && !self.create_namespace {
-            return Verdict::Missing(Thing::Namespace(self.namespace.clone()));
+            return Verdict::Missing(Resource::Namespace(self.namespace.clone()));
         }
         let rendered = match &state.rendered {
             Some(Ok(rendered)) => rendered,
@@ -194,14 +194,14 @@ impl Action for Release {
             None => return crate::actions::kube::unexpected(),
         };
         if let Some((group, kind)) = state.unserved.first() {
-            return Verdict::Missing(Thing::Kind { group: group.clone(), kind: kind.clone() });
+            return Verdict::Missing(Resource::Kind { group: group.clone(), kind: kind.clone() });
         }
         diff.0.extend(difference::between(&asked, state, rendered).0);
         Verdict::Change(diff)
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
-        if let Some(Done::Helm(helm::Done::Ran { output })) = done.last()
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
+        if let Some(EffectResult::Helm(helm::EffectResult::Ran { output })) = done.last()
             && let Some(status) = output.lines().find_map(|line| line.strip_prefix("STATUS: "))
             && status.trim() != "deployed"
         {
@@ -228,10 +228,10 @@ impl Action for Release {
         Ok(first.into_iter().chain([upgrade]).nth(done.len()).map(Effect::Helm))
     }
 
-    fn outputs(&self, facts: &[Fact], done: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], done: &[EffectResult]) -> Outputs {
         let live = state(facts).and_then(|s| s.live.as_ref());
         let revision = match done.last() {
-            Some(Done::Helm(helm::Done::Ran { output })) => {
+            Some(EffectResult::Helm(helm::EffectResult::Ran { output })) => {
                 output.lines().find_map(|l| l.strip_prefix("REVISION: ")?.trim().parse().ok())
             }
             _ => live.map(|l| l.revision),
@@ -248,18 +248,18 @@ impl Action for Release {
         ])
     }
 
-    fn foresees(&self, facts: &[Fact]) -> Diff {
+    fn predicted_diff(&self, facts: &[Fact]) -> Diff {
         match state(facts).map(|state| (state, &state.rendered)) {
             Some((state, Some(Ok(rendered)))) => difference::between(&self.asked(), state, rendered),
             _ => Diff::default(),
         }
     }
 
-    fn provides(&self, facts: &[Fact]) -> Vec<Thing> {
+    fn provides(&self, facts: &[Fact]) -> Vec<Resource> {
         let Some(state) = state(facts) else { return Vec::new() };
         let mut things = Vec::new();
         if !state.namespace_exists && self.create_namespace {
-            things.push(Thing::Namespace(self.namespace.clone()));
+            things.push(Resource::Namespace(self.namespace.clone()));
         }
         if let Some(Ok(rendered)) = &state.rendered {
             things.extend(crate::actions::kube::provided(&rendered.objects));
@@ -270,21 +270,23 @@ impl Action for Release {
         things
     }
 
-    fn printed(&self, done: &[Done]) -> String {
-        done.iter().map(|d| if let Done::Helm(helm::Done::Ran { output }) = d { output.as_str() } else { "" }).collect()
+    fn printed(&self, done: &[EffectResult]) -> String {
+        done.iter()
+            .map(|d| if let EffectResult::Helm(helm::EffectResult::Ran { output }) = d { output.as_str() } else { "" })
+            .collect()
     }
 }
 
 impl Spec for Release {
     const NAME: &'static str = "helm.release";
     const SUMMARY: &'static str = "a Helm release is deployed from a chart, version and values";
-    const PLACE: Place = Place::Cluster;
+    const RUNS_ON: RunsOn = RunsOn::Cluster;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "revision", about: "revision of the release, from 1" },
         Output { name: "chart_version", about: "version of its chart; null when unpinned and just installed" },
     ];
-    const MISREAD: Option<Misread> = Some(|param, text| match param {
+    const CHECK_TEXT: Option<TextCheck> = Some(|param, text| match param {
         "values" => table(text).err(),
         _ => None,
     });

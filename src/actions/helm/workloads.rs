@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::actions::kube::room::{Amount, Pods, Workload};
+use crate::actions::kube::scheduling::{Amount, Pods, Workload};
 use crate::connect::kube::manifest::{list, text};
 
 /// Kinds whose pods are judged.

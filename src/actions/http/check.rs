@@ -10,10 +10,10 @@ use serde_json::json;
 use crate::actions::lifetime::Lifetime;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::http::{Answer, Nothing};
-use crate::connect::{Done, Effect, Fact, Probe, http};
+use crate::connect::{Effect, EffectResult, Fact, Probe, http};
 use crate::event::{Outputs, Problem};
 use crate::excerpt;
-use crate::plan::{Output, ParamError, Place, PlainFile, Role};
+use crate::plan::{Output, ParamError, PlainFile, Role, RunsOn};
 use crate::secret::redact;
 
 /// A URL answers with this status and text. Asked again until it does or the step's timeout ends.
@@ -132,7 +132,7 @@ fn ten_seconds() -> Lifetime {
 impl Spec for Check {
     const NAME: &'static str = "http.check";
     const SUMMARY: &'static str = "a URL answers, or is refused, as it should";
-    const PLACE: Place = Place::Controller;
+    const RUNS_ON: RunsOn = RunsOn::Controller;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "status", about: "HTTP status; absent when there was no answer" },
@@ -233,11 +233,11 @@ impl Action for Check {
         }
     }
 
-    fn next(&self, _: &[Fact], _: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _: &[Fact], _: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         Ok(None)
     }
 
-    fn outputs(&self, facts: &[Fact], _: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], _: &[EffectResult]) -> Outputs {
         let [Fact::Http(http::Fact::Answer(answer))] = facts else { return Outputs::new() };
         Outputs::from_iter([
             ("status".to_owned(), json!(answer.status)),

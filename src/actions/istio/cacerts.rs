@@ -16,10 +16,10 @@ use crate::actions::vault::{Issuer, path, whole_lifetime};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::kube::{KindRef, Object, Query};
 use crate::connect::vault::SignCsr;
-use crate::connect::{Done, Effect, Fact, Probe, kube, vault};
+use crate::connect::{Effect, EffectResult, Fact, Probe, kube, vault};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 use crate::secret::Secret;
 
 /// The Secret that istiod takes its CA from holds a CA signed by Vault's intermediate, with the chain up to Vault's root.
@@ -88,7 +88,7 @@ fn quarter() -> Lifetime {
 impl Spec for Cacerts {
     const NAME: &'static str = "istio.cacerts";
     const SUMMARY: &'static str = "istiod's CA, signed by Vault's intermediate";
-    const PLACE: Place = Place::Cluster;
+    const RUNS_ON: RunsOn = RunsOn::Cluster;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "subject", about: "subject of Istio's CA" },
@@ -307,7 +307,7 @@ impl Action for Cacerts {
         self.judge(facts).unwrap_or_else(|verdict| verdict)
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let changed = || {
             Problem::new(format!("the CA of Vault's {} changed while this step ran", self.mount))
                 .hint("run again: nothing has been written to the cluster")
@@ -330,7 +330,7 @@ impl Action for Cacerts {
                 max_path_length: 0,
                 dns_names: self.dns_names.clone(),
             })))),
-            [Done::Vault(vault::Done::Signed { certificate, key, .. })] => {
+            [EffectResult::Vault(vault::EffectResult::Signed { certificate, key, .. })] => {
                 let issuer = self.issuer(facts).map_err(|_| changed())?;
                 let signed = Certificate::parse(certificate)
                     .map_err(|e| Problem::new(format!("the certificate that Vault signed cannot be read: {e}")))?;
@@ -348,14 +348,16 @@ impl Action for Cacerts {
         }
     }
 
-    fn foresees(&self, facts: &[Fact]) -> Diff {
+    fn predicted_diff(&self, facts: &[Fact]) -> Diff {
         // Where the namespace is not there yet, there is no Secret in it.
         self.issuer(facts).map(|issuer| self.diff(None, &issuer, "there is none")).unwrap_or_default()
     }
 
-    fn outputs(&self, facts: &[Fact], done: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], done: &[EffectResult]) -> Outputs {
         let signed = match done.first() {
-            Some(Done::Vault(vault::Done::Signed { certificate, .. })) => Certificate::parse(certificate).ok(),
+            Some(EffectResult::Vault(vault::EffectResult::Signed { certificate, .. })) => {
+                Certificate::parse(certificate).ok()
+            }
             _ => {
                 let secret = plugged_in::secret(facts.get(SECRET)).ok().flatten();
                 secret.and_then(|s| PluggedIn::parse(s).ok()).map(|there| there.ca)
@@ -369,7 +371,7 @@ impl Action for Cacerts {
             ("fingerprint", json!(ca.fingerprint)),
             ("root", json!(issuer.root_pem())),
             ("root_fingerprint", json!(issuer.root().fingerprint)),
-            ("rotated", json!(matches!(done.first(), Some(Done::Vault(_))))),
+            ("rotated", json!(matches!(done.first(), Some(EffectResult::Vault(_))))),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::actions::certificate::{Certificate, chain_to_root};
 use crate::actions::kube::objects;
 use crate::actions::vault::Issuer;
-use crate::actions::{Thing, Verdict};
+use crate::actions::{Resource, Verdict};
 use crate::connect::kube::{KindRef, MANAGER, Probe as KubeProbe, Query, manifest};
 use crate::connect::{Fact, Probe};
 use crate::secret::Secret;
@@ -144,7 +144,7 @@ pub fn object(namespace: &str, name: &str, certificate: &str, key: &Secret, issu
 /// # Errors
 /// The verdict to give then.
 pub fn namespace(name: &str, fact: Option<&Fact>) -> Result<(), Verdict> {
-    if objects(fact)?.items.is_empty() { Err(Verdict::Missing(Thing::Namespace(name.to_owned()))) } else { Ok(()) }
+    if objects(fact)?.items.is_empty() { Err(Verdict::Missing(Resource::Namespace(name.to_owned()))) } else { Ok(()) }
 }
 
 /// CAs in Secrets, for tests.

@@ -10,9 +10,9 @@ use crate::actions::kube::objects;
 use crate::actions::vault::Issuer;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::kube::{KindRef, Query, manifest};
-use crate::connect::{Done, Effect, Fact, Probe, kube};
+use crate::connect::{Effect, EffectResult, Fact, Probe, kube};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 
 /// The ConfigMap that istiod writes into every namespace, `istio-ca-root-cert`, holds the root of the Secret that istiod
 /// was given, and of Vault. Waits until istiod has written it.
@@ -46,7 +46,7 @@ const CONFIG_MAP: &str = "istio-ca-root-cert";
 impl Spec for RootCert {
     const NAME: &'static str = "istio.root_cert";
     const SUMMARY: &'static str = "istiod hands out the root certificate that it was given";
-    const PLACE: Place = Place::Cluster;
+    const RUNS_ON: RunsOn = RunsOn::Cluster;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] =
         &[Output { name: "root_fingerprint", about: "SHA-256 of the root, hexadecimal" }];
@@ -139,11 +139,11 @@ impl Action for RootCert {
         self.judge(facts).unwrap_or_else(|verdict| verdict)
     }
 
-    fn next(&self, _: &[Fact], _: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _: &[Fact], _: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         Ok(None)
     }
 
-    fn outputs(&self, facts: &[Fact], _: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], _: &[EffectResult]) -> Outputs {
         let secret = plugged_in::secret(facts.first()).ok().flatten();
         let there = secret.and_then(|s| PluggedIn::parse(s).ok());
         there.map(|t| ("root_fingerprint".to_owned(), json!(t.roots[0].fingerprint))).into_iter().collect()

@@ -11,9 +11,9 @@ use super::plugged_in::{self, PluggedIn};
 use crate::actions::certificate::{Certificate, chain_to_root};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::kube::{Exec, Seen, manifest};
-use crate::connect::{Done, Effect, Fact, Probe, kube};
+use crate::connect::{Effect, EffectResult, Fact, Probe, kube};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 
 /// The certificate with which a pod's sidecar introduces itself is signed by the CA in istiod's Secret and leads to its
 /// root. Asked of the sidecar itself, so it proves what other workloads see.
@@ -58,7 +58,7 @@ const TAKEN_WITHIN: SignedDuration = SignedDuration::from_mins(3);
 impl Spec for WorkloadCert {
     const NAME: &'static str = "istio.workload_cert";
     const SUMMARY: &'static str = "a workload's certificate comes from the CA that istiod was given";
-    const PLACE: Place = Place::Cluster;
+    const RUNS_ON: RunsOn = RunsOn::Cluster;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "pod", about: "the pod that was asked" },
@@ -199,11 +199,11 @@ impl Action for WorkloadCert {
         self.judge(facts).unwrap_or_else(|verdict| verdict)
     }
 
-    fn next(&self, _: &[Fact], _: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _: &[Fact], _: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         Ok(None)
     }
 
-    fn outputs(&self, facts: &[Fact], _: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], _: &[EffectResult]) -> Outputs {
         let Ok((pod, leaf, _)) = presented(facts) else { return Outputs::new() };
         [
             ("pod", json!(pod)),

@@ -5,12 +5,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{difference, order, unexpected};
-use crate::actions::{Action, Spec, Thing, Verdict};
+use crate::actions::{Action, Resource, Spec, Verdict};
 use crate::connect::kube::{self, Object, Preview, manifest};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Misread, Output, ParamError, Place, Role, TemplateFile};
+use crate::plan::{Output, ParamError, Role, RunsOn, TemplateFile, TextCheck};
 
 /// Parameters of `kube.apply`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -78,18 +78,18 @@ impl Apply {
         &self,
         object: &Value,
         fact: &'a Fact,
-        own: &[Thing],
+        own: &[Resource],
         earlier: Option<&Value>,
     ) -> Result<Todo<'a>, Verdict> {
         let Fact::Kube(kube::Fact::Apply(preview)) = fact else { return Err(unexpected()) };
         let name = manifest::identity(object);
         let apply = |diff: Diff| Ok(Todo { diff, settling: earlier.is_some(), replaces: None });
-        let absent = |thing: Thing| {
+        let absent = |thing: Resource| {
             if own.contains(&thing) { apply(difference::new(object)) } else { Err(Verdict::Missing(thing)) }
         };
         match preview {
-            Preview::KindMissing { group, kind } => absent(Thing::Kind { group: group.clone(), kind: kind.clone() }),
-            Preview::NamespaceMissing(name) => absent(Thing::Namespace(name.clone())),
+            Preview::KindMissing { group, kind } => absent(Resource::Kind { group: group.clone(), kind: kind.clone() }),
+            Preview::NamespaceMissing(name) => absent(Resource::Namespace(name.clone())),
             Preview::Refused { why, live: Some(live), only_as_change: true } if self.replace => Ok(Todo {
                 diff: difference::replaced(live, object, why),
                 settling: earlier.is_some(),
@@ -152,14 +152,15 @@ impl Action for Apply {
         }
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let objects = self.objects();
         let todo = self.todo(&objects, facts);
         let each = objects.iter().zip(facts).zip(todo);
         let changing = each.filter_map(|((object, fact), todo)| Some((object, fact, todo.ok()?)));
         let mut changing = changing.filter(|(.., todo)| !todo.diff.is_empty()).skip(done.len().saturating_sub(1));
         let last = if done.is_empty() { None } else { changing.next() };
-        if let (Some((object, fact, _)), Some(Done::Kube(kube::Done::Applied(made)))) = (last, done.last())
+        if let (Some((object, fact, _)), Some(EffectResult::Kube(kube::EffectResult::Applied(made)))) =
+            (last, done.last())
             && let Fact::Kube(kube::Fact::Apply(Preview::Would { result, .. })) = fact
         {
             difference::kept(&made.0, &difference::made_otherwise(result, &made.0, object))?;
@@ -179,14 +180,14 @@ impl Action for Apply {
         }))
     }
 
-    fn outputs(&self, _facts: &[Fact], done: &[Done]) -> Outputs {
+    fn outputs(&self, _facts: &[Fact], done: &[EffectResult]) -> Outputs {
         let mut outputs = Outputs::new();
         outputs.insert("objects".to_owned(), self.objects().len().into());
         outputs.insert("applied".to_owned(), done.len().into());
         outputs
     }
 
-    fn foresees(&self, facts: &[Fact]) -> Diff {
+    fn predicted_diff(&self, facts: &[Fact]) -> Diff {
         let objects = self.objects();
         let of = |(object, todo): (&Value, Result<Todo<'_>, Verdict>)| match todo {
             Ok(todo) => todo.diff.0,
@@ -197,7 +198,7 @@ impl Action for Apply {
         Diff(objects.iter().zip(self.todo(&objects, facts)).flat_map(of).collect())
     }
 
-    fn provides(&self, _facts: &[Fact]) -> Vec<Thing> {
+    fn provides(&self, _facts: &[Fact]) -> Vec<Resource> {
         provided(&self.objects())
     }
 }
@@ -213,10 +214,10 @@ fn is_claimed_by_us(fact: &Fact) -> bool {
 }
 
 /// The namespaces and kinds that the objects bring into being.
-pub(crate) fn provided(objects: &[Value]) -> Vec<Thing> {
+pub(crate) fn provided(objects: &[Value]) -> Vec<Resource> {
     let thing = |object: &Value| match manifest::text(object, "/kind") {
-        "Namespace" => Some(Thing::Namespace(manifest::text(object, "/metadata/name").to_owned())),
-        "CustomResourceDefinition" => Some(Thing::Kind {
+        "Namespace" => Some(Resource::Namespace(manifest::text(object, "/metadata/name").to_owned())),
+        "CustomResourceDefinition" => Some(Resource::Kind {
             group: manifest::text(object, "/spec/group").to_owned(),
             kind: manifest::text(object, "/spec/names/kind").to_owned(),
         }),
@@ -236,13 +237,13 @@ fn seen(objects: &[Value]) -> String {
 impl Spec for Apply {
     const NAME: &'static str = "kube.apply";
     const SUMMARY: &'static str = "Kubernetes objects are as a manifest says, by server-side apply";
-    const PLACE: Place = Place::Cluster;
+    const RUNS_ON: RunsOn = RunsOn::Cluster;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "objects", about: "number of objects in the manifest" },
         Output { name: "applied", about: "number of objects that were changed" },
     ];
-    const MISREAD: Option<Misread> = Some(|param, text| match param {
+    const CHECK_TEXT: Option<TextCheck> = Some(|param, text| match param {
         "manifest" | "inline" => manifest::objects(text).err(),
         _ => None,
     });
@@ -297,12 +298,16 @@ mod tests {
     }
 
     /// The first of them are applied, and become what the server said.
-    fn done(facts: &[Fact], count: usize) -> Vec<Done> {
+    fn done(facts: &[Fact], count: usize) -> Vec<EffectResult> {
         let made = |fact: &Fact| match fact {
             Fact::Kube(kube::Fact::Apply(Preview::Would { result, .. })) => result.clone(),
             _ => Value::Null,
         };
-        facts.iter().take(count).map(|fact| Done::Kube(kube::Done::Applied(Object(made(fact))))).collect()
+        facts
+            .iter()
+            .take(count)
+            .map(|fact| EffectResult::Kube(kube::EffectResult::Applied(Object(made(fact)))))
+            .collect()
     }
 
     fn refusal(why: &str, live: Option<Value>, only_as_change: bool) -> Preview {
@@ -323,7 +328,7 @@ mod tests {
         let facts = [account(false), fact(refusal("serviceaccount \"runner\" not found", None, false))];
         let Verdict::Change(diff) = action.verdict(&facts) else { panic!() };
         assert_eq!(diff.0.len(), 2);
-        let settling = |n: usize| match action.next(&facts, &done(&facts, n)).unwrap() {
+        let settling = |n: usize| match action.next_effect(&facts, &done(&facts, n)).unwrap() {
             Some(Effect::Kube(kube::Effect::Apply { object, settling, .. })) => Some((format!("{object:?}"), settling)),
             _ => None,
         };
@@ -355,7 +360,7 @@ mod tests {
         let Verdict::Change(diff) = action.verdict(&facts) else { panic!() };
         let lines: Vec<String> = diff.0.iter().flat_map(crate::diff::Delta::lines).collect();
         assert!(lines[0].contains("delete ConfigMap app/c") && lines[1].contains("data.k: old → v"), "{lines:?}");
-        let next = |n: usize| action.next(&facts, &done(&facts, n)).unwrap();
+        let next = |n: usize| action.next_effect(&facts, &done(&facts, n)).unwrap();
         let Some(Effect::Kube(kube::Effect::Replace { uid, .. })) = next(0) else { panic!() };
         assert_eq!(uid, "u-1");
         assert!(next(1).is_none());
@@ -364,8 +369,10 @@ mod tests {
     #[test]
     fn what_the_server_makes_of_it_is_compared_with_what_it_said() {
         let facts = [would(None, Vec::new())];
-        let next =
-            |made: &str| action(CONFIG, false).next(&facts, &[Done::Kube(kube::Done::Applied(Object(config(made))))]);
+        let next = |made: &str| {
+            action(CONFIG, false)
+                .next_effect(&facts, &[EffectResult::Kube(kube::EffectResult::Applied(Object(config(made))))])
+        };
         assert!(matches!(next("v"), Ok(None)));
         let message = next("w").err().unwrap().message;
         assert!(message.ends_with("made something else of it:\n~ ConfigMap app/c data.k: w → v"), "{message}");
@@ -392,7 +399,7 @@ mod tests {
         let action = action(CONFIG, false);
         let facts = [would(Some(config("v")), Vec::new())];
         assert_eq!(action.verdict(&facts), Verdict::Same { seen: "ConfigMap app/c".into() });
-        assert!(action.next(&facts, &[]).unwrap().is_none());
+        assert!(action.next_effect(&facts, &[]).unwrap().is_none());
     }
 
     #[test]
@@ -428,21 +435,21 @@ mod tests {
         let Verdict::Change(diff) = action.verdict(&facts) else { panic!() };
         assert_eq!(diff.0.len(), 3);
         let order: Vec<String> = (0..4)
-            .map_while(|n| match action.next(&facts, &done(&facts, n)).unwrap() {
+            .map_while(|n| match action.next_effect(&facts, &done(&facts, n)).unwrap() {
                 Some(Effect::Kube(kube::Effect::Apply { object, .. })) => Some(format!("{object:?}")),
                 _ => None,
             })
             .collect();
         assert_eq!(order, ["Namespace app", "CustomResourceDefinition routes.example.com", "Route app/r"]);
-        let route = Thing::Kind { group: "example.com".into(), kind: "Route".into() };
-        assert_eq!(action.provides(&facts), [Thing::Namespace("app".into()), route]);
+        let route = Resource::Kind { group: "example.com".into(), kind: "Route".into() };
+        assert_eq!(action.provides(&facts), [Resource::Namespace("app".into()), route]);
     }
 
     #[test]
     fn what_others_bring_is_missing() {
         let facts = [fact(Preview::NamespaceMissing("app".into()))];
-        assert_eq!(action(CONFIG, false).verdict(&facts), Verdict::Missing(Thing::Namespace("app".into())));
-        assert!(!action(CONFIG, false).foresees(&facts).is_empty(), "a preview shows the object all the same");
+        assert_eq!(action(CONFIG, false).verdict(&facts), Verdict::Missing(Resource::Namespace("app".into())));
+        assert!(!action(CONFIG, false).predicted_diff(&facts).is_empty(), "a preview shows the object all the same");
     }
 
     #[test]

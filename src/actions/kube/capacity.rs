@@ -6,12 +6,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::room::{Amount, Pods, Quantity, Room, Toleration, Workload};
+use super::scheduling::{Amount, ClusterCapacity, Pods, Quantity, Toleration, Workload};
 use super::unexpected;
 use crate::actions::{Action, Spec, Verdict};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 
 /// Less memory than this is a slip of the pen.
 const LEAST_MEMORY: Quantity = Quantity::whole(1024);
@@ -60,15 +60,15 @@ impl Capacity {
         }
     }
 
-    fn room(&self, facts: &[Fact]) -> Option<Room> {
+    fn room(&self, facts: &[Fact]) -> Option<ClusterCapacity> {
         let own: Vec<Workload> = self.workload.as_deref().and_then(Workload::read).into_iter().collect();
-        Room::seen(facts, &own, self.headroom.unwrap_or_default())
+        ClusterCapacity::seen(facts, &own, self.headroom.unwrap_or_default())
     }
 }
 
 impl Action for Capacity {
     fn probes(&self) -> Vec<Probe> {
-        Room::probes().into()
+        ClusterCapacity::probes().into()
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
@@ -83,11 +83,11 @@ impl Action for Capacity {
         }
     }
 
-    fn next(&self, _facts: &[Fact], _done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _facts: &[Fact], _done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         Ok(None)
     }
 
-    fn outputs(&self, facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         let (pods, room) = (self.pods(), self.room(facts));
         let node = room.as_ref().and_then(|r| Some(r.nodes(&pods).first()?.name.clone()));
         Outputs::from_iter([
@@ -100,7 +100,7 @@ impl Action for Capacity {
 impl Spec for Capacity {
     const NAME: &'static str = "kube.capacity";
     const SUMMARY: &'static str = "nodes have room left for the requests of pods";
-    const PLACE: Place = Place::Cluster;
+    const RUNS_ON: RunsOn = RunsOn::Cluster;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "fits", about: "how many such pods find room" },
@@ -135,7 +135,7 @@ replicas = 2
 
 #[cfg(test)]
 mod tests {
-    use super::super::room::testing::{facts, node, pod};
+    use super::super::scheduling::testing::{facts, node, pod};
     use super::*;
     use serde_json::json;
 
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(seen(json!({"replicas": 6})), all);
         let outputs = action(json!({})).outputs(&facts, &[]);
         assert_eq!(Value::Object(outputs), json!({"fits": 6, "node": "pi-1"}));
-        assert!(action(json!({})).next(&facts, &[]).unwrap().is_none());
+        assert!(action(json!({})).next_effect(&facts, &[]).unwrap().is_none());
     }
 
     #[test]

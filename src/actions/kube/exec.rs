@@ -7,11 +7,11 @@ use serde::Deserialize;
 use super::unexpected;
 use crate::actions::{Action, OnInterrupt, Spec, Verdict};
 use crate::connect::kube::{self, Object, Seen};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 use crate::excerpt;
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 use crate::secret::{is_in, redact};
 
 /// Characters of output quoted in a message.
@@ -124,7 +124,7 @@ fn quoted(output: &str) -> String {
 }
 
 impl Action for Exec {
-    fn cut_off(&self) -> Option<OnInterrupt> {
+    fn on_interrupt(&self) -> Option<OnInterrupt> {
         (self.changes && self.unless.is_empty()).then_some(self.on_interrupt.unwrap_or(OnInterrupt::Stop))
     }
 
@@ -155,10 +155,10 @@ impl Action for Exec {
         }
     }
 
-    fn next(&self, _facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         match done.first() {
             None => Ok(Some(Effect::Kube(kube::Effect::Exec(self.call(&self.command, self.stdin.as_ref()))))),
-            Some(Done::Kube(kube::Done::Exec(seen))) => match self.complaint(seen) {
+            Some(EffectResult::Kube(kube::EffectResult::Exec(seen))) => match self.complaint(seen) {
                 None => Ok(None),
                 Some(why) => Err(Problem::new(format!("{}: {why}", self.shown()))),
             },
@@ -166,13 +166,13 @@ impl Action for Exec {
         }
     }
 
-    fn only_looks(&self) -> bool {
+    fn is_read_only(&self) -> bool {
         !self.changes
     }
 
-    fn outputs(&self, facts: &[Fact], done: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], done: &[EffectResult]) -> Outputs {
         let seen = match (done.first(), facts.first()) {
-            (Some(Done::Kube(kube::Done::Exec(seen))), _) => seen,
+            (Some(EffectResult::Kube(kube::EffectResult::Exec(seen))), _) => seen,
             (None, Some(Fact::Kube(kube::Fact::Exec(seen)))) if !self.changes => seen,
             _ => return Outputs::new(),
         };
@@ -185,9 +185,11 @@ impl Action for Exec {
         ])
     }
 
-    fn printed(&self, done: &[Done]) -> String {
+    fn printed(&self, done: &[EffectResult]) -> String {
         match done.first() {
-            Some(Done::Kube(kube::Done::Exec(Seen::Ended { stdout, stderr, .. }))) => both(stdout, stderr),
+            Some(EffectResult::Kube(kube::EffectResult::Exec(Seen::Ended { stdout, stderr, .. }))) => {
+                both(stdout, stderr)
+            }
             _ => String::new(),
         }
     }
@@ -196,7 +198,7 @@ impl Action for Exec {
 impl Spec for Exec {
     const NAME: &'static str = "kube.exec";
     const SUMMARY: &'static str = "a command in a pod says what is expected, or changes something";
-    const PLACE: Place = Place::Cluster;
+    const RUNS_ON: RunsOn = RunsOn::Cluster;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "stdout", about: "what it printed" },
@@ -233,7 +235,7 @@ timeout = "1m"
         if !self.unless.is_empty() && !self.changes {
             return error("/unless", "unless goes with changes = true".to_owned());
         }
-        if self.on_interrupt.is_some() && self.cut_off().is_none() {
+        if self.on_interrupt.is_some() && self.on_interrupt().is_none() {
             return error("/on_interrupt", "on_interrupt goes with changes = true and without unless".to_owned());
         }
         if self.expect_failure && self.expect_exit != 0 {
@@ -309,10 +311,12 @@ mod tests {
         assert!(action.probes().is_empty());
         let Verdict::Change(diff) = action.verdict(&[]) else { panic!() };
         assert_eq!(diff.0[0].lines(), ["! run `curl http://o/` in pod app/app=c"]);
-        assert!(matches!(action.next(&[], &[]), Ok(Some(Effect::Kube(kube::Effect::Exec(_))))));
-        let done = |exit| [Done::Kube(kube::Done::Exec(ended(exit, "", "")))];
-        assert!(matches!(action.next(&[], &done(0)), Ok(None)));
-        assert!(action.next(&[], &done(1)).err().unwrap().message.ends_with("exit status 1 instead of 0: no output"));
+        assert!(matches!(action.next_effect(&[], &[]), Ok(Some(Effect::Kube(kube::Effect::Exec(_))))));
+        let done = |exit| [EffectResult::Kube(kube::EffectResult::Exec(ended(exit, "", "")))];
+        assert!(matches!(action.next_effect(&[], &done(0)), Ok(None)));
+        assert!(
+            action.next_effect(&[], &done(1)).err().unwrap().message.ends_with("exit status 1 instead of 0: no output")
+        );
     }
 
     #[test]

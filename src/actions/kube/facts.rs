@@ -1,6 +1,6 @@
 //! What probes of a cluster found.
 
-use crate::actions::{Thing, Verdict};
+use crate::actions::{Resource, Verdict};
 use crate::connect::{Fact, kube};
 use crate::event::Problem;
 
@@ -9,7 +9,7 @@ pub(crate) fn objects(fact: Option<&Fact>) -> Result<&kube::Objects, Verdict> {
     match fact {
         Some(Fact::Kube(kube::Fact::Objects(objects))) => Ok(objects),
         Some(Fact::Kube(kube::Fact::KindMissing { group, kind })) => {
-            Err(Verdict::Missing(Thing::Kind { group: group.clone(), kind: kind.clone() }))
+            Err(Verdict::Missing(Resource::Kind { group: group.clone(), kind: kind.clone() }))
         }
         _ => Err(unexpected()),
     }

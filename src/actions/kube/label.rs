@@ -7,12 +7,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{difference, objects};
-use crate::actions::{Action, Spec, Thing, Verdict};
+use crate::actions::{Action, Resource, Spec, Verdict};
 use crate::connect::kube::{self, KindRef, Object, Query, manifest};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 
 /// Parameters of `kube.label`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -88,7 +88,7 @@ impl Action for Label {
         };
         if items.is_empty() {
             return match (&self.name, &self.selector) {
-                (Some(name), _) if self.kind == "Namespace" => Verdict::Missing(Thing::Namespace(name.clone())),
+                (Some(name), _) if self.kind == "Namespace" => Verdict::Missing(Resource::Namespace(name.clone())),
                 (Some(name), _) => Verdict::Wait { seen: format!("{} {name} is not there", self.kind) },
                 (None, selector) => Verdict::Wait {
                     seen: format!("no {} matches {}", self.kind, selector.as_deref().unwrap_or_default()),
@@ -102,9 +102,9 @@ impl Action for Label {
         Verdict::Change(diff)
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let items = objects(facts.first()).map(|o| o.items.as_slice()).unwrap_or_default();
-        if let Some(Done::Kube(kube::Done::Applied(made))) = done.last() {
+        if let Some(EffectResult::Kube(kube::EffectResult::Applied(made))) = done.last() {
             difference::kept(&made.0, &self.diff(&made.0))?;
         }
         let changed = items.iter().filter(|o| !self.diff(o).is_empty()).nth(done.len());
@@ -119,7 +119,7 @@ impl Action for Label {
         }))
     }
 
-    fn outputs(&self, _facts: &[Fact], done: &[Done]) -> Outputs {
+    fn outputs(&self, _facts: &[Fact], done: &[EffectResult]) -> Outputs {
         Outputs::from_iter([("changed".to_owned(), Value::from(done.len()))])
     }
 }
@@ -127,7 +127,7 @@ impl Action for Label {
 impl Spec for Label {
     const NAME: &'static str = "kube.label";
     const SUMMARY: &'static str = "Kubernetes objects carry labels and annotations";
-    const PLACE: Place = Place::Cluster;
+    const RUNS_ON: RunsOn = RunsOn::Cluster;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[Output { name: "changed", about: "number of objects that were changed" }];
     const EXAMPLE: &'static str = r#"[[phase.onboard.step]]
@@ -179,14 +179,16 @@ mod tests {
         let lines: Vec<String> = diff.0.iter().flat_map(crate::diff::Delta::lines).collect();
         let expected = ["+ Namespace app labels[istio-injection]: enabled", "- Namespace app labels[old]: x"];
         assert_eq!(lines, expected);
-        let Ok(Some(Effect::Kube(kube::Effect::Patch { patch, .. }))) = action().next(&facts, &[]) else { panic!() };
+        let Ok(Some(Effect::Kube(kube::Effect::Patch { patch, .. }))) = action().next_effect(&facts, &[]) else {
+            panic!()
+        };
         assert_eq!(patch.0, json!({"metadata": {"labels": {"istio-injection": "enabled", "old": null}}}));
         let made = |labels: Value| {
             let made = json!({"kind": "Namespace", "metadata": {"name": "app", "labels": labels}});
-            [Done::Kube(kube::Done::Applied(Object(made)))]
+            [EffectResult::Kube(kube::EffectResult::Applied(Object(made)))]
         };
-        assert!(action().next(&facts, &made(json!({"istio-injection": "enabled"}))).unwrap().is_none());
-        let problem = action().next(&facts, &made(json!({"istio-injection": "off"}))).err().unwrap();
+        assert!(action().next_effect(&facts, &made(json!({"istio-injection": "enabled"}))).unwrap().is_none());
+        let problem = action().next_effect(&facts, &made(json!({"istio-injection": "off"}))).err().unwrap();
         assert!(
             problem.message.ends_with("~ Namespace app labels[istio-injection]: off → enabled"),
             "{}",
@@ -198,13 +200,13 @@ mod tests {
     fn a_label_that_is_there_with_an_empty_value_is_removed_too() {
         let facts = facts(json!({"istio-injection": "enabled", "old": ""}));
         assert!(matches!(action().verdict(&facts), Verdict::Change(_)));
-        assert!(action().next(&facts, &[]).unwrap().is_some());
+        assert!(action().next_effect(&facts, &[]).unwrap().is_some());
     }
 
     #[test]
     fn a_namespace_that_is_not_there_is_missing() {
         let none = [Fact::Kube(kube::Fact::Objects(kube::Objects::default()))];
-        assert_eq!(action().verdict(&none), Verdict::Missing(Thing::Namespace("app".into())));
+        assert_eq!(action().verdict(&none), Verdict::Missing(Resource::Namespace("app".into())));
         let pod: Label =
             serde_json::from_value(json!({"kind": "Pod", "selector": "app=x", "labels": {"a": "b"}})).unwrap();
         assert_eq!(pod.verdict(&none), Verdict::Wait { seen: "no Pod matches app=x".into() });

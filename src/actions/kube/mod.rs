@@ -9,7 +9,7 @@ mod jsonpath;
 mod label;
 mod order;
 pub(crate) mod rollout;
-pub(crate) mod room;
+pub(crate) mod scheduling;
 mod wait;
 
 pub use apply::Apply;

@@ -5,11 +5,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{jsonpath, objects, rollout};
-use crate::actions::{Action, Spec, Thing, Verdict};
+use crate::actions::{Action, Resource, Spec, Verdict};
 use crate::connect::kube::{self, KindRef, Objects, Query, manifest, pods};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 use crate::secret::{MASK, is_in};
 
 /// Objects named in one message; the rest are counted.
@@ -76,7 +76,7 @@ impl Wait {
 
     fn absent(&self) -> Verdict {
         match &self.name {
-            Some(name) if self.kind == "Namespace" => Verdict::Missing(Thing::Namespace(name.clone())),
+            Some(name) if self.kind == "Namespace" => Verdict::Missing(Resource::Namespace(name.clone())),
             _ => Verdict::Wait { seen: format!("{} is not there", self.what()) },
         }
     }
@@ -194,11 +194,11 @@ impl Action for Wait {
         }
     }
 
-    fn next(&self, _facts: &[Fact], _done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _facts: &[Fact], _done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         Ok(None)
     }
 
-    fn outputs(&self, facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         let mut outputs = Outputs::new();
         let items = objects(facts.first()).map(|o| o.items.as_slice()).unwrap_or_default();
         let names: Vec<Value> = items.iter().map(|o| manifest::text(o, "/metadata/name").into()).collect();
@@ -215,7 +215,7 @@ impl Action for Wait {
 impl Spec for Wait {
     const NAME: &'static str = "kube.wait";
     const SUMMARY: &'static str = "waits until Kubernetes objects are as asked";
-    const PLACE: Place = Place::Cluster;
+    const RUNS_ON: RunsOn = RunsOn::Cluster;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "count", about: "number of objects found" },
@@ -297,7 +297,7 @@ mod tests {
     fn a_kind_that_is_not_served_is_missing() {
         let fact = || [Fact::Kube(kube::Fact::KindMissing { group: "g".into(), kind: "X".into() })];
         let action = |exists: bool| -> Wait { serde_json::from_value(json!({"kind": "X", "exists": exists})).unwrap() };
-        let missing = Verdict::Missing(Thing::Kind { group: "g".into(), kind: "X".into() });
+        let missing = Verdict::Missing(Resource::Kind { group: "g".into(), kind: "X".into() });
         assert_eq!(action(true).verdict(&fact()), missing);
         assert!(matches!(action(false).verdict(&fact()), Verdict::Same { .. }));
     }
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn a_namespace_that_is_not_there_is_missing() {
         let seen = verdict(json!({"kind": "Namespace", "name": "app", "exists": true}), vec![]);
-        assert_eq!(seen, Verdict::Missing(Thing::Namespace("app".into())));
+        assert_eq!(seen, Verdict::Missing(Resource::Namespace("app".into())));
     }
 
     #[test]

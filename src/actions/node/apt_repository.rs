@@ -4,18 +4,18 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::content::{Wanted, text_delta};
+use super::content::{DesiredFile, text_delta};
 use super::effects::{file_at, look};
 use super::group::State;
 use super::package::fetching;
 use super::params::{check_name, check_path, refuse};
-use super::scripts::{Act, each_well};
+use super::scripts::{CheckedEffect, next_checked};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, Read, quote::word};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::{Delta, Diff};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, PlainFile, Role};
+use crate::plan::{Output, ParamError, PlainFile, Role, RunsOn};
 
 /// Has apt know a package archive: /etc/apt/sources.list.d/NAME.sources, and its key in /etc/apt/keyrings. The list of
 /// packages is fetched and its signature checked before the file is put in place, and all sources are read together with
@@ -54,7 +54,7 @@ pub struct AptRepository {
 impl Spec for AptRepository {
     const NAME: &'static str = "node.apt_repository";
     const SUMMARY: &'static str = "a package archive that apt knows, with its key";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "path of the .sources file" }];
     const EXAMPLE: &'static str = r#"
@@ -153,7 +153,7 @@ impl AptRepository {
         given.map(|(name, value)| format!("{name}: {value}\n")).collect()
     }
 
-    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<Act>), Problem> {
+    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<CheckedEffect>), Problem> {
         if self.state == State::Absent {
             return Ok(self.removal(facts));
         }
@@ -162,7 +162,7 @@ impl AptRepository {
         let mut fetch = false;
         if let Some(key) = self.key() {
             let path = self.key_path();
-            let wanted = Wanted::text(&path, &key, attributes());
+            let wanted = DesiredFile::text(&path, &key, attributes());
             let key_diff = wanted.diff(file_at(facts, 1))?;
             if !key_diff.is_empty() {
                 let folder = Attributes { mode: Some(0o755), ..Attributes::default() };
@@ -174,7 +174,7 @@ impl AptRepository {
         }
         let (path, content, validate) =
             (self.path(), self.content(), fetching("%s", &format!("{}.sources", self.name)));
-        let wanted = Wanted { validate: Some(&validate), ..Wanted::text(&path, &content, attributes()) };
+        let wanted = DesiredFile { validate: Some(&validate), ..DesiredFile::text(&path, &content, attributes()) };
         let list_diff = wanted.diff(file_at(facts, 0))?;
         if !list_diff.is_empty() {
             let effect = wanted.effect(file_at(facts, 0));
@@ -185,7 +185,7 @@ impl AptRepository {
         }
         if fetch {
             diff.0.push(Delta::Act { what: "fetch its package list".to_owned() });
-            acts.push(Act::script(
+            acts.push(CheckedEffect::script(
                 format!("fetch the package list of {}", self.name),
                 fetching(&word(&path), &format!("{}.sources", self.name)),
             ));
@@ -193,7 +193,7 @@ impl AptRepository {
         Ok((diff, acts))
     }
 
-    fn removal(&self, facts: &[Fact]) -> (Diff, Vec<Act>) {
+    fn removal(&self, facts: &[Fact]) -> (Diff, Vec<CheckedEffect>) {
         let (mut diff, mut acts) = (Diff::default(), Vec::new());
         for (index, path) in [self.path(), self.key_path()].into_iter().enumerate() {
             if let Some(file) = file_at(facts, index) {
@@ -218,11 +218,11 @@ impl Action for AptRepository {
         }
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
-        each_well(&self.judge(facts)?.1, done)
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
+        next_checked(&self.judge(facts)?.1, done)
     }
 
-    fn outputs(&self, _facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, _facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         Outputs::from_iter([("path".to_owned(), json!(self.path()))])
     }
 }

@@ -8,10 +8,10 @@ use super::effects::{failed, file_at, lacking, look, script, which};
 use super::params::{check_file_path, check_path, refuse, trimmed};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, FileKind, Read, WriteFile};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 
 /// Unpacks an archive that lies on the host into a directory. Whether that was done is known by a file `.NAME.unpacked` in
 /// the directory, which holds the archive's hash, or by what `creates` names. All files belong to the user that the step
@@ -97,7 +97,7 @@ impl Format {
 impl Spec for Archive {
     const NAME: &'static str = "node.archive";
     const SUMMARY: &'static str = "an archive on the host, unpacked there";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "the directory" }];
     const EXAMPLE: &'static str = r#"
@@ -255,7 +255,7 @@ impl Action for Archive {
         Verdict::Change(Diff::act(format!("unpack {} ({} bytes) in {}", self.archive, archive.size, self.path)))
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let effect = match done {
             [] => {
                 let program = self.programs().first().copied().unwrap_or_default();
@@ -267,7 +267,7 @@ impl Action for Archive {
                 let args = [&self.archive, &trimmed(&self.path), stamp, strip.as_str(), program, creates, modes];
                 host::Effect::Run(script(UNPACK, &args))
             }
-            [Done::Host(done)] if done.exit != 0 => {
+            [EffectResult::Host(done)] if done.exit != 0 => {
                 return Err(failed(&format!("cannot unpack {}", self.archive), done)
                     .hint("is the archive whole, is there room on the disk, and may the step's user write there?"));
             }
@@ -283,7 +283,7 @@ impl Action for Archive {
         Ok(Some(Effect::Host(effect)))
     }
 
-    fn outputs(&self, _facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, _facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         Outputs::from_iter([("path".to_owned(), json!(self.path))])
     }
 }
@@ -293,7 +293,7 @@ mod tests {
     use super::super::testing::{at, blocked, build, change, file, is_same, ran, refused};
     use super::*;
     use crate::actions::node::content::tests::regular;
-    use crate::connect::host::{Done as HostDone, sha256};
+    use crate::connect::host::{CommandOutput as HostDone, sha256};
 
     #[test]
     fn the_stamp_tells_which_archive_was_unpacked() {
@@ -308,13 +308,13 @@ mod tests {
             Archive { preserve_permissions: true, ..build("archive = '/a.tar.gz'\npath = '/opt'\nstrip = 1").unwrap() };
         assert!(matches!(whole.verdict(&stamp(&right)), Verdict::Change(_)), "its modes are other ones");
         assert_eq!(change(&step.verdict(&stamp("other"))), ["! unpack /a.tar.gz (1 bytes) in /opt/"]);
-        let done = [Done::Host(HostDone::new(0, "", ""))];
-        let Ok(Some(Effect::Host(host::Effect::WriteFile(write)))) = step.next(&stamp("other"), &done) else {
+        let done = [EffectResult::Host(HostDone::new(0, "", ""))];
+        let Ok(Some(Effect::Host(host::Effect::WriteFile(write)))) = step.next_effect(&stamp("other"), &done) else {
             panic!()
         };
         assert_eq!(write.content.as_slice(), right.as_bytes());
-        let broken = [Done::Host(HostDone::new(1, "", "gzip: /a.tar.gz: unexpected end of file\n"))];
-        let problem = step.next(&stamp("other"), &broken).err().unwrap();
+        let broken = [EffectResult::Host(HostDone::new(1, "", "gzip: /a.tar.gz: unexpected end of file\n"))];
+        let problem = step.next_effect(&stamp("other"), &broken).err().unwrap();
         assert_eq!(problem.message, "cannot unpack /a.tar.gz: gzip: /a.tar.gz: unexpected end of file");
     }
 
@@ -325,7 +325,7 @@ mod tests {
         assert!(is_same(&step.verdict(&[there.clone(), file(None), file(None), ran(0, "", "")])));
         let facts = [file(None), file(Some(regular("", 0o644))), file(None), ran(0, "unzip\n", "")];
         assert!(matches!(step.verdict(&facts), Verdict::Change(_)));
-        assert!(matches!(step.next(&facts, &[Done::Host(HostDone::new(0, "", ""))]), Ok(None)));
+        assert!(matches!(step.next_effect(&facts, &[EffectResult::Host(HostDone::new(0, "", ""))]), Ok(None)));
     }
 
     #[test]

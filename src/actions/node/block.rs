@@ -6,12 +6,12 @@ use serde::Deserialize;
 use super::effects::look;
 use super::file::check_validate;
 use super::params::{self, Mode, check_file_path, refuse};
-use super::text::{Edit, Insert, Missing, Place, State, Text};
+use super::text::{Edit, Insert, InsertPosition, Missing, State, Text};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::Read;
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::Problem;
-use crate::plan::{ParamError, Place as Where, Role};
+use crate::plan::{ParamError, Role, RunsOn as Where};
 
 /// What stands for BEGIN and END in `marker`.
 const MARK: &str = "{mark}";
@@ -71,9 +71,9 @@ pub struct Block {
 impl Spec for Block {
     const NAME: &'static str = "node.block";
     const SUMMARY: &'static str = "marked lines in a text file";
-    const PLACE: Where = Where::Host;
+    const RUNS_ON: Where = Where::Host;
     const ROLE: Role = Role::Change;
-    const KEEPS: bool = true;
+    const IS_REVERTIBLE: bool = true;
     const EXAMPLE: &'static str = r##"
 [[phase.prepare.step]]
 id = "boot-config"
@@ -114,8 +114,8 @@ impl Block {
         self.marker.replace(MARK, "END")
     }
 
-    fn place(&self) -> Place<'_> {
-        Place {
+    fn place(&self) -> InsertPosition<'_> {
+        InsertPosition {
             insert: self.insert,
             after: self.after.as_deref(),
             before: self.before.as_deref(),
@@ -173,7 +173,7 @@ impl Action for Block {
         self.file().verdict(facts, &|text| self.edit(text))
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         self.file().next(facts, done, &|text| self.edit(text))
     }
 }

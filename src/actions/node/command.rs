@@ -3,15 +3,15 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::ended::{self, Expression, Judge, said, status};
-use super::guards::{Guards, check_words};
+use super::conditions::{Conditions, check_words};
+use super::exit_policy::{self, ExitPolicy, Expression, said, status};
 use super::params::refuse;
 use crate::actions::{Action, OnInterrupt, Spec, Verdict};
 use crate::connect::host::{self, Run};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 
 /// Runs a command. Without a guard (`creates`, `removes`, `unless`, `only_if`) it runs every time and always counts as a
 /// change. With `changes = false` it only looks: it runs in previews too, and its exit status is the check.
@@ -85,9 +85,9 @@ fn yes() -> bool {
 impl Spec for Command {
     const NAME: &'static str = "node.command";
     const SUMMARY: &'static str = "a command, run only when it is needed";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
-    const OUTPUTS: &'static [Output] = ended::OUTPUTS;
+    const OUTPUTS: &'static [Output] = exit_policy::OUTPUTS;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
 id = "swap-off"
@@ -139,8 +139,8 @@ impl Command {
         }
     }
 
-    fn guards(&self) -> Guards<'_> {
-        Guards {
+    fn guards(&self) -> Conditions<'_> {
+        Conditions {
             creates: self.creates.as_deref(),
             removes: self.removes.as_deref(),
             unless: self.unless.as_deref(),
@@ -149,8 +149,8 @@ impl Command {
         }
     }
 
-    fn judge(&self) -> Judge<'_> {
-        Judge {
+    fn judge(&self) -> ExitPolicy<'_> {
+        ExitPolicy {
             line: self.line(),
             ok_exit_codes: &self.ok_exit_codes,
             failed_when: self.failed_when.as_ref(),
@@ -167,9 +167,9 @@ impl Command {
     }
 
     /// The command's own result: from its run, or from the probe of a check.
-    fn result<'a>(&self, facts: &'a [Fact], done: &'a [Done]) -> Option<&'a host::Done> {
+    fn result<'a>(&self, facts: &'a [Fact], done: &'a [EffectResult]) -> Option<&'a host::CommandOutput> {
         match (done.last(), facts.first()) {
-            (Some(Done::Host(done)), _) => Some(done),
+            (Some(EffectResult::Host(done)), _) => Some(done),
             (None, Some(Fact::Host(host::Fact::Run(done)))) if !self.changes => Some(done),
             _ => None,
         }
@@ -177,7 +177,7 @@ impl Command {
 }
 
 impl Action for Command {
-    fn cut_off(&self) -> Option<OnInterrupt> {
+    fn on_interrupt(&self) -> Option<OnInterrupt> {
         let blind = self.changes && self.guards().is_empty();
         blind.then_some(self.on_interrupt.unwrap_or(OnInterrupt::Stop))
     }
@@ -206,27 +206,27 @@ impl Action for Command {
         }
     }
 
-    fn next(&self, _facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         if done.is_empty() {
             return Ok(Some(Effect::Host(host::Effect::Run(self.run()))));
         }
         self.judge().judge_last(done).map(|_| None)
     }
 
-    fn changed(&self, done: &[Done]) -> bool {
+    fn changed(&self, done: &[EffectResult]) -> bool {
         self.judge().judge_last(done).unwrap_or(true)
     }
 
-    fn only_looks(&self) -> bool {
+    fn is_read_only(&self) -> bool {
         !self.changes
     }
 
-    fn outputs(&self, facts: &[Fact], done: &[Done]) -> Outputs {
-        ended::outputs(self.result(facts, done))
+    fn outputs(&self, facts: &[Fact], done: &[EffectResult]) -> Outputs {
+        exit_policy::outputs(self.result(facts, done))
     }
 
-    fn printed(&self, done: &[Done]) -> String {
-        ended::printed(done)
+    fn printed(&self, done: &[EffectResult]) -> String {
+        exit_policy::printed(done)
     }
 }
 
@@ -237,8 +237,8 @@ mod tests {
     use crate::connect::host::FileKind;
     use serde_json::{Value, json};
 
-    fn done(exit: i32, stdout: &str, stderr: &str) -> [Done; 1] {
-        [Done::Host(host::Done::new(exit, stdout, stderr))]
+    fn done(exit: i32, stdout: &str, stderr: &str) -> [EffectResult; 1] {
+        [EffectResult::Host(host::CommandOutput::new(exit, stdout, stderr))]
     }
 
     #[test]
@@ -246,8 +246,8 @@ mod tests {
         let step = build::<Command>("command = \"set -e\\nreboot\"").unwrap();
         assert!(step.probes().is_empty());
         assert_eq!(change(&step.verdict(&[])), ["! run set -e … (2 lines)"]);
-        assert!(matches!(step.next(&[], &[]), Ok(Some(Effect::Host(host::Effect::Run(_))))));
-        assert!(matches!(step.next(&[], &done(0, "", "")), Ok(None)));
+        assert!(matches!(step.next_effect(&[], &[]), Ok(Some(Effect::Host(host::Effect::Run(_))))));
+        assert!(matches!(step.next_effect(&[], &done(0, "", "")), Ok(None)));
     }
 
     #[test]
@@ -276,12 +276,12 @@ mod tests {
     #[test]
     fn the_exit_status_is_judged_and_the_error_shows_what_was_printed() {
         let step = build::<Command>("command = 'x'\nok_exit_codes = [0, 3]").unwrap();
-        assert!(step.next(&[], &done(3, "", "")).is_ok());
-        let problem = step.next(&[], &done(1, "out", "one\ntwo\n")).err().unwrap();
+        assert!(step.next_effect(&[], &done(3, "", "")).is_ok());
+        let problem = step.next_effect(&[], &done(1, "out", "one\ntwo\n")).err().unwrap();
         assert_eq!(problem.message, "`x` ended with exit status 1:\none\ntwo");
-        let problem = step.next(&[], &done(127, "", "")).err().unwrap();
+        let problem = step.next_effect(&[], &done(127, "", "")).err().unwrap();
         assert!(problem.message.ends_with("127 and printed nothing") && problem.hint.unwrap().contains("PATH"));
-        let problem = step.next(&[], &done(137, "", "")).err().unwrap();
+        let problem = step.next_effect(&[], &done(137, "", "")).err().unwrap();
         assert!(problem.message.contains("signal 9"));
     }
 
@@ -290,7 +290,9 @@ mod tests {
         let step = build::<Command>("command = 'x'\nchanged_when = \"'created' in stdout\"").unwrap();
         assert!(step.changed(&done(0, "created", "")) && !step.changed(&done(0, "unchanged", "")));
         let step = build::<Command>("command = 'x'\nfailed_when = \"'error' in stdout\"").unwrap();
-        assert!(step.next(&[], &done(2, "", "")).is_ok() && step.next(&[], &done(0, "error", "")).is_err());
+        assert!(
+            step.next_effect(&[], &done(2, "", "")).is_ok() && step.next_effect(&[], &done(0, "error", "")).is_err()
+        );
     }
 
     #[test]
@@ -317,7 +319,7 @@ mod tests {
 
     #[test]
     fn only_a_change_without_a_guard_must_ask_what_to_do_when_it_was_cut_off() {
-        let cut_off = |toml: &str| build::<Command>(toml).unwrap().cut_off();
+        let cut_off = |toml: &str| build::<Command>(toml).unwrap().on_interrupt();
         assert_eq!(cut_off("command = 'x'"), Some(OnInterrupt::Stop));
         assert_eq!(cut_off("command = 'x'\non_interrupt = 'rerun'"), Some(OnInterrupt::Rerun));
         assert_eq!(cut_off("command = 'x'\ncreates = '/x'"), None);

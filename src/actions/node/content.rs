@@ -23,11 +23,11 @@ pub fn new_file(content: &[u8]) -> u32 {
 }
 
 /// The file that is wanted.
-pub struct Wanted<'a> {
+pub struct DesiredFile<'a> {
     /// Where.
     pub path: &'a str,
     /// All of it.
-    pub content: Wish<'a>,
+    pub content: DesiredContent<'a>,
     /// Those to set; of a file that is there, the others stay as they are.
     pub attributes: Attributes,
     /// Whether the file that is there is kept beside.
@@ -38,7 +38,7 @@ pub struct Wanted<'a> {
 
 /// What is wanted in a file.
 #[derive(Clone, Copy)]
-pub enum Wish<'a> {
+pub enum DesiredContent<'a> {
     /// This text.
     Text(&'a str),
     /// These bytes, most of them text.
@@ -47,10 +47,10 @@ pub enum Wish<'a> {
     File(&'a LocalFile),
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> DesiredFile<'a> {
     /// A text; what is there is not kept, and nobody is asked whether it is valid.
     pub fn text(path: &'a str, text: &'a str, attributes: Attributes) -> Self {
-        Self { path, content: Wish::Text(text), attributes, backup: false, validate: None }
+        Self { path, content: DesiredContent::Text(text), attributes, backup: false, validate: None }
     }
 
     /// What would change. Empty: nothing.
@@ -71,9 +71,11 @@ impl<'a> Wanted<'a> {
         }
         if !self.same_content(seen) {
             diff.0.push(match self.content {
-                Wish::Text(text) => text_delta(self.path, seen, Some(text.as_bytes())),
-                Wish::Bytes(bytes) => text_delta(self.path, seen, Some(bytes)),
-                Wish::File(file) => content_delta(self.path, seen, Some(size_and_hash(file.size, &file.sha256)), true),
+                DesiredContent::Text(text) => text_delta(self.path, seen, Some(text.as_bytes())),
+                DesiredContent::Bytes(bytes) => text_delta(self.path, seen, Some(bytes)),
+                DesiredContent::File(file) => {
+                    content_delta(self.path, seen, Some(size_and_hash(file.size, &file.sha256)), true)
+                }
             });
         }
         diff_attributes(&mut diff, seen, &self.attributes);
@@ -98,16 +100,16 @@ impl<'a> Wanted<'a> {
         }
         let number = |wanted: &Option<String>, seen: Option<u32>| wanted.clone().or(seen.map(|n| n.to_string()));
         let new = || match self.content {
-            Wish::Text(text) => new_file(text.as_bytes()),
-            Wish::Bytes(bytes) => new_file(bytes),
-            Wish::File(_) => NEW_FILE,
+            DesiredContent::Text(text) => new_file(text.as_bytes()),
+            DesiredContent::Bytes(bytes) => new_file(bytes),
+            DesiredContent::File(_) => NEW_FILE,
         };
         host::Effect::WriteFile(WriteFile {
             path,
             content: match self.content {
-                Wish::Text(text) => text.into(),
-                Wish::Bytes(bytes) => bytes.to_vec().into(),
-                Wish::File(file) => Content::File(file.clone()),
+                DesiredContent::Text(text) => text.into(),
+                DesiredContent::Bytes(bytes) => bytes.to_vec().into(),
+                DesiredContent::File(file) => Content::File(file.clone()),
             },
             attributes: Attributes {
                 mode: Some(self.attributes.mode.or(regular.map(|f| f.mode)).unwrap_or_else(new)),
@@ -122,9 +124,9 @@ impl<'a> Wanted<'a> {
     fn same_content(&self, seen: Option<&File>) -> bool {
         let Some(file) = seen.filter(|f| f.kind == FileKind::Regular) else { return false };
         let wanted = match self.content {
-            Wish::Text(text) => text.as_bytes(),
-            Wish::Bytes(bytes) => bytes,
-            Wish::File(wanted) => return file.sha256.as_ref() == Some(&wanted.sha256),
+            DesiredContent::Text(text) => text.as_bytes(),
+            DesiredContent::Bytes(bytes) => bytes,
+            DesiredContent::File(wanted) => return file.sha256.as_ref() == Some(&wanted.sha256),
         };
         match &file.content {
             Some(content) => content == wanted,
@@ -209,8 +211,8 @@ pub mod tests {
         }
     }
 
-    fn wanted(content: &str) -> Wanted<'_> {
-        Wanted::text("/etc/x", content, Attributes::default())
+    fn wanted(content: &str) -> DesiredFile<'_> {
+        DesiredFile::text("/etc/x", content, Attributes::default())
     }
 
     fn lines(diff: &Diff) -> Vec<String> {
@@ -258,7 +260,7 @@ pub mod tests {
     #[test]
     fn a_new_file_with_a_secret_in_it_is_its_owners_alone() {
         crate::secret::register("secret-of-a-new-file");
-        let mode = |file: &Wanted<'_>, seen: Option<&File>| match file.effect(seen) {
+        let mode = |file: &DesiredFile<'_>, seen: Option<&File>| match file.effect(seen) {
             host::Effect::WriteFile(write) => write.attributes.mode,
             _ => None,
         };

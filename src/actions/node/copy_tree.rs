@@ -12,10 +12,10 @@ use super::params::{Mode, attributes, check_path, refuse, trimmed};
 use super::tar;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, File, FileKind, Read, Run, sha256};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Folder, FolderFile, Output, ParamError, Place, Role};
+use crate::plan::{Folder, FolderFile, Output, ParamError, Role, RunsOn};
 
 /// Puts all files of a folder of the project into a directory of the host, at most 1000 files and 16 MiB. Only those that
 /// differ are sent, in one go, and each is replaced atomically. Files that are executable in the project are so there.
@@ -47,7 +47,7 @@ pub struct CopyTree {
 impl Spec for CopyTree {
     const NAME: &'static str = "node.copy_tree";
     const SUMMARY: &'static str = "a folder of the project on a host";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "the directory" }];
     const EXAMPLE: &'static str = r#"
@@ -320,15 +320,17 @@ impl Action for CopyTree {
         Verdict::Change(diff)
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
-        if let Some(Done::Host(done)) = done.last().filter(|done| matches!(done, Done::Host(d) if d.exit != 0)) {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
+        if let Some(EffectResult::Host(done)) =
+            done.last().filter(|done| matches!(done, EffectResult::Host(d) if d.exit != 0))
+        {
             return Err(failed(&format!("cannot bring {} to {}", self.source.path, self.path), done)
                 .hint("is there room on the disk, and may the step's user write there? else `become = true`"));
         }
         Ok(self.effects(facts)?.get(done.len()).cloned().map(|run| Effect::Host(host::Effect::Run(run))))
     }
 
-    fn outputs(&self, _facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, _facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         Outputs::from_iter([("path".to_owned(), json!(self.path))])
     }
 }

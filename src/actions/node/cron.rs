@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::content::{Wanted, new_file, text_delta};
-use super::effects::{file_at, in_turn, look};
+use super::content::{DesiredFile, new_file, text_delta};
+use super::effects::{file_at, look, nth_effect};
 use super::group::State;
 use super::params::{check_account, check_path, refuse, trimmed};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, Read};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::Problem;
-use crate::plan::{ParamError, Place, Role};
+use crate::plan::{ParamError, Role, RunsOn};
 
 /// Runs a command at set times, by a file of its own in /etc/cron.d. A host with systemd may do so without cron: by
 /// `node.timer`.
@@ -55,9 +55,9 @@ fn cron_d() -> String {
 impl Spec for Cron {
     const NAME: &'static str = "node.cron";
     const SUMMARY: &'static str = "a command at set times, by a file in /etc/cron.d";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
-    const KEEPS: bool = true;
+    const IS_REVERTIBLE: bool = true;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
 id = "backup"
@@ -188,12 +188,12 @@ impl Cron {
         self.command.replace('%', "\\%")
     }
 
-    fn file<R>(&self, facts: &[Fact], with: impl FnOnce(&Wanted<'_>, Option<&host::File>) -> R) -> R {
+    fn file<R>(&self, facts: &[Fact], with: impl FnOnce(&DesiredFile<'_>, Option<&host::File>) -> R) -> R {
         // What is not root's, cron passes over.
         let owner = (trimmed(&self.folder) == cron_d()).then(root);
         let (path, content) = (self.path(), self.content());
         let attributes = Attributes { mode: Some(new_file(content.as_bytes())), owner, group: None };
-        let wanted = Wanted::text(&path, &content, attributes);
+        let wanted = DesiredFile::text(&path, &content, attributes);
         with(&wanted, file_at(facts, 0))
     }
 }
@@ -211,12 +211,12 @@ impl Action for Cron {
         }
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let effect = match self.state {
             State::Present => self.file(facts, |wanted, seen| wanted.effect(seen)),
             State::Absent => host::Effect::Remove { path: self.path() },
         };
-        in_turn(&[effect], done)
+        nth_effect(&[effect], done)
     }
 }
 

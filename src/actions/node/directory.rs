@@ -4,14 +4,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::effects::{diff_attributes, file_at, in_turn, look};
+use super::effects::{diff_attributes, file_at, look, nth_effect};
 use super::params::{self, Mode, check_path, refuse, trimmed};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, FileKind, Read};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 
 /// Makes a directory with its parents, or removes one with all that is in it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -47,9 +47,9 @@ pub enum State {
 impl Spec for Directory {
     const NAME: &'static str = "node.directory";
     const SUMMARY: &'static str = "a directory, or none, at a path";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
-    const KEEPS: bool = true;
+    const IS_REVERTIBLE: bool = true;
     const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "the path" }];
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
@@ -116,16 +116,16 @@ impl Action for Directory {
         }
     }
 
-    fn next(&self, _facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let path = trimmed(&self.path);
         let effect = match self.state {
             State::Directory => host::Effect::Directory { path, attributes: self.attributes() },
             State::Absent => host::Effect::Remove { path },
         };
-        in_turn(&[effect], done)
+        nth_effect(&[effect], done)
     }
 
-    fn outputs(&self, _facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, _facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         Outputs::from_iter([("path".to_owned(), json!(self.path))])
     }
 }

@@ -11,10 +11,10 @@ use super::effects::{diff_attributes, failed, file_at, lacking, look, script, wh
 use super::params::{self, Mode, check_file_path, refuse};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, File, FileKind, Read, Run};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 
 /// Has the host itself download a file, by its curl or wget, when the file at the path has not got the checksum. It is put
 /// in place atomically, once the checksum is right; of a file that is there, mode and owner stay as they are unless given.
@@ -46,7 +46,7 @@ pub struct Download {
 impl Spec for Download {
     const NAME: &'static str = "node.download";
     const SUMMARY: &'static str = "a file from the web, known by its checksum";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "the path" }];
     const EXAMPLE: &'static str = r#"
@@ -253,12 +253,12 @@ impl Action for Download {
         if diff.is_empty() { Verdict::Same { seen: String::new() } } else { Verdict::Change(diff) }
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         if self.is_there(file_at(facts, 0)) {
             let effect = host::Effect::Attributes { path: self.path.clone(), attributes: self.attributes() };
             return Ok(done.is_empty().then_some(Effect::Host(effect)));
         }
-        let Some(Done::Host(done)) = done.last() else {
+        let Some(EffectResult::Host(done)) = done.last() else {
             return Ok(Some(Effect::Host(host::Effect::Run(self.fetch(facts)))));
         };
         let problem = || failed(&format!("cannot download {}", self.url), done);
@@ -281,7 +281,7 @@ impl Action for Download {
         }
     }
 
-    fn outputs(&self, _facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, _facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         Outputs::from_iter([("path".to_owned(), json!(self.path))])
     }
 }
@@ -368,13 +368,17 @@ mod tests {
             let (url, server) = serve(2, OK);
             let facts = [file(None), ran(0, program, "")];
             let right = step(&url, at, "hello", rest);
-            let done = [Done::Host(perform(&right.fetch(&facts)).await)];
-            assert!(matches!(right.next(&facts, &done), Ok(None)), "{:?}", right.next(&facts, &done).err());
+            let done = [EffectResult::Host(perform(&right.fetch(&facts)).await)];
+            assert!(
+                matches!(right.next_effect(&facts, &done), Ok(None)),
+                "{:?}",
+                right.next_effect(&facts, &done).err()
+            );
             assert_eq!(std::fs::read_to_string(&path).unwrap(), "hello");
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o750);
             let wrong = step(&url, at, "other", rest);
-            let done = [Done::Host(perform(&wrong.fetch(&facts)).await)];
-            let message = wrong.next(&facts, &done).err().unwrap().message;
+            let done = [EffectResult::Host(perform(&wrong.fetch(&facts)).await)];
+            let message = wrong.next_effect(&facts, &done).err().unwrap().message;
             assert!(message.contains("its checksum is sha256:2cf24dba"), "{message}");
             assert_eq!(server.join().unwrap()[0].contains("X-Key: k"), program == "curl\n");
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "something is left behind");
@@ -389,8 +393,8 @@ mod tests {
         let (start, at_the_start) = serve(1, &redirect(&end));
         let facts = [file(None), ran(0, "curl\n", "")];
         let step = step(&start, path.to_str().unwrap(), "hello", "headers = { PRIVATE-TOKEN = 'k' }");
-        let done = [Done::Host(perform(&step.fetch(&facts)).await)];
-        assert!(matches!(step.next(&facts, &done), Ok(None)), "{:?}", step.next(&facts, &done).err());
+        let done = [EffectResult::Host(perform(&step.fetch(&facts)).await)];
+        assert!(matches!(step.next_effect(&facts, &done), Ok(None)), "{:?}", step.next_effect(&facts, &done).err());
         assert!(at_the_start.join().unwrap()[0].contains("PRIVATE-TOKEN: k"));
         let request = at_the_end.join().unwrap().concat();
         assert!(request.contains("GET /f") && !request.contains("PRIVATE-TOKEN"), "{request}");
@@ -414,8 +418,8 @@ mod tests {
             let (start, server) = serve_each(vec![redirect(to), OK.to_owned()]);
             let facts = [file(None), ran(0, "wget\n", "")];
             let step = step(&start, path.to_str().unwrap(), "hello", "");
-            let done = [Done::Host(perform(&step.fetch(&facts)).await)];
-            assert!(matches!(step.next(&facts, &done), Ok(None)), "{:?}", step.next(&facts, &done).err());
+            let done = [EffectResult::Host(perform(&step.fetch(&facts)).await)];
+            assert!(matches!(step.next_effect(&facts, &done), Ok(None)), "{:?}", step.next_effect(&facts, &done).err());
             let requests = server.join().unwrap();
             assert!(requests[1].starts_with(then), "{to}: {requests:?}");
         }
@@ -431,8 +435,8 @@ mod tests {
         let run = step.fetch(&facts);
         let shell = format!("wget() {{ busybox wget \"$@\"; }}\n{}", run.command);
         let run = Run { command: host::Command::Shell(shell), ..run };
-        let done = [Done::Host(perform(&run).await)];
-        assert!(matches!(step.next(&facts, &done), Ok(None)), "{:?}", step.next(&facts, &done).err());
+        let done = [EffectResult::Host(perform(&run).await)];
+        assert!(matches!(step.next_effect(&facts, &done), Ok(None)), "{:?}", step.next_effect(&facts, &done).err());
         assert_eq!(server.join().unwrap().len(), 2);
     }
 
@@ -483,8 +487,8 @@ mod tests {
                 folder.path().join("ca.pem").display()
             );
             let run = Run { command: host::Command::Shell(format!("{trust}{}", run.command)), ..run };
-            let done = [Done::Host(perform(&run).await)];
-            let problem = step.next(&facts, &done).err().unwrap();
+            let done = [EffectResult::Host(perform(&run).await)];
+            let problem = step.next_effect(&facts, &done).err().unwrap();
             server.join().unwrap();
             assert!(
                 problem.message.contains("it redirects to http://127.0.0.1:1, which is not"),
@@ -503,8 +507,8 @@ mod tests {
         let (start, server) = serve(11, &redirect("/g?x"));
         let facts = [file(None), ran(0, "curl\n", "")];
         let step = step(&start, path.to_str().unwrap(), "hello", "headers = { PRIVATE-TOKEN = 'k' }");
-        let done = [Done::Host(perform(&step.fetch(&facts)).await)];
-        let message = step.next(&facts, &done).err().unwrap().message;
+        let done = [EffectResult::Host(perform(&step.fetch(&facts)).await)];
+        let message = step.next_effect(&facts, &done).err().unwrap().message;
         assert!(message.contains("which is not followed"), "{message}");
         let requests = server.join().unwrap();
         assert!(requests.iter().all(|request| request.contains("PRIVATE-TOKEN: k")), "{requests:?}");
@@ -522,8 +526,8 @@ mod tests {
         let (url, server) = serve(1, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         let facts = [file(None), ran(0, "curl\n", "")];
         let step = step(&url, path.to_str().unwrap(), "hello", "");
-        let done = [Done::Host(perform(&step.fetch(&facts)).await)];
-        assert!(step.next(&facts, &done).err().unwrap().message.contains("404"));
+        let done = [EffectResult::Host(perform(&step.fetch(&facts)).await)];
+        assert!(step.next_effect(&facts, &done).err().unwrap().message.contains("404"));
         server.join().unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }

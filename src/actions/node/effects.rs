@@ -1,11 +1,11 @@
 //! Small steps between actions and a host's probes, facts and effects.
 
 use crate::connect::host::{self, Attributes, File, Run};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::Problem;
 
-use super::ended::{said, status};
+use super::exit_policy::{said, status};
 use super::params::Mode;
 
 /// A question about a path.
@@ -22,7 +22,7 @@ pub fn file_at(facts: &[Fact], index: usize) -> Option<&File> {
 }
 
 /// The next of a fixed list of effects: all of them have been judged by the host already.
-pub fn in_turn(effects: &[host::Effect], done: &[Done]) -> Result<Option<Effect>, Problem> {
+pub fn nth_effect(effects: &[host::Effect], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
     Ok(effects.get(done.len()).cloned().map(Effect::Host))
 }
 
@@ -52,7 +52,7 @@ pub fn which(programs: &[&str]) -> Probe {
 }
 
 /// How the command ended that the probe at `index` ran.
-pub fn run_at(facts: &[Fact], index: usize) -> Option<&host::Done> {
+pub fn run_at(facts: &[Fact], index: usize) -> Option<&host::CommandOutput> {
     match facts.get(index) {
         Some(Fact::Host(host::Fact::Run(done))) => Some(done),
         _ => None,
@@ -76,7 +76,7 @@ pub fn script(text: &str, args: &[&str]) -> Run {
 }
 
 /// A command of ours that failed: what it was to do, its status and the last of what it said.
-pub fn failed(what: &str, done: &host::Done) -> Problem {
+pub fn failed(what: &str, done: &host::CommandOutput) -> Problem {
     let said = said(done).last_lines(10);
     let said = if said.is_empty() { status(done.exit) } else { said };
     Problem::new(format!("{what}: {said}"))

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 use super::params::refuse;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, System};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 use crate::template::{Context, Templates};
 
 /// Asks a host what it is, for later steps, and checks what the plan needs of it.
@@ -24,7 +24,7 @@ pub struct Facts {
 impl Spec for Facts {
     const NAME: &'static str = "node.facts";
     const SUMMARY: &'static str = "what a host is, and whether it is what the plan needs";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "hostname", about: "name that the host calls itself" },
@@ -106,11 +106,11 @@ impl Action for Facts {
         Verdict::Same { seen: format!("{os_name}, {kernel} {arch}, {cpus} CPUs, {memory_total} MiB") }
     }
 
-    fn next(&self, _facts: &[Fact], _done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _facts: &[Fact], _done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         Ok(None)
     }
 
-    fn outputs(&self, facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         system(facts).map(values).unwrap_or_default()
     }
 }
@@ -152,7 +152,7 @@ mod tests {
         let step = build::<Facts>("require = [\"arch in ['aarch64', 'x86_64']\", 'memory_total >= 3500']").unwrap();
         assert_eq!(step.verdict(&facts()), Verdict::Same { seen: "Debian, 6.12 aarch64, 4 CPUs, 7800 MiB".into() });
         assert_eq!(step.outputs(&facts(), &[])["page_size"], 16384);
-        assert!(step.next(&facts(), &[]).unwrap().is_none());
+        assert!(step.next_effect(&facts(), &[]).unwrap().is_none());
     }
 
     #[test]

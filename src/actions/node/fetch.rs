@@ -11,10 +11,10 @@ use super::effects::{file_at, look};
 use super::params::{Mode, Size, check_file_path, refuse};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, File, FileKind, Read};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::{Delta, Diff};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role, WrittenFile};
+use crate::plan::{Output, ParamError, Role, RunsOn, WrittenFile};
 
 /// Copies a file from the host into the project, on the machine that runs rollout. It is read as the user that the step
 /// runs as, compared by its hash, and put in place atomically; it belongs to whoever runs rollout.
@@ -52,7 +52,7 @@ fn yes() -> bool {
 impl Spec for Fetch {
     const NAME: &'static str = "node.fetch";
     const SUMMARY: &'static str = "a file of a host, copied into the project";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "path", about: "path of the copy, below the plan's root" },
@@ -147,7 +147,7 @@ impl Action for Fetch {
         }
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let (Some(file), _) = self.seen(facts)? else { return Ok(None) };
         Ok(done.is_empty().then(|| {
             Effect::Fetch(host::Fetch {
@@ -164,7 +164,7 @@ impl Action for Fetch {
         Some(&self.to.at)
     }
 
-    fn outputs(&self, facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         let sha256 = file_at(facts, 0).and_then(|file| file.sha256.clone()).unwrap_or_default();
         Outputs::from_iter([("path".to_owned(), json!(self.to.path)), ("sha256".to_owned(), json!(sha256))])
     }
@@ -200,11 +200,13 @@ mod tests {
         let mut step = step("mode = '0640'");
         step.to.at = "/p/backup/x".into();
         let facts = [file(Some(regular("a", 0o644))), file(None)];
-        let Some(Effect::Fetch(fetch)) = step.next(&facts, &[]).unwrap() else { panic!() };
+        let Some(Effect::Fetch(fetch)) = step.next_effect(&facts, &[]).unwrap() else { panic!() };
         let sha256 = host::sha256(b"a");
         let wanted = host::Fetch { path: "/etc/x".into(), size: 1, sha256, to: "/p/backup/x".into(), mode: 0o640 };
         assert_eq!(fetch, wanted);
-        assert!(step.next(&facts, &[Done::Host(host::Done::new(0, "", ""))]).unwrap().is_none());
+        assert!(
+            step.next_effect(&facts, &[EffectResult::Host(host::CommandOutput::new(0, "", ""))]).unwrap().is_none()
+        );
         assert_eq!(step.writes(), Some(Path::new("/p/backup/x")));
     }
 

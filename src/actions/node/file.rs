@@ -4,15 +4,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::content::{Wanted, Wish, text_delta};
-use super::effects::{diff_attributes, file_at, in_turn, look};
+use super::content::{DesiredContent, DesiredFile, text_delta};
+use super::effects::{diff_attributes, file_at, look, nth_effect};
 use super::params::{self, Mode, check_file_path, refuse, trimmed};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, FileKind, Read};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role, SourceFile};
+use crate::plan::{Output, ParamError, Role, RunsOn, SourceFile};
 
 /// Puts a file, a symbolic link, or nothing at a path. A file is replaced atomically; of a file that is there, mode and
 /// owner stay as they are unless given. Without `content` and `source` only mode and owner are set. A file that is a mount
@@ -69,9 +69,9 @@ pub enum State {
 impl Spec for File {
     const NAME: &'static str = "node.file";
     const SUMMARY: &'static str = "a file, a link, or nothing at a path";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
-    const KEEPS: bool = true;
+    const IS_REVERTIBLE: bool = true;
     const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "the path" }];
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
@@ -126,14 +126,14 @@ impl File {
     }
 
     /// `None`: the content is not this step's business.
-    fn wanted(&self) -> Option<Wanted<'_>> {
+    fn wanted(&self) -> Option<DesiredFile<'_>> {
         let source = || {
-            let text = (!self.source.path.is_empty()).then_some(Wish::Text(&self.source.content));
-            self.source.file.as_ref().map(Wish::File).or(text)
+            let text = (!self.source.path.is_empty()).then_some(DesiredContent::Text(&self.source.content));
+            self.source.file.as_ref().map(DesiredContent::File).or(text)
         };
-        Some(Wanted {
+        Some(DesiredFile {
             path: &self.path,
-            content: self.content.as_deref().map(Wish::Text).or_else(source)?,
+            content: self.content.as_deref().map(DesiredContent::Text).or_else(source)?,
             attributes: self.attributes(),
             backup: self.backup,
             validate: self.validate.as_deref(),
@@ -187,9 +187,9 @@ impl Action for File {
     fn probes(&self) -> Vec<Probe> {
         let read = match (self.state, self.wanted().map(|wanted| wanted.content)) {
             (State::Link, _) | (State::File, None) => Read::Stat,
-            (_, Some(Wish::File(_))) => Read::Hash,
-            (State::File, Some(Wish::Text(text))) => Read::unless(text),
-            (State::File, Some(Wish::Bytes(_))) | (State::Absent, _) => Read::Content,
+            (_, Some(DesiredContent::File(_))) => Read::Hash,
+            (State::File, Some(DesiredContent::Text(text))) => Read::unless(text),
+            (State::File, Some(DesiredContent::Bytes(_))) | (State::Absent, _) => Read::Content,
         };
         vec![look(&trimmed(&self.path), read)]
     }
@@ -204,7 +204,7 @@ impl Action for File {
         }
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let seen = file_at(facts, 0);
         let path = self.path.clone();
         let effect = match (self.state, self.wanted()) {
@@ -217,10 +217,10 @@ impl Action for File {
             (State::Link, _) => host::Effect::Link { path, target: self.target.clone().unwrap_or_default() },
             (State::Absent, _) => host::Effect::Remove { path },
         };
-        in_turn(&[effect], done)
+        nth_effect(&[effect], done)
     }
 
-    fn outputs(&self, _facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, _facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         Outputs::from_iter([("path".to_owned(), json!(self.path))])
     }
 }
@@ -294,7 +294,7 @@ mod tests {
         let step = build::<File>("path = '/x'\nmode = '0600'").unwrap();
         assert!(is_same(&step.verdict(&[file(Some(at(FileKind::Regular, 0o600)))])));
         assert_eq!(change(&step.verdict(&[file(None)])), ["+ mode: 0600"]);
-        assert!(step.next(&[file(None)], &[]).err().unwrap().message.contains("there is no /x"));
+        assert!(step.next_effect(&[file(None)], &[]).err().unwrap().message.contains("there is no /x"));
         let link = at(FileKind::Link("/y".into()), 0o777);
         assert!(blocked(&step.verdict(&[file(Some(link))])).contains("link to /y"));
     }

@@ -4,14 +4,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::conditions::check_words;
 use super::effects::{failed, lacking, run_at, script, which};
-use super::guards::check_words;
 use super::params::{check_path, refuse, trimmed};
 use crate::actions::{Action, Spec, Verdict};
-use crate::connect::{Done, Effect, Fact, Probe, host};
+use crate::connect::{Effect, EffectResult, Fact, Probe, host};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 
 /// Sees to it that a folder of the host is a git repository with this version checked out, by the host's own git. HEAD is
 /// the commit itself (detached). What git does not track stays; local changes block, unless `force` drops them.
@@ -42,7 +42,7 @@ fn head() -> String {
 impl Spec for Git {
     const NAME: &'static str = "node.git";
     const SUMMARY: &'static str = "a git repository at a commit, branch or tag";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[Output { name: "commit", about: "the commit that is checked out" }];
     const EXAMPLE: &'static str = r#"
@@ -306,8 +306,8 @@ impl Action for Git {
         }
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
-        if let Some(Done::Host(done)) = done.last() {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
+        if let Some(EffectResult::Host(done)) = done.last() {
             let problem = || failed(&format!("cannot check out {} in {}", self.version, self.path), done);
             let hint = "is there room on the disk, may the step's user write there, and has the repository that commit? \
                         where another git is at work, wait for its end";
@@ -318,7 +318,7 @@ impl Action for Git {
         Ok(Some(Effect::Host(host::Effect::Run(self.checkout(&wanted)))))
     }
 
-    fn outputs(&self, facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         let text = run_at(facts, 1).map(|done| done.stdout.text()).unwrap_or_default();
         let commit = Seen::read(&text).and_then(|seen| self.wanted(&seen)).unwrap_or_default();
         Outputs::from_iter([("commit".to_owned(), json!(commit))])
@@ -396,10 +396,11 @@ mod tests {
     async fn apply(step: &Git) -> Verdict {
         let facts = [ran(0, "git\n", ""), Fact::Host(host::Fact::Run(perform(&step.look()).await))];
         let verdict = step.verdict(&facts);
-        if let (Verdict::Change(_), Ok(Some(Effect::Host(host::Effect::Run(run))))) = (&verdict, step.next(&facts, &[]))
+        if let (Verdict::Change(_), Ok(Some(Effect::Host(host::Effect::Run(run))))) =
+            (&verdict, step.next_effect(&facts, &[]))
         {
-            let done = [Done::Host(perform(&run).await)];
-            assert!(matches!(step.next(&facts, &done), Ok(None)), "{:?}", step.next(&facts, &done).err());
+            let done = [EffectResult::Host(perform(&run).await)];
+            assert!(matches!(step.next_effect(&facts, &done), Ok(None)), "{:?}", step.next_effect(&facts, &done).err());
         }
         verdict
     }
@@ -455,7 +456,9 @@ mod tests {
             git(&origin, &format!("echo 4 >f && {commit}")).await;
             let look = Fact::Host(host::Fact::Run(perform(&at("main", "").look()).await));
             let facts = [ran(0, "git\n", ""), look];
-            let Ok(Some(Effect::Host(host::Effect::Run(run)))) = at("main", "").next(&facts, &[]) else { panic!() };
+            let Ok(Some(Effect::Host(host::Effect::Run(run)))) = at("main", "").next_effect(&facts, &[]) else {
+                panic!()
+            };
             let ended = perform(&run).await;
             assert!(ended.exit == 1 && ended.stderr.text().contains("HEAD is not"), "{}", ended.stderr.text());
             git(&origin, "git reset -q --hard v1").await;

@@ -4,13 +4,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::params::check_account;
-use super::scripts::{Act, each_well, ended, failed, odd};
+use super::scripts::{CheckedEffect, ended, failed, next_checked, unexpected_answer};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::quote::word;
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::Problem;
-use crate::plan::{ParamError, Place, Role};
+use crate::plan::{ParamError, Role, RunsOn};
 
 /// Makes or removes a group, by the programs of the package `passwd` (on Alpine: `shadow`).
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -43,7 +43,7 @@ pub enum State {
 impl Spec for Group {
     const NAME: &'static str = "node.group";
     const SUMMARY: &'static str = "a group of users is there, or not";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
@@ -75,10 +75,10 @@ impl Group {
         }
         let line = done.stdout.text();
         let number = line.split(':').nth(2).and_then(|gid| gid.parse().ok());
-        number.map(Some).ok_or_else(|| odd("look for the group", &line))
+        number.map(Some).ok_or_else(|| unexpected_answer("look for the group", &line))
     }
 
-    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<Act>), Problem> {
+    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<CheckedEffect>), Problem> {
         let (seen, name) = (self.seen(facts)?, word(&self.name));
         let told = |gid: u32| gid.to_string();
         let there = format!("getent group {name}");
@@ -105,12 +105,12 @@ impl Group {
                 _ => return Ok((Diff::default(), Vec::new())),
             },
         };
-        Ok((diff, vec![Act::proven(format!("{what} the group {}", self.name), &script, &holds).or(why)]))
+        Ok((diff, vec![CheckedEffect::proven(format!("{what} the group {}", self.name), &script, &holds).or(why)]))
     }
 }
 
 /// What to do about what the account programs say.
-pub fn why(done: &crate::connect::host::Done) -> Option<&'static str> {
+pub fn why(done: &crate::connect::host::CommandOutput) -> Option<&'static str> {
     let said = done.stderr.text();
     let has = |text: &str| said.contains(text);
     if done.exit == 127 {
@@ -143,12 +143,12 @@ impl Action for Group {
         }
     }
 
-    fn is_quick(&self) -> bool {
+    fn completes_at_once(&self) -> bool {
         true
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
-        each_well(&self.judge(facts)?.1, done)
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
+        next_checked(&self.judge(facts)?.1, done)
     }
 }
 

@@ -6,17 +6,17 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::bytes;
-use super::content::{Wanted, Wish};
-use super::effects::{file_at, in_turn, look};
+use super::content::{DesiredContent, DesiredFile};
+use super::effects::{file_at, look, nth_effect};
 use super::hosts_entry::Entry;
 use super::params::refuse;
 use super::text::Text;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, File, FileKind, Read};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::Problem;
-use crate::plan::{ParamError, Place, Role};
+use crate::plan::{ParamError, Role, RunsOn};
 
 /// Sets a host's name: the kernel's, /etc/hostname, and in /etc/hosts the line of 127.0.1.1 where there is one (without it,
 /// `sudo` may wait for the name service). Where cloud-init sets the name at each boot, set `preserve_hostname` there.
@@ -30,9 +30,9 @@ pub struct Hostname {
 impl Spec for Hostname {
     const NAME: &'static str = "node.hostname";
     const SUMMARY: &'static str = "what a host calls itself, now and after each boot";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
-    const KEEPS: bool = true;
+    const IS_REVERTIBLE: bool = true;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
 id = "name"
@@ -104,7 +104,10 @@ impl Hostname {
         for (path, index, content) in files {
             let Some(content) = content else { continue };
             let (seen, content) = (file_at(facts, index), bytes::encode(&content));
-            let wanted = Wanted { content: Wish::Bytes(&content), ..Wanted::text(path, "", Attributes::default()) };
+            let wanted = DesiredFile {
+                content: DesiredContent::Bytes(&content),
+                ..DesiredFile::text(path, "", Attributes::default())
+            };
             let file = wanted.diff(seen)?;
             if !file.is_empty() {
                 effects.push(wanted.effect(seen));
@@ -133,12 +136,12 @@ impl Action for Hostname {
         }
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
-        in_turn(&self.judge(facts)?.1, done)
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
+        nth_effect(&self.judge(facts)?.1, done)
     }
 
     /// Who names hosts by DHCP may take the name back at once.
-    fn looks_after(&self) -> bool {
+    fn is_verified(&self) -> bool {
         true
     }
 }

@@ -10,9 +10,9 @@ use super::params::{check_file_path, refuse};
 use super::text::{Edit, Missing, State, Text, without_words};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{Attributes, Read};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::Problem;
-use crate::plan::{ParamError, Place, Role};
+use crate::plan::{ParamError, Role, RunsOn};
 
 /// Sees to it that names lead to an address in /etc/hosts. A name that another line gives to another address of the same
 /// family (IPv4 or IPv6) is taken out of that line. Other names, comments and lines stay as they are.
@@ -43,9 +43,9 @@ fn hosts() -> String {
 impl Spec for HostsEntry {
     const NAME: &'static str = "node.hosts_entry";
     const SUMMARY: &'static str = "names and their address in /etc/hosts";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
-    const KEEPS: bool = true;
+    const IS_REVERTIBLE: bool = true;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
 id = "control-plane-name"
@@ -190,7 +190,7 @@ impl Action for HostsEntry {
         })
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         self.file().next(facts, done, &|text| {
             self.edit(text);
             Ok(())

@@ -3,15 +3,15 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::content::Wanted;
-use super::effects::{file_at, in_turn, look};
+use super::content::DesiredFile;
+use super::effects::{file_at, look, nth_effect};
 use super::params::{check_name, refuse};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, Module, Read};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::Problem;
-use crate::plan::{ParamError, Place, Role};
+use crate::plan::{ParamError, Role, RunsOn};
 
 /// Loads kernel modules, and has them loaded at each boot by a file each in /etc/modules-load.d. A module that is part of
 /// the kernel needs neither.
@@ -32,7 +32,7 @@ fn yes() -> bool {
 impl Spec for KernelModule {
     const NAME: &'static str = "node.kernel_module";
     const SUMMARY: &'static str = "kernel modules are loaded, now and after each boot";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
@@ -74,13 +74,13 @@ impl KernelModule {
         })
     }
 
-    fn drop_in<R>(&self, seen: &Seen<'_>, with: impl FnOnce(&Wanted<'_>) -> R) -> Option<R> {
+    fn drop_in<R>(&self, seen: &Seen<'_>, with: impl FnOnce(&DesiredFile<'_>) -> R) -> Option<R> {
         if !self.persist || seen.state == Module::BuiltIn {
             return None;
         }
         let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
         let (path, content) = (file_of(seen.name), format!("{}\n", seen.name));
-        Some(with(&Wanted::text(&path, &content, attributes)))
+        Some(with(&DesiredFile::text(&path, &content, attributes)))
     }
 }
 
@@ -133,7 +133,7 @@ impl Action for KernelModule {
         Verdict::Same { seen }
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let mut effects = Vec::new();
         for seen in self.seen(facts) {
             if seen.state == Module::Available {
@@ -144,7 +144,7 @@ impl Action for KernelModule {
             });
             effects.extend(write.flatten());
         }
-        in_turn(&effects, done)
+        nth_effect(&effects, done)
     }
 }
 

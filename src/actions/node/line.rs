@@ -7,12 +7,12 @@ use serde::Deserialize;
 use super::effects::look;
 use super::file::check_validate;
 use super::params::{self, Mode, check_file_path, refuse};
-use super::text::{Edit, Insert, Missing, Place, State, Text, check_regex, regex};
+use super::text::{Edit, Insert, InsertPosition, Missing, State, Text, check_regex, regex};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::Read;
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::Problem;
-use crate::plan::{ParamError, Place as Where, Role};
+use crate::plan::{ParamError, Role, RunsOn as Where};
 
 /// Sees to a line in a text file: replaces the line that `match` finds, else adds it when the file does not have it. The
 /// file is replaced atomically; line endings, mode and owner stay as they are. Expressions are Rust's (`regex`): without
@@ -77,9 +77,9 @@ pub struct Line {
 impl Spec for Line {
     const NAME: &'static str = "node.line";
     const SUMMARY: &'static str = "a line in a text file";
-    const PLACE: Where = Where::Host;
+    const RUNS_ON: Where = Where::Host;
     const ROLE: Role = Role::Change;
-    const KEEPS: bool = true;
+    const IS_REVERTIBLE: bool = true;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
 id = "no-root-login"
@@ -171,8 +171,8 @@ fn check_references(line: &str, pattern: &str) -> Result<(), ParamError> {
 }
 
 impl Line {
-    fn place(&self) -> Place<'_> {
-        Place {
+    fn place(&self) -> InsertPosition<'_> {
+        InsertPosition {
             insert: self.insert,
             after: self.after.as_deref(),
             before: self.before.as_deref(),
@@ -232,7 +232,7 @@ impl Action for Line {
         self.file().verdict(facts, &|text| self.edit(text))
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         self.file().next(facts, done, &|text| self.edit(text))
     }
 }

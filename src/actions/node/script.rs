@@ -4,15 +4,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::command::zero;
-use super::ended::{self, Expression, Judge};
-use super::guards::{Guards, check_words};
+use super::conditions::{Conditions, check_words};
+use super::exit_policy::{self, ExitPolicy, Expression};
 use super::params::refuse;
 use crate::actions::{Action, OnInterrupt, Spec, Verdict};
 use crate::connect::host::{self, Run};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, PlainFile, Role};
+use crate::plan::{Output, ParamError, PlainFile, Role, RunsOn};
 
 /// Runs a script of the project on a host, and leaves nothing of it there: it goes over the connection into a file that
 /// only the step's user can read, which is deleted before the interpreter reads it, as /dev/fd/3. Guards are those of
@@ -77,9 +77,9 @@ fn sh() -> String {
 impl Spec for Script {
     const NAME: &'static str = "node.script";
     const SUMMARY: &'static str = "a script of the project, run on a host";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
-    const OUTPUTS: &'static [Output] = ended::OUTPUTS;
+    const OUTPUTS: &'static [Output] = exit_policy::OUTPUTS;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
 id = "disk"
@@ -155,8 +155,8 @@ exec {}",
         host::Command::Argv(words).to_string()
     }
 
-    fn guards(&self) -> Guards<'_> {
-        Guards {
+    fn guards(&self) -> Conditions<'_> {
+        Conditions {
             creates: self.creates.as_deref(),
             removes: self.removes.as_deref(),
             unless: self.unless.as_deref(),
@@ -165,8 +165,8 @@ exec {}",
         }
     }
 
-    fn judge(&self) -> Judge<'_> {
-        Judge {
+    fn judge(&self) -> ExitPolicy<'_> {
+        ExitPolicy {
             line: self.line(),
             ok_exit_codes: &self.ok_exit_codes,
             failed_when: self.failed_when.as_ref(),
@@ -187,28 +187,28 @@ impl Action for Script {
         }
     }
 
-    fn next(&self, _facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         if done.is_empty() {
             return Ok(Some(Effect::Host(host::Effect::Run(self.run()))));
         }
         self.judge().judge_last(done).map(|_| None)
     }
 
-    fn changed(&self, done: &[Done]) -> bool {
+    fn changed(&self, done: &[EffectResult]) -> bool {
         self.judge().judge_last(done).unwrap_or(true)
     }
 
-    fn cut_off(&self) -> Option<OnInterrupt> {
+    fn on_interrupt(&self) -> Option<OnInterrupt> {
         self.guards().is_empty().then_some(self.on_interrupt.unwrap_or(OnInterrupt::Stop))
     }
 
-    fn outputs(&self, _facts: &[Fact], done: &[Done]) -> Outputs {
-        let last = done.last().and_then(|done| if let Done::Host(done) = done { Some(done) } else { None });
-        ended::outputs(last)
+    fn outputs(&self, _facts: &[Fact], done: &[EffectResult]) -> Outputs {
+        let last = done.last().and_then(|done| if let EffectResult::Host(done) = done { Some(done) } else { None });
+        exit_policy::outputs(last)
     }
 
-    fn printed(&self, done: &[Done]) -> String {
-        ended::printed(done)
+    fn printed(&self, done: &[EffectResult]) -> String {
+        exit_policy::printed(done)
     }
 }
 
@@ -224,12 +224,15 @@ mod tests {
     #[test]
     fn guards_keep_it_from_running() {
         let step = build::<Script>(&script("true", "args = ['a b']\nremoves = '/x'")).unwrap();
-        assert!(is_same(&step.verdict(&[file(None)])) && step.cut_off().is_none());
+        assert!(is_same(&step.verdict(&[file(None)])) && step.on_interrupt().is_none());
         let step = build::<Script>(&script("true", "args = ['a b']")).unwrap();
         assert_eq!(change(&step.verdict(&[])), ["! run scripts/x 'a b'"]);
-        assert_eq!(step.cut_off(), Some(OnInterrupt::Stop));
-        let failed = [Done::Host(host::Done::new(3, "", "no\n"))];
-        assert_eq!(step.next(&[], &failed).err().unwrap().message, "`scripts/x 'a b'` ended with exit status 3:\nno");
+        assert_eq!(step.on_interrupt(), Some(OnInterrupt::Stop));
+        let failed = [EffectResult::Host(host::CommandOutput::new(3, "", "no\n"))];
+        assert_eq!(
+            step.next_effect(&[], &failed).err().unwrap().message,
+            "`scripts/x 'a b'` ended with exit status 3:\nno"
+        );
     }
 
     #[tokio::test]
@@ -248,8 +251,8 @@ mod tests {
         let step = build::<Script>(&script(text, "interpreter = 'bash -eu'\nargs = ['c']")).unwrap();
         assert_eq!(perform(&step.run()).await.stdout.text(), "b c");
         let step = build::<Script>(&script("x", "interpreter = 'no-such-program'")).unwrap();
-        let done = [Done::Host(perform(&step.run()).await)];
-        assert!(step.next(&[], &done).err().unwrap().hint.unwrap().contains("installed"));
+        let done = [EffectResult::Host(perform(&step.run()).await)];
+        assert!(step.next_effect(&[], &done).err().unwrap().hint.unwrap().contains("installed"));
     }
 
     #[test]

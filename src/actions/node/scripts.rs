@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use crate::connect::host::{self, Run};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::Problem;
 
 /// Lines of output in an error.
@@ -15,7 +15,7 @@ pub fn ask(script: impl Into<String>) -> Probe {
 }
 
 /// How the script ended that the probe at `index` ran.
-pub fn ended(facts: &[Fact], index: usize) -> Result<&host::Done, Problem> {
+pub fn ended(facts: &[Fact], index: usize) -> Result<&host::CommandOutput, Problem> {
     match facts.get(index) {
         Some(Fact::Host(host::Fact::Run(done))) => Ok(done),
         _ => Err(Problem::new("the host did not say how the script ended that looks")),
@@ -29,13 +29,13 @@ pub fn answer(facts: &[Fact], index: usize, what: &str) -> Result<String, Proble
 }
 
 /// An answer that is not understood.
-pub fn odd(what: &str, line: &str) -> Problem {
+pub fn unexpected_answer(what: &str, line: &str) -> Problem {
     Problem::new(format!("cannot {what}: the host answered `{line}`, which means nothing here"))
         .hint("is a program of that name something else there, or much older or newer?")
 }
 
 /// A command that did not work; `what` completes "cannot …".
-pub fn failed(what: impl Display, done: &host::Done) -> Problem {
+pub fn failed(what: impl Display, done: &host::CommandOutput) -> Problem {
     let said = if done.stderr.length > 0 { &done.stderr } else { &done.stdout };
     let said = said.last_lines(LINES);
     let problem = if said.is_empty() {
@@ -54,13 +54,13 @@ pub fn failed(what: impl Display, done: &host::Done) -> Problem {
 }
 
 /// One of the effects of a change.
-pub struct Act {
+pub struct CheckedEffect {
     effect: host::Effect,
     what: String,
-    hint: fn(&host::Done) -> Option<&'static str>,
+    hint: fn(&host::CommandOutput) -> Option<&'static str>,
 }
 
-impl Act {
+impl CheckedEffect {
     /// A script for `sh`; `what` completes "cannot …".
     pub fn script(what: impl Into<String>, script: impl Into<String>) -> Self {
         Self::fed(what, script, host::Bytes::default())
@@ -85,22 +85,22 @@ impl Act {
     }
 
     /// Says what to do about a failure, from what was printed.
-    pub fn or(self, hint: fn(&host::Done) -> Option<&'static str>) -> Self {
+    pub fn or(self, hint: fn(&host::CommandOutput) -> Option<&'static str>) -> Self {
         Self { hint, ..self }
     }
 }
 
 /// A typed effect, which the host itself judges.
-impl From<host::Effect> for Act {
+impl From<host::Effect> for CheckedEffect {
     fn from(effect: host::Effect) -> Self {
         Self { effect, what: String::new(), hint: |_| None }
     }
 }
 
 /// The next of a list of effects, all of which must end well.
-pub fn each_well(acts: &[Act], done: &[Done]) -> Result<Option<Effect>, Problem> {
+pub fn next_checked(acts: &[CheckedEffect], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
     for (act, done) in acts.iter().zip(done) {
-        let Done::Host(done) = done else { continue };
+        let EffectResult::Host(done) = done else { continue };
         if done.exit != 0 {
             let problem = failed(&act.what, done);
             return Err(match (act.hint)(done) {
@@ -118,15 +118,15 @@ mod tests {
 
     #[test]
     fn an_effect_that_ends_badly_stops_those_after_it_and_says_why() {
-        let acts = [Act::script("do it", "x").or(|_| Some("try y")), Act::script("do more", "z")];
-        let done = |exit, text: &str| [Done::Host(host::Done::new(exit, "", text))];
+        let acts = [CheckedEffect::script("do it", "x").or(|_| Some("try y")), CheckedEffect::script("do more", "z")];
+        let done = |exit, text: &str| [EffectResult::Host(host::CommandOutput::new(exit, "", text))];
         assert!(
-            matches!(each_well(&acts, &[]), Ok(Some(Effect::Host(host::Effect::Run(run)))) if run == Run::shell("x"))
+            matches!(next_checked(&acts, &[]), Ok(Some(Effect::Host(host::Effect::Run(run)))) if run == Run::shell("x"))
         );
-        assert!(matches!(each_well(&acts, &done(0, "")), Ok(Some(_))));
-        let problem = each_well(&acts, &done(1, "a\nb\n")).err().unwrap();
+        assert!(matches!(next_checked(&acts, &done(0, "")), Ok(Some(_))));
+        let problem = next_checked(&acts, &done(1, "a\nb\n")).err().unwrap();
         assert_eq!((problem.message.as_str(), problem.hint.as_deref()), ("cannot do it:\na\nb", Some("try y")));
-        let denied = failed("write", &host::Done::new(1, "", "x: Permission denied"));
+        let denied = failed("write", &host::CommandOutput::new(1, "", "x: Permission denied"));
         assert!(denied.hint.unwrap().contains("become"));
     }
 }

@@ -3,18 +3,18 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::content::Wanted;
+use super::content::DesiredFile;
 use super::effects::{file_at, look, words};
 use super::install::Install;
 use super::params::refuse;
-use super::scripts::{Act, answer, ask, each_well};
+use super::scripts::{CheckedEffect, answer, ask, next_checked};
 use super::systemd::{self, Unit};
 use crate::actions::{Action, OnInterrupt, Spec, Verdict};
 use crate::connect::host::{self, Attributes, File, Read};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::{Delta, Diff};
 use crate::event::Problem;
-use crate::plan::{ParamError, Place, Role};
+use crate::plan::{ParamError, Role, RunsOn};
 
 /// Starts, stops, enables or masks a systemd unit, and writes its file when `unit` is given. Where systemd says that a
 /// unit's files changed since it read them, it reads them first. A unit that does not start shows its last log lines.
@@ -62,7 +62,7 @@ pub enum State {
 impl Spec for Service {
     const NAME: &'static str = "node.service";
     const SUMMARY: &'static str = "a systemd unit runs, starts at boot, and is what its file says";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
@@ -106,11 +106,11 @@ impl Service {
         systemd::full_name(&self.name)
     }
 
-    fn file<R>(&self, facts: &[Fact], with: impl FnOnce(&Wanted<'_>, Option<&File>) -> R) -> Option<R> {
+    fn file<R>(&self, facts: &[Fact], with: impl FnOnce(&DesiredFile<'_>, Option<&File>) -> R) -> Option<R> {
         let content = self.unit.as_deref()?;
         let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
         let path = systemd::file_of(&self.unit_name());
-        Some(with(&Wanted::text(&path, content, attributes), file_at(facts, 1)))
+        Some(with(&DesiredFile::text(&path, content, attributes), file_at(facts, 1)))
     }
 
     /// What its own file says it is enabled by; nothing when it is not to be enabled by that.
@@ -132,7 +132,7 @@ impl Service {
     }
 
     /// What is wrong, and what is done about it. Once all was done (`after`), what always acts has acted.
-    fn judge(&self, facts: &[Fact], after: bool) -> Result<(Diff, Vec<Act>), Problem> {
+    fn judge(&self, facts: &[Fact], after: bool) -> Result<(Diff, Vec<CheckedEffect>), Problem> {
         let (mut diff, mut acts) = (Diff::default(), Vec::new());
         let mut reload = self.daemon_reload && !after;
         if self.name.is_empty() {
@@ -169,11 +169,11 @@ impl Service {
         if self.masked == Some(true) && !unit.is_masked_for_good() {
             let before = if unit.is_masked() { "until the next boot".to_owned() } else { told(false) };
             diff.push_field("masked", Some(before), Some(told(true)));
-            acts.push(Act::script(format!("mask {name}"), format!("systemctl mask -- {word}")));
+            acts.push(CheckedEffect::script(format!("mask {name}"), format!("systemctl mask -- {word}")));
         } else if self.masked == Some(false) && unit.is_masked() {
             let runtime = if unit.is_masked_for_good() { "" } else { " --runtime" };
             diff.push_field("masked", Some(told(true)), Some(told(false)));
-            acts.push(Act::script(format!("unmask {name}"), format!("systemctl unmask{runtime} -- {word}")));
+            acts.push(CheckedEffect::script(format!("unmask {name}"), format!("systemctl unmask{runtime} -- {word}")));
         }
         // It is not enabled or disabled by another name.
         let own = if unit.id.is_empty() || unit.is_unknown() || self.unit.is_some() { &name } else { &unit.id };
@@ -187,19 +187,25 @@ impl Service {
                     );
                 }
                 diff.push_field("enabled", Some(unit.enabled.clone()), Some("enabled".to_owned()));
-                acts.push(Act::script(format!("enable {name}"), format!("systemctl enable -- {own}")));
+                acts.push(CheckedEffect::script(format!("enable {name}"), format!("systemctl enable -- {own}")));
             }
             Some(true) => {
                 if let Some(before) = self.enabled_otherwise(facts)? {
                     let wanted = self.install().map(|install| install.told());
                     diff.push_field("enabled by", Some(before), wanted);
-                    acts.push(Act::script(format!("enable {name} anew"), format!("systemctl reenable -- {own}")));
+                    acts.push(CheckedEffect::script(
+                        format!("enable {name} anew"),
+                        format!("systemctl reenable -- {own}"),
+                    ));
                 }
             }
             Some(false) if unit.is_enabled_for_now() => {
                 diff.push_field("enabled", Some(unit.enabled.clone()), Some("disabled".to_owned()));
                 let runtime = if unit.is_enabled() { "" } else { " --runtime" };
-                acts.push(Act::script(format!("disable {name}"), format!("systemctl disable{runtime} -- {own}")));
+                acts.push(CheckedEffect::script(
+                    format!("disable {name}"),
+                    format!("systemctl disable{runtime} -- {own}"),
+                ));
             }
             _ => {}
         }
@@ -271,11 +277,11 @@ impl Action for Service {
         self.says(facts, false)
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
-        each_well(&self.judge(facts, false)?.1, done)
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
+        next_checked(&self.judge(facts, false)?.1, done)
     }
 
-    fn looks_after(&self) -> bool {
+    fn is_verified(&self) -> bool {
         !self.name.is_empty()
     }
 
@@ -284,7 +290,7 @@ impl Action for Service {
     }
 
     /// A second restart or reading does no harm.
-    fn cut_off(&self) -> Option<OnInterrupt> {
+    fn on_interrupt(&self) -> Option<OnInterrupt> {
         let blind = self.daemon_reload || matches!(self.state, Some(State::Restarted | State::Reloaded));
         blind.then_some(OnInterrupt::Rerun)
     }
@@ -459,14 +465,14 @@ mod tests {
         for (state, effect) in [("restarted", "verb=restart"), ("reloaded", "verb=reload")] {
             let step = build::<Service>(&format!("name = 'x'\nstate = '{state}'")).unwrap();
             assert_eq!(effects(&step, &facts), [format!("{effect} unit=x.service")]);
-            assert_eq!(step.cut_off(), Some(OnInterrupt::Rerun));
+            assert_eq!(step.on_interrupt(), Some(OnInterrupt::Rerun));
         }
         let step = build::<Service>("name = 'x'\nstate = 'reloaded'").unwrap();
         let stopped = [unit("loaded", "inactive", "dead", "enabled")];
         assert_eq!(effects(&step, &stopped), ["verb=start unit=x.service"]);
         let step = build::<Service>("daemon_reload = true").unwrap();
         assert_eq!(change(&step.verdict(&[])), ["! have systemd read all unit files"]);
-        assert_eq!(build::<Service>("name = 'x'\nstate = 'started'").unwrap().cut_off(), None);
+        assert_eq!(build::<Service>("name = 'x'\nstate = 'started'").unwrap().on_interrupt(), None);
     }
 
     #[test]

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::content::Wanted;
-use super::effects::{file_at, in_turn, look};
+use super::content::DesiredFile;
+use super::effects::{file_at, look, nth_effect};
 use super::params::{Scalar, check_name, refuse};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, File, Read};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::Problem;
-use crate::plan::{ParamError, Place, Role};
+use crate::plan::{ParamError, Role, RunsOn};
 
 /// Sets kernel parameters: the live values, and the file /etc/sysctl.d/NAME.conf that sets them at each boot.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -31,9 +31,9 @@ pub struct Sysctl {
 impl Spec for Sysctl {
     const NAME: &'static str = "node.sysctl";
     const SUMMARY: &'static str = "kernel parameters, now and after each boot";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
-    const KEEPS: bool = true;
+    const IS_REVERTIBLE: bool = true;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
 id = "forwarding"
@@ -134,10 +134,10 @@ impl Sysctl {
         text
     }
 
-    fn drop_in<R>(&self, facts: &[Fact], with: impl FnOnce(&Wanted<'_>, Option<&File>) -> R) -> R {
+    fn drop_in<R>(&self, facts: &[Fact], with: impl FnOnce(&DesiredFile<'_>, Option<&File>) -> R) -> R {
         let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
         let (path, content) = (self.path(), self.content(facts));
-        let wanted = Wanted::text(&path, &content, attributes);
+        let wanted = DesiredFile::text(&path, &content, attributes);
         with(&wanted, file_at(facts, 0))
     }
 }
@@ -166,7 +166,7 @@ impl Action for Sysctl {
         if diff.is_empty() { Verdict::Same { seen: String::new() } } else { Verdict::Change(diff) }
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let mut effects = Vec::new();
         let settings = self.to_set(facts);
         if !settings.is_empty() {
@@ -175,11 +175,11 @@ impl Action for Sysctl {
         effects.extend(self.drop_in(facts, |wanted, seen| {
             wanted.diff(seen).is_ok_and(|diff| !diff.is_empty()).then(|| wanted.effect(seen))
         }));
-        in_turn(&effects, done)
+        nth_effect(&effects, done)
     }
 
     /// The kernel may take a value and make another one of it, or change one with another.
-    fn looks_after(&self) -> bool {
+    fn is_verified(&self) -> bool {
         true
     }
 }
@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(order, ["ip_forward", "forwarding", "accept_redirects", "rp_filter", "rp_filter"]);
         let lines: Vec<String> = settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
         assert_eq!(String::from_utf8_lossy(write.content.as_slice()), lines.concat());
-        assert!(step.looks_after());
+        assert!(step.is_verified());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::params::refuse;
-use super::scripts::{Act, answer, ask};
+use super::scripts::{CheckedEffect, answer, ask};
 use crate::connect::host::quote::word;
 use crate::connect::{Fact, Probe};
 use crate::event::Problem;
@@ -73,14 +73,14 @@ printf '%s\\nIsEnabled=%s\\n' \"$shown\" \"$enabled\""
 }
 
 /// Has systemd read all unit files.
-pub fn daemon_reload() -> Act {
-    Act::script("have systemd read its unit files", "systemctl daemon-reload")
+pub fn daemon_reload() -> CheckedEffect {
+    CheckedEffect::script("have systemd read its unit files", "systemctl daemon-reload")
 }
 
 /// `start`, `stop`, `restart` or `reload`; what the unit logged is shown when that does not work.
-pub fn act(verb: &str, name: &str) -> Act {
+pub fn act(verb: &str, name: &str) -> CheckedEffect {
     let script = include_str!("unit.sh");
-    Act::script(format!("{verb} {name}"), format!("verb={verb} unit={}\n{script}", word(name))).or(|done| {
+    CheckedEffect::script(format!("{verb} {name}"), format!("verb={verb} unit={}\n{script}", word(name))).or(|done| {
         let said = done.stderr.text();
         said.contains("is not applicable").then_some("it cannot read its configuration anew: use `restarted`")
     })

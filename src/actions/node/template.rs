@@ -4,15 +4,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::content::{Wanted, Wish};
-use super::effects::{file_at, in_turn, look};
+use super::content::{DesiredContent, DesiredFile};
+use super::effects::{file_at, look, nth_effect};
 use super::file::check_validate;
 use super::params::{self, Mode, check_file_path};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::Read;
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role, TemplateFile};
+use crate::plan::{Output, ParamError, Role, RunsOn, TemplateFile};
 
 /// Puts a rendered template at a path. The file is replaced atomically; of a file that is there, mode and owner stay as
 /// they are unless given.
@@ -45,9 +45,9 @@ pub struct Template {
 impl Spec for Template {
     const NAME: &'static str = "node.template";
     const SUMMARY: &'static str = "a file made from a template";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
-    const KEEPS: bool = true;
+    const IS_REVERTIBLE: bool = true;
     const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "the path" }];
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
@@ -67,10 +67,10 @@ mode = "0644"
 }
 
 impl Template {
-    fn wanted(&self) -> Wanted<'_> {
-        Wanted {
+    fn wanted(&self) -> DesiredFile<'_> {
+        DesiredFile {
             path: &self.path,
-            content: Wish::Text(&self.template.content),
+            content: DesiredContent::Text(&self.template.content),
             attributes: params::attributes(self.mode, self.owner.as_ref(), self.group.as_ref()),
             backup: self.backup,
             validate: self.validate.as_deref(),
@@ -87,11 +87,11 @@ impl Action for Template {
         self.wanted().verdict(file_at(facts, 0))
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
-        in_turn(&[self.wanted().effect(file_at(facts, 0))], done)
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
+        nth_effect(&[self.wanted().effect(file_at(facts, 0))], done)
     }
 
-    fn outputs(&self, _facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, _facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         Outputs::from_iter([("path".to_owned(), json!(self.path))])
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::actions::{Action, Registry, Spec, Verdict};
-use crate::connect::host::{self, Done, FileKind};
-use crate::connect::{self, Call, Effect, Fact, Real, Target, World as _};
+use crate::connect::host::{self, CommandOutput, FileKind};
+use crate::connect::{self, CallContext, Effect, Fact, RealWorld, Target, World as _};
 use crate::diff::Delta;
 use crate::inventory::Inventory;
 use crate::plan::ParamError;
@@ -37,7 +37,7 @@ pub fn at(kind: FileKind, mode: u32) -> host::File {
 
 /// How a probed command ended.
 pub fn ran(exit: i32, stdout: &str, stderr: &str) -> Fact {
-    Fact::Host(host::Fact::Run(Done::new(exit, stdout, stderr)))
+    Fact::Host(host::Fact::Run(CommandOutput::new(exit, stdout, stderr)))
 }
 
 /// The lines of a change.
@@ -64,20 +64,20 @@ pub fn is_same(verdict: &Verdict) -> bool {
 /// All effects of a change, every one of which ends well.
 pub fn effects(action: &dyn Action, facts: &[Fact]) -> Vec<host::Effect> {
     let (mut effects, mut done) = (Vec::new(), Vec::new());
-    while let Some(effect) = action.next(facts, &done).unwrap() {
+    while let Some(effect) = action.next_effect(facts, &done).unwrap() {
         let Effect::Host(effect) = effect else { panic!("not an effect on a host") };
         effects.push(effect);
-        done.push(connect::Done::Host(Done::new(0, "", "")));
+        done.push(connect::EffectResult::Host(CommandOutput::new(0, "", "")));
     }
     effects
 }
 
 /// How a command ends on this machine.
-pub async fn perform(run: &host::Run) -> Done {
-    let (world, target) = (Real::new(&Inventory::default()), Target::default());
+pub async fn perform(run: &host::Run) -> CommandOutput {
+    let (world, target) = (RealWorld::new(&Inventory::default()), Target::default());
     let effect = Effect::Host(host::Effect::Run(run.clone()));
-    match world.perform(&target, &effect, &Call::quiet(Duration::from_secs(20))).await.unwrap() {
-        connect::Done::Host(done) => done,
+    match world.perform(&target, &effect, &CallContext::silent(Duration::from_secs(20))).await.unwrap() {
+        connect::EffectResult::Host(done) => done,
         _ => panic!("not a host"),
     }
 }
@@ -87,7 +87,7 @@ fn every_example_is_a_step_that_its_action_takes() {
     use crate::plan::Catalog as _;
     let registry = Registry::standard();
     let mut count = 0;
-    for kind in registry.kinds().into_iter().filter(|kind| kind.name.starts_with("node.")) {
+    for kind in registry.actions().into_iter().filter(|kind| kind.name.starts_with("node.")) {
         let example: toml::Table = toml::from_str(kind.example).unwrap();
         let phase = example["phase"].as_table().unwrap().values().next().unwrap();
         let mut step = phase["step"][0].as_table().unwrap().clone();

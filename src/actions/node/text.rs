@@ -8,12 +8,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::bytes;
-use super::content::{Wanted, Wish};
-use super::effects::{file_at, in_turn};
+use super::content::{DesiredContent, DesiredFile};
+use super::effects::{file_at, nth_effect};
 use super::params::refuse;
 use crate::actions::Verdict;
 use crate::connect::host::{Attributes, CONTENT_LIMIT, File, FileKind};
-use crate::connect::{Done, Effect, Fact};
+use crate::connect::{Effect, EffectResult, Fact};
 use crate::event::Problem;
 use crate::plan::ParamError;
 use crate::sync::lock;
@@ -132,7 +132,7 @@ pub enum State {
 
 /// Where something new goes.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct InsertPosition<'a> {
     /// An end of the file, when no line matches or none is to.
     pub insert: Option<Insert>,
     /// After the line that this matches.
@@ -143,7 +143,7 @@ pub struct Place<'a> {
     pub first_match: bool,
 }
 
-impl Place<'_> {
+impl InsertPosition<'_> {
     /// Refuses two places, and expressions that are none.
     pub fn check(&self) -> Result<(), ParamError> {
         if self.after.is_some() && self.before.is_some() {
@@ -263,10 +263,10 @@ impl Edit<'_> {
     }
 
     /// What brings it about.
-    pub fn next(&self, facts: &[Fact], done: &[Done], edit: Editor<'_>) -> Result<Option<Effect>, Problem> {
+    pub fn next(&self, facts: &[Fact], done: &[EffectResult], edit: Editor<'_>) -> Result<Option<Effect>, Problem> {
         let seen = file_at(facts, 0);
         match self.content(seen, edit)? {
-            Some(content) => in_turn(&[self.wanted(&content).effect(seen)], done),
+            Some(content) => nth_effect(&[self.wanted(&content).effect(seen)], done),
             None => Ok(None),
         }
     }
@@ -295,10 +295,10 @@ impl Edit<'_> {
         Ok(Some(bytes::encode(&once)))
     }
 
-    fn wanted<'a>(&'a self, content: &'a [u8]) -> Wanted<'a> {
-        Wanted {
+    fn wanted<'a>(&'a self, content: &'a [u8]) -> DesiredFile<'a> {
+        DesiredFile {
             path: self.path,
-            content: Wish::Bytes(content),
+            content: DesiredContent::Bytes(content),
             attributes: self.attributes.clone(),
             backup: self.backup,
             validate: self.validate,
@@ -382,21 +382,21 @@ mod tests {
     #[test]
     fn a_new_line_has_one_place() {
         let text = Text::new("[a]\nx\n[b]\nx\n");
-        let place = Place { insert: None, after: None, before: None, first_match: false };
+        let place = InsertPosition { insert: None, after: None, before: None, first_match: false };
         assert_eq!(place.index(&text).unwrap(), 4);
-        assert_eq!(Place { insert: Some(Insert::Start), ..place }.index(&text).unwrap(), 0);
-        let after = Place { after: Some("^x$"), ..place };
+        assert_eq!(InsertPosition { insert: Some(Insert::Start), ..place }.index(&text).unwrap(), 0);
+        let after = InsertPosition { after: Some("^x$"), ..place };
         assert_eq!(after.index(&text).unwrap(), 4);
-        assert_eq!(Place { first_match: true, ..after }.index(&text).unwrap(), 2);
-        let before = Place { before: Some("^x"), ..place };
+        assert_eq!(InsertPosition { first_match: true, ..after }.index(&text).unwrap(), 2);
+        let before = InsertPosition { before: Some("^x"), ..place };
         assert_eq!(before.index(&text).unwrap(), 3);
-        let nowhere = Place { after: Some("^y"), ..place };
+        let nowhere = InsertPosition { after: Some("^y"), ..place };
         assert!(nowhere.index(&text).unwrap_err().message.contains("no line matches `after`, which is ^y"));
         assert_eq!(nowhere.index(&Text::new("")).unwrap(), 0);
-        assert_eq!(Place { insert: Some(Insert::End), ..nowhere }.index(&text).unwrap(), 4);
-        assert_eq!(Place { insert: Some(Insert::Start), ..after }.index(&text).unwrap(), 4);
-        assert_eq!(Place { before: Some("x"), ..after }.check().unwrap_err().pointer, "/before");
-        let error = Place { before: Some("(x"), ..place }.check().unwrap_err();
+        assert_eq!(InsertPosition { insert: Some(Insert::End), ..nowhere }.index(&text).unwrap(), 4);
+        assert_eq!(InsertPosition { insert: Some(Insert::Start), ..after }.index(&text).unwrap(), 4);
+        assert_eq!(InsertPosition { before: Some("x"), ..after }.check().unwrap_err().pointer, "/before");
+        let error = InsertPosition { before: Some("(x"), ..place }.check().unwrap_err();
         assert!(error.message.contains("unclosed group"), "{}", error.message);
     }
 

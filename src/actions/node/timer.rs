@@ -3,19 +3,19 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::content::{Wanted, text_delta};
+use super::content::{DesiredFile, text_delta};
 use super::effects::{file_at, look};
 use super::group::State;
 use super::params::{check_account, refuse};
-use super::scripts::{Act, ask, each_well, ended};
+use super::scripts::{CheckedEffect, ask, ended, next_checked};
 use super::systemd::{self, Unit};
 use crate::actions::lifetime::Lifetime;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, Read, quote::word};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::{Delta, Diff};
 use crate::event::Problem;
-use crate::plan::{ParamError, Place, Role};
+use crate::plan::{ParamError, Role, RunsOn};
 
 /// Runs a command at set times: the units NAME.service and NAME.timer in /etc/systemd/system, and the timer enabled and
 /// started. Its output is in the journal: `journalctl -u NAME`.
@@ -56,7 +56,7 @@ pub struct Timer {
 impl Spec for Timer {
     const NAME: &'static str = "node.timer";
     const SUMMARY: &'static str = "a command at set times, by a systemd timer";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
@@ -140,7 +140,7 @@ impl Timer {
             .hint("`systemd-analyze calendar 'Mon..Fri 03:30'` shows what a time means; systemd.time(7) has all forms"))
     }
 
-    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<Act>), Problem> {
+    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<CheckedEffect>), Problem> {
         let unit = Unit::read(facts, 2)?;
         if self.state == State::Absent {
             return Ok(self.removal(&unit, facts));
@@ -153,7 +153,7 @@ impl Timer {
         for (index, (name, content)) in [&service, &timer].into_iter().zip(self.contents()).enumerate() {
             let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
             let path = systemd::file_of(name);
-            let wanted = Wanted::text(&path, &content, attributes);
+            let wanted = DesiredFile::text(&path, &content, attributes);
             let file = wanted.diff(file_at(facts, index))?;
             if !file.is_empty() {
                 acts.push(wanted.effect(file_at(facts, index)).into());
@@ -170,7 +170,10 @@ impl Timer {
         }
         if !unit.is_enabled() {
             diff.push_field("enabled", Some(unit.enabled.clone()), Some("enabled".to_owned()));
-            acts.push(Act::script(format!("enable {timer}"), format!("systemctl enable -- {}", word(&timer))));
+            acts.push(CheckedEffect::script(
+                format!("enable {timer}"),
+                format!("systemctl enable -- {}", word(&timer)),
+            ));
         }
         if !unit.runs() {
             diff.push_field("state", Some(unit.told()), Some("started".to_owned()));
@@ -179,13 +182,13 @@ impl Timer {
         Ok((diff, acts))
     }
 
-    fn removal(&self, unit: &Unit, facts: &[Fact]) -> (Diff, Vec<Act>) {
+    fn removal(&self, unit: &Unit, facts: &[Fact]) -> (Diff, Vec<CheckedEffect>) {
         let [service, timer] = self.units();
         let (mut diff, mut acts) = (Diff::default(), Vec::new());
         if unit.is_enabled_for_now() || unit.runs() {
             diff.push_field("state", Some(unit.told()), Some("stopped".to_owned()));
             let script = format!("systemctl disable --now -- {}", word(&timer));
-            acts.push(Act::script(format!("stop {timer}"), script));
+            acts.push(CheckedEffect::script(format!("stop {timer}"), script));
         }
         let mut gone = false;
         for (index, name) in [service, timer].into_iter().enumerate() {
@@ -244,11 +247,11 @@ impl Action for Timer {
         }
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
-        each_well(&self.judge(facts)?.1, done)
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
+        next_checked(&self.judge(facts)?.1, done)
     }
 
-    fn looks_after(&self) -> bool {
+    fn is_verified(&self) -> bool {
         true
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::Run;
-use crate::connect::{Call, Real, Target, World};
+use crate::connect::{CallContext, RealWorld, Target, World};
 use crate::event::Problem;
 use crate::inventory::Inventory;
 
@@ -23,13 +23,13 @@ async fn apply(action: &dyn Action) -> Verdict {
 }
 
 async fn tried(action: &dyn Action) -> Result<Verdict, Problem> {
-    let (world, target) = (Real::new(&Inventory::default()), Target::default());
-    let call = Call::quiet(Duration::from_secs(20));
+    let (world, target) = (RealWorld::new(&Inventory::default()), Target::default());
+    let call = CallContext::silent(Duration::from_secs(20));
     let facts = world.probe(&target, &action.probes(), &call).await.unwrap();
     let verdict = action.verdict(&facts);
     if matches!(verdict, Verdict::Change(_)) {
         let mut done = Vec::new();
-        while let Some(effect) = action.next(&facts, &done)? {
+        while let Some(effect) = action.next_effect(&facts, &done)? {
             done.push(world.perform(&target, &effect, &call).await.unwrap());
         }
     }
@@ -160,7 +160,7 @@ async fn a_file_is_fetched_once_and_only_as_it_was_seen() {
     assert_eq!(mode(), 0o600);
 
     let (world, target, call) =
-        (Real::new(&Inventory::default()), Target::default(), Call::quiet(Duration::from_secs(20)));
+        (RealWorld::new(&Inventory::default()), Target::default(), CallContext::silent(Duration::from_secs(20)));
     for (seen, then, comes) in [
         (&large[..], &large[..2_000_000], "changed on the host while it was fetched"),
         (b"one", b"two", "changed on the host while it was fetched"),
@@ -169,7 +169,7 @@ async fn a_file_is_fetched_once_and_only_as_it_was_seen() {
         fs::write(&path, seen).unwrap();
         let facts = world.probe(&target, &step.probes(), &call).await.unwrap();
         fs::write(&path, then).unwrap();
-        let effect = step.next(&facts, &[]).unwrap().unwrap();
+        let effect = step.next_effect(&facts, &[]).unwrap().unwrap();
         match world.perform(&target, &effect, &call).await {
             Err(error) => assert!(error.to_string().contains(comes) && fs::read(&copy).unwrap() == b"small", "{error}"),
             Ok(_) => assert_eq!(fs::read_to_string(&copy).unwrap(), comes),

@@ -3,16 +3,16 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::conditions::check_words;
 use super::effects::{file_at, look, run_at, script};
-use super::ended::{said, status};
-use super::guards::check_words;
+use super::exit_policy::{said, status};
 use super::params::{check_path, refuse, trimmed};
 use super::text::State;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Read, Run};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::Problem;
-use crate::plan::{ParamError, Place, Role};
+use crate::plan::{ParamError, Role, RunsOn};
 
 /// Waits until a port can be connected to from the host, something is at a path there, or a command there ends well; with
 /// `state = "absent"`, until it is not so any more. Asked again until the step's timeout ends.
@@ -40,7 +40,7 @@ pub struct WaitFor {
 impl Spec for WaitFor {
     const NAME: &'static str = "node.wait_for";
     const SUMMARY: &'static str = "a port, a path or a command on a host is as it should be";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Check;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
@@ -126,7 +126,7 @@ impl WaitFor {
         }
     }
 
-    fn port(&self, port: u16, done: &host::Done) -> Seen {
+    fn port(&self, port: u16, done: &host::CommandOutput) -> Seen {
         let text = done.stdout.text();
         let mut lines = text.lines().rev();
         let at = match self.address() {
@@ -171,7 +171,7 @@ impl Action for WaitFor {
         }
     }
 
-    fn next(&self, _facts: &[Fact], _done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _facts: &[Fact], _done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         Ok(None)
     }
 }

@@ -8,9 +8,9 @@ use super::Issuer;
 use crate::actions::certificate::room_below;
 use crate::actions::lifetime::Lifetime;
 use crate::actions::{Action, Spec, Verdict};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, Place, Role};
+use crate::plan::{Output, Role, RunsOn};
 
 /// A PKI mount's default issuer is a CA whose chain verifies up to a root and lives long enough.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -36,7 +36,7 @@ fn month() -> Lifetime {
 impl Spec for Ca {
     const NAME: &'static str = "vault.ca";
     const SUMMARY: &'static str = "a PKI mount's CA verifies up to its root and lives long enough";
-    const PLACE: Place = Place::Controller;
+    const RUNS_ON: RunsOn = RunsOn::Controller;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "certificate", about: "the CA, PEM" },
@@ -109,11 +109,11 @@ impl Action for Ca {
         Verdict::Same { seen: format!("{}, {above}, valid until {}", ca.subject, ca.until()) }
     }
 
-    fn next(&self, _: &[Fact], _: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _: &[Fact], _: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         Ok(None)
     }
 
-    fn outputs(&self, facts: &[Fact], _: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], _: &[EffectResult]) -> Outputs {
         let Ok(issuer) = self.issuer(facts) else { return Outputs::new() };
         let ca = issuer.certificate();
         [

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::vault::{Node, State};
-use crate::connect::{Done, Effect, Fact, Probe, vault};
+use crate::connect::{Effect, EffectResult, Fact, Probe, vault};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, Place, Role};
+use crate::plan::{Output, Role, RunsOn};
 
 /// Every configured node is initialised and unsealed, one is active, the others stand by.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -22,7 +22,7 @@ pub struct Health {
 impl Spec for Health {
     const NAME: &'static str = "vault.health";
     const SUMMARY: &'static str = "every Vault node is unsealed and one is active";
-    const PLACE: Place = Place::Controller;
+    const RUNS_ON: RunsOn = RunsOn::Controller;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "active", about: "address of the active node" },
@@ -75,11 +75,11 @@ impl Action for Health {
         }
     }
 
-    fn next(&self, _: &[Fact], _: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _: &[Fact], _: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         Ok(None)
     }
 
-    fn outputs(&self, facts: &[Fact], _: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], _: &[EffectResult]) -> Outputs {
         let nodes = nodes(facts);
         let mut outputs = Outputs::new();
         if let Some(active) = nodes.iter().find(|n| n.state == State::Active) {

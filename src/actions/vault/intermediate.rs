@@ -10,10 +10,10 @@ use crate::actions::certificate::{Certificate, room_below};
 use crate::actions::lifetime::{Lifetime, renews_before_its_end};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::vault::Data;
-use crate::connect::{Done, Effect, Fact, Probe, vault};
+use crate::connect::{Effect, EffectResult, Fact, Probe, vault};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 
 /// A PKI mount's default issuer is an intermediate CA of this name, signed by another mount's root, and lives long
 /// enough. It is issued anew when it does not; older issuers of the mount stay, so what they signed stays valid.
@@ -87,7 +87,7 @@ fn one() -> u32 {
 impl Spec for Intermediate {
     const NAME: &'static str = "vault.intermediate";
     const SUMMARY: &'static str = "an intermediate CA inside Vault, signed by Vault's root";
-    const PLACE: Place = Place::Controller;
+    const RUNS_ON: RunsOn = RunsOn::Controller;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "certificate", about: "the intermediate, PEM" },
@@ -189,7 +189,7 @@ impl Intermediate {
 
     /// Adds that the key that was made for a certificate which is not taken stays in the mount: who may make one may not
     /// always remove it.
-    fn with_key_left(&self, problem: Problem, done: &[Done]) -> Problem {
+    fn with_key_left(&self, problem: Problem, done: &[EffectResult]) -> Problem {
         let Ok(key) = answered(done, GENERATE, "key_id") else { return problem };
         let hint = problem.hint.clone().map(|hint| format!("{hint}; ")).unwrap_or_default();
         let mount = path(&self.mount);
@@ -291,7 +291,7 @@ impl Action for Intermediate {
         Verdict::Change(diff)
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         match done.len() {
             GENERATE => Ok(Some(self.generate())),
             SIGN => Ok(Some(self.sign(answered(done, GENERATE, "csr")?))),
@@ -304,14 +304,14 @@ impl Action for Intermediate {
                 Ok(Some(self.set(pem, &root)))
             }
             CHOOSE => match &done[SET] {
-                Done::Vault(vault::Done::Written(data)) => Ok(Some(self.choose(data)?)),
+                EffectResult::Vault(vault::EffectResult::Written(data)) => Ok(Some(self.choose(data)?)),
                 _ => Err(Problem::new("Vault gave an answer of another kind")),
             },
             _ => Ok(None),
         }
     }
 
-    fn outputs(&self, facts: &[Fact], done: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], done: &[EffectResult]) -> Outputs {
         let signed = answered(done, SIGN, "certificate").ok().map(str::to_owned);
         let pem = signed.or_else(|| self.current(facts).map(|issuer| issuer.pems[0].clone())).unwrap_or_default();
         let Ok(ca) = Certificate::parse(&pem) else { return Outputs::new() };
@@ -334,9 +334,9 @@ fn write(path: String, body: Map<String, Value>) -> Effect {
 }
 
 /// A text of an earlier answer.
-fn answered<'a>(done: &'a [Done], step: usize, key: &str) -> Result<&'a str, Problem> {
+fn answered<'a>(done: &'a [EffectResult], step: usize, key: &str) -> Result<&'a str, Problem> {
     match done.get(step) {
-        Some(Done::Vault(vault::Done::Written(data))) => data.text(key),
+        Some(EffectResult::Vault(vault::EffectResult::Written(data))) => data.text(key),
         _ => None,
     }
     .ok_or_else(|| Problem::new(format!("Vault's answer has no {key}")))
@@ -417,10 +417,10 @@ mod tests {
         let facts = [absent_fact(), issuer_fact(&[&r])];
         let answer = |key: &str, value: &str| {
             let map = Map::from_iter([(key.to_owned(), json!(value))]);
-            Done::Vault(vault::Done::Written(Data(map)))
+            EffectResult::Vault(vault::EffectResult::Written(Data(map)))
         };
         let done = [answer("key_id", "1-2"), answer("certificate", &short.pem())];
-        let problem = action("").next(&facts, &done).err().unwrap();
+        let problem = action("").next_effect(&facts, &done).err().unwrap();
         assert_eq!(problem.message, "Vault's pki signed CN=intermediate for 32d instead of 365d");
         assert!(
             problem.hint.unwrap().ends_with("; `vault delete pki_int/key/1-2` removes the key that was made for it")
@@ -478,7 +478,7 @@ mod tests {
         let action = action("");
         let answer = |value: Value| {
             let Value::Object(map) = value else { panic!("an object") };
-            Done::Vault(vault::Done::Written(Data(map)))
+            EffectResult::Vault(vault::EffectResult::Written(Data(map)))
         };
         let mut done = Vec::new();
         let mut paths = Vec::new();
@@ -488,12 +488,12 @@ mod tests {
             json!({ "mapping": { "of-the-root": "", "of-the-new": "key" } }),
             json!({}),
         ] {
-            let effect = action.next(&facts, &done).unwrap();
+            let effect = action.next_effect(&facts, &done).unwrap();
             let Some(Effect::Vault(vault::Effect::Write { path, body })) = effect else { panic!("a write") };
             paths.push((path, body));
             done.push(answer(value));
         }
-        assert!(action.next(&facts, &done).unwrap().is_none());
+        assert!(action.next_effect(&facts, &done).unwrap().is_none());
         let names: Vec<_> = paths.iter().map(|(p, _)| p.as_str()).collect();
         assert_eq!(
             names,

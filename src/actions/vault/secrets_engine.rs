@@ -8,10 +8,10 @@ use super::path;
 use crate::actions::lifetime::Lifetime;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::vault::Data;
-use crate::connect::{Done, Effect, Fact, Probe, vault};
+use crate::connect::{Effect, EffectResult, Fact, Probe, vault};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 
 /// A secrets engine of this type is mounted at the path, with these settings. An engine of another type there is never
 /// touched.
@@ -39,7 +39,7 @@ pub struct SecretsEngine {
 impl Spec for SecretsEngine {
     const NAME: &'static str = "vault.secrets_engine";
     const SUMMARY: &'static str = "a secrets engine is mounted at a path";
-    const PLACE: Place = Place::Controller;
+    const RUNS_ON: RunsOn = RunsOn::Controller;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "where it is mounted" }];
     const EXAMPLE: &'static str = r#"
@@ -157,7 +157,7 @@ impl Action for SecretsEngine {
         }
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         if !done.is_empty() {
             return Ok(None);
         }
@@ -170,11 +170,11 @@ impl Action for SecretsEngine {
     }
 
     /// Vault answers nothing.
-    fn looks_after(&self) -> bool {
+    fn is_verified(&self) -> bool {
         true
     }
 
-    fn outputs(&self, _: &[Fact], _: &[Done]) -> Outputs {
+    fn outputs(&self, _: &[Fact], _: &[EffectResult]) -> Outputs {
         Outputs::from_iter([("path".to_owned(), json!(self.path()))])
     }
 }
@@ -206,9 +206,14 @@ mod tests {
     }
 
     fn write(engine: &SecretsEngine, facts: &[Fact]) -> (String, Value) {
-        let effect = engine.next(facts, &[]).unwrap();
+        let effect = engine.next_effect(facts, &[]).unwrap();
         let Some(Effect::Vault(vault::Effect::Write { path, body })) = effect else { panic!("a write") };
-        assert!(engine.next(facts, &[Done::Vault(vault::Done::Written(Data::default()))]).unwrap().is_none());
+        assert!(
+            engine
+                .next_effect(facts, &[EffectResult::Vault(vault::EffectResult::Written(Data::default()))])
+                .unwrap()
+                .is_none()
+        );
         (path, Value::Object(body.0))
     }
 

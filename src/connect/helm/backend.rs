@@ -9,9 +9,9 @@ use tokio::sync::OnceCell;
 
 use super::program::Program;
 use super::release::{Release, Revision};
-use super::{Asked, Done, Effect, Fact, LocalChart, Probe, Rendered, State, Upgrade};
+use super::{Asked, Effect, EffectResult, Fact, LocalChart, Probe, Rendered, State, Upgrade};
 use crate::connect::kube::{self, KindRef, Query, manifest, pods};
-use crate::connect::{Call, ConnectError};
+use crate::connect::{CallContext, ConnectError};
 use crate::inventory::Inventory;
 
 /// Pause between two looks at the pods that helm waits for.
@@ -37,7 +37,7 @@ impl Backend {
     ///
     /// # Errors
     /// As [`kube::Backend::probe`]; also when there is no helm and one is needed.
-    pub async fn probe(&self, probe: &Probe, call: &Call) -> Result<Fact, ConnectError> {
+    pub async fn probe(&self, probe: &Probe, call: &CallContext) -> Result<Fact, ConnectError> {
         match probe {
             Probe::Release(asked) => Ok(Fact::Release(Box::new(self.state(asked, call).await?))),
             Probe::Render(asked) => Ok(Fact::Rendered(self.render(asked, false, call).await?)),
@@ -48,7 +48,7 @@ impl Backend {
     ///
     /// # Errors
     /// [`ConnectError::Lost`] when helm was ended in the middle.
-    pub async fn perform(&self, effect: &Effect, call: &Call) -> Result<Done, ConnectError> {
+    pub async fn perform(&self, effect: &Effect, call: &CallContext) -> Result<EffectResult, ConnectError> {
         let (namespace, release, arguments, values) = match effect {
             Effect::Upgrade(upgrade) => {
                 let asked = &upgrade.asked;
@@ -74,12 +74,12 @@ impl Backend {
             () = watch => Err(ConnectError::lost("the pods can not be watched any more")),
         };
         match ended {
-            Ok(output) => Ok(Done::Ran { output: without_notes(&output) }),
+            Ok(output) => Ok(EffectResult::Ran { output: without_notes(&output) }),
             Err(error) => Err(self.explain(error, namespace, release, call).await),
         }
     }
 
-    async fn state(&self, asked: &Asked, call: &Call) -> Result<State, ConnectError> {
+    async fn state(&self, asked: &Asked, call: &CallContext) -> Result<State, ConnectError> {
         if let Ok(driver) = std::env::var("HELM_DRIVER")
             && !matches!(driver.as_str(), "" | "secret" | "secrets")
         {
@@ -114,7 +114,7 @@ impl Backend {
     }
 
     /// The newest revision, by the labels of helm's Secrets; only that one's content is fetched.
-    async fn live(&self, namespace: &str, release: &str, call: &Call) -> Result<Option<Release>, ConnectError> {
+    async fn live(&self, namespace: &str, release: &str, call: &CallContext) -> Result<Option<Release>, ConnectError> {
         let query = Query {
             selector: Some(format!("owner=helm,name={release}")),
             ..Query::all(KindRef::new("v1", "Secret"), Some(namespace))
@@ -146,7 +146,7 @@ impl Backend {
         &self,
         asked: &Asked,
         upgrade: bool,
-        call: &Call,
+        call: &CallContext,
     ) -> Result<Result<Rendered, String>, ConnectError> {
         let mut arguments = words(&["template", &asked.release]);
         arguments.extend(chart_words(asked));
@@ -170,7 +170,7 @@ impl Backend {
         &self,
         rendered: &Rendered,
         skip_crds: bool,
-        call: &Call,
+        call: &CallContext,
     ) -> Result<Vec<(String, String)>, ConnectError> {
         let mut kinds: Vec<KindRef> = Vec::new();
         for object in &rendered.objects {
@@ -193,7 +193,7 @@ impl Backend {
         Ok(unserved)
     }
 
-    async fn upgrade(&self, upgrade: &Upgrade, call: &Call) -> Result<Vec<String>, ConnectError> {
+    async fn upgrade(&self, upgrade: &Upgrade, call: &CallContext) -> Result<Vec<String>, ConnectError> {
         let mut arguments = words(&["upgrade", "--install", &upgrade.asked.release]);
         arguments.extend(chart_words(&upgrade.asked));
         // Without it helm would keep the old values when the new ones are empty.
@@ -216,7 +216,7 @@ impl Backend {
         Ok(arguments)
     }
 
-    async fn major(&self, call: &Call) -> Result<u32, ConnectError> {
+    async fn major(&self, call: &CallContext) -> Result<u32, ConnectError> {
         let read = || async {
             let version = self.helm.run(&words(&["version", "--template", "{{.Version}}"]), "", call).await?;
             let major = version.trim().trim_start_matches('v').split('.').next().and_then(|n| n.parse().ok());
@@ -226,7 +226,7 @@ impl Backend {
     }
 
     /// Tells what the namespace's pods lack, as long as it is polled; never ends.
-    async fn watch(&self, namespace: &str, call: &Call) {
+    async fn watch(&self, namespace: &str, call: &CallContext) {
         loop {
             tokio::time::sleep(LOOK).await;
             if let Ok(trouble) = self.trouble(namespace, call).await
@@ -237,7 +237,7 @@ impl Backend {
         }
     }
 
-    async fn trouble(&self, namespace: &str, call: &Call) -> Result<String, ConnectError> {
+    async fn trouble(&self, namespace: &str, call: &CallContext) -> Result<String, ConnectError> {
         let query = Query { pods: true, ..Query::all(KindRef::new("v1", "Pod"), Some(namespace)) };
         match self.kube.probe(&kube::Probe::Get(query), call).await? {
             kube::Fact::Objects(found) => Ok(pods::trouble(&found.pods, &found.warnings)),
@@ -246,13 +246,13 @@ impl Backend {
     }
 
     /// Adds to helm's complaint what the pods lack, and what can be done.
-    async fn explain(&self, error: ConnectError, namespace: &str, release: &str, call: &Call) -> ConnectError {
+    async fn explain(&self, error: ConnectError, namespace: &str, release: &str, call: &CallContext) -> ConnectError {
         let ConnectError::Failed { message, hint: None } = error else { return error };
         if message.contains("another operation") {
             return ConnectError::failed(message)
                 .hint("another helm run is at work on this release, or was cut off: see on_pending");
         }
-        let look = Call { deadline: tokio::time::Instant::now() + MARGIN, progress: Arc::clone(&call.progress) };
+        let look = CallContext { deadline: tokio::time::Instant::now() + MARGIN, progress: Arc::clone(&call.progress) };
         let waited = ["timed out", "deadline exceeded", "not ready"].iter().any(|w| message.contains(w));
         let trouble = if waited { self.trouble(namespace, &look).await.unwrap_or_default() } else { String::new() };
         let hint = format!("`helm -n {namespace} history {release}` and `kubectl -n {namespace} get pods` show more");
@@ -289,8 +289,8 @@ fn chart_words(asked: &Asked) -> Vec<String> {
     all
 }
 
-fn timeout(call: &Call) -> [String; 2] {
-    let seconds = call.left().saturating_sub(MARGIN).as_secs().max(1);
+fn timeout(call: &CallContext) -> [String; 2] {
+    let seconds = call.remaining().saturating_sub(MARGIN).as_secs().max(1);
     ["--timeout".to_owned(), format!("{seconds}s")]
 }
 

@@ -133,7 +133,7 @@ pub struct Upgrade {
 
 /// Its result.
 #[derive(Clone)]
-pub enum Done {
+pub enum EffectResult {
     /// Helm ended well.
     Ran {
         /// What it printed, without the chart's notes.

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::connect::{Call, ConnectError};
+use crate::connect::{CallContext, ConnectError};
 use crate::inventory::Inventory;
 use crate::secret::{is_in, redact, redact_open};
 
@@ -45,7 +45,7 @@ impl Program {
     ///
     /// # Errors
     /// [`ConnectError::Failed`] with helm's own complaint, [`ConnectError::Lost`] when it was ended at the deadline.
-    pub async fn run(&self, arguments: &[String], stdin: &str, call: &Call) -> Result<String, ConnectError> {
+    pub async fn run(&self, arguments: &[String], stdin: &str, call: &CallContext) -> Result<String, ConnectError> {
         let verb = arguments.first().map_or("", String::as_str);
         if let Some(shown) = arguments.iter().find(|word| is_in(word)) {
             return Err(ConnectError::failed(format!("helm {verb} would get a secret as an argument: {shown}"))
@@ -60,7 +60,7 @@ impl Program {
         })?;
         let mut group = Group(Some(child));
         let talk = group.talk(stdin, call);
-        let (status, stdout, stderr) = match tokio::time::timeout(call.left(), talk).await {
+        let (status, stdout, stderr) = match tokio::time::timeout(call.remaining(), talk).await {
             Ok(Ok(ended)) => ended,
             Ok(Err(e)) => return Err(ConnectError::lost(format!("helm {verb}: {e}"))),
             Err(_) => {
@@ -91,7 +91,11 @@ fn complaint(stderr: &str, code: Option<i32>) -> String {
 struct Group(Option<Child>);
 
 impl Group {
-    async fn talk(&mut self, stdin: &str, call: &Call) -> std::io::Result<(std::process::ExitStatus, String, String)> {
+    async fn talk(
+        &mut self,
+        stdin: &str,
+        call: &CallContext,
+    ) -> std::io::Result<(std::process::ExitStatus, String, String)> {
         let Some(child) = &mut self.0 else { return Err(std::io::Error::other("it is not running")) };
         let (pipe, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let write = async {
@@ -178,8 +182,8 @@ mod tests {
         ["-c", text, "helm", "upgrade"].map(str::to_owned).to_vec()
     }
 
-    fn call(ms: u64) -> Call {
-        Call::quiet(Duration::from_millis(ms))
+    fn call(ms: u64) -> CallContext {
+        CallContext::silent(Duration::from_millis(ms))
     }
 
     #[tokio::test]

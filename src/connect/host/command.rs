@@ -1,6 +1,6 @@
 //! Commands and kernel parameters as words of a script. Pure.
 
-use super::frame::foreign;
+use super::frame::user_script;
 use super::quote;
 use super::types::{Command, Run};
 
@@ -10,7 +10,7 @@ pub fn script(run: &Run) -> String {
         Command::Shell(script) => script.clone(),
         Command::Argv(argv) => quote::words(argv.iter().map(String::as_str)),
     };
-    let script = foreign(&script, run.cwd.as_deref(), run.stdin.as_slice());
+    let script = user_script(&script, run.cwd.as_deref(), run.stdin.as_slice());
     if run.quiet { format!("{script} >/dev/null 2>&1") } else { script }
 }
 

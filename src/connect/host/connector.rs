@@ -79,10 +79,10 @@ impl Connector {
     }
 
     /// Starts `sh ARGUMENTS`, as root when asked for.
-    pub async fn start(&self, link: &Link, r#become: bool, arguments: &str, by: Instant) -> Result<Streams, NotOpened> {
+    pub async fn start(&self, link: &Link, as_root: bool, arguments: &str, by: Instant) -> Result<Streams, NotOpened> {
         let password = self.host.access.password.as_ref();
         let password = password.and_then(|secret| self.shared.password(secret));
-        self.sudo.start(link, arguments, (r#become, password), self.name(), by).await
+        self.sudo.start(link, arguments, (as_root, password), self.name(), by).await
     }
 
     /// The connection, made when there is none. All who ask at once get the same; so they do when it fails.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::command::{script, sysctl_file};
 use super::expect;
-use super::frame::fed;
+use super::frame::with_stdin;
 use super::payload::{Bytes, Content};
 use super::quote;
 use super::request::Request;
-use super::types::{Attributes, Done, Effect, Run, WriteFile};
+use super::types::{Attributes, CommandOutput, Effect, Run, WriteFile};
 use crate::connect::ConnectError;
 
 /// Payloads larger than this get a channel of their own: a shell takes longer to read them than the channel to open.
@@ -30,7 +30,7 @@ pub fn request(effect: &Effect) -> Request {
             } else if is_large(&file.content) {
                 Request { parts: vec![script], payload: Some(file.content.clone()), ..Request::default() }
             } else {
-                Request { parts: vec![fed(file.content.as_slice(), &script)], ..Request::default() }
+                Request { parts: vec![with_stdin(file.content.as_slice(), &script)], ..Request::default() }
             }
         }
         Effect::Guard(guard) => guard.request(),
@@ -122,7 +122,7 @@ impl Effect {
 }
 
 /// The effect's result, or why it did not work.
-pub fn judge(effect: &Effect, done: Done) -> Result<Done, ConnectError> {
+pub fn judge(effect: &Effect, done: CommandOutput) -> Result<CommandOutput, ConnectError> {
     let what = match effect {
         Effect::Run(_) | Effect::Expect(_) => return Ok(done),
         _ if done.exit == 0 => return Ok(done),

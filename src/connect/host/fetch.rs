@@ -10,12 +10,12 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
+use super::may_change::may_overlap;
 use super::quote;
 use super::remote::Remote;
 use super::request::{Purpose, Request};
-use super::touches::near;
-use super::types::{Done, Probe};
-use crate::connect::{Call, ConnectError};
+use super::types::{CommandOutput, Probe};
+use crate::connect::{CallContext, ConnectError};
 use crate::digest::hex;
 
 /// Bytes that `dd` reads at a time, and how often it does so for one piece: together what is kept of an answer.
@@ -42,7 +42,7 @@ impl Fetch {
     /// be the same.
     pub fn touches(&self, probe: &Probe) -> bool {
         match probe {
-            Probe::File { path, .. } => near(&self.to.to_string_lossy(), path),
+            Probe::File { path, .. } => may_overlap(&self.to.to_string_lossy(), path),
             _ => true,
         }
     }
@@ -55,13 +55,13 @@ impl Fetch {
     pub(super) async fn perform(
         &self,
         remote: &Arc<Remote>,
-        r#become: bool,
-        call: &Call,
-    ) -> Result<Done, ConnectError> {
+        as_root: bool,
+        call: &CallContext,
+    ) -> Result<CommandOutput, ConnectError> {
         let mut copy = self.begin().map_err(|e| self.unwritten(&e))?;
         let (mut hash, mut read) = (Sha256::new(), 0);
         while read < self.size {
-            let piece = self.piece(remote, r#become, read / BLOCK, call).await?;
+            let piece = self.piece(remote, as_root, read / BLOCK, call).await?;
             // A log may have grown meanwhile: what is asked for are its first bytes.
             let rest = usize::try_from(self.size - read).unwrap_or(usize::MAX);
             let piece = &piece[..piece.len().min(rest)];
@@ -79,20 +79,20 @@ impl Fetch {
             return Err(self.moved());
         }
         self.end(copy).map_err(|e| self.unwritten(&e))?;
-        Ok(Done::new(0, "", ""))
+        Ok(CommandOutput::new(0, "", ""))
     }
 
     /// Some of the file, from a block on.
     async fn piece(
         &self,
         remote: &Arc<Remote>,
-        r#become: bool,
+        as_root: bool,
         block: u64,
-        call: &Call,
+        call: &CallContext,
     ) -> Result<Vec<u8>, ConnectError> {
         let part = format!("dd if={} bs={BLOCK} skip={block} count={BLOCKS}", quote::word(&self.path));
         let request = Request { parts: vec![part], ..Request::default() };
-        let mut done = remote.call(r#become, request, Purpose::Look, call).await?;
+        let mut done = remote.call(as_root, request, Purpose::Look, call).await?;
         match done.pop() {
             Some(done) if done.exit == 0 => Ok(done.stdout.tail),
             Some(done) => {

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use super::held::Held;
 use super::output::{Capture, Output};
 use super::quote;
-use super::types::Done;
+use super::types::CommandOutput;
 use crate::secret::redact_open;
 
 /// The longest exit status, bytes: what follows a marker and is longer is none.
@@ -61,7 +61,7 @@ impl Frame {
     }
 
     /// How many of its parts, the first ones, must be answered.
-    pub fn firm(&self) -> usize {
+    pub fn required_parts(&self) -> usize {
         self.firm
     }
 
@@ -120,15 +120,15 @@ impl Frame {
 
 /// A script of someone else: it may be wrong, `exit`, and read its standard input, which is `payload`, without harm to
 /// what follows. It ends when the one who sent it is gone.
-pub fn foreign(script: &str, cwd: Option<&str>, payload: &[u8]) -> String {
+pub fn user_script(script: &str, cwd: Option<&str>, payload: &[u8]) -> String {
     let cd = cwd.map(|dir| format!("cd -- {} || exit 126; ", quote::word(dir))).unwrap_or_default();
     let script = format!("( exec 9<&-; unset _ro_n _ro_s _ro_c9; {cd}eval {} )", quote::word(script));
-    let script = if payload.is_empty() { script } else { fed(payload, &script) };
+    let script = if payload.is_empty() { script } else { with_stdin(payload, &script) };
     format!("{{ _ro_watch; {script}; }}")
 }
 
 /// `script` with `payload` on its standard input, by way of builtins only: no argument, file or variable has it.
-pub fn fed(payload: &[u8], script: &str) -> String {
+pub fn with_stdin(payload: &[u8], script: &str) -> String {
     let encoded = base64::engine::general_purpose::STANDARD.encode(payload);
     format!("printf %s '{encoded}' | base64 -d | {script}")
 }
@@ -214,9 +214,9 @@ impl Splitter {
     }
 
     /// What a part printed and how it ended, once both streams are past it.
-    pub fn done(stdout: &Self, stderr: &Self, part: usize) -> Option<Done> {
+    pub fn done(stdout: &Self, stderr: &Self, part: usize) -> Option<CommandOutput> {
         let ((stdout, exit), (stderr, _)) = (stdout.parts.get(part + 1)?.clone(), stderr.parts.get(part + 1)?.clone());
-        Some(Done { exit, stdout, stderr })
+        Some(CommandOutput { exit, stdout, stderr })
     }
 
     /// What was printed last, in the part that is not complete, or else in the last one.
@@ -239,9 +239,9 @@ impl Splitter {
     }
 
     /// Joins both streams' parts; what came before the first marker is left out.
-    pub fn join(stdout: Self, stderr: Self) -> Vec<Done> {
+    pub fn join(stdout: Self, stderr: Self) -> Vec<CommandOutput> {
         let pairs = stdout.parts.into_iter().zip(stderr.parts).skip(1);
-        pairs.map(|((stdout, exit), (stderr, _))| Done { exit, stdout, stderr }).collect()
+        pairs.map(|((stdout, exit), (stderr, _))| CommandOutput { exit, stdout, stderr }).collect()
     }
 
     /// How many bytes certainly belong to no marker.

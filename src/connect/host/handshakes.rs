@@ -8,13 +8,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::sync::lock;
 
 /// Through one sshd: it drops connections at random when more than ten are not logged in yet (MaxStartups 10:30:100).
-pub const THROUGH_ONE_DOOR: usize = 8;
+pub const MAX_PER_SSHD: usize = 8;
 /// In all, for each processor of ours: a handshake is some 20 to 140 ms of computing, and a few times that of waiting for
 /// the host. Of 50 hosts without a network between, 16 at a time on two processors took as long as 4; 50 took up to half
 /// as long again.
-const PER_PROCESSOR: usize = 8;
+const MAX_PER_CPU: usize = 8;
 /// However many processors there are.
-const IN_ALL: std::ops::RangeInclusive<usize> = 16..=64;
+const MAX_TOTAL: std::ops::RangeInclusive<usize> = 16..=64;
 
 /// Who may connect now.
 pub struct Handshakes {
@@ -25,7 +25,7 @@ pub struct Handshakes {
 impl Default for Handshakes {
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::new((PER_PROCESSOR * processors).clamp(*IN_ALL.start(), *IN_ALL.end()))
+        Self::new((MAX_PER_CPU * processors).clamp(*MAX_TOTAL.start(), *MAX_TOTAL.end()))
     }
 }
 
@@ -40,16 +40,16 @@ impl Handshakes {
         // that nobody has one who waits at a door.
         let doors: BTreeSet<&String> = doors.iter().collect();
         let mut waited = Vec::new();
-        for semaphore in doors.into_iter().map(|door| self.door(door)).chain([self.all.clone()]) {
+        for semaphore in doors.into_iter().map(|door| self.entry_point(door)).chain([self.all.clone()]) {
             // None is ever closed.
             waited.extend(semaphore.acquire_owned().await.ok());
         }
         waited
     }
 
-    fn door(&self, name: &str) -> Arc<Semaphore> {
+    fn entry_point(&self, name: &str) -> Arc<Semaphore> {
         let mut doors = lock(&self.doors);
-        doors.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(THROUGH_ONE_DOOR))).clone()
+        doors.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(MAX_PER_SSHD))).clone()
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
     fn hosts_behind_one_door_wait_for_each_other_and_nobody_else() {
         let handshakes = Handshakes::default();
         let turn = |names: &[&str]| handshakes.turn(&doors(names)).now_or_never();
-        let mut through: Vec<_> = (0..THROUGH_ONE_DOOR).map(|n| turn(&["gate", &n.to_string()]).unwrap()).collect();
+        let mut through: Vec<_> = (0..MAX_PER_SSHD).map(|n| turn(&["gate", &n.to_string()]).unwrap()).collect();
         assert!(turn(&["gate"]).is_none() && turn(&["other", "gate"]).is_none());
         assert!(turn(&["other"]).is_some());
         // A host that names it twice is one.
@@ -77,10 +77,10 @@ mod tests {
 
     #[test]
     fn there_is_a_limit_for_all_and_who_waits_at_a_door_does_not_count() {
-        let all = 2 * THROUGH_ONE_DOOR;
+        let all = 2 * MAX_PER_SSHD;
         let handshakes = Handshakes::new(all);
         let _through: Vec<_> =
-            (0..THROUGH_ONE_DOOR).map(|_| handshakes.turn(&doors(&["gate"])).now_or_never().unwrap()).collect();
+            (0..MAX_PER_SSHD).map(|_| handshakes.turn(&doors(&["gate"])).now_or_never().unwrap()).collect();
         let _waiting: Vec<_> = (0..all)
             .map(|_| {
                 let mut turn = Box::pin(async { handshakes.turn(&doors(&["gate"])).await });
@@ -88,9 +88,8 @@ mod tests {
                 turn
             })
             .collect();
-        let _others: Vec<_> = (THROUGH_ONE_DOOR..all)
-            .map(|n| handshakes.turn(&doors(&[&n.to_string()])).now_or_never().unwrap())
-            .collect();
+        let _others: Vec<_> =
+            (MAX_PER_SSHD..all).map(|n| handshakes.turn(&doors(&[&n.to_string()])).now_or_never().unwrap()).collect();
         assert!(handshakes.turn(&doors(&["one more"])).now_or_never().is_none());
     }
 }

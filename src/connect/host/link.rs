@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::kept::Kept;
+use super::persistent::PersistentMaster;
 use super::shell::Streams;
 use crate::connect::ConnectError;
 
@@ -39,7 +39,7 @@ pub enum NotStarted {
 
 impl Link {
     /// Through an ssh connection.
-    pub fn ssh(Kept { session, reused }: Kept) -> Self {
+    pub fn ssh(PersistentMaster { session, reused }: PersistentMaster) -> Self {
         Self::Ssh { session: Arc::new(session), unproven: Arc::new(AtomicBool::new(reused)) }
     }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::frame::Frame;
 use super::link::Link;
 use super::payload::Content;
-use super::places::Place;
 use super::pool::{Idle, Pool};
-use super::shell::{Broken, Pace};
+use super::shell::{ExchangeError, Pace};
+use super::slots::ShellSlot;
 use super::terminate::terminate;
-use super::types::Done;
+use super::types::CommandOutput;
 use crate::sync::lock;
 
 /// A shell that is in use. Dropped without being given back, it is ended with all that runs in it.
@@ -18,12 +18,12 @@ pub struct ShellLoan {
     /// Its connection.
     pub link: (u64, Link),
     /// `None` once given back.
-    borrowed: Option<(Idle, Place)>,
+    borrowed: Option<(Idle, ShellSlot)>,
 }
 
 impl ShellLoan {
     /// Of an idle shell, or a new one.
-    pub fn new(pool: &Arc<Pool>, idle: Idle, place: Place) -> Self {
+    pub fn new(pool: &Arc<Pool>, idle: Idle, place: ShellSlot) -> Self {
         Self { pool: pool.clone(), link: idle.link.clone(), borrowed: Some((idle, place)) }
     }
 
@@ -33,10 +33,10 @@ impl ShellLoan {
         frame: &Frame,
         payload: Option<&Content>,
         pace: Pace<'_>,
-    ) -> Result<Vec<Done>, Broken> {
+    ) -> Result<Vec<CommandOutput>, ExchangeError> {
         match &mut self.borrowed {
             Some((idle, _)) => idle.shell.exchange(frame, payload, pace).await,
-            None => Err(Broken::default()),
+            None => Err(ExchangeError::default()),
         }
     }
 
@@ -58,12 +58,12 @@ impl Drop for ShellLoan {
         let pool = self.pool.clone();
         pool.ending.send_modify(|count| *count += 1);
         runtime.spawn(async move {
-            let Idle { r#become, link: (_, link), shell } = idle;
+            let Idle { as_root, link: (_, link), shell } = idle;
             let identity = shell.identity;
             if link.alive().await {
-                terminate(&pool.connector, &link, shell, r#become).await;
+                terminate(&pool.connector, &link, shell, as_root).await;
             } else {
-                lock(&pool.lost).push((identity, r#become));
+                lock(&pool.lost).push((identity, as_root));
             }
             drop(place);
             pool.ending.send_modify(|count| *count -= 1);

@@ -31,14 +31,14 @@ mod frame;
 mod guard;
 mod handshakes;
 mod held;
-mod kept;
-mod leaves;
 mod link;
 mod loan;
 mod master;
+mod may_change;
 mod output;
 mod payload;
-mod places;
+mod persistent;
+mod pipeline;
 mod pool;
 mod probes;
 pub mod quote;
@@ -46,14 +46,14 @@ mod refusal;
 mod remote;
 mod replay;
 mod request;
+mod result;
 mod route;
-mod row;
 mod shared;
 mod shell;
+mod slots;
 mod sudo;
 mod terminate;
 mod text;
-mod touches;
 mod types;
 
 #[cfg(test)]
@@ -66,12 +66,12 @@ pub use facts::System;
 pub use fetch::Fetch;
 pub use output::Output;
 pub use payload::{Bytes, Content};
+pub use pipeline::Pipeline;
 #[doc(hidden)]
 pub use replay::replay;
-pub use row::Row;
 pub use types::{
-    Attributes, CONTENT_LIMIT, Command, Done, Effect, Fact, File, FileKind, Guard, Mark, Module, Probe, Read, Run,
-    Standing, WriteFile,
+    Attributes, CONTENT_LIMIT, Command, CommandOutput, Effect, Fact, File, FileKind, GuardCommand, GuardPhase,
+    GuardState, Module, Probe, Read, Run, WriteFile,
 };
 
 pub use crate::digest::sha256;
@@ -84,7 +84,7 @@ use remote::Remote;
 use request::Purpose;
 use shared::Shared;
 
-use super::{Call, ConnectError, Target};
+use super::{CallContext, ConnectError, Target};
 use crate::inventory::{Connection, Host, Inventory};
 use crate::secret::Secret;
 use crate::sync::lock;
@@ -122,10 +122,15 @@ impl Backend {
     /// # Errors
     /// When the host cannot be reached or does not answer in time, a question cannot be answered (no permission), or a
     /// secret would be seen by others there.
-    pub async fn probe(&self, target: &Target, probes: &[Probe], call: &Call) -> Result<Vec<Fact>, ConnectError> {
+    pub async fn probe(
+        &self,
+        target: &Target,
+        probes: &[Probe],
+        call: &CallContext,
+    ) -> Result<Vec<Fact>, ConnectError> {
         exposed::check_probes(probes)?;
         let asked = probes::Batch::new(probes);
-        let done = self.remote(target).call(target.r#become, asked.request(), Purpose::Look, call).await?;
+        let done = self.remote(target).call(target.as_root, asked.request(), Purpose::Look, call).await?;
         self.facts(target, &asked, &done, call).await
     }
 
@@ -134,10 +139,15 @@ impl Backend {
     /// # Errors
     /// All but [`Effect::Run`] fail when the host says no; its exit status is in the result. Nothing is done that would
     /// show a secret to others there.
-    pub async fn perform(&self, target: &Target, effect: &Effect, call: &Call) -> Result<Done, ConnectError> {
+    pub async fn perform(
+        &self,
+        target: &Target,
+        effect: &Effect,
+        call: &CallContext,
+    ) -> Result<CommandOutput, ConnectError> {
         exposed::check_effect(effect)?;
         let remote = self.remote(target);
-        let mut done = remote.call(target.r#become, effects::request(effect), Purpose::Change, call).await?;
+        let mut done = remote.call(target.as_root, effects::request(effect), Purpose::Change, call).await?;
         if let Effect::Guard(guard) = effect {
             return guard.judge(done);
         }
@@ -150,12 +160,12 @@ impl Backend {
         &self,
         target: &Target,
         asked: &probes::Batch<'_>,
-        done: &[Done],
-        call: &Call,
+        done: &[CommandOutput],
+        call: &CallContext,
     ) -> Result<Vec<Fact>, ConnectError> {
         let mut facts = Vec::new();
         if let Some(rest) = asked.read(done, &mut facts)? {
-            let done = self.remote(target).call(target.r#become, rest.request(), Purpose::Look, call).await?;
+            let done = self.remote(target).call(target.as_root, rest.request(), Purpose::Look, call).await?;
             rest.fill(&done, &mut facts)?;
         }
         Ok(facts)
@@ -165,9 +175,14 @@ impl Backend {
     ///
     /// # Errors
     /// When the host or this machine says no, or the file is not what it was; then nothing has changed.
-    pub async fn fetch(&self, target: &Target, fetch: &Fetch, call: &Call) -> Result<Done, ConnectError> {
+    pub async fn fetch(
+        &self,
+        target: &Target,
+        fetch: &Fetch,
+        call: &CallContext,
+    ) -> Result<CommandOutput, ConnectError> {
         exposed::check([fetch.path.as_str()])?;
-        fetch.perform(&self.remote(target), target.r#become, call).await
+        fetch.perform(&self.remote(target), target.as_root, call).await
     }
 
     /// Ends all connections.
@@ -178,7 +193,7 @@ impl Backend {
 
     fn remote(&self, target: &Target) -> Arc<Remote> {
         let remote = self.of(target.host.clone().unwrap_or_else(controller));
-        if target.fresh {
+        if target.reconnect {
             remote.renew();
         }
         remote

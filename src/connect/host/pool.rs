@@ -6,9 +6,9 @@ use tokio::sync::watch;
 
 use super::connector::Connector;
 use super::link::Link;
-use super::places::Places;
 use super::shared::Shared;
 use super::shell::{Identity, Shell};
+use super::slots::ShellSlots;
 use crate::inventory::Host;
 use crate::sync::lock;
 
@@ -18,7 +18,7 @@ const SHELLS: u32 = 6;
 /// A shell that nobody uses.
 pub struct Idle {
     /// Whether it is root's.
-    pub r#become: bool,
+    pub as_root: bool,
     /// Its connection, with that one's number.
     pub link: (u64, Link),
     /// The idle shell.
@@ -30,7 +30,7 @@ pub struct Pool {
     /// What they are started over.
     pub connector: Connector,
     /// How many there may be.
-    pub places: Places,
+    pub places: ShellSlots,
     /// Shells that were busy when their connection was lost, and whether as root: they may still run.
     pub lost: Mutex<Vec<(Identity, bool)>>,
     /// How many cancelled shells are being ended.
@@ -44,7 +44,7 @@ impl Pool {
         let shells = host.access.max_sessions.unwrap_or(SHELLS);
         Self {
             connector: Connector::new(host, shared),
-            places: Places::new(shells as usize),
+            places: ShellSlots::new(shells as usize),
             lost: Mutex::default(),
             ending: watch::Sender::new(0),
             idle: Mutex::default(),
@@ -57,9 +57,9 @@ impl Pool {
     }
 
     /// An idle shell of that user.
-    pub fn take(&self, r#become: bool) -> Option<Idle> {
+    pub fn take(&self, as_root: bool) -> Option<Idle> {
         let mut idle = lock(&self.idle);
-        let at = idle.iter().rposition(|i| i.r#become == r#become)?;
+        let at = idle.iter().rposition(|i| i.as_root == as_root)?;
         Some(idle.remove(at))
     }
 

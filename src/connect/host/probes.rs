@@ -7,7 +7,7 @@ use super::facts::System;
 use super::guard;
 use super::quote;
 use super::request::Request;
-use super::types::{CONTENT_LIMIT, Done, Fact, File, FileKind, Module, Probe, Read};
+use super::types::{CONTENT_LIMIT, CommandOutput, Fact, File, FileKind, Module, Probe, Read};
 use crate::connect::ConnectError;
 use crate::digest::hex;
 use crate::excerpt;
@@ -79,7 +79,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The facts, one for each probe.
-    pub fn read(&self, done: &[Done], facts: &mut Vec<Fact>) -> Result<Option<Large>, ConnectError> {
+    pub fn read(&self, done: &[CommandOutput], facts: &mut Vec<Fact>) -> Result<Option<Large>, ConnectError> {
         let mut done = done.iter();
         let mut next = || done.next().ok_or_else(|| ConnectError::failed("the host answered less than it was asked"));
         let stats = if self.stats.is_empty() { HashMap::new() } else { read_stats(&self.stats, next()?)? };
@@ -118,7 +118,7 @@ impl Large {
     }
 
     /// Puts the hashes into the facts.
-    pub fn fill(self, done: &[Done], facts: &mut [Fact]) -> Result<(), ConnectError> {
+    pub fn fill(self, done: &[CommandOutput], facts: &mut [Fact]) -> Result<(), ConnectError> {
         let done = done.first().ok_or_else(|| ConnectError::failed("the host answered less than it was asked"))?;
         let hashes = read_hashes(done)?;
         for (at, path) in self.0 {
@@ -136,7 +136,7 @@ pub fn one_space(text: &str) -> String {
 }
 
 /// What was printed, all of it: of a part it cannot be told what is absent.
-fn all(answer: &Done) -> Result<String, ConnectError> {
+fn all(answer: &CommandOutput) -> Result<String, ConnectError> {
     if answer.stdout.is_cut() || answer.stderr.is_cut() {
         return Err(ConnectError::failed("the host answered more than is read at once")
             .hint("let the step ask of fewer things: divide it into several"));
@@ -144,7 +144,7 @@ fn all(answer: &Done) -> Result<String, ConnectError> {
     Ok(answer.stdout.text())
 }
 
-fn read_sysctls(answer: &Done) -> Result<HashMap<String, String>, ConnectError> {
+fn read_sysctls(answer: &CommandOutput) -> Result<HashMap<String, String>, ConnectError> {
     let errors = answer.stderr.text();
     if errors.lines().any(|line| !is_absence(line)) {
         return Err(refused("read", "the kernel parameters", answer));
@@ -160,7 +160,7 @@ fn is_absence(line: &str) -> bool {
 }
 
 /// Link target, content and hash; `true` when the file is too large for its content.
-fn complete(path: &str, file: &mut File, read: Read, answer: &Done) -> Result<bool, ConnectError> {
+fn complete(path: &str, file: &mut File, read: Read, answer: &CommandOutput) -> Result<bool, ConnectError> {
     if !matches!(file.kind, FileKind::Regular | FileKind::Link(_)) || (!read.reads() && file.kind == FileKind::Regular)
     {
         return Ok(false);
@@ -185,7 +185,7 @@ fn complete(path: &str, file: &mut File, read: Read, answer: &Done) -> Result<bo
     Ok(false)
 }
 
-fn read_stats(paths: &[&str], answer: &Done) -> Result<HashMap<String, File>, ConnectError> {
+fn read_stats(paths: &[&str], answer: &CommandOutput) -> Result<HashMap<String, File>, ConnectError> {
     let text = all(answer)?;
     let mut stats: HashMap<String, File> = text.lines().filter_map(read_stat).collect();
     let users = twins(&text, "/etc/passwd:");
@@ -232,7 +232,7 @@ fn read_stat(line: &str) -> Option<(String, File)> {
     Some((fields.next()?.to_owned(), file))
 }
 
-fn read_hashes(answer: &Done) -> Result<HashMap<String, String>, ConnectError> {
+fn read_hashes(answer: &CommandOutput) -> Result<HashMap<String, String>, ConnectError> {
     if answer.exit != 0 {
         return Err(refused("hash", "the files", answer));
     }
@@ -256,7 +256,7 @@ fn read_hashes(answer: &Done) -> Result<HashMap<String, String>, ConnectError> {
     }
 }
 
-fn read_module(name: &str, answer: &Done) -> Result<Module, ConnectError> {
+fn read_module(name: &str, answer: &CommandOutput) -> Result<Module, ConnectError> {
     match answer.stdout.text().as_str() {
         "loaded" => Ok(Module::Loaded),
         "builtin" => Ok(Module::BuiltIn),
@@ -266,7 +266,7 @@ fn read_module(name: &str, answer: &Done) -> Result<Module, ConnectError> {
     }
 }
 
-fn refused(verb: &str, what: &str, answer: &Done) -> ConnectError {
+fn refused(verb: &str, what: &str, answer: &CommandOutput) -> ConnectError {
     let said = answer.stderr.last_lines(3);
     let error = ConnectError::failed(format!("cannot {verb} {what}: {said}"));
     if said.contains("Permission denied") { error.hint("set `become = true` on the step") } else { error }
@@ -277,7 +277,7 @@ mod tests {
     use super::*;
 
     fn stat(path: &str, stdout: &str, stderr: &str, exit: i32) -> Result<Option<File>, ConnectError> {
-        read_stats(&[path], &Done::new(exit, stdout, stderr)).map(|mut stats| stats.remove(path))
+        read_stats(&[path], &CommandOutput::new(exit, stdout, stderr)).map(|mut stats| stats.remove(path))
     }
 
     #[test]
@@ -299,7 +299,7 @@ mod tests {
         assert!(denied.to_string().contains("cannot look at /a") && hint.as_ref().unwrap().contains("become"));
         assert!(stat("/a", "", "sh: stat: not found", 127).is_err());
         assert!(stat("/a", "", "", 0).is_err());
-        let mut cut = Done::new(1, "", "stat: cannot statx '/a': No such file or directory");
+        let mut cut = CommandOutput::new(1, "", "stat: cannot statx '/a': No such file or directory");
         cut.stdout.length = 1;
         assert!(read_stats(&["/a"], &cut).unwrap_err().to_string().contains("more than is read"));
     }
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn further_names_of_a_number_belong_to_the_files_of_that_number() {
         let text = "81a4:0:4:5:root:adm:/a\n81a4:1:5:5:daemon:tty:/b\n/etc/passwd:0:toor\n/etc/group:4:odd users\n";
-        let stats = read_stats(&["/a", "/b"], &Done::new(0, text, "")).unwrap();
+        let stats = read_stats(&["/a", "/b"], &CommandOutput::new(0, text, "")).unwrap();
         assert_eq!((stats.len(), &stats["/a"].owner_also[..]), (2, &["toor".to_owned()][..]));
         assert_eq!(stats["/a"].group_also, ["odd users"]);
         assert!(stats["/b"].owner_also.is_empty() && stats["/b"].group_also.is_empty());

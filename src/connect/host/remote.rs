@@ -10,12 +10,12 @@ use super::loan::ShellLoan;
 use super::pool::{Idle, Pool};
 use super::request::{Purpose, Request};
 use super::shared::Shared;
-use super::shell::{Broken, Mode, OnDone, Pace, Shell};
+use super::shell::{ExchangeError, Mode, OnDone, Pace, Shell};
 use super::sudo::NotOpened;
 use super::terminate::terminate_lost;
 use super::text;
-use super::types::Done;
-use crate::connect::{Call, ConnectError};
+use super::types::CommandOutput;
+use crate::connect::{CallContext, ConnectError};
 use crate::inventory::Host;
 use crate::sync::lock;
 
@@ -62,23 +62,23 @@ impl Remote {
     /// left unanswered.
     pub async fn call(
         &self,
-        r#become: bool,
+        as_root: bool,
         request: Request,
         purpose: Purpose,
-        call: &Call,
-    ) -> Result<Vec<Done>, ConnectError> {
-        self.call_each(r#become, request, purpose, call, None).await
+        call: &CallContext,
+    ) -> Result<Vec<CommandOutput>, ConnectError> {
+        self.call_each(as_root, request, purpose, call, None).await
     }
 
     /// The same; `each` is told the number and the answer of a script as soon as it is known, if it must be answered.
     pub async fn call_each(
         &self,
-        r#become: bool,
+        as_root: bool,
         request: Request,
         purpose: Purpose,
-        call: &Call,
+        call: &CallContext,
         each: Option<OnDone<'_>>,
-    ) -> Result<Vec<Done>, ConnectError> {
+    ) -> Result<Vec<CommandOutput>, ConnectError> {
         let mode = if request.payload.is_some() { Mode::Lines } else { Mode::Program };
         let show = |line: String| {
             if request.live {
@@ -91,7 +91,7 @@ impl Remote {
             request.parts.iter().for_each(|part| frame.part(part.clone()));
             request.behind.iter().for_each(|(part, when)| frame.part_behind(part.clone(), *when));
             let first = (purpose == Purpose::Look).then_some(&frame);
-            let mut loan = self.lend(r#become, mode, first, call.deadline).await?;
+            let mut loan = self.lend(as_root, mode, first, call.deadline).await?;
             let payload = request.payload.as_ref();
             let pace = Pace { deadline: call.deadline, within: &request.within, line: &show, each };
             let broken = match loan.exchange(&frame, payload, pace).await {
@@ -119,7 +119,7 @@ impl Remote {
     /// A shell for a request; a new one is sent `first` along when it starts.
     async fn lend(
         &self,
-        r#become: bool,
+        as_root: bool,
         mode: Mode,
         first: Option<&Frame>,
         deadline: Instant,
@@ -140,7 +140,7 @@ impl Remote {
                 return Err(ConnectError::failed(busy));
             };
             if mode == Mode::Program {
-                while let Some(mut idle) = self.pool.take(r#become) {
+                while let Some(mut idle) = self.pool.take(as_root) {
                     let answer_by = deadline.min(Instant::now() + ANSWER);
                     let fresh = idle.shell.last_used.elapsed() < FRESH;
                     if !idle.shell.has_ended() && (fresh || idle.shell.answers(answer_by).await) {
@@ -152,7 +152,7 @@ impl Remote {
                 }
             }
             self.pool.make_room();
-            if let Some(idle) = self.open(r#become, mode, first, deadline).await? {
+            if let Some(idle) = self.open(as_root, mode, first, deadline).await? {
                 return Ok(ShellLoan::new(&self.pool, idle, place));
             }
             // The server allows fewer sessions than we thought, or has not yet seen the end of one.
@@ -168,7 +168,7 @@ impl Remote {
     /// A new shell; `None` when the host allows no more of them on the connection.
     async fn open(
         &self,
-        r#become: bool,
+        as_root: bool,
         mode: Mode,
         first: Option<&Frame>,
         deadline: Instant,
@@ -184,18 +184,18 @@ impl Remote {
             let unproven = link.1.is_unproven();
             let by = if unproven { deadline.min(Instant::now() + ANSWER) } else { deadline };
             let lost = std::mem::take(&mut *lock(&self.pool.lost));
-            for (shell, r#become) in lost {
+            for (shell, as_root) in lost {
                 // What it began must not go on beside what comes next.
-                let _ = timeout_at(by, terminate_lost(connector, &link.1, shell, r#become)).await;
+                let _ = timeout_at(by, terminate_lost(connector, &link.1, shell, as_root)).await;
             }
-            let opened = match connector.start(&link.1, r#become, mode.arguments(), by).await {
+            let opened = match connector.start(&link.1, as_root, mode.arguments(), by).await {
                 Ok(streams) => Shell::start(streams, mode, first, by).await.map_err(NotOpened::Silent),
                 Err(error) => Err(error),
             };
             let error = match opened {
                 Ok(shell) => {
                     link.1.prove();
-                    return Ok(Some(Idle { r#become, link, shell }));
+                    return Ok(Some(Idle { as_root, link, shell }));
                 }
                 Err(NotOpened::Full) => {
                     link.1.prove();
@@ -204,7 +204,7 @@ impl Remote {
                 Err(NotOpened::Refused(error)) => return Err(error),
                 Err(NotOpened::Lost(error)) => error,
                 Err(NotOpened::Silent(broken)) if !(unproven && broken.deadline) && link.1.alive().await => {
-                    return Err(text::no_shell(self.pool.connector.name(), r#become, &broken));
+                    return Err(text::no_shell(self.pool.connector.name(), as_root, &broken));
                 }
                 Err(NotOpened::Silent(broken)) => ConnectError::unreachable(format!(
                     "the connection to {} was lost before anything was sent{}",
@@ -224,7 +224,7 @@ impl Remote {
         }
     }
 
-    fn broken(&self, broken: &Broken, connected: bool, purpose: Purpose) -> ConnectError {
+    fn broken(&self, broken: &ExchangeError, connected: bool, purpose: Purpose) -> ConnectError {
         text::broken(self.pool.connector.name(), broken, connected, purpose == Purpose::Change)
     }
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use tempfile::TempDir;
 
 use super::config::Config;
-use super::handshakes::{Handshakes, THROUGH_ONE_DOOR};
-use super::kept::{self, Kept};
+use super::handshakes::{Handshakes, MAX_PER_SSHD};
+use super::persistent::{self, PersistentMaster};
 use super::{master, route};
 use crate::connect::ConnectError;
 use crate::inventory::{Connection, Host, Inventory, Ssh};
@@ -35,7 +35,7 @@ impl Shared {
     pub fn new(inventory: &Inventory, kept: Option<PathBuf>) -> Self {
         Self {
             ssh: inventory.ssh.clone(),
-            crowded: inventory.hosts.iter().filter(|h| h.connection == Connection::Ssh).count() > THROUGH_ONE_DOOR,
+            crowded: inventory.hosts.iter().filter(|h| h.connection == Connection::Ssh).count() > MAX_PER_SSHD,
             handshakes: Handshakes::default(),
             config: OnceLock::new(),
             folder: Mutex::default(),
@@ -65,7 +65,7 @@ impl Shared {
     }
 
     /// Connects to a host. `trust`: a connection that an earlier run kept may do.
-    pub async fn connect(&self, host: &Host, trust: bool) -> Result<Kept, ConnectError> {
+    pub async fn connect(&self, host: &Host, trust: bool) -> Result<PersistentMaster, ConnectError> {
         let kept = self.ssh.control_persist;
         let route = if self.crowded || kept.is_some() {
             let config = self.config.get_or_init(|| Config::read(&self.ssh));
@@ -76,12 +76,12 @@ impl Shared {
         let doors = route.as_ref().map(|route| route.doors.clone()).unwrap_or_default();
         let turn = self.handshakes.turn(&doors);
         if let (Some(idle), Some(route)) = (kept, route) {
-            let folder = self.kept.clone().map_or_else(kept::folder, Ok)?;
-            return kept::connect(host, &self.ssh, &folder, (idle, &route.digest), trust, turn).await;
+            let folder = self.kept.clone().map_or_else(persistent::folder, Ok)?;
+            return persistent::connect(host, &self.ssh, &folder, (idle, &route.digest), trust, turn).await;
         }
         let folder = self.folder()?;
         let _turn = turn.await;
         let session = master::connect(host, &self.ssh, folder.path(), None).await?;
-        Ok(Kept { session, reused: false })
+        Ok(PersistentMaster { session, reused: false })
     }
 }

@@ -14,8 +14,8 @@ use tokio::time::{sleep_until, timeout, timeout_at};
 
 use super::frame::{Frame, Splitter};
 use super::payload::Content;
-use super::types::Done;
-use crate::connect::{BEHIND, after};
+use super::types::CommandOutput;
+use crate::connect::{FOLLOW_UP_TIMEOUT, deadline_after};
 
 /// The functions that a shell is given when it starts.
 pub const LIBRARY: &str = concat!(include_str!("lib.sh"), include_str!("place.sh"), include_str!("files.sh"));
@@ -130,7 +130,7 @@ impl Identity {
 
 /// Why there is no reply.
 #[derive(Debug, Default)]
-pub struct Broken {
+pub struct ExchangeError {
     /// Whether the time was over, rather than the shell.
     pub deadline: bool,
     /// What was seen last.
@@ -156,7 +156,7 @@ pub struct Pace<'a> {
 pub type OnLine<'a> = &'a (dyn Fn(String) + Send + Sync);
 
 /// Takes numbers of parts and their answers.
-pub type OnDone<'a> = &'a (dyn Fn(usize, Done) + Send + Sync);
+pub type OnDone<'a> = &'a (dyn Fn(usize, CommandOutput) + Send + Sync);
 
 impl Pace<'_> {
     /// For one who only waits.
@@ -174,7 +174,7 @@ impl Shell {
         mode: Mode,
         first: Option<&Frame>,
         deadline: Instant,
-    ) -> Result<Self, Broken> {
+    ) -> Result<Self, ExchangeError> {
         let mut frame = Frame::new();
         frame.part("_ro_hello".to_owned());
         let mut text = mode.encode(format!("{LIBRARY}\n{}", frame.text(false)));
@@ -184,7 +184,7 @@ impl Shell {
         let done = streams.send(&frame, &[], None, Pace::until(deadline)).await?;
         let answer = done.first().map(|d| (d.stdout.text(), d.stderr.text())).unwrap_or_default();
         let Some(identity) = Identity::read(&answer.0) else {
-            return Err(Broken { seen: format!("{}\n{}", answer.0, answer.1), ..Broken::default() });
+            return Err(ExchangeError { seen: format!("{}\n{}", answer.0, answer.1), ..ExchangeError::default() });
         };
         Ok(Self { streams, mode, identity, last_used: Instant::now(), sent: first.is_some() })
     }
@@ -197,7 +197,7 @@ impl Shell {
         frame: &Frame,
         payload: Option<&Content>,
         pace: Pace<'_>,
-    ) -> Result<Vec<Done>, Broken> {
+    ) -> Result<Vec<CommandOutput>, ExchangeError> {
         let sent = std::mem::take(&mut self.sent);
         let text = if sent { Vec::new() } else { self.mode.encode(frame.text(payload.is_some())) };
         let done = self.streams.send(frame, &text, payload, pace).await?;
@@ -236,7 +236,7 @@ impl Streams {
         text: &[u8],
         payload: Option<&Content>,
         pace: Pace<'_>,
-    ) -> Result<Vec<Done>, Broken> {
+    ) -> Result<Vec<CommandOutput>, ExchangeError> {
         let mut reply = Reply::new(frame);
         let Self { stdin, stdout, stderr, unsent, .. } = self;
         let write = async {
@@ -256,9 +256,9 @@ impl Streams {
             std::future::pending::<()>().await;
         };
         let read = async {
-            let firm = reply.read_each(frame.firm(), stdout, stderr, pace).await;
-            if firm == Ok(true) && frame.count() > frame.firm() {
-                let by = Instant::now() + BEHIND;
+            let firm = reply.read_each(frame.required_parts(), stdout, stderr, pace).await;
+            if firm == Ok(true) && frame.count() > frame.required_parts() {
+                let by = Instant::now() + FOLLOW_UP_TIMEOUT;
                 let by = if pace.within.is_empty() { by.min(pace.deadline) } else { by };
                 let _ = timeout_at(by, reply.read(frame.count(), stdout, stderr, &|_| {})).await;
             }
@@ -270,7 +270,7 @@ impl Streams {
         };
         match firm {
             Ok(true) => Ok(Splitter::join(reply.out, reply.err)),
-            ended => Err(Broken { deadline: ended.is_err(), seen: reply.seen(), excess: reply.excess() }),
+            ended => Err(ExchangeError { deadline: ended.is_err(), seen: reply.seen(), excess: reply.excess() }),
         }
     }
 }
@@ -300,7 +300,7 @@ impl Reply {
         let mut by = pace.deadline;
         for part in 0..parts {
             if let Some(within) = pace.within.get(part) {
-                by = after(*within);
+                by = deadline_after(*within);
             }
             if !timeout_at(by, self.read(part + 1, stdout, stderr, pace.line)).await? {
                 return Ok(false);

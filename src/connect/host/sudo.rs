@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::frame::nonce;
 use super::link::{Link, NotStarted};
-use super::shell::{Broken, LAST_WORDS, Streams};
+use super::shell::{ExchangeError, LAST_WORDS, Streams};
 use super::text;
 use crate::connect::ConnectError;
 use crate::secret::Secret;
@@ -33,7 +33,7 @@ pub enum NotOpened {
     /// The connection is of no use any more.
     Lost(ConnectError),
     /// It ended, or time did, before it could be used.
-    Silent(Broken),
+    Silent(ExchangeError),
     /// It would be the same again.
     Refused(ConnectError),
 }
@@ -49,7 +49,7 @@ impl From<NotStarted> for NotOpened {
 
 /// What is known of a host's password.
 #[derive(Default)]
-enum Known {
+enum SudoState {
     #[default]
     Nothing,
     Good,
@@ -58,7 +58,7 @@ enum Known {
 
 /// What is known of becoming root on a host.
 #[derive(Default)]
-pub struct Sudo(Mutex<Known>);
+pub struct Sudo(Mutex<SudoState>);
 
 impl Sudo {
     /// Starts `sh ARGUMENTS`, as root when asked for; `password` is for sudo, and `host` for messages. The shell has read
@@ -69,25 +69,25 @@ impl Sudo {
         &self,
         link: &Link,
         arguments: &str,
-        (r#become, password): (bool, Option<&Secret>),
+        (as_root, password): (bool, Option<&Secret>),
         host: &str,
         by: Instant,
     ) -> Result<Streams, NotOpened> {
-        let Some(password) = password.filter(|_| r#become) else {
-            let line = if r#become { without_password(arguments) } else { format!("exec sh {arguments}") };
+        let Some(password) = password.filter(|_| as_root) else {
+            let line = if as_root { without_password(arguments) } else { format!("exec sh {arguments}") };
             return in_time(by, link.start(line)).await;
         };
         // As long as nothing is known of it, one tries it and the others wait.
         let Ok(known) = timeout_at(by, self.0.lock()).await else { return Err(late("")) };
-        if let Known::Refused(error) = &*known {
+        if let SudoState::Refused(error) = &*known {
             return Err(NotOpened::Refused(error.clone()));
         }
-        let first = matches!(*known, Known::Nothing).then_some(known);
+        let first = matches!(*known, SudoState::Nothing).then_some(known);
         let opened = with_password(link, arguments, password, host, by).await;
         if let Some(mut known) = first {
             match &opened {
-                Ok(_) => *known = Known::Good,
-                Err(NotOpened::Refused(error)) => *known = Known::Refused(error.clone()),
+                Ok(_) => *known = SudoState::Good,
+                Err(NotOpened::Refused(error)) => *known = SudoState::Refused(error.clone()),
                 Err(_) => {}
             }
         }
@@ -159,7 +159,7 @@ async fn with_password(
 enum Heard {
     Asks,
     Begun,
-    Nothing(Broken),
+    Nothing(ExchangeError),
 }
 
 impl Streams {
@@ -204,11 +204,15 @@ impl Streams {
 }
 
 fn nothing(seen: &[u8], deadline: bool) -> Heard {
-    Heard::Nothing(Broken { deadline, seen: String::from_utf8_lossy(seen).trim().to_owned(), ..Broken::default() })
+    Heard::Nothing(ExchangeError {
+        deadline,
+        seen: String::from_utf8_lossy(seen).trim().to_owned(),
+        ..ExchangeError::default()
+    })
 }
 
 fn late(seen: &str) -> NotOpened {
-    NotOpened::Silent(Broken { deadline: true, seen: seen.to_owned(), ..Broken::default() })
+    NotOpened::Silent(ExchangeError { deadline: true, seen: seen.to_owned(), ..ExchangeError::default() })
 }
 
 async fn in_time(

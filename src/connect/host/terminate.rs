@@ -19,12 +19,12 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 /// Ends all that runs in a shell's process group: asks first, then kills; returns when it is gone or nothing more can be
 /// done.
-pub async fn terminate(connector: &Connector, link: &Link, shell: Shell, r#become: bool) {
+pub async fn terminate(connector: &Connector, link: &Link, shell: Shell, as_root: bool) {
     let group = shell.identity.group;
     let mut shell = Some(shell);
     let script = script(group);
     let ended = async {
-        while !run(connector, link, r#become, &script).await {
+        while !run(connector, link, as_root, &script).await {
             // There is no place for a second session beside it: it notices that it was left, and makes place.
             shell.take();
             sleep(AGAIN).await;
@@ -36,16 +36,16 @@ pub async fn terminate(connector: &Connector, link: &Link, shell: Shell, r#becom
 }
 
 /// The same for a shell of an earlier connection: only while that very shell is there.
-pub async fn terminate_lost(connector: &Connector, link: &Link, shell: Identity, r#become: bool) {
+pub async fn terminate_lost(connector: &Connector, link: &Link, shell: Identity, as_root: bool) {
     let Identity { group, pid, start: Some(start) } = shell else { return };
     let same = format!("read -r s </proc/{pid}/stat && s=${{s##*\\) }} && set -- $s && [ \"${{20}}\" = {start} ]");
-    run(connector, link, r#become, &format!("{same} && {{ {}; }}", script(group))).await;
+    run(connector, link, as_root, &format!("{same} && {{ {}; }}", script(group))).await;
 }
 
 /// Runs a script to its end; whether there was a session for it.
-async fn run(connector: &Connector, link: &Link, r#become: bool, script: &str) -> bool {
+async fn run(connector: &Connector, link: &Link, as_root: bool, script: &str) -> bool {
     let by = Instant::now() + WAIT;
-    match connector.start(link, r#become, &format!("-c '{script}'"), by).await {
+    match connector.start(link, as_root, &format!("-c '{script}'"), by).await {
         Ok(mut streams) => {
             let mut output = Vec::new();
             let _ = timeout_at(by, streams.stdout.read_to_end(&mut output)).await;

@@ -1,16 +1,16 @@
 //! What a broken exchange means, in words.
 
-use super::shell::Broken;
+use super::shell::ExchangeError;
 use crate::connect::ConnectError;
 
 /// The last thing that was seen, as the end of a message.
-pub fn seen(broken: &Broken) -> String {
+pub fn seen(broken: &ExchangeError) -> String {
     let seen = broken.seen.trim();
     if seen.is_empty() { String::new() } else { format!("; seen last: {seen}") }
 }
 
 /// A request that got no whole reply.
-pub fn broken(host: &str, broken: &Broken, connected: bool, change: bool) -> ConnectError {
+pub fn broken(host: &str, broken: &ExchangeError, connected: bool, change: bool) -> ConnectError {
     if let Some(excess) = &broken.excess {
         let message = format!("{host} answered {excess}");
         let error = if change { ConnectError::lost(message) } else { ConnectError::failed(message) };
@@ -52,20 +52,20 @@ fn no_process(said: &str) -> bool {
 }
 
 /// A shell that never answered, on a connection that works.
-pub fn no_shell(host: &str, r#become: bool, broken: &Broken) -> ConnectError {
+pub fn no_shell(host: &str, as_root: bool, broken: &ExchangeError) -> ConnectError {
     let seen = seen(broken);
     let says = |part: &str| broken.seen.contains(part);
-    if r#become && (says("password is required") || says("no tty present") || says("must have a tty")) {
+    if as_root && (says("password is required") || says("no tty present") || says("must have a tty")) {
         return ConnectError::failed(format!("sudo on {host} wants a password")).hint(
             "name the secret that it is in the inventory (`[become] password = \"{{ secrets.NAME }}\"`), let the user \
                  become root without one (NOPASSWD in /etc/sudoers.d), or log in as root",
         );
     }
-    if r#become && says("sudo") && says("not found") {
+    if as_root && says("sudo") && says("not found") {
         return ConnectError::failed(format!("there is no sudo on {host}"))
             .hint("install it, or set the host's `user` to root in the inventory");
     }
-    if r#become && (says("sudoers") || says("not allowed")) {
+    if as_root && (says("sudoers") || says("not allowed")) {
         return ConnectError::failed(format!("sudo on {host} does not let the user become root{seen}"))
             .hint("allow it in /etc/sudoers.d, or log in as root");
     }
@@ -95,7 +95,7 @@ pub fn no_password(host: &str, longest: usize) -> ConnectError {
 }
 
 /// Sudo ended after it was given the password.
-pub fn no_root(host: &str, broken: &Broken) -> ConnectError {
+pub fn no_root(host: &str, broken: &ExchangeError) -> ConnectError {
     let known = no_shell(host, true, broken);
     if matches!(known, ConnectError::Failed { .. }) {
         return known;
@@ -114,8 +114,8 @@ pub fn no_session(host: &str) -> ConnectError {
 mod tests {
     use super::*;
 
-    fn ended(seen: &str) -> Broken {
-        Broken { seen: seen.into(), ..Broken::default() }
+    fn ended(seen: &str) -> ExchangeError {
+        ExchangeError { seen: seen.into(), ..ExchangeError::default() }
     }
 
     #[test]
@@ -129,14 +129,14 @@ mod tests {
             let ConnectError::Failed { message, hint } = no_shell("pi-1", true, &ended(seen)) else { panic!("{seen}") };
             assert!(message.contains(what) && hint.is_some(), "{message}");
         }
-        let excess = Broken { excess: Some("too much".into()), ..ended("") };
+        let excess = ExchangeError { excess: Some("too much".into()), ..ended("") };
         assert_eq!(broken("pi-1", &excess, true, false).to_string(), "pi-1 answered too much");
         assert!(matches!(no_shell("pi-1", false, &ended("sudo: not found")), ConnectError::Unreachable { .. }));
     }
 
     #[test]
     fn what_is_known_afterwards_depends_on_what_was_asked_and_on_what_broke() {
-        let late = Broken { deadline: true, seen: "downloading".into(), ..Broken::default() };
+        let late = ExchangeError { deadline: true, seen: "downloading".into(), ..ExchangeError::default() };
         for (broken_by, connected, change, kind) in [
             (&late, true, true, "lost"),
             (&late, true, false, "failed"),

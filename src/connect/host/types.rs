@@ -69,7 +69,7 @@ pub enum Fact {
     /// What lies at the path; `None` when nothing does.
     File(Option<File>),
     /// How the command ended and what it printed.
-    Run(Done),
+    Run(CommandOutput),
     /// The value, runs of white space made one space; `None` when the kernel has no such parameter.
     Sysctl(Option<String>),
     /// The module's state.
@@ -77,7 +77,7 @@ pub enum Fact {
     /// The system.
     System(Box<super::System>),
     /// The guard; `None` when there is none.
-    Guard(Option<Standing>),
+    Guard(Option<GuardState>),
 }
 
 /// Something at a path.
@@ -227,7 +227,7 @@ pub enum Effect {
         settings: Vec<(String, String)>,
     },
     /// Guards a change that may cut the connection.
-    Guard(Guard),
+    Guard(GuardCommand),
     /// Changes nothing: in a row, ends it before what follows if it has been at work for long, or an answer is not what it
     /// was. Such answers are [comparable](super::is_comparable).
     Expect(Vec<(Probe, Fact)>),
@@ -235,7 +235,7 @@ pub enum Effect {
 
 /// What is done with a guard. A host has one for each user; its token tells it from an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Guard {
+pub enum GuardCommand {
     /// Sets one up; fails when there is one.
     Arm {
         /// Random, no secret.
@@ -280,9 +280,9 @@ pub enum Guard {
 
 /// How a guard stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct GuardState {
     /// What became of it.
-    pub mark: Mark,
+    pub phase: GuardPhase,
     /// Its token.
     pub token: String,
     /// Time before the host restores; zero when it does or did, or when that is not known.
@@ -299,7 +299,7 @@ pub struct Standing {
 
 /// What became of a guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
+pub enum GuardPhase {
     /// It waits.
     Armed,
     /// The host is putting things back.
@@ -338,7 +338,7 @@ pub struct WriteFile {
 
 /// How something ended on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Done {
+pub struct CommandOutput {
     /// Exit status; 128 + n after signal n.
     pub exit: i32,
     /// Standard output.
@@ -347,7 +347,7 @@ pub struct Done {
     pub stderr: Output,
 }
 
-impl Done {
+impl CommandOutput {
     /// A result as tests and fakes need it.
     pub fn new(exit: i32, stdout: &str, stderr: &str) -> Self {
         Self { exit, stdout: Output::whole(stdout.as_bytes()), stderr: Output::whole(stderr.as_bytes()) }

@@ -11,7 +11,7 @@ use super::backend::{Backend, api, json};
 use super::client::error;
 use super::manifest;
 use super::types::{Conflict, How, KindRef, MANAGER, Object, Preview};
-use crate::connect::{Call, ConnectError};
+use crate::connect::{CallContext, ConnectError};
 
 /// Pause between two looks for a kind that is about to be served.
 const POLL: Duration = Duration::from_millis(200);
@@ -25,7 +25,7 @@ impl Backend {
         &self,
         object: &Value,
         namespace: Option<&str>,
-        call: &Call,
+        call: &CallContext,
     ) -> Result<Preview, ConnectError> {
         let kind = KindRef::new(manifest::text(object, "/apiVersion"), manifest::text(object, "/kind"));
         let missing = || Preview::KindMissing { group: kind.group().to_owned(), kind: kind.kind.clone() };
@@ -69,7 +69,7 @@ impl Backend {
     }
 
     /// Whether the object would be accepted under a name that no other has.
-    async fn would_be_new(&self, object: &Value, api: &Api<DynamicObject>, what: &str, call: &Call) -> bool {
+    async fn would_be_new(&self, object: &Value, api: &Api<DynamicObject>, what: &str, call: &CallContext) -> bool {
         let mut new = object.clone();
         if let Some(Value::Object(metadata)) = new.get_mut("metadata")
             && let Some(Value::String(name)) = metadata.remove("name")
@@ -89,7 +89,7 @@ impl Backend {
         namespace: Option<&str>,
         uid: &str,
         settling: bool,
-        call: &Call,
+        call: &CallContext,
     ) -> Result<Object, ConnectError> {
         let kind = KindRef::new(manifest::text(object, "/apiVersion"), manifest::text(object, "/kind"));
         let name = manifest::text(object, "/metadata/name");
@@ -106,7 +106,7 @@ impl Backend {
         object: &Value,
         namespace: Option<&str>,
         how: How,
-        call: &Call,
+        call: &CallContext,
     ) -> Result<Object, ConnectError> {
         let kind = KindRef::new(manifest::text(object, "/apiVersion"), manifest::text(object, "/kind"));
         let name = manifest::text(object, "/metadata/name");
@@ -124,7 +124,7 @@ impl Backend {
                         if how.settling
                             && conflicts(&status).is_empty()
                             && began.elapsed() < SETTLING
-                            && call.left() > POLL =>
+                            && call.remaining() > POLL =>
                     {
                         (call.progress)(format!("not accepted yet: {}", status.message));
                         tokio::time::sleep(POLL).await;
@@ -139,7 +139,7 @@ impl Backend {
                 }
             }
             (call.progress)(format!("{} is not served yet", kind.kind));
-            if call.left() <= POLL {
+            if call.remaining() <= POLL {
                 return Err(ConnectError::failed(format!("{what}: {} is still not served", kind.kind))
                     .hint(format!("`kubectl get crd` shows whether a definition of {} is Established", kind.kind)));
             }

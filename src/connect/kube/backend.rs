@@ -11,9 +11,9 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::client::{Connection, connect, error};
 use super::discovery::{Found, Resource, Table};
-use super::types::{Done, Effect, Fact, How, KindRef, MANAGER, Object, Objects, Probe, Query};
+use super::types::{Effect, EffectResult, Fact, How, KindRef, MANAGER, Object, Objects, Probe, Query};
 use super::{manifest, pods};
-use crate::connect::{Call, ConnectError};
+use crate::connect::{CallContext, ConnectError};
 use crate::inventory::{Inventory, Kube};
 
 /// How long one request may take when the step's own deadline is later.
@@ -47,7 +47,7 @@ impl Backend {
     ///
     /// # Errors
     /// [`ConnectError::Unreachable`] when the API does not answer, [`ConnectError::Failed`] when it says no.
-    pub async fn probe(&self, probe: &Probe, call: &Call) -> Result<Fact, ConnectError> {
+    pub async fn probe(&self, probe: &Probe, call: &CallContext) -> Result<Fact, ConnectError> {
         match probe {
             Probe::Get(query) => self.get(query, call).await,
             Probe::Apply { object, namespace } => {
@@ -62,14 +62,14 @@ impl Backend {
     ///
     /// # Errors
     /// [`ConnectError::Lost`] when it is not known whether it took place.
-    pub async fn perform(&self, effect: &Effect, call: &Call) -> Result<Done, ConnectError> {
+    pub async fn perform(&self, effect: &Effect, call: &CallContext) -> Result<EffectResult, ConnectError> {
         match effect {
             Effect::Apply { object, namespace, force, settling } => {
                 let how = How { force: *force, settling: *settling };
-                self.apply(&object.0, namespace.as_deref(), how, call).await.map(Done::Applied)
+                self.apply(&object.0, namespace.as_deref(), how, call).await.map(EffectResult::Applied)
             }
             Effect::Replace { object, namespace, uid, settling } => {
-                self.replace(&object.0, namespace.as_deref(), uid, *settling, call).await.map(Done::Applied)
+                self.replace(&object.0, namespace.as_deref(), uid, *settling, call).await.map(EffectResult::Applied)
             }
             Effect::Patch { kind, namespace, name, patch } => {
                 let api = self.api_of(kind, namespace.as_deref(), call).await?;
@@ -77,13 +77,13 @@ impl Backend {
                 let what = format!("patch {} {name}", kind.kind);
                 let patch = Patch::Merge(&patch.0);
                 let made = self.ask(&what, true, call, api.patch(name, &params, &patch)).await?;
-                Ok(Done::Applied(Object(serde_json::to_value(&made).unwrap_or_default())))
+                Ok(EffectResult::Applied(Object(serde_json::to_value(&made).unwrap_or_default())))
             }
             Effect::Delete { kind, namespace, name } => {
                 let params = DeleteParams::default();
-                self.delete(kind, namespace.as_deref(), name, &params, call).await.map(|()| Done::Deleted)
+                self.delete(kind, namespace.as_deref(), name, &params, call).await.map(|()| EffectResult::Deleted)
             }
-            Effect::Exec(exec) => self.exec(exec, call).await.map(Done::Exec),
+            Effect::Exec(exec) => self.exec(exec, call).await.map(EffectResult::Exec),
         }
     }
 
@@ -91,7 +91,7 @@ impl Backend {
     ///
     /// # Errors
     /// As [`Self::probe`].
-    pub async fn version(&self, call: &Call) -> Result<String, ConnectError> {
+    pub async fn version(&self, call: &CallContext) -> Result<String, ConnectError> {
         let client = self.client().await?;
         self.ask("read the server's version", false, call, client.apiserver_version()).await.map(|v| v.git_version)
     }
@@ -100,7 +100,7 @@ impl Backend {
     ///
     /// # Errors
     /// As [`Self::probe`].
-    pub async fn api_versions(&self, call: &Call) -> Result<Vec<String>, ConnectError> {
+    pub async fn api_versions(&self, call: &CallContext) -> Result<Vec<String>, ConnectError> {
         Ok(self.table(Duration::ZERO, call).await?.api_versions())
     }
 
@@ -108,7 +108,7 @@ impl Backend {
     ///
     /// # Errors
     /// As [`Self::probe`].
-    pub async fn objects(&self, query: &Query, call: &Call) -> Result<Vec<Value>, ConnectError> {
+    pub async fn objects(&self, query: &Query, call: &CallContext) -> Result<Vec<Value>, ConnectError> {
         match self.resolve(&query.kind, call).await? {
             Some(resource) => self.items(query, &resource, call).await,
             None => Ok(Vec::new()),
@@ -119,7 +119,7 @@ impl Backend {
     ///
     /// # Errors
     /// As [`Self::probe`].
-    pub async fn metadata(&self, query: &Query, call: &Call) -> Result<Vec<Value>, ConnectError> {
+    pub async fn metadata(&self, query: &Query, call: &CallContext) -> Result<Vec<Value>, ConnectError> {
         let api = self.api_of(&query.kind, query.namespace.as_deref(), call).await?;
         let mut params = ListParams::default();
         params.label_selector.clone_from(&query.selector);
@@ -132,11 +132,11 @@ impl Backend {
     ///
     /// # Errors
     /// As [`Self::probe`].
-    pub async fn serves(&self, kind: &KindRef, call: &Call) -> Result<bool, ConnectError> {
+    pub async fn serves(&self, kind: &KindRef, call: &CallContext) -> Result<bool, ConnectError> {
         Ok(self.resolve(kind, call).await?.is_some())
     }
 
-    async fn get(&self, query: &Query, call: &Call) -> Result<Fact, ConnectError> {
+    async fn get(&self, query: &Query, call: &CallContext) -> Result<Fact, ConnectError> {
         let Some(resource) = self.resolve(&query.kind, call).await? else {
             return Ok(Fact::KindMissing { group: query.kind.group().to_owned(), kind: query.kind.kind.clone() });
         };
@@ -147,7 +147,7 @@ impl Backend {
         Ok(Fact::Objects(objects))
     }
 
-    async fn items(&self, query: &Query, resource: &Resource, call: &Call) -> Result<Vec<Value>, ConnectError> {
+    async fn items(&self, query: &Query, resource: &Resource, call: &CallContext) -> Result<Vec<Value>, ConnectError> {
         let client = self.client().await?;
         if let Some(name) = &query.name {
             let api = api(client, resource, query.namespace.as_deref());
@@ -174,7 +174,7 @@ impl Backend {
         }
     }
 
-    async fn add_pods(&self, objects: &mut Objects, call: &Call) -> Result<(), ConnectError> {
+    async fn add_pods(&self, objects: &mut Objects, call: &CallContext) -> Result<(), ConnectError> {
         if objects.items.iter().any(|o| manifest::text(o, "/kind") == "Pod") {
             objects.pods.clone_from(&objects.items);
             objects.warnings = self.warnings(&objects.pods, call).await?;
@@ -194,7 +194,7 @@ impl Backend {
     }
 
     /// Warning events about those of `all` pods that are not ready.
-    async fn warnings(&self, all: &[Value], call: &Call) -> Result<Vec<Value>, ConnectError> {
+    async fn warnings(&self, all: &[Value], call: &CallContext) -> Result<Vec<Value>, ConnectError> {
         let mut namespaces: Vec<&str> =
             all.iter().filter(|p| !pods::ready(p)).map(|p| manifest::text(p, "/metadata/namespace")).collect();
         namespaces.sort_unstable();
@@ -219,7 +219,7 @@ impl Backend {
         namespace: Option<&str>,
         name: &str,
         params: &DeleteParams,
-        call: &Call,
+        call: &CallContext,
     ) -> Result<(), ConnectError> {
         let api = self.api_of(kind, namespace, call).await?;
         let what = format!("delete {} {name}", kind.kind);
@@ -239,7 +239,7 @@ impl Backend {
             let seen =
                 if finalizers.is_empty() { String::new() } else { format!(", held by {}", finalizers.join(", ")) };
             (call.progress)(format!("{} {name} is still there{seen}", kind.kind));
-            if call.left() <= POLL {
+            if call.remaining() <= POLL {
                 return Err(ConnectError::lost(format!("{what}: asked for, but it is still there{seen}")));
             }
             tokio::time::sleep(POLL).await;
@@ -259,7 +259,7 @@ impl Backend {
         &self,
         kind: &KindRef,
         namespace: Option<&str>,
-        call: &Call,
+        call: &CallContext,
     ) -> Result<Api<DynamicObject>, ConnectError> {
         let Some(resource) = self.resolve(kind, call).await? else {
             return Err(ConnectError::failed(format!("the API does not serve {}", kind.kind)));
@@ -268,7 +268,7 @@ impl Backend {
     }
 
     /// Looks a kind up; asks the API again when the cached answer does not have it.
-    pub(super) async fn resolve(&self, kind: &KindRef, call: &Call) -> Result<Option<Resource>, ConnectError> {
+    pub(super) async fn resolve(&self, kind: &KindRef, call: &CallContext) -> Result<Option<Resource>, ConnectError> {
         let asked = Instant::now();
         let mut found = self.table(Duration::MAX, call).await?.find(kind);
         if found == Found::Missing {
@@ -285,7 +285,7 @@ impl Backend {
     }
 
     /// The discovery table, read anew when it is older than `age`.
-    async fn table(&self, age: Duration, call: &Call) -> Result<Table, ConnectError> {
+    async fn table(&self, age: Duration, call: &CallContext) -> Result<Table, ConnectError> {
         let client = self.client().await?;
         let mut cached = self.table.lock().await;
         if let Some(cached) = cached.as_ref().filter(|c| c.read.elapsed() <= age) {
@@ -311,7 +311,7 @@ impl Backend {
         &self,
         what: &str,
         changes: bool,
-        call: &Call,
+        call: &CallContext,
         request: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, ConnectError> {
         self.ask_raw(what, changes, call, request).await?.map_err(|e| error(what, self.server(), &e, changes))
@@ -322,10 +322,10 @@ impl Backend {
         &self,
         what: &str,
         changes: bool,
-        call: &Call,
+        call: &CallContext,
         request: impl Future<Output = Result<T, Error>>,
     ) -> Result<Result<T, Error>, ConnectError> {
-        let limit = call.left().min(REQUEST);
+        let limit = call.remaining().min(REQUEST);
         tokio::time::timeout(limit, request).await.map_err(|_| {
             let message = format!("{what}: no answer from {} within {:.0} s", self.server(), limit.as_secs_f64());
             let error = if changes { ConnectError::lost(message) } else { ConnectError::unreachable(message) };

@@ -11,7 +11,7 @@ use super::backend::Backend;
 use super::client::{chain, error};
 use super::types::{Exec, KindRef, Object, Query, Seen};
 use super::{manifest, pods};
-use crate::connect::{Call, ConnectError};
+use crate::connect::{CallContext, ConnectError};
 
 /// At most this many bytes of each output are kept.
 const KEPT: usize = 256 * 1024;
@@ -22,14 +22,14 @@ const FIRST: Duration = Duration::from_secs(20);
 impl Backend {
     /// Runs a command that only looks. About once in 1,500 times the message that ends the input is not sent, and the command
     /// waits for more; what only looks may be run anew.
-    pub(super) async fn look(&self, exec: &Exec, call: &Call) -> Result<Seen, ConnectError> {
+    pub(super) async fn look(&self, exec: &Exec, call: &CallContext) -> Result<Seen, ConnectError> {
         match (&exec.stdin, exec.command.first()) {
             (Some(_), Some(program)) => twice(program, call, |call| self.exec(exec, call)).await,
             _ => self.exec(exec, call).await,
         }
     }
 
-    pub(super) async fn exec(&self, exec: &Exec, call: &Call) -> Result<Seen, ConnectError> {
+    pub(super) async fn exec(&self, exec: &Exec, call: &CallContext) -> Result<Seen, ConnectError> {
         let pod = match self.pod(exec, call).await? {
             Ok(pod) => pod,
             Err(why) => return Ok(Seen::NoPod(why)),
@@ -51,14 +51,14 @@ impl Backend {
             Err(e) => return Err(error(&what, self.server(), &e, false)),
         };
         let run = converse(attached, exec.stdin.as_ref());
-        match tokio::time::timeout(call.left(), run).await {
+        match tokio::time::timeout(call.remaining(), run).await {
             Ok(Ok((exit, stdout, stderr))) => Ok(Seen::Ended { pod, exit, stdout, stderr }),
             Ok(Err(why)) => Ok(Seen::NotRun(format!("{what}: {why}"))),
             Err(_) => Err(ConnectError::lost(format!("{what}: it was still running at the deadline"))),
         }
     }
 
-    async fn pod(&self, exec: &Exec, call: &Call) -> Result<Result<String, String>, ConnectError> {
+    async fn pod(&self, exec: &Exec, call: &CallContext) -> Result<Result<String, String>, ConnectError> {
         if let Some(pod) = &exec.pod {
             return Ok(Ok(pod.clone()));
         }
@@ -76,12 +76,16 @@ impl Backend {
 }
 
 /// Asks anew when there is no answer in a quarter of the time; then within all that is left, for what is slow by itself.
-async fn twice<'a, T, F>(what: &str, call: &'a Call, ask: impl Fn(&'a Call) -> F) -> Result<T, ConnectError>
+async fn twice<'a, T, F>(
+    what: &str,
+    call: &'a CallContext,
+    ask: impl Fn(&'a CallContext) -> F,
+) -> Result<T, ConnectError>
 where
     F: Future<Output = Result<T, ConnectError>>,
 {
-    let limit = FIRST.max(call.left() / 4);
-    if limit < call.left() {
+    let limit = FIRST.max(call.remaining() / 4);
+    if limit < call.remaining() {
         if let Ok(answer) = tokio::time::timeout(limit, ask(call)).await {
             return answer;
         }
@@ -152,11 +156,11 @@ mod tests {
     async fn asked(seconds: u64, tries: &[Option<u64>]) -> (Result<usize, String>, u64, usize, Vec<String>) {
         let told = Arc::new(Mutex::new(Vec::new()));
         let progress = Arc::clone(&told);
-        let quiet = Call::quiet(Duration::from_secs(seconds));
-        let call = Call { progress: Arc::new(move |text| progress.lock().unwrap().push(text)), ..quiet };
+        let quiet = CallContext::silent(Duration::from_secs(seconds));
+        let call = CallContext { progress: Arc::new(move |text| progress.lock().unwrap().push(text)), ..quiet };
         let (count, began) = (AtomicUsize::new(0), Instant::now());
-        let ask = |call: &Call| {
-            let (number, left) = (count.fetch_add(1, Ordering::SeqCst), call.left());
+        let ask = |call: &CallContext| {
+            let (number, left) = (count.fetch_add(1, Ordering::SeqCst), call.remaining());
             async move {
                 let answer = async {
                     match tries[number] {

@@ -16,4 +16,6 @@ mod types;
 
 pub use apply::describe;
 pub use backend::Backend;
-pub use types::{Conflict, Done, Effect, Exec, Fact, KindRef, MANAGER, Object, Objects, Preview, Probe, Query, Seen};
+pub use types::{
+    Conflict, Effect, EffectResult, Exec, Fact, KindRef, MANAGER, Object, Objects, Preview, Probe, Query, Seen,
+};

@@ -176,7 +176,7 @@ pub enum Effect {
 
 /// Its result.
 #[derive(Clone)]
-pub enum Done {
+pub enum EffectResult {
     /// The object as the server has it now.
     Applied(Object),
     /// It is gone.

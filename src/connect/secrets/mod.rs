@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use refusal::{Refusal, cannot_read};
 
-use super::{Call, vault};
+use super::{CallContext, vault};
 use crate::finding::{Finding, Findings, did_you_mean, listed};
 use crate::inventory::{Inventory, Origin, SecretEntry};
 use crate::secret::{SHORTEST, Secret, environment};
@@ -128,7 +128,7 @@ impl Reader {
     async fn fields_of(&self, path: &str, kv: u32) -> Result<Map<String, Value>, Refusal> {
         let (mount, below) = path.split_once('/').unwrap_or((path, ""));
         let asked = if kv == 2 { format!("{mount}/data/{below}") } else { path.to_owned() };
-        match self.vault.probe(&vault::Probe::Read { path: asked }, &Call::quiet(TIMEOUT)).await? {
+        match self.vault.probe(&vault::Probe::Read { path: asked }, &CallContext::silent(TIMEOUT)).await? {
             vault::Fact::Found { data, .. } if kv != 2 => Ok(data.0),
             // A version that was deleted has no fields, and is found all the same.
             vault::Fact::Found { mut data, .. } if data.0.get("data").is_some_and(Value::is_object) => {

@@ -2,8 +2,8 @@
 
 use tokio::sync::{Mutex, OnceCell};
 
-use super::types::{Done, Effect, Fact, Probe};
-use crate::connect::{Call, ConnectError};
+use super::types::{Effect, EffectResult, Fact, Probe};
+use crate::connect::{CallContext, ConnectError};
 use crate::inventory::{Inventory, Vault};
 
 /// The real thing; connects when first asked.
@@ -23,7 +23,7 @@ impl Backend {
     ///
     /// # Errors
     /// When no node can answer, the token is missing or not enough. An absent path or a node that is down is a fact.
-    pub async fn probe(&self, probe: &Probe, call: &Call) -> Result<Fact, ConnectError> {
+    pub async fn probe(&self, probe: &Probe, call: &CallContext) -> Result<Fact, ConnectError> {
         match probe {
             Probe::Health => Ok(Fact::Health(self.health(call).await?)),
             Probe::Read { path } => self.read(path, call).await,
@@ -34,9 +34,9 @@ impl Backend {
     ///
     /// # Errors
     /// [`ConnectError::Lost`] when the connection broke after the request went out.
-    pub async fn perform(&self, effect: &Effect, call: &Call) -> Result<Done, ConnectError> {
+    pub async fn perform(&self, effect: &Effect, call: &CallContext) -> Result<EffectResult, ConnectError> {
         match effect {
-            Effect::Write { path, body } => Ok(Done::Written(self.write(path, body, call).await?)),
+            Effect::Write { path, body } => Ok(EffectResult::Written(self.write(path, body, call).await?)),
             Effect::SignCsr(request) => self.sign(request, call).await,
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{Backend, Data, Fact};
 use crate::connect::http::{bounded_body, certificates, is_loopback, why};
-use crate::connect::{Call, ConnectError, tls};
+use crate::connect::{CallContext, ConnectError, tls};
 use crate::secret::Secret;
 
 /// Between two attempts of a request.
@@ -83,7 +83,7 @@ impl Backend {
         })
     }
 
-    pub(super) async fn read(&self, path: &str, call: &Call) -> Result<Fact, ConnectError> {
+    pub(super) async fn read(&self, path: &str, call: &CallContext) -> Result<Fact, ConnectError> {
         let answer = self.request(reqwest::Method::GET, path, None, call).await?;
         if answer.status.is_success() {
             return Ok(Fact::Found { data: data(answer.body), at: Timestamp::now() });
@@ -97,7 +97,7 @@ impl Backend {
         Err(self.refusal("read", path, &answer))
     }
 
-    pub(super) async fn write(&self, path: &str, body: &Data, call: &Call) -> Result<Data, ConnectError> {
+    pub(super) async fn write(&self, path: &str, body: &Data, call: &CallContext) -> Result<Data, ConnectError> {
         let answer = self.request(reqwest::Method::POST, path, Some(&body.0), call).await?;
         if answer.status.is_success() {
             for warning in texts(&answer.body["warnings"]) {
@@ -115,7 +115,7 @@ impl Backend {
         method: reqwest::Method,
         path: &str,
         body: Option<&Map<String, Value>>,
-        call: &Call,
+        call: &CallContext,
     ) -> Result<Answer, ConnectError> {
         let token = self.token()?;
         let client = self.client()?;
@@ -124,7 +124,7 @@ impl Backend {
             let url = format!("{}/v1/{}", node.trim_end_matches('/'), path.trim_matches('/'));
             let mut request = client
                 .request(method.clone(), url)
-                .timeout(call.left())
+                .timeout(call.remaining())
                 .header("X-Vault-Token", token.expose())
                 .header("X-Vault-Request", "true");
             if let Some(namespace) = &self.vault.namespace {
@@ -170,7 +170,7 @@ impl Backend {
                 }
             };
             self.forget(&node).await;
-            if call.left() < PAUSE {
+            if call.remaining() < PAUSE {
                 let message = format!("no answer to {method} {path} from Vault in time; last seen of {node}: {seen}");
                 return Err(ConnectError::unreachable(message));
             }

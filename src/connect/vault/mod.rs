@@ -11,4 +11,4 @@ mod sign;
 mod types;
 
 pub use backend::Backend;
-pub use types::{Data, Done, Effect, Fact, Node, Probe, SignCsr, State};
+pub use types::{Data, Effect, EffectResult, Fact, Node, Probe, SignCsr, State};

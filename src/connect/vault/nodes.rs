@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::backend::Backend;
 use super::types::{Node, State};
 use crate::connect::http::{bounded_body, why};
-use crate::connect::{Call, ConnectError};
+use crate::connect::{CallContext, ConnectError};
 
 /// How long a healthy node may take to say so.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -20,11 +20,11 @@ const HEALTH: usize = 64 * 1024;
 const POLL: Duration = Duration::from_millis(250);
 
 impl Backend {
-    pub(super) async fn health(&self, call: &Call) -> Result<Vec<Node>, ConnectError> {
+    pub(super) async fn health(&self, call: &CallContext) -> Result<Vec<Node>, ConnectError> {
         let client = self.client()?;
         let nodes = self.vault.addresses.iter().map(async |address| {
             let url = format!("{}/v1/sys/health", address.trim_end_matches('/'));
-            let answer = client.get(url).timeout(PATIENCE.min(call.left())).send().await;
+            let answer = client.get(url).timeout(PATIENCE.min(call.remaining())).send().await;
             let (state, version) = match answer {
                 Ok(response) => {
                     let state = State::of_status(response.status().as_u16());
@@ -40,7 +40,7 @@ impl Backend {
     }
 
     /// The active node's address; waits out an election.
-    pub(super) async fn active(&self, call: &Call) -> Result<String, ConnectError> {
+    pub(super) async fn active(&self, call: &CallContext) -> Result<String, ConnectError> {
         let mut known = self.active.lock().await;
         if let Some(address) = &*known {
             return Ok(address.clone());
@@ -51,7 +51,7 @@ impl Backend {
                 return Ok(known.insert(node.address.clone()).clone());
             }
             let seen = list(&nodes);
-            if !nodes.iter().any(|n| n.state.is_standby()) || call.left() < POLL {
+            if !nodes.iter().any(|n| n.state.is_standby()) || call.remaining() < POLL {
                 let message = format!("no active Vault node: {seen}");
                 return Err(ConnectError::unreachable(message).hint(self.advice(&nodes)));
             }

@@ -3,12 +3,12 @@
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use serde_json::json;
 
-use super::{Backend, Data, Done, SignCsr};
-use crate::connect::{Call, ConnectError};
+use super::{Backend, Data, EffectResult, SignCsr};
+use crate::connect::{CallContext, ConnectError};
 use crate::secret::Secret;
 
 impl Backend {
-    pub(super) async fn sign(&self, request: &SignCsr, call: &Call) -> Result<Done, ConnectError> {
+    pub(super) async fn sign(&self, request: &SignCsr, call: &CallContext) -> Result<EffectResult, ConnectError> {
         let broken = |e: rcgen::Error| ConnectError::failed(format!("no signing request could be made: {e}"));
         let pair = KeyPair::generate().map_err(broken)?;
         let key = Secret::new(pair.serialize_pem());
@@ -23,7 +23,7 @@ impl Backend {
         if chain.is_empty() {
             chain.extend(answer.text("issuing_ca").map(str::to_owned));
         }
-        Ok(Done::Signed { certificate, chain, key })
+        Ok(EffectResult::Signed { certificate, chain, key })
     }
 }
 

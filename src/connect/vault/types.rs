@@ -91,7 +91,7 @@ pub struct SignCsr {
 
 /// What came of an [`Effect`].
 #[derive(Clone)]
-pub enum Done {
+pub enum EffectResult {
     /// The response's `data`; empty where Vault sends none.
     Written(Data),
     /// The certificate.
@@ -105,7 +105,7 @@ pub enum Done {
     },
 }
 
-impl std::fmt::Debug for Done {
+impl std::fmt::Debug for EffectResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Written(data) => f.debug_tuple("Written").field(data).finish(),

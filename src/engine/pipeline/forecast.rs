@@ -1,8 +1,8 @@
 //! What a unit will do behind the effects of others, as far as that is known before they are done. Pure.
 
 use crate::actions::{ActionRef, Verdict};
-use crate::connect::{Done, Effect, Fact, Probe, host, vault};
-use crate::engine::fact_cache::{leaves, touches};
+use crate::connect::{Effect, EffectResult, Fact, Probe, host, vault};
+use crate::engine::fact_cache::{may_change, result};
 use crate::engine::job::{Forecast, Job};
 
 /// Most effects of a unit that is sent together with others.
@@ -17,7 +17,7 @@ impl Job {
         if self.guard.is_some()
             || self.retry.times > 0
             || self.ignores_errors
-            || self.action.cut_off().is_some()
+            || self.action.on_interrupt().is_some()
             || self.faults.meddles(&self.unit)
         {
             return None;
@@ -28,10 +28,10 @@ impl Job {
         let Verdict::Change(diff) = self.action.verdict(&facts) else { return None };
         let (mut effects, mut done) = (Vec::new(), Vec::new());
         while effects.len() < EFFECTS {
-            let Some(effect) = self.action.next(&facts, &done).ok()? else {
-                let stays = !effects.is_empty() && self.action.away(&facts).is_none();
+            let Some(effect) = self.action.next_effect(&facts, &done).ok()? else {
+                let stays = !effects.is_empty() && self.action.after_disconnect(&facts).is_none();
                 // What looks once more is looked at before anything else is done.
-                let ends_pipeline = self.action.looks_after();
+                let ends_pipeline = self.action.is_verified();
                 return stays.then_some(Forecast { facts, diff, effects, ends_pipeline, preconditions });
             };
             let answer = answer_of(&self.action, &effect);
@@ -39,7 +39,7 @@ impl Job {
             effects.push(effect);
             match answer {
                 Some(answer) => done.push(answer),
-                None if takes_time && effects.len() == 1 && self.action.away(&facts).is_none() => {
+                None if takes_time && effects.len() == 1 && self.action.after_disconnect(&facts).is_none() => {
                     return Some(Forecast { facts, diff, effects, ends_pipeline: true, preconditions });
                 }
                 None => return None,
@@ -57,7 +57,7 @@ impl Job {
 /// Whether a unit whose command is likely to run may be one of a pipeline, so that what comes behind it may too.
 pub fn joins(action: &ActionRef) -> bool {
     let comparable = |probe: &Probe| matches!(probe, Probe::Host(host::Probe::Run(_) | host::Probe::File { .. }));
-    action.cut_off().is_none() && !action.only_looks() && action.probes().iter().all(comparable)
+    action.on_interrupt().is_none() && !action.is_read_only() && action.probes().iter().all(comparable)
 }
 
 /// What is known of a unit's answers behind effects.
@@ -73,8 +73,8 @@ fn expected(before: &[Effect], probes: &[Probe], facts: &[Fact]) -> Option<Expec
     let mut expected = Expected { facts: Vec::new(), compared: Vec::new() };
     for (probe, fact) in probes.iter().zip(facts) {
         let (mut fact, mut is_sure) = (fact.clone(), true);
-        for effect in before.iter().filter(|effect| touches(effect, probe)) {
-            match leaves(effect, probe, &fact) {
+        for effect in before.iter().filter(|effect| may_change(effect, probe)) {
+            match result(effect, probe, &fact) {
                 Some(known) => fact = known,
                 None if perhaps(effect, probe) => is_sure = false,
                 None => return None,
@@ -106,13 +106,15 @@ fn is_comparable(probe: &Probe, fact: &Fact) -> bool {
 }
 
 /// What an effect answers when it has worked, soon; `None` when that is not known before.
-fn answer_of(action: &ActionRef, effect: &Effect) -> Option<Done> {
+fn answer_of(action: &ActionRef, effect: &Effect) -> Option<EffectResult> {
     match effect {
-        Effect::Host(host::Effect::Run(run)) if action.is_quick() && !host::is_fed_apart(run) => {
-            Some(Done::Host(host::Done::new(0, "", "")))
+        Effect::Host(host::Effect::Run(run)) if action.completes_at_once() && !host::is_fed_apart(run) => {
+            Some(EffectResult::Host(host::CommandOutput::new(0, "", "")))
         }
-        Effect::Host(effect) if effect.is_plain() => Some(Done::Host(host::Done::new(0, "", ""))),
-        Effect::Vault(vault::Effect::Write { .. }) => Some(Done::Vault(vault::Done::Written(vault::Data::default()))),
+        Effect::Host(effect) if effect.is_plain() => Some(EffectResult::Host(host::CommandOutput::new(0, "", ""))),
+        Effect::Vault(vault::Effect::Write { .. }) => {
+            Some(EffectResult::Vault(vault::EffectResult::Written(vault::Data::default())))
+        }
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use petgraph::graph::NodeIndex;
 
 use super::Item;
 use crate::actions::Verdict;
-use crate::connect::{Call, ConnectError, Done, Effect, host};
+use crate::connect::{CallContext, ConnectError, Effect, EffectResult, host};
 use crate::diff::Diff;
 use crate::engine::attempt::Attempt;
 use crate::engine::fact_cache::Query;
@@ -114,7 +114,7 @@ impl PipelineRun {
     }
 
     /// How those end that may have begun: `done` is what was done of the first one.
-    async fn settle(&mut self, sent: &mut VecDeque<Item>, done: Vec<Done>, error: Option<ConnectError>) {
+    async fn settle(&mut self, sent: &mut VecDeque<Item>, done: Vec<EffectResult>, error: Option<ConnectError>) {
         let Some(Item { node, job, planned }) = sent.pop_front() else { return };
         let (ended, lost) = match error {
             None if !done.is_empty() => (job.judged(planned, done).await, None),
@@ -148,7 +148,7 @@ impl PipelineRun {
                 Some(bad) => Some(bad.unit.to_string()),
                 None => stopping.load(Ordering::SeqCst).then(|| "a run that is not interrupted".to_owned()),
             };
-            let same = if needs.is_none() { head.job.same_already() } else { None };
+            let same = if needs.is_none() { head.job.answered_by_cache() } else { None };
             if same.is_none()
                 && needs.is_none()
                 && let Some(planned) = head.job.planned(&[])
@@ -225,7 +225,7 @@ impl Request {
 }
 
 /// A call whose progress is that of the unit whose turn it is.
-fn call(jobs: &[&Job], turn: &Arc<AtomicUsize>) -> Call {
+fn call(jobs: &[&Job], turn: &Arc<AtomicUsize>) -> CallContext {
     let notes: Vec<_> = jobs.iter().map(|job| Arc::clone(&job.notes)).collect();
     let turn = Arc::clone(turn);
     let progress = Arc::new(move |text| {
@@ -233,7 +233,7 @@ fn call(jobs: &[&Job], turn: &Arc<AtomicUsize>) -> Call {
             notes(Note::Progress(text));
         }
     });
-    Call { progress, ..jobs.first().map_or_else(|| Call::quiet(Duration::ZERO), |first| first.call()) }
+    CallContext { progress, ..jobs.first().map_or_else(|| CallContext::silent(Duration::ZERO), |first| first.call()) }
 }
 
 /// What is known of units that were sent together.
@@ -251,23 +251,23 @@ struct Progress<'a> {
     /// Whether it was not begun, since it is not.
     held: bool,
     /// What was done of it.
-    done: Vec<Done>,
+    done: Vec<EffectResult>,
     ends: Ends,
     bad: Option<FirstFailure>,
 }
 
 impl Progress<'_> {
-    fn take(&mut self, done: Done) {
+    fn take(&mut self, done: EffectResult) {
         let turn = self.turn.load(Ordering::SeqCst);
         let (Some(job), Some(node), Some(planned)) = (self.jobs.get(turn), self.nodes.get(turn), self.plans.front())
         else {
             return;
         };
         if self.preconditions.get(turn) == Some(&true) && !self.asked {
-            (self.asked, self.held) = (true, !done.lets_on());
+            (self.asked, self.held) = (true, !done.succeeded());
             return;
         }
-        let lets_on = done.lets_on();
+        let lets_on = done.succeeded();
         self.done.push(done);
         if lets_on && self.done.len() < planned.effects.len() {
             return;
@@ -286,14 +286,14 @@ impl Progress<'_> {
 }
 
 impl Job {
-    fn attempt_of(&self, planned: Forecast, done: Vec<Done>) -> Attempt<'_> {
+    fn attempt_of(&self, planned: Forecast, done: Vec<EffectResult>) -> Attempt<'_> {
         Attempt { done, ..self.go(planned.diff, planned.facts) }
     }
 
     /// All of it was done.
-    fn sent(&self, planned: Forecast, done: Vec<Done>) -> Execution {
+    fn sent(&self, planned: Forecast, done: Vec<EffectResult>) -> Execution {
         let mut run = self.attempt_of(planned, done);
-        let result = match self.action.next(&run.facts, &run.done) {
+        let result = match self.action.next_effect(&run.facts, &run.done) {
             Ok(None) => run.all_worked(),
             Ok(Some(_)) => {
                 ExecutionResult::Failed(run.after_partial(Problem::new("it wants more changes than it foresaw")))
@@ -304,14 +304,14 @@ impl Job {
     }
 
     /// A command of it ended: it says whether that is right, and goes on then.
-    async fn judged(&self, planned: Forecast, done: Vec<Done>) -> Execution {
+    async fn judged(&self, planned: Forecast, done: Vec<EffectResult>) -> Execution {
         let mut run = self.attempt_of(planned, done);
         let result = run.change().await;
         self.ended(result, run)
     }
 
     /// One of its effects was refused.
-    fn refused(&self, planned: Forecast, done: Vec<Done>, error: &ConnectError) -> Execution {
+    fn refused(&self, planned: Forecast, done: Vec<EffectResult>, error: &ConnectError) -> Execution {
         let run = self.attempt_of(planned, done);
         let result = ExecutionResult::Failed(run.after_partial(error.clone().problem()));
         self.ended(result, run)

@@ -14,8 +14,8 @@ use crate::engine::state::RunState;
 use crate::event::{Mode, UnitRef};
 use crate::graph::{Node, Unit};
 use crate::inventory::Connection;
-use crate::journal::NOW;
-use crate::plan::Part;
+use crate::journal::THIS_RUN;
+use crate::plan::StepKind;
 
 /// Units that are sent together, at most.
 const UNITS: usize = 32;
@@ -48,7 +48,7 @@ pub(in crate::engine) fn select(
         return None;
     }
     let first = job.planned(&[]).filter(|planned| !planned.ends_pipeline)?;
-    let is_local = unit.machine.as_ref().is_some_and(|host| host.connection == Connection::Local);
+    let is_local = unit.runs_on.as_ref().is_some_and(|host| host.connection == Connection::Local);
     let mut effects: Vec<Effect> = first.effects.clone();
     let mut nodes = HashSet::from([node]);
     let mut members = Vec::new();
@@ -61,19 +61,19 @@ pub(in crate::engine) fn select(
         if nodes.contains(&node) || run.graph.predecessors(node).any(waits) {
             continue;
         }
-        let same_host = behind.machine.as_ref().map(|h| &h.name) == unit.machine.as_ref().map(|h| &h.name);
+        let same_host = behind.runs_on.as_ref().map(|h| &h.name) == unit.runs_on.as_ref().map(|h| &h.name);
         let step = behind.step(&run.plan);
-        let alike = same_host && step.r#become == job.target.r#become;
+        let alike = same_host && step.as_root == job.target.as_root;
         let known = |host: &str| env.cache.is_fresh(host, &run.reference(&behind));
         // A step of this machine may make the file that one behind it is rendered from.
         let alike = alike && !(is_local && state.renderer.reads_files(step));
-        if !alike || step.part != Part::Step || !job.host().is_some_and(known) {
+        if !alike || step.part != StepKind::Step || !job.host().is_some_and(known) {
             continue;
         }
         let upstream = state.upstream.entry(node);
         match nodes.iter().all(|before| run.graph.same_loop(*before, node)) {
-            true => upstream.changed_in_loop(NOW, &job.unit),
-            false => upstream.changed(NOW, &job.unit),
+            true => upstream.changed_in_loop(THIS_RUN, &job.unit),
+            false => upstream.changed(THIS_RUN, &job.unit),
         }
         let reference = run.reference(&behind);
         let admission = admit(run, state, in_flight, node, &behind, &reference, &nodes);

@@ -6,10 +6,10 @@ use serde_json::json;
 
 use crate::actions::{Action, OnInterrupt, Registry, Spec, Verdict};
 use crate::connect::vault::{self, Data};
-use crate::connect::{Done, Effect, Fact, Probe, host};
+use crate::connect::{Effect, EffectResult, Fact, Probe, host};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, Place, Role};
+use crate::plan::{Output, Role, RunsOn};
 
 pub fn registry() -> Registry {
     let mut registry = Registry::empty();
@@ -68,15 +68,15 @@ impl Action for Set {
             Some(_) => Verdict::Change(Diff::field(&self.unit, None, Some(self.value.clone()))),
         }
     }
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let mut lacking = self.paths.iter().zip(facts).filter(|(_, f)| seen(f) != Some(&self.value));
         let effect = if self.commands { command } else { write };
         Ok(lacking.nth(done.len()).map(|(path, _)| effect(&self.unit, path, &self.value)))
     }
-    fn is_quick(&self) -> bool {
+    fn completes_at_once(&self) -> bool {
         self.unit.bytes().last().is_some_and(|last| last % 2 == 0)
     }
-    fn outputs(&self, _: &[Fact], _: &[Done]) -> Outputs {
+    fn outputs(&self, _: &[Fact], _: &[EffectResult]) -> Outputs {
         output(&self.value)
     }
 }
@@ -84,7 +84,7 @@ impl Action for Set {
 impl Spec for Set {
     const NAME: &'static str = "sim.set";
     const SUMMARY: &'static str = "sets paths";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = OUTPUTS;
     const EXAMPLE: &'static str = "";
@@ -110,7 +110,7 @@ impl Action for Copy {
             }
         }
     }
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let path = format!("{}.0", self.unit);
         Ok(seen(&facts[1]).filter(|_| done.is_empty()).map(|value| write(&self.unit, &path, value)))
     }
@@ -119,7 +119,7 @@ impl Action for Copy {
 impl Spec for Copy {
     const NAME: &'static str = "sim.copy";
     const SUMMARY: &'static str = "copies a path";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = "";
 }
@@ -139,13 +139,13 @@ impl Action for Do {
     fn verdict(&self, _: &[Fact]) -> Verdict {
         Verdict::Change(Diff::act(&self.value))
     }
-    fn next(&self, _: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         Ok(done.is_empty().then(|| command(&self.unit, "", &self.value)))
     }
-    fn cut_off(&self) -> Option<OnInterrupt> {
+    fn on_interrupt(&self) -> Option<OnInterrupt> {
         Some(self.on_interrupt)
     }
-    fn outputs(&self, _: &[Fact], _: &[Done]) -> Outputs {
+    fn outputs(&self, _: &[Fact], _: &[EffectResult]) -> Outputs {
         output(&self.value)
     }
 }
@@ -153,7 +153,7 @@ impl Action for Do {
 impl Spec for Do {
     const NAME: &'static str = "sim.do";
     const SUMMARY: &'static str = "does something";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = OUTPUTS;
     const EXAMPLE: &'static str = "";
@@ -183,7 +183,7 @@ impl Action for Check {
             other => Verdict::Blocked(Problem::new(format!("{} is {other:?}, not {}", self.path, self.value))),
         }
     }
-    fn next(&self, _: &[Fact], _: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _: &[Fact], _: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         Ok(None)
     }
 }
@@ -191,7 +191,7 @@ impl Action for Check {
 impl Spec for Check {
     const NAME: &'static str = "sim.check";
     const SUMMARY: &'static str = "checks a path";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Check;
     const EXAMPLE: &'static str = "";
 }
@@ -206,7 +206,7 @@ impl Action for Wait {
             other => Verdict::Wait { seen: format!("{} is {other:?}", self.path) },
         }
     }
-    fn next(&self, _: &[Fact], _: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _: &[Fact], _: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         Ok(None)
     }
 }
@@ -214,7 +214,7 @@ impl Action for Wait {
 impl Spec for Wait {
     const NAME: &'static str = "sim.wait";
     const SUMMARY: &'static str = "waits for a path";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Check;
     const EXAMPLE: &'static str = "";
 }

@@ -18,9 +18,9 @@ use super::order::{Key, Order};
 use super::report::Stats;
 use super::run::{End, Left, Setup, Troubles, plan, run};
 use super::world::{SimWorld, Weather};
-use crate::event::{Event, Kind, Outcome};
-use crate::journal::{Earlier, parse};
-use crate::plan::{Part, Plan};
+use crate::event::{Event, EventKind, Outcome};
+use crate::journal::{PreviousRun, parse};
+use crate::plan::{Plan, StepKind};
 
 /// The state of a chain.
 pub struct Chain {
@@ -160,7 +160,7 @@ impl Chain {
             model: &self.model,
             plan: &self.plan,
             asked: &asked,
-            earlier: Earlier::default(),
+            earlier: PreviousRun::default(),
             troubles: Troubles::default(),
             trace: None,
         };
@@ -180,7 +180,7 @@ impl Chain {
     fn own(&self, values: &std::collections::BTreeMap<(Option<String>, String), String>) -> BTreeSet<(Key, String)> {
         let mut own = BTreeSet::new();
         for (phase, step) in self.model.steps() {
-            if step.part != Part::Step || step.when == Some(false) || phase.when == Some(false) {
+            if step.part != StepKind::Step || step.when == Some(false) || phase.when == Some(false) {
                 continue;
             }
             for host in step.places() {
@@ -199,7 +199,7 @@ impl Chain {
         let sent = self.world.sent();
         for (phase, step) in self.model.unrolled().steps() {
             let Act::Do { value, .. } = &step.act else { continue };
-            if step.part != Part::Step || step.when == Some(false) || phase.when == Some(false) {
+            if step.part != StepKind::Step || step.when == Some(false) || phase.when == Some(false) {
                 continue;
             }
             for host in step.places() {
@@ -216,7 +216,7 @@ impl Chain {
     fn changed_nothing(&self, ran: &Ran) -> Result<(), String> {
         for (unit, outcome) in ran.outcomes() {
             let step = ran.step(&unit).ok_or("no such step")?;
-            let may = step.part != Part::Step || step.act.unguarded();
+            let may = step.part != StepKind::Step || step.act.unguarded();
             if *outcome == Outcome::Changed && !may {
                 return Err(format!("the last run changed {unit:?}"));
             }
@@ -296,7 +296,7 @@ impl Chain {
         let events = parse(Path::new("journal"), &journal).map_err(|e| e.to_string())?;
         told_as_recorded(&told, &events)?;
         self.journals.push(events.clone());
-        let Some(start) = events.iter().position(|e| matches!(e.kind, Kind::RunStarted { .. })) else {
+        let Some(start) = events.iter().position(|e| matches!(e.kind, EventKind::RunStarted { .. })) else {
             return Ok(None);
         };
         let model = self.model.unrolled();
@@ -314,23 +314,23 @@ impl Chain {
 fn told_as_recorded(told: &[Event], events: &[Event]) -> Result<(), String> {
     let recorded =
         |event: &Event| events.binary_search_by_key(&event.seq, |e| e.seq).is_ok_and(|n| events[n] == *event);
-    let other = told.iter().find(|e| !matches!(e.kind, Kind::Progress { .. }) && !recorded(e));
+    let other = told.iter().find(|e| !matches!(e.kind, EventKind::Progress { .. }) && !recorded(e));
     other.map_or(Ok(()), |event| Err(format!("a reader was told what is not on record: {:?}", event.kind)))
 }
 
 /// Units that wait for a person.
 fn stopped(ran: &Ran) -> Vec<Key> {
     let stops = ran.own().filter_map(|(_, kind)| match kind {
-        Kind::UnitFinished { unit, outcome: Outcome::Unknown(_), definition: None, .. } => Some(key(unit)),
+        EventKind::UnitFinished { unit, outcome: Outcome::Unknown(_), definition: None, .. } => Some(key(unit)),
         _ => None,
     });
     stops.collect()
 }
 
 /// What the newest run that began has left, as `rollout run` takes it over.
-pub fn earlier(journals: &[Vec<Event>], fresh: bool) -> Earlier {
-    let began = |events: &&Vec<Event>| events.iter().any(|e| matches!(e.kind, Kind::RunStarted { .. }));
-    journals.iter().rev().find(began).map(|events| Earlier::of(events, fresh)).unwrap_or_default()
+pub fn earlier(journals: &[Vec<Event>], fresh: bool) -> PreviousRun {
+    let began = |events: &&Vec<Event>| events.iter().any(|e| matches!(e.kind, EventKind::RunStarted { .. }));
+    journals.iter().rev().find(began).map(|events| PreviousRun::of(events, fresh)).unwrap_or_default()
 }
 
 fn troubles(rng: &mut SmallRng) -> Troubles {

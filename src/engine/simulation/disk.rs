@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::life::Life;
 use super::oracle::key;
 use super::order::Key;
-use crate::event::{Event, Kind, UnitRef};
+use crate::event::{Event, EventKind, UnitRef};
 use crate::journal::Disk;
 
 /// What goes wrong with the disk in a run, at which operation, counted from 1.
@@ -89,7 +89,7 @@ impl SimDisk {
 
     /// A reader was told of an event, which must be durable, by its number; what it says is asked of the whole journal.
     pub fn told(&self, event: &Event) -> Result<(), String> {
-        if matches!(event.kind, Kind::Progress { .. }) {
+        if matches!(event.kind, EventKind::Progress { .. }) {
             return Ok(());
         }
         let mut state = self.state();

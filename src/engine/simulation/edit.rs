@@ -6,7 +6,7 @@ use rand::seq::IndexedRandom as _;
 
 use super::generate::{chance, items, new_step, normalise, pace};
 use super::model::{Act, Model, PATTERNS};
-use crate::plan::Part;
+use crate::plan::StepKind;
 
 /// One random edit; says which.
 pub fn edit(rng: &mut SmallRng, model: &mut Model, earlier: &[Model]) -> &'static str {
@@ -55,7 +55,7 @@ pub fn edit(rng: &mut SmallRng, model: &mut Model, earlier: &[Model]) -> &'stati
         }
         10 => {
             let step = &mut model.phases[p].steps[s];
-            if step.part == Part::Step {
+            if step.part == StepKind::Step {
                 step.when = [None, None, Some(true), Some(false)].choose(rng).copied().flatten();
             }
             "a step's when"
@@ -67,14 +67,14 @@ pub fn edit(rng: &mut SmallRng, model: &mut Model, earlier: &[Model]) -> &'stati
                 true => (phase.serial, phase.most) = (serial, most),
                 false => (phase.steps[s].serial, phase.steps[s].most) = (serial, most),
             }
-            phase.steps[s].ignores ^= phase.steps[s].part != Part::OnFailure && chance(rng, 50);
+            phase.steps[s].ignores ^= phase.steps[s].part != StepKind::OnFailure && chance(rng, 50);
             "batches and limits"
         }
         12 => {
             let step = &mut model.phases[p].steps[s];
             match rng.random_range(0..3) {
                 // Who waits under a guard is another user then.
-                0 => step.r#become ^= !step.id.ends_with(['0', '5']),
+                0 => step.as_root ^= !step.id.ends_with(['0', '5']),
                 1 => step.sensitive ^= true,
                 _ => step.flush ^= true,
             }

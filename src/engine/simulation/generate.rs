@@ -6,7 +6,7 @@ use rand::seq::{IndexedRandom as _, SliceRandom as _};
 
 use super::model::{Act, MOSTS, Model, PATTERNS, Phase, Reads, SERIALS, Step};
 use super::order::Order;
-use crate::plan::Part;
+use crate::plan::StepKind;
 
 pub fn chance(rng: &mut SmallRng, percent: u32) -> bool {
     rng.random_range(0..100) < percent
@@ -20,7 +20,7 @@ pub fn plan(rng: &mut SmallRng) -> Model {
         let when = chance(rng, 8).then(|| chance(rng, 50));
         let (serial, most) = pace(rng, 35);
         model.phases.push(Phase { name: format!("p{n}"), needs, when, serial, most, steps: Vec::new() });
-        for part in [Part::Handler, Part::OnFailure] {
+        for part in [StepKind::Handler, StepKind::OnFailure] {
             for _ in 0..[0, 0, 1, 2].choose(rng).copied().unwrap_or(0) {
                 let step = step(rng, &mut model, part);
                 model.phases[n].steps.push(step);
@@ -46,32 +46,32 @@ pub fn pace(rng: &mut SmallRng, percent: u32) -> (Option<usize>, Option<usize>) 
 
 /// Steps of which each waits for the one before on its host alone, so that they may be sent together.
 fn row(rng: &mut SmallRng, model: &mut Model, phase: usize) {
-    let (hosts, r#become) = (Some(rng.random_range(0..PATTERNS.len())), chance(rng, 20));
+    let (hosts, as_root) = (Some(rng.random_range(0..PATTERNS.len())), chance(rng, 20));
     for _ in 0..rng.random_range(3..=6) {
         let step = new_step(rng, model, phase);
         let value = format!("v{}", rng.random_range(0..3));
         let act = Act::Set { value, reads: None, parts: rng.random_range(1..=2), commands: chance(rng, 10) };
         let (needs, when, retry, flush) = (None, None, 0, false);
-        model.phases[phase].steps.push(Step { hosts, needs, when, retry, flush, r#become, act, ..step });
+        model.phases[phase].steps.push(Step { hosts, needs, when, retry, flush, as_root, act, ..step });
     }
 }
 
 /// A new step for a phase: what it refers to is chosen at random and may yet prove impossible.
 pub fn new_step(rng: &mut SmallRng, model: &mut Model, phase: usize) -> Step {
-    let mut step = step(rng, model, Part::Step);
-    let ids = |part: Part| -> Vec<String> {
+    let mut step = step(rng, model, StepKind::Step);
+    let ids = |part: StepKind| -> Vec<String> {
         model.phases[phase].steps.iter().filter(|s| s.part == part).map(|s| s.id.clone()).collect()
     };
     if chance(rng, 30) {
-        step.needs = Some(ids(Part::Step).into_iter().filter(|_| chance(rng, 35)).collect());
+        step.needs = Some(ids(StepKind::Step).into_iter().filter(|_| chance(rng, 35)).collect());
     }
-    step.notify = ids(Part::Handler).into_iter().filter(|_| chance(rng, 50)).collect();
-    step.on_failure = ids(Part::OnFailure).into_iter().filter(|_| chance(rng, 50)).collect();
+    step.notify = ids(StepKind::Handler).into_iter().filter(|_| chance(rng, 50)).collect();
+    step.on_failure = ids(StepKind::OnFailure).into_iter().filter(|_| chance(rng, 50)).collect();
     step.flush = chance(rng, 20);
     (step.serial, step.most) = pace(rng, 10);
     let others: Vec<(String, Option<usize>)> = model
         .steps()
-        .filter(|(_, s)| s.part == Part::Step && matches!(s.act, Act::Set { .. }))
+        .filter(|(_, s)| s.part == StepKind::Step && matches!(s.act, Act::Set { .. }))
         .map(|(_, s)| (s.id.clone(), s.hosts))
         .collect();
     if let Some((of, hosts)) = others.choose(rng).cloned() {
@@ -94,20 +94,20 @@ pub fn new_step(rng: &mut SmallRng, model: &mut Model, phase: usize) -> Step {
     step
 }
 
-fn step(rng: &mut SmallRng, model: &mut Model, part: Part) -> Step {
+fn step(rng: &mut SmallRng, model: &mut Model, part: StepKind) -> Step {
     let number = model.next;
     model.next += 1;
     let letter = match part {
-        Part::Step => 's',
-        Part::Handler => 'n',
-        Part::OnFailure => 'u',
+        StepKind::Step => 's',
+        StepKind::Handler => 'n',
+        StepKind::OnFailure => 'u',
     };
     let value = format!("v{}", rng.random_range(0..3));
     let act = match rng.random_range(0..10) {
         0..=2 => Act::Do { value, rerun: chance(rng, 50) },
-        3 if part == Part::Step => Act::Dawn,
+        3 if part == StepKind::Step => Act::Dawn,
         _ => {
-            let value = if part == Part::OnFailure { "undone".into() } else { value };
+            let value = if part == StepKind::OnFailure { "undone".into() } else { value };
             let parts = [1, 1, 2, 3].choose(rng).copied().unwrap_or(1);
             Act::Set { value, reads: None, parts, commands: chance(rng, 40) }
         }
@@ -117,14 +117,14 @@ fn step(rng: &mut SmallRng, model: &mut Model, part: Part) -> Step {
         part,
         hosts: chance(rng, 65).then(|| if chance(rng, 40) { 0 } else { rng.random_range(0..PATTERNS.len()) }),
         needs: None,
-        when: chance(rng, if part == Part::OnFailure { 0 } else { 8 }).then(|| chance(rng, 60)),
+        when: chance(rng, if part == StepKind::OnFailure { 0 } else { 8 }).then(|| chance(rng, 60)),
         items: if chance(rng, 15) { items(rng) } else { Vec::new() },
-        r#become: chance(rng, 20),
+        as_root: chance(rng, 20),
         retry: if chance(rng, 25) { rng.random_range(1..=2) } else { 0 },
         timeout: rng.random_range(10..=60),
         serial: None,
         most: None,
-        ignores: part != Part::OnFailure && chance(rng, 12),
+        ignores: part != StepKind::OnFailure && chance(rng, 12),
         notify: Vec::new(),
         flush: false,
         on_failure: Vec::new(),
@@ -145,27 +145,27 @@ pub fn items(rng: &mut SmallRng) -> Vec<String> {
 /// Takes away what no sound plan has: names that lead nowhere, circles, handlers that nobody calls, values that are read
 /// before they are there.
 pub fn normalise(model: &mut Model) {
-    model.phases.retain(|p| p.steps.iter().any(|s| s.part == Part::Step));
+    model.phases.retain(|p| p.steps.iter().any(|s| s.part == StepKind::Step));
     for n in 0..model.phases.len() {
         let earlier: Vec<String> = model.phases[..n].iter().map(|p| p.name.clone()).collect();
         let phase = &mut model.phases[n];
         phase.needs.retain(|need| earlier.contains(need));
-        let ids: Vec<(String, Part)> = phase.steps.iter().map(|s| (s.id.clone(), s.part)).collect();
-        let there = |name: &String, part: Part| ids.iter().any(|(id, p)| id == name && *p == part);
+        let ids: Vec<(String, StepKind)> = phase.steps.iter().map(|s| (s.id.clone(), s.part)).collect();
+        let there = |name: &String, part: StepKind| ids.iter().any(|(id, p)| id == name && *p == part);
         for number in 0..phase.steps.len() {
             let before: Vec<String> = phase.steps[..number].iter().map(|s| s.id.clone()).collect();
             let step = &mut phase.steps[number];
             if let Some(needs) = &mut step.needs {
-                needs.retain(|need| before.contains(need) && there(need, Part::Step));
+                needs.retain(|need| before.contains(need) && there(need, StepKind::Step));
             }
-            if step.part == Part::OnFailure || !step.act.can_loop() {
+            if step.part == StepKind::OnFailure || !step.act.can_loop() {
                 step.items.clear();
             }
-            step.notify.retain(|name| there(name, Part::Handler));
-            step.on_failure.retain(|name| there(name, Part::OnFailure));
+            step.notify.retain(|name| there(name, StepKind::Handler));
+            step.on_failure.retain(|name| there(name, StepKind::OnFailure));
         }
         let called: Vec<String> = phase.steps.iter().flat_map(|s| [&s.notify[..], &s.on_failure].concat()).collect();
-        phase.steps.retain(|s| s.part == Part::Step || called.contains(&s.id));
+        phase.steps.retain(|s| s.part == StepKind::Step || called.contains(&s.id));
     }
     references(model);
     paces(model);
@@ -175,10 +175,10 @@ pub fn normalise(model: &mut Model) {
 fn paces(model: &mut Model) {
     let order = Order::of(model);
     for phase in &mut model.phases {
-        for step in phase.steps.iter_mut().filter(|s| s.part != Part::Step || s.hosts.is_none()) {
+        for step in phase.steps.iter_mut().filter(|s| s.part != StepKind::Step || s.hosts.is_none()) {
             (step.serial, step.most) = (None, None);
         }
-        let steps = || phase.steps.iter().filter(|s| s.part == Part::Step);
+        let steps = || phase.steps.iter().filter(|s| s.part == StepKind::Step);
         let on_hosts = || steps().filter(|s| s.hosts.is_some());
         let alone = |step: &Step| {
             let after = on_hosts().any(|s| order.before(&step.id).contains(&s.id));
@@ -207,7 +207,7 @@ fn references(model: &mut Model) {
         let Some(of) = step.act.of() else { continue };
         let sound = model.steps().find(|(_, s)| s.id == of).is_some_and(|(phase, other)| {
             let before = order.before(&id).contains(of);
-            let runs = other.when != Some(false) && phase.when != Some(false) && other.part == Part::Step;
+            let runs = other.when != Some(false) && phase.when != Some(false) && other.part == StepKind::Step;
             let runs = runs && other.items.is_empty();
             let Act::Set { reads, .. } = &other.act else { return false };
             let same_hosts = other.hosts == step.hosts;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::order::Key;
 use super::world::Place;
 use crate::connect::ConnectError;
-use crate::connect::host::{self, Mark, Standing};
+use crate::connect::host::{self, GuardPhase, GuardState};
 
 type Values = BTreeMap<Place, String>;
 
@@ -22,7 +22,7 @@ pub struct Guards {
 struct Guard {
     token: String,
     unit: String,
-    mark: Mark,
+    mark: GuardPhase,
     /// Between two runs, the time that is left.
     left: Duration,
     due: Instant,
@@ -51,7 +51,7 @@ impl Guards {
     /// Lets happen what is due.
     pub fn pass(&mut self, values: &mut Values) {
         for guard in self.by_host.values_mut() {
-            if guard.mark == Mark::Armed && guard.alive && guard.due <= Instant::now() {
+            if guard.mark == GuardPhase::Armed && guard.alive && guard.due <= Instant::now() {
                 guard.restore(values);
             }
         }
@@ -59,7 +59,7 @@ impl Guards {
 
     /// The token of the guard under which a unit is.
     pub fn of(&self, unit: &Key) -> Option<&str> {
-        let guard = self.by_host.get(&unit.1).filter(|guard| guard.mark == Mark::Armed)?;
+        let guard = self.by_host.get(&unit.1).filter(|guard| guard.mark == GuardPhase::Armed)?;
         let step = guard.unit.split(['/', '@']).nth(1);
         (step == Some(&unit.0)).then_some(guard.token.as_str())
     }
@@ -78,11 +78,11 @@ impl Guards {
         }
     }
 
-    pub fn standing(&self, host: &Option<String>) -> Option<Standing> {
+    pub fn standing(&self, host: &Option<String>) -> Option<GuardState> {
         let guard = self.by_host.get(host)?;
-        let waits = guard.mark == Mark::Armed && guard.alive;
-        Some(Standing {
-            mark: guard.mark,
+        let waits = guard.mark == GuardPhase::Armed && guard.alive;
+        Some(GuardState {
+            phase: guard.mark,
             token: guard.token.clone(),
             left: if waits { guard.due.saturating_duration_since(Instant::now()) } else { Duration::ZERO },
             alive: waits,
@@ -95,29 +95,31 @@ impl Guards {
     pub fn perform(
         &mut self,
         host: &Option<String>,
-        what: &host::Guard,
+        what: &host::GuardCommand,
         values: &mut Values,
-    ) -> Result<host::Done, ConnectError> {
-        let token = |guard: &Guard, token: &String, mark: Mark| guard.token == *token && guard.mark == mark;
+    ) -> Result<host::CommandOutput, ConnectError> {
+        let token = |guard: &Guard, token: &String, mark: GuardPhase| guard.token == *token && guard.mark == mark;
         match (what, self.by_host.get_mut(host)) {
-            (host::Guard::Arm { token, time, unit, .. }, None) => {
+            (host::GuardCommand::Arm { token, time, unit, .. }, None) => {
                 let (due, before) = (Instant::now() + *time, BTreeMap::new());
                 let step = unit.split(['/', '@']).nth(1).unwrap_or_default().to_owned();
                 self.guarded.insert((step, host.clone()));
-                let (token, unit, mark) = (token.clone(), unit.clone(), Mark::Armed);
+                let (token, unit, mark) = (token.clone(), unit.clone(), GuardPhase::Armed);
                 let guard = Guard { token, unit, mark, left: *time, due, alive: true, before };
                 self.by_host.insert(host.clone(), guard);
             }
-            (host::Guard::Disarm { token: of }, Some(guard)) if token(guard, of, Mark::Armed) => {
+            (host::GuardCommand::Disarm { token: of }, Some(guard)) if token(guard, of, GuardPhase::Armed) => {
                 self.by_host.remove(host);
             }
-            (host::Guard::Restore { token: of }, Some(guard)) if token(guard, of, Mark::Armed) => guard.restore(values),
-            (host::Guard::Forget { token: of }, Some(guard)) if token(guard, of, Mark::Restored) => {
+            (host::GuardCommand::Restore { token: of }, Some(guard)) if token(guard, of, GuardPhase::Armed) => {
+                guard.restore(values)
+            }
+            (host::GuardCommand::Forget { token: of }, Some(guard)) if token(guard, of, GuardPhase::Restored) => {
                 self.by_host.remove(host);
             }
             _ => return Err(ConnectError::failed("it does not stand so")),
         }
-        Ok(host::Done::new(0, "", ""))
+        Ok(host::CommandOutput::new(0, "", ""))
     }
 }
 
@@ -129,6 +131,6 @@ impl Guard {
                 None => drop(values.remove(&place)),
             }
         }
-        self.mark = Mark::Restored;
+        self.mark = GuardPhase::Restored;
     }
 }

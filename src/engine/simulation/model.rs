@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::plan::Part;
+use crate::plan::StepKind;
 
 /// The hosts of the world, and the patterns that plans use.
 pub const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
@@ -55,14 +55,14 @@ pub struct Phase {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     pub id: String,
-    pub part: Part,
+    pub part: StepKind,
     /// Index in [`PATTERNS`].
     pub hosts: Option<usize>,
     pub needs: Option<Vec<String>>,
     pub when: Option<bool>,
     /// What it is a loop over; none: it is no loop.
     pub items: Vec<String>,
-    pub r#become: bool,
+    pub as_root: bool,
     pub retry: u32,
     /// Seconds.
     pub timeout: u64,
@@ -133,7 +133,7 @@ impl Step {
     /// takes a guard away from a step while it stands is on his own.
     pub fn is_guarded(&self) -> bool {
         let number: usize = self.id[1..].parse().unwrap_or_default();
-        self.part == Part::Step && self.hosts.is_some() && !self.paths().is_empty() && number.is_multiple_of(5)
+        self.part == StepKind::Step && self.hosts.is_some() && !self.paths().is_empty() && number.is_multiple_of(5)
     }
 
     /// Where it runs: `None` for the controller.
@@ -231,7 +231,7 @@ impl Model {
                 let _ = writeln!(out, "when = \"{}\"", if when { "on" } else { "off" });
             }
             out.push_str(&pace(phase.serial, phase.most));
-            for part in Part::ALL {
+            for part in StepKind::ALL {
                 for step in phase.steps.iter().filter(|s| s.part == part) {
                     let _ = write!(out, "[[phase.{}.{}]]\n{}", phase.name, part.key(), self.table(phase, step));
                 }
@@ -249,7 +249,7 @@ impl Model {
         if let Some(when) = step.when {
             add(format!("when = \"{}\"", if when { "on" } else { "off" }));
         }
-        if step.r#become {
+        if step.as_root {
             add("become = true".into());
         }
         if step.sensitive {
@@ -262,7 +262,7 @@ impl Model {
         if step.retry > 0 {
             add(format!("retry = {}\nretry_delay = \"1s\"", step.retry));
         }
-        if step.part == Part::Step {
+        if step.part == StepKind::Step {
             if let Some(needs) = &step.needs {
                 add(format!("needs = {needs:?}"));
             }
@@ -282,7 +282,7 @@ impl Model {
         match &step.act {
             Act::Set { value, reads, commands, .. } => {
                 let mut paths = step.paths_of(&id);
-                if step.part == Part::OnFailure {
+                if step.part == StepKind::OnFailure {
                     paths.extend(self.undone_by(phase, step));
                 }
                 let value = match reads {

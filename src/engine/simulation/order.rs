@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{Act, HOSTS, Model, Reads, SERIALS, Step};
-use crate::plan::Part;
+use crate::plan::StepKind;
 
 /// A step on a host.
 pub type Key = (String, Option<String>);
@@ -48,7 +48,7 @@ impl Order {
                     todo.extend(model.phases.iter().filter(|p| p.name == name).flat_map(|p| p.needs.clone()));
                 }
             }
-            let before = model.steps().filter(|(p, s)| phases.contains(&p.name) && s.part != Part::OnFailure);
+            let before = model.steps().filter(|(p, s)| phases.contains(&p.name) && s.part != StepKind::OnFailure);
             let before: BTreeSet<String> = before.map(|(_, s)| s.id.clone()).collect();
             let mut above: Option<String> = None;
             let mut reached: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -60,7 +60,7 @@ impl Order {
                 if let Act::Set { reads: Some(Reads { step: of, host: Some(_) }), .. } = &step.act {
                     across.insert(step.id.clone(), of.clone());
                 }
-                if step.part != Part::Step {
+                if step.part != StepKind::Step {
                     continue;
                 }
                 let direct: Vec<String> = step.needs.clone().unwrap_or_else(|| above.iter().cloned().collect());
@@ -69,7 +69,7 @@ impl Order {
                 reached.insert(step.id.clone(), mine);
                 above = Some(step.id.clone());
             }
-            let steps = || phase.steps.iter().filter(|s| s.part == Part::Step && s.hosts.is_some());
+            let steps = || phase.steps.iter().filter(|s| s.part == StepKind::Step && s.hosts.is_some());
             if let Some(serial) = phase.serial {
                 let runs = |host: &&str| steps().any(|s| places[&s.id].iter().flatten().any(|h| h == host));
                 let hosts: Vec<&str> = HOSTS.into_iter().filter(runs).collect();
@@ -80,7 +80,7 @@ impl Order {
             }
             for step in &phase.steps {
                 let mine = match step.part {
-                    Part::Step => reached.remove(&step.id).unwrap_or_default(),
+                    StepKind::Step => reached.remove(&step.id).unwrap_or_default(),
                     _ => BTreeSet::new(),
                 };
                 inside.insert(step.id.clone(), mine);
@@ -92,7 +92,7 @@ impl Order {
             .collect();
         let mut most = all.clone();
         for phase in model.phases.iter().filter(|p| p.serial.is_some()) {
-            let steps = || phase.steps.iter().filter(|s| s.part == Part::Step);
+            let steps = || phase.steps.iter().filter(|s| s.part == StepKind::Step);
             let ids = |steps: &mut dyn Iterator<Item = &Step>| steps.map(|s| s.id.clone()).collect::<BTreeSet<_>>();
             let (here, flush) = (ids(&mut steps()), ids(&mut steps().filter(|s| s.flush)));
             for id in here.iter().filter(|id| flush.contains(*id) || !all[*id].is_disjoint(&flush)) {

@@ -21,11 +21,11 @@ use super::oracle::{Asked, key};
 use super::order::Key;
 use super::world::{SimWorld, Weather};
 use crate::engine::{Engine, EngineError, Faults, Options, Point, Renderer, Report};
-use crate::event::{Event, Kind, Mode, Outcome, Problem, UnitRef};
+use crate::event::{Event, EventKind, Mode, Outcome, Problem, UnitRef};
 use crate::finding::{Findings, Style};
-use crate::graph::{Graph, Known};
+use crate::graph::{Graph, RenderContext};
 use crate::inventory::{Host, Inventory};
-use crate::journal::{Earlier, Journal};
+use crate::journal::{Journal, PreviousRun};
 use crate::plan::{Plan, Scope, check};
 use crate::template::Templates;
 
@@ -37,7 +37,7 @@ pub struct Setup<'a> {
     /// The same, as the engine has it.
     pub plan: &'a Arc<Plan>,
     pub asked: &'a Asked,
-    pub earlier: Earlier,
+    pub earlier: PreviousRun,
     pub troubles: Troubles,
     pub trace: Option<Arc<Mutex<Vec<String>>>>,
 }
@@ -94,7 +94,7 @@ async fn one(setup: Setup<'_>, world: &SimWorld) -> Result<Left, String> {
     let life = Life::default();
     let disk = SimDisk::new(life.clone(), setup.troubles.disk, setup.troubles.survives);
     let units = setup.model.unrolled();
-    let roots = units.steps().filter(|(_, s)| s.r#become).map(|(_, s)| s.id.clone()).collect();
+    let roots = units.steps().filter(|(_, s)| s.as_root).map(|(_, s)| s.id.clone()).collect();
     let weather = setup.troubles.weather;
     world.begin(setup.number, setup.seed, weather, disk.clone(), life.clone(), roots, setup.trace.clone());
     let (readers, mut events) = mpsc::unbounded_channel();
@@ -152,7 +152,7 @@ async fn one(setup: Setup<'_>, world: &SimWorld) -> Result<Left, String> {
     while let Ok(event) = events.try_recv() {
         note(&setup.trace, || line(&event));
         disk.told(&event)?;
-        if let Kind::UnitFinished { unit, outcome: Outcome::Unknown(Problem { message, .. }), .. } = &event.kind
+        if let EventKind::UnitFinished { unit, outcome: Outcome::Unknown(Problem { message, .. }), .. } = &event.kind
             && message.contains("an internal error of rollout")
         {
             return Err(format!("{unit}: {message}"));
@@ -199,7 +199,7 @@ fn engine(
     let templates = Templates::new(&plan.root);
     let (scope, errors) = Scope::new(&plan, inventory, &Map::new(), &templates);
     assert!(errors.is_empty());
-    let known = Known { templates: &templates, scope: &scope };
+    let known = RenderContext { templates: &templates, scope: &scope };
     let graph = Graph::new(&plan, |pattern| inventory.select(pattern).unwrap(), in_sight, known);
     let registry = registry();
     let name = |(step, host): &Key| host.as_ref().map_or(step.clone(), |host| format!("{step}@{host}"));
@@ -290,25 +290,25 @@ fn note(trace: &Option<Arc<Mutex<Vec<String>>>>, line: impl FnOnce() -> String) 
 pub fn line(event: &Event) -> String {
     let n = event.seq;
     match &event.kind {
-        Kind::UnitStarted { unit, why, .. } => {
+        EventKind::UnitStarted { unit, why, .. } => {
             format!("  {n:3} started  {unit}{}", why.as_ref().map(|w| format!(" ({w})")).unwrap_or_default())
         }
-        Kind::UnitFinished { unit, outcome, .. } => match outcome {
+        EventKind::UnitFinished { unit, outcome, .. } => match outcome {
             Outcome::Failed(p) | Outcome::Warned(p) | Outcome::Unknown(p) => {
                 format!("  {n:3} {} {unit}: {}", crate::event::name(outcome), p.message)
             }
             _ => format!("  {n:3} {} {unit}", crate::event::name(outcome)),
         },
-        Kind::Notified { handler, by } => format!("  {n:3} {by} asks for {handler}"),
-        Kind::Undone { unit, by } => format!("  {n:3} {by} has undone {unit}"),
-        Kind::Dropped { unit, why } => format!("  {n:3} dropped {unit}: {why}"),
-        Kind::RunFinished { ok, interrupted, .. } => format!("  {n:3} end: ok {ok}, interrupted {interrupted}"),
-        Kind::Remembered { unit, standing, done, touched, .. } => {
+        EventKind::Notified { handler, by } => format!("  {n:3} {by} asks for {handler}"),
+        EventKind::Undone { unit, by } => format!("  {n:3} {by} has undone {unit}"),
+        EventKind::Dropped { unit, why } => format!("  {n:3} dropped {unit}: {why}"),
+        EventKind::RunFinished { ok, interrupted, .. } => format!("  {n:3} end: ok {ok}, interrupted {interrupted}"),
+        EventKind::Remembered { unit, standing, done, touched, .. } => {
             format!("  {n:3} remembers {unit} {standing:?}, done {done:?}, touched {touched:?}")
         }
-        Kind::Progress { .. } => format!("  {n:3} ."),
-        Kind::UnitRetried { unit, .. } => format!("  {n:3} retries {unit}"),
-        Kind::RunStarted { .. } => format!("  {n:3} run starts"),
-        Kind::Unknown => format!("  {n:3} ?"),
+        EventKind::Progress { .. } => format!("  {n:3} ."),
+        EventKind::UnitRetried { unit, .. } => format!("  {n:3} retries {unit}"),
+        EventKind::RunStarted { .. } => format!("  {n:3} run starts"),
+        EventKind::Unknown => format!("  {n:3} ?"),
     }
 }

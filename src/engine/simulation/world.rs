@@ -19,7 +19,9 @@ use super::order::Key;
 use super::report::Stats;
 use crate::connect::host::{self, Command, Run};
 use crate::connect::vault::{self, Data};
-use crate::connect::{Call, ConnectError, Done, Effect, Fact, Performed, Probe, Row, Target, World, one_by_one};
+use crate::connect::{
+    CallContext, ConnectError, Effect, EffectResult, Fact, Pipeline, PipelineResult, Probe, Target, World, one_by_one,
+};
 
 /// Where something lies: a host, or the controller, and a path.
 pub type Place = (Option<String>, String);
@@ -316,7 +318,7 @@ impl State {
         if !running {
             self.broken.push(format!("an effect of {unit:?} was sent out whose start is not durable"));
         }
-        if target.r#become != root {
+        if target.as_root != root {
             self.broken.push(format!("an effect of {unit:?} was sent out with other rights than the plan says"));
         }
     }
@@ -346,7 +348,7 @@ async fn forever<T>() -> T {
 
 #[async_trait]
 impl World for SimWorld {
-    async fn probe(&self, target: &Target, probes: &[Probe], _: &Call) -> Result<Vec<Fact>, ConnectError> {
+    async fn probe(&self, target: &Target, probes: &[Probe], _: &CallContext) -> Result<Vec<Fact>, ConnectError> {
         let host = target.host.as_ref().map(|h| h.name.clone());
         let (dead, pause, away) = {
             let mut state = self.state();
@@ -391,19 +393,26 @@ impl World for SimWorld {
         Ok(facts.collect())
     }
 
-    async fn perform_all(&self, target: &Target, row: Row<'_>, call: &Call) -> Performed {
-        if row.is_long() {
+    async fn perform_pipeline(&self, target: &Target, row: Pipeline<'_>, call: &CallContext) -> PipelineResult {
+        if row.has_several() {
             self.count("rows");
         }
-        if !row.behind.is_empty() {
+        if !row.on_success.is_empty() {
             self.count("looks behind a change");
         }
         one_by_one(self, target, row, call).await
     }
 
-    async fn perform(&self, target: &Target, effect: &Effect, call: &Call) -> Result<Done, ConnectError> {
+    async fn perform(
+        &self,
+        target: &Target,
+        effect: &Effect,
+        call: &CallContext,
+    ) -> Result<EffectResult, ConnectError> {
         let effect = &match effect {
-            Effect::Host(host::Effect::Guard(host::Guard::Within { effect, .. })) => Effect::Host((**effect).clone()),
+            Effect::Host(host::Effect::Guard(host::GuardCommand::Within { effect, .. })) => {
+                Effect::Host((**effect).clone())
+            }
             Effect::Host(host::Effect::Guard(guard)) => return self.guard(target, guard).await,
             Effect::Expect(answers) => return self.expect(target, answers, call).await,
             other => other.clone(),
@@ -445,13 +454,13 @@ fn value(fact: &Fact) -> Option<&str> {
     }
 }
 
-fn name_of(guard: &host::Guard) -> &'static str {
+fn name_of(guard: &host::GuardCommand) -> &'static str {
     match guard {
-        host::Guard::Arm { .. } => "armed",
-        host::Guard::Disarm { .. } => "confirmed",
-        host::Guard::Restore { .. } => "restored",
-        host::Guard::Forget { .. } => "forgotten",
-        host::Guard::Within { .. } | host::Guard::Apply { .. } => "guarded",
+        host::GuardCommand::Arm { .. } => "armed",
+        host::GuardCommand::Disarm { .. } => "confirmed",
+        host::GuardCommand::Restore { .. } => "restored",
+        host::GuardCommand::Forget { .. } => "forgotten",
+        host::GuardCommand::Within { .. } | host::GuardCommand::Apply { .. } => "guarded",
     }
 }
 
@@ -469,7 +478,12 @@ fn words(effect: &Effect) -> [String; 3] {
 
 impl SimWorld {
     /// Compares what is there with what was; a row that has been at work for long ends too.
-    async fn expect(&self, target: &Target, answers: &[(Probe, Fact)], call: &Call) -> Result<Done, ConnectError> {
+    async fn expect(
+        &self,
+        target: &Target,
+        answers: &[(Probe, Fact)],
+        call: &CallContext,
+    ) -> Result<EffectResult, ConnectError> {
         let probes: Vec<Probe> = answers.iter().map(|(probe, _)| probe.clone()).collect();
         // Who cannot be asked in the middle of a row has broken its connection.
         let facts = self.probe(target, &probes, call).await.map_err(|_| ConnectError::lost("the connection broke"))?;
@@ -482,11 +496,11 @@ impl SimWorld {
         } else {
             "not as expected"
         });
-        Ok(Done::Host(host::Done::new(i32::from(late || !same), "", "")))
+        Ok(EffectResult::Host(host::CommandOutput::new(i32::from(late || !same), "", "")))
     }
 
     /// Sets up a guard, or has it do something.
-    async fn guard(&self, target: &Target, guard: &host::Guard) -> Result<Done, ConnectError> {
+    async fn guard(&self, target: &Target, guard: &host::GuardCommand) -> Result<EffectResult, ConnectError> {
         let host = target.host.as_ref().map(|h| h.name.clone());
         let (fate, pause) = {
             let mut state = self.state();
@@ -508,7 +522,8 @@ impl SimWorld {
                 let State { guards, values, .. } = &mut *state;
                 let lost =
                     matches!(fate, Fate::Lost(Lost::Before) | Fate::Hangs(Lost::Before) | Fate::Dies(Lost::Before));
-                let done = if lost { Ok(host::Done::new(0, "", "")) } else { guards.perform(&host, guard, values) };
+                let done =
+                    if lost { Ok(host::CommandOutput::new(0, "", "")) } else { guards.perform(&host, guard, values) };
                 state.note(|| format!("{} on {host:?}: {fate:?}", name_of(guard)));
                 match fate {
                     Fate::Dies(_) => {
@@ -519,7 +534,7 @@ impl SimWorld {
                     Fate::Lost(_) => Some(Err(ConnectError::lost("the connection broke"))),
                     Fate::Works | Fate::Refused => {
                         state.stats.count(name_of(guard));
-                        Some(done.map(Done::Host))
+                        Some(done.map(EffectResult::Host))
                     }
                 }
             }
@@ -531,7 +546,13 @@ impl SimWorld {
     }
 
     /// What becomes of an effect; `None`: no answer ever comes.
-    fn carry_out(&self, fate: Fate, command: bool, place: Place, sent: Sent) -> Option<Result<Done, ConnectError>> {
+    fn carry_out(
+        &self,
+        fate: Fate,
+        command: bool,
+        place: Place,
+        sent: Sent,
+    ) -> Option<Result<EffectResult, ConnectError>> {
         let mut state = self.state();
         if state.session().life.is_over() {
             return None;
@@ -546,8 +567,8 @@ impl SimWorld {
                 let changed = state.take(&place, &sent);
                 state.sent.push(Sent { took: true, changed, ..sent });
                 Some(Ok(match command {
-                    true => Done::Host(host::Done::new(0, "", "")),
-                    false => Done::Vault(vault::Done::Written(Data::default())),
+                    true => EffectResult::Host(host::CommandOutput::new(0, "", "")),
+                    false => EffectResult::Vault(vault::EffectResult::Written(Data::default())),
                 }))
             }
             Fate::Refused => {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{Graph, Unit};
-use crate::plan::{Part, Plan, Portion};
+use crate::plan::{Plan, Portion, StepKind};
 
 /// What a limit is for: a phase, or one of its steps.
 type Scope = (usize, Option<usize>);
@@ -45,7 +45,7 @@ impl FailureLimits {
         let mut limits: BTreeMap<Scope, FailureLimit> = BTreeMap::new();
         for unit in graph.units() {
             let (phase, step) = (&plan.phases[unit.phase], unit.step(plan));
-            let Some(host) = unit.host.as_ref().filter(|_| step.part == Part::Step) else { continue };
+            let Some(host) = unit.host.as_ref().filter(|_| step.part == StepKind::Step) else { continue };
             let paces = [((unit.phase, None), &phase.pace), ((unit.phase, Some(unit.step)), &step.pace)];
             for (of, pace) in paces {
                 let Some(allowed) = &pace.max_failures else { continue };

@@ -20,8 +20,8 @@ use petgraph::graph::NodeIndex;
 
 use super::report::Report;
 use super::run_spec::RunSpec;
-use crate::actions::Thing;
-use crate::journal::{Memory, SavedPlan};
+use crate::actions::Resource;
+use crate::journal::{RunHistory, SavedPlan};
 use approval::ApprovedPlan;
 use claims::FileClaims;
 use failure_limits::FailureLimits;
@@ -45,7 +45,7 @@ pub(super) struct RunState {
     /// What a person approved; `None`: the run does whatever is needed.
     pub approved: Option<ApprovedPlan>,
     /// Preview: which step provides what is not there yet.
-    pub provided_by: HashMap<Thing, String>,
+    pub provided_by: HashMap<Resource, String>,
     /// Phases that do not run, with the reason.
     pub skipped_phases: HashMap<usize, String>,
     pub report: Report,
@@ -53,7 +53,7 @@ pub(super) struct RunState {
 
 impl RunState {
     /// Before the first node.
-    pub fn new(run: &RunSpec, mut renderer: Renderer, memory: Memory, approved: Option<SavedPlan>) -> Self {
+    pub fn new(run: &RunSpec, mut renderer: Renderer, memory: RunHistory, approved: Option<SavedPlan>) -> Self {
         renderer.start(&run.plan);
         Self {
             scheduler: Scheduler::new(&run.graph, run.mode),

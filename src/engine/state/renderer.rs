@@ -15,7 +15,7 @@ use crate::event::{Mode, Outcome, Outputs, Problem, UnitRef};
 use crate::graph::Unit;
 use crate::inventory::{Connection, Host};
 use crate::journal::DefinitionKey;
-use crate::plan::{Catalog, FileKind, Item, Kind, Plan, Scope, Step, folder, source};
+use crate::plan::{ActionInfo, Catalog, FileKind, Item, Plan, Scope, Step, folder, source};
 use crate::sync::lock;
 use crate::template::{Context, Names, TemplateError, Templates, is_template};
 
@@ -51,7 +51,7 @@ type LoopItems = HashMap<(String, Option<String>), Arc<[Item]>>;
 impl Renderer {
     /// For a plan before its first step.
     pub fn new(templates: Templates, scope: Scope, catalog: &dyn Catalog) -> Self {
-        let files = catalog.kinds().into_iter().map(|kind| (kind.name, FileParams::of(kind))).collect();
+        let files = catalog.actions().into_iter().map(|kind| (kind.name, FileParams::of(kind))).collect();
         let (items, sources) = (Mutex::default(), source::Sources::default());
         let (outputs, dependencies, prepared) = (OutputStore::default(), HashMap::new(), HashMap::new());
         Self { templates, scope, files, outputs, items, sources, key: None, dependencies, prepared }
@@ -120,7 +120,7 @@ impl Renderer {
             Some(prepared) => prepared.clone(),
             None => self.render(run, unit, &reads).ok()?,
         };
-        if unit.machine.as_ref().is_some_and(|host| host.connection != Connection::Local) {
+        if unit.runs_on.as_ref().is_some_and(|host| host.connection != Connection::Local) {
             self.prepared.insert(node, rendered.clone());
         }
         Some(rendered)
@@ -225,13 +225,13 @@ impl Renderer {
             "action": step.action.value,
             "params": params,
             "host": name(&unit.host),
-            "become": step.r#become,
+            "become": step.as_root,
         });
         if let Some(item) = &unit.item {
             all["item"] = json!(**item);
         }
         if step.delegate_to.is_some() {
-            all["on"] = json!(name(&unit.machine));
+            all["on"] = json!(name(&unit.runs_on));
         }
         let text = all.to_string();
         self.key.as_ref().map_or_else(|| digest::sha256(text.as_bytes())[..32].to_owned(), |key| key.hash(&text))
@@ -280,7 +280,7 @@ impl Renderer {
 
     /// Only the outputs that are read go in: with many steps on many hosts, all of them would cost more than the step.
     fn context(&self, of: TemplateOwner<'_>, reads: &BTreeSet<String>) -> Result<Context, Problem> {
-        let host = of.and_then(|(_, unit)| unit.sees.as_deref());
+        let host = of.and_then(|(_, unit)| unit.vars_host.as_deref());
         let steps: Map<String, Value> =
             reads.iter().filter_map(|name| Some((name.clone(), self.outputs.value(name, host)?))).collect();
         let context = self.base(host).with("steps", &Value::Object(steps));
@@ -319,7 +319,7 @@ fn step_names(names: &Names) -> BTreeSet<String> {
 struct FileParams(HashMap<String, FileKind>);
 
 impl FileParams {
-    fn of(kind: &Kind) -> Self {
+    fn of(kind: &ActionInfo) -> Self {
         Self(kind.params().into_iter().filter_map(|param| Some((param.name, param.file?))).collect())
     }
 

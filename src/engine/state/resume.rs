@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::engine::run_spec::RunSpec;
-use crate::event::{Kind, Standing, UnitRef};
-use crate::graph::{Place, answering};
-use crate::journal::{Memory, Recorded};
-use crate::plan::{Part, Role};
+use crate::event::{EventKind, RecordedState, UnitRef};
+use crate::graph::{Instance, answering};
+use crate::journal::{RunHistory, UnitRecord};
+use crate::plan::{Role, StepKind};
 
 /// The records of earlier runs.
 pub struct Resume {
-    memory: Memory,
+    memory: RunHistory,
 }
 
 /// What is on record of a unit that can change something.
@@ -26,7 +26,7 @@ pub struct Prior {
 
 impl Resume {
     /// From what the runs before this one have left.
-    pub fn new(memory: Memory) -> Self {
+    pub fn new(memory: RunHistory) -> Self {
         Self { memory }
     }
 
@@ -36,7 +36,7 @@ impl Resume {
         let mut dropped = self.gone(run);
         for (unit, _) in &dropped {
             // A unit that was cut off, or has yet to notify its handlers, is still known should its step come back.
-            if !self.memory.get(unit).is_some_and(Recorded::unsettled) {
+            if !self.memory.get(unit).is_some_and(UnitRecord::unsettled) {
                 self.memory.forget(unit);
             }
         }
@@ -55,8 +55,8 @@ impl Resume {
             let why = match steps.get(record.unit.step.as_str()) {
                 None => "the plan has no such step any more",
                 Some((phase, step)) => {
-                    let places = run.graph.places(*phase, *step);
-                    if places.contains(&Place::of(&record.unit)) {
+                    let places = run.graph.instances(*phase, *step);
+                    if places.contains(&Instance::of(&record.unit)) {
                         return None;
                     }
                     let has_host = places.iter().any(|place| place.host == record.unit.host);
@@ -71,7 +71,7 @@ impl Resume {
     /// Pending handlers follow their step to another phase or to other hosts. Returns those whose step is gone.
     fn move_handlers(&mut self, run: &RunSpec) -> Vec<UnitRef> {
         let handlers = run.plan.phases.iter().enumerate().flat_map(|(p, phase)| {
-            phase.part(Part::Handler).map(move |(number, step)| (p, number, &phase.name.value, &step.id.value))
+            phase.part(StepKind::Handler).map(move |(number, step)| (p, number, &phase.name.value, &step.id.value))
         });
         let handlers: Vec<_> = handlers.collect();
         let mut gone = Vec::new();
@@ -79,11 +79,11 @@ impl Resume {
             self.memory.forget_handler(&handler);
             let mut found = false;
             if let Some((p, number, phase, _)) = handlers.iter().find(|(.., id)| **id == handler.step) {
-                let places = run.graph.places(*p, *number);
+                let places = run.graph.instances(*p, *number);
                 for by in callers {
-                    let own = Place::of(&handler);
-                    let now = if places.contains(&own) { vec![own] } else { answering(places, &Place::of(&by)) };
-                    for Place { host, item } in now {
+                    let own = Instance::of(&handler);
+                    let now = if places.contains(&own) { vec![own] } else { answering(places, &Instance::of(&by)) };
+                    for Instance { host, item } in now {
                         found = true;
                         let (phase, step) = ((*phase).clone(), handler.step.clone());
                         self.memory.ask(UnitRef { phase, step, item, host }, by.clone());
@@ -98,7 +98,7 @@ impl Resume {
     }
 
     /// The records that open the new journal.
-    pub fn records(&self) -> Vec<Kind> {
+    pub fn records(&self) -> Vec<EventKind> {
         self.memory.records().collect()
     }
 
@@ -108,7 +108,7 @@ impl Resume {
     }
 
     /// What is on record of a unit.
-    pub fn get(&self, unit: &UnitRef) -> Option<&Recorded> {
+    pub fn get(&self, unit: &UnitRef) -> Option<&UnitRecord> {
         self.memory.get(unit)
     }
 
@@ -117,14 +117,15 @@ impl Resume {
         let recorded = self.memory.get(unit).filter(|_| role == Role::Change);
         Prior {
             touched: recorded.and_then(|record| record.touched),
-            unsettled: recorded.is_some_and(Recorded::unsettled),
-            undone: recorded.is_some_and(|record| record.standing == Standing::Undone),
+            unsettled: recorded.is_some_and(UnitRecord::unsettled),
+            undone: recorded.is_some_and(|record| record.standing == RecordedState::Undone),
         }
     }
 
     /// Whether a unit would be kept if nothing changed upstream.
     pub fn matches(&self, unit: &UnitRef, definition: &str) -> bool {
-        let matches = |record: &Recorded| record.standing == Standing::Succeeded && record.definition == definition;
+        let matches =
+            |record: &UnitRecord| record.standing == RecordedState::Succeeded && record.definition == definition;
         self.memory.get(unit).is_some_and(matches)
     }
 

@@ -10,10 +10,10 @@ use super::renderer::Renderer;
 use crate::actions::Registry;
 use crate::engine::options::Options;
 use crate::engine::run_spec::RunSpec;
-use crate::event::{Event, Kind, Mode, Outputs, Standing, UnitRef, VERSION};
-use crate::graph::{Graph, Known, Node, Unit};
+use crate::event::{Event, EventKind, Mode, Outputs, RecordedState, UnitRef, VERSION};
+use crate::graph::{Graph, Node, RenderContext, Unit};
 use crate::inventory::{Host, Inventory};
-use crate::journal::Memory;
+use crate::journal::RunHistory;
 use crate::plan::{Plan, Scope};
 use crate::template::Templates;
 
@@ -29,7 +29,7 @@ pub fn run_without(phases: &str, mode: Mode, unseen: &[&str]) -> RunSpec {
         names.split(',').map(host).collect()
     };
     let in_sight = |host: &Host| !unseen.contains(&host.name.as_str());
-    let graph = Graph::new(&plan, hosts, in_sight, Known { templates: &templates, scope: &scope }).unwrap();
+    let graph = Graph::new(&plan, hosts, in_sight, RenderContext { templates: &templates, scope: &scope }).unwrap();
     let registry = Arc::new(Registry::standard());
     RunSpec { plan: Arc::new(plan), graph, registry, mode, options: Options::default() }
 }
@@ -75,20 +75,20 @@ pub fn node(run: &RunSpec, of: &str) -> NodeIndex {
 
 /// The state of a run before its first node.
 pub fn state(run: &RunSpec) -> RunState {
-    state_after(run, Memory::default())
+    state_after(run, RunHistory::default())
 }
 
 /// The same with what earlier runs recorded.
-pub fn state_after(run: &RunSpec, memory: Memory) -> RunState {
+pub fn state_after(run: &RunSpec, memory: RunHistory) -> RunState {
     let templates = Templates::new(".");
     let (scope, _) = Scope::new(&run.plan, &Inventory::default(), &Map::new(), &templates);
     RunState::new(run, Renderer::new(templates, scope, &*run.registry), memory, None)
 }
 
 /// The memory of one unit that ended so.
-pub fn memory(unit: UnitRef, definition: &str, standing: Standing, touched: Option<u64>) -> Memory {
+pub fn memory(unit: UnitRef, definition: &str, standing: RecordedState, touched: Option<u64>) -> RunHistory {
     let (definition, outputs) = (definition.to_owned(), Outputs::new());
-    let done = (standing == Standing::Succeeded).then_some(1);
-    let kind = Kind::Remembered { unit, definition, standing, outputs, done, touched };
-    Memory::of(&[Event { v: VERSION, seq: 1, at: jiff::Timestamp::UNIX_EPOCH, kind }])
+    let done = (standing == RecordedState::Succeeded).then_some(1);
+    let kind = EventKind::Remembered { unit, definition, standing, outputs, done, touched };
+    RunHistory::of(&[Event { v: VERSION, seq: 1, at: jiff::Timestamp::UNIX_EPOCH, kind }])
 }

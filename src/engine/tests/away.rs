@@ -11,12 +11,12 @@ fn one(step: Step) -> Plan {
 }
 
 /// Runs a plan with a journal; what comes of it, and what the next run remembers.
-async fn remembered(plan: Plan, world: &FakeWorld, memory: Memory) -> (Ran, Memory) {
+async fn remembered(plan: Plan, world: &FakeWorld, memory: RunHistory) -> (Ran, RunHistory) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r.jsonl");
     let journal = Some(Journal::create(&path).unwrap());
     let ran = run_with(plan, world, Setup { journal, memory, ..Setup::default() }).await;
-    (ran, Memory::of(&read(&path).unwrap()))
+    (ran, RunHistory::of(&read(&path).unwrap()))
 }
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn a_lost_connection_and_silence_are_what_was_asked_for() {
         let ran = run(one(leave()), &world).await;
         assert_eq!(ran.word("p/leave"), "changed", "{lost:?}: {:?}", ran.outcomes);
         assert_eq!((world.acts("ask"), world.get("host.done").as_deref()), (1, Some("1")), "{lost:?}");
-        let silent = |e: &&Event| matches!(&e.kind, Kind::Progress { message, .. } if message == "nobody there");
+        let silent = |e: &&Event| matches!(&e.kind, EventKind::Progress { message, .. } if message == "nobody there");
         assert_eq!(ran.events.iter().filter(silent).count(), 3, "it says each time what it saw");
     }
 }
@@ -42,7 +42,7 @@ async fn a_host_that_does_not_come_back_is_unclear_and_the_next_run_goes_on_from
     tokio::time::pause();
     let world = FakeWorld::default();
     world.silent_at(&(3..200).collect::<Vec<_>>());
-    let (ran, memory) = remembered(one(leave()), &world, Memory::default()).await;
+    let (ran, memory) = remembered(one(leave()), &world, RunHistory::default()).await;
     let Outcome::Unknown(problem) = &ran.outcomes["p/leave"] else { panic!("{:?}", ran.outcomes) };
     assert_eq!(problem.message, "not back after 20s: nobody there");
     world.silent_at(&[world.looks() + 1]);
@@ -57,7 +57,7 @@ async fn what_changed_below_it_since_makes_it_a_new_matter() {
     tokio::time::pause();
     let world = FakeWorld::default();
     world.silent_at(&(3..200).collect::<Vec<_>>());
-    let (_, memory) = remembered(one(leave()), &world, Memory::default()).await;
+    let (_, memory) = remembered(one(leave()), &world, RunHistory::default()).await;
     world.silent_at(&[]);
     world.put("host", "back");
     let edited = plan(vec![phase("p", &[], vec![set("a", "2"), leave()])]);
@@ -74,6 +74,6 @@ async fn a_second_attempt_goes_on_from_the_first() {
     let leave = Step { retry: Retry { times: 3, delay: Duration::from_millis(1) }, ..leave() };
     let ran = run(one(leave), &world).await;
     assert_eq!(ran.word("p/leave"), "changed", "{:?}", ran.outcomes);
-    assert!(ran.events.iter().any(|e| matches!(e.kind, Kind::UnitRetried { .. })));
+    assert!(ran.events.iter().any(|e| matches!(e.kind, EventKind::UnitRetried { .. })));
     assert_eq!(world.acts("ask"), 1);
 }

@@ -6,11 +6,11 @@ use serde::Deserialize;
 use super::*;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::vault::{self, Data};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::UnitRef;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Guard, Place, Role};
+use crate::plan::{Guard, Role, RunsOn};
 
 /// Sets a path to 1, and panics at one of its questions.
 #[derive(Deserialize, JsonSchema)]
@@ -37,7 +37,7 @@ impl Action for Panics {
             _ => Verdict::Change(Diff::act("set it")),
         }
     }
-    fn next(&self, _: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         self.come_to("next");
         if !done.is_empty() {
             self.come_to("end");
@@ -46,15 +46,15 @@ impl Action for Panics {
         let body = Data([("value".to_owned(), json!("1"))].into_iter().collect());
         Ok(Some(Effect::Vault(vault::Effect::Write { path: self.path.clone(), body })))
     }
-    fn changed(&self, _: &[Done]) -> bool {
+    fn changed(&self, _: &[EffectResult]) -> bool {
         self.come_to("changed");
         true
     }
-    fn outputs(&self, _: &[Fact], _: &[Done]) -> Outputs {
+    fn outputs(&self, _: &[Fact], _: &[EffectResult]) -> Outputs {
         self.come_to("outputs");
         Outputs::new()
     }
-    fn printed(&self, _: &[Done]) -> String {
+    fn printed(&self, _: &[EffectResult]) -> String {
         self.come_to("printed");
         String::new()
     }
@@ -63,7 +63,7 @@ impl Action for Panics {
 impl Spec for Panics {
     const NAME: &'static str = "test.panics";
     const SUMMARY: &'static str = "panics";
-    const PLACE: Place = Place::Controller;
+    const RUNS_ON: RunsOn = RunsOn::Controller;
     const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = "";
     fn rules(&self) -> Result<(), crate::plan::ParamError> {
@@ -116,7 +116,7 @@ async fn an_action_that_panics_ends_its_own_unit_wherever_it_does() {
             let behind = ran.word("p/c@pi");
             assert!(behind == "cancelled" || behind == "changed" && world.get("b").is_some(), "{place}: {behind}");
             if mode == Mode::Run {
-                assert!(matches!(read(&path).unwrap().last().unwrap().kind, Kind::RunFinished { ok: false, .. }));
+                assert!(matches!(read(&path).unwrap().last().unwrap().kind, EventKind::RunFinished { ok: false, .. }));
                 assert!(world.acts("b") == 0 && world.writes() <= 4, "it is not tried again");
             }
         }
@@ -164,7 +164,7 @@ async fn a_handler_that_panics_is_unclear_too() {
     let world = FakeWorld::default();
     let steps = vec![
         Step { notify: vec![at("h".to_owned())], ..set("a", "1") },
-        Step { part: Part::Handler, ..panics("h", "verdict") },
+        Step { part: StepKind::Handler, ..panics("h", "verdict") },
     ];
     let ran = run(plan(vec![phase("p", &[], steps), phase("q", &[], vec![set("b", "1")])]), &world).await;
     is_told(&ran, "p/h");

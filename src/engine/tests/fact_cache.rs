@@ -30,7 +30,7 @@ async fn what_is_known_of_a_host_is_used_up_before_the_next_one_goes_on() {
     let plan = plan(vec![phase("p", &[], row("far-1")), phase("q", &[], row("far-2"))]);
     let ran = run(plan, &world).await;
     let ends = ran.events.iter().filter_map(|event| match &event.kind {
-        Kind::UnitFinished { unit, .. } => unit.host.as_deref(),
+        EventKind::UnitFinished { unit, .. } => unit.host.as_deref(),
         _ => None,
     });
     let mut hosts: Vec<&str> = ends.collect();
@@ -138,10 +138,10 @@ async fn what_stands_behind_a_refused_change_is_not_sent() {
     assert_eq!(world.get("d"), None);
     // Nothing is on record of the one that was never sent.
     world.allow("c");
-    let memory = Memory::of(&read(&path).unwrap());
+    let memory = RunHistory::of(&read(&path).unwrap());
     let second = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     let whys = second.events.iter().filter_map(|e| match &e.kind {
-        Kind::UnitStarted { unit, why, .. } => Some((unit.step.as_str(), why.as_deref())),
+        EventKind::UnitStarted { unit, why, .. } => Some((unit.step.as_str(), why.as_deref())),
         _ => None,
     });
     let whys: Vec<_> = whys.collect();

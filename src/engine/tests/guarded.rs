@@ -200,7 +200,7 @@ async fn a_guard_is_no_part_of_what_a_step_is() {
         for phases in [of_step(guard.clone()), of_phase(guard)] {
             let ran = run(plan(phases), &world).await;
             definitions.extend(ran.events.into_iter().filter_map(|event| match event.kind {
-                Kind::UnitFinished { definition, .. } => definition,
+                EventKind::UnitFinished { definition, .. } => definition,
                 _ => None,
             }));
         }

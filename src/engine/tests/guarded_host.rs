@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::connect::host::{Done, Guard, Mark, Standing};
+use crate::connect::host::{CommandOutput, GuardCommand, GuardPhase, GuardState};
 use crate::connect::{ConnectError, Target};
 
 type Values = HashMap<String, String>;
@@ -28,7 +28,7 @@ pub struct FakeGuard {
     unit: String,
     due: Instant,
     before: Values,
-    mark: Mark,
+    mark: GuardPhase,
     applied: Option<i32>,
     pub alive: bool,
 }
@@ -37,14 +37,14 @@ impl FakeGuard {
     pub fn new(token: &str, unit: &str, time: Duration, values: &Values) -> Self {
         let (due, before, alive) = (Instant::now() + time, values.clone(), true);
         let (token, unit) = (token.to_owned(), unit.to_owned());
-        Self { token, unit, due, before, mark: Mark::Armed, applied: None, alive }
+        Self { token, unit, due, before, mark: GuardPhase::Armed, applied: None, alive }
     }
 }
 
 impl GuardedHost {
     /// Lets happen what is due.
     pub fn pass(&mut self, values: &mut Values) {
-        let due = |guard: &FakeGuard| guard.mark == Mark::Armed && guard.alive && guard.due <= Instant::now();
+        let due = |guard: &FakeGuard| guard.mark == GuardPhase::Armed && guard.alive && guard.due <= Instant::now();
         if self.guard.as_ref().is_some_and(due) {
             self.restore(values);
         }
@@ -53,14 +53,14 @@ impl GuardedHost {
     fn restore(&mut self, values: &mut Values) {
         let Some(guard) = &mut self.guard else { return };
         values.clone_from(&guard.before);
-        guard.mark = if self.in_part { Mark::RestoredInPart } else { Mark::Restored };
+        guard.mark = if self.in_part { GuardPhase::RestoredInPart } else { GuardPhase::Restored };
         if !self.for_good {
             self.cut = None;
         }
     }
 
     pub fn reached(&mut self, target: &Target) -> Result<(), ConnectError> {
-        if !target.fresh {
+        if !target.reconnect {
             return Ok(());
         }
         if self.cut.is_some_and(|until| until > Instant::now()) {
@@ -70,12 +70,12 @@ impl GuardedHost {
         Ok(())
     }
 
-    pub fn standing(&self) -> Option<Standing> {
+    pub fn standing(&self) -> Option<GuardState> {
         let guard = self.guard.as_ref()?;
-        let armed = guard.mark == Mark::Armed;
+        let armed = guard.mark == GuardPhase::Armed;
         let left = guard.due.saturating_duration_since(Instant::now());
-        Some(Standing {
-            mark: guard.mark,
+        Some(GuardState {
+            phase: guard.mark,
             token: guard.token.clone(),
             left: if armed && guard.alive { left } else { Duration::ZERO },
             alive: armed && guard.alive,
@@ -85,22 +85,22 @@ impl GuardedHost {
         })
     }
 
-    pub fn perform(&mut self, effect: &Guard, values: &mut Values) -> Result<Done, ConnectError> {
-        let stands = |host: &Self, token: &str, mark: Mark| {
+    pub fn perform(&mut self, effect: &GuardCommand, values: &mut Values) -> Result<CommandOutput, ConnectError> {
+        let stands = |host: &Self, token: &str, mark: GuardPhase| {
             host.guard.as_ref().is_some_and(|guard| guard.token == token && guard.mark == mark)
         };
         let no = Err(ConnectError::failed("it does not stand so"));
         match effect {
-            Guard::Arm { token, time, unit, .. } => {
+            GuardCommand::Arm { token, time, unit, .. } => {
                 if self.guard.is_some() {
                     return Err(ConnectError::failed("there is a guard already"));
                 }
                 self.armed += 1;
                 self.guard = Some(FakeGuard::new(token, unit, *time, values));
             }
-            Guard::Within { .. } => panic!("the effects of these tests are no host's"),
-            Guard::Apply { token, command } => {
-                if !stands(self, token, Mark::Armed) {
+            GuardCommand::Within { .. } => panic!("the effects of these tests are no host's"),
+            GuardCommand::Apply { token, command } => {
+                if !stands(self, token, GuardPhase::Armed) {
                     return no;
                 }
                 let forever = Duration::from_secs(1_000_000);
@@ -116,16 +116,16 @@ impl GuardedHost {
                     return Err(ConnectError::lost("the connection broke"));
                 }
             }
-            Guard::Disarm { token } if stands(self, token, Mark::Armed) => {
+            GuardCommand::Disarm { token } if stands(self, token, GuardPhase::Armed) => {
                 self.guard = None;
                 if self.loses_disarm {
                     return Err(ConnectError::lost("the connection broke"));
                 }
             }
-            Guard::Restore { token } if stands(self, token, Mark::Armed) => self.restore(values),
-            Guard::Forget { token } if stands(self, token, Mark::Restored) => self.guard = None,
-            Guard::Disarm { .. } | Guard::Restore { .. } | Guard::Forget { .. } => return no,
+            GuardCommand::Restore { token } if stands(self, token, GuardPhase::Armed) => self.restore(values),
+            GuardCommand::Forget { token } if stands(self, token, GuardPhase::Restored) => self.guard = None,
+            GuardCommand::Disarm { .. } | GuardCommand::Restore { .. } | GuardCommand::Forget { .. } => return no,
         }
-        Ok(Done::new(0, "", ""))
+        Ok(CommandOutput::new(0, "", ""))
     }
 }

@@ -8,10 +8,10 @@ fn notifying(id: &str, handler: &str) -> Step {
 
 /// A handler that leaves a mark each time it runs.
 fn handler(id: &str) -> Step {
-    Step { part: Part::Handler, ..step(id, "test.act", json!({ "path": id })) }
+    Step { part: StepKind::Handler, ..step(id, "test.act", json!({ "path": id })) }
 }
 
-fn journaled(dir: &tempfile::TempDir, name: &str, memory: Memory) -> (Setup, std::path::PathBuf) {
+fn journaled(dir: &tempfile::TempDir, name: &str, memory: RunHistory) -> (Setup, std::path::PathBuf) {
     let path = dir.path().join(name);
     (Setup { journal: Some(Journal::create(&path).unwrap()), memory, ..Setup::default() }, path)
 }
@@ -19,7 +19,7 @@ fn journaled(dir: &tempfile::TempDir, name: &str, memory: Memory) -> (Setup, std
 /// The order in which units ended.
 fn ends(ran: &Ran) -> Vec<String> {
     let ends = ran.events.iter().filter_map(|e| match &e.kind {
-        Kind::UnitFinished { unit, outcome, .. } if outcome.lets_dependents_start() => Some(unit.step.clone()),
+        EventKind::UnitFinished { unit, outcome, .. } if outcome.lets_dependents_start() => Some(unit.step.clone()),
         _ => None,
     });
     ends.collect()
@@ -78,13 +78,13 @@ async fn a_failure_or_an_interrupt_does_not_lose_a_handler() {
         } else {
             world.refuse("b");
         }
-        let (setup, path) = journaled(&dir, &format!("first-{interrupted}"), Memory::default());
+        let (setup, path) = journaled(&dir, &format!("first-{interrupted}"), RunHistory::default());
         let first = run_with(make(), &world, Setup { interrupts, ..setup }).await;
         assert_eq!(world.acts("restart"), 0);
-        let Kind::RunFinished { handlers_left, .. } = &first.events.last().unwrap().kind else { panic!() };
+        let EventKind::RunFinished { handlers_left, .. } = &first.events.last().unwrap().kind else { panic!() };
         assert_eq!(handlers_left.len(), 1);
         world.allow("b");
-        let memory = Memory::of(&read(&path).unwrap());
+        let memory = RunHistory::of(&read(&path).unwrap());
         let second = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
         assert_eq!(ends(&second), ["a", "b", "restart"]);
         assert_eq!(second.word("p/a"), "kept");
@@ -96,13 +96,13 @@ async fn who_was_cut_off_after_its_change_still_notifies() {
     let world = FakeWorld::default();
     let dir = tempfile::tempdir().unwrap();
     let make = || plan(vec![phase("p", &[], vec![notifying("a", "restart"), handler("restart")])]);
-    let (setup, path) = journaled(&dir, "first", Memory::default());
+    let (setup, path) = journaled(&dir, "first", RunHistory::default());
     run_with(make(), &world, setup).await;
     // The same journal, as if the process had been killed after the change and before its end was on record.
     let text = std::fs::read_to_string(&path).unwrap();
     let started: Vec<&str> = text.lines().take_while(|l| !l.contains("notified")).collect();
     std::fs::write(&path, started.join("\n") + "\n").unwrap();
-    let memory = Memory::of(&read(&path).unwrap());
+    let memory = RunHistory::of(&read(&path).unwrap());
     let second = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!(second.word("p/a"), "same");
     assert_eq!(world.acts("restart"), 2);
@@ -114,11 +114,11 @@ async fn a_failed_handler_is_owed_still() {
     let dir = tempfile::tempdir().unwrap();
     world.refuse("restart");
     let make = || plan(vec![phase("p", &[], vec![notifying("a", "restart"), handler("restart")])]);
-    let (setup, path) = journaled(&dir, "first", Memory::default());
+    let (setup, path) = journaled(&dir, "first", RunHistory::default());
     let first = run_with(make(), &world, setup).await;
     assert_eq!(first.word("p/restart"), "failed");
     world.allow("restart");
-    let memory = Memory::of(&read(&path).unwrap()).fresh();
+    let memory = RunHistory::of(&read(&path).unwrap()).fresh();
     let fresh = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!((fresh.word("p/a"), fresh.word("p/restart")), ("same", "changed"));
 }
@@ -163,7 +163,7 @@ async fn a_handler_that_was_cut_off_at_one_flush_is_not_started_at_another() {
     assert_eq!((ran.word("p/restart"), world.acts("restart")), ("unknown", 1));
     assert_eq!((ran.word("p/b"), ran.word("p/d")), ("cancelled", "cancelled"));
     let left = ran.events.iter().find_map(|e| match &e.kind {
-        Kind::RunFinished { handlers_left, .. } => Some(handlers_left.len()),
+        EventKind::RunFinished { handlers_left, .. } => Some(handlers_left.len()),
         _ => None,
     });
     assert_eq!(left, Some(1), "it is owed still");
@@ -175,10 +175,10 @@ async fn a_handler_follows_its_phase_to_another_name() {
     let dir = tempfile::tempdir().unwrap();
     world.refuse("b");
     let make = |name| plan(vec![phase(name, &[], vec![notifying("a", "restart"), set("b", "1"), handler("restart")])]);
-    let (setup, path) = journaled(&dir, "first", Memory::default());
+    let (setup, path) = journaled(&dir, "first", RunHistory::default());
     run_with(make("p"), &world, setup).await;
     world.allow("b");
-    let memory = Memory::of(&read(&path).unwrap());
+    let memory = RunHistory::of(&read(&path).unwrap());
     let second = run_with(make("q"), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!(ends(&second), ["a", "b", "restart"]);
 }
@@ -192,15 +192,15 @@ async fn who_failed_and_came_back_after_an_edit_still_notifies() {
         let a = with.then(|| notifying("a", "restart"));
         plan(vec![phase("p", &[], a.into_iter().chain([set("c", "1"), handler("restart")]).collect())])
     };
-    let (setup, first) = journaled(&dir, "first", Memory::default());
+    let (setup, first) = journaled(&dir, "first", RunHistory::default());
     run_with(make(true), &world, setup).await;
     world.refuse("c");
-    let (setup, second) = journaled(&dir, "second", Memory::of(&read(&first).unwrap()));
+    let (setup, second) = journaled(&dir, "second", RunHistory::of(&read(&first).unwrap()));
     run_with(make(false), &world, setup).await;
     world.allow("c");
     // It had taken effect after all.
     world.put("a", "1");
-    let memory = Memory::of(&read(&second).unwrap());
+    let memory = RunHistory::of(&read(&second).unwrap());
     let third = run_with(make(true), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!((third.word("p/a"), world.acts("restart")), ("same", 1));
 }
@@ -211,10 +211,10 @@ async fn a_fresh_start_does_not_forget_who_has_yet_to_notify() {
     let dir = tempfile::tempdir().unwrap();
     world.refuse("a");
     let make = || plan(vec![phase("p", &[], vec![notifying("a", "restart"), handler("restart")])]);
-    let (setup, path) = journaled(&dir, "first", Memory::default());
+    let (setup, path) = journaled(&dir, "first", RunHistory::default());
     run_with(make(), &world, setup).await;
     world.put("a", "1");
-    let memory = Memory::of(&read(&path).unwrap()).fresh();
+    let memory = RunHistory::of(&read(&path).unwrap()).fresh();
     let fresh = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!((fresh.word("p/a"), world.acts("restart")), ("same", 1));
 }
@@ -225,12 +225,12 @@ async fn a_handler_whose_condition_does_not_hold_is_not_owed_any_more() {
     let dir = tempfile::tempdir().unwrap();
     let never = Step { when: Some(at("greeting == 'bye'".to_owned())), ..handler("restart") };
     let make = |handler| plan(vec![phase("p", &[], vec![notifying("a", "restart"), handler])]);
-    let (setup, path) = journaled(&dir, "first", Memory::default());
+    let (setup, path) = journaled(&dir, "first", RunHistory::default());
     let first = run_with(make(never), &world, setup).await;
     assert_eq!((first.word("p/restart"), first.report.ok), ("skipped", true));
-    let Kind::RunFinished { handlers_left, .. } = &first.events.last().unwrap().kind else { panic!() };
+    let EventKind::RunFinished { handlers_left, .. } = &first.events.last().unwrap().kind else { panic!() };
     assert!(handlers_left.is_empty());
-    assert!(Memory::of(&read(&path).unwrap()).handlers().is_empty());
+    assert!(RunHistory::of(&read(&path).unwrap()).handlers().is_empty());
 }
 
 #[tokio::test]
@@ -239,14 +239,14 @@ async fn a_handler_that_a_person_says_is_done_is_not_owed_any_more() {
     let dir = tempfile::tempdir().unwrap();
     world.refuse("restart");
     let make = || plan(vec![phase("p", &[], vec![notifying("a", "restart"), handler("restart")])]);
-    let (setup, path) = journaled(&dir, "first", Memory::default());
+    let (setup, path) = journaled(&dir, "first", RunHistory::default());
     run_with(make(), &world, setup).await;
-    let memory = Memory::of(&read(&path).unwrap());
+    let memory = RunHistory::of(&read(&path).unwrap());
     let options = Options { done: vec!["restart".into()], ..Options::default() };
     let (setup, path) = journaled(&dir, "second", memory);
     let second = run_with(make(), &world, Setup { options, ..setup }).await;
     assert_eq!((second.word("p/restart"), second.report.ok), ("kept", true));
-    assert!(Memory::of(&read(&path).unwrap()).handlers().is_empty());
+    assert!(RunHistory::of(&read(&path).unwrap()).handlers().is_empty());
 }
 
 #[tokio::test]
@@ -258,12 +258,12 @@ async fn a_handler_on_a_host_out_of_sight_is_owed_to_a_later_run() {
         let steps = vec![on("web", notifying("a", "reload")), on("balancers", handler("reload"))];
         plan(vec![phase("p", &[], steps)])
     };
-    let (setup, path) = journaled(&dir, "first", Memory::default());
+    let (setup, path) = journaled(&dir, "first", RunHistory::default());
     let first = run_with(make(), &world, Setup { sees: Some("web"), ..setup }).await;
     assert!(!first.outcomes.contains_key("p/reload@balancers"));
-    let Kind::RunFinished { handlers_left, .. } = &first.events.last().unwrap().kind else { panic!() };
+    let EventKind::RunFinished { handlers_left, .. } = &first.events.last().unwrap().kind else { panic!() };
     assert_eq!(handlers_left.iter().map(ToString::to_string).collect::<Vec<_>>(), ["p/reload@balancers"]);
-    let memory = Memory::of(&read(&path).unwrap()).open_ends();
+    let memory = RunHistory::of(&read(&path).unwrap()).open_ends();
     let second = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!((second.word("p/a@web"), second.word("p/reload@balancers")), ("same", "changed"));
 }

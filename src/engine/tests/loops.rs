@@ -21,12 +21,12 @@ fn act_each(id: &str, items: &[&str]) -> Step {
 }
 
 /// What a run leaves to the next one.
-async fn left(plan: Plan, world: &FakeWorld, memory: Memory) -> (Ran, Memory) {
+async fn left(plan: Plan, world: &FakeWorld, memory: RunHistory) -> (Ran, RunHistory) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r.jsonl");
     let journal = Some(Journal::create(&path).unwrap());
     let ran = run_with(plan, world, Setup { journal, memory, ..Setup::default() }).await;
-    (ran, Memory::of(&read(&path).unwrap()))
+    (ran, RunHistory::of(&read(&path).unwrap()))
 }
 
 fn words(ran: &Ran, units: &[&str]) -> Vec<&'static str> {
@@ -66,14 +66,14 @@ async fn an_item_does_not_stand_on_those_before_it_and_what_comes_after_does() {
         plan(vec![phase("p", &[], vec![act_each("s", items), after, set("last", "1")])])
     };
     world.refuse("last");
-    let (_, memory) = left(make(&["a", "b"]), &world, Memory::default()).await;
+    let (_, memory) = left(make(&["a", "b"]), &world, RunHistory::default()).await;
     world.allow("last");
     let (ran, memory) = left(make(&["new", "b", "a"]), &world, memory).await;
     assert_eq!(words(&ran, &["p/s[new]", "p/s[b]", "p/s[a]", "p/after"]), ["changed", "kept", "kept", "changed"]);
     assert_eq!((world.acts("s-a"), world.acts("s-new"), world.acts("after")), (1, 1, 2));
     // One that is gone is told.
     let (ran, _) = left(make(&["b"]), &world, memory).await;
-    let gone = |e: &Event| matches!(&e.kind, Kind::Dropped { unit, why } if unit.to_string() == "p/s[a]" && why.contains("for_each"));
+    let gone = |e: &Event| matches!(&e.kind, EventKind::Dropped { unit, why } if unit.to_string() == "p/s[a]" && why.contains("for_each"));
     assert!(ran.events.iter().any(gone));
 }
 
@@ -84,7 +84,7 @@ async fn an_item_stands_on_what_comes_before_its_loop() {
         plan(vec![phase("p", &[], vec![set("before", value), act_each("s", &["a", "b"]), set("z", "1")])])
     };
     world.refuse("z");
-    let (_, memory) = left(make("1"), &world, Memory::default()).await;
+    let (_, memory) = left(make("1"), &world, RunHistory::default()).await;
     let (ran, _) = left(make("2"), &world, memory).await;
     assert_eq!(words(&ran, &["p/s[a]", "p/s[b]"]), ["changed"; 2]);
 }
@@ -97,7 +97,7 @@ async fn an_item_whose_content_changed_is_done_again_and_no_other() {
         plan(vec![phase("p", &[], vec![for_each(json!({ "a": a, "b": "1" }), act), set("z", "1")])])
     };
     world.refuse("z");
-    let (_, memory) = left(make("1"), &world, Memory::default()).await;
+    let (_, memory) = left(make("1"), &world, RunHistory::default()).await;
     let (ran, _) = left(make("2"), &world, memory).await;
     assert_eq!(words(&ran, &["p/s[a]", "p/s[b]"]), ["changed", "kept"]);
 }
@@ -105,8 +105,8 @@ async fn an_item_whose_content_changed_is_done_again_and_no_other() {
 #[tokio::test]
 async fn a_looped_handler_answers_for_the_same_item_and_what_undoes_goes_backwards() {
     let world = FakeWorld::default();
-    let handler = |id: &str| Step { part: Part::Handler, ..act_each(id, &["a", "b"]) };
-    let undo = Step { part: Part::OnFailure, ..act_each("u", &["a", "b", "c"]) };
+    let handler = |id: &str| Step { part: StepKind::Handler, ..act_each(id, &["a", "b"]) };
+    let undo = Step { part: StepKind::OnFailure, ..act_each("u", &["a", "b", "c"]) };
     world.put("s-a", "1");
     let steps = |items: &[&str]| {
         let (notify, on_failure) = (vec![at("h".to_owned())], vec![at("u".to_owned())]);
@@ -120,7 +120,7 @@ async fn a_looped_handler_answers_for_the_same_item_and_what_undoes_goes_backwar
     world.remove("s-b");
     let ran = run(plan(vec![phase("p", &[], steps(&["b", "c"]))]), &world).await;
     let undone = ran.events.iter().filter_map(|e| match &e.kind {
-        Kind::Undone { unit, by } => Some(format!("{unit} by {by}")),
+        EventKind::Undone { unit, by } => Some(format!("{unit} by {by}")),
         _ => None,
     });
     assert_eq!(undone.collect::<Vec<_>>(), ["p/s[c] by p/u[c]", "p/s[b] by p/u[b]"]);
@@ -145,7 +145,7 @@ async fn what_runs_once_waits_for_all_hosts_and_all_wait_for_it() {
     let steps = vec![on("x,y", set("a", "1")), once, on("y", read)];
     let ran = run(plan(vec![phase("p", &[], steps)]), &world).await;
     let order = |unit: &str| {
-        let ends = |e: &Event| matches!(&e.kind, Kind::UnitFinished { unit: of, .. } if of.to_string() == unit);
+        let ends = |e: &Event| matches!(&e.kind, EventKind::UnitFinished { unit: of, .. } if of.to_string() == unit);
         ran.events.iter().position(ends).unwrap()
     };
     assert!(
@@ -153,7 +153,7 @@ async fn what_runs_once_waits_for_all_hosts_and_all_wait_for_it() {
     );
     assert_eq!(world.get("read").as_deref(), Some("o"));
     let on = ran.events.iter().find_map(|e| match &e.kind {
-        Kind::UnitStarted { unit, on, .. } if unit.step == "once" => on.clone(),
+        EventKind::UnitStarted { unit, on, .. } if unit.step == "once" => on.clone(),
         _ => None,
     });
     assert_eq!(on.as_deref(), Some("x"));
@@ -167,12 +167,12 @@ async fn what_was_done_once_is_not_done_again_from_another_host_and_not_repeated
         plan(vec![phase("p", &[], vec![once, on("x,y", set("b", "1"))])])
     };
     world.refuse("b");
-    let (ran, memory) = left(make(), &world, Memory::default()).await;
+    let (ran, memory) = left(make(), &world, RunHistory::default()).await;
     assert_eq!(words(&ran, &["p/once", "p/b@x"]), ["changed", "failed"]);
     let ran = run_with(make(), &world, Setup { memory, sees: Some("y"), ..Setup::default() }).await;
     assert_eq!((ran.word("p/once"), world.acts("once")), ("kept", 1));
 
-    let cut = [Kind::UnitStarted {
+    let cut = [EventKind::UnitStarted {
         unit: crate::event::UnitRef { phase: "p".into(), step: "once".into(), item: None, host: None },
         definition: "d".into(),
         attempt: 1,
@@ -182,7 +182,7 @@ async fn what_was_done_once_is_not_done_again_from_another_host_and_not_repeated
     }];
     let at = jiff::Timestamp::UNIX_EPOCH;
     let events: Vec<Event> = cut.into_iter().map(|kind| Event { v: crate::event::VERSION, seq: 0, at, kind }).collect();
-    let setup = Setup { memory: Memory::of(&events), sees: Some("y"), ..Setup::default() };
+    let setup = Setup { memory: RunHistory::of(&events), sees: Some("y"), ..Setup::default() };
     assert_eq!(run_with(make(), &world, setup).await.word("p/once"), "unknown");
 }
 

@@ -22,11 +22,11 @@ use tokio::sync::{mpsc, watch};
 use world::{FakeWorld, registry};
 
 use super::*;
-use crate::event::{Event, Kind, Mode, Outcome, name};
-use crate::graph::{Graph, Known};
+use crate::event::{Event, EventKind, Mode, Outcome, name};
+use crate::graph::{Graph, RenderContext};
 use crate::inventory::{Connection, Host, Inventory};
-use crate::journal::{Earlier, Journal, Memory, SavedPlan, read};
-use crate::plan::{Pace, Part, Phase, Plan, Retry, Scope, Source, Spanned, Step};
+use crate::journal::{Journal, PreviousRun, RunHistory, SavedPlan, read};
+use crate::plan::{Pace, Phase, Plan, Retry, Scope, Source, Spanned, Step, StepKind};
 use crate::template::Templates;
 
 fn at<T>(value: T) -> Spanned<T> {
@@ -36,7 +36,7 @@ fn at<T>(value: T) -> Spanned<T> {
 fn step(id: &str, action: &str, params: Value) -> Step {
     let Value::Object(params) = params else { panic!("parameters are a table") };
     Step {
-        part: Part::Step,
+        part: StepKind::Step,
         id: at(id.to_owned()),
         action: at(action.to_owned()),
         hosts: None,
@@ -45,7 +45,7 @@ fn step(id: &str, action: &str, params: Value) -> Step {
         for_each: None,
         run_once: false,
         delegate_to: None,
-        r#become: false,
+        as_root: false,
         retry: Retry { times: 0, delay: Duration::from_millis(1) },
         timeout: Some(Duration::from_millis(600)),
         pace: Pace::default(),
@@ -111,7 +111,7 @@ impl Ran {
 
 struct Setup {
     mode: Mode,
-    memory: Memory,
+    memory: RunHistory,
     journal: Option<Journal>,
     interrupts: watch::Receiver<u8>,
     options: Options,
@@ -124,7 +124,7 @@ struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         let (_keep, interrupts) = watch::channel(0);
-        let (memory, options) = (Memory::default(), Options::default());
+        let (memory, options) = (RunHistory::default(), Options::default());
         let faults = Arc::new(());
         Self { mode: Mode::Run, memory, journal: None, interrupts, options, agreed: None, faults, sees: None }
     }
@@ -135,7 +135,7 @@ async fn run_with(plan: Plan, world: &FakeWorld, setup: Setup) -> Ran {
     let outcomes = seen
         .iter()
         .filter_map(|e| match &e.kind {
-            Kind::UnitFinished { unit, outcome, .. } => Some((unit.to_string(), outcome.clone())),
+            EventKind::UnitFinished { unit, outcome, .. } => Some((unit.to_string(), outcome.clone())),
             _ => None,
         })
         .collect();
@@ -149,7 +149,7 @@ async fn try_run(plan: Plan, world: &FakeWorld, setup: Setup) -> (Result<Report,
     assert!(errors.is_empty());
     let (readers, mut events) = mpsc::unbounded_channel();
     let in_sight = |host: &Host| setup.sees.is_none_or(|name| name == host.name);
-    let graph = Graph::new(&plan, hosts, in_sight, Known { templates: &templates, scope: &scope });
+    let graph = Graph::new(&plan, hosts, in_sight, RenderContext { templates: &templates, scope: &scope });
     let engine = Engine {
         graph: graph.unwrap(),
         plan: plan.into(),
@@ -162,7 +162,7 @@ async fn try_run(plan: Plan, world: &FakeWorld, setup: Setup) -> (Result<Report,
         faults: setup.faults,
         approved: setup.agreed,
         journal: setup.journal,
-        earlier: Earlier { memory: setup.memory, ..Earlier::default() },
+        earlier: PreviousRun { memory: setup.memory, ..PreviousRun::default() },
         options: setup.options,
         readers,
         interrupts: setup.interrupts,
@@ -251,8 +251,10 @@ async fn a_wait_ends_when_the_world_moves() {
     let ran =
         run(plan(vec![phase("p", &[], vec![Step { timeout: Some(Duration::from_secs(20)), ..wait }])]), &world).await;
     assert_eq!(ran.word("p/wait"), "same");
-    let notes =
-        ran.events.iter().filter(|e| matches!(&e.kind, Kind::Progress { message, .. } if message == "x is absent"));
+    let notes = ran
+        .events
+        .iter()
+        .filter(|e| matches!(&e.kind, EventKind::Progress { message, .. } if message == "x is absent"));
     assert!(notes.count() > 0, "a wait says what it sees");
 }
 
@@ -287,7 +289,7 @@ async fn failed_attempts_are_repeated() {
     let retried = Step { retry: Retry { times: 2, delay: Duration::from_millis(1) }, ..set("a", "1") };
     let ran = run(plan(vec![phase("p", &[], vec![retried])]), &world).await;
     assert_eq!(ran.word("p/a"), "changed");
-    assert_eq!(ran.events.iter().filter(|e| matches!(e.kind, Kind::UnitRetried { .. })).count(), 2);
+    assert_eq!(ran.events.iter().filter(|e| matches!(e.kind, EventKind::UnitRetried { .. })).count(), 2);
 }
 
 #[tokio::test]
@@ -349,7 +351,7 @@ async fn a_resumed_run_keeps_what_is_done_and_redoes_what_changed() {
 
     let mut second = make("2");
     second.phases[1].needs = vec![at("p".to_owned())];
-    let memory = Memory::of(&read(&path).unwrap());
+    let memory = RunHistory::of(&read(&path).unwrap());
     let ran = run_with(second, &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!(ran.word("p/a"), "kept");
     assert_eq!(world.get("a"), None, "a kept step is not even looked at");
@@ -368,7 +370,7 @@ async fn a_step_that_only_looks_is_made_again_by_a_resumed_run() {
         plan(vec![phase("p", &[], vec![looks])])
     };
     run_with(make(), &world, Setup { journal: Some(Journal::create(&path).unwrap()), ..Setup::default() }).await;
-    let memory = Memory::of(&read(&path).unwrap());
+    let memory = RunHistory::of(&read(&path).unwrap());
     let ran = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!(ran.word("p/looks"), "same");
 }

@@ -4,28 +4,28 @@ use super::*;
 use crate::journal::{Disk, JournalError};
 
 /// A first run of a plan, whose journal keeps the records up to the last one that `until` likes.
-async fn cut(plan: Plan, world: &FakeWorld, until: impl Fn(&Kind) -> bool) -> Memory {
+async fn cut(plan: Plan, world: &FakeWorld, until: impl Fn(&EventKind) -> bool) -> RunHistory {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r.jsonl");
     run_with(plan, world, Setup { journal: Some(Journal::create(&path).unwrap()), ..Setup::default() }).await;
     let events = read(&path).unwrap();
     let last = events.iter().rposition(|e| until(&e.kind)).unwrap();
-    Memory::of(&events[..=last])
+    RunHistory::of(&events[..=last])
 }
 
 /// A run that goes on from `memory` and is asked to stop while it writes at `path`; gives what the next one finds.
-async fn interrupted_at(path: &str, plan: Plan, world: &FakeWorld, memory: Memory) -> Memory {
+async fn interrupted_at(path: &str, plan: Plan, world: &FakeWorld, memory: RunHistory) -> RunHistory {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("r.jsonl");
     let (interrupt, interrupts) = watch::channel(0);
     world.on_write(path, move || interrupt.send(1).unwrap());
     let journal = Some(Journal::create(&file).unwrap());
     run_with(plan, world, Setup { memory, journal, interrupts, ..Setup::default() }).await;
-    Memory::of(&read(&file).unwrap())
+    RunHistory::of(&read(&file).unwrap())
 }
 
-fn started(step: &str) -> impl Fn(&Kind) -> bool {
-    move |kind| matches!(kind, Kind::UnitStarted { unit, .. } if unit.step == step)
+fn started(step: &str) -> impl Fn(&EventKind) -> bool {
+    move |kind| matches!(kind, EventKind::UnitStarted { unit, .. } if unit.step == step)
 }
 
 fn act(id: &str, more: Value) -> Step {
@@ -52,7 +52,7 @@ async fn what_cannot_be_looked_at_and_was_cut_off_is_not_repeated_unless_the_pla
         assert_eq!((ran.word("p/a"), world.acts("a")), (word, acts), "{more}");
         assert_eq!(ran.outcomes["p/b"].lets_dependents_start(), word != "unknown");
         // The answer holds for the runs after this one, and so does the question.
-        let memory = Memory::of(&read(&path).unwrap());
+        let memory = RunHistory::of(&read(&path).unwrap());
         let third = run_with(make(more.clone()), &world, Setup { memory, ..Setup::default() }).await;
         let again = if word == "unknown" { "unknown" } else { "kept" };
         assert_eq!((third.word("p/a"), world.acts("a")), (again, acts), "{more}");
@@ -85,9 +85,9 @@ async fn each_step_of_an_edited_plan_says_why_it_is_redone_or_dropped() {
         .events
         .iter()
         .filter_map(|e| match &e.kind {
-            Kind::Dropped { unit, why } => Some(format!("{unit}: dropped, {why}")),
-            Kind::UnitStarted { unit, why, .. } => Some(format!("{unit}: {}", why.as_deref().unwrap_or("new"))),
-            Kind::UnitFinished { unit, outcome: Outcome::Kept { .. }, .. } => Some(format!("{unit}: kept")),
+            EventKind::Dropped { unit, why } => Some(format!("{unit}: dropped, {why}")),
+            EventKind::UnitStarted { unit, why, .. } => Some(format!("{unit}: {}", why.as_deref().unwrap_or("new"))),
+            EventKind::UnitFinished { unit, outcome: Outcome::Kept { .. }, .. } => Some(format!("{unit}: kept")),
             _ => None,
         })
         .collect();
@@ -163,7 +163,7 @@ async fn what_a_handler_did_counts_for_the_step_behind_its_flush() {
     let world = FakeWorld::default();
     let make = |flush: bool| {
         let a = Step { notify: vec![at("h".to_owned())], ..set("a", "1") };
-        let h = Step { part: Part::Handler, ..set("h", "1") };
+        let h = Step { part: StepKind::Handler, ..set("h", "1") };
         plan(vec![phase("p", &[], vec![a, Step { flush, ..set("b", "1") }, set("c", "1"), h])])
     };
     world.refuse("c");
@@ -176,7 +176,7 @@ async fn what_a_handler_did_counts_for_the_step_behind_its_flush() {
     let journal = Some(Journal::create(&path).unwrap());
     run_with(make(true), &world, Setup { memory, journal, interrupts, ..Setup::default() }).await;
     world.allow("c");
-    let memory = Memory::of(&read(&path).unwrap());
+    let memory = RunHistory::of(&read(&path).unwrap());
     let third = run_with(make(true), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!((third.word("p/a"), third.word("p/b"), third.word("p/c")), ("kept", "same", "changed"));
 }
@@ -196,7 +196,7 @@ async fn who_failed_before_it_sent_anything_has_touched_nothing() {
     let second = run_with(make(), &world, Setup { memory, options, journal, ..Setup::default() }).await;
     assert_eq!(second.word("p/a"), "failed");
     world.allow("c");
-    let memory = Memory::of(&read(&path).unwrap());
+    let memory = RunHistory::of(&read(&path).unwrap());
     let third = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!((third.word("p/a"), third.word("p/b"), third.word("p/c")), ("same", "kept", "changed"));
 }

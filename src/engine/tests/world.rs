@@ -11,13 +11,16 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::guarded_host::{FakeGuard, GuardedHost};
-use crate::actions::{Action, ActionRef, OnInterrupt, Registry, Spec, Thing, Verdict};
+use crate::actions::{Action, ActionRef, OnInterrupt, Registry, Resource, Spec, Verdict};
 use crate::connect::vault::{self, Data};
-use crate::connect::{Call, ConnectError, Done, Effect, Fact, Performed, Probe, Row, Target, World, host, one_by_one};
+use crate::connect::{
+    CallContext, ConnectError, Effect, EffectResult, Fact, Pipeline, PipelineResult, Probe, Target, World, host,
+    one_by_one,
+};
 use crate::diff::Diff;
-use crate::event::{Kind, Outputs, Problem};
+use crate::event::{EventKind, Outputs, Problem};
 use crate::journal::read;
-use crate::plan::{Output, Place, Role};
+use crate::plan::{Output, Role, RunsOn};
 
 #[derive(Clone, Default)]
 pub struct FakeWorld(Arc<Mutex<State>>);
@@ -170,11 +173,11 @@ impl FakeWorld {
         }
     }
 
-    fn write(&self, path: &str, value: &str) -> Result<Done, ConnectError> {
+    fn write(&self, path: &str, value: &str) -> Result<EffectResult, ConnectError> {
         let mut state = self.state();
         if let Some(journal) = &state.journal {
             let started = read(journal).unwrap().into_iter().filter_map(|e| match e.kind {
-                Kind::UnitStarted { unit, .. } => Some(format!("{unit} started")),
+                EventKind::UnitStarted { unit, .. } => Some(format!("{unit} started")),
                 _ => None,
             });
             state.seen = started.collect();
@@ -194,14 +197,14 @@ impl FakeWorld {
         }
         match lost {
             Some(_) => Err(ConnectError::lost("the connection broke")),
-            None => Ok(Done::Vault(vault::Done::Written(Data::default()))),
+            None => Ok(EffectResult::Vault(vault::EffectResult::Written(Data::default()))),
         }
     }
 }
 
 #[async_trait]
 impl World for FakeWorld {
-    async fn probe(&self, target: &Target, probes: &[Probe], _: &Call) -> Result<Vec<Fact>, ConnectError> {
+    async fn probe(&self, target: &Target, probes: &[Probe], _: &CallContext) -> Result<Vec<Fact>, ConnectError> {
         self.host(|host, _| host.reached(target))?;
         {
             let mut state = self.state();
@@ -224,24 +227,24 @@ impl World for FakeWorld {
             Probe::Host(host::Probe::Run(run)) => {
                 let path = run.command.to_string();
                 let there = matches!(self.look(&path), vault::Fact::Found { .. });
-                Fact::Host(host::Fact::Run(host::Done::new(i32::from(!there), "", "")))
+                Fact::Host(host::Fact::Run(host::CommandOutput::new(i32::from(!there), "", "")))
             }
             other => panic!("this world knows no {other:?}"),
         };
         Ok(probes.iter().map(answer).collect())
     }
 
-    async fn perform_all(&self, target: &Target, row: Row<'_>, call: &Call) -> Performed {
-        if row.is_long() {
+    async fn perform_pipeline(&self, target: &Target, row: Pipeline<'_>, call: &CallContext) -> PipelineResult {
+        if row.has_several() {
             self.state().rows += 1;
         }
         one_by_one(self, target, row, call).await
     }
 
-    async fn perform(&self, target: &Target, effect: &Effect, _: &Call) -> Result<Done, ConnectError> {
+    async fn perform(&self, target: &Target, effect: &Effect, _: &CallContext) -> Result<EffectResult, ConnectError> {
         self.host(|host, _| host.reached(target))?;
         if let Effect::Host(host::Effect::Guard(guard)) = effect {
-            return self.host(|host, values| host.perform(guard, values)).map(Done::Host);
+            return self.host(|host, values| host.perform(guard, values)).map(EffectResult::Host);
         }
         let Effect::Vault(vault::Effect::Write { path, body }) = effect else { panic!("unknown effect") };
         let (hook, hangs) = {
@@ -293,8 +296,8 @@ struct Set {
     only_looks: bool,
 }
 
-fn kind(kind: &str) -> Thing {
-    Thing::Kind { group: "example".into(), kind: kind.into() }
+fn kind(kind: &str) -> Resource {
+    Resource::Kind { group: "example".into(), kind: kind.into() }
 }
 
 impl Action for Set {
@@ -308,18 +311,18 @@ impl Action for Set {
         }
         Verdict::Change(Diff::field(&self.path, before.map(str::to_owned), Some(self.value.clone())))
     }
-    fn next(&self, _: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let body = Data([("value".to_owned(), json!(self.value))].into_iter().collect());
         let write = Effect::Vault(vault::Effect::Write { path: self.path.clone(), body });
         Ok(done.is_empty().then_some(write))
     }
-    fn only_looks(&self) -> bool {
+    fn is_read_only(&self) -> bool {
         self.only_looks
     }
-    fn outputs(&self, _: &[Fact], _: &[Done]) -> Outputs {
+    fn outputs(&self, _: &[Fact], _: &[EffectResult]) -> Outputs {
         [("value".to_owned(), json!(self.value))].into_iter().collect()
     }
-    fn provides(&self, _: &[Fact]) -> Vec<Thing> {
+    fn provides(&self, _: &[Fact]) -> Vec<Resource> {
         self.brings.iter().map(|k| kind(k)).collect()
     }
 }
@@ -327,7 +330,7 @@ impl Action for Set {
 impl Spec for Set {
     const NAME: &'static str = "test.set";
     const SUMMARY: &'static str = "sets a path";
-    const PLACE: Place = Place::Controller;
+    const RUNS_ON: RunsOn = RunsOn::Controller;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[Output { name: "value", about: "what was set" }];
     const EXAMPLE: &'static str = "";
@@ -354,13 +357,13 @@ impl Action for Told {
         }
         Verdict::Change(Diff::field(&self.path, before.map(str::to_owned), Some(self.value.clone())))
     }
-    fn next(&self, _: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let value = self.sets.as_ref().unwrap_or(&self.value);
         let body = Data([("value".to_owned(), json!(value))].into_iter().collect());
         let write = Effect::Vault(vault::Effect::Write { path: self.path.clone(), body });
         Ok(done.is_empty().then_some(write))
     }
-    fn looks_after(&self) -> bool {
+    fn is_verified(&self) -> bool {
         true
     }
     fn verdict_after(&self, facts: &[Fact]) -> Verdict {
@@ -374,7 +377,7 @@ impl Action for Told {
 impl Spec for Told {
     const NAME: &'static str = "test.told";
     const SUMMARY: &'static str = "sets a path and looks at it";
-    const PLACE: Place = Place::Controller;
+    const RUNS_ON: RunsOn = RunsOn::Controller;
     const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = "";
 }
@@ -397,14 +400,14 @@ impl Action for Act {
     fn verdict(&self, _: &[Fact]) -> Verdict {
         Verdict::Change(Diff::act(&self.path))
     }
-    fn next(&self, _: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let act = Effect::Vault(vault::Effect::Write { path: self.path.clone(), body: Data::default() });
         Ok(done.is_empty().then_some(act))
     }
-    fn changed(&self, done: &[Done]) -> bool {
+    fn changed(&self, done: &[EffectResult]) -> bool {
         !self.idle || done.is_empty()
     }
-    fn cut_off(&self) -> Option<OnInterrupt> {
+    fn on_interrupt(&self) -> Option<OnInterrupt> {
         Some(if self.rerun { OnInterrupt::Rerun } else { OnInterrupt::Stop })
     }
 }
@@ -412,7 +415,7 @@ impl Action for Act {
 impl Spec for Act {
     const NAME: &'static str = "test.act";
     const SUMMARY: &'static str = "does something";
-    const PLACE: Place = Place::Controller;
+    const RUNS_ON: RunsOn = RunsOn::Controller;
     const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = "";
 }
@@ -435,7 +438,7 @@ impl Action for Wait {
             None => Verdict::Wait { seen: format!("{} is absent", self.path) },
         }
     }
-    fn next(&self, _: &[Fact], _: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _: &[Fact], _: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         Ok(None)
     }
 }
@@ -443,7 +446,7 @@ impl Action for Wait {
 impl Spec for Wait {
     const NAME: &'static str = "test.wait";
     const SUMMARY: &'static str = "waits for a value";
-    const PLACE: Place = Place::Controller;
+    const RUNS_ON: RunsOn = RunsOn::Controller;
     const ROLE: Role = Role::Check;
     const EXAMPLE: &'static str = "";
 }
@@ -476,7 +479,7 @@ impl Action for Leave {
         }
         Verdict::Change(Diff::act("leave"))
     }
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let (path, body) = match self.back(facts) {
             true => (format!("{}.done", self.path), Data([("value".to_owned(), json!("1"))].into_iter().collect())),
             false => ("ask".to_owned(), Data::default()),
@@ -486,7 +489,7 @@ impl Action for Leave {
     fn resumed(&self) -> Option<ActionRef> {
         self.asked()
     }
-    fn away(&self, facts: &[Fact]) -> Option<ActionRef> {
+    fn after_disconnect(&self, facts: &[Fact]) -> Option<ActionRef> {
         if self.back(facts) { None } else { self.asked() }
     }
 }
@@ -494,7 +497,7 @@ impl Action for Leave {
 impl Spec for Leave {
     const NAME: &'static str = "test.leave";
     const SUMMARY: &'static str = "its host leaves";
-    const PLACE: Place = Place::Controller;
+    const RUNS_ON: RunsOn = RunsOn::Controller;
     const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = "";
 }
@@ -512,7 +515,7 @@ impl Action for NeedsThing {
     fn verdict(&self, _: &[Fact]) -> Verdict {
         Verdict::Missing(kind(&self.kind))
     }
-    fn next(&self, _: &[Fact], _: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, _: &[Fact], _: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         Ok(None)
     }
 }
@@ -520,7 +523,7 @@ impl Action for NeedsThing {
 impl Spec for NeedsThing {
     const NAME: &'static str = "test.thing";
     const SUMMARY: &'static str = "needs a kind";
-    const PLACE: Place = Place::Controller;
+    const RUNS_ON: RunsOn = RunsOn::Controller;
     const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = "";
 }

@@ -14,11 +14,11 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use phase::{Build, no_such, pattern};
 use wanted::{Wanted, known_needs, reach, sorted};
 
-use super::batches::{Stretch, stretches};
-use super::spread::{Chain, Known, Link, Spread, Spreader};
+use super::batches::{Segment, segments};
+use super::expansion::{Expander, Expansion, HostUnits, RenderContext, UnitSeed};
 use super::{Graph, GraphError, Node, Unit};
 use crate::inventory::Host;
-use crate::plan::{Part, Plan, Step};
+use crate::plan::{Plan, Step, StepKind};
 
 impl Graph {
     /// The graph of a plan on the hosts that are `in_sight`, where `hosts_of` gives the hosts of a pattern, and `known` says
@@ -30,9 +30,9 @@ impl Graph {
         plan: &Plan,
         hosts_of: impl FnMut(&str) -> Vec<Arc<Host>>,
         in_sight: impl Fn(&Host) -> bool,
-        known: Known<'_>,
+        known: RenderContext<'_>,
     ) -> Result<Self, GraphError> {
-        let mut spreader = Spreader::new(known, hosts_of, in_sight);
+        let mut spreader = Expander::new(known, hosts_of, in_sight);
         let mut places = Vec::new();
         let mut dag = DiGraph::new();
         let ends: Vec<(NodeIndex, NodeIndex)> =
@@ -46,25 +46,26 @@ impl Graph {
                 dag.add_edge(ends[*before].1, begin, ());
             }
             known_needs(phase)?;
-            let steps = phase.steps.iter().map(|s| spreader.spread(s)).collect::<Result<Vec<_>, _>>()?;
-            places.push(steps.iter().map(|s| Arc::clone(&s.places)).collect());
-            let hosts = |(step, spread): (&Step, &Spread)| step.fans_out().then(|| spread.hosts().cloned().collect());
+            let steps = phase.steps.iter().map(|s| spreader.expand(s)).collect::<Result<Vec<_>, _>>()?;
+            places.push(steps.iter().map(|s| Arc::clone(&s.instances)).collect());
+            let hosts =
+                |(step, spread): (&Step, &Expansion)| step.fans_out().then(|| spread.hosts().cloned().collect());
             let hosts: Vec<_> = phase.steps.iter().zip(&steps).map(hosts).collect();
             let order = phase.order();
             let reach = reach(phase, &order)?;
-            let stretches = stretches(phase, &hosts, &reach, || (spreader.hosts_of)("all"))?;
+            let stretches = segments(phase, &hosts, &reach, || (spreader.hosts_of)("all"))?;
             let (now, inner) = (None, Vec::new());
             let alike = alike(&steps);
             let mut build = Build { dag: &mut dag, index, phase, order, reach, steps, alike, now, begin, inner };
             build.build(stretches, end)?;
         }
         toposort(&dag, None).map_err(|_| GraphError::Cycle)?;
-        Ok(Self { dag, places, limited: spreader.is_limited() })
+        Ok(Self { dag, instances: places, limited: spreader.is_limited() })
     }
 }
 
 /// For each step the first one that has the same hosts; with many of both, steps are compared far more often than that.
-fn alike(steps: &[Spread]) -> Vec<usize> {
+fn alike(steps: &[Expansion]) -> Vec<usize> {
     let mut firsts: Vec<(BTreeSet<&str>, usize)> = Vec::new();
     let mut alike = Vec::new();
     for (number, step) in steps.iter().enumerate() {
@@ -86,8 +87,8 @@ struct Ends {
 }
 
 impl Build<'_> {
-    fn build(&mut self, stretches: Vec<Stretch>, end: NodeIndex) -> Result<(), GraphError> {
-        let wanted: Vec<Vec<Wanted>> = self.phase.part(Part::Step).map(|(n, _)| self.wanted(n)).collect();
+    fn build(&mut self, stretches: Vec<Segment>, end: NodeIndex) -> Result<(), GraphError> {
+        let wanted: Vec<Vec<Wanted>> = self.phase.part(StepKind::Step).map(|(n, _)| self.wanted(n)).collect();
         let mut units = vec![Vec::new(); wanted.len()];
         let mut before = Vec::new();
         for stretch in stretches {
@@ -103,7 +104,7 @@ impl Build<'_> {
             }
         }
         self.now = None;
-        if self.phase.part(Part::OnFailure).next().is_some() {
+        if self.phase.part(StepKind::OnFailure).next().is_some() {
             self.undo()?;
         }
         let inner = self.inner.clone();
@@ -116,7 +117,7 @@ impl Build<'_> {
 
     /// Builds a stretch; `units` are the last ones of each step so far. What a batch needs of other hosts, the batches
     /// before it have done.
-    fn stretch(&mut self, stretch: Stretch, wanted: &[Vec<Wanted>], units: &mut [Vec<NodeIndex>]) {
+    fn stretch(&mut self, stretch: Segment, wanted: &[Vec<Wanted>], units: &mut [Vec<NodeIndex>]) {
         let (steps, handlers) = (stretch.steps.clone(), stretch.handlers);
         // A batch begins where the one before has ended; what comes after all of them runs no handler before that.
         let began = if stretch.is_batch() { self.inner.len() } else { 0 };
@@ -176,12 +177,19 @@ impl Build<'_> {
     fn units(&mut self, step: usize) -> Ends {
         let mut ends = Ends::default();
         for chain in self.chains_now(step) {
-            let unit = |link: Link| {
-                let (host, sees) = (chain.host.clone(), chain.sees.clone());
-                Node::Unit(Unit { phase: self.index, step, item: link.item, host, sees, machine: link.machine })
+            let unit = |link: UnitSeed| {
+                let (host, sees) = (chain.host.clone(), chain.vars_host.clone());
+                Node::Unit(Unit {
+                    phase: self.index,
+                    step,
+                    item: link.item,
+                    host,
+                    vars_host: sees,
+                    runs_on: link.runs_on,
+                })
             };
-            let mut nodes: Vec<Node> = chain.links.into_iter().map(unit).collect();
-            if self.phase.steps[step].part == Part::OnFailure {
+            let mut nodes: Vec<Node> = chain.seeds.into_iter().map(unit).collect();
+            if self.phase.steps[step].part == StepKind::OnFailure {
                 nodes.reverse();
             }
             let nodes: Vec<NodeIndex> = nodes.into_iter().map(|node| self.add(node)).collect();
@@ -200,19 +208,19 @@ impl Build<'_> {
 
     /// The units of a step on the hosts of this stretch. Handlers also run on hosts of no batch, and where a host of the
     /// batch that they do not run on asks for them.
-    fn chains_now(&self, number: usize) -> Vec<Chain> {
-        let chains = self.steps[number].chains.iter();
+    fn chains_now(&self, number: usize) -> Vec<HostUnits> {
+        let chains = self.steps[number].by_host.iter();
         let Some(stretch) = &self.now else { return chains.cloned().collect() };
         let step = &self.phase.steps[number];
-        let is_handler = step.part == Part::Handler;
+        let is_handler = step.part == StepKind::Handler;
         let from_elsewhere = is_handler && self.asked_from_elsewhere(stretch, number, step);
         let takes = |host: &Host| stretch.has(host) || is_handler && (from_elsewhere || stretch.leaves_out(host));
         chains.filter(|chain| chain.host.as_deref().is_none_or(takes)).cloned().collect()
     }
 
-    fn asked_from_elsewhere(&self, stretch: &Stretch, number: usize, handler: &Step) -> bool {
+    fn asked_from_elsewhere(&self, stretch: &Segment, number: usize, handler: &Step) -> bool {
         let own = self.names(number);
-        let asking = self.phase.part(Part::Step).filter(|(_, step)| step.notifies(handler));
+        let asking = self.phase.part(StepKind::Step).filter(|(_, step)| step.notifies(handler));
         let mut hosts = asking.flat_map(|(n, _)| self.steps[n].hosts());
         hosts.any(|host| stretch.has(host) && !own.contains(host.name.as_str()))
     }
@@ -222,8 +230,8 @@ impl Build<'_> {
     fn handlers(&mut self, before: &[Vec<NodeIndex>], steps: &[Ends]) -> Vec<Vec<NodeIndex>> {
         let mut waits: Vec<_> = before.iter().filter(|nodes| !nodes.is_empty()).cloned().collect();
         let mut handlers = Vec::new();
-        for (number, handler) in self.phase.part(Part::Handler) {
-            let asking = self.phase.part(Part::Step).filter(|(_, step)| step.notifies(handler));
+        for (number, handler) in self.phase.part(StepKind::Handler) {
+            let asking = self.phase.part(StepKind::Step).filter(|(_, step)| step.notifies(handler));
             let asking: Vec<(usize, &Step)> = asking.collect();
             let asked_from_elsewhere = asking.iter().any(|(_, step)| pattern(step) != pattern(handler));
             let units = self.units(number);
@@ -252,7 +260,7 @@ impl Build<'_> {
         // From the first step on, so that what undoes several steps comes where the first of them is undone.
         for number in sorted(self.phase, &self.order)? {
             for name in &self.phase.steps[number].on_failure {
-                let undo = self.phase.part(Part::OnFailure).find(|(_, s)| s.id.value == name.value).map(|(n, _)| n);
+                let undo = self.phase.part(StepKind::OnFailure).find(|(_, s)| s.id.value == name.value).map(|(n, _)| n);
                 let undo = undo.ok_or_else(|| no_such(&self.phase.steps[number].id.value, &name.value))?;
                 if !placed.contains(&undo) {
                     placed.push(undo);

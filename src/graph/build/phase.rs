@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use crate::graph::batches::Stretch;
-use crate::graph::spread::Spread;
+use crate::graph::batches::Segment;
+use crate::graph::expansion::Expansion;
 use crate::graph::{GraphError, Node};
 use crate::plan::{Phase, Step};
 
@@ -19,11 +19,11 @@ pub(super) struct Build<'a> {
     /// For each step all that it comes after.
     pub(super) reach: Vec<BTreeSet<usize>>,
     /// The units of each step.
-    pub(super) steps: Vec<Spread>,
+    pub(super) steps: Vec<Expansion>,
     /// For each step the first one that has the same hosts.
     pub(super) alike: Vec<usize>,
     /// The stretch that is built now.
-    pub(super) now: Option<Stretch>,
+    pub(super) now: Option<Segment>,
     pub(super) begin: NodeIndex,
     /// All units and joins between begin and end.
     pub(super) inner: Vec<NodeIndex>,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::finding::{Finding, Findings, Span};
 use crate::inventory::{Host, Inventory};
-use crate::plan::{Catalog, Kind, Param, Plan, References, Scope, Step};
+use crate::plan::{ActionInfo, Catalog, Param, Plan, References, Scope, Step};
 use crate::template::{Context, Templates};
 
 /// What the templates of a step see.
@@ -43,11 +43,11 @@ pub(super) struct Checker<'a> {
 pub(super) const RENDERING: Duration = Duration::from_secs(2);
 
 /// A step with what the checks found out about it.
-pub(super) struct Known<'a> {
+pub(super) struct CheckedStep<'a> {
     pub(super) phase: usize,
     pub(super) number: usize,
     pub(super) step: &'a Step,
-    pub(super) kind: Option<Kind>,
+    pub(super) kind: Option<ActionInfo>,
     /// The hosts that it runs on; `None` when it runs on none or its pattern is wrong.
     pub(super) hosts: Option<Vec<Arc<Host>>>,
 }
@@ -63,7 +63,7 @@ impl Checker<'_> {
         self.findings.push(finding);
     }
 
-    pub(super) fn params_of(&mut self, kind: &Kind) -> Arc<Vec<Param>> {
+    pub(super) fn params_of(&mut self, kind: &ActionInfo) -> Arc<Vec<Param>> {
         Arc::clone(self.params.entry(kind.name).or_insert_with(|| Arc::new(kind.params())))
     }
 }

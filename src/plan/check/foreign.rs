@@ -2,25 +2,25 @@
 
 use std::sync::Arc;
 
-use super::checker::{Checker, Known, View};
+use super::checker::{CheckedStep, Checker, View};
 use super::outputs::Owner;
 use crate::document::below;
 use crate::finding::{Finding, Source, Span};
-use crate::plan::Kind;
+use crate::plan::ActionInfo;
 use crate::template::is_template;
 
 impl Checker<'_> {
     /// Looks into a file that a parameter names, as far as its text is known before the run.
     pub(super) fn foreign(
         &mut self,
-        kind: &Kind,
+        kind: &ActionInfo,
         param: &str,
         path: &str,
         owner: Owner,
         views: &[View],
-        steps: &[Known<'_>],
+        steps: &[CheckedStep<'_>],
     ) {
-        let Some(misread) = kind.misread else { return };
+        let Some(misread) = kind.check_text else { return };
         let Ok(text) = self.templates.read(path) else { return };
         let wrong = if is_template(&text) {
             if !self.is_known(path, owner, steps) {
@@ -43,8 +43,8 @@ impl Checker<'_> {
     }
 
     /// The place in the plan of what is wrong with a text that stands there itself.
-    pub(super) fn in_the_plan(&self, kind: &Kind, param: &str, rendered: &str, span: &Span) -> Option<Span> {
-        let error = (kind.misread?)(param, rendered)?;
+    pub(super) fn in_the_plan(&self, kind: &ActionInfo, param: &str, rendered: &str, span: &Span) -> Option<Span> {
+        let error = (kind.check_text?)(param, rendered)?;
         let raw = self.plan.source.text.get(span.clone())?;
         // The first line break behind the quotes is none of the text's.
         let start = raw.strip_prefix("\"\"\"").or_else(|| raw.strip_prefix("'''"))?;

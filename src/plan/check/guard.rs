@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::checker::{Checker, Known};
+use super::checker::{CheckedStep, Checker};
 use crate::finding::{Finding, listed};
 use crate::inventory::Connection;
 use crate::plan::{Guard, Phase};
 use crate::template::is_template;
 
 impl Checker<'_> {
-    pub(super) fn guards(&mut self, steps: &[Known<'_>]) {
+    pub(super) fn guards(&mut self, steps: &[CheckedStep<'_>]) {
         let plan = self.plan;
         for known in steps {
             if let Some(guard) = &known.step.guard {
@@ -19,7 +19,7 @@ impl Checker<'_> {
         for (number, phase) in plan.phases.iter().enumerate() {
             match &phase.guard {
                 Some(guard) => {
-                    let steps: Vec<&Known<'_>> = steps.iter().filter(|known| known.phase == number).collect();
+                    let steps: Vec<&CheckedStep<'_>> = steps.iter().filter(|known| known.phase == number).collect();
                     self.guard_of(phase, guard, &steps);
                 }
                 None => self.nothing_to_leave(phase),
@@ -27,7 +27,7 @@ impl Checker<'_> {
         }
     }
 
-    fn guard(&mut self, known: &Known<'_>, guard: &Guard) {
+    fn guard(&mut self, known: &CheckedStep<'_>, guard: &Guard) {
         let (step, at) = (known.step, &guard.time.span);
         let id = &step.id.value;
         self.guard_commands(guard);
@@ -40,7 +40,7 @@ impl Checker<'_> {
         if step.only_looks(kind) {
             let message = format!("`guard` has no effect on step `{id}`: {} only looks", kind.name);
             self.error("useless-guard", at, message, Some("guard the step that makes the change".into()));
-        } else if !kind.keeps && guard.restore.is_none() {
+        } else if !kind.is_revertible && guard.restore.is_none() {
             let message = format!("step `{id}` has no `guard_restore`, and what {} changes cannot be kept", kind.name);
             let help = "add guard_restore = \"…\": the command that undoes it on the host".to_owned();
             self.error("no-restore", at, message, Some(help));
@@ -50,11 +50,12 @@ impl Checker<'_> {
     }
 
     /// A phase's guard, with the phase's steps.
-    fn guard_of(&mut self, phase: &Phase, guard: &Guard, steps: &[&Known<'_>]) {
+    fn guard_of(&mut self, phase: &Phase, guard: &Guard, steps: &[&CheckedStep<'_>]) {
         let name = &phase.name.value;
         self.guard_commands(guard);
-        let holds = |known: &&&Known<'_>| known.kind.is_some_and(|kind| phase.guard_for(known.step, &kind).is_some());
-        let held: Vec<&Known<'_>> = steps.iter().filter(holds).copied().collect();
+        let holds =
+            |known: &&&CheckedStep<'_>| known.kind.is_some_and(|kind| phase.guard_for(known.step, &kind).is_some());
+        let held: Vec<&CheckedStep<'_>> = steps.iter().filter(holds).copied().collect();
         // An unknown action may change anything.
         if held.is_empty() && steps.iter().all(|known| known.kind.is_some()) {
             let message = format!("`guard` has no effect on phase `{name}`: none of its steps is under it");
@@ -62,7 +63,7 @@ impl Checker<'_> {
             self.error("useless-guard", &guard.time.span, message, Some(help.to_owned()));
         }
         for known in &held {
-            let Some(kind) = known.kind.filter(|kind| !kind.keeps && guard.restore.is_none()) else { continue };
+            let Some(kind) = known.kind.filter(|kind| !kind.is_revertible && guard.restore.is_none()) else { continue };
             let id = &known.step.id;
             let message = format!("the guard of phase `{name}` cannot hold step `{}`", id.value);
             let help = "give the step `guard` and `guard_restore`, the command that undoes it on the host, or \
@@ -90,7 +91,7 @@ impl Checker<'_> {
         }
     }
 
-    fn late_handler(&mut self, known: &Known<'_>, guard: &Guard) {
+    fn late_handler(&mut self, known: &CheckedStep<'_>, guard: &Guard) {
         let step = known.step;
         if let (Some(handler), None) = (step.notify.first(), &guard.apply) {
             let message = format!("`{}` runs when the guard of step `{}` is off already", handler.value, step.id.value);
@@ -100,7 +101,7 @@ impl Checker<'_> {
     }
 
     /// Whether a guard is for steps of this machine, too, where a new connection proves nothing.
-    fn without_connection(&mut self, held: &[&Known<'_>], guard: &Guard) {
+    fn without_connection(&mut self, held: &[&CheckedStep<'_>], guard: &Guard) {
         let hosts = held.iter().flat_map(|known| known.hosts.iter().flatten());
         let local = hosts.filter(|host| host.connection == Connection::Local);
         let local: BTreeSet<&str> = local.map(|host| host.name.as_str()).collect();

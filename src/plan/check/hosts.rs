@@ -4,25 +4,25 @@ use std::sync::Arc;
 
 use super::checker::Checker;
 use crate::inventory::Host;
-use crate::plan::{Kind, Place, Step};
+use crate::plan::{ActionInfo, RunsOn, Step};
 use crate::template::is_template;
 
 impl Checker<'_> {
     /// The hosts of a step, when it has a pattern that leads to some.
-    pub(super) fn hosts(&mut self, step: &Step, kind: Option<&Kind>) -> Option<Vec<Arc<Host>>> {
+    pub(super) fn hosts(&mut self, step: &Step, kind: Option<&ActionInfo>) -> Option<Vec<Arc<Host>>> {
         let id = &step.id.value;
         let Some(pattern) = &step.hosts else {
-            if let Some(kind) = kind.filter(|k| k.place == Place::Host) {
+            if let Some(kind) = kind.filter(|k| k.runs_on == RunsOn::Host) {
                 let message = format!("step `{id}` has no `hosts`, and {} runs on hosts", kind.name);
                 let help = "add `hosts = \"all\"`, a group or a host of the inventory".to_owned();
                 self.error("no-hosts", &step.action.span, message, Some(help));
-            } else if step.r#become {
+            } else if step.as_root {
                 let message = format!("`become` has no effect on step `{id}`, which runs on no host");
                 self.warn("useless-key", &step.id.span, message, None);
             }
             return None;
         };
-        if let Some(kind) = kind.filter(|k| k.place != Place::Host) {
+        if let Some(kind) = kind.filter(|k| k.runs_on != RunsOn::Host) {
             let message = format!("step `{id}` has `hosts`, but {} runs once, from this machine", kind.name);
             self.error("useless-hosts", &pattern.span, message, Some("take `hosts` away".into()));
             return None;

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::checker::{Checker, Known, View};
+use super::checker::{CheckedStep, Checker, View};
 use super::outputs::{Before, Owner};
 use super::templates::{collect, fails};
 use crate::finding::{Span, Spanned, did_you_mean, listed};
 use crate::inventory::Host;
-use crate::plan::{ItemError, Place, Step};
+use crate::plan::{ItemError, RunsOn, Step};
 
 impl Checker<'_> {
-    pub(super) fn loops(&mut self, steps: &[Known<'_>]) {
+    pub(super) fn loops(&mut self, steps: &[CheckedStep<'_>]) {
         let before = Before::new(self.plan, steps);
         for (n, known) in steps.iter().enumerate() {
             let step = known.step;
@@ -61,7 +61,7 @@ impl Checker<'_> {
     }
 
     /// What a loop is over.
-    fn items(&mut self, n: usize, list: &Spanned<serde_json::Value>, steps: &[Known<'_>], before: &Before) {
+    fn items(&mut self, n: usize, list: &Spanned<serde_json::Value>, steps: &[CheckedStep<'_>], before: &Before) {
         let (known, step) = (&steps[n], steps[n].step);
         let outside = self.outside(known);
         let mut strings = Vec::new();
@@ -111,10 +111,10 @@ impl Checker<'_> {
     }
 
     /// Whether a step runs on hosts, in whose place another machine can be.
-    fn may_delegate(&mut self, known: &Known<'_>, name: &Spanned<String>) -> bool {
+    fn may_delegate(&mut self, known: &CheckedStep<'_>, name: &Spanned<String>) -> bool {
         let (id, action) = (&known.step.id.value, &known.step.action.value);
         let (message, help) = match (&known.kind, &known.step.hosts) {
-            (Some(kind), _) if kind.place != Place::Host => {
+            (Some(kind), _) if kind.runs_on != RunsOn::Host => {
                 (format!("step `{id}` has `delegate_to`, but {action} runs once, from this machine"), "take it away")
             }
             (_, None) => {
@@ -128,7 +128,7 @@ impl Checker<'_> {
     }
 
     /// The machines that a step is delegated to are there.
-    fn machines(&mut self, known: &Known<'_>, name: &Spanned<String>) {
+    fn machines(&mut self, known: &CheckedStep<'_>, name: &Spanned<String>) {
         let views = self.views(known);
         let named: BTreeSet<String> =
             views.iter().filter_map(|view| known.step.delegate(&self.templates, &view.context)?.ok()).collect();

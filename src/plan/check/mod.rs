@@ -26,7 +26,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
-use checker::{Checker, Known, RENDERING};
+use checker::{CheckedStep, Checker, RENDERING};
 
 use super::{Catalog, Phase, Plan, References, Scope};
 use crate::finding::Findings;
@@ -77,14 +77,14 @@ pub fn check(plan: &Plan, inventory: &Inventory, catalog: &dyn Catalog, override
 
 impl<'a> Checker<'a> {
     /// All steps, with their action and hosts.
-    fn steps(&mut self) -> Vec<Known<'a>> {
+    fn steps(&mut self) -> Vec<CheckedStep<'a>> {
         let plan = self.plan;
         let mut known = Vec::new();
         for (phase, Phase { steps, .. }) in plan.phases.iter().enumerate() {
             for (number, step) in steps.iter().enumerate() {
                 let kind = self.kind(step);
                 let hosts = self.hosts(step, kind.as_ref());
-                known.push(Known { phase, number, step, kind, hosts });
+                known.push(CheckedStep { phase, number, step, kind, hosts });
             }
         }
         known

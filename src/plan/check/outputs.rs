@@ -3,10 +3,10 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 
-use super::checker::{Checker, Known};
+use super::checker::{CheckedStep, Checker};
 use super::structure::phase_edges;
 use crate::finding::{did_you_mean, listed};
-use crate::plan::{Part, Plan};
+use crate::plan::{Plan, StepKind};
 use crate::template::{Names, OutputRef};
 
 /// Whose template it is, by index.
@@ -34,7 +34,7 @@ pub(super) struct Before {
     /// Each step's index by its name in templates; the first one's, where names are not unique.
     named: HashMap<String, usize>,
     /// For each step where it stands.
-    places: Vec<Place>,
+    places: Vec<OutputUse>,
     /// For each phase those that it needs.
     edges: Vec<Vec<usize>>,
     /// For each phase all before it, once that was asked for.
@@ -43,17 +43,18 @@ pub(super) struct Before {
     orders: Vec<Vec<Vec<usize>>>,
 }
 
-struct Place {
+struct OutputUse {
     phase: usize,
     /// Of the phase's steps.
     number: usize,
-    part: Part,
+    part: StepKind,
 }
 
 impl Before {
-    pub(super) fn new(plan: &Plan, steps: &[Known<'_>]) -> Self {
+    pub(super) fn new(plan: &Plan, steps: &[CheckedStep<'_>]) -> Self {
         let edges = phase_edges(plan);
-        let place = |known: &Known<'_>| Place { phase: known.phase, number: known.number, part: known.step.part };
+        let place =
+            |known: &CheckedStep<'_>| OutputUse { phase: known.phase, number: known.number, part: known.step.part };
         let mut named = HashMap::new();
         for (index, known) in steps.iter().enumerate() {
             named.entry(known.step.template_name()).or_insert(index);
@@ -73,7 +74,7 @@ impl Before {
             Owner::Step(n) => self.places[n].phase,
             Owner::Phase(n) => n,
         };
-        let in_phase_before = maker.part == Part::Step
+        let in_phase_before = maker.part == StepKind::Step
             && self.phases[phase].get_or_init(|| reachable(phase, &self.edges)).contains(&maker.phase);
         let step_before = match owner {
             Owner::Step(n) if phase == maker.phase => {
@@ -103,7 +104,7 @@ impl Checker<'_> {
         &self,
         names: &Names,
         owner: Owner,
-        steps: &[Known<'_>],
+        steps: &[CheckedStep<'_>],
         before: &Before,
     ) -> Vec<Wrong> {
         let mut wrong: Vec<Wrong> = names
@@ -124,7 +125,7 @@ impl Checker<'_> {
         used: &OutputRef,
         names: &Names,
         owner: Owner,
-        steps: &[Known<'_>],
+        steps: &[CheckedStep<'_>],
         before: &Before,
     ) -> Option<Wrong> {
         let name = format!("steps.{}", used.step);
@@ -220,7 +221,7 @@ impl Checker<'_> {
         }
     }
 
-    fn too_early(&self, owner: Owner, maker: usize, steps: &[Known<'_>]) -> Wrong {
+    fn too_early(&self, owner: Owner, maker: usize, steps: &[CheckedStep<'_>]) -> Wrong {
         let (phase, what) = match owner {
             Owner::Step(n) if n == maker => {
                 let message = format!("step `{}` uses its own output", steps[n].step.id.value);

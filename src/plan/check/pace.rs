@@ -1,21 +1,21 @@
 //! How steps and phases go over their hosts: keys that do nothing, and orders that batches cannot keep.
 
-use super::checker::{Checker, Known};
+use super::checker::{CheckedStep, Checker};
 use super::outputs::reachable;
 use crate::finding::{Finding, Span};
-use crate::plan::{Pace, Part, Phase};
+use crate::plan::{Pace, Phase, StepKind};
 use crate::template::Names;
 
 impl Checker<'_> {
     pub(super) fn paces(&mut self) {
         let plan = self.plan;
         for phase in &plan.phases {
-            let fans_out = phase.part(Part::Step).any(|(_, step)| step.fans_out());
+            let fans_out = phase.part(StepKind::Step).any(|(_, step)| step.fans_out());
             if !fans_out {
                 let help = "batches and limits are of hosts: give its steps `hosts`, or take the key away";
                 self.useless(&phase.pace, &format!("phase `{}` has no `hosts`", phase.name.value), help);
             }
-            for (_, step) in phase.part(Part::Step).filter(|(_, step)| !step.fans_out()) {
+            for (_, step) in phase.part(StepKind::Step).filter(|(_, step)| !step.fans_out()) {
                 let (why, help) = match step.run_once {
                     true => ("runs once", "batches and limits are of hosts: take `run_once` away, or the key"),
                     false => ("has no `hosts`", "batches and limits are of hosts: add `hosts`, or take the key away"),
@@ -41,8 +41,8 @@ impl Checker<'_> {
     fn between_batches(&mut self, phase: &Phase, serial: &Span) {
         let order = phase.order();
         let reach: Vec<_> = (0..order.len()).map(|n| reachable(n, &order)).collect();
-        let on_hosts: Vec<usize> = phase.part(Part::Step).filter(|(_, s)| s.fans_out()).map(|(n, _)| n).collect();
-        for (number, step) in phase.part(Part::Step).filter(|(_, s)| !s.fans_out()) {
+        let on_hosts: Vec<usize> = phase.part(StepKind::Step).filter(|(_, s)| s.fans_out()).map(|(n, _)| n).collect();
+        for (number, step) in phase.part(StepKind::Step).filter(|(_, s)| !s.fans_out()) {
             let after = on_hosts.iter().any(|n| reach[number].contains(n));
             let before = on_hosts.iter().any(|n| reach[*n].contains(&number));
             if after && before {
@@ -64,13 +64,13 @@ impl Checker<'_> {
 
     /// Whether a step in a phase with `serial` looks at other hosts' outputs of the same phase, which a later batch has yet
     /// to make.
-    pub(super) fn reads_across_batches(&self, reader: &Known<'_>, maker: &Known<'_>) -> bool {
+    pub(super) fn reads_across_batches(&self, reader: &CheckedStep<'_>, maker: &CheckedStep<'_>) -> bool {
         let serial = self.plan.phases[reader.phase].pace.serial.is_some();
         serial && reader.phase == maker.phase && reader.step.fans_out() && maker.step.fans_out()
     }
 
     /// Whether a step says itself, by its `when` or its phase's, what becomes of it where an output is not there.
-    pub(super) fn asks_first(&self, reader: &Known<'_>, output: &str) -> bool {
+    pub(super) fn asks_first(&self, reader: &CheckedStep<'_>, output: &str) -> bool {
         let of_phase = self.plan.phases[reader.phase].when.as_ref();
         let whens = reader.step.when.iter().chain(of_phase);
         let mut names = whens.filter_map(|when| self.templates.names_in_expression(&when.value).ok());

@@ -4,23 +4,23 @@ use std::collections::{BTreeSet, HashSet};
 
 use serde_json::{Map, Value};
 
-use super::checker::{Checker, Known, View};
+use super::checker::{CheckedStep, Checker, View};
 use super::templates::{collect, fails};
 use crate::digest::sha256;
 use crate::finding::{Finding, Span, did_you_mean, listed};
 use crate::plan::secret_entries::without_secrets;
 use crate::plan::step::STEP;
-use crate::plan::{Kind, Param, ParamError, Step};
+use crate::plan::{ActionInfo, Param, ParamError, Step};
 use crate::template::Context;
 
 impl Checker<'_> {
     /// The action of a step, when there is one of that name.
-    pub(super) fn kind(&mut self, step: &Step) -> Option<Kind> {
+    pub(super) fn kind(&mut self, step: &Step) -> Option<ActionInfo> {
         let name = &step.action.value;
-        if let Some(kind) = self.catalog.kind(name) {
+        if let Some(kind) = self.catalog.action(name) {
             return Some(*kind);
         }
-        let kinds = self.catalog.kinds();
+        let kinds = self.catalog.actions();
         let near = did_you_mean(name, kinds.iter().map(|k| k.name));
         let group = name.split('.').next().unwrap_or_default();
         let same_group: Vec<&str> =
@@ -36,7 +36,7 @@ impl Checker<'_> {
         None
     }
 
-    pub(super) fn params(&mut self, steps: &[Known<'_>]) {
+    pub(super) fn params(&mut self, steps: &[CheckedStep<'_>]) {
         for known in steps {
             let Some(kind) = &known.kind else { continue };
             let params = self.params_of(kind);
@@ -47,7 +47,7 @@ impl Checker<'_> {
     }
 
     /// Parameters that the action does not have.
-    fn unknown(&mut self, step: &Step, kind: &Kind, params: &[Param]) -> Vec<String> {
+    fn unknown(&mut self, step: &Step, kind: &ActionInfo, params: &[Param]) -> Vec<String> {
         let names = || params.iter().map(|p| p.name.as_str());
         let extra: Vec<String> = step.params.keys().filter(|k| !names().any(|n| n == *k)).cloned().collect();
         for key in &extra {
@@ -60,7 +60,7 @@ impl Checker<'_> {
     }
 
     /// Parameters that the action needs and does not get.
-    fn missing(&mut self, step: &Step, kind: &Kind, params: &[Param]) -> Vec<String> {
+    fn missing(&mut self, step: &Step, kind: &ActionInfo, params: &[Param]) -> Vec<String> {
         let absent = params.iter().filter(|p| p.required && !step.params.contains_key(&p.name));
         let mut missing = Vec::new();
         for param in absent {
@@ -74,7 +74,7 @@ impl Checker<'_> {
     }
 
     /// Types, and the action's own rules, on the values that are known without running anything.
-    fn values(&mut self, known: &Known<'_>, kind: &Kind, params: &[Param], open: &[String]) {
+    fn values(&mut self, known: &CheckedStep<'_>, kind: &ActionInfo, params: &[Param], open: &[String]) {
         let mut seen = HashSet::new();
         let mut said: BTreeSet<(String, String)> = BTreeSet::new();
         let kinds: Vec<Rendering> = known.step.params.values().map(|raw| self.rendering(raw, known.step)).collect();
@@ -202,7 +202,7 @@ pub(super) enum Rendering {
 /// Everything that the action refuses. `open` parameters are not known: they get a value of the right type, and what is
 /// said of them does not count.
 fn refusals(
-    kind: &Kind,
+    kind: &ActionInfo,
     params: &[Param],
     mut values: Map<String, Value>,
     mut open: BTreeSet<String>,
@@ -239,7 +239,7 @@ fn refusals(
 /// What the action refuses since there is a secret in it, and would take without. All else that it says of such a
 /// parameter is about the value, which is not known.
 fn shown_secrets(
-    kind: &Kind,
+    kind: &ActionInfo,
     params: &[Param],
     values: &Map<String, Value>,
     secret: &Map<String, Value>,

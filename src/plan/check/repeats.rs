@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::checker::{Checker, Known, View};
+use super::checker::{CheckedStep, Checker, View};
 use super::params::Rendering;
 use crate::finding::listed;
-use crate::plan::{FileKind, Part};
+use crate::plan::{FileKind, StepKind};
 
 impl Checker<'_> {
-    pub(super) fn repeats(&mut self, steps: &[Known<'_>]) {
+    pub(super) fn repeats(&mut self, steps: &[CheckedStep<'_>]) {
         for known in steps {
             self.unguarded(known);
         }
@@ -19,24 +19,24 @@ impl Checker<'_> {
     }
 
     /// A step that does the same again in each run; a handler runs only when it is asked to.
-    fn unguarded(&mut self, known: &Known<'_>) {
-        let Some(kind) = known.kind.filter(|kind| !kind.guards.is_empty()) else { return };
+    fn unguarded(&mut self, known: &CheckedStep<'_>) {
+        let Some(kind) = known.kind.filter(|kind| !kind.conditions.is_empty()) else { return };
         let step = known.step;
-        let guarded = kind.guards.iter().any(|guard| step.params.contains_key(*guard));
-        if step.part != Part::Step || guarded || self.conditional(known) {
+        let guarded = kind.conditions.iter().any(|guard| step.params.contains_key(*guard));
+        if step.part != StepKind::Step || guarded || self.conditional(known) {
             return;
         }
         let message =
             format!("step `{}` has no guard: {} would do the same again in each run", step.id.value, kind.name);
         let phase = &self.plan.phases[known.phase].name.value;
-        let guards = listed(kind.guards.iter().copied().chain(["when"]));
+        let guards = listed(kind.conditions.iter().copied().chain(["when"]));
         let help = format!("give it one of {guards}, or make it a `[[phase.{phase}.handler]]` that steps notify");
         self.error("no-guard", &step.action.span, message, Some(help));
     }
 
     /// Files of the project that are written from more than one host, or for more than one item. Where a step may be left
     /// out, the run tells.
-    fn written(&mut self, steps: &[Known<'_>]) {
+    fn written(&mut self, steps: &[CheckedStep<'_>]) {
         let mut writers: HashMap<PathBuf, Writer<'_>> = HashMap::new();
         for known in steps {
             let Some(kind) = known.kind.as_ref().filter(|_| !self.conditional(known)) else { continue };
@@ -67,7 +67,7 @@ impl Checker<'_> {
         }
     }
 
-    fn conditional(&self, known: &Known<'_>) -> bool {
+    fn conditional(&self, known: &CheckedStep<'_>) -> bool {
         known.step.when.is_some() || self.plan.phases[known.phase].when.is_some()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::checker::Checker;
 use crate::finding::{Finding, Span, Spanned, cycles, did_you_mean, listed};
-use crate::plan::{Part, Phase, Plan, Step};
+use crate::plan::{Phase, Plan, Step, StepKind};
 
 impl Checker<'_> {
     pub(super) fn structure(&mut self) {
@@ -20,9 +20,9 @@ impl Checker<'_> {
                     self.step_need(phase, number, need);
                 }
             }
-            self.called(phase, Part::Handler, "notifies", |step| &step.notify);
-            self.called(phase, Part::OnFailure, "names", |step| &step.on_failure);
-            if phase.part(Part::Step).next().is_none() {
+            self.called(phase, StepKind::Handler, "notifies", |step| &step.notify);
+            self.called(phase, StepKind::OnFailure, "names", |step| &step.on_failure);
+            if phase.part(StepKind::Step).next().is_none() {
                 let message = format!("phase `{}` has no steps", phase.name.value);
                 let help = format!("add [[phase.{}.step]], or take the phase away", phase.name.value);
                 self.warn("empty-phase", &phase.name.span, message, Some(help));
@@ -88,7 +88,7 @@ impl Checker<'_> {
     fn called(
         &mut self,
         phase: &Phase,
-        part: Part,
+        part: StepKind,
         verb: &str,
         names_of: impl for<'s> Fn(&'s Step) -> &'s [Spanned<String>],
     ) {
@@ -114,7 +114,7 @@ impl Checker<'_> {
         for (_, step) in phase.part(part) {
             if !wanted.iter().any(|name| name.value == step.id.value) {
                 let id = &step.id.value;
-                let keyword = if part == Part::Handler { "notify" } else { "on_failure" };
+                let keyword = if part == StepKind::Handler { "notify" } else { "on_failure" };
                 let help = format!("add {keyword} = [\"{id}\"] to a step of the phase, or take it away");
                 self.error(
                     "unused-step",
@@ -127,7 +127,7 @@ impl Checker<'_> {
     }
 
     fn step_need(&mut self, phase: &Phase, number: usize, need: &Spanned<String>) {
-        let steps = || phase.part(Part::Step);
+        let steps = || phase.part(StepKind::Step);
         if steps().any(|(_, s)| s.id.value == need.value) {
             return;
         }

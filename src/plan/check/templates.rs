@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::checker::{Checker, Known, View, word};
+use super::checker::{CheckedStep, Checker, View, word};
 use super::outputs::{Before, Owner, Wrong};
 use crate::document::below;
 use crate::finding::{Finding, Source, Span, did_you_mean, listed};
@@ -15,13 +15,13 @@ use crate::plan::{FileKind, folder};
 use crate::template::{Context, Names, TemplateError, VariableError, is_template};
 
 /// Where a template stands: a file and the part of it.
-struct Place {
+struct Location {
     source: Arc<Source>,
     span: Span,
 }
 
 impl Checker<'_> {
-    pub(super) fn templates(&mut self, steps: &[Known<'_>]) {
+    pub(super) fn templates(&mut self, steps: &[CheckedStep<'_>]) {
         let before = Before::new(self.plan, steps);
         let plan = self.plan;
         for (n, phase) in plan.phases.iter().enumerate() {
@@ -53,13 +53,13 @@ impl Checker<'_> {
         span: &Span,
         owner: Owner,
         views: &[View],
-        steps: &[Known<'_>],
+        steps: &[CheckedStep<'_>],
         before: &Before,
     ) {
         if !is_template(text) {
             return;
         }
-        let place = Place { source: Arc::clone(&self.plan.source), span: span.clone() };
+        let place = Location { source: Arc::clone(&self.plan.source), span: span.clone() };
         self.filters(text, &place);
         match self.templates.names("", text) {
             Ok(names) => self.names(&names, &place, owner, views, steps, before),
@@ -73,10 +73,10 @@ impl Checker<'_> {
         span: &Span,
         owner: Owner,
         views: &[View],
-        steps: &[Known<'_>],
+        steps: &[CheckedStep<'_>],
         before: &Before,
     ) {
-        let place = Place { source: Arc::clone(&self.plan.source), span: span.clone() };
+        let place = Location { source: Arc::clone(&self.plan.source), span: span.clone() };
         self.filters(&format!("{{{{ {text} }}}}"), &place);
         match self.templates.names_in_expression(text) {
             Ok(names) => self.names(&names, &place, owner, views, steps, before),
@@ -88,10 +88,10 @@ impl Checker<'_> {
     fn names(
         &mut self,
         names: &Names,
-        place: &Place,
+        place: &Location,
         owner: Owner,
         views: &[View],
-        steps: &[Known<'_>],
+        steps: &[CheckedStep<'_>],
         before: &Before,
     ) {
         self.used.extend(names.iter().filter_map(|n| n.split('.').next()).map(str::to_owned));
@@ -111,7 +111,7 @@ impl Checker<'_> {
         }
     }
 
-    fn push(&mut self, place: &Place, wrong: Wrong) {
+    fn push(&mut self, place: &Location, wrong: Wrong) {
         let whole = place.source.text.get(place.span.clone()).unwrap_or_default();
         let span = word(whole, &wrong.name)
             .map_or_else(|| place.span.clone(), |at| place.span.start + at.start..place.span.start + at.end);
@@ -170,7 +170,7 @@ impl Checker<'_> {
     }
 
     /// A template that does not parse.
-    fn broken(&mut self, error: &TemplateError, place: &Place) {
+    fn broken(&mut self, error: &TemplateError, place: &Location) {
         let finding = Finding::error("bad-template", error.message.clone());
         let text = place.source.text.get(place.span.clone()).unwrap_or_default();
         let narrow = error.range.clone().filter(|_| place.span.start == 0 && place.span.end == place.source.text.len());
@@ -184,7 +184,7 @@ impl Checker<'_> {
     }
 
     /// The files that a step's parameters name.
-    fn files(&mut self, known: &Known<'_>, n: usize, views: &[View], steps: &[Known<'_>], before: &Before) {
+    fn files(&mut self, known: &CheckedStep<'_>, n: usize, views: &[View], steps: &[CheckedStep<'_>], before: &Before) {
         let Some(kind) = &known.kind else { return };
         let params = self.params_of(kind);
         for param in params.iter() {
@@ -218,7 +218,7 @@ impl Checker<'_> {
         named_at: &Span,
         owner: Owner,
         views: &[View],
-        steps: &[Known<'_>],
+        steps: &[CheckedStep<'_>],
         before: &Before,
     ) {
         let project = self.templates.project();
@@ -257,7 +257,7 @@ impl Checker<'_> {
                 continue;
             }
             let source = Arc::new(Source { path: below(self.templates.root(), &path), text: text.clone() });
-            let place = Place { source, span: 0..text.len() };
+            let place = Location { source, span: 0..text.len() };
             self.filters(&text, &place);
             match self.templates.names(&path, &text) {
                 Ok(names) => {
@@ -277,7 +277,7 @@ impl Checker<'_> {
 
     /// Renders a template file as the run will, on all hosts and for all items between which it may differ, as long as
     /// there is time for that.
-    fn renders(&mut self, path: &str, place: &Place, named_at: &Span, views: &[View]) {
+    fn renders(&mut self, path: &str, place: &Location, named_at: &Span, views: &[View]) {
         let names = self.templates.names_in_file(path).unwrap_or_default();
         let mut roots = names.iter().filter_map(|name| name.split('.').next());
         let differs = roots.any(|root| ["host", "item"].contains(&root) || self.scope.differs(root));
@@ -314,7 +314,7 @@ impl Checker<'_> {
     }
 
     /// Whether all that a template file and those that it includes use is known before the run.
-    pub(super) fn is_known(&self, path: &str, owner: Owner, steps: &[Known<'_>]) -> bool {
+    pub(super) fn is_known(&self, path: &str, owner: Owner, steps: &[CheckedStep<'_>]) -> bool {
         let items = if let Owner::Step(n) = owner { steps[n].step.for_each.as_ref() } else { None };
         self.templates.names_in_file(path).is_ok_and(|mut names| {
             items.iter().for_each(|items| names.extend(self.templates.names_in_value(&items.value)));
@@ -322,7 +322,7 @@ impl Checker<'_> {
         })
     }
 
-    fn filters(&mut self, code: &str, place: &Place) {
+    fn filters(&mut self, code: &str, place: &Location) {
         for filter in self.templates.unknown_filters(code) {
             let message = format!("there is no filter `{filter}`");
             self.push(place, Wrong { warns: false, code: "unknown-filter", name: filter, message, help: None });

@@ -1,13 +1,13 @@
 //! How many units a plan comes to, before anything is made of them.
 
-use super::checker::{Checker, Known, View};
+use super::checker::{CheckedStep, Checker, View};
 
 /// The most units of a plan: its steps, each for each of its hosts and items.
 const MOST: usize = 2_000_000;
 
 impl Checker<'_> {
     /// Whether the plan has no more units than a plan may have. The checks themselves look at each of them.
-    pub(super) fn units(&mut self, steps: &[Known<'_>]) -> bool {
+    pub(super) fn units(&mut self, steps: &[CheckedStep<'_>]) -> bool {
         let mut all = 0_usize;
         for known in steps {
             let (units, product) = self.units_of(known, MOST - all);
@@ -28,7 +28,7 @@ impl Checker<'_> {
     }
 
     /// How many units a step comes to, and the numbers that multiply. It counts no further than it has to.
-    fn units_of(&self, known: &Known<'_>, most: usize) -> (usize, String) {
+    fn units_of(&self, known: &CheckedStep<'_>, most: usize) -> (usize, String) {
         let outside = self.outside(known);
         let hosts = outside.len();
         if known.step.for_each.is_none() {

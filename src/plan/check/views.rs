@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::checker::{Checker, Known, View};
+use super::checker::{CheckedStep, Checker, View};
 use super::params::Rendering;
 use crate::inventory::Host;
 use crate::plan::Step;
@@ -11,7 +11,7 @@ use crate::template::Context;
 impl Checker<'_> {
     /// What the templates of a step see: on each host, or on the controller, for each item. Empty when its hosts or items
     /// are not known.
-    pub(super) fn views(&self, known: &Known<'_>) -> Vec<View> {
+    pub(super) fn views(&self, known: &CheckedStep<'_>) -> Vec<View> {
         let outside = self.outside(known);
         if let (true, Some(View { context, .. })) = (self.same_items(known.step), outside.first()) {
             let items = known.step.items(&self.templates, context).ok().flatten().unwrap_or_default();
@@ -36,7 +36,7 @@ impl Checker<'_> {
     }
 
     /// What `for_each` itself sees.
-    pub(super) fn outside(&self, known: &Known<'_>) -> Vec<View> {
+    pub(super) fn outside(&self, known: &CheckedStep<'_>) -> Vec<View> {
         let view = |host: Option<Arc<Host>>, context: &Context| View { host, item: None, context: context.clone() };
         match (&known.hosts, &known.step.hosts) {
             (Some(hosts), _) => hosts.iter().map(|h| view(Some(Arc::clone(h)), self.scope.host(&h.name))).collect(),

@@ -2,7 +2,7 @@
 
 use crate::actions::declared::host::Host;
 use crate::actions::declared::{Case, Seen};
-use crate::connect::host::{self, Done};
+use crate::connect::host::{self, CommandOutput};
 use crate::connect::{Fact, Probe};
 
 /// A host with the user `ada`, in the groups `ada` and `more`, whose password has the hash `$6$x`.
@@ -17,12 +17,12 @@ fn with_ada(probe: &Probe) -> Fact {
         "known\tada\t1000\nknown\tmore\t1001\nknown\tother\t1002\nentry\tada:x:1000:1000:Ada:/home/ada:/bin/bash\ngroup\tada\n\
          member\t1000\tada\there\nmember\t1001\tmore\there\n{password}"
     );
-    Fact::Host(host::Fact::Run(Done::new(0, said.as_str(), "")))
+    Fact::Host(host::Fact::Run(CommandOutput::new(0, said.as_str(), "")))
 }
 
 /// A host without any user but root.
 fn with_nobody(_: &Probe) -> Fact {
-    Fact::Host(host::Fact::Run(Done::new(0, "", "")))
+    Fact::Host(host::Fact::Run(CommandOutput::new(0, "", "")))
 }
 
 /// A host where two keys may log in as `pi`.

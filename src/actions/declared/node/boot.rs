@@ -1,6 +1,6 @@
 //! What a host is, is called, and how it boots.
 
-use crate::actions::declared::host::{Host, Thing};
+use crate::actions::declared::host::{FileState, Host};
 use crate::actions::declared::{Case, Seen};
 use crate::connect::{Fact, Probe};
 
@@ -8,10 +8,10 @@ use crate::connect::{Fact, Probe};
 fn sees(probe: &Probe) -> Fact {
     Host {
         files: &[
-            ("/boot/firmware/cmdline.txt", Thing::Text("quiet cgroup_memory=1\n", 0o644)),
-            ("/boot/firmware/config.txt", Thing::Text("arm_64bit=1\ndtparam=audio=on\n", 0o644)),
-            ("/etc/hostname", Thing::Text("pi-1\n", 0o644)),
-            ("/etc/hosts", Thing::Text("127.0.1.1\tpi-1\n", 0o644)),
+            ("/boot/firmware/cmdline.txt", FileState::Text("quiet cgroup_memory=1\n", 0o644)),
+            ("/boot/firmware/config.txt", FileState::Text("arm_64bit=1\ndtparam=audio=on\n", 0o644)),
+            ("/etc/hostname", FileState::Text("pi-1\n", 0o644)),
+            ("/etc/hosts", FileState::Text("127.0.1.1\tpi-1\n", 0o644)),
         ],
         commands: &[("btime", "200\n100\nquiet cgroup_memory=1\n")],
         sysctls: &[("kernel.hostname", "pi-1")],

@@ -1,17 +1,17 @@
 //! Files and what is in them.
 
-use crate::actions::declared::host::{Host, Thing};
+use crate::actions::declared::host::{FileState, Host};
 use crate::actions::declared::{Case, Seen};
 
 fn sees(probe: &crate::connect::Probe) -> crate::connect::Fact {
     Host {
         files: &[
-            ("/srv", Thing::Folder(0o755)),
-            ("/srv/hello", Thing::Text("hello", 0o644)),
-            ("/srv/link", Thing::Link("hello")),
-            ("/srv/lines", Thing::Text("a = 1\n# BEGIN x\ny\n# END x\nb = 2\n", 0o644)),
-            ("/etc/hosts", Thing::Text("10.0.0.1\tx y\n", 0o644)),
-            ("/etc/cron.d/x", Thing::Text("MAILTO=\"\"\n@daily root date\n", 0o644)),
+            ("/srv", FileState::Folder(0o755)),
+            ("/srv/hello", FileState::Text("hello", 0o644)),
+            ("/srv/link", FileState::Link("hello")),
+            ("/srv/lines", FileState::Text("a = 1\n# BEGIN x\ny\n# END x\nb = 2\n", 0o644)),
+            ("/etc/hosts", FileState::Text("10.0.0.1\tx y\n", 0o644)),
+            ("/etc/cron.d/x", FileState::Text("MAILTO=\"\"\n@daily root date\n", 0o644)),
         ],
         commands: &[("command -v", "curl\nwget\ntar\ngit\n")],
         ..Host::default()

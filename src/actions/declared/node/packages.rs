@@ -1,6 +1,6 @@
 //! Packages, and where they come from.
 
-use crate::actions::declared::host::{Host, Thing};
+use crate::actions::declared::host::{FileState, Host};
 use crate::actions::declared::{Case, Seen};
 use crate::connect::{Fact, Probe};
 
@@ -12,12 +12,12 @@ fn sees(probe: &Probe) -> Fact {
         files: &[
             (
                 "/etc/apt/sources.list.d/x.sources",
-                Thing::Text(
+                FileState::Text(
                     "Types: deb\nURIs: https://a/debian\nSuites: stable\nComponents: main\nSigned-By: /etc/apt/keyrings/x.asc\n",
                     0o644,
                 ),
             ),
-            ("/etc/apt/keyrings/x.asc", Thing::Text(KEY, 0o644)),
+            ("/etc/apt/keyrings/x.asc", FileState::Text(KEY, 0o644)),
         ],
         commands: &[(
             "dpkg-query",

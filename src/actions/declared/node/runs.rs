@@ -1,12 +1,12 @@
 //! Accounts, commands, and what waits.
 
-use crate::actions::declared::host::{Host, Thing};
+use crate::actions::declared::host::{FileState, Host};
 use crate::actions::declared::{Case, Seen};
 use crate::connect::{Fact, Probe};
 
 fn sees(probe: &Probe) -> Fact {
     Host {
-        files: &[("/made", Thing::Text("", 0o644))],
+        files: &[("/made", FileState::Text("", 0o644))],
         commands: &[("getent group web", "web:x:80:\n"), ("/dev/tcp", "open\n")],
         ..Host::default()
     }

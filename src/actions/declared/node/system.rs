@@ -1,6 +1,6 @@
 //! The kernel, mounts, and what systemd runs.
 
-use crate::actions::declared::host::{Host, Thing};
+use crate::actions::declared::host::{FileState, Host};
 use crate::actions::declared::{Case, Seen};
 
 const SHOWN: &str =
@@ -11,17 +11,17 @@ const UNIT: &str = "[Service]\nExecStart=/bin/x\n[Install]\nWantedBy=a.target\n"
 fn with_systemd(probe: &crate::connect::Probe) -> crate::connect::Fact {
     Host {
         files: &[
-            ("/etc/systemd/system/x.service", Thing::Text(UNIT, 0o644)),
+            ("/etc/systemd/system/x.service", FileState::Text(UNIT, 0o644)),
             (
                 "/etc/systemd/system/tidy.service",
-                Thing::Text(
+                FileState::Text(
                     "[Unit]\nDescription=tidy\n\n[Service]\nType=oneshot\nExecStart=/bin/sh -c \"true\"\n",
                     0o644,
                 ),
             ),
             (
                 "/etc/systemd/system/tidy.timer",
-                Thing::Text(
+                FileState::Text(
                     "[Unit]\nDescription=tidy\n\n[Timer]\nOnCalendar=daily\nPersistent=false\n\n[Install]\nWantedBy=timers.target\n",
                     0o644,
                 ),
@@ -75,7 +75,7 @@ pub fn cases() -> Vec<Case> {
             step: "path = '/data'\nsource = 'LABEL=data'\nfstype = 'ext4'\noptions = ['noatime']\npass = 2",
             sees: |probe| {
                 Host {
-                    files: &[("/etc/fstab", Thing::Text("LABEL=data /data ext4 noatime 0 2\n", 0o644))],
+                    files: &[("/etc/fstab", FileState::Text("LABEL=data /data ext4 noatime 0 2\n", 0o644))],
                     commands: &[(
                         "mountinfo",
                         "/data\ndirectory\n/dev/sdb1\n8:11\nother\nentry /data /data\nmounts\n\
@@ -99,7 +99,7 @@ pub fn cases() -> Vec<Case> {
             step: "name = 'x'\nminimum = true\nsettings = { \"vm.swappiness\" = 10 }",
             sees: |probe| {
                 Host {
-                    files: &[("/etc/sysctl.d/x.conf", Thing::Text("vm.swappiness = 20\n", 0o644))],
+                    files: &[("/etc/sysctl.d/x.conf", FileState::Text("vm.swappiness = 20\n", 0o644))],
                     sysctls: &[("vm.swappiness", "20")],
                     ..Host::default()
                 }

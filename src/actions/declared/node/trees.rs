@@ -1,6 +1,6 @@
 //! Folders that are brought to a host, and files that are brought from it.
 
-use crate::actions::declared::host::{Host, Thing};
+use crate::actions::declared::host::{FileState, Host};
 use crate::actions::declared::{Case, Seen};
 use crate::connect::{Fact, Probe};
 
@@ -15,11 +15,11 @@ const COMMIT: &str = "head 1111111111111111111111111111111111111111\norigin http
 fn sees(probe: &Probe) -> Fact {
     Host {
         files: &[
-            ("/srv", Thing::Folder(0o755)),
-            ("/srv/hello", Thing::Text("hello", 0o644)),
-            ("/project/copy", Thing::Text("hello", 0o600)),
-            ("/var/x.tar", Thing::Text("hello", 0o644)),
-            ("/srv/.x.tar.unpacked", Thing::Text(STAMP, 0o644)),
+            ("/srv", FileState::Folder(0o755)),
+            ("/srv/hello", FileState::Text("hello", 0o644)),
+            ("/project/copy", FileState::Text("hello", 0o600)),
+            ("/var/x.tar", FileState::Text("hello", 0o644)),
+            ("/srv/.x.tar.unpacked", FileState::Text(STAMP, 0o644)),
         ],
         commands: &[("command -v", "cat\ntar\ngit\n"), ("find .", "./hello\0./more\0"), ("ls-remote", COMMIT)],
         ..Host::default()

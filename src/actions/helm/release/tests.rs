@@ -47,9 +47,9 @@ fn lines(verdict: Verdict) -> Vec<String> {
 }
 
 fn effects(action: &Release, facts: &[Fact]) -> Vec<&'static str> {
-    let done = |n| vec![Done::Helm(helm::Done::Ran { output: String::new() }); n];
+    let done = |n| vec![EffectResult::Helm(helm::EffectResult::Ran { output: String::new() }); n];
     (0..5)
-        .map_while(|n| match action.next(facts, &done(n)).ok()?? {
+        .map_while(|n| match action.next_effect(facts, &done(n)).ok()?? {
             Effect::Helm(helm::Effect::Upgrade(_)) => Some("upgrade"),
             Effect::Helm(helm::Effect::Rollback { revision: 2, .. }) => Some("rollback to 2"),
             Effect::Helm(helm::Effect::Uninstall { .. }) => Some("uninstall"),
@@ -105,7 +105,9 @@ fn a_local_chart_that_was_edited_says_so_even_when_its_objects_stay() {
     assert_eq!(shown[0], wanted);
     let unknown = facts("Upgrade complete".into(), chart("cd", "1.27.0"));
     assert!(lines(action.verdict(&unknown))[0].contains("chart's origin: not known → contents"));
-    let Some(Effect::Helm(helm::Effect::Upgrade(upgrade))) = action.next(&unknown, &[]).unwrap() else { panic!() };
+    let Some(Effect::Helm(helm::Effect::Upgrade(upgrade))) = action.next_effect(&unknown, &[]).unwrap() else {
+        panic!()
+    };
     assert_eq!(upgrade.mark, Some(mark("cd")), "the release is known by it the next time");
     assert!(matches!(action.verdict(&facts(mark("cd"), chart("cd", "1.27.0"))), Verdict::Same { .. }));
     let Verdict::Blocked(problem) = action.verdict(&facts(mark("ab"), chart("cd", "1.26.0"))) else { panic!() };
@@ -119,7 +121,7 @@ fn a_first_install_shows_what_comes_and_provides_its_kinds() {
     let shown = lines(action.verdict(&facts));
     assert_eq!(shown[0], "+ release istio-system/istiod chart: istiod 1.27.0");
     assert!(shown.contains(&"+ CustomResourceDefinition gateways.n.io: new".to_owned()), "{shown:#?}");
-    assert_eq!(action.provides(&facts), [Thing::Kind { group: "n.io".into(), kind: "Gateway".into() }]);
+    assert_eq!(action.provides(&facts), [Resource::Kind { group: "n.io".into(), kind: "Gateway".into() }]);
 }
 
 #[test]
@@ -174,13 +176,16 @@ fn what_an_earlier_step_brings_is_missing() {
         let state = State { namespace_exists, rendered: rendered(), unserved, ..State::default() };
         [Fact::Helm(helm::Fact::Release(Box::new(state)))]
     };
-    let namespace = Thing::Namespace("istio-system".into());
+    let namespace = Resource::Namespace("istio-system".into());
     assert_eq!(action(json!({})).verdict(&state(false, &[])), Verdict::Missing(namespace.clone()));
-    assert!(!action(json!({})).foresees(&state(false, &[])).is_empty(), "a preview shows the release all the same");
+    assert!(
+        !action(json!({})).predicted_diff(&state(false, &[])).is_empty(),
+        "a preview shows the release all the same"
+    );
     let making = action(json!({"create_namespace": true}));
     assert!(matches!(making.verdict(&state(false, &[])), Verdict::Change(_)));
     assert!(making.provides(&state(false, &[])).contains(&namespace));
-    let kind = Thing::Kind { group: "n.io".into(), kind: "Gateway".into() };
+    let kind = Resource::Kind { group: "n.io".into(), kind: "Gateway".into() };
     assert_eq!(action(json!({})).verdict(&state(true, &[("n.io", "Gateway")])), Verdict::Missing(kind));
 }
 
@@ -210,7 +215,7 @@ fn a_helm_that_ends_well_without_a_deployed_release_has_failed() {
     let facts = facts(Some(live("1.26.0", "deployed", json!({}))));
     let next = |status: &str| {
         let output = format!("NAME: istiod\nSTATUS: {status}\nREVISION: 4\n");
-        action.next(&facts, &[Done::Helm(helm::Done::Ran { output })])
+        action.next_effect(&facts, &[EffectResult::Helm(helm::EffectResult::Ran { output })])
     };
     assert!(matches!(next("deployed"), Ok(None)));
     let problem = next("failed").err().unwrap();

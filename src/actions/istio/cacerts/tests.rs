@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::plugged_in::testing;
 use super::*;
-use crate::actions::Thing;
+use crate::actions::Resource;
 use crate::actions::certificate::testing::{Ca, absent_fact, below, issuer_fact, renewed, root};
 use crate::secret::Secret;
 
@@ -143,8 +143,8 @@ fn what_is_missing_is_named() {
     let (r, i, _) = authorities("2027-01-01");
     let mut no_namespace = facts(None, &[&i, &r]);
     no_namespace[NAMESPACE] = testing::found(Vec::new());
-    assert_eq!(action("").verdict(&no_namespace), Verdict::Missing(Thing::Namespace("istio-system".into())));
-    assert!(!action("").foresees(&no_namespace).is_empty(), "a preview shows the CA all the same");
+    assert_eq!(action("").verdict(&no_namespace), Verdict::Missing(Resource::Namespace("istio-system".into())));
+    assert!(!action("").predicted_diff(&no_namespace).is_empty(), "a preview shows the CA all the same");
     let mut no_issuer = facts(None, &[&i, &r]);
     no_issuer[ISSUER] = absent_fact();
     assert!(blocked(action("").verdict(&no_issuer)).message.starts_with("Vault has no CA at pki_int"));
@@ -154,11 +154,13 @@ fn what_is_missing_is_named() {
 fn the_key_goes_into_the_secret_and_nowhere_else() {
     let (r, i, ca) = authorities("2027-01-01");
     let (action, facts) = (action(""), facts(None, &[&i, &r]));
-    let Some(Effect::Vault(vault::Effect::SignCsr(request))) = action.next(&facts, &[]).unwrap() else { panic!() };
+    let Some(Effect::Vault(vault::Effect::SignCsr(request))) = action.next_effect(&facts, &[]).unwrap() else {
+        panic!()
+    };
     assert_eq!((request.mount.as_str(), request.max_path_length, request.ttl), ("pki_int", 0, 365 * 24 * 3600));
     let key = Secret::new(ca.key().serialize_pem());
-    let signed = Done::Vault(vault::Done::Signed { certificate: ca.pem(), chain: Vec::new(), key });
-    let effect = action.next(&facts, std::slice::from_ref(&signed)).unwrap();
+    let signed = EffectResult::Vault(vault::EffectResult::Signed { certificate: ca.pem(), chain: Vec::new(), key });
+    let effect = action.next_effect(&facts, std::slice::from_ref(&signed)).unwrap();
     let Some(Effect::Kube(kube::Effect::Apply { object, force: false, .. })) = effect else { panic!() };
     let there = PluggedIn::parse(&object.0).unwrap();
     assert_eq!(there.defect(), None);
@@ -166,8 +168,8 @@ fn the_key_goes_into_the_secret_and_nowhere_else() {
     let names: Vec<_> = Certificate::parse_all(std::str::from_utf8(&chain).unwrap()).unwrap();
     let names: Vec<_> = names.iter().map(|c| c.common_name.as_str()).collect();
     assert_eq!(names, ["Istio CA", "intermediate"], "the root is not sent");
-    let done = [signed, Done::Kube(kube::Done::Applied(Object(Value::Null)))];
-    assert!(action.next(&facts, &done).unwrap().is_none());
+    let done = [signed, EffectResult::Kube(kube::EffectResult::Applied(Object(Value::Null)))];
+    assert!(action.next_effect(&facts, &done).unwrap().is_none());
     assert_eq!(action.outputs(&facts, &done)["rotated"], json!(true));
     // What was written is what the next run keeps.
     let again = super::tests::facts(Some(object.0), &[&i, &r]);
@@ -179,8 +181,8 @@ fn an_issuer_that_changed_meanwhile_stops_it() {
     let (r, _, ca) = authorities("2027-01-01");
     let renewed = below(&r, "intermediate", "2031-01-01", Some(1));
     let key = Secret::new(ca.key().serialize_pem());
-    let signed = Done::Vault(vault::Done::Signed { certificate: ca.pem(), chain: Vec::new(), key });
-    let problem = action("").next(&facts(None, &[&renewed, &r]), &[signed]).err().unwrap();
+    let signed = EffectResult::Vault(vault::EffectResult::Signed { certificate: ca.pem(), chain: Vec::new(), key });
+    let problem = action("").next_effect(&facts(None, &[&renewed, &r]), &[signed]).err().unwrap();
     assert_eq!(problem.message, "the CA of Vault's pki_int changed while this step ran");
 }
 
@@ -190,9 +192,9 @@ fn what_vault_cut_down_or_left_out_is_not_written() {
     let facts = facts(None, &[&i, &r]);
     let signed = |ca: &Ca| {
         let key = Secret::new(ca.key().serialize_pem());
-        [Done::Vault(vault::Done::Signed { certificate: ca.pem(), chain: Vec::new(), key })]
+        [EffectResult::Vault(vault::EffectResult::Signed { certificate: ca.pem(), chain: Vec::new(), key })]
     };
-    let refused = |toml: &str, ca: &Ca| action(toml).next(&facts, &signed(ca)).err().unwrap();
+    let refused = |toml: &str, ca: &Ca| action(toml).next_effect(&facts, &signed(ca)).err().unwrap();
     let problem = refused("", &below(&i, "Istio CA", "2026-02-02", Some(0)));
     assert_eq!(problem.message, "Vault's pki_int signed CN=Istio CA for 32d instead of 365d");
     assert!(problem.hint.unwrap().contains("-max-lease-ttl=8760h pki_int"));
@@ -226,15 +228,16 @@ fn a_root_that_was_renewed_with_its_key_is_the_same_root() {
     let shown = lines(&action("").verdict(&only_root));
     assert!(shown[0].starts_with("! hand out the certificate of the root"), "{shown:?}");
     assert!(shown.len() == 2 && shown[1].ends_with("valid until 2046-01-01"), "{shown:?}");
-    let Some(Effect::Kube(kube::Effect::Apply { object, .. })) = action("").next(&only_root, &[]).unwrap() else {
+    let Some(Effect::Kube(kube::Effect::Apply { object, .. })) = action("").next_effect(&only_root, &[]).unwrap()
+    else {
         panic!("it is written")
     };
     for key in ["ca-cert.pem", "ca-key.pem", "cert-chain.pem"] {
         let text = |value: &Value| STANDARD.decode(value["data"][key].as_str().unwrap()).unwrap().trim_ascii().to_vec();
         assert_eq!(text(&object.0), text(&there), "{key}");
     }
-    let done = [Done::Kube(kube::Done::Applied(Object(Value::Null)))];
-    assert!(action("").next(&only_root, &done).unwrap().is_none());
+    let done = [EffectResult::Kube(kube::EffectResult::Applied(Object(Value::Null)))];
+    assert!(action("").next_effect(&only_root, &done).unwrap().is_none());
     assert_eq!(action("").outputs(&only_root, &done)["rotated"], json!(false));
     let again = facts(Some(object.0), &[&i, &new]);
     assert!(matches!(action("").verdict(&again), Verdict::Same { .. }));

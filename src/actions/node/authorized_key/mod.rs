@@ -10,13 +10,13 @@ use super::bytes;
 use super::effects::run_at;
 use super::group::State;
 use super::params::{check_account, check_file_path, refuse};
-use super::scripts::{Act, ask, each_well, ended, failed};
+use super::scripts::{CheckedEffect, ask, ended, failed, next_checked};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, WriteFile, quote::word};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::{Delta, Diff};
 use crate::event::Problem;
-use crate::plan::{ParamError, Place, Role};
+use crate::plan::{ParamError, Role, RunsOn};
 use keys::{Key, Wanted};
 use seen::Seen;
 
@@ -49,7 +49,7 @@ pub struct AuthorizedKey {
 impl Spec for AuthorizedKey {
     const NAME: &'static str = "node.authorized_key";
     const SUMMARY: &'static str = "who may log in as a user by key";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
@@ -108,7 +108,7 @@ impl AuthorizedKey {
         }
     }
 
-    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<Act>), Problem> {
+    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<CheckedEffect>), Problem> {
         let what = format!("look for the keys of {}", self.user);
         let done = ended(facts, 0)?;
         if done.exit != 0 {
@@ -153,7 +153,7 @@ impl AuthorizedKey {
         }
         let after = bytes::encode(&after);
         let script = self.as_user(&seen, &write_script(&seen, after.len()))?;
-        let act = Act::fed(format!("write {}", seen.place), script, after.into());
+        let act = CheckedEffect::fed(format!("write {}", seen.place), script, after.into());
         Ok((diff, vec![act]))
     }
 
@@ -199,12 +199,12 @@ impl Action for AuthorizedKey {
         }
     }
 
-    fn is_quick(&self) -> bool {
+    fn completes_at_once(&self) -> bool {
         true
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
-        each_well(&self.judge(facts)?.1, done)
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
+        next_checked(&self.judge(facts)?.1, done)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a host says of a user's keys.
 
-use super::super::scripts::odd;
+use super::super::scripts::unexpected_answer;
 use crate::event::Problem;
 
 /// The answer of `look.sh`.
@@ -41,7 +41,7 @@ impl Seen {
             None => (text, None),
         };
         for line in head.lines() {
-            let odd = || odd(what, line);
+            let unexpected = || unexpected_answer(what, line);
             match line.split('\t').collect::<Vec<_>>()[..] {
                 ["nobody"] => {
                     return Err(Problem::new(format!("there is no user {user}"))
@@ -62,17 +62,17 @@ impl Seen {
                     return Err(Problem::new(format!("{place} is no regular file")).hint("remove it first"));
                 }
                 ["user", uid, own] => {
-                    seen.uid = uid.parse().map_err(|_| odd())?;
-                    seen.own_uid = own.parse().map_err(|_| odd())?;
+                    seen.uid = uid.parse().map_err(|_| unexpected())?;
+                    seen.own_uid = own.parse().map_err(|_| unexpected())?;
                 }
                 ["place", home, place] => (seen.home, seen.place) = (home.to_owned(), place.to_owned()),
-                ["folder", state] => seen.folder = Some(State::read(state).ok_or_else(odd)?),
-                ["file", state] => seen.file = Some(State::read(state).ok_or_else(odd)?),
-                _ => return Err(odd()),
+                ["folder", state] => seen.folder = Some(State::read(state).ok_or_else(unexpected)?),
+                ["file", state] => seen.file = Some(State::read(state).ok_or_else(unexpected)?),
+                _ => return Err(unexpected()),
             }
         }
         if seen.place.is_empty() {
-            return Err(odd(what, head));
+            return Err(unexpected_answer(what, head));
         }
         seen.content = content.map(str::to_owned);
         Ok(seen)

@@ -7,17 +7,17 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::bytes;
-use super::content::{Wanted, Wish};
-use super::effects::{file_at, in_turn, look};
+use super::content::{DesiredContent, DesiredFile};
+use super::effects::{file_at, look, nth_effect};
 use super::params::{check_path, refuse, trimmed};
-use super::scripts::{answer, ask, odd};
+use super::scripts::{answer, ask, unexpected_answer};
 use super::text::readable;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, File, Read, quote::word};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 
 /// Sets what a Raspberry Pi's firmware reads: flags in the one line of cmdline.txt, and settings in a section of
 /// config.txt. It takes effect with the next boot; the output `reboot_needed` says whether one is owed.
@@ -52,7 +52,7 @@ fn all() -> String {
 impl Spec for BootConfig {
     const NAME: &'static str = "node.boot_config";
     const SUMMARY: &'static str = "how a Raspberry Pi boots: cmdline.txt and config.txt";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[Output {
         name: "reboot_needed",
@@ -152,7 +152,10 @@ impl BootConfig {
         let (mut diff, mut effects) = (Diff::default(), Vec::new());
         let mut put = |path: &str, file: &File, content: &str| -> Result<(), Problem> {
             let content = bytes::encode(content);
-            let wanted = Wanted { content: Wish::Bytes(&content), ..Wanted::text(path, "", Attributes::default()) };
+            let wanted = DesiredFile {
+                content: DesiredContent::Bytes(&content),
+                ..DesiredFile::text(path, "", Attributes::default())
+            };
             diff.0.extend(wanted.diff(Some(file))?.0);
             effects.push(wanted.effect(Some(file)));
             Ok(())
@@ -182,7 +185,7 @@ impl BootConfig {
         let text = answer(facts, self.folders().len() * 2, what)?;
         let mut lines = text.lines();
         let (booted, changed) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
-        let number = |line: &str| line.parse::<i64>().map_err(|_| odd(what, line));
+        let number = |line: &str| line.parse::<i64>().map_err(|_| unexpected_answer(what, line));
         let (booted, changed) = (number(booted)?, if changed.is_empty() { 0 } else { number(changed)? });
         let flags = lines.next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
         Ok(Running { flags, newer: changed >= booted })
@@ -240,11 +243,11 @@ impl Action for BootConfig {
         }
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
-        in_turn(&self.judge(facts)?.1, done)
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
+        nth_effect(&self.judge(facts)?.1, done)
     }
 
-    fn outputs(&self, facts: &[Fact], done: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], done: &[EffectResult]) -> Outputs {
         Outputs::from_iter([("reboot_needed".to_owned(), json!(self.needs_reboot(facts, !done.is_empty())))])
     }
 }

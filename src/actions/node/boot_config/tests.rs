@@ -13,7 +13,7 @@ fn sees(cmdline: &str, config: &str, changed: u32, flags: &str) -> [Fact; 5] {
 }
 
 fn owed(facts: &[Fact], done: usize) -> bool {
-    let done = vec![Done::Host(host::Done::new(0, "", "")); done];
+    let done = vec![EffectResult::Host(host::CommandOutput::new(0, "", "")); done];
     step().outputs(facts, &done)["reboot_needed"] == true
 }
 

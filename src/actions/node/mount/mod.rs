@@ -6,16 +6,16 @@ mod tables;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::content::Wanted;
+use super::content::DesiredFile;
 use super::effects::{file_at, look};
 use super::params::{check_path, refuse, trimmed};
-use super::scripts::{Act, answer, ask, each_well, odd};
+use super::scripts::{CheckedEffect, answer, ask, next_checked, unexpected_answer};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, Read, quote::word};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::{Delta, Diff};
 use crate::event::Problem;
-use crate::plan::{ParamError, Place, Role};
+use crate::plan::{ParamError, Role, RunsOn};
 use seen::Seen;
 use tables::{Entry, Mounted, edited, escaped, options_of, same_options};
 
@@ -67,7 +67,7 @@ pub enum State {
 impl Spec for Mount {
     const NAME: &'static str = "node.mount";
     const SUMMARY: &'static str = "a file system is mounted, now and after each boot";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
@@ -128,7 +128,7 @@ impl Mount {
     fn seen(&self, facts: &[Fact]) -> Result<Seen, Problem> {
         let what = format!("see what is mounted at {}", self.path());
         let text = answer(facts, 1, &what)?;
-        Seen::read(&text).map_err(|line| odd(&what, &line))
+        Seen::read(&text).map_err(|line| unexpected_answer(&what, &line))
     }
 
     fn fstab<'a>(&self, facts: &'a [Fact]) -> Result<&'a str, Problem> {
@@ -181,14 +181,14 @@ impl Mount {
         (!missing.is_empty()).then(|| missing.join(","))
     }
 
-    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<Act>), Problem> {
+    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<CheckedEffect>), Problem> {
         let (path, fstab, seen) = (self.path(), self.fstab(facts)?, self.seen(facts)?);
         let (mut diff, mut acts) = (Diff::default(), Vec::new());
         let quoted = word(&path);
         let told = |mounted: bool| if mounted { "mounted" } else { "not mounted" }.to_owned();
         if self.removes() && seen.is_mounted() {
             diff.push_field(&path, Some(told(true)), Some(told(false)));
-            acts.push(Act::script(format!("unmount {path}"), unmount(&seen.place)).or(why));
+            acts.push(CheckedEffect::script(format!("unmount {path}"), unmount(&seen.place)).or(why));
         }
         let is_here = |written: &str| seen.is_here(written);
         let text = match self.state {
@@ -198,12 +198,12 @@ impl Mount {
         };
         if let Some(text) = text {
             let file = file_at(facts, 0);
-            let wanted = Wanted::text(FSTAB, &text, Attributes::default());
+            let wanted = DesiredFile::text(FSTAB, &text, Attributes::default());
             diff.0.extend(wanted.diff(file)?.0);
             acts.push(wanted.effect(file).into());
             // systemd makes units of it; without systemd there is nothing to tell.
             let script = "[ ! -d /run/systemd/system ] || systemctl daemon-reload";
-            acts.push(Act::script("have systemd read its unit files", script));
+            acts.push(CheckedEffect::script("have systemd read its unit files", script));
         }
         if self.state != State::Mounted {
             return Ok((diff, acts));
@@ -212,7 +212,9 @@ impl Mount {
             self.check(&seen, live)?;
             if let Some(options) = self.anew(live, fstab, &seen) {
                 diff.0.push(Delta::Act { what: format!("mount {path} anew with {options}") });
-                acts.push(Act::script(format!("remount {path}"), format!("mount -o remount -- {quoted}")).or(why));
+                acts.push(
+                    CheckedEffect::script(format!("remount {path}"), format!("mount -o remount -- {quoted}")).or(why),
+                );
             }
         } else if seen.is_no_directory {
             let problem = Problem::new(format!("{path} is no directory: nothing can be mounted there"));
@@ -220,7 +222,7 @@ impl Mount {
         } else if !(seen.is_on_demand() && self.options.iter().any(|option| option == "x-systemd.automount")) {
             diff.push_field(&path, Some(told(false)), Some(told(true)));
             let script = format!("_ro_directory {quoted} '' '' && mount -- {quoted}");
-            acts.push(Act::script(format!("mount {path}"), script).or(why));
+            acts.push(CheckedEffect::script(format!("mount {path}"), script).or(why));
         }
         Ok((diff, acts))
     }
@@ -242,7 +244,7 @@ fn unmount(place: &str) -> String {
     format!("while cut -d ' ' -f 5 /proc/self/mountinfo | grep -qxF -- {line}; do umount -- {at} || exit; done")
 }
 
-fn why(done: &host::Done) -> Option<&'static str> {
+fn why(done: &host::CommandOutput) -> Option<&'static str> {
     let said = done.stderr.text();
     let has = |text: &str| said.contains(text);
     if has("target is busy") || has("Device or resource busy") {
@@ -273,11 +275,11 @@ impl Action for Mount {
         }
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
-        each_well(&self.judge(facts)?.1, done)
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
+        next_checked(&self.judge(facts)?.1, done)
     }
 
-    fn looks_after(&self) -> bool {
+    fn is_verified(&self) -> bool {
         true
     }
 

@@ -1,6 +1,6 @@
 //! The scripts that change packages, by manager.
 
-use super::super::scripts::Act;
+use super::super::scripts::CheckedEffect;
 use super::seen::Manager;
 use crate::connect::host;
 
@@ -53,7 +53,7 @@ pub struct Change<'a> {
 
 impl Change<'_> {
     /// The effects, one after the other.
-    pub fn acts(&self) -> Vec<Act> {
+    pub fn acts(&self) -> Vec<CheckedEffect> {
         let mut acts = Vec::new();
         let script = |line: String| match self.manager {
             Manager::Apt => format!("lock={}\n{APT}\n{line}", self.lock),
@@ -65,11 +65,11 @@ impl Change<'_> {
                 Manager::Apk => "apk update -q",
                 Manager::Dnf => "dnf -q -y makecache",
             };
-            acts.push(Act::script("fetch the package lists", script(line.to_owned())).or(why));
+            acts.push(CheckedEffect::script("fetch the package lists", script(line.to_owned())).or(why));
         }
         if !self.install.is_empty() || !self.versions.is_empty() {
             let what = format!("install {}", self.names().collect::<Vec<_>>().join(", "));
-            acts.push(Act::script(what, script(self.install_line())).or(why));
+            acts.push(CheckedEffect::script(what, script(self.install_line())).or(why));
         }
         if !self.remove.is_empty() {
             let names = host::quote::words(self.remove.iter().copied());
@@ -80,14 +80,14 @@ impl Change<'_> {
                 (Manager::Apk, true) => format!("apk --wait {} del -q --purge {names}", self.lock),
                 (Manager::Dnf, _) => format!("dnf -q -y remove {names} </dev/null"),
             };
-            acts.push(Act::script(format!("remove {}", self.remove.join(", ")), script(line)).or(why));
+            acts.push(CheckedEffect::script(format!("remove {}", self.remove.join(", ")), script(line)).or(why));
         }
         if let Some((hold, names)) = &self.hold
             && !names.is_empty()
         {
             let word = if *hold { "hold" } else { "unhold" };
             let line = format!("apt-mark -qq {word} {}", host::quote::words(names.iter().copied()));
-            acts.push(Act::script(format!("{word} {}", names.join(", ")), script(line)).or(why));
+            acts.push(CheckedEffect::script(format!("{word} {}", names.join(", ")), script(line)).or(why));
         }
         acts
     }
@@ -133,7 +133,7 @@ impl Change<'_> {
 }
 
 /// What to do about what a package manager says.
-fn why(done: &host::Done) -> Option<&'static str> {
+fn why(done: &host::CommandOutput) -> Option<&'static str> {
     let said = format!("{}\n{}", done.stdout.text(), done.stderr.text());
     let has = |text: &str| said.contains(text);
     if has("Could not get lock") || has("Unable to lock") || has("Unable to acquire the dpkg frontend lock") {

@@ -10,14 +10,14 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::params::refuse;
-use super::scripts::{answer, ask, each_well};
+use super::scripts::{answer, ask, next_checked};
 use crate::actions::lifetime::Lifetime;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::quote;
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::{Delta, Diff};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 use change::Change;
 pub use change::fetching;
 use seen::{Manager, Seen};
@@ -86,7 +86,7 @@ fn two_minutes() -> Lifetime {
 impl Spec for Package {
     const NAME: &'static str = "node.package";
     const SUMMARY: &'static str = "packages of the distribution are there, the newest, or not there";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[Output { name: "manager", about: "apt, apk or dnf" }];
     const EXAMPLE: &'static str = r#"
@@ -292,13 +292,13 @@ impl Action for Package {
         }
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let seen = Self::seen(facts)?;
-        each_well(&self.judge(&seen)?.1.acts(), done)
+        next_checked(&self.judge(&seen)?.1.acts(), done)
     }
 
     /// A package manager may end well and leave out what it holds back.
-    fn looks_after(&self) -> bool {
+    fn is_verified(&self) -> bool {
         !self.names.is_empty()
     }
 
@@ -319,7 +319,7 @@ impl Action for Package {
         }
     }
 
-    fn outputs(&self, facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         let manager = Self::seen(facts).map(|seen| seen.manager.name()).unwrap_or_default();
         Outputs::from_iter([("manager".to_owned(), json!(manager))])
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::scripts::odd;
+use super::super::scripts::unexpected_answer;
 use crate::event::Problem;
 
 /// Who keeps the packages of a host.
@@ -83,19 +83,19 @@ impl Seen {
                 ["manager", "apk"] => manager = Some(Manager::Apk),
                 ["manager", "dnf"] => manager = Some(Manager::Dnf),
                 ["native", arch] => native = arch.to_owned(),
-                ["lists", age] => lists = Some(age.parse::<i64>().map_err(|_| odd(what, line))?),
+                ["lists", age] => lists = Some(age.parse::<i64>().map_err(|_| unexpected_answer(what, line))?),
                 ["package", name, arch, status, version] => {
                     let package = Package::read(name, arch, status, version);
-                    packages.push(package.ok_or_else(|| odd(what, line))?);
+                    packages.push(package.ok_or_else(|| unexpected_answer(what, line))?);
                 }
                 ["provided", name, version, by, arch, status, at] => provided.push(Provided {
                     name: name.to_owned(),
                     version: Some(version.to_owned()).filter(|version| !version.is_empty()),
-                    by: Package::read(by, arch, status, at).ok_or_else(|| odd(what, line))?,
+                    by: Package::read(by, arch, status, at).ok_or_else(|| unexpected_answer(what, line))?,
                 }),
                 ["candidate", name, version] => drop(candidates.insert(name.to_owned(), version.to_owned())),
                 ["goes", name, version] => goes.push((name.to_owned(), version.to_owned())),
-                _ => return Err(odd(what, line)),
+                _ => return Err(unexpected_answer(what, line)),
             }
         }
         let manager = manager.ok_or_else(|| {

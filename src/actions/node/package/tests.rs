@@ -63,7 +63,7 @@ fn what_a_package_manager_left_out_is_seen_when_it_has_ended() {
     let step = |toml: &str| build::<Package>(toml).unwrap();
     let old = "package\tcurl\tarm64\tii \t7.88";
     let after = |toml: &str, rows: &str| step(toml).verdict_after(&sees(rows));
-    assert!(step("names = ['curl=8.0']").looks_after());
+    assert!(step("names = ['curl=8.0']").is_verified());
     assert_eq!(change(&after("names = ['curl=8.0']", old)), ["~ curl: 7.88 → 8.0"]);
     assert_eq!(change(&after("names = ['curl']\nstate = 'absent'", old)), ["- curl: 7.88"]);
     assert!(is_same(&after("names = ['curl']\nupdate_cache = true\ncache_max_age = '0s'", old)));
@@ -165,8 +165,8 @@ fn the_other_managers_have_their_own_words() {
 #[test]
 fn an_error_says_what_to_do() {
     let step = build::<Package>("names = ['crul']").unwrap();
-    let done = [Done::Host(host::Done::new(100, "Reading...", "E: Unable to locate package crul\n"))];
-    let problem = step.next(&sees(""), &done).err().unwrap();
+    let done = [EffectResult::Host(host::CommandOutput::new(100, "Reading...", "E: Unable to locate package crul\n"))];
+    let problem = step.next_effect(&sees(""), &done).err().unwrap();
     assert_eq!(problem.message, "cannot install crul:\nE: Unable to locate package crul");
     assert!(problem.hint.unwrap().contains("is the name"));
 }
@@ -191,10 +191,10 @@ fn wrong_parameters_are_refused() {
 /// This machine's own packages, only looked at: the real programs, the real format.
 #[tokio::test]
 async fn the_look_is_understood_by_the_real_programs() {
-    use crate::connect::{Call, Real, Target, World};
+    use crate::connect::{CallContext, RealWorld, Target, World};
     let step = build::<Package>("names = ['dpkg', 'no-such-package-here']").unwrap();
-    let world = Real::new(&crate::inventory::Inventory::default());
-    let call = Call::quiet(std::time::Duration::from_secs(20));
+    let world = RealWorld::new(&crate::inventory::Inventory::default());
+    let call = CallContext::silent(std::time::Duration::from_secs(20));
     let facts = world.probe(&Target::default(), &step.probes(), &call).await.unwrap();
     let absent = "the host has none of apt, apk and dnf";
     match Package::seen(&facts) {

@@ -13,17 +13,17 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::ended::{said, status};
-use super::guards::{Guards, check_words};
+use super::conditions::{Conditions, check_words};
+use super::exit_policy::{said, status};
 use super::params::{check_path, refuse};
-use super::scripts::{Act, each_well, failed};
+use super::scripts::{CheckedEffect, failed, next_checked};
 use crate::actions::lifetime::Lifetime;
 use crate::actions::{Action, ActionRef, Spec, Verdict};
 use crate::connect::host::{self, Run, quote::word};
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 use seen::{LOG, NOTE, Seen};
 
 /// Reboots the host, and waits until it is back: its boot id is another one, ssh answers, and `check` ends well. A handler
@@ -76,7 +76,7 @@ enum Stage {
 }
 
 /// How the host stands.
-enum Standing {
+enum RebootStage {
     /// Nobody has asked it to reboot.
     Unasked,
     /// It was asked so many seconds ago, and is still up.
@@ -92,10 +92,10 @@ const REFUSED: u64 = 10;
 impl Spec for Reboot {
     const NAME: &'static str = "node.reboot";
     const SUMMARY: &'static str = "a host is rebooted, and is back";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[Output { name: "boot_id", about: "the boot that it is in now" }];
-    const GUARDS: &'static [&'static str] = &["when_file", "only_if"];
+    const CONDITIONS: &'static [&'static str] = &["when_file", "only_if"];
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
 id = "reboot"
@@ -122,8 +122,8 @@ timeout = "10m"
 }
 
 impl Reboot {
-    fn guards(&self) -> Guards<'_> {
-        Guards { removes: self.when_file.as_deref(), only_if: self.only_if.as_deref(), ..Guards::default() }
+    fn guards(&self) -> Conditions<'_> {
+        Conditions { removes: self.when_file.as_deref(), only_if: self.only_if.as_deref(), ..Conditions::default() }
     }
 
     fn at(&self, stage: Stage) -> ActionRef {
@@ -135,22 +135,22 @@ impl Reboot {
         self.delay.as_seconds().max(1)
     }
 
-    fn stands(&self, seen: &Seen<'_>) -> Standing {
+    fn stands(&self, seen: &Seen<'_>) -> RebootStage {
         let boot = &seen.system.boot_id;
         match (&self.stage, &seen.note) {
-            (Stage::First, _) | (Stage::Resumed, None) => Standing::Unasked,
-            (Stage::Sent { boot: before, .. }, _) if before != boot => Standing::Rebooted,
+            (Stage::First, _) | (Stage::Resumed, None) => RebootStage::Unasked,
+            (Stage::Sent { boot: before, .. }, _) if before != boot => RebootStage::Rebooted,
             (Stage::Sent { uptime, .. }, Some(note)) if note.boot == *boot && note.uptime >= *uptime => {
-                Standing::Asked(seen.since(note))
+                RebootStage::Asked(seen.since(note))
             }
             // The connection broke before it was asked.
-            (Stage::Sent { .. }, _) => Standing::Unasked,
-            (Stage::Resumed, Some(note)) if note.boot != *boot => Standing::Rebooted,
+            (Stage::Sent { .. }, _) => RebootStage::Unasked,
+            (Stage::Resumed, Some(note)) if note.boot != *boot => RebootStage::Rebooted,
             (Stage::Resumed, Some(note)) => match seen.since(note) {
                 ago if ago > self.delay().saturating_add(UNBEGUN) || self.refused(seen, ago).is_some() => {
-                    Standing::Unasked
+                    RebootStage::Unasked
                 }
-                ago => Standing::Asked(ago),
+                ago => RebootStage::Asked(ago),
             },
         }
     }
@@ -209,10 +209,10 @@ impl Reboot {
     }
 
     /// Takes the note away, and fails when the guards would have it rebooted again.
-    fn tidy_up(&self, seen: &Seen<'_>, done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn tidy_up(&self, seen: &Seen<'_>, done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let folder = NOTE.rsplit_once('/').map(|(folder, _)| folder).unwrap_or_default();
         let script = format!("rm -f -- {NOTE} {LOG} && {{ rmdir -- {folder} 2>/dev/null || :; }}");
-        let next = each_well(&[Act::script(format!("remove {NOTE}"), script)], done)?;
+        let next = next_checked(&[CheckedEffect::script(format!("remove {NOTE}"), script)], done)?;
         if next.is_none() && !self.guards().is_empty() && self.guards().kept(seen.guards).is_none() {
             let names = [("when_file", &self.when_file), ("only_if", &self.only_if)];
             let names: Vec<_> = names.iter().filter(|(_, text)| text.is_some()).map(|(name, _)| *name).collect();
@@ -235,23 +235,23 @@ impl Action for Reboot {
             Err(problem) => return Verdict::Blocked(problem),
         };
         match self.stands(&seen) {
-            Standing::Unasked => self.unasked(&seen),
-            Standing::Asked(ago) => self.asked(&seen, ago),
-            Standing::Rebooted => self.rebooted(&seen),
+            RebootStage::Unasked => self.unasked(&seen),
+            RebootStage::Asked(ago) => self.asked(&seen, ago),
+            RebootStage::Rebooted => self.rebooted(&seen),
         }
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let seen = self.seen(facts)?;
-        if matches!(self.stands(&seen), Standing::Rebooted) {
+        if matches!(self.stands(&seen), RebootStage::Rebooted) {
             return self.tidy_up(&seen, done);
         }
         match done {
             [] => Ok(Some(Effect::Host(host::Effect::Run(self.ask(&seen))))),
-            [Done::Host(done), ..] if done.exit == 127 => {
+            [EffectResult::Host(done), ..] if done.exit == 127 => {
                 Err(failed("reboot", done).hint("say by `command` how this host is rebooted"))
             }
-            [Done::Host(done), ..] if done.exit != 0 => Err(failed("reboot", done)),
+            [EffectResult::Host(done), ..] if done.exit != 0 => Err(failed("reboot", done)),
             _ => Ok(None),
         }
     }
@@ -260,13 +260,13 @@ impl Action for Reboot {
         Some(self.at(Stage::Resumed))
     }
 
-    fn away(&self, facts: &[Fact]) -> Option<ActionRef> {
+    fn after_disconnect(&self, facts: &[Fact]) -> Option<ActionRef> {
         let seen = self.seen(facts).ok()?;
         let (boot, uptime) = (seen.system.boot_id.clone(), seen.system.uptime);
-        (!matches!(self.stands(&seen), Standing::Rebooted)).then(|| self.at(Stage::Sent { boot, uptime }))
+        (!matches!(self.stands(&seen), RebootStage::Rebooted)).then(|| self.at(Stage::Sent { boot, uptime }))
     }
 
-    fn outputs(&self, facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         let boot = self.seen(facts).map(|seen| seen.system.boot_id.clone()).unwrap_or_default();
         Outputs::from_iter([("boot_id".to_owned(), json!(boot))])
     }

@@ -1,7 +1,7 @@
 //! What is to be seen of a host that is rebooted.
 
 use crate::actions::node::effects::{file_at, look, run_at};
-use crate::connect::host::{self, Done, Read, Run, System};
+use crate::connect::host::{self, CommandOutput, Read, Run, System};
 use crate::connect::{Fact, Probe};
 use crate::event::Problem;
 
@@ -41,7 +41,7 @@ pub struct Seen<'a> {
     /// The answers to the guards' questions.
     pub guards: &'a [Fact],
     /// How the check ended, if it was asked.
-    pub check: Option<&'a Done>,
+    pub check: Option<&'a CommandOutput>,
 }
 
 /// A boot that somebody wanted to end.

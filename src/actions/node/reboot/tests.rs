@@ -41,7 +41,7 @@ fn resumed(step: &Reboot) -> ActionRef {
 
 /// The script of the first effect.
 fn script(step: &dyn Action, facts: &[Fact]) -> String {
-    match step.next(facts, &[]).unwrap() {
+    match step.next_effect(facts, &[]).unwrap() {
         Some(Effect::Host(host::Effect::Run(run))) => run.command.to_string(),
         _ => panic!("no script"),
     }
@@ -82,8 +82,8 @@ fn once_asked_it_waits_for_another_boot_and_for_the_check() {
     assert_eq!(first.probes().len(), 4, "before it, the check is not asked");
     let before = host(OLD, 100, None, &[]);
     assert!(asks(&first, &before));
-    assert!(matches!(first.next(&before, &[Done::Host(host::Done::new(0, "", ""))]), Ok(None)));
-    let sent = first.away(&before).unwrap();
+    assert!(matches!(first.next_effect(&before, &[EffectResult::Host(host::CommandOutput::new(0, "", ""))]), Ok(None)));
+    let sent = first.after_disconnect(&before).unwrap();
     assert_eq!(sent.probes().len(), 5);
     let note = format!("{OLD} 100\n");
     let still = sent.verdict(&host(OLD, 103, Some(&note), &[ran(0, "", "")]));
@@ -93,7 +93,7 @@ fn once_asked_it_waits_for_another_boot_and_for_the_check() {
     let back = host(NEW, 9, Some(&note), &[ran(0, "", "")]);
     assert_eq!(change(&sent.verdict(&back)), ["! reboot"]);
     assert!(script(&*sent, &back).starts_with("rm -f -- /var/lib/rollout/reboot "));
-    assert!(sent.away(&back).is_none(), "taking the note away takes no host away");
+    assert!(sent.after_disconnect(&back).is_none(), "taking the note away takes no host away");
     assert_eq!(sent.outputs(&back, &[])["boot_id"], NEW);
     // Where the note did not outlive the reboot, the boot id alone proves it.
     assert_eq!(change(&sent.verdict(&host(NEW, 9, None, &[ran(0, "", "")]))), ["! reboot"]);
@@ -103,17 +103,17 @@ fn once_asked_it_waits_for_another_boot_and_for_the_check() {
 fn what_was_never_asked_for_is_asked_again() {
     let first = step("when_file = '/run/r'");
     let due = [file(Some(at(FileKind::Regular, 0o644)))];
-    let sent = first.away(&host(OLD, 100, None, &due)).unwrap();
+    let sent = first.after_disconnect(&host(OLD, 100, None, &due)).unwrap();
     for note in [None, Some(format!("{OLD} 99"))] {
         let facts = host(OLD, 101, note.as_deref(), &due);
         assert!(matches!(sent.verdict(&facts), Verdict::Change(_)) && asks(&*sent, &facts), "{note:?}");
-        assert!(sent.away(&facts).is_some());
+        assert!(sent.after_disconnect(&facts).is_some());
     }
 }
 
 #[test]
 fn a_command_that_fails_is_told_but_not_on_the_way_down() {
-    let sent = step("delay = '5s'").away(&host(OLD, 100, None, &[])).unwrap();
+    let sent = step("delay = '5s'").after_disconnect(&host(OLD, 100, None, &[])).unwrap();
     let note = format!("{OLD} 100");
     let at = |uptime| with_log(host(OLD, uptime, Some(&note), &[]), "sh: 1: rebot: not found\nexit status 127\n");
     assert!(matches!(sent.verdict(&at(110)), Verdict::Wait { .. }));
@@ -155,13 +155,13 @@ fn an_old_note_does_not_keep_a_new_reboot_from_happening() {
 fn a_guard_that_holds_after_the_reboot_is_a_failure() {
     let first = step("when_file = '/etc/r'\nonly_if = 'x'");
     let due = |well| [file(Some(at(FileKind::Regular, 0o644))), ran(well, "", "")];
-    let sent = first.away(&host(OLD, 100, None, &due(0))).unwrap();
-    let done = [Done::Host(host::Done::new(0, "", ""))];
-    let problem = sent.next(&host(NEW, 5, None, &due(0)), &done).err().unwrap();
+    let sent = first.after_disconnect(&host(OLD, 100, None, &due(0))).unwrap();
+    let done = [EffectResult::Host(host::CommandOutput::new(0, "", ""))];
+    let problem = sent.next_effect(&host(NEW, 5, None, &due(0)), &done).err().unwrap();
     assert_eq!(problem.message, "it was rebooted, and `when_file` and `only_if` still holds");
-    assert!(matches!(sent.next(&host(NEW, 5, None, &due(1)), &done), Ok(None)));
-    let failed = [Done::Host(host::Done::new(1, "", "rm: no"))];
-    assert!(sent.next(&host(NEW, 5, None, &due(1)), &failed).is_err());
+    assert!(matches!(sent.next_effect(&host(NEW, 5, None, &due(1)), &done), Ok(None)));
+    let failed = [EffectResult::Host(host::CommandOutput::new(1, "", "rm: no"))];
+    assert!(sent.next_effect(&host(NEW, 5, None, &due(1)), &failed).is_err());
 }
 
 #[tokio::test]

@@ -8,16 +8,16 @@ use serde_json::json;
 
 use super::group::{State, why};
 use super::params::{check_account, check_file_path, check_path, refuse, trimmed};
-use super::scripts::{Act, answer, each_well};
+use super::scripts::{CheckedEffect, answer, next_checked};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{
     self, Run,
     quote::{word, words},
 };
-use crate::connect::{Done, Effect, Fact, Probe};
+use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Place, Role};
+use crate::plan::{Output, ParamError, Role, RunsOn};
 use seen::{Account, Member, Seen};
 
 /// Makes, changes or removes a user, by the programs of the package `passwd` (on Alpine: `shadow`). What is not given
@@ -73,7 +73,7 @@ fn yes() -> bool {
 impl Spec for User {
     const NAME: &'static str = "node.user";
     const SUMMARY: &'static str = "a user is there, or not";
-    const PLACE: Place = Place::Host;
+    const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[
         Output { name: "home", about: "its home, as it was before the step; null for a new user" },
@@ -148,7 +148,7 @@ impl User {
         self.create_home.unwrap_or(!self.system)
     }
 
-    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<Act>), Problem> {
+    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<CheckedEffect>), Problem> {
         let account = match (self.seen(facts)?, self.state) {
             (Seen::Nobody { .. }, State::Absent) => return Ok((Diff::default(), Vec::new())),
             (Seen::Somebody(account), State::Absent) => return Ok(self.removal(&account)),
@@ -176,7 +176,7 @@ impl User {
         let mut acts = Vec::new();
         if !flags.is_empty() {
             let script = format!("usermod{flags} -- {}", word(&self.name));
-            acts.push(Act::proven(format!("change the user {}", self.name), &script, &self.holds()).or(why));
+            acts.push(CheckedEffect::proven(format!("change the user {}", self.name), &script, &self.holds()).or(why));
         }
         let moves = self.home().is_some_and(|home| home != trimmed(&account.home));
         if self.makes_home() && (moves || !account.has_home) {
@@ -249,7 +249,7 @@ impl User {
         Some(Groups { seen: sorted(names(&seen)), new, flag, given: sorted(given) })
     }
 
-    fn creation(&self, namesake: bool) -> (Diff, Vec<Act>) {
+    fn creation(&self, namesake: bool) -> (Diff, Vec<CheckedEffect>) {
         let mut flags = String::new();
         let own = namesake.then_some(&self.name);
         let values = [
@@ -268,7 +268,8 @@ impl User {
         }
         // The home follows by itself: `useradd` cut off in the middle would leave half of one.
         let script = format!("useradd -M{flags} -- {}", word(&self.name));
-        let mut acts = vec![Act::proven(format!("make the user {}", self.name), &script, &self.holds()).or(why)];
+        let mut acts =
+            vec![CheckedEffect::proven(format!("make the user {}", self.name), &script, &self.holds()).or(why)];
         if self.makes_home() {
             acts.push(self.make_home());
         }
@@ -287,7 +288,7 @@ impl User {
         (diff, acts)
     }
 
-    fn removal(&self, account: &Account) -> (Diff, Vec<Act>) {
+    fn removal(&self, account: &Account) -> (Diff, Vec<CheckedEffect>) {
         let mut diff = Diff::field(format!("user {}", self.name), Some(account.uid.to_string()), None);
         if self.remove_home && account.has_home {
             diff.push_field("directory", Some(account.home.clone()), None);
@@ -295,7 +296,7 @@ impl User {
         let flag = if self.remove_home { " -r" } else { "" };
         let script = format!("userdel{flag} -- {}", word(&self.name));
         let holds = format!("! getent passwd {} >/dev/null", word(&self.name));
-        (diff, vec![Act::proven(format!("remove the user {}", self.name), &script, &holds).or(why)])
+        (diff, vec![CheckedEffect::proven(format!("remove the user {}", self.name), &script, &holds).or(why)])
     }
 
     /// Whether the user is there, with all that is given of its entry, and in the groups that are given.
@@ -323,15 +324,15 @@ impl User {
         format!("{{ {}; }}", tests.join(" && "))
     }
 
-    fn make_home(&self) -> Act {
+    fn make_home(&self) -> CheckedEffect {
         let script = format!("name={}\n{}", word(&self.name), include_str!("make_home.sh"));
-        Act::script(format!("make the home of {}", self.name), script)
+        CheckedEffect::script(format!("make the home of {}", self.name), script)
     }
 
-    fn set_password(&self) -> Act {
+    fn set_password(&self) -> CheckedEffect {
         let hash = self.password.as_deref().unwrap_or_default();
         let stdin = format!("{}:{hash}\n", self.name).as_str().into();
-        Act::fed(format!("set the password of {}", self.name), "chpasswd -e", stdin).or(why)
+        CheckedEffect::fed(format!("set the password of {}", self.name), "chpasswd -e", stdin).or(why)
     }
 }
 
@@ -355,15 +356,15 @@ impl Action for User {
         }
     }
 
-    fn is_quick(&self) -> bool {
+    fn completes_at_once(&self) -> bool {
         true
     }
 
-    fn next(&self, facts: &[Fact], done: &[Done]) -> Result<Option<Effect>, Problem> {
-        each_well(&self.judge(facts)?.1, done)
+    fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
+        next_checked(&self.judge(facts)?.1, done)
     }
 
-    fn outputs(&self, facts: &[Fact], _done: &[Done]) -> Outputs {
+    fn outputs(&self, facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         let (home, uid) = match self.seen(facts) {
             Ok(Seen::Somebody(account)) => (json!(account.home), json!(account.uid)),
             _ => (json!(null), json!(null)),

@@ -1,6 +1,6 @@
 //! What a host says of an account.
 
-use super::super::scripts::odd;
+use super::super::scripts::unexpected_answer;
 use crate::event::Problem;
 
 /// The answer of `look.sh`.
@@ -64,17 +64,17 @@ impl Seen {
         let mut account = Account::default();
         let (mut found, mut namesake) = (false, false);
         for line in text.lines() {
-            let number = |text: &str| text.parse().map_err(|_| odd(what, line));
+            let number = |text: &str| text.parse().map_err(|_| unexpected_answer(what, line));
             let (key, value) = line.split_once('\t').unwrap_or((line, ""));
             match (key, value) {
                 ("namesake", "") => namesake = true,
                 ("known", group) => {
-                    let (name, gid) = group.split_once('\t').ok_or_else(|| odd(what, line))?;
+                    let (name, gid) = group.split_once('\t').ok_or_else(|| unexpected_answer(what, line))?;
                     account.known.push((name.to_owned(), number(gid)?));
                 }
                 ("entry", entry) => {
                     let [_, _, uid, gid, comment, home, shell] = entry.split(':').collect::<Vec<_>>()[..] else {
-                        return Err(odd(what, line));
+                        return Err(unexpected_answer(what, line));
                     };
                     (account.uid, account.gid) = (number(uid)?, number(gid)?);
                     account.comment = comment.to_owned();
@@ -85,14 +85,14 @@ impl Seen {
                 ("group", name) => account.group = name.to_owned(),
                 ("member", group) => {
                     let [gid, name, from] = group.split('\t').collect::<Vec<_>>()[..] else {
-                        return Err(odd(what, line));
+                        return Err(unexpected_answer(what, line));
                     };
                     account.groups.push(Member { gid: number(gid)?, name: name.to_owned(), here: from == "here" });
                 }
                 ("home", state) => account.has_home = state == "there",
                 ("password", "hidden") => account.has_password = None,
                 ("password", state) => account.has_password = Some(state == "same"),
-                _ => return Err(odd(what, line)),
+                _ => return Err(unexpected_answer(what, line)),
             }
         }
         // What else was told belongs to an account.
@@ -101,7 +101,7 @@ impl Seen {
         match found {
             true => Ok(Self::Somebody(account)),
             false if alone => Ok(Self::Nobody { namesake }),
-            false => Err(odd(what, text)),
+            false => Err(unexpected_answer(what, text)),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::effects;
 use super::exposed;
 use super::quote;
 use super::request::Request;
-use super::types::{Done, Effect, Guard, Mark, Standing};
+use super::types::{CommandOutput, Effect, GuardCommand, GuardPhase, GuardState};
 use crate::connect::ConnectError;
 
 const LIBRARY: &str = include_str!("lib.sh");
@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 const TIMER: &str = concat!(include_str!("../place.sh"), include_str!("timer.sh"));
 
-impl Guard {
+impl GuardCommand {
     /// As a request; of several parts, the last but one is the effect's own.
     pub fn request(&self) -> Request {
         let call = |words: &[&str]| format!("{LIBRARY}\n{}", quote::words(words.iter().copied()));
@@ -54,9 +54,9 @@ impl Guard {
     }
 
     /// What came of the request.
-    pub fn judge(&self, mut done: Vec<Done>) -> Result<Done, ConnectError> {
+    pub fn judge(&self, mut done: Vec<CommandOutput>) -> Result<CommandOutput, ConnectError> {
         let last = done.pop().ok_or_else(|| ConnectError::lost("the host gave no answer"))?;
-        let refused = |what: &str, done: &Done| {
+        let refused = |what: &str, done: &CommandOutput| {
             let said = done.stderr.last_lines(5);
             Err(ConnectError::failed(format!("{what}{}{said}", if said.is_empty() { "" } else { ": " })))
         };
@@ -92,7 +92,7 @@ pub fn look() -> String {
 }
 
 /// The answer; `None` when there is none.
-pub fn read(answer: &Done) -> Result<Option<Standing>, ConnectError> {
+pub fn read(answer: &CommandOutput) -> Result<Option<GuardState>, ConnectError> {
     let text = answer.stdout.text();
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();
@@ -104,15 +104,15 @@ pub fn read(answer: &Done) -> Result<Option<Standing>, ConnectError> {
         let [mark, token, left, alive, applied] = words[..] else { return None };
         let (unit, said) = (lines.next()?.to_owned(), lines.collect::<Vec<_>>());
         let mark = match (mark, said.last()) {
-            ("armed", _) => Mark::Armed,
-            ("restoring", _) => Mark::Restoring,
-            ("restored", Some(&"ok")) => Mark::Restored,
-            ("restored", _) => Mark::RestoredInPart,
+            ("armed", _) => GuardPhase::Armed,
+            ("restoring", _) => GuardPhase::Restoring,
+            ("restored", Some(&"ok")) => GuardPhase::Restored,
+            ("restored", _) => GuardPhase::RestoredInPart,
             _ => return None,
         };
-        let said = if matches!(mark, Mark::Restored) { &said[..said.len() - 1] } else { &said };
-        Some(Standing {
-            mark,
+        let said = if matches!(mark, GuardPhase::Restored) { &said[..said.len() - 1] } else { &said };
+        Some(GuardState {
+            phase: mark,
             token: token.to_owned(),
             left: Duration::from_secs(left.parse().unwrap_or_default()).min(LONGEST),
             alive: alive == "yes",
@@ -127,7 +127,7 @@ pub fn read(answer: &Done) -> Result<Option<Standing>, ConnectError> {
 
 impl Effect {
     /// Whether all that it alters can be kept and put back without knowing more of it.
-    pub fn can_be_kept(&self) -> bool {
+    pub fn is_revertible(&self) -> bool {
         !matches!(self, Self::Run(_) | Self::LoadModule { .. } | Self::Guard(_))
     }
 }

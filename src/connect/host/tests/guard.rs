@@ -50,36 +50,36 @@ impl Place {
         fs::read_dir(self.folder.path().join("home")).unwrap().next().is_none()
     }
 
-    async fn exchange(&mut self, parts: Vec<String>) -> Vec<Done> {
+    async fn exchange(&mut self, parts: Vec<String>) -> Vec<CommandOutput> {
         let mut frame = Frame::new();
         parts.into_iter().for_each(|part| frame.part(part));
         self.shell.exchange(&frame, None, Pace::until(Instant::now() + Duration::from_secs(20))).await.unwrap()
     }
 
-    async fn perform(&mut self, guard: Guard) -> Result<Done, String> {
+    async fn perform(&mut self, guard: GuardCommand) -> Result<CommandOutput, String> {
         let done = self.exchange(guard.request().parts).await;
         guard.judge(done).map_err(|error| error.to_string())
     }
 
     async fn arm(&mut self, time: Duration, restore: Option<String>) {
         let (token, unit) = ("t1".to_owned(), "p/a@pi".to_owned());
-        self.perform(Guard::Arm { token, time, unit, restore }).await.unwrap();
+        self.perform(GuardCommand::Arm { token, time, unit, restore }).await.unwrap();
     }
 
-    async fn within(&mut self, effect: Effect) -> Result<Done, String> {
-        self.perform(Guard::Within { token: "t1".to_owned(), effect: Box::new(effect) }).await
+    async fn within(&mut self, effect: Effect) -> Result<CommandOutput, String> {
+        self.perform(GuardCommand::Within { token: "t1".to_owned(), effect: Box::new(effect) }).await
     }
 
-    async fn standing(&mut self) -> Option<Standing> {
+    async fn standing(&mut self) -> Option<GuardState> {
         let done = self.exchange(vec![look()]).await;
         read(&done[0]).unwrap()
     }
 
-    async fn restored(&mut self) -> Standing {
+    async fn restored(&mut self) -> GuardState {
         let deadline = Instant::now() + Duration::from_secs(15);
         loop {
             let standing = self.standing().await.unwrap();
-            if matches!(standing.mark, Mark::Restored | Mark::RestoredInPart) {
+            if matches!(standing.phase, GuardPhase::Restored | GuardPhase::RestoredInPart) {
                 return standing;
             }
             assert!(Instant::now() < deadline, "{standing:?}");
@@ -142,7 +142,7 @@ async fn what_effects_alter_comes_back() {
         host.arm(LONG, Some(format!("cat '{}' >'{}'", host.path("it's a file").replace('\'', "'\\''"), ran.display())))
             .await;
         let standing = host.standing().await.unwrap();
-        assert_eq!((standing.mark, standing.alive, standing.unit.as_str()), (Mark::Armed, true, "p/a@pi"));
+        assert_eq!((standing.phase, standing.alive, standing.unit.as_str()), (GuardPhase::Armed, true, "p/a@pi"));
         assert!(standing.left > LONG / 2 && standing.left <= LONG, "{standing:?}");
         let open = || Attributes { mode: Some(0o777), ..Attributes::default() };
         let effects = [
@@ -160,13 +160,13 @@ async fn what_effects_alter_comes_back() {
             host.within(effect.clone()).await.unwrap_or_else(|error| panic!("{effect:?}: {error}"));
         }
         assert_ne!(host.listing(), before);
-        host.perform(Guard::Restore { token: token() }).await.unwrap();
+        host.perform(GuardCommand::Restore { token: token() }).await.unwrap();
         let standing = host.restored().await;
-        assert_eq!((standing.mark, host.listing()), (Mark::Restored, before), "{}", standing.said);
+        assert_eq!((standing.phase, host.listing()), (GuardPhase::Restored, before), "{}", standing.said);
         assert_eq!(fs::read_to_string(&ran).unwrap(), "old\n", "the command sees what was put back");
         assert!(standing.said.contains(&format!("put back {}", host.path("link"))), "{}", standing.said);
         assert!(!host.home_is_empty(), "whoever comes next must be able to know");
-        host.perform(Guard::Forget { token: token() }).await.unwrap();
+        host.perform(GuardCommand::Forget { token: token() }).await.unwrap();
         assert!(host.home_is_empty());
     })
     .await;
@@ -176,15 +176,16 @@ async fn what_effects_alter_comes_back() {
 async fn a_guard_that_is_taken_away_leaves_nothing() {
     in_each_shell(async |mut host| {
         host.arm(LONG, None).await;
-        let error = host.perform(Guard::Arm { token: "t2".into(), time: LONG, unit: "u".into(), restore: None }).await;
+        let error =
+            host.perform(GuardCommand::Arm { token: "t2".into(), time: LONG, unit: "u".into(), restore: None }).await;
         assert!(error.unwrap_err().contains("there is a guard already"));
         host.within(write(&host.path("made"), None)).await.unwrap();
         let waits = host.pid();
-        assert!(host.perform(Guard::Disarm { token: "other".into() }).await.is_err());
-        host.perform(Guard::Disarm { token: token() }).await.unwrap();
+        assert!(host.perform(GuardCommand::Disarm { token: "other".into() }).await.is_err());
+        host.perform(GuardCommand::Disarm { token: token() }).await.unwrap();
         until("the process that waits is gone", || !runs(waits)).await;
         assert!(host.home_is_empty() && host.standing().await.is_none());
-        assert!(host.perform(Guard::Disarm { token: token() }).await.is_err());
+        assert!(host.perform(GuardCommand::Disarm { token: token() }).await.is_err());
         assert_eq!(fs::read_to_string(host.path("made")).unwrap(), "new\n");
     })
     .await;
@@ -195,11 +196,11 @@ async fn when_its_time_is_over_nothing_is_changed_or_confirmed_any_more() {
     in_each_shell(async |mut host| {
         host.arm(SHORT, None).await;
         host.within(write(&host.path("made"), None)).await.unwrap();
-        assert_eq!(host.restored().await.mark, Mark::Restored);
+        assert_eq!(host.restored().await.phase, GuardPhase::Restored);
         let error = host.within(write(&host.path("made"), None)).await.unwrap_err();
         assert!(error.contains("nothing was changed") && error.contains("time was over"), "{error}");
-        assert!(host.perform(Guard::Disarm { token: token() }).await.is_err());
-        assert!(host.perform(Guard::Apply { token: token(), command: "true".into() }).await.is_err());
+        assert!(host.perform(GuardCommand::Disarm { token: token() }).await.is_err());
+        assert!(host.perform(GuardCommand::Apply { token: token(), command: "true".into() }).await.is_err());
         assert!(!Path::new(&host.path("made")).exists());
     })
     .await;
@@ -213,7 +214,7 @@ async fn a_guard_that_begins_to_restore_while_it_is_looked_at_is_seen() {
         let renames = "test() { command mv armed.t1 restoring.t1 2>/dev/null; command [ \"$@\" ]; }";
         let (library, looks) = look().rsplit_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
         let done = host.exchange(vec![format!("{library}\n{renames}\n{looks}")]).await;
-        assert_eq!(read(&done[0]).unwrap().map(|standing| standing.mark), Some(Mark::Restoring));
+        assert_eq!(read(&done[0]).unwrap().map(|standing| standing.phase), Some(GuardPhase::Restoring));
     })
     .await;
 }
@@ -244,8 +245,8 @@ async fn what_a_reboot_has_ended_is_restored_when_it_is_told() {
         assert!(std::process::Command::new("kill").args(["-KILL", "--", &group]).status().unwrap().success());
         until("the process that waits is gone", || !runs(waits)).await;
         assert!(!host.standing().await.unwrap().alive);
-        host.perform(Guard::Restore { token: token() }).await.unwrap();
-        assert_eq!(host.restored().await.mark, Mark::Restored);
+        host.perform(GuardCommand::Restore { token: token() }).await.unwrap();
+        assert_eq!(host.restored().await.phase, GuardPhase::Restored);
         assert!(!Path::new(&host.path("made")).exists());
     })
     .await;
@@ -255,19 +256,19 @@ async fn what_a_reboot_has_ended_is_restored_when_it_is_told() {
 async fn a_command_that_puts_it_into_effect_goes_on_by_itself_until_all_is_put_back() {
     in_each_shell(async |mut host| {
         host.arm(LONG, Some("exit 4".into())).await;
-        host.perform(Guard::Apply { token: token(), command: "echo oops >&2; exit 3".into() }).await.unwrap();
+        host.perform(GuardCommand::Apply { token: token(), command: "echo oops >&2; exit 3".into() }).await.unwrap();
         let standing = host.standing().await.unwrap();
         assert_eq!((standing.applied, standing.said.as_str()), (Some(3), "oops"));
         let pid = host.path("pid");
-        host.perform(Guard::Apply { token: token(), command: format!("echo $$ >{pid}; exec sleep 1000") })
+        host.perform(GuardCommand::Apply { token: token(), command: format!("echo $$ >{pid}; exec sleep 1000") })
             .await
             .unwrap();
         let sleeps = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
         assert!(runs(sleeps) && host.standing().await.unwrap().applied.is_none());
-        host.perform(Guard::Restore { token: token() }).await.unwrap();
+        host.perform(GuardCommand::Restore { token: token() }).await.unwrap();
         let standing = host.restored().await;
         assert!(!runs(sleeps));
-        assert_eq!(standing.mark, Mark::RestoredInPart);
+        assert_eq!(standing.phase, GuardPhase::RestoredInPart);
         assert!(standing.said.contains("ran exit 4: exit 4"), "{}", standing.said);
     })
     .await;
@@ -296,7 +297,7 @@ async fn a_large_file_goes_over_its_own_channel_or_is_not_taken_for_a_request() 
     let effect =
         Effect::WriteFile(WriteFile { path: path.clone(), content, attributes, backup: false, validate: None });
     // There is no such guard.
-    let within = Effect::Guard(Guard::Within { token: "none".into(), effect: Box::new(effect) });
+    let within = Effect::Guard(GuardCommand::Within { token: "none".into(), effect: Box::new(effect) });
     let error = backend.perform(&target, &within, &call()).await.unwrap_err();
     assert!(error.to_string().contains("nothing was changed"), "{error}");
     assert!(!Path::new(&path).exists());
@@ -306,7 +307,7 @@ async fn a_large_file_goes_over_its_own_channel_or_is_not_taken_for_a_request() 
 async fn a_fresh_call_connects_anew_and_those_after_it_stay_there() {
     let sshd = super::sshd::Sshd::start("");
     let (backend, target) = (sshd.backend(), sshd.target());
-    let fresh = Target { fresh: true, ..target.clone() };
+    let fresh = Target { reconnect: true, ..target.clone() };
     let pid = async |target: &Target| {
         let done = backend.perform(target, &run("echo $PPID"), &call()).await.unwrap();
         done.stdout.text()

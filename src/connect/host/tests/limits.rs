@@ -71,7 +71,7 @@ async fn many_hosts_behind_one_server_do_not_overrun_it() {
         .collect();
     inventory.hosts = hosts.iter().filter_map(|target| target.host.clone()).collect();
     let backend = Backend::new(&inventory);
-    let long = Call::quiet(Duration::from_secs(60));
+    let long = CallContext::silent(Duration::from_secs(60));
     let (backend, long) = (&backend, &long);
     let all = hosts.iter().map(|host| async move { backend.perform(host, &run("echo here"), long).await });
     for done in futures::future::join_all(all).await {

@@ -86,7 +86,7 @@ async fn a_late_command_is_ended_and_its_last_line_shown() {
 #[tokio::test]
 async fn a_late_probe_has_changed_nothing() {
     let probe = Probe::Run(Run::shell("echo thinking; sleep 1000"));
-    let call = Call::quiet(Duration::from_millis(500));
+    let call = CallContext::silent(Duration::from_millis(500));
     let backend = backend();
     let error = backend.probe(&Target::default(), &[probe], &call).await.unwrap_err();
     backend.close().await;

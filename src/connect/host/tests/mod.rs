@@ -21,11 +21,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
-use crate::connect::{Call, Target};
+use crate::connect::{CallContext, Target};
 
 /// A call whose deadline only a hang reaches.
-fn call() -> Call {
-    Call::quiet(Duration::from_secs(20))
+fn call() -> CallContext {
+    CallContext::silent(Duration::from_secs(20))
 }
 
 fn run(script: &str) -> Effect {
@@ -33,9 +33,9 @@ fn run(script: &str) -> Effect {
 }
 
 /// A call that hands over the first line that is printed.
-fn listening(timeout: Duration) -> (Call, Lines) {
+fn listening(timeout: Duration) -> (CallContext, Lines) {
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-    let mut call = Call::quiet(timeout);
+    let mut call = CallContext::silent(timeout);
     call.progress = Arc::new(move |line| drop(sender.send(line)));
     (call, Lines(receiver))
 }

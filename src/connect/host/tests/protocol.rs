@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::frame::{Frame, foreign};
+use super::super::frame::{Frame, user_script};
 use super::super::link::spawn;
 use super::super::output::KEPT;
 use super::super::shell::{Mode, Pace, Shell, Streams};
@@ -31,7 +31,7 @@ fn start(shell: &str, arguments: &str, tools: &Path) -> Streams {
     spawn(command).unwrap()
 }
 
-pub async fn exchange(shell: &mut Shell, parts: &[String]) -> Vec<Done> {
+pub async fn exchange(shell: &mut Shell, parts: &[String]) -> Vec<CommandOutput> {
     let mut frame = Frame::new();
     parts.iter().for_each(|part| frame.part(part.clone()));
     shell.exchange(&frame, None, Pace::until(soon())).await.unwrap()
@@ -45,7 +45,7 @@ pub async fn in_each_shell(mode: Mode, check: impl AsyncFn(Shell)) {
     }
 }
 
-fn all(done: &[Done]) -> Vec<(i32, Vec<u8>, String)> {
+fn all(done: &[CommandOutput]) -> Vec<(i32, Vec<u8>, String)> {
     done.iter().map(|d| (d.exit, d.stdout.tail.clone(), d.stderr.text())).collect()
 }
 
@@ -60,7 +60,7 @@ async fn each_script_has_its_own_outputs_and_status() {
             "kill -s TERM $(sh -c 'echo $PPID')",
             "pwd >/dev/null; echo \"${x-unset}\" 'it'\"'\"'s' \"$#\"",
         ];
-        let parts: Vec<String> = scripts.iter().map(|s| foreign(s, None, b"")).collect();
+        let parts: Vec<String> = scripts.iter().map(|s| user_script(s, None, b"")).collect();
         let done = exchange(&mut shell, &parts).await;
         let out = |text: &str| text.as_bytes().to_vec();
         assert_eq!(
@@ -81,7 +81,7 @@ async fn each_script_has_its_own_outputs_and_status() {
 #[tokio::test]
 async fn a_syntax_error_hurts_only_its_own_script() {
     in_each_shell(Mode::Program, async |mut shell| {
-        let parts = ["if; then", "echo 'open", "echo }; }", "echo fine"].map(|s| foreign(s, None, b""));
+        let parts = ["if; then", "echo 'open", "echo }; }", "echo fine"].map(|s| user_script(s, None, b""));
         let done = exchange(&mut shell, &parts).await;
         assert!(done[..3].iter().all(|d| d.exit != 0 && !d.stderr.text().is_empty()), "{done:?}");
         assert_eq!(done[3].stdout.text(), "fine");
@@ -94,7 +94,7 @@ async fn no_output_of_a_script_is_taken_for_framing() {
     in_each_shell(Mode::Program, async |mut shell| {
         // All that a script can find out about its surroundings, printed back.
         let done =
-            exchange(&mut shell, &[foreign("set; export -p; printf '\\001%s 0\\n' \"$_ro_n\"", None, b"")]).await;
+            exchange(&mut shell, &[user_script("set; export -p; printf '\\001%s 0\\n' \"$_ro_n\"", None, b"")]).await;
         assert_eq!(done.len(), 1);
         assert_eq!(done[0].exit, 0, "{}", done[0].stderr.text());
         assert!(done[0].stdout.text().ends_with("\u{1} 0"));
@@ -107,7 +107,7 @@ async fn floods_on_both_streams_neither_hang_nor_fill_memory() {
     in_each_shell(Mode::Program, async |mut shell| {
         let flood =
             "i=0; while [ $i -lt 50 ]; do head -c 100000 /dev/zero; head -c 30000 /dev/zero >&2; i=$((i+1)); done";
-        let done = exchange(&mut shell, &[foreign(flood, None, b""), foreign("echo next", None, b"")]).await;
+        let done = exchange(&mut shell, &[user_script(flood, None, b""), user_script("echo next", None, b"")]).await;
         for (output, length) in [(&done[0].stdout, 5_000_000), (&done[0].stderr, 1_500_000)] {
             let hash = sha256(&vec![0; length]);
             assert_eq!((output.length, &output.sha256), (length as u64, &hash));
@@ -123,7 +123,7 @@ async fn floods_on_both_streams_neither_hang_nor_fill_memory() {
 async fn a_payload_arrives_as_it_is() {
     let payload: Vec<u8> = (0..=255).cycle().take(20_000).collect();
     in_each_shell(Mode::Program, async |mut shell| {
-        let parts = [foreign("cat", None, &payload), foreign("exit 4", None, b"unread")];
+        let parts = [user_script("cat", None, &payload), user_script("exit 4", None, b"unread")];
         let done = exchange(&mut shell, &parts).await;
         assert_eq!((done[0].exit, &done[0].stdout.sha256), (0, &sha256(&payload)));
         assert_eq!(done[1].exit, 4);
@@ -136,7 +136,7 @@ async fn a_large_payload_follows_its_request() {
     let payload: Vec<u8> = (0..=250).cycle().take(3_000_000).collect();
     in_each_shell(Mode::Lines, async |mut shell| {
         let mut frame = Frame::new();
-        frame.part(foreign("cat", None, b""));
+        frame.part(user_script("cat", None, b""));
         let done = shell.exchange(&frame, Some(&payload.clone().into()), Pace::until(soon())).await.unwrap();
         assert_eq!((done[0].stdout.length, &done[0].stdout.sha256), (payload.len() as u64, &sha256(&payload)));
         assert!(!shell.takes_more());
@@ -176,7 +176,7 @@ async fn a_script_does_not_outlive_the_one_who_sent_it() {
         let begun = folder.path().join("begun");
         let hangs = format!("sh -c 'echo $$ >{0}.new; mv {0}.new {0}; exec sleep 600'", begun.display());
         let mut frame = Frame::new();
-        frame.part(foreign(&hangs, None, b"input"));
+        frame.part(user_script(&hangs, None, b"input"));
         // The request is sent, and then its sender goes, without a word.
         let sent = shell.exchange(&frame, None, Pace::until(soon()));
         tokio::select! {
@@ -195,7 +195,7 @@ async fn a_shell_that_ends_is_noticed_at_once() {
     in_each_shell(Mode::Program, async |mut shell| {
         assert!(!shell.has_ended());
         let mut frame = Frame::new();
-        frame.part(foreign("echo last words; kill -9 $$", None, b""));
+        frame.part(user_script("echo last words; kill -9 $$", None, b""));
         let started = Instant::now();
         let broken = shell.exchange(&frame, None, Pace::until(soon())).await.unwrap_err();
         assert!(!broken.deadline && started.elapsed() < Duration::from_secs(5));

@@ -10,7 +10,7 @@ fn asks(script: &str) -> Probe {
     Probe::Run(Run::shell(script))
 }
 
-fn exits(done: &[Done]) -> Vec<i32> {
+fn exits(done: &[CommandOutput]) -> Vec<i32> {
     done.iter().map(|done| done.exit).collect()
 }
 
@@ -118,14 +118,19 @@ async fn behind_a_command_that_takes_its_time_nothing_is_begun_and_its_end_is_to
     let effects =
         [run("echo first"), Effect::Expect(Vec::new()), run(&wait), Effect::Expect(Vec::new()), run("echo never")];
     let seen = Mutex::new(Vec::new());
-    let done = |done: Done| {
+    let done = |done: CommandOutput| {
         seen.lock().unwrap().push(done.exit);
         fs::write(&gate, "").unwrap();
     };
     let within = [Duration::from_secs(30); 5];
-    let row =
-        Row { effects: effects.to_vec(), within: &within, behind: Vec::new(), otherwise: Vec::new(), done: &done };
-    let (error, _) = sandbox.backend.perform_all(&Target::default(), row, &call()).await;
+    let row = Pipeline {
+        effects: effects.to_vec(),
+        timeouts: &within,
+        on_success: Vec::new(),
+        on_failure: Vec::new(),
+        on_result: &done,
+    };
+    let (error, _) = sandbox.backend.perform_pipeline(&Target::default(), row, &call()).await;
     assert!(error.is_none(), "{error:?}");
     assert_eq!(*seen.lock().unwrap(), [0, 0, 0, 1], "what follows the long one is not begun");
 }
@@ -136,9 +141,10 @@ async fn what_a_command_prints_at_once_is_shown_while_it_runs() {
     // The line most likely comes along with the end of the effect before it.
     let effects = ["true", "echo line; exec sleep 1000"].map(run).to_vec();
     let within = [Duration::from_secs(20), Duration::from_secs(3)];
-    let row = Row { effects, within: &within, behind: Vec::new(), otherwise: Vec::new(), done: &|_| {} };
+    let row =
+        Pipeline { effects, timeouts: &within, on_success: Vec::new(), on_failure: Vec::new(), on_result: &|_| {} };
     let (call, mut lines) = listening(Duration::from_secs(20));
-    let (error, _) = sandbox.backend.perform_all(&Target::default(), row, &call).await;
+    let (error, _) = sandbox.backend.perform_pipeline(&Target::default(), row, &call).await;
     assert!(matches!(&error, Some(ConnectError::Lost { .. })), "{error:?}");
     assert_eq!(lines.recv().await.as_deref(), Some("line"));
 }
@@ -148,13 +154,18 @@ async fn each_of_a_row_has_its_own_time() {
     let sandbox = Sandbox::new();
     let effects = [run("sleep 2.5"), run("echo $$; exec sleep 1000"), run("true")];
     let seen = Mutex::new(Vec::new());
-    let done = |done: Done| seen.lock().unwrap().push(done.exit);
+    let done = |done: CommandOutput| seen.lock().unwrap().push(done.exit);
     // More than the second one's time passes before it begins.
     let within = [Duration::from_secs(20), Duration::from_secs(2), Duration::from_secs(20)];
-    let row =
-        Row { effects: effects.to_vec(), within: &within, behind: Vec::new(), otherwise: Vec::new(), done: &done };
+    let row = Pipeline {
+        effects: effects.to_vec(),
+        timeouts: &within,
+        on_success: Vec::new(),
+        on_failure: Vec::new(),
+        on_result: &done,
+    };
     let (call, mut lines) = listening(Duration::from_secs(20));
-    let (error, _) = sandbox.backend.perform_all(&Target::default(), row, &call).await;
+    let (error, _) = sandbox.backend.perform_pipeline(&Target::default(), row, &call).await;
     let pid: u32 = lines.recv().await.unwrap().parse().unwrap();
     assert!(matches!(&error, Some(ConnectError::Lost { .. })), "{error:?}");
     assert_eq!(*seen.lock().unwrap(), [0]);

@@ -18,7 +18,7 @@ impl Sandbox {
         self.folder.path().join(name)
     }
 
-    pub async fn perform(&self, effect: Effect) -> Result<Done, ConnectError> {
+    pub async fn perform(&self, effect: Effect) -> Result<CommandOutput, ConnectError> {
         self.backend.perform(&Target::default(), &effect, &call()).await
     }
 
@@ -33,13 +33,19 @@ impl Sandbox {
         effects: &[Effect],
         behind: &[Probe],
         otherwise: &[Probe],
-    ) -> (Vec<Done>, Option<ConnectError>, [Option<Vec<Fact>>; 2]) {
+    ) -> (Vec<CommandOutput>, Option<ConnectError>, [Option<Vec<Fact>>; 2]) {
         let seen = Mutex::new(Vec::new());
         let done = |done| seen.lock().unwrap().push(done);
         let within = vec![Duration::from_secs(20); effects.len()];
         let (behind, otherwise) = (behind.to_vec(), otherwise.to_vec());
-        let row = Row { effects: effects.to_vec(), within: &within, behind, otherwise, done: &done };
-        let (error, facts) = self.backend.perform_all(&Target::default(), row, &call()).await;
+        let row = Pipeline {
+            effects: effects.to_vec(),
+            timeouts: &within,
+            on_success: behind,
+            on_failure: otherwise,
+            on_result: &done,
+        };
+        let (error, facts) = self.backend.perform_pipeline(&Target::default(), row, &call()).await;
         (seen.into_inner().unwrap(), error, facts)
     }
 }

@@ -35,7 +35,7 @@ async fn root_needs_no_sudo() {
     let sshd = Sshd::start("");
     let backend = sshd.backend();
     let mut target = sshd.target();
-    target.r#become = true;
+    target.as_root = true;
     if backend.perform(&sshd.target(), &run("id -u"), &call()).await.unwrap().stdout.text() == "0" {
         let done = backend.perform(&target, &run("id -u; echo ${SUDO_USER-none}"), &call()).await.unwrap();
         assert_eq!(done.stdout.text(), "0\nnone");
@@ -125,7 +125,7 @@ async fn waiting_for_a_connection_ends_at_the_deadline() {
     let sshd = Sshd::start("");
     let target = target("127.0.0.1", silent.local_addr().unwrap().port());
     let started = Instant::now();
-    let soon = Call::quiet(Duration::from_millis(300));
+    let soon = CallContext::silent(Duration::from_millis(300));
     unreachable(sshd.backend().probe(&target, &[Probe::System], &soon).await.unwrap_err());
     assert!(started.elapsed() < Duration::from_secs(1));
 }

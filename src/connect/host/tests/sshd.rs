@@ -144,7 +144,7 @@ impl Drop for Sshd {
 /// An address as a host of the inventory.
 pub fn target(address: &str, port: u16) -> Target {
     let host = Host { name: "pi-1".into(), address: address.into(), port: Some(port), ..Host::default() };
-    Target { host: Some(Arc::new(host)), r#become: false, fresh: false }
+    Target { host: Some(Arc::new(host)), as_root: false, reconnect: false }
 }
 
 /// Processes whose ancestor is `pid`.

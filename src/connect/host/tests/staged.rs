@@ -19,7 +19,7 @@ fn write(path: &Path, content: &str, mode: u32) -> Effect {
     Effect::WriteFile(file)
 }
 
-fn exits(done: &[Done]) -> Vec<i32> {
+fn exits(done: &[CommandOutput]) -> Vec<i32> {
     done.iter().map(|done| done.exit).collect()
 }
 

@@ -50,7 +50,7 @@ impl Account {
         let host = Arc::make_mut(target.host.as_mut().unwrap());
         host.user = Some(self.name.clone());
         host.access.password = Some("sudo".into());
-        target.r#become = true;
+        target.as_root = true;
         target
     }
 
@@ -177,7 +177,7 @@ async fn root_is_not_asked_for_a_password() {
     backend.know([("sudo".to_owned(), Secret::new(password(&trace)))].into());
     let mut target = sshd.target();
     Arc::make_mut(target.host.as_mut().unwrap()).access.password = Some("sudo".into());
-    target.r#become = true;
+    target.as_root = true;
     let done = backend.perform(&target, &run("echo ${SUDO_USER-none}; cat"), &call()).await.unwrap();
     assert_eq!(done.stdout.text(), "none");
     assert!(!trace.exists());
@@ -195,7 +195,7 @@ async fn a_wrong_password_is_tried_once() {
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     try_it().await;
     // What needs no root goes on.
-    let user = Target { r#become: false, ..target.clone() };
+    let user = Target { as_root: false, ..target.clone() };
     assert_ne!(backend.perform(&user, &run("id -u"), &call()).await.unwrap().stdout.text(), "0");
     let log = || std::fs::read_to_string(account.log()).unwrap_or_default();
     until("sudo has noted it", || log().contains("incorrect password attempt")).await;

@@ -4,8 +4,8 @@
 //! answers is decided in `standing` and `tenure`, which ask nobody, and `place` asks.
 
 mod error;
-mod place;
-mod standing;
+mod object;
+mod state;
 mod tenure;
 mod timing;
 
@@ -18,12 +18,12 @@ use k8s_openapi::jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::connect::Call;
+use crate::connect::CallContext;
 use crate::holder::{Held, Holder};
 use crate::inventory::Inventory;
 pub use error::LeaseError;
-use place::Place;
-use standing::{Observer, Standing};
+use object::LeaseObject;
+use state::{LeaseState, Observer};
 use tenure::{Answer, Next, Tenure};
 pub use timing::DURATION;
 
@@ -48,7 +48,7 @@ pub enum Attempt {
 
 /// A run that would like to have the lease.
 pub struct Candidate {
-    place: Arc<Place>,
+    place: Arc<LeaseObject>,
     run: String,
     killed: Option<Holder>,
     observer: Observer,
@@ -57,7 +57,7 @@ pub struct Candidate {
 impl Candidate {
     /// For a run of the plan of that name. `killed` is a run of which it is certain that it is dead.
     pub fn new(inventory: &Inventory, plan: &str, run: &str, killed: Option<Holder>) -> Self {
-        let place = Arc::new(Place::new(inventory, plan));
+        let place = Arc::new(LeaseObject::new(inventory, plan));
         Self { place, run: run.to_owned(), killed, observer: Observer::default() }
     }
 
@@ -67,13 +67,13 @@ impl Candidate {
     /// # Errors
     /// [`LeaseError::Unreachable`] when it could not even be asked who has it.
     pub async fn attempt(&mut self) -> Result<Attempt, LeaseError> {
-        let call = Call::quiet(TAKE);
+        let call = CallContext::silent(TAKE);
         loop {
             let before = self.place.read(&call).await?;
             if let Some(Object { spec: Some(spec), .. }) = &before {
                 let standing = self.observer.observe(spec, Instant::now());
-                if matches!(standing, Standing::Held | Standing::Alive) && !self.is_of_the_killed(spec) {
-                    return Ok(Attempt::Held { held: self.place.held(spec), alive: standing == Standing::Alive });
+                if matches!(standing, LeaseState::Held | LeaseState::Alive) && !self.is_of_the_killed(spec) {
+                    return Ok(Attempt::Held { held: self.place.held(spec), alive: standing == LeaseState::Alive });
                 }
             }
             let holder = Holder::here(&self.run).to_string();
@@ -110,7 +110,7 @@ fn taken(before: Option<Object>, holder: &str) -> Object {
 
 /// A lease that is ours. Unless [`Lease::keep`] is awaited, it runs out.
 pub struct Lease {
-    place: Arc<Place>,
+    place: Arc<LeaseObject>,
     holder: String,
     object: Object,
     tenure: Tenure,
@@ -125,7 +125,7 @@ impl Lease {
             let renewal = async {
                 sleep_until(next).await;
                 let sent = Instant::now();
-                let call = Call::quiet(self.tenure.patience(sent));
+                let call = CallContext::silent(self.tenure.patience(sent));
                 let answer = self.put(&call, |spec| spec.renew_time = Some(MicroTime(Timestamp::now()))).await;
                 self.tenure.judge(answer, sent, Instant::now())
             };
@@ -148,11 +148,11 @@ impl Lease {
             spec.holder_identity = Some(String::new());
             spec.renew_time = Some(MicroTime(Timestamp::now()));
         };
-        let _answer = self.put(&Call::quiet(RELEASE), released).await;
+        let _answer = self.put(&CallContext::silent(RELEASE), released).await;
     }
 
     /// Changes the lease while it is ours. Where the last answer got lost, it is not as we know it, and still ours.
-    async fn put(&mut self, call: &Call, change: impl Fn(&mut LeaseSpec)) -> Answer {
+    async fn put(&mut self, call: &CallContext, change: impl Fn(&mut LeaseSpec)) -> Answer {
         loop {
             let mut object = self.object.clone();
             change(object.spec.get_or_insert_default());

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use super::{Ran, key};
 use crate::engine::simulation::order::Key;
-use crate::event::{Event, Kind, Outcome};
-use crate::plan::Part;
+use crate::event::{Event, EventKind, Outcome};
+use crate::plan::StepKind;
 
 pub fn judge(ran: &Ran) -> Result<(), String> {
     let mut starts = BTreeMap::new();
     for (_, kind) in ran.own() {
-        if let Kind::UnitStarted { unit, .. } = kind {
+        if let EventKind::UnitStarted { unit, .. } = kind {
             *starts.entry(key(unit)).or_insert(0) += 1;
         }
     }
@@ -34,7 +34,7 @@ fn failed_is_failed(ran: &Ran) -> Result<(), String> {
     for (unit, outcome) in ran.outcomes() {
         let (Outcome::Failed(problem) | Outcome::Warned(problem)) = outcome else { continue };
         let took = || ran.sent.iter().any(|s| s.unit == unit && s.took && !s.late);
-        let once = ran.step(&unit).is_some_and(|s| s.act.unguarded() && s.part == Part::Step);
+        let once = ran.step(&unit).is_some_and(|s| s.act.unguarded() && s.part == StepKind::Step);
         if once && !ran.mishaps.contains(&unit) && took() {
             return Err(format!("{unit:?} is said to have failed ({}), and took place", problem.message));
         }
@@ -45,7 +45,7 @@ fn failed_is_failed(ran: &Ran) -> Result<(), String> {
 /// A command whose connection broke is the last that is sent of its unit, until that is started anew.
 fn out_of_sight(ran: &Ran) -> Result<(), String> {
     let started = |unit: &Key, from: usize, to: usize| {
-        let is = |event: &Event| matches!(&event.kind, Kind::UnitStarted { unit: of, .. } if key(of) == *unit);
+        let is = |event: &Event| matches!(&event.kind, EventKind::UnitStarted { unit: of, .. } if key(of) == *unit);
         ran.events.get(from..to.min(ran.events.len())).is_some_and(|events| events.iter().any(is))
     };
     for (n, sent) in ran.sent.iter().enumerate().filter(|(_, s)| s.out_of_sight && !s.late) {
@@ -55,7 +55,9 @@ fn out_of_sight(ran: &Ran) -> Result<(), String> {
             return Err(format!("{unit:?} went on, and a command of it may have been at work"));
         }
         let failed = |event: &Event| match &event.kind {
-            Kind::UnitFinished { unit: of, outcome: Outcome::Failed(_) | Outcome::Warned(_), .. } => key(of) == *unit,
+            EventKind::UnitFinished { unit: of, outcome: Outcome::Failed(_) | Outcome::Warned(_), .. } => {
+                key(of) == *unit
+            }
             _ => false,
         };
         let failed = ran.events.iter().skip(at).any(failed) && !ran.mishaps.contains(unit);

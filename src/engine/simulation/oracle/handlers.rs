@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Ran, key, well};
 use crate::engine::simulation::order::{Key, answered};
-use crate::event::{Kind, Outcome};
+use crate::event::{EventKind, Outcome};
 
 /// A handler that must run after a moment: a run, and a place among its events.
 #[derive(Debug)]
@@ -41,14 +41,14 @@ impl Demands {
         let mut starts: Vec<(Key, usize)> = Vec::new();
         for (index, kind) in ran.own() {
             match kind {
-                Kind::UnitStarted { unit, .. } => starts.push((key(unit), index)),
-                Kind::UnitFinished { unit, outcome, definition: Some(_), .. } if well(outcome) => {
+                EventKind::UnitStarted { unit, .. } => starts.push((key(unit), index)),
+                EventKind::UnitFinished { unit, outcome, definition: Some(_), .. } if well(outcome) => {
                     let unit = key(unit);
                     let Some((_, start)) = starts.iter().rev().find(|(of, _)| *of == unit) else { continue };
                     self.0.retain(|d| d.handler != unit || d.since > (ran.number, *start));
                 }
                 // Its condition says that it need not run.
-                Kind::UnitFinished { unit, outcome: Outcome::Skipped { .. }, .. } => {
+                EventKind::UnitFinished { unit, outcome: Outcome::Skipped { .. }, .. } => {
                     self.0.retain(|d| d.handler != key(unit) || d.since > (ran.number, index));
                 }
                 _ => {}

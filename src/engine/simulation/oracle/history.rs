@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Ran, key};
 use crate::engine::simulation::model::{Act, Step, loop_of};
 use crate::engine::simulation::order::{Key, answered};
-use crate::event::{Kind, Outcome};
-use crate::plan::Part;
+use crate::event::{EventKind, Outcome};
+use crate::plan::StepKind;
 use crate::secret::MASK;
 
 #[derive(Debug)]
@@ -88,17 +88,17 @@ impl History {
         let gone: BTreeSet<Key> = gone.collect();
         self.push(Item::Gone(gone));
         for (_, kind) in ran.own() {
-            if let Kind::UnitStarted { unit, .. } = kind {
+            if let EventKind::UnitStarted { unit, .. } = kind {
                 self.started.insert(key(unit), ran.number);
             }
         }
     }
 
-    pub fn take(&mut self, kind: &Kind, ran: &Ran) {
+    pub fn take(&mut self, kind: &EventKind, ran: &Ran) {
         let (asked, part) = (&ran.asked, ran.asked.is_part(&ran.model));
         match kind {
-            Kind::UnitStarted { unit, .. } => self.push(Item::Start(key(unit))),
-            Kind::UnitFinished { unit, outcome, definition: Some(definition), outputs, acted, .. } => {
+            EventKind::UnitStarted { unit, .. } => self.push(Item::Start(key(unit))),
+            EventKind::UnitFinished { unit, outcome, definition: Some(definition), outputs, acted, .. } => {
                 let masked = outputs.values().any(|v| v.as_str().is_some_and(|v| v.contains(MASK)));
                 let end = match outcome {
                     Outcome::Same { .. } if masked => End::SameMasked,
@@ -112,8 +112,8 @@ impl History {
                 };
                 self.push(Item::End(key(unit), definition.clone(), end));
             }
-            Kind::Undone { unit, .. } => self.push(Item::Undone(key(unit))),
-            Kind::RunFinished { ok, interrupted, .. } => {
+            EventKind::Undone { unit, .. } => self.push(Item::Undone(key(unit))),
+            EventKind::RunFinished { ok, interrupted, .. } => {
                 self.ended_well = *ok && !interrupted;
                 self.whole &= part || !self.ended_well;
             }
@@ -208,12 +208,12 @@ impl History {
     /// The unit that was kept or done again without a right to.
     pub fn judge(&self, ran: &Ran, index: usize) -> Result<(), String> {
         match &ran.events[index].kind {
-            Kind::UnitFinished { unit, outcome: Outcome::Kept { .. }, definition, .. } => {
+            EventKind::UnitFinished { unit, outcome: Outcome::Kept { .. }, definition, .. } => {
                 let unit = key(unit);
                 let said = ran.asked.done.contains(&unit);
                 if said { Ok(()) } else { self.may_keep(ran, &unit, definition.as_deref().unwrap_or_default()) }
             }
-            Kind::UnitStarted { unit, definition, .. } => self.has_cause(ran, &key(unit), definition),
+            EventKind::UnitStarted { unit, definition, .. } => self.has_cause(ran, &key(unit), definition),
             _ => Ok(()),
         }
     }
@@ -244,7 +244,7 @@ impl History {
 
     /// What leaves no trace is done again only if there is a reason.
     fn has_cause(&self, ran: &Ran, unit: &Key, definition: &str) -> Result<(), String> {
-        let Some(step) = ran.step(unit).filter(|s| s.part == Part::Step) else { return Ok(()) };
+        let Some(step) = ran.step(unit).filter(|s| s.part == StepKind::Step) else { return Ok(()) };
         let Act::Do { rerun, .. } = &step.act else { return Ok(()) };
         if ran.asked.rerun.contains(unit) {
             return Ok(());
@@ -306,7 +306,7 @@ fn around(ran: &Ran, unit: &Key) -> Vec<Key> {
     let mut units = below(ran, unit);
     if let Some(phase) = ran.model.phases.iter().find(|p| p.steps.iter().any(|s| s.id == unit.0)) {
         let ids = ran.order.at_most_before(&unit.0);
-        let near = phase.steps.iter().filter(|s| s.part != Part::Step || ids.contains(&s.id));
+        let near = phase.steps.iter().filter(|s| s.part != StepKind::Step || ids.contains(&s.id));
         units.extend(near.flat_map(|s| ran.order.places(&s.id).iter().map(|h| (s.id.clone(), h.clone()))));
         units.retain(|other| !same_loop(unit, other));
     }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::model::{Model, Step, of_item};
 use super::order::{Key, Order};
 use super::world::Sent;
-use crate::event::{Event, Kind, Outcome, UnitRef};
+use crate::event::{Event, EventKind, Outcome, UnitRef};
 
 pub use history::History;
 
@@ -113,7 +113,7 @@ pub fn well(outcome: &Outcome) -> bool {
 }
 
 impl Ran {
-    pub fn own(&self) -> impl Iterator<Item = (usize, &Kind)> {
+    pub fn own(&self) -> impl Iterator<Item = (usize, &EventKind)> {
         self.events.iter().enumerate().skip(self.start).map(|(n, e)| (n, &e.kind))
     }
 
@@ -124,7 +124,7 @@ impl Ran {
     /// How each unit ended last.
     pub fn outcomes(&self) -> BTreeMap<Key, &Outcome> {
         let ends = self.own().filter_map(|(_, kind)| match kind {
-            Kind::UnitFinished { unit, outcome, .. } => Some((key(unit), outcome)),
+            EventKind::UnitFinished { unit, outcome, .. } => Some((key(unit), outcome)),
             _ => None,
         });
         ends.collect()

@@ -6,7 +6,7 @@ use super::{Ran, well};
 use crate::engine::simulation::model::{HOSTS, MOSTS, Phase, SERIALS, Step, loop_of};
 use crate::engine::simulation::order::Key;
 use crate::event::Outcome;
-use crate::plan::Part;
+use crate::plan::StepKind;
 
 pub type Ends<'a> = BTreeMap<Key, &'a Outcome>;
 
@@ -39,7 +39,7 @@ fn whole<'r>(phase: &'r Phase, step: &Step) -> Vec<&'r Step> {
 }
 
 fn limits(ran: &Ran, unit: &Key) -> Vec<Limit> {
-    let Some((phase, step)) = place(ran, unit).filter(|(_, step)| step.part != Part::OnFailure) else {
+    let Some((phase, step)) = place(ran, unit).filter(|(_, step)| step.part != StepKind::OnFailure) else {
         return Vec::new();
     };
     let hosts = |ids: &[&Step]| -> BTreeSet<String> {
@@ -47,12 +47,12 @@ fn limits(ran: &Ran, unit: &Key) -> Vec<Limit> {
     };
     let limit = |most: Option<usize>, counts: Vec<&Step>| {
         let most = MOSTS[most?].1;
-        let hosts = hosts(&counts.iter().copied().filter(|s| s.part == Part::Step).collect::<Vec<_>>());
+        let hosts = hosts(&counts.iter().copied().filter(|s| s.part == StepKind::Step).collect::<Vec<_>>());
         let here = unit.1.as_ref().is_some_and(|host| hosts.contains(host));
         let steps = counts.iter().map(|s| s.id.clone()).collect();
         here.then(|| Limit { most: most[hosts.len() - 1], steps, hosts })
     };
-    let all = phase.steps.iter().filter(|s| s.part != Part::OnFailure).collect();
+    let all = phase.steps.iter().filter(|s| s.part != StepKind::OnFailure).collect();
     [limit(phase.most, all), limit(step.most, whole(phase, step))].into_iter().flatten().collect()
 }
 
@@ -64,7 +64,7 @@ pub fn allowed(ran: &Ran, unit: &Key, ended: &Ends<'_>) -> bool {
 
 /// Judges the start of a unit: a host begins with nothing whose limit is exceeded.
 pub fn may_begin(ran: &Ran, unit: &Key, ended: &Ends<'_>, begun: &BTreeSet<Key>) -> Result<(), String> {
-    if !place(ran, unit).is_some_and(|(_, step)| step.part == Part::Step) {
+    if !place(ran, unit).is_some_and(|(_, step)| step.part == StepKind::Step) {
         return Ok(());
     }
     for limit in limits(ran, unit) {
@@ -79,10 +79,10 @@ pub fn may_begin(ran: &Ran, unit: &Key, ended: &Ends<'_>, begun: &BTreeSet<Key>)
 /// The units of earlier batches that a unit waits for.
 pub fn earlier_batches(ran: &Ran, unit: &Key) -> Vec<Key> {
     let (Some((phase, step)), Some(host)) = (place(ran, unit), unit.1.as_deref()) else { return Vec::new() };
-    if step.part != Part::Step {
+    if step.part != StepKind::Step {
         return Vec::new();
     }
-    let on_hosts: Vec<&Step> = phase.steps.iter().filter(|s| s.part == Part::Step && s.hosts.is_some()).collect();
+    let on_hosts: Vec<&Step> = phase.steps.iter().filter(|s| s.part == StepKind::Step && s.hosts.is_some()).collect();
     let runs = |step: &Step, host: &str| ran.order.places(&step.id).iter().flatten().any(|h| h == host);
     let of_phase: Vec<&str> = HOSTS.into_iter().filter(|host| on_hosts.iter().any(|step| runs(step, host))).collect();
     let (before, mine) = batch(phase.serial, &of_phase, host);

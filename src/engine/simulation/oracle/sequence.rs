@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Ran, key, pace, well};
 use crate::engine::simulation::model::HOSTS;
 use crate::engine::simulation::order::Key;
-use crate::event::{Kind, Outcome};
-use crate::plan::Part;
+use crate::event::{EventKind, Outcome};
+use crate::plan::StepKind;
 
 struct Walk<'a> {
     ran: &'a Ran,
@@ -41,12 +41,12 @@ pub fn judge(ran: &Ran) -> Result<(), String> {
 }
 
 impl<'a> Walk<'a> {
-    fn take(&mut self, kind: &'a Kind) -> Result<(), String> {
+    fn take(&mut self, kind: &'a EventKind) -> Result<(), String> {
         match kind {
-            Kind::Notified { handler, by } => {
+            EventKind::Notified { handler, by } => {
                 self.open.entry(key(handler)).or_default().insert(key(by));
             }
-            Kind::UnitStarted { unit, with, .. } => {
+            EventKind::UnitStarted { unit, with, .. } => {
                 let unit = key(unit);
                 match with {
                     Some(before) => self.goes_along(&unit, &key(before))?,
@@ -66,7 +66,7 @@ impl<'a> Walk<'a> {
                     self.answering.insert(unit, by);
                 }
             }
-            Kind::UnitFinished { unit, outcome, .. } => {
+            EventKind::UnitFinished { unit, outcome, .. } => {
                 let unit = key(unit);
                 self.running.remove(&unit);
                 if matches!(outcome, Outcome::Kept { .. }) {
@@ -92,7 +92,7 @@ impl<'a> Walk<'a> {
                     self.allowed.insert(unit);
                 }
             }
-            Kind::RunFinished { handlers_left, .. } => {
+            EventKind::RunFinished { handlers_left, .. } => {
                 let told: BTreeSet<Key> = handlers_left.iter().map(key).collect();
                 let open: BTreeSet<Key> = self.open.keys().cloned().collect();
                 if told != open {
@@ -117,17 +117,18 @@ impl<'a> Walk<'a> {
     fn starts(&mut self, unit: &Key) -> Result<(), String> {
         let step = self.ran.step(unit).ok_or_else(|| format!("{unit:?} is not in the plan"))?;
         match step.part {
-            Part::Step => {
+            StepKind::Step => {
                 self.needs(unit)?;
                 self.batches(unit)?;
                 self.flushed(unit)
             }
-            Part::Handler => {
+            StepKind::Handler => {
                 self.needs(unit)?;
                 let runs = self.handler_runs.entry(unit.clone()).or_default();
                 *runs += 1;
                 let phase = self.ran.model.steps().find(|(_, s)| s.id == unit.0).map(|(p, _)| p);
-                let flushes = phase.map_or(0, |p| p.steps.iter().filter(|s| s.flush && s.part == Part::Step).count());
+                let flushes =
+                    phase.map_or(0, |p| p.steps.iter().filter(|s| s.flush && s.part == StepKind::Step).count());
                 // At the end of each batch, and of what comes after them.
                 let batches = if phase.is_some_and(|p| p.serial.is_some()) { HOSTS.len() } else { 1 };
                 if *runs > (flushes + 1) * batches + batches - 1 {
@@ -138,7 +139,7 @@ impl<'a> Walk<'a> {
                     false => Err(format!("{unit:?} runs, and nobody asked for it")),
                 }
             }
-            Part::OnFailure => Ok(()),
+            StepKind::OnFailure => Ok(()),
         }
     }
 
@@ -148,7 +149,7 @@ impl<'a> Walk<'a> {
         for need in order.units_inside(unit).into_iter().chain(order.units_outside(unit)) {
             let Some((phase, step)) = self.ran.model.steps().find(|(_, s)| s.id == need.0) else { continue };
             let fine = match step.part {
-                Part::Step => self.ended.get(&need).is_some_and(|o| well(o)) && !self.running.contains(&need),
+                StepKind::Step => self.ended.get(&need).is_some_and(|o| well(o)) && !self.running.contains(&need),
                 _ => {
                     let owed = self.open.contains_key(&need) && !self.ran.asked.leaves_out(&phase.name);
                     let out = phase.when == Some(false);

@@ -6,21 +6,21 @@ use super::{History, Ran, key, pace, well};
 use crate::engine::simulation::model::{Phase, Step};
 use crate::engine::simulation::order::{Key, answered};
 use crate::engine::simulation::world::Sent;
-use crate::event::{Kind, Outcome};
-use crate::plan::Part;
+use crate::event::{EventKind, Outcome};
+use crate::plan::StepKind;
 
 /// Judges the start of what undoes, and its claims.
 pub fn judge(ran: &Ran, index: usize, history: &History) -> Result<(), String> {
     let unit = match &ran.events[index].kind {
-        Kind::UnitStarted { unit, .. } => unit,
-        Kind::Undone { unit, by } => return truly(ran, index, &key(unit), &key(by)),
+        EventKind::UnitStarted { unit, .. } => unit,
+        EventKind::Undone { unit, by } => return truly(ran, index, &key(unit), &key(by)),
         _ => return Ok(()),
     };
     let undo = key(unit);
-    let Some((phase, step)) = ran.model.steps().find(|(_, s)| s.id == undo.0 && s.part == Part::OnFailure) else {
+    let Some((phase, step)) = ran.model.steps().find(|(_, s)| s.id == undo.0 && s.part == StepKind::OnFailure) else {
         return Ok(());
     };
-    let before: Vec<&Kind> = ran.events[ran.start..index].iter().map(|e| &e.kind).collect();
+    let before: Vec<&EventKind> = ran.events[ran.start..index].iter().map(|e| &e.kind).collect();
     let failed = failed(ran, phase, before.iter().copied());
     if let Failed::No(why) = failed {
         return Err(format!("{undo:?} undoes, but {why}"));
@@ -58,7 +58,8 @@ fn backwards(ran: &Ran, index: usize, phase: &Phase, undo: &Key, failed: &Failed
         .filter(|(_, outcome)| well(outcome))
         .map(|(unit, _)| unit)
         .collect();
-    for later in phase.steps.iter().filter(|s| s.part == Part::Step && ran.order.before(&s.id).contains(&first.id)) {
+    for later in phase.steps.iter().filter(|s| s.part == StepKind::Step && ran.order.before(&s.id).contains(&first.id))
+    {
         for name in &later.on_failure {
             let ([_], Some(step)) = (&naming(name)[..], ran.model.step(name)) else { continue };
             let mine = |s: &&Sent| s.unit.0 == later.id && failed.is_of(&s.unit);
@@ -83,7 +84,7 @@ pub fn all_done(ran: &Ran, standing: &BTreeSet<Key>) -> Result<(), String> {
     let undone: BTreeSet<(Key, Key)> = ran
         .own()
         .filter_map(|(_, kind)| match kind {
-            Kind::Undone { unit, by } => Some((key(unit), key(by))),
+            EventKind::Undone { unit, by } => Some((key(unit), key(by))),
             _ => None,
         })
         .collect();
@@ -128,10 +129,10 @@ impl Failed {
     }
 }
 
-fn failed<'a>(ran: &Ran, phase: &Phase, kinds: impl Iterator<Item = &'a Kind>) -> Failed {
+fn failed<'a>(ran: &Ran, phase: &Phase, kinds: impl Iterator<Item = &'a EventKind>) -> Failed {
     let ends: Vec<(Key, &Outcome)> = kinds
         .filter_map(end)
-        .filter(|(unit, _)| phase.steps.iter().any(|s| s.id == unit.0 && s.part != Part::OnFailure))
+        .filter(|(unit, _)| phase.steps.iter().any(|s| s.id == unit.0 && s.part != StepKind::OnFailure))
         .collect();
     let failed: Vec<Key> =
         ends.iter().filter(|(_, o)| matches!(o, Outcome::Failed(_))).map(|(unit, _)| unit.clone()).collect();
@@ -154,16 +155,16 @@ fn failed<'a>(ran: &Ran, phase: &Phase, kinds: impl Iterator<Item = &'a Kind>) -
     }
 }
 
-fn end(kind: &Kind) -> Option<(Key, &Outcome)> {
+fn end(kind: &EventKind) -> Option<(Key, &Outcome)> {
     match kind {
-        Kind::UnitFinished { unit, outcome, .. } => Some((key(unit), outcome)),
+        EventKind::UnitFinished { unit, outcome, .. } => Some((key(unit), outcome)),
         _ => None,
     }
 }
 
 /// The units of a phase's steps.
 fn units<'a>(ran: &'a Ran, phase: &'a Phase) -> impl Iterator<Item = (Key, &'a Step)> {
-    let steps = phase.steps.iter().filter(|s| s.part == Part::Step);
+    let steps = phase.steps.iter().filter(|s| s.part == StepKind::Step);
     steps.flat_map(|s| ran.order.places(&s.id).iter().map(move |h| ((s.id.clone(), h.clone()), s)))
 }
 

@@ -4,14 +4,14 @@ use super::types::{Effect, Probe};
 
 impl Effect {
     /// Whether the answer to `probe` may be another one after this.
-    pub fn touches(&self, probe: &Probe) -> bool {
+    pub fn may_change(&self, probe: &Probe) -> bool {
         match (self, probe) {
             (Self::Expect(_), _) => false,
             // Nobody knows what a command does, or what one looks at.
             (Self::Run(_), _) | (_, Probe::Run(_)) => true,
             // What is kept may come back at any time.
             (Self::Guard(_), _) | (_, Probe::Guard) => true,
-            (_, Probe::File { path, .. }) if lives(path) => true,
+            (_, Probe::File { path, .. }) if is_virtual(path) => true,
             (Self::SetSysctl { .. }, Probe::Sysctl { .. }) | (Self::LoadModule { .. }, _) => true,
             (Self::SetSysctl { .. }, _) => false,
             // Below a folder all is as it was: nothing, or what was there. Only a name of its path can be a new one. With a
@@ -20,7 +20,7 @@ impl Effect {
                 if attributes.mode.is_none_or(|mode| mode & 0o700 == 0o700) =>
             {
                 let (made, seen) = (names(path), names(seen));
-                odd(&made) || odd(&seen) || seen.last().is_some_and(|name| made.contains(name))
+                is_indirect(&made) || is_indirect(&seen) || seen.last().is_some_and(|name| made.contains(name))
             }
             (
                 Self::WriteFile(super::WriteFile { path, .. })
@@ -29,7 +29,7 @@ impl Effect {
                 | Self::Link { path, .. }
                 | Self::Remove { path },
                 Probe::File { path: seen, .. },
-            ) => near(path, seen),
+            ) => may_overlap(path, seen),
             // A live value changes only by itself or by writing below /proc, which a renamed file cannot.
             (Self::WriteFile(_) | Self::Directory { .. } | Self::Link { .. }, Probe::Sysctl { .. }) => false,
             // What is installed is found by files: /lib/modules, /etc/os-release.
@@ -40,10 +40,10 @@ impl Effect {
 
 /// Whether what happens at one path may show at another one. A folder can be reached by links under other names, so it
 /// is names that are compared, not whole paths: the last one of each must not occur in the other.
-pub fn near(changed: &str, seen: &str) -> bool {
+pub fn may_overlap(changed: &str, seen: &str) -> bool {
     let (changed, seen) = (names(changed), names(seen));
-    odd(&changed)
-        || odd(&seen)
+    is_indirect(&changed)
+        || is_indirect(&seen)
         || changed.last().is_some_and(|n| seen.contains(n))
         || seen.last().is_some_and(|n| changed.contains(n))
 }
@@ -53,12 +53,12 @@ fn names(path: &str) -> Vec<&str> {
 }
 
 /// Whether names do not say where they lead.
-fn odd(names: &[&str]) -> bool {
+fn is_indirect(names: &[&str]) -> bool {
     names.is_empty() || names.contains(&"..")
 }
 
 /// Paths of which the kernel and its services make something of their own.
-pub(super) fn lives(path: &str) -> bool {
+pub(super) fn is_virtual(path: &str) -> bool {
     ["/proc", "/sys", "/dev", "/run"].iter().any(|place| path.starts_with(place))
 }
 
@@ -82,12 +82,12 @@ mod tests {
         let effect = write("/srv/app/config.toml");
         for near in ["/srv/app/config.toml", "/srv/app", "/srv/app/config.toml/x", "/link/config.toml", "/", "/a/../b"]
         {
-            assert!(effect.touches(&at(near)), "{near}");
+            assert!(effect.may_change(&at(near)), "{near}");
         }
         for far in ["/srv/app/other.toml", "/etc/hosts"] {
-            assert!(!effect.touches(&at(far)), "{far}");
+            assert!(!effect.may_change(&at(far)), "{far}");
         }
-        assert!(effect.touches(&at("/proc/cmdline")));
+        assert!(effect.may_change(&at("/proc/cmdline")));
     }
 
     #[test]
@@ -97,28 +97,30 @@ mod tests {
             attributes: Attributes { mode, ..Attributes::default() },
         };
         for near in ["/srv/app", "/srv", "/link/app", "/a/../b", "/"] {
-            assert!(make(Some(0o755)).touches(&at(near)), "{near}");
+            assert!(make(Some(0o755)).may_change(&at(near)), "{near}");
         }
         for far in ["/srv/app/config.toml", "/etc/app/x", "/etc/hosts"] {
-            assert!(!make(Some(0o755)).touches(&at(far)) && !make(None).touches(&at(far)), "{far}");
+            assert!(!make(Some(0o755)).may_change(&at(far)) && !make(None).may_change(&at(far)), "{far}");
         }
-        assert!(make(Some(0o055)).touches(&at("/srv/app/config.toml")), "its owner cannot look into it any more");
+        assert!(make(Some(0o055)).may_change(&at("/srv/app/config.toml")), "its owner cannot look into it any more");
     }
 
     #[test]
     fn commands_touch_all_and_see_all() {
         let run = || Run::shell("true");
-        assert!(Effect::Run(run()).touches(&Probe::System));
-        assert!(Effect::Run(run()).touches(&at("/etc/hosts")));
-        assert!(write("/a").touches(&Probe::Run(run())));
+        assert!(Effect::Run(run()).may_change(&Probe::System));
+        assert!(Effect::Run(run()).may_change(&at("/etc/hosts")));
+        assert!(write("/a").may_change(&Probe::Run(run())));
     }
 
     #[test]
     fn parameters_and_modules() {
         let key = || Probe::Sysctl { key: "net.ipv4.ip_forward".into() };
         let set = Effect::SetSysctl { settings: Vec::new() };
-        assert!(set.touches(&key()) && !set.touches(&at("/etc/hosts")) && !write("/etc/hosts").touches(&key()));
+        assert!(
+            set.may_change(&key()) && !set.may_change(&at("/etc/hosts")) && !write("/etc/hosts").may_change(&key())
+        );
         let load = Effect::LoadModule { name: "br_netfilter".into() };
-        assert!(load.touches(&key()) && load.touches(&Probe::Module { name: "br_netfilter".into() }));
+        assert!(load.may_change(&key()) && load.may_change(&Probe::Module { name: "br_netfilter".into() }));
     }
 }

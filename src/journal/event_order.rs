@@ -14,50 +14,52 @@
 
 use std::collections::HashSet;
 
-use crate::event::{Kind, Outcome, UnitRef};
+use crate::event::{EventKind, Outcome, UnitRef};
 
 /// What has been seen of a run so far.
 #[derive(Debug, Default)]
-pub struct Legal {
+pub struct EventOrder {
     started: bool,
     finished: bool,
     running: HashSet<UnitRef>,
 }
 
-impl Legal {
+impl EventOrder {
     /// Takes the next event in.
     ///
     /// # Errors
     /// Who cannot do so now, and why; nothing is taken in then.
-    pub fn step(&mut self, kind: &Kind) -> Result<(), String> {
-        if self.finished && !matches!(kind, Kind::Progress { .. } | Kind::Unknown) {
+    pub fn step(&mut self, kind: &EventKind) -> Result<(), String> {
+        if self.finished && !matches!(kind, EventKind::Progress { .. } | EventKind::Unknown) {
             return Err("something follows the run's end".to_owned());
         }
         let running = |unit: &UnitRef| self.running.contains(unit);
         match kind {
-            Kind::Remembered { unit, .. } if self.started => Err(format!("{unit} is taken over after the run's start")),
-            Kind::RunStarted { .. } if self.started => Err("the run starts twice".to_owned()),
-            Kind::RunFinished { .. } if !self.running.is_empty() => {
+            EventKind::Remembered { unit, .. } if self.started => {
+                Err(format!("{unit} is taken over after the run's start"))
+            }
+            EventKind::RunStarted { .. } if self.started => Err("the run starts twice".to_owned()),
+            EventKind::RunFinished { .. } if !self.running.is_empty() => {
                 let unit = self.running.iter().min().map(ToString::to_string).unwrap_or_default();
                 Err(format!("the run ends while {unit} is running"))
             }
-            Kind::UnitStarted { unit, .. } if running(unit) => Err(format!("{unit} starts while it is running")),
-            Kind::UnitFinished { unit, .. } if ran(kind) && !running(unit) => {
+            EventKind::UnitStarted { unit, .. } if running(unit) => Err(format!("{unit} starts while it is running")),
+            EventKind::UnitFinished { unit, .. } if ran(kind) && !running(unit) => {
                 Err(format!("{unit} ends without having started"))
             }
-            Kind::UnitFinished { unit, .. } if !ran(kind) && running(unit) => {
+            EventKind::UnitFinished { unit, .. } if !ran(kind) && running(unit) => {
                 Err(format!("{unit} is passed over while it is running"))
             }
-            Kind::UnitRetried { unit, .. } if !running(unit) => {
+            EventKind::UnitRetried { unit, .. } if !running(unit) => {
                 Err(format!("{unit} is tried again without having started"))
             }
-            Kind::Undone { unit, .. } if running(unit) => Err(format!("{unit} is undone while it is running")),
-            Kind::UnitStarted { .. }
-            | Kind::UnitFinished { .. }
-            | Kind::UnitRetried { .. }
-            | Kind::Undone { .. }
-            | Kind::Dropped { .. }
-            | Kind::RunFinished { .. }
+            EventKind::Undone { unit, .. } if running(unit) => Err(format!("{unit} is undone while it is running")),
+            EventKind::UnitStarted { .. }
+            | EventKind::UnitFinished { .. }
+            | EventKind::UnitRetried { .. }
+            | EventKind::Undone { .. }
+            | EventKind::Dropped { .. }
+            | EventKind::RunFinished { .. }
                 if !self.started =>
             {
                 Err("the run has not started".to_owned())
@@ -65,10 +67,10 @@ impl Legal {
             _ => Ok(()),
         }?;
         match kind {
-            Kind::RunStarted { .. } => self.started = true,
-            Kind::RunFinished { .. } => self.finished = true,
-            Kind::UnitStarted { unit, .. } => drop(self.running.insert(unit.clone())),
-            Kind::UnitFinished { unit, .. } => drop(self.running.remove(unit)),
+            EventKind::RunStarted { .. } => self.started = true,
+            EventKind::RunFinished { .. } => self.finished = true,
+            EventKind::UnitStarted { unit, .. } => drop(self.running.insert(unit.clone())),
+            EventKind::UnitFinished { unit, .. } => drop(self.running.remove(unit)),
             _ => {}
         }
         Ok(())
@@ -76,8 +78,8 @@ impl Legal {
 }
 
 /// Whether a unit's end is that of something that ran.
-fn ran(kind: &Kind) -> bool {
-    matches!(kind, Kind::UnitFinished { definition: Some(_), outcome, .. } if !matches!(outcome, Outcome::Kept { .. }))
+fn ran(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::UnitFinished { definition: Some(_), outcome, .. } if !matches!(outcome, Outcome::Kept { .. }))
 }
 
 #[cfg(test)]
@@ -85,7 +87,7 @@ mod tests {
     use super::super::testing::{finished, kept, notified, remembered, run_finished, run_started, started, undone};
     use super::*;
 
-    fn all() -> Vec<(&'static str, Kind)> {
+    fn all() -> Vec<(&'static str, EventKind)> {
         vec![
             ("remembered", remembered("a")),
             ("notified", notified("h", "a")),
@@ -93,7 +95,7 @@ mod tests {
             ("started", started("a")),
             (
                 "retried",
-                Kind::UnitRetried {
+                EventKind::UnitRetried {
                     unit: super::super::testing::unit("a"),
                     attempt: 1,
                     message: String::new(),
@@ -108,9 +110,9 @@ mod tests {
     }
 
     /// The events that may come next, by name.
-    fn next(so_far: &[Kind]) -> Vec<&'static str> {
-        let may = |kind: &Kind| {
-            let mut legal = Legal::default();
+    fn next(so_far: &[EventKind]) -> Vec<&'static str> {
+        let may = |kind: &EventKind| {
+            let mut legal = EventOrder::default();
             so_far.iter().for_each(|k| legal.step(k).unwrap());
             legal.step(kind).is_ok()
         };

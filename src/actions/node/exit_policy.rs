@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_json::{Map, Value, json};
 
 use super::params::refuse;
-use crate::connect::{Done, host};
+use crate::connect::{EffectResult, host};
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError};
 use crate::template::{Context, Templates};
@@ -47,7 +47,7 @@ impl Expression {
         }
     }
 
-    fn holds(&self, parameter: &str, done: &host::Done) -> Result<bool, Problem> {
+    fn holds(&self, parameter: &str, done: &host::CommandOutput) -> Result<bool, Problem> {
         let context = Context::new(&outputs(Some(done)).into_iter().collect::<Map<String, Value>>());
         let holds = Templates::new("").is_true(&self.0, &context);
         holds.map_err(|error| Problem::new(format!("`{parameter}` cannot be told: {error}")))
@@ -95,7 +95,7 @@ impl JsonSchema for Expression {
 }
 
 /// What a step says of a command's end.
-pub struct Judge<'a> {
+pub struct ExitPolicy<'a> {
     /// The command, for people.
     pub line: String,
     /// Exit statuses that are right, unless `failed_when` judges.
@@ -106,7 +106,7 @@ pub struct Judge<'a> {
     pub changed_when: Option<&'a Expression>,
 }
 
-impl Judge<'_> {
+impl ExitPolicy<'_> {
     /// Refuses what cannot be judged by.
     pub fn check(&self) -> Result<(), ParamError> {
         if self.ok_exit_codes.is_empty() {
@@ -123,7 +123,7 @@ impl Judge<'_> {
     ///
     /// # Errors
     /// When it did not, with the last of what it said.
-    pub fn judge(&self, done: &host::Done) -> Result<(), Problem> {
+    pub fn judge(&self, done: &host::CommandOutput) -> Result<(), Problem> {
         let (failed, why) = match self.failed_when {
             None => (!self.ok_exit_codes.contains(&done.exit), ""),
             Some(when) => (when.holds("failed_when", done)?, ", and `failed_when` holds"),
@@ -145,7 +145,7 @@ impl Judge<'_> {
     ///
     /// # Errors
     /// When the expression cannot be told.
-    pub fn changed(&self, done: &host::Done) -> Result<bool, Problem> {
+    pub fn changed(&self, done: &host::CommandOutput) -> Result<bool, Problem> {
         self.changed_when.map_or(Ok(true), |when| when.holds("changed_when", done))
     }
 
@@ -153,15 +153,15 @@ impl Judge<'_> {
     ///
     /// # Errors
     /// As those.
-    pub fn judge_last(&self, done: &[Done]) -> Result<bool, Problem> {
-        let Some(Done::Host(done)) = done.last() else { return Ok(false) };
+    pub fn judge_last(&self, done: &[EffectResult]) -> Result<bool, Problem> {
+        let Some(EffectResult::Host(done)) = done.last() else { return Ok(false) };
         self.judge(done)?;
         self.changed(done)
     }
 }
 
 /// What it most likely says about its failure.
-pub fn said(done: &host::Done) -> &host::Output {
+pub fn said(done: &host::CommandOutput) -> &host::Output {
     if done.stderr.length > 0 { &done.stderr } else { &done.stdout }
 }
 
@@ -171,8 +171,8 @@ pub fn status(exit: i32) -> String {
 }
 
 /// The values of [`OUTPUTS`]; `None`: it did not run.
-pub fn outputs(done: Option<&host::Done>) -> Outputs {
-    let text = |of: fn(&host::Done) -> &host::Output| json!(done.map(|d| of(d).text()).unwrap_or_default());
+pub fn outputs(done: Option<&host::CommandOutput>) -> Outputs {
+    let text = |of: fn(&host::CommandOutput) -> &host::Output| json!(done.map(|d| of(d).text()).unwrap_or_default());
     Outputs::from_iter([
         ("stdout".to_owned(), text(|d| &d.stdout)),
         ("stderr".to_owned(), text(|d| &d.stderr)),
@@ -181,8 +181,8 @@ pub fn outputs(done: Option<&host::Done>) -> Outputs {
 }
 
 /// What the last command printed.
-pub fn printed(done: &[Done]) -> String {
-    let Some(Done::Host(done)) = done.last() else { return String::new() };
+pub fn printed(done: &[EffectResult]) -> String {
+    let Some(EffectResult::Host(done)) = done.last() else { return String::new() };
     let texts = [&done.stdout, &done.stderr].map(host::Output::text);
     texts.iter().filter(|text| !text.is_empty()).map(String::as_str).collect::<Vec<_>>().join("\n")
 }
@@ -191,8 +191,8 @@ pub fn printed(done: &[Done]) -> String {
 mod tests {
     use super::*;
 
-    fn judge<'a>(failed_when: Option<&'a Expression>, changed_when: Option<&'a Expression>) -> Judge<'a> {
-        Judge { line: "x".into(), ok_exit_codes: &[0], failed_when, changed_when }
+    fn judge<'a>(failed_when: Option<&'a Expression>, changed_when: Option<&'a Expression>) -> ExitPolicy<'a> {
+        ExitPolicy { line: "x".into(), ok_exit_codes: &[0], failed_when, changed_when }
     }
 
     #[test]
@@ -200,14 +200,14 @@ mod tests {
         let failed = Expression("exit_code > 1 or 'error' in stderr".into());
         let judge = judge(Some(&failed), None);
         assert!(judge.check().is_ok());
-        assert!(judge.judge(&host::Done::new(1, "", "")).is_ok());
-        let problem = judge.judge(&host::Done::new(0, "", "an error")).unwrap_err();
+        assert!(judge.judge(&host::CommandOutput::new(1, "", "")).is_ok());
+        let problem = judge.judge(&host::CommandOutput::new(0, "", "an error")).unwrap_err();
         assert_eq!(problem.message, "`x` ended with exit status 0, and `failed_when` holds:\nan error");
     }
 
     #[test]
     fn a_command_has_changed_something_unless_the_expression_says_no() {
-        let done = |stdout: &str| host::Done::new(0, stdout, "");
+        let done = |stdout: &str| host::CommandOutput::new(0, stdout, "");
         assert_eq!(judge(None, None).changed(&done("")), Ok(true));
         let never: Expression = serde_json::from_str("false").unwrap();
         assert_eq!(judge(None, Some(&never)).changed(&done("")), Ok(false));

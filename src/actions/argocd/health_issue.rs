@@ -8,14 +8,14 @@ const SHOWN: usize = 5;
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Lack {
+pub struct HealthIssue {
     /// What is seen, with the name of the thing.
     pub seen: String,
     /// What to do about it; `None` when time alone may mend it.
     pub hint: Option<String>,
 }
 
-impl Lack {
+impl HealthIssue {
     /// What passes by itself.
     pub fn passing(seen: String) -> Self {
         Self { seen, hint: None }
@@ -28,8 +28,8 @@ impl Lack {
 }
 
 /// The verdict on what is lacking; `None` when nothing is.
-pub fn verdict(controllers: &[Lack], applications: &[Lack]) -> Option<Verdict> {
-    let lasting = |lacks: &[Lack]| lacks.iter().any(|l| l.hint.is_some());
+pub fn verdict(controllers: &[HealthIssue], applications: &[HealthIssue]) -> Option<Verdict> {
+    let lasting = |lacks: &[HealthIssue]| lacks.iter().any(|l| l.hint.is_some());
     // While controllers start, what the Applications say dates from before.
     let stale = !controllers.is_empty() && !lasting(controllers);
     let all = || controllers.iter().chain(applications);
@@ -42,7 +42,7 @@ pub fn verdict(controllers: &[Lack], applications: &[Lack]) -> Option<Verdict> {
     }
 }
 
-fn joined<'a>(lacks: impl Iterator<Item = &'a Lack>) -> String {
+fn joined<'a>(lacks: impl Iterator<Item = &'a HealthIssue>) -> String {
     let each: Vec<&str> = lacks.map(|l| l.seen.as_str()).collect();
     let shown = each.iter().take(SHOWN).copied().collect::<Vec<_>>().join("; ");
     match each.len().saturating_sub(SHOWN) {
@@ -55,12 +55,12 @@ fn joined<'a>(lacks: impl Iterator<Item = &'a Lack>) -> String {
 mod tests {
     use super::*;
 
-    fn passing(seen: &str) -> Lack {
-        Lack::passing(seen.into())
+    fn passing(seen: &str) -> HealthIssue {
+        HealthIssue::passing(seen.into())
     }
 
-    fn lasting(seen: &str) -> Lack {
-        Lack::lasting(seen.into(), format!("mend {seen}"))
+    fn lasting(seen: &str) -> HealthIssue {
+        HealthIssue::lasting(seen.into(), format!("mend {seen}"))
     }
 
     #[test]
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_long_list_is_cut() {
-        let many: Vec<Lack> = ["a", "b", "c", "d", "e", "f", "g"].map(passing).into();
+        let many: Vec<HealthIssue> = ["a", "b", "c", "d", "e", "f", "g"].map(passing).into();
         assert_eq!(verdict(&[], &many), Some(Verdict::Wait { seen: "a; b; c; d; e; and 2 more".into() }));
     }
 }

@@ -58,7 +58,7 @@ impl Workload {
 
 /// The room on all nodes.
 #[derive(Debug)]
-pub struct Room {
+pub struct ClusterCapacity {
     nodes: Vec<Node>,
     /// Pods that have been placed, which the cluster does not have yet.
     placed: u64,
@@ -66,7 +66,7 @@ pub struct Room {
     given: Amount,
 }
 
-impl Room {
+impl ClusterCapacity {
     /// The questions whose answers [`Self::seen`] takes.
     pub fn probes() -> [Probe; 2] {
         let get = |query| Probe::Kube(kube::Probe::Get(query));

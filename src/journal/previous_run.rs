@@ -1,34 +1,34 @@
 //! What earlier runs have left to a new one.
 
-use super::Memory;
-use crate::event::{Event, Kind};
+use super::RunHistory;
+use crate::event::{Event, EventKind};
 
 /// What earlier runs have left to a new one.
 #[derive(Debug, Clone, Default)]
-pub struct Earlier {
+pub struct PreviousRun {
     /// The run that the new one goes on from; `None`: it starts anew.
     pub run: Option<String>,
     /// The run of the whole plan that has yet to end well. A run of a part that ends well does not end it: what it was
     /// about is still to be gone on with.
     pub whole: Option<String>,
     /// What is on record.
-    pub memory: Memory,
+    pub memory: RunHistory,
 }
 
-impl Earlier {
+impl PreviousRun {
     /// As the newest run's journal has it. A run that ended well is over but for its open ends; any other is gone on from,
     /// unless a fresh start is asked for.
     pub fn of(events: &[Event], fresh: bool) -> Self {
         let started = events.iter().find_map(|event| match &event.kind {
-            Kind::RunStarted { run, whole, .. } => Some((run.clone(), whole.clone())),
+            EventKind::RunStarted { run, whole, .. } => Some((run.clone(), whole.clone())),
             _ => None,
         });
         let Some((run, whole)) = started else { return Self::default() };
-        let memory = Memory::of(events);
+        let memory = RunHistory::of(events);
         if fresh {
             return Self { memory: memory.fresh(), ..Self::default() };
         }
-        let well = |event: &Event| matches!(event.kind, Kind::RunFinished { ok: true, interrupted: false, .. });
+        let well = |event: &Event| matches!(event.kind, EventKind::RunFinished { ok: true, interrupted: false, .. });
         if events.iter().any(well) && whole.as_ref().is_none_or(|whole| *whole == run) {
             let memory = memory.open_ends();
             return Self { run: (!memory.is_empty()).then_some(run), whole: None, memory };
@@ -44,15 +44,15 @@ mod tests {
     use crate::event::Outcome;
 
     /// A run that did a step: of the whole plan (its own id), of a part (none), or of a part of another run's.
-    fn ran(whole: Option<&str>, ends_well: bool) -> Earlier {
+    fn ran(whole: Option<&str>, ends_well: bool) -> PreviousRun {
         let mut start = run_started();
-        if let Kind::RunStarted { run, whole: of, .. } = &mut start {
+        if let EventKind::RunStarted { run, whole: of, .. } = &mut start {
             *run = "r".to_owned();
             *of = whole.map(str::to_owned);
         }
         let mut kinds = vec![start, started("a"), finished("a", Outcome::Changed)];
         kinds.extend(ends_well.then(run_finished));
-        Earlier::of(&events(kinds), false)
+        PreviousRun::of(&events(kinds), false)
     }
 
     #[test]

@@ -8,27 +8,27 @@ use tokio::time::Instant;
 use super::frame::When;
 use super::probes::Batch;
 use super::request::{Purpose, Request};
-use super::types::{Done, Effect, Fact, Probe};
+use super::types::{CommandOutput, Effect, Fact, Probe};
 use super::{Backend, effects, exposed};
-use crate::connect::{BEHIND, Call, ConnectError, Target};
+use crate::connect::{CallContext, ConnectError, FOLLOW_UP_TIMEOUT, Target};
 use crate::defect::caught_in;
 use crate::sync::lock;
 
 /// See [`super::Row`]; of one host.
-pub struct Row<'a> {
+pub struct Pipeline<'a> {
     /// The effects.
     pub effects: Vec<Effect>,
     /// How long each may take.
-    pub within: &'a [Duration],
+    pub timeouts: &'a [Duration],
     /// What is asked behind them.
-    pub behind: Vec<Probe>,
+    pub on_success: Vec<Probe>,
     /// What is asked in its place when not all of them worked.
-    pub otherwise: Vec<Probe>,
+    pub on_failure: Vec<Probe>,
     /// Takes what was done.
-    pub done: &'a (dyn Fn(Done) + Send + Sync),
+    pub on_result: &'a (dyn Fn(CommandOutput) + Send + Sync),
 }
 
-impl Row<'_> {
+impl Pipeline<'_> {
     fn is_long(&self) -> bool {
         self.effects.len() > 1
     }
@@ -75,15 +75,15 @@ impl Backend {
     /// Carries out effects in one round trip, each only when all before it have worked, and then asks; gives what ended
     /// it early, and the answers to `behind` and to `otherwise`. Of several effects each is
     /// [plain](Effect::is_plain), a command or an expectation.
-    pub async fn perform_all(
+    pub async fn perform_pipeline(
         &self,
         target: &Target,
-        row: Row<'_>,
-        call: &Call,
+        row: Pipeline<'_>,
+        call: &CallContext,
     ) -> (Option<ConnectError>, [Option<Vec<Fact>>; 2]) {
         // A guard's answer is of several parts, and what its host may put back is not to be asked behind it.
         if let [effect @ Effect::Guard(_)] = &row.effects[..] {
-            let done = self.perform(target, effect, call).await.map(row.done);
+            let done = self.perform(target, effect, call).await.map(row.on_result);
             return (done.err(), [None, None]);
         }
         let (effects, exposed) = row.harmless();
@@ -92,47 +92,53 @@ impl Backend {
             [effect] if !row.is_long() => effects::request(effect),
             effects => effects::row(effects),
         };
-        request.within = row.within[..effects.len()].to_vec();
+        request.within = row.timeouts[..effects.len()].to_vec();
         let (worked, failed) = if row.is_long() { (When::Worked, When::Failed) } else { (When::Always, When::Always) };
         let no_more: &[Probe] = &[];
         let [behind, otherwise] =
-            if exposed.is_none() { [&row.behind[..], &row.otherwise[..]] } else { [no_more, no_more] };
+            if exposed.is_none() { [&row.on_success[..], &row.on_failure[..]] } else { [no_more, no_more] };
         let behind = Asked::add(behind, worked, &mut request);
         let otherwise = Asked::add(otherwise, failed, &mut request);
 
         let progress = Mutex::new(Progress::default());
-        let each = |at: usize, done: Done| {
+        let each = |at: usize, done: CommandOutput| {
             let mut progress = lock(&progress);
             let Some(effect) = effects.get(at).filter(|_| !progress.is_over) else { return };
             match effects::judge(effect, done) {
                 Ok(done) => {
                     progress.done += 1;
                     progress.is_over = row.is_long() && done.exit != 0;
-                    (row.done)(done);
+                    (row.on_result)(done);
                 }
                 Err(error) => (progress.is_over, progress.refused) = (true, Some(error)),
             }
         };
         let remote = self.remote(target);
-        let answers = remote.call_each(target.r#become, request, Purpose::Change, call, Some(&each)).await;
+        let answers = remote.call_each(target.as_root, request, Purpose::Change, call, Some(&each)).await;
         let Progress { done, is_over, refused } = std::mem::take(&mut *lock(&progress));
         let mut answers = match answers {
             Ok(answers) => answers.into_iter().skip(effects.len()),
             // What was refused before the connection broke stays so.
             Err(lost) => return (Some(refused.unwrap_or(lost)), [None, None]),
         };
-        let call = Call { deadline: Instant::now() + BEHIND, ..call.clone() };
-        let of_behind: Vec<Done> = answers.by_ref().take(behind.parts).collect();
+        let call = CallContext { deadline: Instant::now() + FOLLOW_UP_TIMEOUT, ..call.clone() };
+        let of_behind: Vec<CommandOutput> = answers.by_ref().take(behind.parts).collect();
         let facts = if !is_over && done == effects.len() {
             [self.answers(target, &behind, &of_behind, &call).await, None]
         } else {
-            let of_otherwise: Vec<Done> = answers.collect();
+            let of_otherwise: Vec<CommandOutput> = answers.collect();
             [None, self.answers(target, &otherwise, &of_otherwise, &call).await]
         };
         (refused.or(exposed), facts)
     }
 
-    async fn answers(&self, target: &Target, asked: &Asked<'_>, done: &[Done], call: &Call) -> Option<Vec<Fact>> {
+    async fn answers(
+        &self,
+        target: &Target,
+        asked: &Asked<'_>,
+        done: &[CommandOutput],
+        call: &CallContext,
+    ) -> Option<Vec<Fact>> {
         if asked.parts == 0 {
             return None;
         }

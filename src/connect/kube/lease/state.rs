@@ -9,7 +9,7 @@ use super::timing::DURATION;
 
 /// How a lease stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum LeaseState {
     /// Nobody holds it.
     Free,
     /// Its holder may be alive, or dead: nothing has been seen yet that tells.
@@ -32,15 +32,15 @@ pub struct Observer {
 
 impl Observer {
     /// Takes note of what the lease says `now`.
-    pub fn observe(&mut self, spec: &LeaseSpec, now: Instant) -> Standing {
+    pub fn observe(&mut self, spec: &LeaseSpec, now: Instant) -> LeaseState {
         if spec.holder_identity.as_deref().unwrap_or_default().is_empty() {
             *self = Self::default();
-            return Standing::Free;
+            return LeaseState::Free;
         }
         match &self.seen {
             Some((before, since)) if before == spec => {
                 if now.duration_since(*since) >= duration(spec) {
-                    return Standing::Dead;
+                    return LeaseState::Dead;
                 }
             }
             before => {
@@ -48,7 +48,7 @@ impl Observer {
                 self.seen = Some((spec.clone(), now));
             }
         }
-        if self.changed { Standing::Alive } else { Standing::Held }
+        if self.changed { LeaseState::Alive } else { LeaseState::Held }
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
         }
     }
 
-    async fn after(observer: &mut Observer, seconds: f64, spec: &LeaseSpec) -> Standing {
+    async fn after(observer: &mut Observer, seconds: f64, spec: &LeaseSpec) -> LeaseState {
         advance(Duration::from_secs_f64(seconds)).await;
         observer.observe(spec, Instant::now())
     }
@@ -85,31 +85,31 @@ mod tests {
     async fn a_lease_is_dead_when_we_have_seen_it_unchanged_for_its_whole_duration() {
         let mut o = Observer::default();
         // However old its time is: the first look says nothing.
-        assert_eq!(after(&mut o, 0.0, &lease("a", 0)).await, Standing::Held);
-        assert_eq!(after(&mut o, 14.9, &lease("a", 0)).await, Standing::Held);
-        assert_eq!(after(&mut o, 0.1, &lease("a", 0)).await, Standing::Dead);
+        assert_eq!(after(&mut o, 0.0, &lease("a", 0)).await, LeaseState::Held);
+        assert_eq!(after(&mut o, 14.9, &lease("a", 0)).await, LeaseState::Held);
+        assert_eq!(after(&mut o, 0.1, &lease("a", 0)).await, LeaseState::Dead);
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_renewal_counts_anew_even_one_that_goes_back_in_time() {
         let mut o = Observer::default();
         after(&mut o, 0.0, &lease("a", 1000)).await;
-        assert_eq!(after(&mut o, 14.0, &lease("a", 1005)).await, Standing::Alive);
-        assert_eq!(after(&mut o, 14.0, &lease("a", 3)).await, Standing::Alive);
-        assert_eq!(after(&mut o, 14.0, &lease("a", 3)).await, Standing::Alive);
-        assert_eq!(after(&mut o, 1.0, &lease("a", 3)).await, Standing::Dead);
+        assert_eq!(after(&mut o, 14.0, &lease("a", 1005)).await, LeaseState::Alive);
+        assert_eq!(after(&mut o, 14.0, &lease("a", 3)).await, LeaseState::Alive);
+        assert_eq!(after(&mut o, 14.0, &lease("a", 3)).await, LeaseState::Alive);
+        assert_eq!(after(&mut o, 1.0, &lease("a", 3)).await, LeaseState::Dead);
         // It lives after all, or another one has it.
-        assert_eq!(after(&mut o, 1.0, &lease("a", 4)).await, Standing::Alive);
-        assert_eq!(after(&mut o, 1.0, &lease("b", 4)).await, Standing::Alive);
+        assert_eq!(after(&mut o, 1.0, &lease("a", 4)).await, LeaseState::Alive);
+        assert_eq!(after(&mut o, 1.0, &lease("b", 4)).await, LeaseState::Alive);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_released_lease_is_free_at_once_and_its_next_holder_is_new() {
         let mut o = Observer::default();
         after(&mut o, 0.0, &lease("a", 1)).await;
-        assert_eq!(after(&mut o, 1.0, &lease("", 2)).await, Standing::Free);
-        assert_eq!(after(&mut o, 0.0, &LeaseSpec::default()).await, Standing::Free);
-        assert_eq!(after(&mut o, 20.0, &lease("a", 1)).await, Standing::Held);
+        assert_eq!(after(&mut o, 1.0, &lease("", 2)).await, LeaseState::Free);
+        assert_eq!(after(&mut o, 0.0, &LeaseSpec::default()).await, LeaseState::Free);
+        assert_eq!(after(&mut o, 20.0, &lease("a", 1)).await, LeaseState::Held);
     }
 
     #[tokio::test(start_paused = true)]
@@ -117,11 +117,11 @@ mod tests {
         let mut o = Observer::default();
         let long = LeaseSpec { lease_duration_seconds: Some(60), ..lease("a", 1) };
         after(&mut o, 0.0, &long).await;
-        assert_eq!(after(&mut o, 59.0, &long).await, Standing::Held);
-        assert_eq!(after(&mut o, 1.0, &long).await, Standing::Dead);
+        assert_eq!(after(&mut o, 59.0, &long).await, LeaseState::Held);
+        assert_eq!(after(&mut o, 1.0, &long).await, LeaseState::Dead);
         let unstated = LeaseSpec { lease_duration_seconds: None, ..lease("b", 1) };
         after(&mut o, 0.0, &unstated).await;
-        assert_eq!(after(&mut o, 14.0, &unstated).await, Standing::Alive);
-        assert_eq!(after(&mut o, 1.0, &unstated).await, Standing::Dead);
+        assert_eq!(after(&mut o, 14.0, &unstated).await, LeaseState::Alive);
+        assert_eq!(after(&mut o, 1.0, &unstated).await, LeaseState::Dead);
     }
 }

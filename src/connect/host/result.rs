@@ -2,14 +2,14 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::may_change::is_virtual;
 use super::payload::Content;
-use super::touches::lives;
 use super::types::{CONTENT_LIMIT, Effect, Fact, File, FileKind, Probe, Read, WriteFile};
 use crate::digest::hex;
 
 impl Effect {
     /// The answer to `probe` once this has worked, when the one before it was `seen`; `None` when only the host can tell.
-    pub fn leaves(&self, probe: &Probe, seen: &Fact) -> Option<Fact> {
+    pub fn result(&self, probe: &Probe, seen: &Fact) -> Option<Fact> {
         let (Self::WriteFile(written), Probe::File { path, read }, Fact::File(Some(file))) = (self, probe, seen) else {
             return None;
         };
@@ -23,7 +23,7 @@ impl Effect {
             wanted.is_some_and(|wanted| *wanted == number.to_string() || wanted == name)
         };
         let is_sure = changed == path
-            && !lives(path)
+            && !is_virtual(path)
             && file.kind == FileKind::Regular
             && content.len() <= CONTENT_LIMIT
             && mode <= 0o777
@@ -75,7 +75,7 @@ mod tests {
 
     fn left(effect: &Effect, read: Read) -> Option<File> {
         let probe = Probe::File { path: "/etc/motd".into(), read };
-        match effect.leaves(&probe, &seen(FileKind::Regular)) {
+        match effect.result(&probe, &seen(FileKind::Regular)) {
             Some(Fact::File(file)) => file,
             _ => None,
         }
@@ -113,7 +113,7 @@ mod tests {
         }
         let effect = write("/etc/motd", "new", Some("0"), 0o644);
         let probe = Probe::File { path: "/etc/motd".into(), read: Read::Content };
-        assert_eq!(effect.leaves(&probe, &Fact::File(None)), None);
-        assert_eq!(effect.leaves(&probe, &seen(FileKind::Link("/run/motd".into()))), None);
+        assert_eq!(effect.result(&probe, &Fact::File(None)), None);
+        assert_eq!(effect.result(&probe, &seen(FileKind::Link("/run/motd".into()))), None);
     }
 }

@@ -9,25 +9,25 @@ use kube::api::{Api, PostParams};
 use super::error::LeaseError;
 use crate::connect::kube::client::error;
 use crate::connect::kube::{Backend, MANAGER};
-use crate::connect::{Call, ConnectError};
+use crate::connect::{CallContext, ConnectError};
 use crate::event::Problem;
 use crate::holder::Held;
 use crate::inventory::Inventory;
 
 /// Where the lease is.
-pub struct Place {
+pub struct LeaseObject {
     backend: Backend,
     namespace: String,
     name: String,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for LeaseObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "lease {}/{}", self.namespace, self.name)
     }
 }
 
-impl Place {
+impl LeaseObject {
     /// The lease of a plan, by a connection of its own: it is renewed also when the steps' is stuck.
     pub fn new(inventory: &Inventory, plan: &str) -> Self {
         let namespace = inventory.kube.lease_namespace().to_owned();
@@ -38,7 +38,7 @@ impl Place {
     ///
     /// # Errors
     /// [`LeaseError::Unreachable`] also when there is no kubeconfig yet, or a server that is of no use yet.
-    pub async fn read(&self, call: &Call) -> Result<Option<Object>, LeaseError> {
+    pub async fn read(&self, call: &CallContext) -> Result<Option<Object>, LeaseError> {
         let (api, what) = (self.api().await?, format!("read {self}"));
         match self.backend.ask_raw(&what, false, call, api.get_opt(&self.name)).await.map_err(unreachable)? {
             Ok(found) => Ok(found),
@@ -54,7 +54,7 @@ impl Place {
     ///
     /// # Errors
     /// Whether it was written is not known when the answer got lost.
-    pub async fn write(&self, object: &Object, call: &Call) -> Result<Option<Object>, LeaseError> {
+    pub async fn write(&self, object: &Object, call: &CallContext) -> Result<Option<Object>, LeaseError> {
         let (api, what) = (self.api().await?, format!("write {self}"));
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         let makes = object.metadata.resource_version.is_none();

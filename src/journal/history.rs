@@ -6,17 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::event::{Event, Kind, Outcome, Outputs, Standing, UnitRef};
+use crate::event::{Event, EventKind, Outcome, Outputs, RecordedState, UnitRef};
 
 /// What is on record of a unit.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Recorded {
+pub struct UnitRecord {
     /// The unit, as it was named then.
     pub unit: UnitRef,
     /// Hash of the definition that ran.
     pub definition: String,
     /// How it stands.
-    pub standing: Standing,
+    pub standing: RecordedState,
     /// Its outputs, when it ended well.
     pub outputs: Outputs,
     /// When it ended well last.
@@ -25,7 +25,7 @@ pub struct Recorded {
     pub touched: Option<u64>,
 }
 
-impl Recorded {
+impl UnitRecord {
     /// Whether it may have changed something and never told those whom that concerns.
     pub fn unsettled(&self) -> bool {
         !self.standing.lets_dependents_start() && self.touched.is_some()
@@ -33,7 +33,7 @@ impl Recorded {
 
     /// Whether it was cut off or failed when it may have changed something.
     pub fn goes_on(&self) -> bool {
-        matches!(self.standing, Standing::Unknown | Standing::Failed) && self.touched.is_some()
+        matches!(self.standing, RecordedState::Unknown | RecordedState::Failed) && self.touched.is_some()
     }
 }
 
@@ -42,13 +42,13 @@ type Key = (String, Option<String>, Option<String>);
 
 /// What earlier runs recorded.
 #[derive(Debug, Clone, Default)]
-pub struct Memory {
-    units: BTreeMap<Key, Recorded>,
+pub struct RunHistory {
+    units: BTreeMap<Key, UnitRecord>,
     /// Handlers that were notified and have not run since, with those who asked for them.
     handlers: BTreeMap<UnitRef, BTreeSet<UnitRef>>,
 }
 
-impl Memory {
+impl RunHistory {
     /// From a run's events.
     pub fn of(events: &[Event]) -> Self {
         let mut fold = Fold::default();
@@ -69,7 +69,7 @@ impl Memory {
     #[must_use]
     pub fn fresh(self) -> Self {
         let mut open = self.open_ends();
-        open.units.values_mut().for_each(|r| r.standing = Standing::Failed);
+        open.units.values_mut().for_each(|r| r.standing = RecordedState::Failed);
         open
     }
 
@@ -79,12 +79,12 @@ impl Memory {
     }
 
     /// What is known of a unit.
-    pub fn get(&self, unit: &UnitRef) -> Option<&Recorded> {
+    pub fn get(&self, unit: &UnitRef) -> Option<&UnitRecord> {
         self.units.get(&key(unit))
     }
 
     /// All units.
-    pub fn units(&self) -> impl Iterator<Item = &Recorded> {
+    pub fn units(&self) -> impl Iterator<Item = &UnitRecord> {
         self.units.values()
     }
 
@@ -109,8 +109,8 @@ impl Memory {
     }
 
     /// The records that hand all this on to the next journal.
-    pub fn records(&self) -> impl Iterator<Item = Kind> {
-        let units = self.units.values().cloned().map(|r| Kind::Remembered {
+    pub fn records(&self) -> impl Iterator<Item = EventKind> {
+        let units = self.units.values().cloned().map(|r| EventKind::Remembered {
             unit: r.unit,
             definition: r.definition,
             standing: r.standing,
@@ -120,7 +120,7 @@ impl Memory {
         });
         let asked = |(handler, by): (&UnitRef, &BTreeSet<UnitRef>)| {
             let handler = handler.clone();
-            by.clone().into_iter().map(move |by| Kind::Notified { handler: handler.clone(), by })
+            by.clone().into_iter().map(move |by| EventKind::Notified { handler: handler.clone(), by })
         };
         units.chain(self.handlers.iter().flat_map(asked))
     }
@@ -133,37 +133,37 @@ fn key(unit: &UnitRef) -> Key {
 /// A memory in the making.
 #[derive(Default)]
 struct Fold {
-    memory: Memory,
+    memory: RunHistory,
     clock: u64,
     /// Running units, as they stood before.
-    running: HashMap<Key, Option<Recorded>>,
+    running: HashMap<Key, Option<UnitRecord>>,
     /// Running handlers, with the notifications that they answer. One that comes meanwhile is a new one.
     answering: HashMap<UnitRef, BTreeSet<UnitRef>>,
 }
 
 impl Fold {
-    fn take(&mut self, kind: &Kind) {
+    fn take(&mut self, kind: &EventKind) {
         self.clock += 1;
         match kind {
-            Kind::Remembered { unit, definition, standing, outputs, done, touched } => {
+            EventKind::Remembered { unit, definition, standing, outputs, done, touched } => {
                 let (unit, definition, outputs) = (unit.clone(), definition.clone(), outputs.clone());
                 self.clock = self.clock.max(done.unwrap_or_default()).max(touched.unwrap_or_default());
                 let recorded =
-                    Recorded { unit, definition, standing: *standing, outputs, done: *done, touched: *touched };
+                    UnitRecord { unit, definition, standing: *standing, outputs, done: *done, touched: *touched };
                 self.memory.units.insert(key(&recorded.unit), recorded);
             }
-            Kind::Notified { handler, by } => {
+            EventKind::Notified { handler, by } => {
                 self.memory.handlers.entry(handler.clone()).or_default().insert(by.clone());
             }
-            Kind::UnitStarted { unit, definition, .. } => self.start(unit, definition),
-            Kind::UnitFinished { unit, outcome, definition: Some(definition), outputs, acted, .. } => {
+            EventKind::UnitStarted { unit, definition, .. } => self.start(unit, definition),
+            EventKind::UnitFinished { unit, outcome, definition: Some(definition), outputs, acted, .. } => {
                 self.finish(unit, outcome, definition, outputs, *acted);
             }
             // A handler whose condition does not hold has been answered.
-            Kind::UnitFinished { unit, outcome: Outcome::Skipped { .. }, .. } => self.memory.forget_handler(unit),
-            Kind::Undone { unit, .. } => {
+            EventKind::UnitFinished { unit, outcome: Outcome::Skipped { .. }, .. } => self.memory.forget_handler(unit),
+            EventKind::Undone { unit, .. } => {
                 if let Some(recorded) = self.memory.units.get_mut(&key(unit)) {
-                    recorded.standing = Standing::Undone;
+                    recorded.standing = RecordedState::Undone;
                     recorded.touched = Some(self.clock);
                 }
             }
@@ -175,7 +175,7 @@ impl Fold {
         let before = self.memory.get(unit).cloned();
         let done = before.as_ref().and_then(|r| r.done);
         self.running.insert(key(unit), before);
-        self.set(unit, definition, Standing::Unknown, &Outputs::new(), done, Some(self.clock));
+        self.set(unit, definition, RecordedState::Unknown, &Outputs::new(), done, Some(self.clock));
         if let Some(by) = self.memory.handlers.remove(unit) {
             self.answering.insert(unit.clone(), by);
         }
@@ -196,18 +196,18 @@ impl Fold {
         let (done, touched) = (before.as_ref().and_then(|r| r.done), before.as_ref().and_then(|r| r.touched));
         let stood = before.map(|r| r.standing);
         let (standing, done, touched) = match outcome {
-            Outcome::Same { .. } => (Standing::Succeeded, now, touched),
-            Outcome::Kept { said: false } if stood == Some(Standing::Succeeded) => {
-                (Standing::Succeeded, done.or(now), touched)
+            Outcome::Same { .. } => (RecordedState::Succeeded, now, touched),
+            Outcome::Kept { said: false } if stood == Some(RecordedState::Succeeded) => {
+                (RecordedState::Succeeded, done.or(now), touched)
             }
-            Outcome::Kept { .. } => (Standing::Succeeded, now, touched),
-            Outcome::Changed => (Standing::Succeeded, now, now),
-            Outcome::Unknown(_) => (Standing::Unknown, done, now),
-            Outcome::Warned(_) => (Standing::Warned, done, if acted { now } else { touched }),
+            Outcome::Kept { .. } => (RecordedState::Succeeded, now, touched),
+            Outcome::Changed => (RecordedState::Succeeded, now, now),
+            Outcome::Unknown(_) => (RecordedState::Unknown, done, now),
+            Outcome::Warned(_) => (RecordedState::Warned, done, if acted { now } else { touched }),
             // It never came to change anything.
-            _ if !acted && stood == Some(Standing::Undone) => (Standing::Undone, done, touched),
-            _ if !acted => (Standing::Failed, done, touched),
-            _ => (Standing::Failed, done, now),
+            _ if !acted && stood == Some(RecordedState::Undone) => (RecordedState::Undone, done, touched),
+            _ if !acted => (RecordedState::Failed, done, touched),
+            _ => (RecordedState::Failed, done, now),
         };
         self.set(unit, definition, standing, outputs, done, touched);
         match (self.answering.remove(unit), standing.lets_dependents_start()) {
@@ -222,17 +222,17 @@ impl Fold {
         &mut self,
         unit: &UnitRef,
         definition: &str,
-        standing: Standing,
+        standing: RecordedState,
         outputs: &Outputs,
         done: Option<u64>,
         touched: Option<u64>,
     ) {
         let (outputs, definition) = (outputs.clone(), definition.to_owned());
-        let recorded = Recorded { unit: unit.clone(), definition, standing, outputs, done, touched };
+        let recorded = UnitRecord { unit: unit.clone(), definition, standing, outputs, done, touched };
         self.memory.units.insert(key(unit), recorded);
     }
 
-    fn end(mut self) -> Memory {
+    fn end(mut self) -> RunHistory {
         for (handler, by) in self.answering {
             self.memory.handlers.entry(handler).or_default().extend(by);
         }
@@ -246,45 +246,45 @@ mod tests {
     use super::*;
     use crate::event::Problem;
 
-    fn memory(kinds: Vec<Kind>) -> Memory {
-        Memory::of(&events(kinds))
+    fn memory(kinds: Vec<EventKind>) -> RunHistory {
+        RunHistory::of(&events(kinds))
     }
 
-    fn failed(step: &str) -> Kind {
+    fn failed(step: &str) -> EventKind {
         finished(step, Outcome::Failed(Problem::new("no")))
     }
 
-    fn same(step: &str) -> Kind {
+    fn same(step: &str) -> EventKind {
         finished(step, Outcome::Same { seen: String::new() })
     }
 
-    fn of(memory: &Memory, step: &str) -> (Standing, Option<u64>, Option<u64>) {
+    fn of(memory: &RunHistory, step: &str) -> (RecordedState, Option<u64>, Option<u64>) {
         let recorded = memory.get(&unit(step)).unwrap();
         (recorded.standing, recorded.done, recorded.touched)
     }
 
     #[test]
     fn each_end_has_its_standing_and_its_times() {
-        let of = |end: Vec<Kind>| of(&memory([vec![run_started(), started("a")], end].concat()), "a");
-        assert_eq!(of(vec![]), (Standing::Unknown, None, Some(2)));
-        assert_eq!(of(vec![same("a")]), (Standing::Succeeded, Some(3), None));
-        assert_eq!(of(vec![finished("a", Outcome::Changed)]), (Standing::Succeeded, Some(3), Some(3)));
-        assert_eq!(of(vec![failed("a")]), (Standing::Failed, None, Some(3)));
-        assert_eq!(of(vec![finished("a", Outcome::Changed), undone("a")]), (Standing::Undone, Some(3), Some(4)));
+        let of = |end: Vec<EventKind>| of(&memory([vec![run_started(), started("a")], end].concat()), "a");
+        assert_eq!(of(vec![]), (RecordedState::Unknown, None, Some(2)));
+        assert_eq!(of(vec![same("a")]), (RecordedState::Succeeded, Some(3), None));
+        assert_eq!(of(vec![finished("a", Outcome::Changed)]), (RecordedState::Succeeded, Some(3), Some(3)));
+        assert_eq!(of(vec![failed("a")]), (RecordedState::Failed, None, Some(3)));
+        assert_eq!(of(vec![finished("a", Outcome::Changed), undone("a")]), (RecordedState::Undone, Some(3), Some(4)));
     }
 
     #[test]
     fn an_ignored_failure_owes_nothing_and_leaves_nothing_open() {
         let warned = || finished("a", Outcome::Warned(Problem::new("no")));
         let all = memory(vec![run_started(), notified("a", "b"), started("a"), warned()]);
-        assert_eq!(of(&all, "a"), (Standing::Warned, None, Some(4)));
+        assert_eq!(of(&all, "a"), (RecordedState::Warned, None, Some(4)));
         assert!(all.handlers().is_empty() && all.open_ends().is_empty());
     }
 
     #[test]
     fn a_second_look_that_finds_all_well_does_not_forget_what_was_touched_before() {
         let twice = vec![run_started(), started("a"), failed("a"), started("a"), same("a")];
-        assert_eq!(of(&memory(twice), "a"), (Standing::Succeeded, Some(5), Some(3)));
+        assert_eq!(of(&memory(twice), "a"), (RecordedState::Succeeded, Some(5), Some(3)));
     }
 
     #[test]
@@ -296,18 +296,18 @@ mod tests {
             notified("h", "a"),
             started("b"),
         ]);
-        let mut next: Vec<Kind> = first.records().collect();
+        let mut next: Vec<EventKind> = first.records().collect();
         next.extend([run_started(), kept("a"), started("c"), finished("c", Outcome::Changed)]);
         let second = memory(next);
         assert_eq!(of(&second, "a"), of(&first, "a"));
-        assert_eq!(of(&second, "b"), (Standing::Unknown, None, Some(5)));
+        assert_eq!(of(&second, "b"), (RecordedState::Unknown, None, Some(5)));
         assert!(of(&second, "c").1 > of(&second, "b").2, "later runs have later times");
         assert_eq!(second.handlers(), first.handlers());
     }
 
     #[test]
     fn a_handler_is_owed_until_it_has_run_well_since_it_was_last_asked_for() {
-        let owed = |kinds: Vec<Kind>| !memory([vec![run_started()], kinds].concat()).handlers().is_empty();
+        let owed = |kinds: Vec<EventKind>| !memory([vec![run_started()], kinds].concat()).handlers().is_empty();
         let well = || finished("h", Outcome::Changed);
         assert!(owed(vec![notified("h", "a")]));
         assert!(owed(vec![notified("h", "a"), started("h")]));
@@ -334,7 +334,7 @@ mod tests {
         assert_eq!(open.units().map(|r| r.unit.step.as_str()).collect::<Vec<_>>(), ["bad", "cut", "undone"]);
         assert_eq!(open.handlers().len(), 1);
         let fresh = all.fresh();
-        assert_eq!(fresh.units().map(|r| r.standing).collect::<Vec<_>>(), [Standing::Failed; 3]);
+        assert_eq!(fresh.units().map(|r| r.standing).collect::<Vec<_>>(), [RecordedState::Failed; 3]);
         assert_eq!(fresh.handlers().len(), 1);
     }
 }

@@ -56,7 +56,7 @@ fn refused(why: &str) -> ConnectError {
 }
 
 /// The connection to a host.
-pub struct Kept {
+pub struct PersistentMaster {
     /// It.
     pub session: Session,
     /// Whether it was there before: then nobody knows whether the network still is.
@@ -72,11 +72,11 @@ pub async fn connect(
     (idle, digest): (Duration, &str),
     trust: bool,
     turn: impl Future,
-) -> Result<Kept, ConnectError> {
+) -> Result<PersistentMaster, ConnectError> {
     let link = folder.join(digest.get(..DIGITS).unwrap_or(digest));
     if let Some(session) = there(&link).await {
         if trust {
-            return Ok(Kept { session, reused: true });
+            return Ok(PersistentMaster { session, reused: true });
         }
         // It ends once nobody uses it.
         let _ = timeout(ANSWER, session.close()).await;
@@ -87,7 +87,7 @@ pub async fn connect(
     keep(&link, session.control_socket()).map_err(|e| refused(&format!("{}: {e}", link.display())))?;
     // What was made to end with the session now stays.
     let (socket, log) = session.detach();
-    Ok(Kept { session: Session::resume_mux(socket, log), reused: false })
+    Ok(PersistentMaster { session: Session::resume_mux(socket, log), reused: false })
 }
 
 /// The master behind a link, if it answers.

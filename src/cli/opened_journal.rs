@@ -3,12 +3,12 @@
 use super::failure::Failure;
 use super::load::Loaded;
 use super::lock::Locks;
-use crate::journal::{DefinitionKey, Earlier, Journal, JournalError, Store, new_run_id};
+use crate::journal::{DefinitionKey, Journal, JournalError, PreviousRun, Store, new_run_id};
 use crate::plan::secrets;
 
 /// A new run's id, and what it goes on from.
 #[derive(Default)]
-pub struct Past {
+pub struct OpenedJournal {
     /// The new run's id.
     pub id: String,
     /// Held while the run lasts.
@@ -16,12 +16,12 @@ pub struct Past {
     /// The new run's journal; none for previews.
     pub journal: Option<Journal>,
     /// What earlier runs have left to it.
-    pub earlier: Earlier,
+    pub earlier: PreviousRun,
     /// The key of the hashes of definitions; none where the plan has no secrets.
     pub key: Option<DefinitionKey>,
 }
 
-impl Past {
+impl OpenedJournal {
     /// Of a preview, which goes on from nothing; only one that is compared with another leaves something behind, the key.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl Past {
             Err(error) if fresh && !matches!(error, JournalError::Io { .. }) => None,
             latest => latest?,
         };
-        self.earlier = latest.map(|(_, events)| Earlier::of(&events, fresh)).unwrap_or_default();
+        self.earlier = latest.map(|(_, events)| PreviousRun::of(&events, fresh)).unwrap_or_default();
         self.journal = Some(store.create(&self.id)?);
         Ok(self)
     }

@@ -10,8 +10,8 @@ fn pods(name: &str, cpu: &str, memory: &str, replicas: Option<u64>) -> Pods {
     Pods { name: name.into(), each, replicas, ..Pods::default() }
 }
 
-fn room(nodes: Vec<Value>, running: Vec<Value>) -> Room {
-    Room::seen(&facts(nodes, running), &[], Quantity::ZERO).unwrap()
+fn room(nodes: Vec<Value>, running: Vec<Value>) -> ClusterCapacity {
+    ClusterCapacity::seen(&facts(nodes, running), &[], Quantity::ZERO).unwrap()
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn only_the_workload_s_own_pods_are_left_out() {
     let own = [Workload::read("app/web").unwrap()];
     let fits = |pod: Value| {
         let facts = facts(vec![node("a", "4", "4Gi")], vec![pod]);
-        Room::seen(&facts, &own, Quantity::ZERO).unwrap().fits(&pods("x", "0", "4Gi", Some(1)))
+        ClusterCapacity::seen(&facts, &own, Quantity::ZERO).unwrap().fits(&pods("x", "0", "4Gi", Some(1)))
     };
     assert_eq!(fits(pod("a", "web", "1", "1Gi")), 1);
     assert_eq!(fits(pod("a", "web-admin", "1", "1Gi")), 0);
@@ -61,7 +61,7 @@ fn only_the_workload_s_own_pods_are_left_out() {
 #[test]
 fn headroom_is_never_given_away() {
     let facts = facts(vec![node("a", "4", "4Gi")], vec![]);
-    let room = Room::seen(&facts, &[], "1Gi".parse().unwrap()).unwrap();
+    let room = ClusterCapacity::seen(&facts, &[], "1Gi".parse().unwrap()).unwrap();
     assert_eq!(room.fits(&pods("x", "0", "1Gi", Some(1))), 3);
 }
 

@@ -28,14 +28,14 @@ const PER_TEXT: usize = 16;
 
 /// The registered values.
 #[derive(Default)]
-pub struct Known {
+pub struct Redactor {
     /// As they are, and as they are read in a text whose escapes and quotes are undone, see [`read`].
     forms: Forms,
     /// How often something was added.
     pub(super) version: usize,
 }
 
-impl Known {
+impl Redactor {
     /// Whether a value is registered, or too short to be.
     pub fn has(&self, value: &str) -> bool {
         value.len() < SHORTEST || self.forms.all.contains(value.as_bytes())

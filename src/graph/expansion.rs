@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{GraphError, Place, Places};
+use super::{GraphError, Instance, Instances};
 use crate::inventory::Host;
 use crate::plan::{Scope, Step};
 use crate::template::{Context, Templates};
 
 /// What is known before the first step runs.
 #[derive(Clone, Copy)]
-pub struct Known<'a> {
+pub struct RenderContext<'a> {
     /// The engine of the plan's templates.
     pub templates: &'a Templates,
     /// What they see; secrets may have something else in their place.
@@ -19,38 +19,38 @@ pub struct Known<'a> {
 
 /// All units of a step.
 #[derive(Clone)]
-pub struct Spread {
+pub struct Expansion {
     /// One for each host in sight, or one alone; none is empty.
-    pub chains: Vec<Chain>,
-    pub places: Arc<Places>,
+    pub by_host: Vec<HostUnits>,
+    pub instances: Arc<Instances>,
 }
 
 /// The units of a step on one host, in their order.
 #[derive(Clone)]
-pub struct Chain {
+pub struct HostUnits {
     /// The host; `None`: the step does not fan out.
     pub host: Option<Arc<Host>>,
-    pub sees: Option<Arc<Host>>,
-    pub links: Vec<Link>,
+    pub vars_host: Option<Arc<Host>>,
+    pub seeds: Vec<UnitSeed>,
 }
 
 /// A unit of a chain.
 #[derive(Clone)]
-pub struct Link {
+pub struct UnitSeed {
     pub item: Option<Arc<str>>,
-    pub machine: Option<Arc<Host>>,
+    pub runs_on: Option<Arc<Host>>,
 }
 
-impl Spread {
+impl Expansion {
     /// The hosts that it has units for; none when it does not fan out.
     pub fn hosts(&self) -> impl Iterator<Item = &Arc<Host>> {
-        self.chains.iter().filter_map(|chain| chain.host.as_ref())
+        self.by_host.iter().filter_map(|chain| chain.host.as_ref())
     }
 }
 
 /// Spreads steps; asks for the hosts of each pattern once.
-pub struct Spreader<'a, H, S> {
-    pub known: Known<'a>,
+pub struct Expander<'a, H, S> {
+    pub known: RenderContext<'a>,
     pub hosts_of: H,
     pub in_sight: S,
     patterns: HashMap<String, Pattern>,
@@ -62,18 +62,18 @@ pub struct Spreader<'a, H, S> {
 struct Pattern {
     hosts: Arc<[Arc<Host>]>,
     /// Of a step that runs for each of them, and for nothing else.
-    places: Arc<Places>,
+    places: Arc<Instances>,
 }
 
-impl<'a, H: FnMut(&str) -> Vec<Arc<Host>>, S: Fn(&Host) -> bool> Spreader<'a, H, S> {
-    pub fn new(known: Known<'a>, hosts_of: H, in_sight: S) -> Self {
+impl<'a, H: FnMut(&str) -> Vec<Arc<Host>>, S: Fn(&Host) -> bool> Expander<'a, H, S> {
+    pub fn new(known: RenderContext<'a>, hosts_of: H, in_sight: S) -> Self {
         Self { known, hosts_of, in_sight, patterns: HashMap::new(), machines: HashMap::new() }
     }
 
-    pub fn spread(&mut self, step: &Step) -> Result<Spread, GraphError> {
+    pub fn expand(&mut self, step: &Step) -> Result<Expansion, GraphError> {
         let pattern = step.hosts.as_ref().map(|hosts| self.pattern(&hosts.value));
         let simple = step.for_each.is_none() && !step.run_once;
-        let mut places = Places::new();
+        let mut places = Instances::new();
         let mut chains = Vec::new();
         let hosts: Vec<Option<Arc<Host>>> = match &pattern {
             None => vec![None],
@@ -88,18 +88,18 @@ impl<'a, H: FnMut(&str) -> Vec<Arc<Host>>, S: Fn(&Host) -> bool> Spreader<'a, H,
             }
             let links = self.links(step, sees.as_ref())?;
             let name = host.as_ref().map(|h| h.name.clone());
-            let item = |link: &Link| link.item.as_deref().map(str::to_owned);
-            places.extend(links.iter().map(|link| Place { host: name.clone(), item: item(link) }));
+            let item = |link: &UnitSeed| link.item.as_deref().map(str::to_owned);
+            places.extend(links.iter().map(|link| Instance { host: name.clone(), item: item(link) }));
             let first = !step.run_once || chains.is_empty();
             if seen && first && !links.is_empty() {
-                chains.push(Chain { host, sees, links });
+                chains.push(HostUnits { host, vars_host: sees, seeds: links });
             }
         }
         let places = match pattern {
             Some(pattern) if simple => pattern.places,
             _ => Arc::new(places),
         };
-        Ok(Spread { chains, places })
+        Ok(Expansion { by_host: chains, instances: places })
     }
 
     /// Whether some host of a pattern is out of sight.
@@ -112,21 +112,21 @@ impl<'a, H: FnMut(&str) -> Vec<Arc<Host>>, S: Fn(&Host) -> bool> Spreader<'a, H,
             return known.clone();
         }
         let hosts: Arc<[Arc<Host>]> = (self.hosts_of)(pattern).into();
-        let place = |h: &Arc<Host>| Place { host: Some(h.name.clone()), item: None };
+        let place = |h: &Arc<Host>| Instance { host: Some(h.name.clone()), item: None };
         let new = Pattern { places: Arc::new(hosts.iter().map(place).collect()), hosts };
         self.patterns.entry(pattern.to_owned()).or_insert(new).clone()
     }
 
-    fn links(&mut self, step: &Step, sees: Option<&Arc<Host>>) -> Result<Vec<Link>, GraphError> {
+    fn links(&mut self, step: &Step, sees: Option<&Arc<Host>>) -> Result<Vec<UnitSeed>, GraphError> {
         let known = self.known;
         let context = sees.map_or(known.scope.controller(), |host| known.scope.host(&host.name));
         let items = step.items(known.templates, context).map_err(|e| wrong(step, e.to_string()))?;
         let Some(items) = items else {
-            return Ok(vec![Link { item: None, machine: self.machine(step, sees, context)? }]);
+            return Ok(vec![UnitSeed { item: None, runs_on: self.machine(step, sees, context)? }]);
         };
         let link = |item: crate::plan::Item| {
             let context = context.with("item", &item.value);
-            Ok(Link { item: Some(item.key.into()), machine: self.machine(step, sees, &context)? })
+            Ok(UnitSeed { item: Some(item.key.into()), runs_on: self.machine(step, sees, &context)? })
         };
         items.into_iter().map(link).collect()
     }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{Node, Pods, Room, Round};
+use super::{ClusterCapacity, Node, Pods, Round};
 use crate::event::Problem;
 use crate::finding::{did_you_mean, listed};
 
 /// Nodes named in one message.
 const SHOWN: usize = 3;
 
-impl Room {
+impl ClusterCapacity {
     /// Why not all of `replicas` pods find room.
     pub(super) fn shortage(&self, pods: &Pods, replicas: u64) -> Problem {
         let nodes = self.nodes(pods);

@@ -10,7 +10,7 @@ use crate::secret::is_in;
 
 /// The guards of a command, as far as it has any. One that holds is enough.
 #[derive(Default)]
-pub struct Guards<'a> {
+pub struct Conditions<'a> {
     /// Something is at this path.
     pub creates: Option<&'a str>,
     /// Nothing is at this path.
@@ -23,14 +23,14 @@ pub struct Guards<'a> {
     pub cwd: Option<&'a str>,
 }
 
-enum Guard<'a> {
+enum Condition<'a> {
     Creates(&'a str),
     Removes(&'a str),
     Unless(&'a str),
     OnlyIf(&'a str),
 }
 
-impl<'a> Guards<'a> {
+impl<'a> Conditions<'a> {
     /// Refuses paths that are none, secrets that others would see, and an `on_interrupt` that has nothing to say.
     pub fn check(&self, on_interrupt: Option<OnInterrupt>) -> Result<(), ParamError> {
         check_words("unless", self.unless)?;
@@ -55,8 +55,8 @@ impl<'a> Guards<'a> {
         let script =
             |text: &str| Probe::Host(host::Probe::Run(Run { cwd: cwd.clone(), quiet: true, ..Run::shell(text) }));
         let probe = |guard| match guard {
-            Guard::Creates(path) | Guard::Removes(path) => look(path, Read::Stat),
-            Guard::Unless(text) | Guard::OnlyIf(text) => script(text),
+            Condition::Creates(path) | Condition::Removes(path) => look(path, Read::Stat),
+            Condition::Unless(text) | Condition::OnlyIf(text) => script(text),
         };
         self.all().map(probe).collect()
     }
@@ -67,20 +67,20 @@ impl<'a> Guards<'a> {
             let there = file_at(facts, index).is_some();
             let well = matches!(facts.get(index), Some(Fact::Host(host::Fact::Run(done))) if done.exit == 0);
             match guard {
-                Guard::Creates(path) => there.then(|| format!("{path} is there")),
-                Guard::Removes(path) => (!there).then(|| format!("{path} is not there")),
-                Guard::Unless(_) => well.then(|| "`unless` holds".to_owned()),
-                Guard::OnlyIf(_) => (!well).then(|| "`only_if` does not hold".to_owned()),
+                Condition::Creates(path) => there.then(|| format!("{path} is there")),
+                Condition::Removes(path) => (!there).then(|| format!("{path} is not there")),
+                Condition::Unless(_) => well.then(|| "`unless` holds".to_owned()),
+                Condition::OnlyIf(_) => (!well).then(|| "`only_if` does not hold".to_owned()),
             }
         })
     }
 
-    fn all(&self) -> impl Iterator<Item = Guard<'a>> {
+    fn all(&self) -> impl Iterator<Item = Condition<'a>> {
         let guards = [
-            self.creates.map(Guard::Creates),
-            self.removes.map(Guard::Removes),
-            self.unless.map(Guard::Unless),
-            self.only_if.map(Guard::OnlyIf),
+            self.creates.map(Condition::Creates),
+            self.removes.map(Condition::Removes),
+            self.unless.map(Condition::Unless),
+            self.only_if.map(Condition::OnlyIf),
         ];
         guards.into_iter().flatten()
     }
