@@ -13,7 +13,7 @@ thread_local! {
 }
 
 /// Characters that are told of a panic's message at most; it may quote what a host answered.
-const MESSAGE: usize = 300;
+const MAX_MESSAGE_CHARS: usize = 300;
 
 /// Notes where a panic came from, for the panic hook to call. Whether somebody catches it: then nothing need be printed.
 pub fn noted(place: Option<&Location<'_>>) -> bool {
@@ -48,7 +48,7 @@ pub async fn caught_in<F: Future>(future: F) -> Result<F::Output, Problem> {
 
 fn problem(panic: &(dyn Any + Send)) -> Problem {
     let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    let said: String = said.unwrap_or("a panic without a message").chars().take(MESSAGE).collect();
+    let said: String = said.unwrap_or("a panic without a message").chars().take(MAX_MESSAGE_CHARS).collect();
     let place = PLACE.take().map(|place| format!(", at {place}")).unwrap_or_default();
     let problem = Problem::new(format!("an internal error of rollout: {said}{place}")).hint(
         "this is a defect of rollout, not of the plan: please report it with this message and what `rollout --version` says",

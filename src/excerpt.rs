@@ -3,24 +3,24 @@
 use std::borrow::Cow;
 
 /// Characters of a line in a message, at most.
-const LINE: usize = 500;
+const MAX_LINE_CHARS: usize = 500;
 /// Lines of a message at its beginning that stay, and at its end.
-const FIRST: usize = 40;
-const LAST: usize = 20;
+const FIRST_LINES: usize = 40;
+const LAST_LINES: usize = 20;
 
 /// A message with its long lines cut, and the middle left out where there are too many of them. Secrets must be masked
 /// before: a part of one is not known for it.
 pub fn message(text: &str) -> Cow<'_, str> {
-    if text.len() <= LINE {
+    if text.len() <= MAX_LINE_CHARS {
         return Cow::Borrowed(text);
     }
-    let lines: Vec<Cow<'_, str>> = text.split('\n').map(|line| head(line, LINE)).collect();
-    let left_out = lines.len().saturating_sub(FIRST + LAST);
+    let lines: Vec<Cow<'_, str>> = text.split('\n').map(|line| head(line, MAX_LINE_CHARS)).collect();
+    let left_out = lines.len().saturating_sub(FIRST_LINES + LAST_LINES);
     if left_out == 0 {
         return Cow::Owned(lines.join("\n"));
     }
     let note = format!("[… {left_out} lines are left out here …]");
-    let (first, last) = (lines.iter().take(FIRST), lines.iter().skip(FIRST + left_out));
+    let (first, last) = (lines.iter().take(FIRST_LINES), lines.iter().skip(FIRST_LINES + left_out));
     Cow::Owned(
         first.map(AsRef::as_ref).chain([note.as_str()]).chain(last.map(AsRef::as_ref)).collect::<Vec<_>>().join("\n"),
     )
@@ -65,7 +65,7 @@ mod tests {
         assert_eq!((head("häß", 3), tail("häß", 3), message("a\nb")), ("häß".into(), "häß".into(), "a\nb".into()));
         assert_eq!((head("häßlich", 3), tail("häßlich", 4)), ("häß…".into(), "…lich".into()));
         let cut = message(&format!("x\n{}\ny", "ä".repeat(1_000_000))).into_owned();
-        assert_eq!(cut, format!("x\n{}…\ny", "ä".repeat(LINE)));
+        assert_eq!(cut, format!("x\n{}…\ny", "ä".repeat(MAX_LINE_CHARS)));
     }
 
     #[test]
@@ -84,6 +84,6 @@ mod tests {
         let cut = message(&many.join("\n")).into_owned();
         let lines: Vec<&str> = cut.lines().collect();
         assert_eq!((lines.len(), lines[0], lines[60]), (61, "line 0", "line 999"));
-        assert_eq!(lines[FIRST], "[… 940 lines are left out here …]");
+        assert_eq!(lines[FIRST_LINES], "[… 940 lines are left out here …]");
     }
 }

@@ -15,7 +15,7 @@ use crate::inventory::{Host, Inventory, Origin, find};
 use crate::journal::{JournalError, Store};
 use crate::plan::{Plan, Scope, check, secrets};
 use crate::secret::environment;
-use crate::template::{Endless, LONGEST, Templates, watched};
+use crate::template::{Endless, RENDER_TIMEOUT, Templates, watched};
 
 /// A plan and where it runs.
 pub struct Loaded {
@@ -91,7 +91,7 @@ pub fn examine(path: &Path, options: &Options) -> Result<(Plan, Inventory, Findi
 }
 
 fn endless(Endless { template }: Endless) -> Findings {
-    let message = format!("rendering `{template}` takes more than {} seconds", LONGEST.as_secs());
+    let message = format!("rendering `{template}` takes more than {} seconds", RENDER_TIMEOUT.as_secs());
     let help = "does it compare or write out lists that hold the same lists over and over?";
     Finding::error("endless-template", message).help(help).into()
 }

@@ -17,10 +17,10 @@ use crate::holder::Held;
 use crate::journal::{Lock, LockError, Store};
 
 /// Pause between two looks at the lock of this machine.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Pause between two looks at the lock in the cluster.
-const LOOK_FAR: Duration = Duration::from_secs(1);
+const CLUSTER_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What to do while somebody else runs the plan.
 #[derive(Debug, clap::Args)]
@@ -47,7 +47,7 @@ impl Locks {
         let flock = loop {
             match Lock::take(store.folder(), || store.new_run_id()) {
                 Ok(lock) => break lock,
-                Err(LockError::Held(held)) => std::thread::sleep(wait.pause(&held, None, true, LOOK)?),
+                Err(LockError::Held(held)) => std::thread::sleep(wait.pause(&held, None, true, POLL_INTERVAL)?),
                 Err(LockError::Journal(error)) => return Err(error.into()),
             }
         };
@@ -105,7 +105,7 @@ impl Wait<'_> {
             let time = if alive || !left.is_zero() {
                 format!("for {limit:?} at most")
             } else {
-                format!("to see within {:?} whether that is still at work", lease::DURATION)
+                format!("to see within {:?} whether that is still at work", lease::LEASE_DURATION)
             };
             self.terminal.note(&format!("{YELLOW}waiting:{YELLOW:#} {held}; {time}\n"));
         }
@@ -120,7 +120,7 @@ fn locked(held: &Held, silence: Option<&str>, waited: Option<Duration>) -> Failu
     let hint = format!(
         "{look}wait for it with `--wait-lock 5m`; when its holder dies, a lock on this machine frees itself at once, a \
          lease within {:?}",
-        lease::DURATION
+        lease::LEASE_DURATION
     );
     Failure::Problem(
         Problem::new(format!("another run of the plan is under way{waited}: {held}{silence}")).hint(hint),
@@ -181,7 +181,7 @@ async fn take(candidate: &mut Candidate, wait: &mut Wait<'_>) -> Result<Option<B
                 return Err(Failure::Problem(problem, exit));
             }
         };
-        let pause = wait.pause(&held, silence.as_deref(), alive, LOOK_FAR)?;
+        let pause = wait.pause(&held, silence.as_deref(), alive, CLUSTER_POLL_INTERVAL)?;
         seen = Some(held);
         tokio::time::sleep(pause).await;
     }

@@ -17,7 +17,7 @@ mod redirect;
 use redirect::Hop;
 
 /// Bytes of a body that are kept.
-const BODY: usize = 64 * 1024;
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// One request.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,7 +124,7 @@ impl Backend {
             Ok::<_, reqwest::Error>(Answer {
                 status,
                 headers,
-                body: bounded_body(response, BODY).await?,
+                body: bounded_body(response, MAX_BODY_BYTES).await?,
                 elapsed: start.elapsed(),
             })
         };

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use similar::{DiffTag, TextDiff};
 
-use crate::secret::{MASK, SHORTEST, is_in};
+use crate::secret::{MASK, MIN_MASKED_BYTES, is_in};
 
 /// Whether there is a secret in a text, or was before somebody else masked it.
 pub fn has_secret(text: &str) -> bool {
@@ -25,7 +25,7 @@ impl<'a> Known<'a> {
     /// Whether an old value may be shown; `new` stands in its place.
     pub fn tells_nothing(&self, old: &str, new: Option<&str>) -> bool {
         let words = old.split_whitespace().filter(|word| !self.0.contains(word));
-        words.map(str::len).sum::<usize>() < SHORTEST
+        words.map(str::len).sum::<usize>() < MIN_MASKED_BYTES
             || new.is_some_and(|new| !has_secret(new) && differs_little(old, new))
     }
 
@@ -57,7 +57,7 @@ fn differs_little(old: &str, new: &str) -> bool {
     let same = |a: &mut dyn Iterator<Item = (u8, u8)>| a.take_while(|(a, b)| a == b).count();
     let first = same(&mut old.bytes().zip(new.bytes()));
     let last = same(&mut old[old.floor_char_boundary(first)..].bytes().rev().zip(new.bytes().rev()));
-    old.len() - (first + last).min(old.len()) < SHORTEST
+    old.len() - (first + last).min(old.len()) < MIN_MASKED_BYTES
 }
 
 #[cfg(test)]

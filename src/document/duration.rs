@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Longer than any step; a typo, not a plan.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Reads a duration with its units.
 ///
@@ -13,7 +13,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration =
         text.trim().parse().map_err(|_| format!("`{text}` is not a duration such as `90s`, `5m` or `1h30m`"))?;
     let duration = Duration::try_from(parsed).map_err(|_| format!("`{text}` is less than nothing"))?;
-    if duration > LONGEST { Err(format!("`{text}` is longer than a year")) } else { Ok(duration) }
+    if duration > MAX_DURATION { Err(format!("`{text}` is longer than a year")) } else { Ok(duration) }
 }
 
 #[cfg(test)]

@@ -19,4 +19,4 @@ pub use node::{Item, Node, Table, parse, toml_or_text};
 pub use project::{Project, open_file, read_file, read_text};
 pub use reader::Reader;
 pub use root::{below, project_root};
-pub use value::{MOST_VALUES, size};
+pub use value::{MAX_BYTES, size};

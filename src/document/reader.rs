@@ -10,7 +10,7 @@ use super::{Item, Node, Table, parse, parse_duration, read_text};
 use crate::finding::{Finding, Findings, Source, Span, Spanned, did_you_mean, listed};
 
 /// The largest plan or inventory, bytes.
-const LARGEST: u64 = 1024 * 1024;
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// A file that is being read.
 pub struct Reader {
@@ -26,7 +26,7 @@ impl Reader {
     /// # Errors
     /// When it cannot be read, is not text or not TOML; `what` says what kind of file it is.
     pub fn open(path: &Path, what: &str) -> Result<(Self, Table), Findings> {
-        let text = read_text(path, LARGEST).map_err(|error| {
+        let text = read_text(path, MAX_FILE_BYTES).map_err(|error| {
             let message = format!("cannot read the {what} {}: {error}", path.display());
             let help = (error.kind() == std::io::ErrorKind::NotFound).then(|| no_file(path));
             Findings::from(Finding::error("unreadable", message).maybe_help(help))

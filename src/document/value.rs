@@ -4,7 +4,7 @@ use serde_json::Value;
 use toml::de::DeValue;
 
 /// What the values of all variables may come to, on all hosts together, bytes.
-pub const MOST_VALUES: usize = 128 << 20;
+pub const MAX_BYTES: usize = 128 << 20;
 
 /// What a value takes, about, bytes: its texts, and something for itself and each value in it.
 pub fn size(value: &Value) -> usize {

@@ -6,7 +6,7 @@ use super::recorder::{clean, clean_outputs};
 use crate::secret;
 
 /// What is longer than this many bytes is cleaned in a task of its own.
-const SHORT: usize = 4096;
+const SHORT_BYTES: usize = 4096;
 
 impl Execution {
     /// The same with all that is told of it cleaned.
@@ -23,7 +23,7 @@ impl Execution {
 
     /// Whether it takes no time to clean it.
     pub fn is_short(&self) -> bool {
-        let mut left = SHORT.saturating_sub(self.printed.len());
+        let mut left = SHORT_BYTES.saturating_sub(self.printed.len());
         self.diff.is_empty() && left > 0 && self.outputs.values().all(|value| fits(value, &mut left))
     }
 }

@@ -9,10 +9,10 @@ use crate::excerpt;
 use crate::secret::shown;
 
 /// How many lines of what a unit printed are kept.
-const LINES: usize = 20;
+const MAX_OUTPUT_LINES: usize = 20;
 
 /// Characters of each of these lines that are kept; the step's outputs have all of them.
-const LINE: usize = 4000;
+const MAX_LINE_CHARS: usize = 4000;
 
 /// How a unit ended.
 pub(super) struct Completion {
@@ -53,6 +53,6 @@ impl Completion {
 pub fn last_lines(text: &str) -> String {
     let text = shown(text);
     let lines: Vec<&str> = text.lines().collect();
-    let last = lines.iter().skip(lines.len().saturating_sub(LINES));
-    last.map(|line| excerpt::head(line, LINE)).collect::<Vec<_>>().join("\n")
+    let last = lines.iter().skip(lines.len().saturating_sub(MAX_OUTPUT_LINES));
+    last.map(|line| excerpt::head(line, MAX_LINE_CHARS)).collect::<Vec<_>>().join("\n")
 }

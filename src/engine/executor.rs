@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::attempt::Attempt;
 use super::faults::Point;
-use super::job::{Execution, ExecutionResult, GRACE, Job, Note, human, outlives};
+use super::job::{DEADLINE_GRACE, Execution, ExecutionResult, Job, Note, human, outlives};
 use super::send::RoundTrip;
 use crate::actions::{Action, Verdict};
 use crate::connect::{CallContext, ConnectError, Effect, EffectResult, Fact, Probe, deadline_after, host, vault};
@@ -156,7 +156,7 @@ impl Attempt<'_> {
                     {
                         (self.call.progress)(error.to_string());
                         tokio::time::sleep(pause).await;
-                        pause = (pause * 2).min(LONGEST_PAUSE);
+                        pause = (pause * 2).min(MAX_POLL_INTERVAL);
                         continue;
                     }
                     Err(error) => return Err(error),
@@ -174,7 +174,7 @@ impl Attempt<'_> {
             waiting = true;
             (self.call.progress)(seen);
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(MAX_POLL_INTERVAL);
         }
     }
 
@@ -182,8 +182,12 @@ impl Attempt<'_> {
     async fn look(&self, probes: &[Probe]) -> Result<Vec<Fact>, ConnectError> {
         let job = self.job;
         if self.patient {
-            let call = CallContext { deadline: self.call.deadline.min(Instant::now() + GLANCE), ..self.call.clone() };
-            let answer = tokio::time::timeout_at(call.deadline + GRACE, job.world.probe(&job.target, probes, &call));
+            let call = CallContext {
+                deadline: self.call.deadline.min(Instant::now() + AWAY_PROBE_TIMEOUT),
+                ..self.call.clone()
+            };
+            let answer =
+                tokio::time::timeout_at(call.deadline + DEADLINE_GRACE, job.world.probe(&job.target, probes, &call));
             return answer.await.unwrap_or_else(|_| Err(ConnectError::unreachable("the host gives no answer")));
         }
         if let Some(facts) = job.host().and_then(|host| job.cache.take(host, &job.unit, probes)) {
@@ -201,7 +205,7 @@ impl Attempt<'_> {
             let effect = match self.action.next_effect(&self.facts, &self.done) {
                 Ok(Some(effect)) => effect,
                 Ok(None) => match self.action.after_disconnect(&self.facts) {
-                    Some(_) if lost == MOST_LOST => {
+                    Some(_) if lost == MAX_LOST_IN_A_ROW => {
                         return ExecutionResult::Unknown(Problem::new("its host does not go away"));
                     }
                     Some(rest) => {
@@ -222,7 +226,7 @@ impl Attempt<'_> {
                 Ok(done) => self.done.push(done),
                 Err(error @ ConnectError::Lost { .. }) => {
                     lost += 1;
-                    if let Some(rest) = self.action.after_disconnect(&self.facts).filter(|_| lost < MOST_LOST) {
+                    if let Some(rest) = self.action.after_disconnect(&self.facts).filter(|_| lost < MAX_LOST_IN_A_ROW) {
                         match self.until_back(rest).await {
                             Some(ending) => return ending,
                             None => continue,
@@ -231,7 +235,7 @@ impl Attempt<'_> {
                     match self.recover(&error.to_string()).await {
                         Some(Verdict::Same { .. }) => return ExecutionResult::Changed,
                         // It did not take effect, or only in part. What may still be at work there is not sent twice.
-                        Some(Verdict::Change(_)) if !outlives(&effect) && lost < MOST_LOST => self.done.clear(),
+                        Some(Verdict::Change(_)) if !outlives(&effect) && lost < MAX_LOST_IN_A_ROW => self.done.clear(),
                         _ => return ExecutionResult::Unknown(error.problem()),
                     }
                 }
@@ -281,7 +285,7 @@ impl Attempt<'_> {
             return None;
         }
         (self.call.progress)(format!("{error}; looking whether it took effect"));
-        self.call.deadline = Instant::now() + self.job.timeout.min(RECOVERY);
+        self.call.deadline = Instant::now() + self.job.timeout.min(RECOVERY_TIMEOUT);
         let mut pause = Duration::from_millis(200);
         loop {
             match self.within(self.job.world.probe(&self.job.target, &probes, &self.call)).await {
@@ -299,7 +303,7 @@ impl Attempt<'_> {
     }
 
     async fn within<T>(&self, call: impl Future<Output = Result<T, ConnectError>>) -> Result<T, ConnectError> {
-        match tokio::time::timeout(self.call.remaining().saturating_add(GRACE), call).await {
+        match tokio::time::timeout(self.call.remaining().saturating_add(DEADLINE_GRACE), call).await {
             Ok(answer) => answer,
             Err(_) => Err(ConnectError::failed(format!("no answer within {}", human(self.job.timeout)))),
         }
@@ -317,13 +321,13 @@ fn is_silence(error: &ConnectError) -> bool {
 }
 
 /// The longest pause between two looks.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long one look at a host may take that may be away.
-const GLANCE: Duration = Duration::from_secs(20);
+const AWAY_PROBE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long the other side is looked for after a connection broke in the middle of a change.
-const RECOVERY: Duration = Duration::from_secs(60);
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often a change may be cut off before its step gives up.
-const MOST_LOST: u32 = 3;
+const MAX_LOST_IN_A_ROW: u32 = 3;

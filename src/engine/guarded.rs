@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::attempt::Attempt;
 use super::faults::Point;
 use super::guard_locks::Guard;
-use super::job::{Execution, ExecutionResult, GRACE, Job, human, outlives};
+use super::job::{DEADLINE_GRACE, Execution, ExecutionResult, Job, human, outlives};
 use crate::connect::host::{self, GuardPhase, GuardState, Run};
 use crate::connect::{CallContext, ConnectError, Effect, Fact, Probe, Target, deadline_after};
 use crate::diff::Diff;
@@ -21,11 +21,11 @@ use crate::event::{Mode, Problem};
 use crate::plan;
 
 /// How long one try to reach the host may take: longer than a connection that nobody answers.
-const TRY: Duration = Duration::from_secs(15);
+const TRY_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a host that should be restoring is waited for.
-const RESTORING: Duration = Duration::from_secs(60);
+const RESTORE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest pause between two tries.
-const PAUSE: Duration = Duration::from_secs(5);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 impl Job {
     /// Runs a guarded job once.
@@ -69,7 +69,7 @@ impl Attempt<'_> {
         // What the host says is no reason to wait longer than the step may.
         let left = self.call.remaining();
         let is_soon = standing.left < left;
-        match self.restored(&standing.token, standing.left.saturating_add(RESTORING).min(left), false).await {
+        match self.restored(&standing.token, standing.left.saturating_add(RESTORE_TIMEOUT).min(left), false).await {
             Heard::Gone => None,
             Heard::Restored(standing) if standing.phase == GuardPhase::RestoredInPart => {
                 let what = format!("{seen}, but not all of it worked: {}", lines(&standing.said));
@@ -79,7 +79,7 @@ impl Attempt<'_> {
             }
             Heard::Restored(standing) => {
                 let forget = host::GuardCommand::Forget { token: standing.token };
-                let forgotten = self.send(forget, false, Instant::now() + TRY).await;
+                let forgotten = self.send(forget, false, Instant::now() + TRY_TIMEOUT).await;
                 forgotten.err().map(|error| ExecutionResult::Unknown(error.problem()))
             }
             Heard::Nothing(last) if !is_soon => {
@@ -166,7 +166,7 @@ impl Attempt<'_> {
             let apply = host::GuardCommand::Apply { token: token.to_owned(), command: apply.value.clone() };
             // It may cut the connection, and be right to do so.
             if let Err(ConnectError::Failed { message, .. }) =
-                self.send(apply, false, until.min(Instant::now() + TRY)).await
+                self.send(apply, false, until.min(Instant::now() + TRY_TIMEOUT)).await
             {
                 return Err(Problem::new(message));
             }
@@ -193,13 +193,13 @@ impl Attempt<'_> {
                 Err(Try::Again(seen)) => (self.call.progress)(seen),
             }
             sleep(pause).await;
-            pause = (pause * 2).min(plan.time.value / 10).min(PAUSE);
+            pause = (pause * 2).min(plan.time.value / 10).min(MAX_RETRY_DELAY);
         }
     }
 
     /// Whether the change is in effect.
     async fn applied(&self, token: &str, until: Instant) -> Result<(), Try> {
-        let standing = self.look_at_guard(true, until.min(Instant::now() + TRY)).await?;
+        let standing = self.look_at_guard(true, until.min(Instant::now() + TRY_TIMEOUT)).await?;
         let standing = standing.filter(|s| s.token == token && s.phase == GuardPhase::Armed).ok_or_else(too_late)?;
         match standing.applied {
             None => Err(Try::Again("`guard_apply` is still at work".to_owned())),
@@ -210,7 +210,7 @@ impl Attempt<'_> {
 
     /// Whether the host can be reached anew and is told so.
     async fn confirmed(&self, plan: &plan::Guard, token: &str, until: Instant) -> Result<(), Try> {
-        let deadline = until.min(Instant::now() + TRY);
+        let deadline = until.min(Instant::now() + TRY_TIMEOUT);
         let mut fresh = true;
         if let Some(check) = &plan.check {
             let probe = Probe::Host(host::Probe::Run(Run::shell(&check.value)));
@@ -256,7 +256,7 @@ impl Attempt<'_> {
     ) -> Result<Problem, Problem> {
         let Some(until) = until else { return Ok(problem) };
         (self.call.progress)(format!("{}; the host takes it back", problem.message));
-        let time = until.saturating_duration_since(Instant::now()) + RESTORING;
+        let time = until.saturating_duration_since(Instant::now()) + RESTORE_TIMEOUT;
         let (what, known) = match self.restored(token, time, true).await {
             Heard::Restored(standing) if standing.phase == GuardPhase::Restored && at_work => (
                 format!(
@@ -267,7 +267,7 @@ impl Attempt<'_> {
             ),
             Heard::Restored(standing) if standing.phase == GuardPhase::Restored => {
                 let forget = host::GuardCommand::Forget { token: token.to_owned() };
-                if let Err(error) = self.send(forget, false, Instant::now() + TRY).await {
+                if let Err(error) = self.send(forget, false, Instant::now() + TRY_TIMEOUT).await {
                     tracing::warn!(%error, "could not take a guard away that has done its work");
                 }
                 (format!("the host restored itself: {}", lines(&standing.said)), true)
@@ -293,13 +293,13 @@ impl Attempt<'_> {
         let deadline = deadline_after(time);
         let mut pause = Duration::from_millis(200);
         loop {
-            let seen = match self.look_at_guard(own, deadline.min(Instant::now() + TRY)).await {
+            let seen = match self.look_at_guard(own, deadline.min(Instant::now() + TRY_TIMEOUT)).await {
                 Ok(Some(standing)) if standing.token == token => match standing.phase {
                     GuardPhase::Restored | GuardPhase::RestoredInPart => return Heard::Restored(standing),
                     GuardPhase::Armed if standing.alive && !own => format!("it does so in {}", human(standing.left)),
                     _ => {
                         let restore = host::GuardCommand::Restore { token: token.to_owned() };
-                        let told = self.send(restore, false, deadline.min(Instant::now() + TRY)).await;
+                        let told = self.send(restore, false, deadline.min(Instant::now() + TRY_TIMEOUT)).await;
                         told.err().map_or_else(|| "it is at it".to_owned(), |error| error.to_string())
                     }
                 },
@@ -311,7 +311,7 @@ impl Attempt<'_> {
             }
             (self.call.progress)(seen);
             sleep(pause).await;
-            pause = (pause * 2).min(PAUSE);
+            pause = (pause * 2).min(MAX_RETRY_DELAY);
         }
     }
 
@@ -325,7 +325,7 @@ impl Attempt<'_> {
     async fn ask(&self, probe: Probe, fresh: bool, deadline: Instant) -> Result<Fact, ConnectError> {
         let (target, call) = self.reach(fresh, deadline);
         let probes = [probe];
-        let answer = timeout_at(deadline + GRACE, self.job.world.probe(&target, &probes, &call)).await;
+        let answer = timeout_at(deadline + DEADLINE_GRACE, self.job.world.probe(&target, &probes, &call)).await;
         let facts = answer.unwrap_or_else(|_| Err(ConnectError::failed("no answer in time")))?;
         facts.into_iter().next().ok_or_else(|| ConnectError::failed("no answer"))
     }
@@ -333,7 +333,7 @@ impl Attempt<'_> {
     async fn send(&self, guard: host::GuardCommand, fresh: bool, deadline: Instant) -> Result<(), ConnectError> {
         let (target, call) = self.reach(fresh, deadline);
         let effect = Effect::Host(host::Effect::Guard(guard));
-        let answer = timeout_at(deadline + GRACE, self.job.world.perform(&target, &effect, &call)).await;
+        let answer = timeout_at(deadline + DEADLINE_GRACE, self.job.world.perform(&target, &effect, &call)).await;
         answer.unwrap_or_else(|_| Err(ConnectError::lost("no answer in time"))).map(drop)
     }
 

@@ -144,7 +144,7 @@ pub fn outlives(effect: &Effect) -> bool {
 }
 
 /// Implementations keep the deadline themselves and say what they saw; this is the net below them.
-pub const GRACE: Duration = Duration::from_secs(2);
+pub const DEADLINE_GRACE: Duration = Duration::from_secs(2);
 
 /// A duration for people: `90s`, `5m`.
 pub fn human(duration: Duration) -> String {

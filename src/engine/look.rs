@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::fact_cache::Query;
-use super::job::{Execution, ExecutionResult, GRACE, Job};
+use super::job::{DEADLINE_GRACE, Execution, ExecutionResult, Job};
 use crate::actions::Verdict;
 use crate::connect::{CallContext, ConnectError, Effect, Fact, Probe, host};
 use crate::diff::Diff;
 
 /// How long an answer to many units' queries is waited for, before each asks its own alone.
-const FOR_ALL: Duration = Duration::from_secs(10);
+const PREFETCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Job {
     /// Whether it is to ask on behalf of those behind it. Not while its host may be away, or may yet put something back.
@@ -34,9 +34,10 @@ impl Job {
         let own = (self.unit.clone(), self.action.probes());
         let queries: Vec<Query> = std::iter::once(own).chain(self.queries.iter().cloned()).collect();
         let probes: Vec<Probe> = queries.iter().flat_map(|(_, probes)| probes).cloned().collect();
-        let call = CallContext { deadline: Instant::now() + self.timeout.min(FOR_ALL), ..self.call() };
+        let call = CallContext { deadline: Instant::now() + self.timeout.min(PREFETCH_TIMEOUT), ..self.call() };
         let look = self.cache.begin_read(host);
-        let answer = tokio::time::timeout_at(call.deadline + GRACE, self.world.probe(&self.target, &probes, &call));
+        let answer =
+            tokio::time::timeout_at(call.deadline + DEADLINE_GRACE, self.world.probe(&self.target, &probes, &call));
         match answer.await {
             Ok(Ok(facts)) => look.store(&queries, facts),
             Ok(Err(error @ ConnectError::Unreachable { .. })) if Instant::now() < call.deadline => {

@@ -16,7 +16,7 @@ use crate::graph::{Node, Unit};
 use crate::plan::StepKind;
 
 /// The most units behind one that are asked for along with it.
-const UNITS: usize = 64;
+const MAX_UNITS: usize = 64;
 
 /// The probes of the units behind some units of one host, as far as they can be known now: units that wait for nothing but
 /// these and others of the same host. An answer that is known and stays so after `effects` is not asked for again. Behind a
@@ -42,7 +42,7 @@ pub(super) fn queries_behind(
     let (mut queries, mut units, mut behind_command) = (Vec::new(), 0, false);
     let mut next: VecDeque<NodeIndex> = nodes.iter().flat_map(|node| run.graph.successors(*node)).collect();
     while let Some(node) = next.pop_front()
-        && units < UNITS
+        && units < MAX_UNITS
     {
         let waits = |before: NodeIndex| state.scheduler.unmet(before).is_some() && !row.contains(&before);
         // The end of a phase needs the units of all hosts: too many to look at each of them.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::fact_cache::{Query, ReadTicket};
 use super::faults::Point;
-use super::job::{GRACE, Job, human};
+use super::job::{DEADLINE_GRACE, Job, human};
 use crate::connect::{
     CallContext, ConnectError, Effect, EffectResult, Pipeline, PipelineResult, Probe, deadline_after,
 };
 
 /// How often what has ended so far is told of a pipeline that takes its time.
-const TOLD: Duration = Duration::from_millis(200);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Effects of jobs, of which the first one is who asks.
 pub struct RoundTrip<'a> {
@@ -49,7 +49,7 @@ impl RoundTrip<'_> {
         let mut sending = first.world.perform_pipeline(&first.target, row, call);
         let begun = futures::poll!(&mut sending);
         under_way();
-        let all = self.within.iter().fold(GRACE, |all, within| all.saturating_add(*within));
+        let all = self.within.iter().fold(DEADLINE_GRACE, |all, within| all.saturating_add(*within));
         let PipelineResult { error, on_success: behind, on_failure: otherwise } = match begun {
             Poll::Ready(performed) => performed,
             Poll::Pending => {
@@ -58,7 +58,7 @@ impl RoundTrip<'_> {
                 loop {
                     tokio::select! {
                         performed = &mut sending => break performed,
-                        () = tokio::time::sleep(TOLD) => meanwhile(),
+                        () = tokio::time::sleep(PROGRESS_INTERVAL) => meanwhile(),
                         () = &mut over => {
                             let error = ConnectError::lost(format!("no answer within {}", human(first.timeout)));
                             break PipelineResult { error: Some(error), ..PipelineResult::default() };

@@ -14,12 +14,12 @@ use crate::excerpt::{around, head, message, tail};
 use crate::secret::{redact, visible};
 
 /// More findings than this are not read by anybody, and each costs an excerpt.
-const SHOWN: usize = 100;
+const MAX_FINDINGS: usize = 100;
 
 /// The longest line that is shown whole, bytes.
-const LONG: usize = 240;
+const MAX_LINE_CHARS: usize = 240;
 /// Characters that are shown of a longer one, around what is meant.
-const AROUND: usize = 120;
+const CONTEXT_CHARS: usize = 120;
 
 /// What the terminal can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Findings {
         }
         let handler = GraphicalReportHandler::new_themed(theme).with_width(style.width.max(40)).with_context_lines(1);
         let mut out = String::new();
-        for finding in self.iter().take(SHOWN) {
+        for finding in self.iter().take(MAX_FINDINGS) {
             let mut one = String::new();
             if handler.render_report(&mut one, &Shown::new(finding)).is_err() {
                 one = short(&finding.message);
@@ -49,8 +49,8 @@ impl Findings {
             out.push_str(&redact(one.trim_matches('\n')));
             out.push_str("\n\n");
         }
-        if self.len() > SHOWN {
-            out.push_str(&format!("and {} more\n\n", self.len() - SHOWN));
+        if self.len() > MAX_FINDINGS {
+            out.push_str(&format!("and {} more\n\n", self.len() - MAX_FINDINGS));
         }
         out
     }
@@ -139,15 +139,15 @@ impl Excerpt {
 
 /// What is shown of a line, and a byte of the line with the byte of the part that it has become.
 fn part(line: &str, at: usize) -> (Cow<'_, str>, (usize, usize)) {
-    if line.len() <= LONG {
+    if line.len() <= MAX_LINE_CHARS {
         return (line.into(), (0, 0));
     }
     // Nobody would know a part of a secret for one.
     let masked = redact(line);
     if masked != line {
-        return (head(&masked, AROUND).into_owned().into(), (0, 0));
+        return (head(&masked, CONTEXT_CHARS).into_owned().into(), (0, 0));
     }
-    let (part, now) = around(line, at, AROUND);
+    let (part, now) = around(line, at, CONTEXT_CHARS);
     (part, (line.floor_char_boundary(at), now))
 }
 
@@ -177,8 +177,8 @@ fn short(text: &str) -> String {
 fn cut(text: &str) -> String {
     let text = redact(text);
     // What is wrong with a long name stands behind it.
-    let line = |line: &str| match line.len() > 2 * LONG {
-        true => format!("{}{}", head(line, LONG), tail(line, AROUND).trim_start_matches('…')),
+    let line = |line: &str| match line.len() > 2 * MAX_LINE_CHARS {
+        true => format!("{}{}", head(line, MAX_LINE_CHARS), tail(line, CONTEXT_CHARS).trim_start_matches('…')),
         false => line.to_owned(),
     };
     message(&text.split('\n').map(line).collect::<Vec<_>>().join("\n")).into_owned()

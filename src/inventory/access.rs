@@ -8,15 +8,15 @@ use crate::document::{Item, Node, Table};
 use crate::finding::{Spanned, did_you_mean};
 use crate::secret::register;
 
-pub(super) const SSH: &[&str] = &["max_sessions", "options"];
-pub(super) const BECOME: &[&str] = &["password"];
+pub(super) const SSH_KEYS: &[&str] = &["max_sessions", "options"];
+pub(super) const BECOME_KEYS: &[&str] = &["password"];
 
 impl InventoryBuilder {
     /// Takes `ssh` and `become` off a host or a group.
     pub(super) fn access(&mut self, table: &mut Table, of: &str) -> Access {
         let mut ssh = self.reader.table(table, "ssh");
         let mut access = self.reach(&mut ssh);
-        self.reader.no_more(ssh, &format!("`ssh` of {of}"), SSH);
+        self.reader.no_more(ssh, &format!("`ssh` of {of}"), SSH_KEYS);
         access.password = self.password(table, &format!("`become` of {of}"));
         access
     }
@@ -62,7 +62,7 @@ impl InventoryBuilder {
     pub(super) fn password(&mut self, table: &mut Table, of: &str) -> Option<String> {
         let mut as_root = self.reader.table(table, "become");
         let text = self.reader.string(&mut as_root, "password");
-        self.reader.no_more(as_root, of, BECOME);
+        self.reader.no_more(as_root, of, BECOME_KEYS);
         let text = text?;
         let inner = text.value.trim().strip_prefix("{{").and_then(|t| t.strip_suffix("}}"));
         let Some(name) = inner.and_then(|t| t.trim().strip_prefix("secrets.")).map(str::trim) else {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::paths::home;
 use super::root;
 use super::types::Inventory;
-use crate::document::{MOST_VALUES, Reader, Table, size};
+use crate::document::{MAX_BYTES, Reader, Table, size};
 use crate::finding::Spanned;
 use crate::template::is_variable_name;
 
@@ -35,7 +35,7 @@ impl InventoryBuilder {
         let inventory =
             Inventory { path: Some(path), source: Some(Arc::clone(&reader.source)), ..Inventory::default() };
         let (names, passwords) = (HashSet::new(), Vec::new());
-        Self { reader, inventory, names, passwords, root, home: home(), room: MOST_VALUES }
+        Self { reader, inventory, names, passwords, root, home: home(), room: MAX_BYTES }
     }
 
     /// Whether there is room for the variables of so many hosts, of which each has its own.
@@ -47,7 +47,7 @@ impl InventoryBuilder {
             return true;
         }
         let Some((size, name)) = sizes.max_by_key(|(size, _)| *size) else { return true };
-        let most = MOST_VALUES >> 20;
+        let most = MAX_BYTES >> 20;
         let message = format!(
             "variable `{name}` has {size} bytes on each of {hosts} hosts: variables of hosts come to more than {most} MiB"
         );

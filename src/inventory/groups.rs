@@ -10,7 +10,7 @@ use super::types::Access;
 use crate::document::{Item, Table};
 use crate::finding::{Spanned, cycles, did_you_mean, topological_order};
 
-pub(super) const GROUP: &[&str] = &["hosts", "children", "ssh", "become", "vars"];
+pub(super) const GROUP_KEYS: &[&str] = &["hosts", "children", "ssh", "become", "vars"];
 
 struct Group {
     name: Spanned<String>,
@@ -38,7 +38,7 @@ pub(super) fn read(builder: &mut InventoryBuilder, table: Table, everywhere: &Ac
         let access = builder.access(&mut table, &of);
         let vars = builder.reader.table(&mut table, "vars");
         let vars = builder.vars(&format!("groups/{}", name.value), vars);
-        builder.reader.no_more(table, &of, GROUP);
+        builder.reader.no_more(table, &of, GROUP_KEYS);
         groups.push(Group { name, hosts, children, access, vars });
     }
     let index: BTreeMap<&str, usize> = groups.iter().enumerate().map(|(n, g)| (g.name.value.as_str(), n)).collect();

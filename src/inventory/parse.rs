@@ -9,20 +9,20 @@ use serde_json::Value;
 
 use super::builder::InventoryBuilder;
 use super::paths::expand;
-use super::range::{MOST, expand_range};
+use super::range::{MAX_NAMES, expand_range};
 use super::{Access, Connection, Host, Inventory, Kube, Ssh, Token, Vault, groups, read_secrets};
 use crate::document::{Item, Node, Reader, Table};
 use crate::finding::{Findings, Source, Spanned, did_you_mean};
 
-pub(super) const TOP: &[&str] =
+pub(super) const TOP_KEYS: &[&str] =
     &["hosts", "groups", "vars", "secrets", "ssh", "become", "kube", "vault", "helm", "project"];
-pub(super) const HOST: &[&str] = &["address", "user", "port", "connection", "ssh", "become", "vars"];
-pub(super) const SSH: &[&str] = &["config", "connect_timeout", "control_persist", "max_sessions", "options"];
-pub(super) const KUBE: &[&str] = &["kubeconfig", "context", "lease_namespace"];
-pub(super) const VAULT: &[&str] =
+pub(super) const HOST_KEYS: &[&str] = &["address", "user", "port", "connection", "ssh", "become", "vars"];
+pub(super) const SSH_KEYS: &[&str] = &["config", "connect_timeout", "control_persist", "max_sessions", "options"];
+pub(super) const KUBE_KEYS: &[&str] = &["kubeconfig", "context", "lease_namespace"];
+pub(super) const VAULT_KEYS: &[&str] =
     &["address", "addresses", "allow_http", "namespace", "ca_cert", "token_file", "token_env"];
-pub(super) const PROJECT: &[&str] = &["allow_outside"];
-pub(super) const HELM: &[&str] = &["binary"];
+pub(super) const PROJECT_KEYS: &[&str] = &["allow_outside"];
+pub(super) const HELM_KEYS: &[&str] = &["binary"];
 
 impl Inventory {
     /// Reads an inventory file.
@@ -58,7 +58,7 @@ fn read(reader: Reader, mut top: Table) -> Result<Inventory, Findings> {
     builder.inventory.secrets = read_secrets(&mut builder.reader, &mut top, &builder.root);
     builder.check_passwords();
     builder.endpoints(&mut top);
-    builder.reader.no_more(top, "an inventory", TOP);
+    builder.reader.no_more(top, "an inventory", TOP_KEYS);
     builder.reader.findings.or(builder.inventory).map(|(inventory, _)| inventory)
 }
 
@@ -84,11 +84,11 @@ impl InventoryBuilder {
             self.reader.error("unknown-key", &key.0.span, message, help);
             table.entries.retain(|(key, _)| ansible(&key.value).is_none());
         }
-        self.reader.no_more(table, &of, HOST);
+        self.reader.no_more(table, &of, HOST_KEYS);
 
         let Some(names) = self.names(name) else { return };
-        if self.names.len() + names.len() > MOST {
-            self.reader.error("too-many", &name.span, format!("these are more than {MOST} hosts"), None);
+        if self.names.len() + names.len() > MAX_NAMES {
+            self.reader.error("too-many", &name.span, format!("these are more than {MAX_NAMES} hosts"), None);
             return;
         }
         if !self.copies(&format!("hosts/{}", name.value), &vars, names.len()) {
@@ -184,7 +184,7 @@ impl InventoryBuilder {
         }
         let mut everywhere = self.reach(&mut ssh);
         self.inventory.ssh = Ssh { config, connect_timeout, control_persist };
-        self.reader.no_more(ssh, "`[ssh]`", SSH);
+        self.reader.no_more(ssh, "`[ssh]`", SSH_KEYS);
         everywhere.password = self.password(top, "`[become]`");
         everywhere
     }
@@ -195,18 +195,18 @@ impl InventoryBuilder {
         let context = self.reader.string(&mut kube, "context").map(|c| c.value);
         let lease_namespace = self.namespace(&mut kube, "lease_namespace");
         self.inventory.kube = Kube { kubeconfig, context, lease_namespace };
-        self.reader.no_more(kube, "`[kube]`", KUBE);
+        self.reader.no_more(kube, "`[kube]`", KUBE_KEYS);
 
         let mut helm = self.reader.table(top, "helm");
         // A bare name is looked up in PATH.
         self.inventory.helm = self.reader.string(&mut helm, "binary").map(|b| {
             if b.value.contains('/') { expand(&b.value, &self.root, self.home.as_deref()) } else { b.value.into() }
         });
-        self.reader.no_more(helm, "`[helm]`", HELM);
+        self.reader.no_more(helm, "`[helm]`", HELM_KEYS);
 
         let mut project = self.reader.table(top, "project");
         self.inventory.allow_outside = self.reader.flag(&mut project, "allow_outside").unwrap_or(false);
-        self.reader.no_more(project, "`[project]`", PROJECT);
+        self.reader.no_more(project, "`[project]`", PROJECT_KEYS);
 
         let mut vault = self.reader.table(top, "vault");
         let one = self.reader.string(&mut vault, "address");
@@ -241,7 +241,7 @@ impl InventoryBuilder {
         let token = self.token(&mut vault);
         let addresses = all.into_iter().map(|a| a.value).collect();
         self.inventory.vault = Vault { addresses, namespace, ca_cert, token };
-        self.reader.no_more(vault, "`[vault]`", VAULT);
+        self.reader.no_more(vault, "`[vault]`", VAULT_KEYS);
     }
 
     fn token(&mut self, vault: &mut Table) -> Token {

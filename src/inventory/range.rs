@@ -1,18 +1,18 @@
 //! Ranges in names: `pi-[1:20]`, `rack[1:2]-pi-[01:08]`.
 
 /// More names than this, in one go or in all, are a typo.
-pub(super) const MOST: usize = 10_000;
+pub(super) const MAX_NAMES: usize = 10_000;
 /// No name or address of a host is longer, bytes.
-const LONGEST: usize = 253;
+const MAX_NAME_BYTES: usize = 253;
 
 /// All names that a name with ranges stands for; a name without ranges stands for itself. Leading zeros are kept.
 ///
 /// # Errors
 /// What is wrong with the range, as a fragment.
 pub fn expand_range(name: &str) -> Result<Vec<String>, String> {
-    if name.len() > LONGEST {
+    if name.len() > MAX_NAME_BYTES {
         let start: String = name.chars().take(30).collect();
-        return Err(format!("`{start}…` is longer than {LONGEST} bytes"));
+        return Err(format!("`{start}…` is longer than {MAX_NAME_BYTES} bytes"));
     }
     let Some((before, rest)) = name.split_once('[') else {
         return if name.contains(']') {
@@ -30,9 +30,9 @@ pub fn expand_range(name: &str) -> Result<Vec<String>, String> {
         return Err(format!("`[{range}]` begins after its end"));
     }
     let tails = expand_range(after)?;
-    let count = usize::try_from(high - low).unwrap_or(MOST).saturating_add(1).saturating_mul(tails.len());
-    if count > MOST {
-        return Err(format!("`{name}` stands for {count} names, more than {MOST}"));
+    let count = usize::try_from(high - low).unwrap_or(MAX_NAMES).saturating_add(1).saturating_mul(tails.len());
+    if count > MAX_NAMES {
+        return Err(format!("`{name}` stands for {count} names, more than {MAX_NAMES}"));
     }
     let width = if first.starts_with('0') { first.len() } else { 0 };
     Ok((low..=high).flat_map(|n| tails.iter().map(move |tail| format!("{before}{n:0width$}{tail}"))).collect())

@@ -175,18 +175,18 @@ mod tests {
     fn the_schema_has_the_keys_that_are_read() {
         let schema = schema();
         let keys = |of: &Value| of["properties"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-        assert_eq!(keys(&schema), parse::TOP);
+        assert_eq!(keys(&schema), parse::TOP_KEYS);
         for (table, known) in [
-            ("HostKeys", parse::HOST),
-            ("GroupKeys", groups::GROUP),
-            ("SshKeys", parse::SSH),
-            ("HostSshKeys", access::SSH),
-            ("BecomeKeys", access::BECOME),
-            ("KubeKeys", parse::KUBE),
-            ("VaultKeys", parse::VAULT),
-            ("HelmKeys", parse::HELM),
-            ("ProjectKeys", parse::PROJECT),
-            ("SecretKeys", secrets::SECRET),
+            ("HostKeys", parse::HOST_KEYS),
+            ("GroupKeys", groups::GROUP_KEYS),
+            ("SshKeys", parse::SSH_KEYS),
+            ("HostSshKeys", access::SSH_KEYS),
+            ("BecomeKeys", access::BECOME_KEYS),
+            ("KubeKeys", parse::KUBE_KEYS),
+            ("VaultKeys", parse::VAULT_KEYS),
+            ("HelmKeys", parse::HELM_KEYS),
+            ("ProjectKeys", parse::PROJECT_KEYS),
+            ("SecretKeys", secrets::SECRET_KEYS),
         ] {
             assert_eq!(keys(&schema["$defs"][table]), known, "{table}");
         }

@@ -82,7 +82,7 @@ pub struct SecretKeys {
 }
 
 /// Keys of `[secrets.NAME]`.
-pub const SECRET: &[&str] = &["env", "file", "vault", "key", "kv", "age", "identity", "sops"];
+pub const SECRET_KEYS: &[&str] = &["env", "file", "vault", "key", "kv", "age", "identity", "sops"];
 const SOURCES: [&str; 5] = ["env", "file", "vault", "age", "sops"];
 
 /// Takes `[secrets]` off a file; relative paths start from `root`.
@@ -114,7 +114,7 @@ fn entry(reader: &mut Reader, name: Spanned<String>, node: Node, root: &Path) ->
         };
         let help = format!("give exactly one of {}", listed(SOURCES));
         reader.error("secret-source", at, message, Some(help));
-        reader.no_more(only_unknown(table), &of, SECRET);
+        reader.no_more(only_unknown(table), &of, SECRET_KEYS);
         return None;
     };
     let (at, source) = (source.span.clone(), source.value.clone());
@@ -141,7 +141,7 @@ fn entry(reader: &mut Reader, name: Spanned<String>, node: Node, root: &Path) ->
             reader.error("useless-key", &key.span, message, Some("take it away".into()));
         }
     }
-    reader.no_more(table, &of, SECRET);
+    reader.no_more(table, &of, SECRET_KEYS);
     Some(SecretEntry { name, file: Arc::clone(&reader.source), origin: origin?, span: at })
 }
 
@@ -185,7 +185,7 @@ fn vault(reader: &mut Reader, table: &mut Table, at: &Span, of: &str) -> Option<
 }
 
 fn only_unknown(mut table: Table) -> Table {
-    table.entries.retain(|(key, _)| !SECRET.contains(&key.value.as_str()));
+    table.entries.retain(|(key, _)| !SECRET_KEYS.contains(&key.value.as_str()));
     table
 }
 

@@ -8,7 +8,7 @@ use crate::document::read_text;
 use crate::secret::{Secret, environment};
 
 /// Where Vault's own command looks first.
-const STANDARD: &str = "VAULT_TOKEN";
+const DEFAULT_VARIABLE: &str = "VAULT_TOKEN";
 
 /// Where a token comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Token {
     /// The environment variable that it is in, or may be.
     pub fn variable(&self) -> Option<&str> {
         match self {
-            Self::Standard => Some(STANDARD),
+            Self::Standard => Some(DEFAULT_VARIABLE),
             Self::Env(name) => Some(name),
             Self::File(_) => None,
         }
@@ -40,7 +40,7 @@ impl Token {
         let text = match self {
             Self::File(path) => from_file(path)?,
             Self::Env(name) => from_env(name)?,
-            Self::Standard => match from_env(STANDARD) {
+            Self::Standard => match from_env(DEFAULT_VARIABLE) {
                 Ok(text) => text,
                 Err(why) => {
                     let home = home().ok_or_else(|| why.clone())?;
@@ -63,10 +63,10 @@ impl fmt::Display for Token {
 }
 
 /// The longest file with a token, bytes.
-const LARGEST: u64 = 64 * 1024;
+const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 fn from_file(path: &Path) -> Result<String, String> {
-    let text = read_text(path, LARGEST).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    let text = read_text(path, MAX_FILE_BYTES).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     let text = text.trim();
     if text.is_empty() { Err(format!("{} is empty", path.display())) } else { Ok(text.to_owned()) }
 }

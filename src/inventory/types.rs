@@ -83,11 +83,11 @@ pub struct Host {
 
 impl Host {
     /// The name of this machine where no inventory gives it another meaning.
-    pub const THIS: &str = "localhost";
+    pub const CONTROLLER: &str = "localhost";
 
     /// This machine.
     pub fn this() -> Self {
-        let name = Self::THIS.to_owned();
+        let name = Self::CONTROLLER.to_owned();
         let (connection, vars) = (Connection::Local, Map::new());
         Self { address: name.clone(), name, connection, vars, ..Self::default() }
     }

@@ -13,7 +13,7 @@ use crate::digest;
 use crate::secret;
 
 /// Length of a hash, hex digits.
-const DIGITS: usize = 32;
+const HASH_DIGITS: usize = 32;
 
 /// 256 random bits. The default is a new key, for what is compared with nothing on disk.
 #[derive(Clone)]
@@ -59,7 +59,7 @@ impl DefinitionKey {
         // HMAC takes keys of any length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
         mac.update(text.as_bytes());
-        digest::hex(&mac.finalize().into_bytes())[..DIGITS].to_owned()
+        digest::hex(&mac.finalize().into_bytes())[..HASH_DIGITS].to_owned()
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(DefinitionKey::keep(folder.path()).unwrap().hash("a weak secret"), hash);
         assert_ne!(DefinitionKey::keep(folder.path()).unwrap().hash("another"), hash);
         let mode = std::fs::metadata(folder.path().join("key")).unwrap().permissions().mode();
-        assert_eq!((mode & 0o777, hash.len()), (0o600, DIGITS));
+        assert_eq!((mode & 0o777, hash.len()), (0o600, HASH_DIGITS));
         assert_ne!(DefinitionKey::default().hash("a weak secret"), hash);
     }
 

@@ -19,7 +19,7 @@ use crate::event::{Event, EventKind, Outcome, Source, UnitRef, name};
 const FORMAT: u32 = 1;
 
 /// The largest file, bytes.
-const LARGEST: u64 = 1 << 30;
+const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// A preview on file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,7 +121,8 @@ impl SavedPlan {
         path: &Path,
         key_of: impl FnOnce(&Self) -> Option<DefinitionKey>,
     ) -> Result<(Self, String), SavedError> {
-        let text = read_text(path, LARGEST).map_err(|source| SavedError::Io { path: path.to_owned(), source })?;
+        let text =
+            read_text(path, MAX_FILE_BYTES).map_err(|source| SavedError::Io { path: path.to_owned(), source })?;
         let damaged = |why: String| SavedError::Damaged { path: path.to_owned(), why };
         let (head, content) = text.split_once('\n').ok_or_else(|| damaged("it has no content".to_owned()))?;
         if head.starts_with(EARLIER_HEAD) {

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use crate::document::{Project, open_file};
 
 /// Most files of a folder.
-const FILES: usize = 1000;
+const MAX_FILES: usize = 1000;
 /// Most bytes of all its files.
-const BYTES: usize = 16 * 1024 * 1024;
+const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// The files of the folder at `path` of the project, by name: `path` below the folder, `content` in base64, and whether it is
 /// `executable`.
@@ -42,12 +42,12 @@ pub fn read(project: &Project, path: &str) -> Result<Vec<Value>, String> {
                 return Err(format!("{} is neither a file nor a folder", entry.path().display()));
             }
             bytes += usize::try_from(entry.metadata().map_err(wrong)?.len()).unwrap_or(usize::MAX);
-            if files.len() == FILES || folders > FILES || bytes > BYTES {
+            if files.len() == MAX_FILES || folders > MAX_FILES || bytes > MAX_BYTES {
                 return Err(format!(
-                    "{} has more than {FILES} files, {FILES} folders or {} MiB: bring large files by `node.file` with `source`, and many \
+                    "{} has more than {MAX_FILES} files, {MAX_FILES} folders or {} MiB: bring large files by `node.file` with `source`, and many \
                      as one that `node.archive` unpacks",
                     folder.display(),
-                    BYTES >> 20
+                    MAX_BYTES >> 20
                 ));
             }
             files.push((below, entry));

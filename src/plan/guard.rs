@@ -9,7 +9,7 @@ use crate::document::{Item, Reader, Table};
 use crate::finding::Span;
 
 /// The host counts in whole seconds.
-const SHORTEST: Duration = Duration::from_secs(1);
+const MIN_GUARD_TIME: Duration = Duration::from_secs(1);
 
 impl Phase {
     /// The phase's guard, where it is one for the step: one that may change a host in its turn, and says nothing of guards
@@ -59,7 +59,7 @@ pub(super) fn guard(reader: &mut Reader, table: &mut Table) -> Option<Guard> {
     };
     let [apply, restore, check] = ["guard_apply", "guard_restore", "guard_check"].map(&mut command);
     let (time, span) = (time?, span?);
-    if time < SHORTEST {
+    if time < MIN_GUARD_TIME {
         let help = "the time must be enough to change, reload and connect anew: write guard = \"2m\"".to_owned();
         reader.error("bad-duration", &span, "a guard of less than a second restores at once", Some(help));
     }

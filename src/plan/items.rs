@@ -10,10 +10,10 @@ use crate::secret;
 use crate::template::{Context, TemplateError, Templates};
 
 /// Most items of a step; more is a mistake.
-const MOST: usize = 1000;
+const MAX_ITEMS: usize = 1000;
 
 /// The longest key, in characters: it is part of a unit's name.
-const LONGEST: usize = 100;
+const MAX_NAME_CHARS: usize = 100;
 
 /// What a step is done for.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,8 +122,8 @@ fn named(key: String, at: &str) -> Result<String, ItemError> {
         "an item of `for_each` has an empty name".to_owned()
     } else if key.contains(char::is_control) {
         format!("an item of `for_each` has a name of several lines or with signs that cannot be shown: {key:?}")
-    } else if length > LONGEST {
-        format!("an item of `for_each` has a name of {length} characters; {LONGEST} are allowed")
+    } else if length > MAX_NAME_CHARS {
+        format!("an item of `for_each` has a name of {length} characters; {MAX_NAME_CHARS} are allowed")
     } else {
         return Ok(key);
     };
@@ -131,8 +131,8 @@ fn named(key: String, at: &str) -> Result<String, ItemError> {
 }
 
 fn distinct(items: Vec<Item>) -> Result<Vec<Item>, ItemError> {
-    if items.len() > MOST {
-        let message = format!("`for_each` comes to {} items; {MOST} are allowed", items.len());
+    if items.len() > MAX_ITEMS {
+        let message = format!("`for_each` comes to {} items; {MAX_ITEMS} are allowed", items.len());
         return Err(bad("", message, "split it up, or let one step do it for all of them"));
     }
     let mut seen = HashMap::new();

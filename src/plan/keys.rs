@@ -4,7 +4,7 @@ use crate::document::{Item, Node, Reader};
 use crate::finding::{Span, Spanned};
 
 /// The longest name of a plan, phase or step, bytes: with what is put around it, it is a file's name.
-const LONGEST: usize = 100;
+const MAX_NAME_BYTES: usize = 100;
 
 /// Whether a name fits into addresses, file names and templates.
 pub(super) fn is_name(reader: &mut Reader, name: &Spanned<String>, what: &str) -> bool {
@@ -15,8 +15,8 @@ pub(super) fn is_name(reader: &mut Reader, name: &Spanned<String>, what: &str) -
         let message = format!("`{}` cannot be {what}", name.value);
         let help = "lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit".to_owned();
         reader.error("bad-name", &name.span, message, Some(help));
-    } else if name.value.len() > LONGEST {
-        let message = format!("{what} has at most {LONGEST} characters, and this one has {}", name.value.len());
+    } else if name.value.len() > MAX_NAME_BYTES {
+        let message = format!("{what} has at most {MAX_NAME_BYTES} characters, and this one has {}", name.value.len());
         let help = "it is part of the names of files and leases: write a short one, and the rest as `description`";
         reader.error("bad-name", &name.span, message, Some(help.to_owned()));
     }

@@ -8,7 +8,7 @@ use super::Spanned;
 use crate::document::{Item, Node, Reader, Table};
 
 /// Most hosts that a key may name; more is a typo.
-const MOST_HOSTS: u32 = 100_000;
+const MAX_HOSTS: u32 = 100_000;
 
 /// Some of a number of hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,7 @@ fn portion(reader: &mut Reader, key: &str, least: u32, node: &Node) -> Option<Po
     };
     let (portion, most) = match &node.item {
         Item::Scalar(Value::Number(number)) => {
-            (within(number.as_u64(), MOST_HOSTS).map(Portion::Hosts), format!("{MOST_HOSTS}"))
+            (within(number.as_u64(), MAX_HOSTS).map(Portion::Hosts), format!("{MAX_HOSTS}"))
         }
         Item::Scalar(Value::String(text)) => {
             let Some(percent) = text.strip_suffix('%') else {

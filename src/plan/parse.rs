@@ -11,14 +11,14 @@ use super::{Phase, Plan, StepKind};
 use crate::document::{Item, Node, Reader, Table, project_root};
 use crate::finding::{Findings, Source, Spanned, listed};
 use crate::inventory::read_secrets;
-use crate::template::{RESERVED, is_variable_name};
+use crate::template::{RESERVED_NAMES, is_variable_name};
 
 /// Keys at the top of a plan.
-pub(super) const TOP: &[&str] = &["plan", "vars", "secrets", "phase"];
+pub(super) const TOP_KEYS: &[&str] = &["plan", "vars", "secrets", "phase"];
 /// Keys of `[plan]`.
-pub(super) const PLAN: &[&str] = &["name", "description"];
+pub(super) const PLAN_KEYS: &[&str] = &["name", "description"];
 /// Keys of `[phase.NAME]`.
-pub(super) const PHASE: &[&str] = &[
+pub(super) const PHASE_KEYS: &[&str] = &[
     "description",
     "needs",
     "when",
@@ -82,7 +82,7 @@ fn read(mut reader: Reader, mut top: Table) -> (Plan, Findings) {
     let name = reader.required(&mut head, "name", &header, "`[plan]`");
     let name = name.filter(|n| is_name(&mut reader, n, "a plan's name"));
     let description = reader.string(&mut head, "description").map(|d| d.value);
-    reader.no_more(head, "`[plan]`", PLAN);
+    reader.no_more(head, "`[plan]`", PLAN_KEYS);
 
     let vars = reader.table(&mut top, "vars");
     let vars = vars.entries.into_iter().filter(|(key, _)| is_variable(&mut reader, key)).collect::<Vec<_>>();
@@ -92,7 +92,7 @@ fn read(mut reader: Reader, mut top: Table) -> (Plan, Findings) {
     let secrets = read_secrets(&mut reader, &mut top, &root);
     let phases = phases(&mut reader, &mut top);
     misplaced(&mut reader, &mut top);
-    reader.no_more(top, "a plan", TOP);
+    reader.no_more(top, "a plan", TOP_KEYS);
 
     let plan = Plan {
         source: reader.source.clone(),
@@ -150,7 +150,7 @@ fn phase(reader: &mut Reader, name: Spanned<String>, node: Node) -> Option<Phase
             }
         }
     }
-    reader.no_more(table, &of, PHASE);
+    reader.no_more(table, &of, PHASE_KEYS);
     Some(Phase { name, description, needs, when, pace, guard, steps })
 }
 
@@ -173,10 +173,10 @@ fn is_variable(reader: &mut Reader, key: &Spanned<String>) -> bool {
     if is_variable_name(&key.value) {
         return true;
     }
-    let (message, help) = if RESERVED.contains(&key.value.as_str()) {
+    let (message, help) = if RESERVED_NAMES.contains(&key.value.as_str()) {
         (
             format!("`{}` cannot be the name of a variable", key.value),
-            format!("{} have a meaning of their own", listed(RESERVED)),
+            format!("{} have a meaning of their own", listed(RESERVED_NAMES)),
         )
     } else {
         let near: String = key.value.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();

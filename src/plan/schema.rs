@@ -9,7 +9,7 @@ use super::{Catalog, StepKind};
 use crate::inventory::SecretKeys;
 
 /// Deepest nesting of definitions that is followed; a schema that refers to itself ends there.
-const DEEPEST: usize = 8;
+const MAX_DEPTH: usize = 8;
 
 /// A plan file.
 #[derive(JsonSchema)]
@@ -170,14 +170,14 @@ fn batches(generator: &mut SchemaGenerator) -> Schema {
 
 /// The schema of a plan that may name the actions of `catalog`.
 pub fn schema(catalog: &dyn Catalog) -> Value {
-    let mut schema = inlined(&schemars::schema_for!(PlanFile).to_value(), DEEPEST);
+    let mut schema = inlined(&schemars::schema_for!(PlanFile).to_value(), MAX_DEPTH);
     schema["title"] = json!("rollout plan");
-    let common = inlined(&schemars::schema_for!(StepKeys).to_value(), DEEPEST);
+    let common = inlined(&schemars::schema_for!(StepKeys).to_value(), MAX_DEPTH);
     let steps: Vec<Value> = catalog
         .actions()
         .into_iter()
         .map(|kind| {
-            let own = inlined(&(kind.schema)(), DEEPEST);
+            let own = inlined(&(kind.schema)(), MAX_DEPTH);
             let mut properties = common["properties"].as_object().cloned().unwrap_or_default();
             properties["action"] = json!({ "const": kind.name, "description": kind.summary });
             let own_properties = own["properties"].as_object().into_iter().flatten();
@@ -265,8 +265,8 @@ fn or_template(property: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse::{PHASE, PLAN, TOP};
-    use super::super::step::STEP;
+    use super::super::parse::{PHASE_KEYS, PLAN_KEYS, TOP_KEYS};
+    use super::super::step::STEP_KEYS;
     use super::super::testing::catalog;
     use super::*;
 
@@ -276,10 +276,10 @@ mod tests {
 
     #[test]
     fn the_schema_has_the_keys_that_are_read() {
-        assert_eq!(keys(&schemars::schema_for!(PlanFile).to_value()), TOP);
-        assert_eq!(keys(&schemars::schema_for!(Head).to_value()), PLAN);
-        assert_eq!(keys(&schemars::schema_for!(PhaseKeys).to_value()), PHASE);
-        assert_eq!(keys(&schemars::schema_for!(StepKeys).to_value()), STEP);
+        assert_eq!(keys(&schemars::schema_for!(PlanFile).to_value()), TOP_KEYS);
+        assert_eq!(keys(&schemars::schema_for!(Head).to_value()), PLAN_KEYS);
+        assert_eq!(keys(&schemars::schema_for!(PhaseKeys).to_value()), PHASE_KEYS);
+        assert_eq!(keys(&schemars::schema_for!(StepKeys).to_value()), STEP_KEYS);
     }
 
     #[test]

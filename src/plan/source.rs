@@ -15,9 +15,9 @@ use crate::document::Project;
 use crate::sync::lock;
 
 /// Texts up to this many bytes are read whole, so that a change of one can be shown.
-const TEXT: u64 = 256 * 1024;
+const MAX_TEXT_BYTES: u64 = 256 * 1024;
 /// How much of a file is in memory while it is hashed, bytes.
-const PIECE: usize = 64 * 1024;
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// Reads files; one that is the same as before is not hashed again for each host.
 #[derive(Default)]
@@ -35,11 +35,13 @@ impl Sources {
         let (full, mut file, meta) = project.open(path).map_err(|e| e.to_string())?;
         let wrong = |error: std::io::Error| format!("cannot read {}: {error}", full.display());
         let mut start = Vec::new();
-        if meta.len() <= TEXT {
-            (&mut file).take(TEXT + 1).read_to_end(&mut start).map_err(wrong)?;
+        if meta.len() <= MAX_TEXT_BYTES {
+            (&mut file).take(MAX_TEXT_BYTES + 1).read_to_end(&mut start).map_err(wrong)?;
             let text = String::from_utf8(start).map_err(std::string::FromUtf8Error::into_bytes);
             match text {
-                Ok(content) if content.len() as u64 <= TEXT => return Ok(json!({ "path": path, "content": content })),
+                Ok(content) if content.len() as u64 <= MAX_TEXT_BYTES => {
+                    return Ok(json!({ "path": path, "content": content }));
+                }
                 Ok(content) => start = content.into_bytes(),
                 Err(bytes) => start = bytes,
             }
@@ -64,7 +66,7 @@ fn stamp(meta: &Metadata) -> Stamp {
 fn hash(start: &[u8], mut rest: Take<File>) -> std::io::Result<String> {
     let mut hash = Sha256::new();
     hash.update(start);
-    let mut piece = vec![0; PIECE];
+    let mut piece = vec![0; PIECE_BYTES];
     loop {
         match rest.read(&mut piece)? {
             0 => return Ok(hex(&hash.finalize())),
@@ -85,7 +87,7 @@ mod tests {
             std::fs::write(root.path().join("f"), content).unwrap();
             sources.read(&root.path().into(), "f").unwrap()
         };
-        let limit = usize::try_from(TEXT).unwrap();
+        let limit = usize::try_from(MAX_TEXT_BYTES).unwrap();
         for content in [Vec::new(), b"text".to_vec(), vec![b'x'; limit]] {
             let text = String::from_utf8(content.clone()).unwrap();
             assert_eq!(put(&content), json!({ "path": "f", "content": text }));

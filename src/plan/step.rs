@@ -11,7 +11,7 @@ use crate::finding::{Span, Spanned};
 use crate::template::is_template;
 
 /// Keys that every step may have.
-pub(super) const STEP: &[&str] = &[
+pub(super) const STEP_KEYS: &[&str] = &[
     "id",
     "action",
     "hosts",
@@ -54,7 +54,7 @@ const ONLY_STEPS: &[&str] = &[
 ];
 
 /// Most attempts after the first; more is a typo.
-const MOST_RETRIES: u32 = 1000;
+const MAX_RETRIES: u32 = 1000;
 
 pub(super) fn step(reader: &mut Reader, phase: &str, part: StepKind, node: Node) -> Option<Step> {
     let key = part.key();
@@ -162,7 +162,7 @@ fn for_each(
 
 fn retry(reader: &mut Reader, table: &mut Table) -> Retry {
     let default = Retry::default();
-    let times = reader.integer(table, "retry", 0..=MOST_RETRIES).unwrap_or(default.times);
+    let times = reader.integer(table, "retry", 0..=MAX_RETRIES).unwrap_or(default.times);
     let delay_key = table.entries.iter().find(|(k, _)| k.value == "retry_delay").map(|(k, _)| k.span.clone());
     let delay = reader.duration(table, "retry_delay").unwrap_or(default.delay);
     if let (0, Some(span)) = (times, delay_key) {

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 /// Digits that could hold the shortest secret.
-const SHORTEST_RUN: usize = 8;
+const MIN_RUN: usize = 8;
 
 /// What is no digit.
-const NONE: u8 = 0xff;
+const NO_DIGIT: u8 = 0xff;
 
 /// A way to write bytes in digits.
 pub struct Base {
@@ -23,7 +23,7 @@ pub static BASE64: Base = Base { bits: 6, values: base64(), gap: line_break };
 pub static HEX: Base = Base { bits: 4, values: hex(), gap: |rest| line_break(rest).max(between_bytes(rest)) };
 
 const fn base64() -> [u8; 256] {
-    let (mut values, mut at) = ([NONE; 256], 0);
+    let (mut values, mut at) = ([NO_DIGIT; 256], 0);
     while at < 26 {
         values[b'A' as usize + at] = at as u8;
         values[b'a' as usize + at] = at as u8 + 26;
@@ -42,7 +42,7 @@ const fn base64() -> [u8; 256] {
 }
 
 const fn hex() -> [u8; 256] {
-    let (mut values, mut at) = ([NONE; 256], 0);
+    let (mut values, mut at) = ([NO_DIGIT; 256], 0);
     while at < 10 {
         values[b'0' as usize + at] = at as u8;
         at += 1;
@@ -80,7 +80,7 @@ pub struct Run<'t> {
 
 impl Base {
     fn digits_at(&self, text: &[u8]) -> usize {
-        text.iter().take_while(|byte| self.values[usize::from(**byte)] != NONE).count()
+        text.iter().take_while(|byte| self.values[usize::from(**byte)] != NO_DIGIT).count()
     }
 
     /// All runs of such digits in a text.
@@ -88,7 +88,7 @@ impl Base {
         let mut at = 0;
         std::iter::from_fn(move || {
             loop {
-                let start = at + text[at..].iter().position(|byte| self.values[usize::from(*byte)] != NONE)?;
+                let start = at + text[at..].iter().position(|byte| self.values[usize::from(*byte)] != NO_DIGIT)?;
                 let mut count = self.digits_at(&text[start..]);
                 let mut end = start + count;
                 loop {
@@ -101,7 +101,7 @@ impl Base {
                 }
                 end += text[end..].iter().take_while(|byte| **byte == b'=').count();
                 at = end;
-                if count >= SHORTEST_RUN {
+                if count >= MIN_RUN {
                     return Some(Run { range: start..end, text: &text[start..end], base: self });
                 }
             }
@@ -114,7 +114,7 @@ impl Run<'_> {
     /// until it says yes.
     pub fn decoded_is(&self, mut is_it: impl FnMut(&[u8]) -> bool) -> bool {
         let mut digits: Vec<u8> = self.text.iter().map(|byte| self.base.values[usize::from(*byte)]).collect();
-        digits.retain(|value| *value != NONE);
+        digits.retain(|value| *value != NO_DIGIT);
         let mut bytes = Vec::with_capacity(digits.len());
         (0..if self.base.bits == 6 { 4 } else { 2 }).any(|skipped| {
             bytes.clear();

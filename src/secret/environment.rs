@@ -15,13 +15,13 @@ use std::sync::LazyLock;
 use rustix::io::{FdFlags, fcntl_setfd};
 
 /// Says which process may read which descriptor; children inherit it, and are another process.
-const MARK: &str = "ROLLOUT_HANDED_OVER";
+const VARIABLE: &str = "ROLLOUT_HANDED_OVER";
 
 /// What a pipe surely takes without a reader, bytes.
-const CAPACITY: usize = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 
 static HANDED_OVER: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
-    let mark = std::env::var(MARK).unwrap_or_default();
+    let mark = std::env::var(VARIABLE).unwrap_or_default();
     let descriptor = mark.strip_prefix(&format!("{}:", std::process::id())).map(str::to_owned);
     let pipe = descriptor.and_then(|number| File::open(format!("/dev/fd/{number}")).ok());
     pipe.and_then(|pipe| serde_json::from_reader(pipe).ok()).unwrap_or_default()
@@ -57,7 +57,7 @@ pub fn hand_over(names: &BTreeSet<String>) -> io::Result<()> {
     let mut values = HANDED_OVER.clone();
     values.extend(set.iter().map(|(name, value)| ((*name).clone(), value.clone())));
     let text = serde_json::to_vec(&values)?;
-    if text.len() > CAPACITY {
+    if text.len() > MAX_BYTES {
         return Err(io::Error::other("they are too long to be handed over"));
     }
     let (reader, mut writer) = io::pipe()?;
@@ -66,7 +66,7 @@ pub fn hand_over(names: &BTreeSet<String>) -> io::Result<()> {
     fcntl_setfd(&reader, FdFlags::empty())?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(std::env::args_os().skip(1));
-    command.env(MARK, format!("{}:{}", std::process::id(), reader.as_raw_fd()));
+    command.env(VARIABLE, format!("{}:{}", std::process::id(), reader.as_raw_fd()));
     for (name, _) in &set {
         command.env_remove(name);
     }

@@ -5,14 +5,15 @@
 use super::view::View;
 
 /// The longest of them, bytes: `\u{10ffff}`.
-const LONGEST: usize = 10;
+const MAX_ESCAPE_BYTES: usize = 10;
 
 impl View<'_> {
     /// The view with its escapes undone, if there are any. With `form`, a `+` is a space, as in forms that are sent to web servers.
     pub fn unescaped(&self, form: bool) -> Option<View<'static>> {
         let begins = |byte| matches!(byte, b'%' | b'\\' | b'&') || form && byte == b'+';
         self.written(&begins, |out| {
-            let is_near = |bytes: &[u8]| bytes[bytes.len().saturating_sub(LONGEST)..].iter().any(|byte| begins(*byte));
+            let is_near =
+                |bytes: &[u8]| bytes[bytes.len().saturating_sub(MAX_ESCAPE_BYTES)..].iter().any(|byte| begins(*byte));
             let mut last = 0;
             while let Some([byte, ..]) = out.rest() {
                 let byte = *byte;
@@ -110,7 +111,7 @@ fn entity(text: &[u8]) -> Option<Escape> {
 
 /// How long the end of a text is that begins with `mark`, and what stands between that and the last byte.
 fn since<'t>(text: &'t [u8], mark: &[u8]) -> Option<(usize, &'t [u8])> {
-    let end = &text[text.len().saturating_sub(LONGEST)..];
+    let end = &text[text.len().saturating_sub(MAX_ESCAPE_BYTES)..];
     let start = (0..end.len()).rev().find(|at| end[*at..].starts_with(mark))?;
     Some((end.len() - start, &end[start + mark.len()..end.len() - 1]))
 }
@@ -128,7 +129,7 @@ fn hex(digit: u8) -> Option<u8> {
 
 /// How many bytes at the end of a text whose rest is to come may be the beginning of an escape.
 pub fn cut_off(text: &[u8]) -> usize {
-    let end = &text[text.len().saturating_sub(LONGEST)..];
+    let end = &text[text.len().saturating_sub(MAX_ESCAPE_BYTES)..];
     let begins = |escape: &[u8]| match escape {
         [b'%' | b'\\' | b'&'] => true,
         [b'%', digits @ ..] => digits.len() < 2 && digits.iter().all(u8::is_ascii_hexdigit),

@@ -7,14 +7,14 @@ use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
-use super::mask::SHORTEST;
+use super::mask::MIN_MASKED_BYTES;
 
 /// Bytes at the end of unfinished text that count as the beginning of a secret; fewer give nothing away.
-const BEGINNING: usize = 3;
+const PREFIX_BYTES: usize = 3;
 
 /// The most bytes of all strings for which a DFA is built. It searches fastest, but to build one of a long value that repeats
 /// itself, such as a file of zeros in base64, takes quadratic time.
-const FEW: usize = 16 * 1024;
+const MAX_SINGLE_SEARCHER_BYTES: usize = 16 * 1024;
 
 /// The strings. The search is built when it is first needed after one was added.
 #[derive(Default)]
@@ -29,7 +29,7 @@ pub struct Forms {
 impl Forms {
     /// Adds one, unless it is too short to be searched for.
     pub fn add(&mut self, form: &[u8]) {
-        if form.len() >= SHORTEST && self.all.insert(form.to_vec()) {
+        if form.len() >= MIN_MASKED_BYTES && self.all.insert(form.to_vec()) {
             self.longest = self.longest.max(form.len());
             self.search = OnceLock::new();
         }
@@ -46,7 +46,7 @@ impl Forms {
 
     /// Where they are. `open`: more text may follow, so that its end may be the beginning of one.
     pub fn find(&self, text: &[u8], open: bool, found: &mut Vec<Range<usize>>) {
-        if text.len() >= SHORTEST && !self.all.is_empty() {
+        if text.len() >= MIN_MASKED_BYTES && !self.all.is_empty() {
             match self.search() {
                 Some(search) => found.extend(search.find_overlapping_iter(text).map(|m| m.range())),
                 // More than can be searched for: nothing is shown at all.
@@ -55,7 +55,7 @@ impl Forms {
         }
         if open {
             let from = text.len().saturating_sub(self.longest);
-            let beginning = (from..(text.len() + 1).saturating_sub(BEGINNING)).find(|at| self.begins(&text[*at..]));
+            let beginning = (from..(text.len() + 1).saturating_sub(PREFIX_BYTES)).find(|at| self.begins(&text[*at..]));
             found.extend(beginning.map(|at| at..text.len()));
         }
     }
@@ -68,7 +68,7 @@ impl Forms {
 }
 
 fn searcher(forms: &BTreeSet<Vec<u8>>) -> Option<AhoCorasick> {
-    let few = forms.iter().map(Vec::len).sum::<usize>() <= FEW;
+    let few = forms.iter().map(Vec::len).sum::<usize>() <= MAX_SINGLE_SEARCHER_BYTES;
     let kind = if few { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
     AhoCorasick::builder().kind(Some(kind)).build(forms).ok()
 }

@@ -4,4 +4,4 @@
 pub const MASK: &str = "‹secret›";
 
 /// Values shorter than this many bytes are not searched for: masking every "a" would make a run unreadable.
-pub const SHORTEST: usize = 6;
+pub const MIN_MASKED_BYTES: usize = 6;

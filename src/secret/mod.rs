@@ -24,7 +24,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 pub use mark::{mark, mark_with};
-pub use mask::{MASK, SHORTEST};
+pub use mask::{MASK, MIN_MASKED_BYTES};
 use redactor::Redactor;
 pub use visible::{visible, visible_but_colours, visible_json};
 

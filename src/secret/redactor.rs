@@ -6,25 +6,25 @@ use std::ops::Range;
 use super::digits::{BASE64, HEX};
 use super::escapes::cut_off;
 use super::forms::Forms;
-use super::mask::{MASK, SHORTEST};
+use super::mask::{MASK, MIN_MASKED_BYTES};
 use super::view::View;
 
 /// How often digits in digits are looked through: base64 in base64 in hex.
-const DEPTH: usize = 4;
+const MAX_DEPTH: usize = 4;
 
 /// How far a text that was cut is looked back for the beginning of a secret, bytes.
-const FARTHEST: usize = 64 * 1024;
+const MAX_REACH_BYTES: usize = 64 * 1024;
 
 /// The most bytes that one byte becomes when it is encoded: `\u0041`.
-const EXPANSION: usize = 6;
+const MAX_EXPANSION: usize = 6;
 
 /// Bytes that are decoded from digits and looked through, for each byte of a text and at least. A text that was encoded in
 /// base64 three times takes 2.7.
-const DECODED: usize = 3;
-const DECODED_AT_LEAST: usize = 64 * 1024;
+const DECODED_PER_BYTE: usize = 3;
+const MIN_DECODED: usize = 64 * 1024;
 
 /// What a short text costs besides, in bytes.
-const PER_TEXT: usize = 16;
+const BASE_BUDGET_BYTES: usize = 16;
 
 /// The registered values.
 #[derive(Default)]
@@ -38,13 +38,13 @@ pub struct Redactor {
 impl Redactor {
     /// Whether a value is registered, or too short to be.
     pub fn has(&self, value: &str) -> bool {
-        value.len() < SHORTEST || self.forms.all.contains(value.as_bytes())
+        value.len() < MIN_MASKED_BYTES || self.forms.all.contains(value.as_bytes())
     }
 
     /// Registers a value and each of its lines.
     pub fn add(&mut self, value: &str) {
         let lines = value.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
-        for form in [value, value.trim()].into_iter().chain(lines).filter(|form| form.len() >= SHORTEST) {
+        for form in [value, value.trim()].into_iter().chain(lines).filter(|form| form.len() >= MIN_MASKED_BYTES) {
             self.forms.add(form.as_bytes());
             self.forms.add(&squeezed(form.as_bytes()));
             if form.contains(char::is_control) {
@@ -106,15 +106,15 @@ impl Redactor {
 
     /// The longest stretch of text that one secret can take; of very long ones only so much is looked back.
     fn reach(&self) -> usize {
-        (self.forms.longest * EXPANSION).min(FARTHEST)
+        (self.forms.longest * MAX_EXPANSION).min(MAX_REACH_BYTES)
     }
 
     /// Where they are. `open`: more text may follow, so that its end may be the beginning of a secret.
     pub fn find(&self, text: &[u8], open: bool) -> Vec<Range<usize>> {
         let mut found = Vec::new();
         if !self.forms.all.is_empty() {
-            let mut budget = DECODED * text.len() + DECODED_AT_LEAST;
-            self.find_through(text, open, DEPTH, &mut budget, &mut found);
+            let mut budget = DECODED_PER_BYTE * text.len() + MIN_DECODED;
+            self.find_through(text, open, MAX_DEPTH, &mut budget, &mut found);
         }
         found
     }
@@ -160,8 +160,8 @@ impl Redactor {
     /// read as text. What is left over when the budget is used up counts as a secret.
     fn is_in_decoded(&self, bytes: &[u8], open: bool, depth: usize, budget: &mut usize) -> bool {
         let texts = bytes.utf8_chunks().flat_map(|chunk| chunk.valid().as_bytes().split(is_noise));
-        texts.filter(|text| text.len() >= SHORTEST).any(|text| {
-            let Some(left) = budget.checked_sub(text.len() + PER_TEXT) else { return true };
+        texts.filter(|text| text.len() >= MIN_MASKED_BYTES).any(|text| {
+            let Some(left) = budget.checked_sub(text.len() + BASE_BUDGET_BYTES) else { return true };
             *budget = left;
             let mut found = Vec::new();
             self.find_through(text, open, depth, budget, &mut found);

@@ -3,7 +3,7 @@
 use super::view::{Step, View};
 
 /// The longest sequence to a terminal that is looked through for its end, bytes.
-const LONGEST_SEQUENCE: usize = 4096;
+const MAX_SEQUENCE_BYTES: usize = 4096;
 
 impl View<'_> {
     /// Without what a terminal obeys or shows nothing of: sequences that set colours or titles, other control characters, and
@@ -59,11 +59,11 @@ fn unseen_length(rest: &[u8]) -> usize {
     match *rest {
         [0x1b, b'[', ..] => {
             let parameters =
-                rest[2..].iter().take(LONGEST_SEQUENCE).take_while(|byte| matches!(byte, b' '..=b'?')).count();
+                rest[2..].iter().take(MAX_SEQUENCE_BYTES).take_while(|byte| matches!(byte, b' '..=b'?')).count();
             if let Some(b'@'..=b'~') = rest.get(2 + parameters) { 3 + parameters } else { 1 }
         }
         [0x1b, b']' | b'P' | b'X' | b'^' | b'_', ..] => {
-            let title = rest[2..].iter().take(LONGEST_SEQUENCE).take_while(|byte| !matches!(byte, 7 | 0x1b)).count();
+            let title = rest[2..].iter().take(MAX_SEQUENCE_BYTES).take_while(|byte| !matches!(byte, 7 | 0x1b)).count();
             match &rest[2 + title..] {
                 [7, ..] => 3 + title,
                 [0x1b, b'\\', ..] => 4 + title,

@@ -10,14 +10,14 @@ use minijinja::{Error, ErrorKind};
 use crate::defect::caught;
 
 /// Names, values and signs in one tag. The smallest stack of a thread is good for twice as many.
-const TOKENS: usize = 500;
+const MAX_TOKENS: usize = 500;
 /// `elif`s in one template, which lie in each other.
-const BRANCHES: usize = 200;
+const MAX_BRANCHES: usize = 200;
 /// The engine's steps in one rendering: enough for a loop over ten thousand hosts. It counts 64 bytes of text as one, so
 /// that memory is bounded too. The checks render for each host.
 pub const FUEL: u64 = 250_000;
 /// Variables that stand on each other.
-pub const CHAIN: usize = 100;
+pub const MAX_CHAIN: usize = 100;
 
 /// Refuses a template, or an expression, that is too large to be parsed.
 pub fn check(source: &str, expression: bool, syntax: &SyntaxConfig) -> Result<(), Error> {
@@ -36,11 +36,11 @@ fn count(source: &str, expression: bool, syntax: &SyntaxConfig) -> Result<(), Er
             Token::Ident("elif") => branches += 1,
             _ => tokens += 1,
         }
-        if tokens > TOKENS {
-            return refuse(format!("more than {TOKENS} names, values and signs in one tag"));
+        if tokens > MAX_TOKENS {
+            return refuse(format!("more than {MAX_TOKENS} names, values and signs in one tag"));
         }
-        if branches > BRANCHES {
-            return refuse(format!("more than {BRANCHES} times `elif`"));
+        if branches > MAX_BRANCHES {
+            return refuse(format!("more than {MAX_BRANCHES} times `elif`"));
         }
     }
     Ok(())

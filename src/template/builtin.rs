@@ -119,8 +119,8 @@ fn format(state: &mut State<'_, '_>, template: &Value, args: Rest<ValueOrKwargs>
 
 /// As the language's, but for numbers at the ends of what there is.
 fn range(from: i64, to: Option<i64>, step: Option<i64>) -> Result<Value, Error> {
-    const FAR: i64 = 1 << 60;
-    if [Some(from), to, step].into_iter().flatten().any(|n| n.unsigned_abs() > FAR.unsigned_abs()) {
+    const MAX_INTEGER: i64 = 1 << 60;
+    if [Some(from), to, step].into_iter().flatten().any(|n| n.unsigned_abs() > MAX_INTEGER.unsigned_abs()) {
         return Err(Error::new(ErrorKind::InvalidOperation, "range: a number is too large"));
     }
     let plain = |n: i64| isize::try_from(n).unwrap_or_default();

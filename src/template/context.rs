@@ -6,12 +6,12 @@ use minijinja::value::{Serde, merge_maps};
 use serde_json::{Map, Value};
 
 /// Names at the top level that are ours and that no variable may have.
-pub const RESERVED: [&str; 7] = ["host", "hosts", "groups", "steps", "secrets", "plan", "item"];
+pub const RESERVED_NAMES: [&str; 7] = ["host", "hosts", "groups", "steps", "secrets", "plan", "item"];
 
 /// Whether a variable may have that name.
 pub fn is_variable_name(name: &str) -> bool {
     let first = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-    first && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !RESERVED.contains(&name)
+    first && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !RESERVED_NAMES.contains(&name)
 }
 
 /// The values that templates see; cheap to clone and to layer. Cannot be printed, since values may be secret.

@@ -19,7 +19,7 @@ pub struct TemplateError {
 }
 
 /// Words that begin an action of Go's templates, and no expression of ours that parses.
-const GO: [&str; 13] = [
+const GO_FUNCTIONS: [&str; 13] = [
     "range", "with", "define", "template", "block", "include", "toYaml", "printf", "index", "json", "if", "else", "end",
 ];
 
@@ -45,7 +45,7 @@ impl TemplateError {
         let go = source.split("{{").skip(1).any(|inner| {
             let inner = inner.trim_start_matches('-').trim_start();
             let word = inner.split([' ', '}', '(', '"']).next().unwrap_or_default();
-            inner.starts_with(['.', '$', '/', '`']) || GO.contains(&word)
+            inner.starts_with(['.', '$', '/', '`']) || GO_FUNCTIONS.contains(&word)
         });
         if go {
             return Some(
@@ -70,7 +70,7 @@ impl TemplateError {
             return Self::from_engine(cause, name, source);
         }
         // An included template reports under its own name, and then the range is not one of ours.
-        let of = error.name().and_then(|of| of.split(GIVEN).next());
+        let of = error.name().and_then(|of| of.split(VERBATIM).next());
         let foreign = of.is_some_and(|n| n != name && n != ANONYMOUS && n != EXPRESSION);
         let at = if foreign { of.unwrap_or(name) } else { name };
         let range = if foreign { None } else { error.range() };
@@ -85,7 +85,7 @@ impl TemplateError {
 }
 
 /// Stands between a template's name and its text, where that is given and not loaded.
-pub(super) const GIVEN: char = '\0';
+pub(super) const VERBATIM: char = '\0';
 
 pub(super) const ANONYMOUS: &str = "<string>";
 const EXPRESSION: &str = "<expression>";

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::error::TemplateError;
 use super::names::Names;
-use super::render::{LARGEST, Templates, is_template};
+use super::render::{MAX_FILE_BYTES, Templates, is_template};
 
 impl Templates {
     /// The names in a template; `name` as for [`Templates::render`]. Included files are not entered, see
@@ -46,7 +46,7 @@ impl Templates {
     /// # Errors
     /// When it is not there, cannot be read, is not text, is larger than 16 MiB or lies outside the root.
     pub fn read(&self, path: &str) -> Result<String, TemplateError> {
-        self.project().text(path, LARGEST).map_err(|e| TemplateError::new(path, e.to_string()))
+        self.project().text(path, MAX_FILE_BYTES).map_err(|e| TemplateError::new(path, e.to_string()))
     }
 
     /// The names in a template file and in all that it includes.

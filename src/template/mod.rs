@@ -15,9 +15,9 @@ mod variables;
 mod watch;
 mod weight;
 
-pub use context::{Context, RESERVED, is_variable_name};
+pub use context::{Context, RESERVED_NAMES, is_variable_name};
 pub use error::TemplateError;
 pub use names::{Names, OutputRef};
 pub use render::{Templates, is_template};
 pub use variables::{Resolution, VariableError, Variables};
-pub use watch::{Endless, LONGEST, watched};
+pub use watch::{Endless, RENDER_TIMEOUT, watched};

@@ -7,7 +7,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Expression, Template, UndefinedBehavior};
 use serde_json::Value;
 
-use super::error::{ANONYMOUS, GIVEN};
+use super::error::{ANONYMOUS, VERBATIM};
 use super::weight::weigh;
 use super::{Context, Names, TemplateError, bounds, builtin, filters, watch};
 use crate::defect::caught;
@@ -21,7 +21,7 @@ pub struct Templates {
 }
 
 /// Most bytes of a file that is read whole.
-pub(super) const LARGEST: u64 = 16 * 1024 * 1024;
+pub(super) const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Whether a string has anything to render.
 pub fn is_template(text: &str) -> bool {
@@ -44,11 +44,11 @@ impl Templates {
         env.set_debug(true);
         let (files, of_files) = (project.clone(), syntax.clone());
         env.set_loader(move |name| {
-            if let Some((_, source)) = name.split_once(GIVEN) {
+            if let Some((_, source)) = name.split_once(VERBATIM) {
                 bounds::check(source, false, &of_files)?;
                 return Ok(Some(source.to_owned()));
             }
-            match files.text(name, LARGEST) {
+            match files.text(name, MAX_FILE_BYTES) {
                 Ok(source) => {
                     bounds::check(&source, false, &of_files)?;
                     Ok(Some(source))
@@ -153,7 +153,7 @@ impl Templates {
 
     /// A template that is not too large for the engine. It is parsed once: most are rendered for each host.
     pub(super) fn template(&self, name: &str, source: &str) -> Result<Template<'_, '_>, Error> {
-        self.env.get_template(&format!("{name}{GIVEN}{source}"))
+        self.env.get_template(&format!("{name}{VERBATIM}{source}"))
     }
 
     /// An expression that is not too large for the engine.

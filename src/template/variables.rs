@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::{Context, TemplateError, Templates, bounds};
-use crate::document::{MOST_VALUES, size};
+use crate::document::{MAX_BYTES, size};
 
 /// What became of a set of variables.
 #[derive(Clone, Default)]
@@ -33,7 +33,7 @@ pub enum VariableError {
         error: TemplateError,
     },
     /// There is no room for its value, nor for those of further ones.
-    #[error("variable `{name}`: with it, the values of all variables come to more than {most} MiB", name = .0, most = MOST_VALUES >> 20)]
+    #[error("variable `{name}`: with it, the values of all variables come to more than {most} MiB", name = .0, most = MAX_BYTES >> 20)]
     Full(String),
 }
 
@@ -73,7 +73,7 @@ impl<'a> Variables<'a> {
                 users.entry(head).or_default().push(name.clone());
             }
         }
-        let (shared, room) = (Resolution::default(), MOST_VALUES);
+        let (shared, room) = (Resolution::default(), MAX_BYTES);
         let mut all = Self { templates, raw, users, broken: BTreeSet::new(), room, shared };
         let (shared, broken, room) = all.walk(&Map::new(), None, base);
         (all.shared, all.broken, all.room) = (shared, broken, room);
@@ -149,8 +149,8 @@ impl Walk<'_> {
             return;
         }
         let heads = heads(self.all.templates, raw);
-        if self.path.len() == bounds::CHAIN {
-            let error = TemplateError::new("", format!("it stands below {} others in a row", bounds::CHAIN));
+        if self.path.len() == bounds::MAX_CHAIN {
+            let error = TemplateError::new("", format!("it stands below {} others in a row", bounds::MAX_CHAIN));
             self.fail(VariableError::Template { name: name.to_owned(), error });
             return;
         }

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use crate::sync::lock;
 
 /// How long one rendering may take. All of its steps are done in a small part of that.
-pub const LONGEST: Duration = Duration::from_secs(3);
+pub const RENDER_TIMEOUT: Duration = Duration::from_secs(3);
 /// The stack, bytes: lists that lie in each other as deep as a rendering can make them fall apart within it.
-const STACK: usize = 256 << 20;
+const STACK_BYTES: usize = 256 << 20;
 
 /// What is rendered, and since when.
 type Current = Arc<Mutex<Option<(Instant, String)>>>;
@@ -36,7 +36,7 @@ pub struct Endless {
 pub fn watched<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> Result<T, Endless> {
     let current = Current::default();
     let (theirs, (sender, receiver)) = (Arc::clone(&current), channel());
-    let thread = Builder::new().stack_size(STACK).spawn(move || {
+    let thread = Builder::new().stack_size(STACK_BYTES).spawn(move || {
         CURRENT.set(Some(theirs));
         // Whoever gave up listens no more.
         let _ignored = sender.send(act());
@@ -44,11 +44,11 @@ pub fn watched<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> R
     // Where the system gives no further thread, it gives nothing else either.
     let thread = thread.unwrap_or_else(|error| panic!("cannot begin a thread: {error}"));
     loop {
-        match receiver.recv_timeout(LONGEST / 10) {
+        match receiver.recv_timeout(RENDER_TIMEOUT / 10) {
             Ok(value) => return Ok(value),
             Err(RecvTimeoutError::Timeout) => {
                 let current = lock(&current);
-                if let Some((_, template)) = current.as_ref().filter(|(since, _)| since.elapsed() > LONGEST) {
+                if let Some((_, template)) = current.as_ref().filter(|(since, _)| since.elapsed() > RENDER_TIMEOUT) {
                     return Err(Endless { template: template.clone() });
                 }
             }

@@ -5,11 +5,11 @@ use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 
 /// How deep values may lie in each other; each level costs some of the program's stack.
-const DEEPEST: usize = 128;
+const MAX_DEPTH: usize = 128;
 /// What a value costs besides its text, bytes.
-const EACH: u64 = 16;
+const VALUE_BYTES: u64 = 16;
 /// The engine's steps are this many bytes.
-const STEP: u64 = 64;
+const BYTES_PER_FUEL: u64 = 64;
 
 /// What a value comes to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,13 +30,13 @@ pub fn weigh(value: &Value, most: u64) -> Result<Weight, Error> {
     let mut weight = Weight::default();
     let mut todo = vec![(value.clone(), 0)];
     while let Some((value, depth)) = todo.pop() {
-        if depth > DEEPEST {
-            let message = format!("values lie more than {DEEPEST} deep in each other");
+        if depth > MAX_DEPTH {
+            let message = format!("values lie more than {MAX_DEPTH} deep in each other");
             return Err(Error::new(ErrorKind::InvalidOperation, message));
         }
         weight.values += 1;
         weight.depth = weight.depth.max(depth as u64);
-        weight.bytes += EACH + value.as_str().map_or(0, |text| text.len() as u64);
+        weight.bytes += VALUE_BYTES + value.as_str().map_or(0, |text| text.len() as u64);
         let is_map = value.kind() == ValueKind::Map;
         if is_map || matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
             for item in value.try_iter()? {
@@ -44,12 +44,12 @@ pub fn weigh(value: &Value, most: u64) -> Result<Weight, Error> {
                     todo.push((value.get_item(&item)?, depth + 1));
                 }
                 todo.push((item, depth + 1));
-                if weight.bytes + todo.len() as u64 * EACH > most {
+                if weight.bytes + todo.len() as u64 * VALUE_BYTES > most {
                     break;
                 }
             }
         }
-        if weight.bytes + todo.len() as u64 * EACH > most {
+        if weight.bytes + todo.len() as u64 * VALUE_BYTES > most {
             return Err(ErrorKind::OutOfFuel.into());
         }
     }
@@ -69,7 +69,7 @@ pub fn afford(state: &State<'_, '_>, value: &Value) -> Result<Weight, Error> {
 
 /// Bytes that a rendering may still spend.
 pub fn left(state: &State<'_, '_>) -> u64 {
-    state.fuel_levels().map_or(0, |(_, left)| left.saturating_mul(STEP))
+    state.fuel_levels().map_or(0, |(_, left)| left.saturating_mul(BYTES_PER_FUEL))
 }
 
 #[cfg(test)]

@@ -294,11 +294,11 @@ fn trouble(style: Style, problem: &Problem) -> String {
 }
 
 /// Details longer than this many characters are cut: the journal has them whole.
-const DETAIL: usize = 110;
+const MAX_DETAIL_CHARS: usize = 110;
 
 fn push(out: &mut String, detail: &str) {
     let line = detail.lines().next().unwrap_or_default();
-    let cut: String = line.chars().take(DETAIL).collect();
+    let cut: String = line.chars().take(MAX_DETAIL_CHARS).collect();
     let more = if cut.len() < detail.len() { "…" } else { "" };
     let _ = write!(out, "  {QUIET}{cut}{more}{QUIET:#}");
 }

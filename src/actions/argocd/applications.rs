@@ -6,7 +6,7 @@ use super::health_issue::HealthIssue;
 use crate::connect::kube::manifest::{list, text};
 
 /// Unhealthy resources named for one Application; Argo CD's own page has the rest.
-const SHOWN: usize = 3;
+const MAX_NAMED: usize = 3;
 
 /// What keeps the Application from being healthy; `None` when it is.
 pub fn unhealthy(application: &Value) -> Option<HealthIssue> {
@@ -78,7 +78,7 @@ fn automated(application: &Value) -> bool {
 fn why(application: &Value) -> String {
     let mut causes = vec![line(text(application, "/status/health/message")).to_owned()];
     let bad = |r: &&Value| !matches!(text(r, "/health/status"), "" | "Healthy");
-    for resource in list(application, "/status/resources").iter().filter(bad).take(SHOWN) {
+    for resource in list(application, "/status/resources").iter().filter(bad).take(MAX_NAMED) {
         let [kind, name, health] = ["/kind", "/name", "/health/status"].map(|p| text(resource, p));
         let message = line(text(resource, "/health/message"));
         causes.push(join(&format!("{kind} {name} is {health}"), message));

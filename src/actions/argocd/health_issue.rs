@@ -4,7 +4,7 @@ use crate::actions::Verdict;
 use crate::event::Problem;
 
 /// Findings named in one message; the rest are counted.
-const SHOWN: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,8 +44,8 @@ pub fn verdict(controllers: &[HealthIssue], applications: &[HealthIssue]) -> Opt
 
 fn joined<'a>(lacks: impl Iterator<Item = &'a HealthIssue>) -> String {
     let each: Vec<&str> = lacks.map(|l| l.seen.as_str()).collect();
-    let shown = each.iter().take(SHOWN).copied().collect::<Vec<_>>().join("; ");
-    match each.len().saturating_sub(SHOWN) {
+    let shown = each.iter().take(MAX_NAMED).copied().collect::<Vec<_>>().join("; ");
+    match each.len().saturating_sub(MAX_NAMED) {
         0 => shown,
         more => format!("{shown}; and {more} more"),
     }

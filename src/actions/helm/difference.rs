@@ -23,7 +23,7 @@ pub fn between(asked: &Asked, state: &State, rendered: &Rendered) -> Diff {
     if let (Some(live), Some(mark)) = (live, asked.chart.mark(state.local.as_ref()))
         && live.description != mark
     {
-        let before = if live.description.starts_with(MARK) { short(&live.description) } else { "not known" };
+        let before = if live.description.starts_with(CHART_MARK) { short(&live.description) } else { "not known" };
         diff.push_field(format!("{name} chart's origin"), Some(before.to_owned()), Some(short(&mark).to_owned()));
     }
     let old_values = live.map(|l| &l.values).unwrap_or(&Value::Null);
@@ -50,11 +50,11 @@ fn version(asked: &Asked, live: Option<&Release>) -> String {
 }
 
 /// How the descriptions of [`crate::connect::helm::Chart::mark`] begin.
-const MARK: &str = "rollout: chart ";
+const CHART_MARK: &str = "rollout: chart ";
 
 /// A mark with so much of its hash as a person compares.
 fn short(mark: &str) -> &str {
-    let mark = mark.strip_prefix(MARK).unwrap_or(mark);
+    let mark = mark.strip_prefix(CHART_MARK).unwrap_or(mark);
     let end = mark.find("sha256:").map_or(mark.len(), |at| (at + 7 + 16).min(mark.len()));
     mark.get(..end).unwrap_or(mark)
 }

@@ -72,7 +72,7 @@ pub enum OnPending {
 }
 
 /// A change that is younger than this, seconds, is taken to be still under way: a helm whose caller was killed goes on.
-const AT_WORK: i64 = 120;
+const PENDING_GRACE_SECONDS: i64 = 120;
 
 /// What is done about a stuck release first.
 #[derive(Debug, PartialEq)]
@@ -171,7 +171,7 @@ impl Action for Release {
             let name = self.name();
             let stuck = format!("{} at revision {}", live.status, live.revision);
             match self.repair(state) {
-                _ if state.age.is_some_and(|age| age < AT_WORK) => {
+                _ if state.age.is_some_and(|age| age < PENDING_GRACE_SECONDS) => {
                     let seen = format!("{name} is {stuck}: another helm has been at work on it for less than 2 min");
                     return Verdict::Wait { seen };
                 }

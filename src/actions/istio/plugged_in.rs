@@ -8,7 +8,7 @@ use crate::actions::certificate::{Certificate, chain_to_root};
 use crate::actions::kube::objects;
 use crate::actions::vault::Issuer;
 use crate::actions::{Resource, Verdict};
-use crate::connect::kube::{KindRef, MANAGER, Probe as KubeProbe, Query, manifest};
+use crate::connect::kube::{FIELD_MANAGER, KindRef, Probe as KubeProbe, Query, manifest};
 use crate::connect::{Fact, Probe};
 use crate::secret::Secret;
 
@@ -113,7 +113,7 @@ pub fn other_owners(secret: &Value) -> Vec<&str> {
         .iter()
         .filter(|entry| entry.pointer("/fieldsV1/f:data").is_some())
         .map(|entry| manifest::text(entry, "/manager"))
-        .filter(|manager| *manager != MANAGER)
+        .filter(|manager| *manager != FIELD_MANAGER)
         .collect();
     owners.dedup();
     owners

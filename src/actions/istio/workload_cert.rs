@@ -53,7 +53,7 @@ fn cacerts() -> String {
 
 /// How much newer than istiod's CA a workload's certificate may be and still come from the CA before it: istiod
 /// sees a new Secret a minute or two after it was written, and dates certificates back by two minutes.
-const TAKEN_WITHIN: SignedDuration = SignedDuration::from_mins(3);
+const ROTATION_GRACE: SignedDuration = SignedDuration::from_mins(3);
 
 impl Spec for WorkloadCert {
     const NAME: &'static str = "istio.workload_cert";
@@ -122,7 +122,7 @@ impl WorkloadCert {
                 )),
             ));
         }
-        if ca.not_before.saturating_add(TAKEN_WITHIN).is_ok_and(|taken| leaf.not_before <= taken) {
+        if ca.not_before.saturating_add(ROTATION_GRACE).is_ok_and(|taken| leaf.not_before <= taken) {
             let seen = format!("pod {pod}: {} is issued by the CA before this one, of the same root", identity(&leaf));
             return Ok(Verdict::Same { seen });
         }

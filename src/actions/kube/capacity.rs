@@ -14,7 +14,7 @@ use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Role, RunsOn};
 
 /// Less memory than this is a slip of the pen.
-const LEAST_MEMORY: Quantity = Quantity::whole(1024);
+const DEFAULT_MIN_MEMORY: Quantity = Quantity::whole(1024);
 
 /// Parameters of `kube.capacity`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -122,7 +122,7 @@ replicas = 2
             return error("", "cpu or memory is needed");
         }
         for (pointer, memory) in [("/memory", self.memory), ("/headroom", self.headroom)] {
-            if memory.is_some_and(|m| m > Quantity::ZERO && m < LEAST_MEMORY) {
+            if memory.is_some_and(|m| m > Quantity::ZERO && m < DEFAULT_MIN_MEMORY) {
                 return error(pointer, "is less than 1Ki: memory is in bytes, and m is a thousandth; Mi may be meant");
             }
         }

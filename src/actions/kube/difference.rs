@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::connect::kube::{Conflict, MANAGER, manifest};
+use crate::connect::kube::{Conflict, FIELD_MANAGER, manifest};
 use crate::diff::{Delta, Diff};
 use crate::event::Problem;
 use crate::excerpt;
@@ -26,7 +26,7 @@ pub fn between(live: Option<&Value>, result: &Value, wanted: &Value, conflicts: 
     walk.values("", Some(&sides.0), Some(&sides.1), &mut diff);
     if diff.is_empty() && ownership(live) != ownership(result) {
         let before = ownership(live).map(|_| "other fields".to_owned());
-        diff.push_field(format!("{name} fields owned by {MANAGER}"), before, Some("the manifest's".to_owned()));
+        diff.push_field(format!("{name} fields owned by {FIELD_MANAGER}"), before, Some("the manifest's".to_owned()));
     }
     for conflict in conflicts {
         let shown = diff.0.iter().any(|d| matches!(d, Delta::Field { owner: Some(o), .. } if *o == conflict.manager));
@@ -34,7 +34,7 @@ pub fn between(live: Option<&Value>, result: &Value, wanted: &Value, conflicts: 
             diff.0.push(Delta::Field {
                 path: format!("{name} {}", conflict.field),
                 before: Some("owned by another".to_owned()),
-                after: Some(format!("owned by {MANAGER}")),
+                after: Some(format!("owned by {FIELD_MANAGER}")),
                 owner: Some(conflict.manager.clone()),
             });
         }
@@ -159,7 +159,7 @@ fn ownership(object: &Value) -> Option<&Value> {
     manifest::list(object, "/metadata/managedFields")
         .iter()
         .find(|entry| {
-            manifest::text(entry, "/manager") == MANAGER
+            manifest::text(entry, "/manager") == FIELD_MANAGER
                 && manifest::text(entry, "/operation") == "Apply"
                 && manifest::text(entry, "/subresource").is_empty()
         })
@@ -251,7 +251,7 @@ mod tests {
     use serde_json::json;
 
     fn deployment(replicas: u32, image: &str, version: &str, owned: Option<Value>) -> Value {
-        let ours = json!({"manager": MANAGER, "operation": "Apply", "time": version, "fieldsV1": owned});
+        let ours = json!({"manager": FIELD_MANAGER, "operation": "Apply", "time": version, "fieldsV1": owned});
         json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {"name": "web", "namespace": "app", "resourceVersion": version, "generation": 1,

@@ -15,7 +15,7 @@ use crate::plan::{Output, ParamError, Role, RunsOn};
 use crate::secret::{is_in, redact};
 
 /// Characters of output quoted in a message.
-const QUOTED: usize = 300;
+const MAX_QUOTED_CHARS: usize = 300;
 
 /// Parameters of `kube.exec`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -120,7 +120,7 @@ fn quoted(output: &str) -> String {
     if line.is_empty() {
         return "no output".to_owned();
     }
-    excerpt::tail(&line, QUOTED).into_owned()
+    excerpt::tail(&line, MAX_QUOTED_CHARS).into_owned()
 }
 
 impl Action for Exec {

@@ -13,7 +13,7 @@ use crate::plan::{Output, ParamError, Role, RunsOn};
 use crate::secret::{MASK, is_in};
 
 /// Objects named in one message; the rest are counted.
-const SHOWN: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// Parameters of `kube.wait`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -123,8 +123,8 @@ impl Wait {
             let hint = format!("kubectl -n {namespace} logs job/{}", manifest::text(job, "/metadata/name"));
             return Verdict::Blocked(Problem::new(format!("{name} failed: {why}")).hint(hint));
         }
-        let more = lacking.len().saturating_sub(SHOWN);
-        let each: Vec<String> = lacking.iter().take(SHOWN).map(|(name, lack)| format!("{name}: {lack}")).collect();
+        let more = lacking.len().saturating_sub(MAX_NAMED);
+        let each: Vec<String> = lacking.iter().take(MAX_NAMED).map(|(name, lack)| format!("{name}: {lack}")).collect();
         let mut seen = each.join("; ");
         if more > 0 {
             seen.push_str(&format!("; and {more} more"));

@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 
 /// What stands for the bytes 0x80 to 0xff.
-const STANDS: RangeInclusive<char> = '\u{10ff80}'..='\u{10ffff}';
+const STAND_INS: RangeInclusive<char> = '\u{10ff80}'..='\u{10ffff}';
 
 /// That of the byte 0, if it were one.
 const BASE: u32 = 0x10_ff00;
@@ -17,7 +17,7 @@ pub fn decode(bytes: &[u8]) -> String {
     let stand = |byte: &u8| char::from_u32(BASE + u32::from(*byte)).unwrap_or(char::REPLACEMENT_CHARACTER);
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if STANDS.contains(&c) {
+            if STAND_INS.contains(&c) {
                 text.extend(c.encode_utf8(&mut [0; 4]).as_bytes().iter().map(stand));
             } else {
                 text.push(c);
@@ -32,7 +32,7 @@ pub fn decode(bytes: &[u8]) -> String {
 pub fn encode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     for c in text.chars() {
-        if STANDS.contains(&c) {
+        if STAND_INS.contains(&c) {
             bytes.extend(u8::try_from(u32::from(c) - BASE));
         } else {
             bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());

@@ -10,16 +10,16 @@ use crate::secret::{is_in, is_plainly_in};
 use super::effects::diff_attributes;
 
 /// Mode of a new file when the step does not say.
-const NEW_FILE: u32 = 0o644;
+const NEW_FILE_MODE: u32 = 0o644;
 
 /// The same of one that holds a secret.
-const NEW_SECRET_FILE: u32 = 0o600;
+const NEW_SECRET_FILE_MODE: u32 = 0o600;
 
 /// Mode of a new file with this content, when the step does not say.
 pub fn new_file(content: &[u8]) -> u32 {
     let is_short = content.len() <= CONTENT_LIMIT;
     let secret = is_plainly_in(content) || is_short && is_in(&String::from_utf8_lossy(content));
-    if secret { NEW_SECRET_FILE } else { NEW_FILE }
+    if secret { NEW_SECRET_FILE_MODE } else { NEW_FILE_MODE }
 }
 
 /// The file that is wanted.
@@ -102,7 +102,7 @@ impl<'a> DesiredFile<'a> {
         let new = || match self.content {
             DesiredContent::Text(text) => new_file(text.as_bytes()),
             DesiredContent::Bytes(bytes) => new_file(bytes),
-            DesiredContent::File(_) => NEW_FILE,
+            DesiredContent::File(_) => NEW_FILE_MODE,
         };
         host::Effect::WriteFile(WriteFile {
             path,

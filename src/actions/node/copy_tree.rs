@@ -117,7 +117,7 @@ drop() {
 const LIST: &str = r#"! [ -d "$1" ] || { cd -- "$1" && find . -mindepth 1 -print0; }"#;
 
 /// How many names are deleted, or files put into place, by one command.
-const AT_ONCE: usize = 200;
+const MAX_PATHS_PER_SCRIPT: usize = 200;
 
 /// What the host has of what is wanted.
 struct Seen<'a> {
@@ -247,7 +247,7 @@ fn split(path: &str) -> (&str, &str) {
 /// Calls of `function`, each with a folder and some of what is to be done there.
 fn in_folders(function: &str, folders: &BTreeMap<&str, Vec<String>>) -> impl Iterator<Item = String> {
     folders.iter().flat_map(move |(folder, each)| {
-        each.chunks(AT_ONCE).map(move |some| format!("{function} {} {}", words(&[folder]), some.join(" ")))
+        each.chunks(MAX_PATHS_PER_SCRIPT).map(move |some| format!("{function} {} {}", words(&[folder]), some.join(" ")))
     })
 }
 

@@ -86,15 +86,16 @@ command = "/usr/local/bin/backup --quiet"
         if let Err(why) = check_schedule(&self.schedule) {
             return refuse("schedule", why);
         }
-        if self.command.trim().is_empty() || self.command.contains(NO_LINE) {
+        if self.command.trim().is_empty() || self.command.contains(LINE_BREAKS) {
             return refuse("command", "give a command of one line");
         }
         if self.command.contains("\\%") {
             let why = "write `%` alone: the backslash that cron wants before it is put there by itself";
             return refuse("command", why);
         }
-        if self.escaped_command().len() > LONGEST {
-            let why = format!("cron takes commands of at most {LONGEST} bytes: put it into a script by `node.file`");
+        if self.escaped_command().len() > MAX_LINE_BYTES {
+            let why =
+                format!("cron takes commands of at most {MAX_LINE_BYTES} bytes: put it into a script by `node.file`");
             return refuse("command", why);
         }
         for (key, value) in &self.environment {
@@ -102,10 +103,13 @@ command = "/usr/local/bin/backup --quiet"
             if key == "LOGNAME" {
                 return refuse("environment", "cron sets LOGNAME itself: `user` says who runs the command");
             }
-            if key.len() + value.len() > LONGEST {
-                return refuse("environment", format!("cron takes {key} of at most {LONGEST} bytes with its value"));
+            if key.len() + value.len() > MAX_LINE_BYTES {
+                return refuse(
+                    "environment",
+                    format!("cron takes {key} of at most {MAX_LINE_BYTES} bytes with its value"),
+                );
             }
-            if key.is_empty() || !key.chars().all(fine) || value.contains(NO_LINE) || value.contains('"') {
+            if key.is_empty() || !key.chars().all(fine) || value.contains(LINE_BREAKS) || value.contains('"') {
                 return refuse(
                     "environment",
                     format!("{key} must be letters, digits and `_`, its value one line without \""),
@@ -117,10 +121,10 @@ command = "/usr/local/bin/backup --quiet"
 }
 
 /// What ends a line of a crontab, or is none of its characters.
-const NO_LINE: [char; 3] = ['\n', '\r', '\0'];
+const LINE_BREAKS: [char; 3] = ['\n', '\r', '\0'];
 
 /// Bytes of a command or a variable that Debian's cron takes. One variable that is longer, and the whole file is passed over.
-const LONGEST: usize = 998;
+const MAX_LINE_BYTES: usize = 998;
 
 /// A number as cron reads it: digits alone.
 fn digits(text: &str) -> Option<u32> {
@@ -144,7 +148,7 @@ fn check_schedule(schedule: &str) -> Result<(), String> {
         ("month", 1, 12, &MONTHS),
         ("day of week", 0, 7, &DAYS),
     ];
-    if fields.len() != kinds.len() || schedule.contains(NO_LINE) {
+    if fields.len() != kinds.len() || schedule.contains(LINE_BREAKS) {
         return Err(format!("\"{schedule}\" has no five fields, and is none of {}", WORDS.join(", ")));
     }
     for (field, (what, least, most, names)) in fields.into_iter().zip(kinds) {

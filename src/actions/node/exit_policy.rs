@@ -13,7 +13,7 @@ use crate::plan::{Output, ParamError};
 use crate::template::{Context, Templates};
 
 /// Lines of output in an error.
-const LINES: usize = 20;
+const MAX_OUTPUT_LINES: usize = 20;
 
 /// What an expression sees, and later steps too.
 pub const OUTPUTS: &[Output] = &[
@@ -131,7 +131,7 @@ impl ExitPolicy<'_> {
         if !failed {
             return Ok(());
         }
-        let said = said(done).last_lines(LINES);
+        let said = said(done).last_lines(MAX_OUTPUT_LINES);
         let said = if said.is_empty() { " and printed nothing".to_owned() } else { format!(":\n{said}") };
         let problem = Problem::new(format!("`{}` ended with {}{why}{said}", self.line, status(done.exit)));
         Err(match done.exit {

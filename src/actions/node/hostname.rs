@@ -64,7 +64,7 @@ const HOSTS: &str = "/etc/hosts";
 const KERNEL: &str = "kernel.hostname";
 
 /// The address of the own name.
-const OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
+const OWN_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
 
 impl Hostname {
     fn live(facts: &[Fact]) -> Option<&str> {
@@ -85,7 +85,7 @@ impl Hostname {
         let goes = |seen: &str| is(seen, &self.name) || before.iter().any(|name| is(seen, name));
         let mut text = Text::new(&seen);
         text.rewrite(|line| {
-            let entry = Entry::read(line).filter(|entry| entry.address == OWN && !entry.has(&self.name));
+            let entry = Entry::read(line).filter(|entry| entry.address == OWN_ADDRESS && !entry.has(&self.name));
             Some(entry.map_or_else(|| line.to_owned(), |entry| entry.renamed(&names, goes)))
         });
         let after = text.to_string();

@@ -7,7 +7,7 @@ use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::Problem;
 
 /// Lines of output in an error.
-const LINES: usize = 20;
+const MAX_OUTPUT_LINES: usize = 20;
 
 /// A question that a script answers which only looks.
 pub fn ask(script: impl Into<String>) -> Probe {
@@ -37,7 +37,7 @@ pub fn unexpected_answer(what: &str, line: &str) -> Problem {
 /// A command that did not work; `what` completes "cannot …".
 pub fn failed(what: impl Display, done: &host::CommandOutput) -> Problem {
     let said = if done.stderr.length > 0 { &done.stderr } else { &done.stdout };
-    let said = said.last_lines(LINES);
+    let said = said.last_lines(MAX_OUTPUT_LINES);
     let problem = if said.is_empty() {
         Problem::new(format!("cannot {what}: exit status {}, and nothing was printed", done.exit))
     } else {

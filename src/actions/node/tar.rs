@@ -1,7 +1,7 @@
 //! Files as a tar stream. Pure.
 
 /// Bytes of a header, and what each file is filled up to.
-const BLOCK: usize = 512;
+const BLOCK_BYTES: usize = 512;
 
 /// A stream that unpacks as the files `0`, `1` and so on, in their order: names of a length that each tar takes.
 pub fn numbered<'a>(files: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
@@ -9,15 +9,15 @@ pub fn numbered<'a>(files: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     for (number, content) in files.into_iter().enumerate() {
         stream.extend(header(&number.to_string(), content.len()));
         stream.extend(content);
-        stream.resize(stream.len().next_multiple_of(BLOCK), 0);
+        stream.resize(stream.len().next_multiple_of(BLOCK_BYTES), 0);
     }
-    stream.resize(stream.len() + 2 * BLOCK, 0);
+    stream.resize(stream.len() + 2 * BLOCK_BYTES, 0);
     stream
 }
 
 /// The ustar header of a regular file with mode 0600.
-fn header(name: &str, size: usize) -> [u8; BLOCK] {
-    let mut header = [0; BLOCK];
+fn header(name: &str, size: usize) -> [u8; BLOCK_BYTES] {
+    let mut header = [0; BLOCK_BYTES];
     let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
     put(0, name);
     put(100, "0000600");

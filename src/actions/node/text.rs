@@ -28,12 +28,12 @@ pub struct Text {
 }
 
 /// The byte order mark, which is no part of the first line.
-const MARK: char = '\u{feff}';
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 impl Text {
     /// Takes a text apart. New lines get the ending of its first one.
     pub fn new(text: &str) -> Self {
-        let unmarked = text.strip_prefix(MARK);
+        let unmarked = text.strip_prefix(BYTE_ORDER_MARK);
         let (mark, text) = (unmarked.is_some(), unmarked.unwrap_or(text));
         let lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
         let ending = if lines.first().is_some_and(|line| line.ends_with("\r\n")) { "\r\n" } else { "\n" };
@@ -82,7 +82,7 @@ impl Text {
 impl std::fmt::Display for Text {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.mark {
-            f.write_str(MARK.encode_utf8(&mut [0; 4]))?;
+            f.write_str(BYTE_ORDER_MARK.encode_utf8(&mut [0; 4]))?;
         }
         self.lines.iter().try_for_each(|line| f.write_str(line))
     }
@@ -182,7 +182,7 @@ pub fn regex(pattern: &str) -> Result<Regex, Problem> {
 }
 
 /// Expressions that are kept, at most.
-const KEPT: usize = 64;
+const MAX_COMPILED: usize = 64;
 
 /// The expression, compiled once for all hosts: that takes longer than all else that is done for a line on one of them.
 fn compiled(pattern: &str) -> Result<Regex, regex::Error> {
@@ -192,7 +192,7 @@ fn compiled(pattern: &str) -> Result<Regex, regex::Error> {
         return Ok(regex.clone());
     }
     let regex = Regex::new(pattern)?;
-    if compiled.len() >= KEPT {
+    if compiled.len() >= MAX_COMPILED {
         compiled.clear();
     }
     compiled.insert(pattern.to_owned(), regex.clone());

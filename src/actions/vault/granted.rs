@@ -5,7 +5,7 @@ use crate::actions::lifetime::Lifetime;
 use crate::event::Problem;
 
 /// Less than this is no cut: seconds that pass while Vault signs.
-const TOLERANCE: i64 = 60;
+const TOLERANCE_SECONDS: i64 = 60;
 
 /// That a certificate lives as long as Vault's `mount` was asked for. Both ends are of Vault's clock.
 ///
@@ -13,7 +13,7 @@ const TOLERANCE: i64 = 60;
 /// How long it lives instead.
 pub fn whole_lifetime(certificate: &Certificate, asked: Lifetime, mount: &str) -> Result<(), Problem> {
     let given = certificate.lifetime().as_secs();
-    if given.saturating_add(TOLERANCE) >= asked.as_seconds().cast_signed() {
+    if given.saturating_add(TOLERANCE_SECONDS) >= asked.as_seconds().cast_signed() {
         return Ok(());
     }
     let given = Lifetime::hours(u64::try_from(given).unwrap_or_default() / 3600);

@@ -15,10 +15,10 @@ use crate::connect::{CallContext, ConnectError};
 use crate::inventory::Inventory;
 
 /// Pause between two looks at the pods that helm waits for.
-const LOOK: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Helm gets this much less time than there is, so that its own message comes before ours.
-const MARGIN: Duration = Duration::from_secs(5);
+const TIMEOUT_MARGIN: Duration = Duration::from_secs(5);
 
 /// Helm and the cluster it works on.
 pub struct Backend {
@@ -228,7 +228,7 @@ impl Backend {
     /// Tells what the namespace's pods lack, as long as it is polled; never ends.
     async fn watch(&self, namespace: &str, call: &CallContext) {
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             if let Ok(trouble) = self.trouble(namespace, call).await
                 && !trouble.is_empty()
             {
@@ -252,7 +252,10 @@ impl Backend {
             return ConnectError::failed(message)
                 .hint("another helm run is at work on this release, or was cut off: see on_pending");
         }
-        let look = CallContext { deadline: tokio::time::Instant::now() + MARGIN, progress: Arc::clone(&call.progress) };
+        let look = CallContext {
+            deadline: tokio::time::Instant::now() + TIMEOUT_MARGIN,
+            progress: Arc::clone(&call.progress),
+        };
         let waited = ["timed out", "deadline exceeded", "not ready"].iter().any(|w| message.contains(w));
         let trouble = if waited { self.trouble(namespace, &look).await.unwrap_or_default() } else { String::new() };
         let hint = format!("`helm -n {namespace} history {release}` and `kubectl -n {namespace} get pods` show more");
@@ -290,7 +293,7 @@ fn chart_words(asked: &Asked) -> Vec<String> {
 }
 
 fn timeout(call: &CallContext) -> [String; 2] {
-    let seconds = call.remaining().saturating_sub(MARGIN).as_secs().max(1);
+    let seconds = call.remaining().saturating_sub(TIMEOUT_MARGIN).as_secs().max(1);
     ["--timeout".to_owned(), format!("{seconds}s")]
 }
 

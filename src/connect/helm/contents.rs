@@ -18,10 +18,10 @@ use crate::digest;
 use crate::document::yaml::{Repeated, from_str};
 
 /// Bytes of a chart, as helm limits them.
-const LARGEST: u64 = 100 * 1024 * 1024;
+const MAX_CHART_BYTES: u64 = 100 * 1024 * 1024;
 
 /// Folders in folders, and charts in charts: more means that a link leads back.
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 /// Files by their path below the chart.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -50,7 +50,7 @@ impl LocalChart {
                 Ok(text) => Ignored::parse(&text)?,
                 Err(_) => Ignored::parse("")?,
             };
-            let mut folder = Folder { ignored, files: Files::new(), left: LARGEST };
+            let mut folder = Folder { ignored, files: Files::new(), left: MAX_CHART_BYTES };
             folder.collect(path, "", 0)?;
             folder.files
         } else if about.is_file() {
@@ -76,7 +76,7 @@ impl Folder {
     /// Follows links, as helm does.
     fn collect(&mut self, folder: &Path, below: &str, depth: usize) -> Result<(), String> {
         let failed = |path: &Path, why: String| format!("{}: {why}", path.display());
-        if depth > DEEPEST {
+        if depth > MAX_DEPTH {
             return Err(failed(folder, "folders lie too deep in each other; does a link lead back?".to_owned()));
         }
         for entry in fs::read_dir(folder).map_err(|e| failed(folder, e.to_string()))? {
@@ -102,14 +102,14 @@ impl Folder {
 }
 
 fn too_large() -> String {
-    format!("the chart has more than {} MiB", LARGEST / 1024 / 1024)
+    format!("the chart has more than {} MiB", MAX_CHART_BYTES / 1024 / 1024)
 }
 
 /// The files of a packed chart, which all lie in one folder.
 fn unpacked(archive: &[u8]) -> Result<Files, String> {
     let mut files = Files::new();
-    let mut left = LARGEST;
-    let mut tar = tar::Archive::new(GzDecoder::new(archive).take(LARGEST * 2));
+    let mut left = MAX_CHART_BYTES;
+    let mut tar = tar::Archive::new(GzDecoder::new(archive).take(MAX_CHART_BYTES * 2));
     let broken = |e: std::io::Error| format!("it is no packed chart: {e}");
     for entry in tar.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;

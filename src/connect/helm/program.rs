@@ -14,13 +14,13 @@ use crate::inventory::Inventory;
 use crate::secret::{is_in, redact, redact_open};
 
 /// How long helm may take to note down that it was interrupted.
-const GRACE: Duration = Duration::from_secs(5);
+const KILL_DELAY: Duration = Duration::from_secs(5);
 
 /// Bytes at the end of what helm says in which its last line is looked for.
-const SHOWN: usize = 4096;
+const MAX_LINE_BYTES: usize = 4096;
 
 /// Lines of helm's complaints that are quoted.
-const QUOTED: usize = 12;
+const MAX_OUTPUT_LINES: usize = 12;
 
 /// The program and the flags that name the cluster.
 pub struct Program {
@@ -83,7 +83,7 @@ fn complaint(stderr: &str, code: Option<i32>) -> String {
     if lines.is_empty() {
         return code.map_or_else(|| "it was killed".to_owned(), |c| format!("exit status {c}, without a word"));
     }
-    let last = &lines[lines.len().saturating_sub(QUOTED)..];
+    let last = &lines[lines.len().saturating_sub(MAX_OUTPUT_LINES)..];
     last.join("\n").trim_start_matches("Error: ").to_owned()
 }
 
@@ -115,7 +115,7 @@ impl Group {
     async fn end(&mut self) {
         let Some(mut child) = self.0.take() else { return };
         signal(&child, Signal::TERM);
-        if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+        if tokio::time::timeout(KILL_DELAY, child.wait()).await.is_err() {
             signal(&child, Signal::KILL);
             drop(child.wait().await);
         }
@@ -162,7 +162,7 @@ async fn lines(
         all.push_str(&line);
         all.push('\n');
         if !line.starts_with("WARNING:") {
-            progress(redact_open(all.as_bytes(), SHOWN).lines().next_back().unwrap_or_default().to_owned());
+            progress(redact_open(all.as_bytes(), MAX_LINE_BYTES).lines().next_back().unwrap_or_default().to_owned());
         }
     }
     Ok(all)
@@ -217,11 +217,11 @@ mod tests {
         let start = Instant::now();
         let error = shell().run(&slow, "", &call(1000)).await.unwrap_err();
         assert!(matches!(error, ConnectError::Lost { .. }), "{error}");
-        assert!(start.elapsed() < GRACE);
+        assert!(start.elapsed() < KILL_DELAY);
         let child = std::fs::read_to_string(&mark).unwrap();
         let state = || std::fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
         let ended = || state().is_empty() || state().contains(") Z");
-        while !ended() && start.elapsed() < GRACE {
+        while !ended() && start.elapsed() < KILL_DELAY {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert!(ended(), "{}", state());

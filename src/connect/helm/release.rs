@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::connect::kube::manifest::text;
 
 /// A record larger than this many bytes is not a release.
-const LARGEST: u64 = 64 * 1024 * 1024;
+const MAX_RELEASE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// One revision of a release.
 #[derive(Clone, Default)]
@@ -56,7 +56,10 @@ impl Release {
         let inner = STANDARD.decode(&outer).map_err(|e| e.to_string())?;
         let mut json = Vec::new();
         if inner.starts_with(&[0x1f, 0x8b]) {
-            GzDecoder::new(inner.as_slice()).take(LARGEST).read_to_end(&mut json).map_err(|e| e.to_string())?;
+            GzDecoder::new(inner.as_slice())
+                .take(MAX_RELEASE_BYTES)
+                .read_to_end(&mut json)
+                .map_err(|e| e.to_string())?;
         } else {
             json = inner;
         }

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use crate::inventory::{Host, Ssh};
 
 /// Where ssh has the configuration for all users.
-const SYSTEM: &str = "/etc/ssh/ssh_config";
+const SYSTEM_FILE: &str = "/etc/ssh/ssh_config";
 /// How deep files may name files; ssh allows as many.
-const DEEPEST: usize = 16;
+const MAX_INCLUDE_DEPTH: usize = 16;
 /// What leads several hosts through one sshd, or may.
-const LEADS: [&str; 2] = ["proxyjump", "proxycommand"];
+const PROXY_SETTINGS: [&str; 2] = ["proxyjump", "proxycommand"];
 /// What gives a host another name, by which the files are then read once more.
-const RENAMES: &str = "canonicalizehostname";
+const CANONICALIZE: &str = "canonicalizehostname";
 
 /// What the files say.
 #[derive(Debug, Default)]
@@ -31,14 +31,14 @@ impl Config {
         let own = home.join(".ssh");
         let mut reader = Reader { home, ..Reader::default() };
         match &ssh.config {
-            Some(path) => reader.file(path, &own, DEEPEST)?,
+            Some(path) => reader.file(path, &own, MAX_INCLUDE_DEPTH)?,
             None => {
                 let config = own.join("config");
                 if config.exists() {
-                    reader.file(&config, &own, DEEPEST)?;
+                    reader.file(&config, &own, MAX_INCLUDE_DEPTH)?;
                 }
                 // Where there is none, this ssh may have it elsewhere.
-                reader.file(SYSTEM.as_ref(), "/etc/ssh".as_ref(), DEEPEST)?;
+                reader.file(SYSTEM_FILE.as_ref(), "/etc/ssh".as_ref(), MAX_INCLUDE_DEPTH)?;
             }
         }
         Some(reader.config)
@@ -48,7 +48,8 @@ impl Config {
     pub fn leads_elsewhere(&self, host: &Host) -> bool {
         let address = host.address.to_lowercase();
         let mut options = host.access.options.keys().map(|name| name.to_ascii_lowercase());
-        options.any(|name| ["hostname", RENAMES].contains(&name.as_str()) || LEADS.contains(&name.as_str()))
+        options
+            .any(|name| ["hostname", CANONICALIZE].contains(&name.as_str()) || PROXY_SETTINGS.contains(&name.as_str()))
             || self.detours.iter().any(|pattern| matches(pattern, &address))
     }
 }
@@ -69,7 +70,7 @@ fn home() -> Option<PathBuf> {
 }
 
 /// The largest file, bytes.
-const LARGEST: u64 = 16 * 1024 * 1024;
+const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 #[derive(Default)]
 struct Reader {
@@ -83,7 +84,7 @@ struct Reader {
 impl Reader {
     /// `folder` is where relative names of further files start.
     fn file(&mut self, path: &Path, folder: &Path, deep: usize) -> Option<()> {
-        let text = crate::document::read_text(path, LARGEST).ok()?;
+        let text = crate::document::read_text(path, MAX_FILE_BYTES).ok()?;
         self.config.text.push_str(&text);
         self.config.text.push('\0');
         // Whom what follows is about. Those that are left out by `!` count too: ssh will say.
@@ -92,10 +93,10 @@ impl Reader {
             let Some((keyword, value)) = setting(line) else { continue };
             let mut words = value.split_whitespace();
             match keyword.to_ascii_lowercase().as_str() {
-                "match" | RENAMES => return None,
+                "match" | CANONICALIZE => return None,
                 "host" if value.contains(['"', '\'']) => return None,
                 "host" => patterns = words.map(str::to_owned).collect(),
-                lead if LEADS.contains(&lead) && !value.eq_ignore_ascii_case("none") => {
+                lead if PROXY_SETTINGS.contains(&lead) && !value.eq_ignore_ascii_case("none") => {
                     self.config.detours.extend(patterns.clone());
                 }
                 "hostname" => self.address(words.next()?, &patterns),
@@ -259,7 +260,7 @@ mod tests {
                 let told = std::process::Command::new("ssh").arg("-G").arg("-F").arg(file).arg(name).output().unwrap();
                 let told = String::from_utf8(told.stdout).unwrap();
                 let says = |key: &str| told.lines().find_map(|l| l.strip_prefix(key).map(|v| v.trim().to_owned()));
-                for lead in LEADS {
+                for lead in PROXY_SETTINGS {
                     prop_assert!(says(&format!("{lead} ")).is_none_or(|v| v == "none"), "{told}");
                 }
                 prop_assert!(names.insert(says("hostname ")), "{told}");

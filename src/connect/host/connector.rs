@@ -18,7 +18,7 @@ use crate::inventory::{Connection, Host};
 use crate::sync::lock;
 
 /// A connection that failed this long ago may be made now.
-const OUTDATED: Duration = Duration::from_secs(10);
+const RECONNECT_AFTER: Duration = Duration::from_secs(10);
 
 /// Connects to one host.
 pub struct Connector {
@@ -92,7 +92,7 @@ impl Connector {
         }
         let attempt = {
             let mut attempt = lock(&self.attempt);
-            let failed = |a: &mut Attempt| a.began.elapsed() > OUTDATED && matches!(a.link.peek(), Some(Err(_)));
+            let failed = |a: &mut Attempt| a.began.elapsed() > RECONNECT_AFTER && matches!(a.link.peek(), Some(Err(_)));
             attempt.take_if(failed);
             attempt.get_or_insert_with(|| self.connect()).clone()
         };

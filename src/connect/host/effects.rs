@@ -12,7 +12,7 @@ use super::types::{Attributes, CommandOutput, Effect, Run, WriteFile};
 use crate::connect::ConnectError;
 
 /// Payloads larger than this get a channel of their own: a shell takes longer to read them than the channel to open.
-const LARGE: u64 = 64 * 1024;
+const LARGE_BYTES: u64 = 64 * 1024;
 
 /// The effect as a request of one part.
 pub fn request(effect: &Effect) -> Request {
@@ -40,7 +40,7 @@ pub fn request(effect: &Effect) -> Request {
 
 /// Whether a command's standard input has to get a channel of its own.
 pub fn is_fed_apart(run: &Run) -> bool {
-    run.stdin.as_slice().len() as u64 > LARGE
+    run.stdin.as_slice().len() as u64 > LARGE_BYTES
 }
 
 /// Effects as one request, each part of it skipped once one has failed. Files that follow one another are put beside their
@@ -170,7 +170,7 @@ fn plain_text(content: &Content) -> Option<&str> {
 }
 
 fn is_large(content: &Content) -> bool {
-    matches!(content, Content::File(_)) || content.size() > LARGE
+    matches!(content, Content::File(_)) || content.size() > LARGE_BYTES
 }
 
 fn write(file: &WriteFile) -> String {

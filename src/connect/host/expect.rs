@@ -5,7 +5,7 @@ use super::quote::word;
 use super::types::{Fact, File, FileKind, Probe, Read};
 
 /// Longest output that is compared, bytes.
-const LONGEST: usize = 4096;
+const MAX_ANSWER_BYTES: usize = 4096;
 
 /// Whether a host can compare its answer with this one.
 pub fn is_comparable(probe: &Probe, fact: &Fact) -> bool {
@@ -26,7 +26,7 @@ fn comparison(probe: &Probe, fact: &Fact) -> Option<String> {
     match (probe, fact) {
         (Probe::Run(run), Fact::Run(done)) => {
             let [stdout, stderr] = [&done.stdout, &done.stderr].map(|output| {
-                let whole = !output.is_cut() && output.tail.len() <= LONGEST && !output.tail.contains(&0);
+                let whole = !output.is_cut() && output.tail.len() <= MAX_ANSWER_BYTES && !output.tail.contains(&0);
                 whole.then(|| std::str::from_utf8(&output.tail).ok()).flatten()
             });
             // The nonce between them is nowhere else, and is not known to the script.

@@ -19,8 +19,8 @@ use crate::connect::{CallContext, ConnectError};
 use crate::digest::hex;
 
 /// Bytes that `dd` reads at a time, and how often it does so for one piece: together what is kept of an answer.
-const BLOCK: u64 = 64 * 1024;
-const BLOCKS: u64 = super::output::KEPT as u64 / BLOCK;
+const BLOCK_BYTES: u64 = 64 * 1024;
+const BLOCKS_PER_PIECE: u64 = super::output::MAX_BYTES as u64 / BLOCK_BYTES;
 
 /// A file of a host that is to be copied to the machine that runs the tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,12 +61,12 @@ impl Fetch {
         let mut copy = self.begin().map_err(|e| self.unwritten(&e))?;
         let (mut hash, mut read) = (Sha256::new(), 0);
         while read < self.size {
-            let piece = self.piece(remote, as_root, read / BLOCK, call).await?;
+            let piece = self.piece(remote, as_root, read / BLOCK_BYTES, call).await?;
             // A log may have grown meanwhile: what is asked for are its first bytes.
             let rest = usize::try_from(self.size - read).unwrap_or(usize::MAX);
             let piece = &piece[..piece.len().min(rest)];
             read += piece.len() as u64;
-            if piece.is_empty() || (read < self.size && piece.len() as u64 != BLOCKS * BLOCK) {
+            if piece.is_empty() || (read < self.size && piece.len() as u64 != BLOCKS_PER_PIECE * BLOCK_BYTES) {
                 return Err(self.moved());
             }
             hash.update(piece);
@@ -90,7 +90,7 @@ impl Fetch {
         block: u64,
         call: &CallContext,
     ) -> Result<Vec<u8>, ConnectError> {
-        let part = format!("dd if={} bs={BLOCK} skip={block} count={BLOCKS}", quote::word(&self.path));
+        let part = format!("dd if={} bs={BLOCK_BYTES} skip={block} count={BLOCKS_PER_PIECE}", quote::word(&self.path));
         let request = Request { parts: vec![part], ..Request::default() };
         let mut done = remote.call(as_root, request, Purpose::Look, call).await?;
         match done.pop() {

@@ -9,10 +9,10 @@ use super::types::CommandOutput;
 use crate::secret::redact_open;
 
 /// The longest exit status, bytes: what follows a marker and is longer is none.
-const STATUS: usize = "-2147483648".len();
+const MAX_STATUS_DIGITS: usize = "-2147483648".len();
 
 /// Bytes at the end of an output in which its last line is looked for.
-const SHOWN: usize = 4096;
+const MAX_LINE_BYTES: usize = 4096;
 
 /// What a marker starts with: a byte that text hardly ever has, so that looking for markers is fast.
 const MARK: u8 = 1;
@@ -179,8 +179,8 @@ impl Splitter {
             self.current.push(&self.pending[..start]);
             self.pending.drain(..start);
             let rest = &self.pending[self.marker.len()..];
-            let end = rest.iter().take(STATUS + 1).position(|b| *b == b'\n');
-            if end.is_none() && rest.len() <= STATUS {
+            let end = rest.iter().take(MAX_STATUS_DIGITS + 1).position(|b| *b == b'\n');
+            if end.is_none() && rest.len() <= MAX_STATUS_DIGITS {
                 return data.len();
             }
             let status = end.and_then(|end| std::str::from_utf8(&rest[..end]).ok()).and_then(|s| s.parse().ok());
@@ -255,7 +255,7 @@ impl Splitter {
 
 /// The last line that is not empty. Secrets in it are masked: a line by itself would not tell that it is a part of one.
 fn last_of(bytes: &[u8]) -> Option<String> {
-    let text = redact_open(bytes, SHOWN);
+    let text = redact_open(bytes, MAX_LINE_BYTES);
     text.lines().rev().map(str::trim).find(|l| !l.is_empty()).map(str::to_owned)
 }
 
@@ -272,7 +272,7 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::output::KEPT;
+    use super::super::output::MAX_BYTES;
     use super::*;
 
     fn frame(parts: usize) -> Frame {
@@ -328,7 +328,7 @@ mod tests {
             let mut splitter = frame.splitter();
             for bytes in torn.chunks(chunk) {
                 splitter.push(bytes);
-                assert!(splitter.pending.len() <= 34 + STATUS, "{} bytes are held", splitter.pending.len());
+                assert!(splitter.pending.len() <= 34 + MAX_STATUS_DIGITS, "{} bytes are held", splitter.pending.len());
             }
             let statuses: Vec<i32> = splitter.parts.iter().map(|(_, status)| *status).collect();
             assert_eq!(statuses, [-1, 0], "in chunks of {chunk}");
@@ -338,20 +338,20 @@ mod tests {
     #[test]
     fn long_output_has_the_length_and_hash_of_all() {
         let frame = frame(1);
-        let long: Vec<u8> = (0..5 * KEPT).map(|n| (n % 251) as u8).filter(|b| *b != MARK).collect();
+        let long: Vec<u8> = (0..5 * MAX_BYTES).map(|n| (n % 251) as u8).filter(|b| *b != MARK).collect();
         let mut splitter = frame.splitter();
         splitter.push(&marker(&frame, 0));
         long.chunks(10_000).for_each(|bytes| assert_eq!(splitter.push(bytes), bytes.len()));
         splitter.push(&marker(&frame, 0));
         let (output, _) = splitter.parts.pop().unwrap();
         assert_eq!(output.length, long.len() as u64);
-        assert!(output.is_cut() && output.tail.len() <= KEPT && long.ends_with(&output.tail));
+        assert!(output.is_cut() && output.tail.len() <= MAX_BYTES && long.ends_with(&output.tail));
         assert_eq!(output.sha256, crate::connect::host::sha256(&long));
     }
 
     #[test]
     fn many_long_outputs_are_too_much_together() {
-        let long = vec![b'x'; KEPT];
+        let long = vec![b'x'; MAX_BYTES];
         let frame = frame(200);
         let mut splitter = frame.splitter();
         splitter.push(&marker(&frame, 0));

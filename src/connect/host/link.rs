@@ -12,7 +12,7 @@ use super::shell::Streams;
 use crate::connect::ConnectError;
 
 /// How long a master has to say that it is there.
-const ALIVE: Duration = Duration::from_secs(5);
+const ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One established way to a host.
 #[derive(Clone)]
@@ -68,7 +68,7 @@ impl Link {
     /// Whether the way still exists.
     pub async fn alive(&self) -> bool {
         match self {
-            Self::Ssh { session, .. } => matches!(timeout(ALIVE, session.check()).await, Ok(Ok(()))),
+            Self::Ssh { session, .. } => matches!(timeout(ALIVE_TIMEOUT, session.check()).await, Ok(Ok(()))),
             Self::Local => true,
         }
     }

@@ -18,22 +18,22 @@ use crate::inventory::{Host, Ssh};
 /// `[ssh] connect_timeout` when the inventory does not say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the login may take after that.
-const LOGIN: Duration = Duration::from_secs(60);
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection that is silent is asked this often, seconds; after three times without an answer it is lost.
-const ALIVE_INTERVAL: u32 = 10;
+const ALIVE_INTERVAL_SECONDS: u32 = 10;
 /// How long the master outlives us if we are killed.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The longest folder that leaves room for a control socket's name in a socket address (104 bytes on some systems).
-pub const LONGEST_FOLDER: usize = 60;
+pub const MAX_FOLDER_BYTES: usize = 60;
 /// The same for a folder in which one is made first.
-const LONGEST_PARENT: usize = 32;
+const MAX_PARENT_BYTES: usize = 32;
 
 /// A private folder for control sockets; gone when dropped.
 pub fn control_folder() -> std::io::Result<TempDir> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let candidates = [runtime, Some(std::env::temp_dir())];
-    let fits = |p: &PathBuf| p.is_dir() && p.as_os_str().len() <= LONGEST_PARENT;
+    let fits = |p: &PathBuf| p.is_dir() && p.as_os_str().len() <= MAX_PARENT_BYTES;
     let parent = candidates.into_iter().flatten().find(fits).unwrap_or_else(|| "/tmp".into());
     Builder::new().prefix("rollout-").permissions(std::fs::Permissions::from_mode(0o700)).tempdir_in(parent)
 }
@@ -50,13 +50,13 @@ pub async fn connect(host: &Host, ssh: &Ssh, folder: &Path, idle: Option<Duratio
     let session = Session::new_native_mux(own);
     let mut command = Command::new("ssh");
     command.args(["-M", "-N", "-f", "-S"]).arg(session.control_socket());
-    command.arg("-o").arg(format!("ControlPersist={}", idle.unwrap_or(IDLE).as_secs()));
+    command.arg("-o").arg(format!("ControlPersist={}", idle.unwrap_or(IDLE_TIMEOUT).as_secs()));
     // What it says on its way to the background; a pipe would stay open after that.
     let stderr = log.reopen().map_err(no_file)?;
     command.args(arguments(host, ssh)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
     command.kill_on_drop(true);
     // It goes to the background when the login is done.
-    let status = timeout(connect_timeout(ssh) + LOGIN, command.status()).await;
+    let status = timeout(connect_timeout(ssh) + LOGIN_TIMEOUT, command.status()).await;
     let said = || String::from_utf8_lossy(&std::fs::read(log.path()).unwrap_or_default()).into_owned();
     match status {
         Ok(Ok(status)) if status.success() => Ok(session),
@@ -72,7 +72,7 @@ pub fn arguments(host: &Host, ssh: &Ssh) -> Vec<OsString> {
         "BatchMode=yes".to_owned(),
         "StrictHostKeyChecking=yes".to_owned(),
         format!("ConnectTimeout={}", connect_timeout(ssh).as_secs().max(1)),
-        format!("ServerAliveInterval={ALIVE_INTERVAL}"),
+        format!("ServerAliveInterval={ALIVE_INTERVAL_SECONDS}"),
     ];
     let given = host.access.options.iter().map(|(name, value)| format!("{name}={value}"));
     let mut all: Vec<OsString> =

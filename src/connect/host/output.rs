@@ -5,10 +5,10 @@ use sha2::{Digest as _, Sha256};
 use crate::secret::{redact, safe_end, safe_start};
 
 /// Bytes at the end of an output that are kept.
-pub const KEPT: usize = 1024 * 1024;
+pub const MAX_BYTES: usize = 1024 * 1024;
 
 /// Bytes at its beginning that are kept.
-pub const KEPT_FIRST: usize = 128 * 1024;
+pub const MAX_FIRST_BYTES: usize = 128 * 1024;
 
 /// What was printed, whole as far as it is short.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Capture {
         self.length += data.len() as u64;
         self.hash.update(data);
         self.tail.extend_from_slice(data);
-        if self.tail.len() > 2 * KEPT {
+        if self.tail.len() > 2 * MAX_BYTES {
             self.trim();
         }
     }
@@ -92,8 +92,8 @@ impl Capture {
     }
 
     fn trim(&mut self) {
-        let excess = self.tail.len().saturating_sub(KEPT);
-        let room = KEPT_FIRST - self.head.len();
+        let excess = self.tail.len().saturating_sub(MAX_BYTES);
+        let room = MAX_FIRST_BYTES - self.head.len();
         self.head.extend_from_slice(&self.tail[..excess.min(room)]);
         self.tail.drain(..excess);
     }
@@ -125,15 +125,15 @@ mod tests {
 
     #[test]
     fn as_much_as_is_kept_is_whole_and_of_more_the_middle_goes() {
-        let long: Vec<u8> = (0..=250).cycle().take(5 * KEPT).collect();
-        for size in [0, KEPT + 1, KEPT + KEPT_FIRST] {
+        let long: Vec<u8> = (0..=250).cycle().take(5 * MAX_BYTES).collect();
+        for size in [0, MAX_BYTES + 1, MAX_BYTES + MAX_FIRST_BYTES] {
             assert_eq!(captured(&long[..size]), Output::whole(&long[..size]), "{size}");
         }
-        for size in [KEPT + KEPT_FIRST + 1, 3 * KEPT] {
+        for size in [MAX_BYTES + MAX_FIRST_BYTES + 1, 3 * MAX_BYTES] {
             let output = captured(&long[..size]);
             let Output { head, tail, .. } = &output;
             // Secrets of other tests may reach across the cuts.
-            assert!(head.len() <= KEPT_FIRST && tail.len() <= KEPT && tail.len() > KEPT / 2, "{size}");
+            assert!(head.len() <= MAX_FIRST_BYTES && tail.len() <= MAX_BYTES && tail.len() > MAX_BYTES / 2, "{size}");
             assert!(long.starts_with(head) && long[..size].ends_with(tail) && output.is_cut());
             let left_out = size - head.len() - tail.len();
             let note = format!("\n[… {left_out} of {size} bytes are left out here …]\n");
@@ -146,8 +146,8 @@ mod tests {
         const POISON: &str = "poison-of-cut-outputs";
         crate::secret::register(POISON);
         // Each cut lies in the middle of one.
-        let long = POISON.repeat(5 * KEPT / POISON.len());
-        assert!(KEPT_FIRST % POISON.len() > 3 && (long.len() - KEPT) % POISON.len() > 3);
+        let long = POISON.repeat(5 * MAX_BYTES / POISON.len());
+        assert!(MAX_FIRST_BYTES % POISON.len() > 3 && (long.len() - MAX_BYTES) % POISON.len() > 3);
         let Output { head, tail, .. } = captured(long.as_bytes());
         // From the beginning of one to the cut, and from the other cut to the end of one.
         let ends =

@@ -8,7 +8,7 @@ use crate::document::{LocalFile, open_file};
 use crate::secret::Secret;
 
 /// How much of a file is in memory while it is sent, bytes.
-const PIECE: usize = 64 * 1024;
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// Bytes that go to a host: over the channel only, never into an argument, an environment or a message.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Content {
             Self::File(file) => {
                 let (whole, _) = open_file(&file.path)?;
                 let whole = tokio::fs::File::from_std(whole).take(file.size);
-                tokio::io::copy_buf(&mut BufReader::with_capacity(PIECE, whole), to).await.map(drop)
+                tokio::io::copy_buf(&mut BufReader::with_capacity(PIECE_BYTES, whole), to).await.map(drop)
             }
         }
     }

@@ -10,15 +10,15 @@ use std::time::Duration;
 use openssh::Session;
 use tokio::time::timeout;
 
-use super::master::{self, LONGEST_FOLDER};
+use super::master::{self, MAX_FOLDER_BYTES};
 use crate::connect::ConnectError;
 use crate::inventory::{Host, Ssh};
 use crate::private::{self, NotPrivate};
 
 /// How long a master has to answer; it is on this machine.
-const ANSWER: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Digits of a configuration's digest in a link's name.
-const DIGITS: usize = 20;
+const KEY_DIGITS: usize = 20;
 
 /// Where they are kept: in the user's runtime folder, else beside the journals.
 ///
@@ -32,7 +32,7 @@ pub fn folder() -> Result<PathBuf, ConnectError> {
         of("ROLLOUT_STATE_DIR").map(|state| state.join("ssh")),
         of("XDG_STATE_HOME").or_else(home).map(|state| state.join("rollout/ssh")),
     ];
-    let fits = |path: &PathBuf| path.as_os_str().len() <= LONGEST_FOLDER;
+    let fits = |path: &PathBuf| path.as_os_str().len() <= MAX_FOLDER_BYTES;
     let found = candidates.into_iter().flatten().find(fits).ok_or_else(|| {
         refused("the paths of its candidates are too long for sockets").hint("set XDG_RUNTIME_DIR to a short path")
     })?;
@@ -73,13 +73,13 @@ pub async fn connect(
     trust: bool,
     turn: impl Future,
 ) -> Result<PersistentMaster, ConnectError> {
-    let link = folder.join(digest.get(..DIGITS).unwrap_or(digest));
+    let link = folder.join(digest.get(..KEY_DIGITS).unwrap_or(digest));
     if let Some(session) = there(&link).await {
         if trust {
             return Ok(PersistentMaster { session, reused: true });
         }
         // It ends once nobody uses it.
-        let _ = timeout(ANSWER, session.close()).await;
+        let _ = timeout(ANSWER_TIMEOUT, session.close()).await;
     }
     remove(&link);
     let _turn = turn.await;
@@ -94,7 +94,7 @@ pub async fn connect(
 async fn there(link: &Path) -> Option<Session> {
     let socket = std::fs::read_link(link).ok()?;
     let session = Session::resume_mux(link.with_file_name(socket).into(), None);
-    let answers = timeout(ANSWER, session.check()).await;
+    let answers = timeout(ANSWER_TIMEOUT, session.check()).await;
     matches!(answers, Ok(Ok(()))).then_some(session)
 }
 

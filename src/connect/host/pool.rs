@@ -13,7 +13,7 @@ use crate::inventory::Host;
 use crate::sync::lock;
 
 /// Shells of one connection: sshd allows ten sessions, some are left for ending what is cancelled.
-const SHELLS: u32 = 6;
+const MAX_IDLE_SHELLS: u32 = 6;
 
 /// A shell that nobody uses.
 pub struct Idle {
@@ -41,7 +41,7 @@ pub struct Pool {
 impl Pool {
     /// No shell is started yet.
     pub fn new(host: Arc<Host>, shared: Arc<Shared>) -> Self {
-        let shells = host.access.max_sessions.unwrap_or(SHELLS);
+        let shells = host.access.max_sessions.unwrap_or(MAX_IDLE_SHELLS);
         Self {
             connector: Connector::new(host, shared),
             places: ShellSlots::new(shells as usize),

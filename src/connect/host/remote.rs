@@ -20,13 +20,13 @@ use crate::inventory::Host;
 use crate::sync::lock;
 
 /// A shell that was used this long ago is asked whether it still answers before anything is entrusted to it.
-pub const FRESH: Duration = Duration::from_secs(2);
+pub const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(2);
 /// How long it has for that answer.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause before a host is asked again for a session that it refused.
-const AGAIN: Duration = Duration::from_millis(100);
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 /// How long the end of cancelled commands is waited for when all is closed.
-const CLOSING: Duration = Duration::from_secs(10);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A host.
 pub struct Remote {
@@ -53,7 +53,7 @@ impl Remote {
     /// Ends the connection and all shells that are not in use.
     pub async fn close(&self) {
         let mut ending = self.pool.ending.subscribe();
-        let _ = timeout(CLOSING, ending.wait_for(|count| *count == 0)).await;
+        let _ = timeout(CLOSE_TIMEOUT, ending.wait_for(|count| *count == 0)).await;
         self.pool.clear();
         self.pool.connector.close();
     }
@@ -141,8 +141,8 @@ impl Remote {
             };
             if mode == Mode::Program {
                 while let Some(mut idle) = self.pool.take(as_root) {
-                    let answer_by = deadline.min(Instant::now() + ANSWER);
-                    let fresh = idle.shell.last_used.elapsed() < FRESH;
+                    let answer_by = deadline.min(Instant::now() + ANSWER_TIMEOUT);
+                    let fresh = idle.shell.last_used.elapsed() < TRUSTED_IDLE_TIME;
                     if !idle.shell.has_ended() && (fresh || idle.shell.answers(answer_by).await) {
                         return Ok(ShellLoan::new(&self.pool, idle, place));
                     }
@@ -158,10 +158,10 @@ impl Remote {
             // The server allows fewer sessions than we thought, or has not yet seen the end of one.
             refused += 1;
             let ended = self.pool.drop_one();
-            if refused > 1 && !ended && !self.pool.places.give_up(place) && AGAIN * refused > ANSWER {
+            if refused > 1 && !ended && !self.pool.places.give_up(place) && RETRY_DELAY * refused > ANSWER_TIMEOUT {
                 return Err(text::no_session(self.pool.connector.name()));
             }
-            let _ = timeout_at(deadline, sleep(AGAIN)).await;
+            let _ = timeout_at(deadline, sleep(RETRY_DELAY)).await;
         }
     }
 
@@ -182,7 +182,7 @@ impl Remote {
                 Err(ConnectError::unreachable(message).hint("is it powered on, on the network, and ssh let through?"))
             })?;
             let unproven = link.1.is_unproven();
-            let by = if unproven { deadline.min(Instant::now() + ANSWER) } else { deadline };
+            let by = if unproven { deadline.min(Instant::now() + ANSWER_TIMEOUT) } else { deadline };
             let lost = std::mem::take(&mut *lock(&self.pool.lost));
             for (shell, as_root) in lost {
                 // What it began must not go on beside what comes next.

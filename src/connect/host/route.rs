@@ -13,7 +13,7 @@ use crate::digest::sha256;
 use crate::inventory::{Host, Ssh};
 
 /// How long ssh has to read its configuration.
-const READING: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The way to a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ fn own(host: &Host, ssh: &Ssh, text: &str) -> Route {
 async fn ask(host: &Host, ssh: &Ssh) -> Option<Route> {
     let mut command = Command::new("ssh");
     command.arg("-G").args(arguments(host, ssh)).stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(READING, command.output()).await.ok()?.ok()?;
+    let output = timeout(READ_TIMEOUT, command.output()).await.ok()?.ok()?;
     output.status.success().then(|| read(&String::from_utf8_lossy(&output.stdout)))
 }
 

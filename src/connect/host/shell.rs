@@ -21,10 +21,10 @@ use crate::connect::{FOLLOW_UP_TIMEOUT, deadline_after};
 pub const LIBRARY: &str = concat!(include_str!("lib.sh"), include_str!("place.sh"), include_str!("files.sh"));
 
 /// How long the errors of a shell are read that has ended.
-pub const LAST_WORDS: Duration = Duration::from_millis(300);
+pub const STDERR_DELAY: Duration = Duration::from_millis(300);
 
 /// How long after a line of a running command the next one may be shown.
-const BETWEEN_LINES: Duration = Duration::from_millis(100);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The three streams of a shell, and whatever must live as long as they do.
 pub struct Streams {
@@ -44,7 +44,7 @@ pub struct Streams {
 pub type Reader = BufReader<Box<dyn AsyncRead + Send + Sync + Unpin>>;
 
 /// Bytes that are read at a time.
-const CHUNK: usize = 64 * 1024;
+const CHUNK_BYTES: usize = 64 * 1024;
 
 impl Streams {
     /// Where requests go, the shell's output and its errors, and the process.
@@ -56,8 +56,8 @@ impl Streams {
     ) -> Self {
         Self {
             stdin: Some(Box::new(stdin)),
-            stdout: BufReader::with_capacity(CHUNK, Box::new(stdout)),
-            stderr: BufReader::with_capacity(CHUNK, Box::new(stderr)),
+            stdout: BufReader::with_capacity(CHUNK_BYTES, Box::new(stdout)),
+            stderr: BufReader::with_capacity(CHUNK_BYTES, Box::new(stderr)),
             unsent: VecDeque::new(),
             _process: Box::new(process),
         }
@@ -344,7 +344,7 @@ impl Reply {
                     if let Some(last) = streams.iter().filter(running).find_map(|stream| stream.current_line()) {
                         line(last);
                     }
-                    self.next = Instant::now() + BETWEEN_LINES;
+                    self.next = Instant::now() + PROGRESS_INTERVAL;
                 }
                 else => return false,
             }
@@ -362,7 +362,7 @@ impl Reply {
                 self.err.push(&buffer[..count]);
             }
         };
-        let _ = timeout(LAST_WORDS, read_all).await;
+        let _ = timeout(STDERR_DELAY, read_all).await;
     }
 
     fn excess(&self) -> Option<String> {

@@ -13,17 +13,17 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::frame::nonce;
 use super::link::{Link, NotStarted};
-use super::shell::{ExchangeError, LAST_WORDS, Streams};
+use super::shell::{ExchangeError, STDERR_DELAY, Streams};
 use super::text;
 use crate::connect::ConnectError;
 use crate::secret::Secret;
 
 /// How long sudo has to ask, and again to answer: a wrong password takes it some seconds.
-const SUDO: Duration = Duration::from_secs(30);
+const SUDO_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest password that every sudo reads whole, bytes; the shell would read the rest.
-const LONGEST: usize = 255;
+const MAX_PASSWORD_BYTES: usize = 255;
 /// How much of what is printed meanwhile is looked at, bytes.
-const LOOKED_AT: usize = 64 * 1024;
+const MAX_PROMPT_BYTES: usize = 64 * 1024;
 
 /// Why there is no shell.
 #[derive(Debug)]
@@ -131,14 +131,14 @@ async fn with_password(
     host: &str,
     by: Instant,
 ) -> Result<Streams, NotOpened> {
-    if password.expose().len() > LONGEST || password.expose().contains(['\n', '\r', '\0']) {
-        return Err(NotOpened::Refused(text::no_password(host, LONGEST)));
+    if password.expose().len() > MAX_PASSWORD_BYTES || password.expose().contains(['\n', '\r', '\0']) {
+        return Err(NotOpened::Refused(text::no_password(host, MAX_PASSWORD_BYTES)));
     }
     let words = Words(nonce());
     let mut streams = in_time(by, link.start(words.line(arguments))).await?;
     let mut asked = false;
     loop {
-        match streams.wait_for(&words, by.min(Instant::now() + SUDO)).await {
+        match streams.wait_for(&words, by.min(Instant::now() + SUDO_TIMEOUT)).await {
             Heard::Begun => return Ok(streams),
             Heard::Asks if !asked => {
                 asked = true;
@@ -176,7 +176,7 @@ impl Streams {
                 },
                 read = self.stdout.read(&mut from_out), if !ended => if !matches!(read, Ok(count) if count > 0) {
                     ended = true;
-                    until = by.min(Instant::now() + LAST_WORDS);
+                    until = by.min(Instant::now() + STDERR_DELAY);
                 },
                 () = sleep_until(until) => return nothing(&seen, !ended),
             }
@@ -187,7 +187,7 @@ impl Streams {
             if said(&asks) {
                 return Heard::Asks;
             }
-            let excess = seen.len().saturating_sub(LOOKED_AT);
+            let excess = seen.len().saturating_sub(MAX_PROMPT_BYTES);
             seen.drain(..excess);
         }
     }

@@ -11,11 +11,11 @@ use super::shell::{Identity, Shell};
 use super::sudo::NotOpened;
 
 /// How long a process group gets to end by itself before it is killed, in tenths of a second.
-const GRACE: &str = "20";
+const GRACE_TENTHS: &str = "20";
 /// How long that is waited for.
-const WAIT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause before a host is asked again for a session that it refused.
-const AGAIN: Duration = Duration::from_millis(100);
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Ends all that runs in a shell's process group: asks first, then kills; returns when it is gone or nothing more can be
 /// done.
@@ -27,10 +27,10 @@ pub async fn terminate(connector: &Connector, link: &Link, shell: Shell, as_root
         while !run(connector, link, as_root, &script).await {
             // There is no place for a second session beside it: it notices that it was left, and makes place.
             shell.take();
-            sleep(AGAIN).await;
+            sleep(RETRY_DELAY).await;
         }
     };
-    if timeout(WAIT, ended).await.is_err() {
+    if timeout(TIMEOUT, ended).await.is_err() {
         tracing::warn!(group, "could not see a cancelled process group end");
     }
 }
@@ -44,7 +44,7 @@ pub async fn terminate_lost(connector: &Connector, link: &Link, shell: Identity,
 
 /// Runs a script to its end; whether there was a session for it.
 async fn run(connector: &Connector, link: &Link, as_root: bool, script: &str) -> bool {
-    let by = Instant::now() + WAIT;
+    let by = Instant::now() + TIMEOUT;
     match connector.start(link, as_root, &format!("-c '{script}'"), by).await {
         Ok(mut streams) => {
             let mut output = Vec::new();
@@ -61,7 +61,7 @@ async fn run(connector: &Connector, link: &Link, as_root: bool, script: &str) ->
 
 fn script(group: u32) -> String {
     format!(
-        "n=0; kill -s TERM -- -{group}; while kill -s 0 -- -{group} && [ $n -lt {GRACE} ]; \
+        "n=0; kill -s TERM -- -{group}; while kill -s 0 -- -{group} && [ $n -lt {GRACE_TENTHS} ]; \
          do n=$((n+1)); sleep 0.1; done; kill -s KILL -- -{group}"
     )
 }

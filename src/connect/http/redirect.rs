@@ -4,7 +4,7 @@ use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 
 /// Redirects that are followed.
-const MOST: usize = 10;
+const MAX_REDIRECTS: usize = 10;
 
 /// What is sent next.
 pub struct Hop {
@@ -35,8 +35,8 @@ impl Hop {
         let (true, Some(location)) = (matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308), location) else {
             return Ok(None);
         };
-        if self.followed == MOST {
-            return Err(format!("it redirects more than {MOST} times"));
+        if self.followed == MAX_REDIRECTS {
+            return Err(format!("it redirects more than {MAX_REDIRECTS} times"));
         }
         let to = self.url.join(location).map_err(|e| format!("it redirects to what is no URL: {e}"))?;
         match (self.url.scheme(), to.scheme()) {
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn it_ends() {
         let mut hop = hop("http://a/x", Method::GET, false);
-        for _ in 0..MOST {
+        for _ in 0..MAX_REDIRECTS {
             hop = next(hop, 302, "/x").unwrap().unwrap();
         }
         assert!(next(hop, 302, "/x").is_err());

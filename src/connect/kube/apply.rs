@@ -10,14 +10,14 @@ use serde_json::Value;
 use super::backend::{Backend, api, json};
 use super::client::error;
 use super::manifest;
-use super::types::{Conflict, How, KindRef, MANAGER, Object, Preview};
+use super::types::{Conflict, FIELD_MANAGER, How, KindRef, Object, Preview};
 use crate::connect::{CallContext, ConnectError};
 
 /// Pause between two looks for a kind that is about to be served.
-const POLL: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// For how long a refusal is asked again while what was applied just before may still be on its way.
-const SETTLING: Duration = Duration::from_secs(30);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Backend {
     /// Asks what an apply would do.
@@ -78,7 +78,7 @@ impl Backend {
             metadata.insert("generateName".to_owned(), format!("{start}-").into());
         }
         let Ok(new) = serde_json::from_value::<DynamicObject>(new) else { return false };
-        let params = PostParams { dry_run: true, field_manager: Some(MANAGER.to_owned()) };
+        let params = PostParams { dry_run: true, field_manager: Some(FIELD_MANAGER.to_owned()) };
         matches!(self.ask_raw(what, false, call, api.create(&params, &new)).await, Ok(Ok(_)))
     }
 
@@ -123,11 +123,11 @@ impl Backend {
                     Err(Error::Api(status))
                         if how.settling
                             && conflicts(&status).is_empty()
-                            && began.elapsed() < SETTLING
-                            && call.remaining() > POLL =>
+                            && began.elapsed() < SETTLE_TIMEOUT
+                            && call.remaining() > POLL_INTERVAL =>
                     {
                         (call.progress)(format!("not accepted yet: {}", status.message));
-                        tokio::time::sleep(POLL).await;
+                        tokio::time::sleep(POLL_INTERVAL).await;
                         continue;
                     }
                     Err(Error::Api(status)) if !conflicts(&status).is_empty() => {
@@ -139,11 +139,11 @@ impl Backend {
                 }
             }
             (call.progress)(format!("{} is not served yet", kind.kind));
-            if call.remaining() <= POLL {
+            if call.remaining() <= POLL_INTERVAL {
                 return Err(ConnectError::failed(format!("{what}: {} is still not served", kind.kind))
                     .hint(format!("`kubectl get crd` shows whether a definition of {} is Established", kind.kind)));
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }
@@ -156,7 +156,7 @@ fn params(dry_run: bool, force: bool) -> PatchParams {
     PatchParams {
         dry_run,
         force,
-        field_manager: Some(MANAGER.to_owned()),
+        field_manager: Some(FIELD_MANAGER.to_owned()),
         field_validation: Some(ValidationDirective::Strict),
     }
 }
@@ -165,7 +165,7 @@ impl Conflict {
     /// Whether the owner is this tool: a label that it patched, say. Kubernetes keeps patches and applies of one manager
     /// apart, and calls it a conflict when both claim a field.
     pub fn is_our_own(&self) -> bool {
-        self.manager == MANAGER
+        self.manager == FIELD_MANAGER
     }
 }
 

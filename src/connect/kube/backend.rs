@@ -11,19 +11,19 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::client::{Connection, connect, error};
 use super::discovery::{Found, Resource, Table};
-use super::types::{Effect, EffectResult, Fact, How, KindRef, MANAGER, Object, Objects, Probe, Query};
+use super::types::{Effect, EffectResult, FIELD_MANAGER, Fact, How, KindRef, Object, Objects, Probe, Query};
 use super::{manifest, pods};
 use crate::connect::{CallContext, ConnectError};
 use crate::inventory::{Inventory, Kube};
 
 /// How long one request may take when the step's own deadline is later.
-const REQUEST: Duration = Duration::from_secs(40);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Pause between two looks at something that is about to come or go.
-const POLL: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Objects fetched per request of a list.
-const PAGE: u32 = 500;
+const PAGE_SIZE: u32 = 500;
 
 /// The cluster; connects when first asked.
 pub struct Backend {
@@ -73,7 +73,7 @@ impl Backend {
             }
             Effect::Patch { kind, namespace, name, patch } => {
                 let api = self.api_of(kind, namespace.as_deref(), call).await?;
-                let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+                let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
                 let what = format!("patch {} {name}", kind.kind);
                 let patch = Patch::Merge(&patch.0);
                 let made = self.ask(&what, true, call, api.patch(name, &params, &patch)).await?;
@@ -159,7 +159,7 @@ impl Backend {
             Some(namespace) if resource.namespaced => Api::namespaced_with(client, namespace, &resource.api),
             _ => Api::all_with(client, &resource.api),
         };
-        let mut params = ListParams::default().limit(PAGE);
+        let mut params = ListParams::default().limit(PAGE_SIZE);
         params.label_selector.clone_from(&query.selector);
         params.field_selector.clone_from(&query.fields);
         let mut items = Vec::new();
@@ -239,10 +239,10 @@ impl Backend {
             let seen =
                 if finalizers.is_empty() { String::new() } else { format!(", held by {}", finalizers.join(", ")) };
             (call.progress)(format!("{} {name} is still there{seen}", kind.kind));
-            if call.remaining() <= POLL {
+            if call.remaining() <= POLL_INTERVAL {
                 return Err(ConnectError::lost(format!("{what}: asked for, but it is still there{seen}")));
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -325,7 +325,7 @@ impl Backend {
         call: &CallContext,
         request: impl Future<Output = Result<T, Error>>,
     ) -> Result<Result<T, Error>, ConnectError> {
-        let limit = call.remaining().min(REQUEST);
+        let limit = call.remaining().min(REQUEST_TIMEOUT);
         tokio::time::timeout(limit, request).await.map_err(|_| {
             let message = format!("{what}: no answer from {} within {:.0} s", self.server(), limit.as_secs_f64());
             let error = if changes { ConnectError::lost(message) } else { ConnectError::unreachable(message) };

@@ -9,7 +9,7 @@ use crate::connect::{ConnectError, tls};
 use crate::inventory::Kube;
 
 /// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client and the address of the API that it talks to.
 pub struct Connection {
@@ -26,7 +26,7 @@ pub struct Connection {
 pub async fn connect(endpoint: &Kube) -> Result<Connection, ConnectError> {
     tls::install();
     let mut config = config(endpoint).await?;
-    config.connect_timeout = Some(CONNECT);
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
     let server = config.cluster_url.to_string();
     let client = Client::try_from(config).map_err(|e| {
         ConnectError::failed(format!("the kubeconfig for {server} can not be used: {}", chain(&e)))

@@ -14,10 +14,10 @@ use super::{manifest, pods};
 use crate::connect::{CallContext, ConnectError};
 
 /// At most this many bytes of each output are kept.
-const KEPT: usize = 256 * 1024;
+const MAX_OUTPUT_BYTES: usize = 256 * 1024;
 
 /// The shortest time after which a question is asked anew.
-const FIRST: Duration = Duration::from_secs(20);
+const MIN_ASK_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Backend {
     /// Runs a command that only looks. About once in 1,500 times the message that ends the input is not sent, and the command
@@ -84,7 +84,7 @@ async fn twice<'a, T, F>(
 where
     F: Future<Output = Result<T, ConnectError>>,
 {
-    let limit = FIRST.max(call.remaining() / 4);
+    let limit = MIN_ASK_TIMEOUT.max(call.remaining() / 4);
     if limit < call.remaining() {
         if let Ok(answer) = tokio::time::timeout(limit, ask(call)).await {
             return answer;
@@ -137,7 +137,7 @@ async fn copy(pipe: &mut (impl tokio::io::AsyncRead + Unpin), kept: &mut Vec<u8>
             return Ok(());
         }
         // The rest is still read, or the command would block on a full pipe.
-        kept.extend_from_slice(&buffer[..n.min(KEPT.saturating_sub(kept.len()))]);
+        kept.extend_from_slice(&buffer[..n.min(MAX_OUTPUT_BYTES.saturating_sub(kept.len()))]);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::document::yaml::{self, Error, Repeated};
 use crate::secret;
 
 /// Kinds that others need, in the order in which they are applied; all other kinds follow.
-const FIRST: &[&str] = &[
+const APPLIED_FIRST: &[&str] = &[
     "Namespace",
     "PriorityClass",
     "ResourceQuota",
@@ -29,7 +29,7 @@ const FIRST: &[&str] = &[
 ];
 
 /// Kinds that catch what others create and so go last.
-const LAST: &[&str] = &["APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
+const APPLIED_LAST: &[&str] = &["APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
 
 /// The objects of a manifest: as [`documents`], but each has a kind and a name.
 ///
@@ -114,10 +114,10 @@ fn is_list(object: &Map<String, Value>) -> bool {
 pub fn sort(objects: &mut [Value]) {
     objects.sort_by_key(|object| {
         let kind = text(object, "/kind");
-        match (FIRST.iter().position(|k| *k == kind), LAST.contains(&kind)) {
+        match (APPLIED_FIRST.iter().position(|k| *k == kind), APPLIED_LAST.contains(&kind)) {
             (Some(place), _) => place,
-            (None, false) => FIRST.len(),
-            (None, true) => FIRST.len() + 1,
+            (None, false) => APPLIED_FIRST.len(),
+            (None, true) => APPLIED_FIRST.len() + 1,
         }
     });
 }

@@ -17,5 +17,5 @@ mod types;
 pub use apply::describe;
 pub use backend::Backend;
 pub use types::{
-    Conflict, Effect, EffectResult, Exec, Fact, KindRef, MANAGER, Object, Objects, Preview, Probe, Query, Seen,
+    Conflict, Effect, EffectResult, Exec, FIELD_MANAGER, Fact, KindRef, Object, Objects, Preview, Probe, Query, Seen,
 };

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::manifest::{list, text};
 
 /// Pods named in one message; the rest are counted.
-const SHOWN: usize = 3;
+const MAX_NAMED: usize = 3;
 
 /// Label selector of the pods that a workload's `spec.selector` names.
 pub fn selector(workload: &Value) -> Option<String> {
@@ -40,13 +40,13 @@ pub fn trouble(pods: &[Value], warnings: &[Value]) -> String {
     }
     let each: Vec<String> = reasons
         .iter()
-        .take(SHOWN)
+        .take(MAX_NAMED)
         .map(|(reason, names)| match names.as_slice() {
             [one] => format!("pod {one}: {reason}"),
             many => format!("{} pods like {}: {reason}", many.len(), many[0]),
         })
         .collect();
-    let more = if reasons.len() > SHOWN { "; …" } else { "" };
+    let more = if reasons.len() > MAX_NAMED { "; …" } else { "" };
     format!("{}{more}", each.join("; "))
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::manifest;
 
 /// The name under which changes are recorded in `metadata.managedFields`.
-pub const MANAGER: &str = "rollout";
+pub const FIELD_MANAGER: &str = "rollout";
 
 /// A kind of object.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,13 +20,13 @@ use refusal::{Refusal, cannot_read};
 use super::{CallContext, vault};
 use crate::finding::{Finding, Findings, did_you_mean, listed};
 use crate::inventory::{Inventory, Origin, SecretEntry};
-use crate::secret::{SHORTEST, Secret, environment};
+use crate::secret::{MIN_MASKED_BYTES, Secret, environment};
 
 /// How long Vault, and each call of `sops`, may take.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The permission bits that let others in.
-const OTHERS: u32 = 0o077;
+const OTHERS_MODE: u32 = 0o077;
 
 /// Why not all secrets were read.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl Reader {
 
     async fn of_document(&mut self, file: &Path, key: &[String]) -> Result<Secret, Refusal> {
         if !self.documents.contains_key(file) {
-            self.documents.insert(file.to_owned(), sops::decrypt("sops", file, TIMEOUT).await?);
+            self.documents.insert(file.to_owned(), sops::decrypt("sops", file, READ_TIMEOUT).await?);
         }
         let (document, of) = (&self.documents[file], file.display());
         let found = key.iter().try_fold(document, |value, name| {
@@ -128,7 +128,7 @@ impl Reader {
     async fn fields_of(&self, path: &str, kv: u32) -> Result<Map<String, Value>, Refusal> {
         let (mount, below) = path.split_once('/').unwrap_or((path, ""));
         let asked = if kv == 2 { format!("{mount}/data/{below}") } else { path.to_owned() };
-        match self.vault.probe(&vault::Probe::Read { path: asked }, &CallContext::silent(TIMEOUT)).await? {
+        match self.vault.probe(&vault::Probe::Read { path: asked }, &CallContext::silent(READ_TIMEOUT)).await? {
             vault::Fact::Found { data, .. } if kv != 2 => Ok(data.0),
             // A version that was deleted has no fields, and is found all the same.
             vault::Fact::Found { mut data, .. } if data.0.get("data").is_some_and(Value::is_object) => {
@@ -147,7 +147,7 @@ impl Reader {
     /// A file that others on this machine may read.
     fn warn_of_mode(&mut self, entry: &SecretEntry, path: &Path) {
         let mode = std::fs::metadata(path).map_or(0, |meta| meta.permissions().mode() & 0o7777);
-        if mode & OTHERS != 0 {
+        if mode & OTHERS_MODE != 0 {
             let message = format!("{} has mode {mode:04o}, so others on this machine may read it", path.display());
             let finding = Finding::warning("open-file", message).help(format!("chmod 600 {}", path.display()));
             self.findings.push(finding.at(&entry.file, entry.span.clone(), ""));
@@ -155,10 +155,11 @@ impl Reader {
     }
 
     fn judge(&mut self, entry: &SecretEntry, value: &Secret) {
-        if value.expose().len() < SHORTEST {
+        if value.expose().len() < MIN_MASKED_BYTES {
             let name = &entry.name.value;
-            let message =
-                format!("secret `{name}` has less than {SHORTEST} bytes, so it is not masked where it shows up");
+            let message = format!(
+                "secret `{name}` has less than {MIN_MASKED_BYTES} bytes, so it is not masked where it shows up"
+            );
             let help = "use a longer one, or mark the steps that may show it with `sensitive = true`";
             self.findings.push(Finding::warning("short-secret", message).help(help).at(
                 &entry.file,

@@ -169,7 +169,7 @@ async fn all_that_cannot_be_read_is_told_at_once_with_what_to_do() {
 
 #[tokio::test]
 async fn a_missing_sops_is_told_as_such() {
-    let refused = sops::decrypt("/no/such/sops", Path::new("all.enc.yaml"), TIMEOUT).await;
+    let refused = sops::decrypt("/no/such/sops", Path::new("all.enc.yaml"), READ_TIMEOUT).await;
     let Err(refusal) = refused else { panic!("it ran") };
     assert_eq!(refusal.message, "there is no program `sops` to decrypt all.enc.yaml with");
     assert!(refusal.hint.contains("install sops"), "{}", refusal.hint);
@@ -182,7 +182,7 @@ async fn what_sops_prints_is_never_quoted() {
     let program = folder.path().join("sops");
     write(&program, 0o700, b"#!/bin/sh\necho plain-text-of-a-file\n");
     let program = program.display().to_string();
-    let Err(refusal) = sops::decrypt(&program, Path::new("x"), TIMEOUT).await else { panic!("no JSON") };
+    let Err(refusal) = sops::decrypt(&program, Path::new("x"), READ_TIMEOUT).await else { panic!("no JSON") };
     assert_eq!(refusal.message, "sops printed no JSON for x");
 }
 

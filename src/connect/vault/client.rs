@@ -12,13 +12,13 @@ use crate::connect::{CallContext, ConnectError, tls};
 use crate::secret::Secret;
 
 /// Between two attempts of a request.
-const PAUSE: Duration = Duration::from_millis(250);
+const RETRY_DELAY: Duration = Duration::from_millis(250);
 
 /// The longest answer that is read, bytes. Vault itself takes requests of up to 32 MiB.
-const LONGEST: usize = 32 * 1024 * 1024;
+const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
 /// The largest file of a CA, bytes.
-const CA_FILE: u64 = 16 * 1024 * 1024;
+const MAX_CA_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Vault's words for "there is nothing there" where it does not say 404.
 const NOTHING_THERE: [&str; 3] =
@@ -70,7 +70,7 @@ impl Backend {
                 ConnectError::failed(format!("[vault] ca_cert = {}: {why}", path.display()))
                     .hint("it is the PEM file of the CA that signed the API's certificate")
             };
-            let pem = crate::document::read_text(path, CA_FILE).map_err(|e| bad(e.to_string()))?;
+            let pem = crate::document::read_text(path, MAX_CA_FILE_BYTES).map_err(|e| bad(e.to_string()))?;
             builder = builder.tls_certs_only(certificates(&pem).map_err(bad)?);
         }
         builder.build().map_err(|e| ConnectError::failed(format!("cannot set up TLS for Vault: {}", why(&e))))
@@ -137,8 +137,8 @@ impl Backend {
             let sent = async {
                 let response = request.send().await?;
                 let status = response.status();
-                let text = bounded_body(response, LONGEST).await?;
-                if text.len() >= LONGEST {
+                let text = bounded_body(response, MAX_ANSWER_BYTES).await?;
+                if text.len() >= MAX_ANSWER_BYTES {
                     return Ok(None);
                 }
                 let body = serde_json::from_str(&text).unwrap_or_default();
@@ -148,7 +148,7 @@ impl Backend {
                 Ok(None) => {
                     let message = format!(
                         "Vault at {node} answers {method} {path} with more than {} MiB; what was asked may be done",
-                        LONGEST / 1024 / 1024
+                        MAX_ANSWER_BYTES / 1024 / 1024
                     );
                     let error = if method == reqwest::Method::GET { ConnectError::failed } else { ConnectError::lost };
                     return Err(error(message));
@@ -170,12 +170,12 @@ impl Backend {
                 }
             };
             self.forget(&node).await;
-            if call.remaining() < PAUSE {
+            if call.remaining() < RETRY_DELAY {
                 let message = format!("no answer to {method} {path} from Vault in time; last seen of {node}: {seen}");
                 return Err(ConnectError::unreachable(message));
             }
             (call.progress)(format!("asking again: {node}: {seen}"));
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 

@@ -11,24 +11,24 @@ use crate::connect::http::{bounded_body, why};
 use crate::connect::{CallContext, ConnectError};
 
 /// How long a healthy node may take to say so.
-const PATIENCE: Duration = Duration::from_secs(5);
+const NODE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest answer to it, bytes; they have some hundred.
-const HEALTH: usize = 64 * 1024;
+const MAX_HEALTH_BYTES: usize = 64 * 1024;
 
 /// Between two looks at the nodes while they elect.
-const POLL: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Backend {
     pub(super) async fn health(&self, call: &CallContext) -> Result<Vec<Node>, ConnectError> {
         let client = self.client()?;
         let nodes = self.vault.addresses.iter().map(async |address| {
             let url = format!("{}/v1/sys/health", address.trim_end_matches('/'));
-            let answer = client.get(url).timeout(PATIENCE.min(call.remaining())).send().await;
+            let answer = client.get(url).timeout(NODE_TIMEOUT.min(call.remaining())).send().await;
             let (state, version) = match answer {
                 Ok(response) => {
                     let state = State::of_status(response.status().as_u16());
-                    let body = bounded_body(response, HEALTH).await.unwrap_or_default();
+                    let body = bounded_body(response, MAX_HEALTH_BYTES).await.unwrap_or_default();
                     let body: Value = serde_json::from_str(&body).unwrap_or_default();
                     (state, body["version"].as_str().unwrap_or_default().to_owned())
                 }
@@ -51,12 +51,12 @@ impl Backend {
                 return Ok(known.insert(node.address.clone()).clone());
             }
             let seen = list(&nodes);
-            if !nodes.iter().any(|n| n.state.is_standby()) || call.remaining() < POLL {
+            if !nodes.iter().any(|n| n.state.is_standby()) || call.remaining() < POLL_INTERVAL {
                 let message = format!("no active Vault node: {seen}");
                 return Err(ConnectError::unreachable(message).hint(self.advice(&nodes)));
             }
             (call.progress)(format!("no Vault node is active yet: {seen}"));
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 

@@ -3,11 +3,11 @@
 use super::error::Error;
 
 /// Values in all documents together, those that aliases bring counted each time.
-pub const MOST_VALUES: usize = 1_000_000;
+pub const MAX_VALUES: usize = 1_000_000;
 /// Bytes of all texts and keys in them, likewise.
-pub const MOST_BYTES: usize = 64 * 1024 * 1024;
+pub const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Lists and tables that lie in each other.
-pub const DEEPEST: usize = 250;
+pub const MAX_DEPTH: usize = 250;
 
 /// What a value takes up.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,15 +31,15 @@ impl Spent {
         let refuse = |message: String| Err(Error { line: at.0, column: at.1, message });
         self.values = self.values.saturating_add(size.values);
         self.bytes = self.bytes.saturating_add(size.bytes);
-        if self.values > MOST_VALUES {
-            return refuse(format!("here it has more than {MOST_VALUES} values, those of aliases counted each time"));
+        if self.values > MAX_VALUES {
+            return refuse(format!("here it has more than {MAX_VALUES} values, those of aliases counted each time"));
         }
-        if self.bytes > MOST_BYTES {
-            let most = MOST_BYTES / 1024 / 1024;
+        if self.bytes > MAX_BYTES {
+            let most = MAX_BYTES / 1024 / 1024;
             return refuse(format!("here its texts come to more than {most} MiB, those of aliases counted each time"));
         }
-        if depth + size.depth > DEEPEST {
-            return refuse(format!("more than {DEEPEST} lists and tables lie in each other"));
+        if depth + size.depth > MAX_DEPTH {
+            return refuse(format!("more than {MAX_DEPTH} lists and tables lie in each other"));
         }
         Ok(())
     }

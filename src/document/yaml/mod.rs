@@ -12,7 +12,7 @@ mod write;
 use serde_json::Value;
 
 pub use error::Error;
-pub use limits::{DEEPEST, MOST_BYTES, MOST_VALUES};
+pub use limits::{MAX_BYTES, MAX_DEPTH, MAX_VALUES};
 pub use tree::{Document, Repeated, documents};
 pub use write::to_string;
 

@@ -111,10 +111,10 @@ fn bundles_of_any_lawful_size_are_read() {
     let aliases = format!("a: &a {{k: v}}\nb: [{}]", "*a,".repeat(150));
     assert_eq!(strict(&aliases).unwrap()["b"].as_array().unwrap().len(), 150);
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-    assert!(strict(&deep(DEEPEST)).is_ok());
+    assert!(strict(&deep(MAX_DEPTH)).is_ok());
     let nested: String = (0..200).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
     assert!(strict(&nested).is_ok());
-    let error = strict(&deep(DEEPEST + 1)).unwrap_err().to_string();
+    let error = strict(&deep(MAX_DEPTH + 1)).unwrap_err().to_string();
     assert!(error.ends_with("more than 250 lists and tables lie in each other"), "{error}");
 }
 

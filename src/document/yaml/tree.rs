@@ -6,7 +6,7 @@ use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use serde_json::{Map, Value};
 
 use super::error::Error;
-use super::limits::{DEEPEST, Size, Spent};
+use super::limits::{MAX_DEPTH, Size, Spent};
 use super::scalar::{Scalar, plain, tagged};
 use crate::secret;
 
@@ -39,8 +39,8 @@ pub fn documents(text: &str, repeated: Repeated) -> Result<Vec<Document>, Error>
     let options = granit_parser::options! {
         emit_comments: false,
         block_scalar_eof_without_line_feed: true,
-        flow_nesting_limit: DEEPEST + 1,
-        block_nesting_limit: DEEPEST + 1,
+        flow_nesting_limit: MAX_DEPTH + 1,
+        block_nesting_limit: MAX_DEPTH + 1,
     };
     let mut builder = Builder { text, repeated, ..Builder::new() };
     for next in Parser::new_from_str_with_options(text, options) {

@@ -6,7 +6,7 @@ use crate::engine::fact_cache::{may_change, result};
 use crate::engine::job::{Forecast, Job};
 
 /// Most effects of a unit that is sent together with others.
-const EFFECTS: usize = 8;
+const MAX_EFFECTS_PER_UNIT: usize = 8;
 
 /// A job whose changes are sent together with those of others.
 impl Job {
@@ -27,7 +27,7 @@ impl Job {
             self.cache.peek(self.host()?, &self.unit, &probes, |facts| expected(before, &probes, facts))?;
         let Verdict::Change(diff) = self.action.verdict(&facts) else { return None };
         let (mut effects, mut done) = (Vec::new(), Vec::new());
-        while effects.len() < EFFECTS {
+        while effects.len() < MAX_EFFECTS_PER_UNIT {
             let Some(effect) = self.action.next_effect(&facts, &done).ok()? else {
                 let stays = !effects.is_empty() && self.action.after_disconnect(&facts).is_none();
                 // What looks once more is looked at before anything else is done.

@@ -18,10 +18,10 @@ use crate::journal::THIS_RUN;
 use crate::plan::StepKind;
 
 /// Units that are sent together, at most.
-const UNITS: usize = 32;
+const MAX_UNITS: usize = 32;
 
 /// Bytes of effects that are sent together, at most.
-const BYTES: usize = 256 * 1024;
+const MAX_BYTES: usize = 256 * 1024;
 
 /// A unit of a pipeline that has not begun.
 pub struct Member {
@@ -54,7 +54,7 @@ pub(in crate::engine) fn select(
     let mut members = Vec::new();
     let mut next: VecDeque<NodeIndex> = run.graph.successors(node).collect();
     while let Some(node) = next.pop_front()
-        && members.len() + 1 < UNITS
+        && members.len() + 1 < MAX_UNITS
     {
         let waits = |before: NodeIndex| state.scheduler.unmet(before).is_some() && !nodes.contains(&before);
         let Node::Unit(behind) = run.graph.node(node).clone() else { continue };
@@ -83,7 +83,7 @@ pub(in crate::engine) fn select(
         let Some(planned) = job.planned(&effects) else { continue };
         let member = Member { node, unit: behind, reference, definition, why, job, planned };
         effects.extend(member.planned.effects.iter().cloned());
-        if effects.iter().map(size).sum::<usize>() > BYTES {
+        if effects.iter().map(size).sum::<usize>() > MAX_BYTES {
             break;
         }
         nodes.insert(node);

@@ -9,7 +9,7 @@ use crate::inventory::Host;
 use crate::plan::template_name;
 
 /// A loop's outputs have those of its items below this name.
-const ITEMS: &str = "items";
+const ITEMS_KEY: &str = "items";
 
 /// Outputs by the name that a step has in templates.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ impl OutputStore {
 
     /// Gives a loop outputs of its items, also when it comes to have no items.
     pub fn add_loop(&mut self, step: String) {
-        let none = Outputs::from_iter([(ITEMS.to_owned(), json!({}))]);
+        let none = Outputs::from_iter([(ITEMS_KEY.to_owned(), json!({}))]);
         self.by_step.entry(step).or_default().once = Some(none);
     }
 
@@ -65,7 +65,7 @@ impl OutputStore {
         };
         match &unit.item {
             None => *here = outputs,
-            Some(item) => here.entry(ITEMS).or_insert_with(|| json!({}))[item] = Value::Object(outputs),
+            Some(item) => here.entry(ITEMS_KEY).or_insert_with(|| json!({}))[item] = Value::Object(outputs),
         }
     }
 

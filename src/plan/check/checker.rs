@@ -40,7 +40,7 @@ pub(super) struct Checker<'a> {
 }
 
 /// How long template files are tried on one host after the other, all together.
-pub(super) const RENDERING: Duration = Duration::from_secs(2);
+pub(super) const RENDER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A step with what the checks found out about it.
 pub(super) struct CheckedStep<'a> {

@@ -133,9 +133,10 @@ impl Checker<'_> {
         let named: BTreeSet<String> =
             views.iter().filter_map(|view| known.step.delegate(&self.templates, &view.context)?.ok()).collect();
         let names = || self.inventory.hosts.iter().map(|h| h.name.as_str());
-        let unknown: Vec<&String> = named.iter().filter(|n| *n != Host::THIS && !names().any(|h| h == *n)).collect();
+        let unknown: Vec<&String> =
+            named.iter().filter(|n| *n != Host::CONTROLLER && !names().any(|h| h == *n)).collect();
         let Some(first) = unknown.first() else { return };
-        let help = did_you_mean(first, names().chain([Host::THIS]));
+        let help = did_you_mean(first, names().chain([Host::CONTROLLER]));
         let help = help.unwrap_or_else(|| "write the name of one host of the inventory, or `localhost`".to_owned());
         self.error("unknown-host", &name.span, format!("no host is named `{first}`"), Some(help));
     }

@@ -26,7 +26,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
-use checker::{CheckedStep, Checker, RENDERING};
+use checker::{CheckedStep, Checker, RENDER_TIMEOUT};
 
 use super::{Catalog, Phase, Plan, References, Scope};
 use crate::finding::Findings;
@@ -49,7 +49,7 @@ pub fn check(plan: &Plan, inventory: &Inventory, catalog: &dyn Catalog, override
         used: BTreeSet::new(),
         used_secrets: BTreeSet::new(),
         findings: Findings::new(),
-        rendering: RENDERING,
+        rendering: RENDER_TIMEOUT,
     };
     if scope_errors.iter().any(|error| matches!(error.error, VariableError::Full(_))) {
         // Nothing else can be told: variables are missing.

@@ -9,7 +9,7 @@ use super::templates::{collect, fails};
 use crate::digest::sha256;
 use crate::finding::{Finding, Span, did_you_mean, listed};
 use crate::plan::secret_entries::without_secrets;
-use crate::plan::step::STEP;
+use crate::plan::step::STEP_KEYS;
 use crate::plan::{ActionInfo, Param, ParamError, Step};
 use crate::template::Context;
 
@@ -51,7 +51,7 @@ impl Checker<'_> {
         let names = || params.iter().map(|p| p.name.as_str());
         let extra: Vec<String> = step.params.keys().filter(|k| !names().any(|n| n == *k)).cloned().collect();
         for key in &extra {
-            let near = did_you_mean(key, names().chain(STEP.iter().copied()));
+            let near = did_you_mean(key, names().chain(STEP_KEYS.iter().copied()));
             let help = near.unwrap_or_else(|| format!("it has {}", listed(names())));
             let span = step.key_place(&format!("/{key}"));
             self.error("unknown-parameter", &span, format!("{} has no parameter `{key}`", kind.name), Some(help));

@@ -3,20 +3,20 @@
 use super::checker::{CheckedStep, Checker, View};
 
 /// The most units of a plan: its steps, each for each of its hosts and items.
-const MOST: usize = 2_000_000;
+const MAX_UNITS: usize = 2_000_000;
 
 impl Checker<'_> {
     /// Whether the plan has no more units than a plan may have. The checks themselves look at each of them.
     pub(super) fn units(&mut self, steps: &[CheckedStep<'_>]) -> bool {
         let mut all = 0_usize;
         for known in steps {
-            let (units, product) = self.units_of(known, MOST - all);
+            let (units, product) = self.units_of(known, MAX_UNITS - all);
             all += units;
-            if all > MOST {
+            if all > MAX_UNITS {
                 let id = &known.step.id.value;
-                let message = match units > MOST {
-                    true => format!("step `{id}` is {product}, and a plan has at most {MOST} units"),
-                    false => format!("with step `{id}`, which is {product}, the plan has more than {MOST} units"),
+                let message = match units > MAX_UNITS {
+                    true => format!("step `{id}` is {product}, and a plan has at most {MAX_UNITS} units"),
+                    false => format!("with step `{id}`, which is {product}, the plan has more than {MAX_UNITS} units"),
                 };
                 let help = "let one step do all items with a template, or split the plan or its inventory (`--limit` is no \
                             help: all hosts are checked)";

@@ -10,7 +10,7 @@ use super::{Amount, Pods, Quantity};
 use crate::connect::kube::{manifest::text, pods};
 
 /// Pods on a node that does not say how many it runs at most: the kubelet's default.
-const PODS: u64 = 110;
+const DEFAULT_MAX_PODS: u64 = 110;
 
 /// A node.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ impl Node {
             name: text(node, "/metadata/name").to_owned(),
             allocatable,
             free: allocatable - kept,
-            slots: has("pods").and_then(|q| q.times(Quantity::whole(1))).unwrap_or(PODS),
+            slots: has("pods").and_then(|q| q.times(Quantity::whole(1))).unwrap_or(DEFAULT_MAX_PODS),
             labels: labels.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect(),
             ready: pods::condition(node, "Ready").is_some_and(|c| text(c, "/status") == "True"),
             taints: Taint::of(node),

@@ -30,7 +30,7 @@ const SUFFIXES: &[(&str, i32, u32)] = &[
 ];
 
 /// Units in which memory is shown, largest first.
-const SHOWN: &[(&str, u32)] = &[("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10)];
+const BINARY_UNITS: &[(&str, u32)] = &[("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10)];
 
 /// An amount of CPU (cores), memory (bytes) or pods, in thousandths.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +62,7 @@ impl Quantity {
 
     /// As an amount of memory: `512Mi`, `3.4Gi`.
     pub fn memory(self, round: Round) -> String {
-        let found = SHOWN.iter().find(|(_, power)| self.0 >= 1000 << power);
+        let found = BINARY_UNITS.iter().find(|(_, power)| self.0 >= 1000 << power);
         let (suffix, power) = found.copied().unwrap_or(("", 0));
         format!("{}{suffix}", tenths(self.0, 100 << power, round))
     }

@@ -7,7 +7,7 @@ use crate::event::Problem;
 use crate::finding::{did_you_mean, listed};
 
 /// Nodes named in one message.
-const SHOWN: usize = 3;
+const MAX_NAMED: usize = 3;
 
 impl ClusterCapacity {
     /// Why not all of `replicas` pods find room.
@@ -77,9 +77,9 @@ impl ClusterCapacity {
     fn barred(&self, pods: &Pods) -> String {
         let selected = self.nodes.iter().filter(|n| n.is_selected(pods));
         let each: Vec<String> = selected.filter_map(|n| Some(format!("; {} {}", n.name, n.obstacle(pods)?))).collect();
-        let more = each.len().saturating_sub(SHOWN);
+        let more = each.len().saturating_sub(MAX_NAMED);
         let more = if more > 0 { format!("; {more} more nodes take none") } else { String::new() };
-        format!("{}{more}", each.iter().take(SHOWN).map(String::as_str).collect::<String>())
+        format!("{}{more}", each.iter().take(MAX_NAMED).map(String::as_str).collect::<String>())
     }
 
     /// What is left is less than `kubectl` shows when other pods were given their room before.
@@ -108,7 +108,7 @@ fn cpu(node: &Node) -> String {
 
 /// What nodes have left, freest first.
 fn several(nodes: &[&Node]) -> String {
-    let each: Vec<String> = nodes.iter().take(SHOWN).map(|n| format!("{} has {}", n.name, n.left())).collect();
+    let each: Vec<String> = nodes.iter().take(MAX_NAMED).map(|n| format!("{} has {}", n.name, n.left())).collect();
     format!("{} left", each.join(", "))
 }
 

@@ -10,7 +10,7 @@ use crate::connect::kube::manifest::{list, text};
 const CORDONED: &str = "node.kubernetes.io/unschedulable";
 
 /// Taints that every pod of a DaemonSet tolerates.
-const OF_DAEMONS: &[&str] = &[
+const DAEMON_TOLERATIONS: &[&str] = &[
     CORDONED,
     "node.kubernetes.io/disk-pressure",
     "node.kubernetes.io/memory-pressure",
@@ -86,7 +86,7 @@ impl Taint {
 
     /// Whether pods with these tolerations may be put on its node.
     pub fn is_tolerated(&self, tolerations: &[Toleration], daemon: bool) -> bool {
-        (daemon && OF_DAEMONS.contains(&self.key.as_str())) || tolerations.iter().any(|t| t.covers(self))
+        (daemon && DAEMON_TOLERATIONS.contains(&self.key.as_str())) || tolerations.iter().any(|t| t.covers(self))
     }
 }
 

@@ -22,7 +22,7 @@ use tables::{Entry, Mounted, edited, escaped, options_of, same_options};
 const FSTAB: &str = "/etc/fstab";
 
 /// Options that can be told of a mount, and set while it is mounted.
-const TOLD: [&str; 10] =
+const REMOUNT_OPTIONS: [&str; 10] =
     ["ro", "rw", "noatime", "relatime", "nodiratime", "nosuid", "nodev", "noexec", "sync", "dirsync"];
 
 /// Mounts a file system by its entry in /etc/fstab, the only one of its path. A disk that may be away needs the option
@@ -176,7 +176,7 @@ impl Mount {
         if had.is_some_and(|had| !same_options(&of_kernel(&had), &of_kernel(&wanted))) {
             return Some(wanted);
         }
-        let told = self.options.iter().map(String::as_str).filter(|option| TOLD.contains(option));
+        let told = self.options.iter().map(String::as_str).filter(|option| REMOUNT_OPTIONS.contains(option));
         let missing: Vec<&str> = told.filter(|option| !live.options.iter().any(|o| o == option)).collect();
         (!missing.is_empty()).then(|| missing.join(","))
     }

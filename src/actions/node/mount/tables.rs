@@ -75,7 +75,7 @@ pub fn options_of(text: &str, is_here: impl Fn(&str) -> bool) -> Option<String> 
 
 /// Whether two lists of options mean the same: their order counts only where one of them sets what another one does too.
 pub fn same_options(a: &str, b: &str) -> bool {
-    const SETS_OTHERS: [&str; 6] = ["defaults", "user", "users", "owner", "group", "loud"];
+    const COMPOUND_OPTIONS: [&str; 6] = ["defaults", "user", "users", "owner", "group", "loud"];
     let sorted = |options: &str| {
         let mut options: Vec<String> = options.split(',').map(str::to_owned).collect();
         options.sort();
@@ -88,7 +88,7 @@ pub fn same_options(a: &str, b: &str) -> bool {
         let same_name = names.iter().filter(|other| plain(&name(other)) == plain(&name(option))).count() > 1;
         let ways =
             matches!(option.as_str(), "ro" | "rw") && ["ro", "rw"].iter().all(|way| names.iter().any(|n| n == way));
-        same_name || ways || SETS_OTHERS.contains(&option.as_str())
+        same_name || ways || COMPOUND_OPTIONS.contains(&option.as_str())
     };
     a == b || (names == sorted(b) && !names.iter().any(both_ways))
 }

@@ -8,7 +8,7 @@ use crate::connect::host;
 const APT: &str = include_str!("apt.sh");
 
 /// Whether apt reads new sources together with those that are there.
-const TOGETHER: &str = include_str!("together.sh");
+const COMBINED: &str = include_str!("together.sh");
 
 /// A script that fetches the lists of one `.sources` file, and fails unless all of them come and are signed, and apt reads
 /// the file together with those that are there; `name` is the one that it replaces.
@@ -16,7 +16,7 @@ pub fn fetching(sources: &str, name: &str) -> String {
     let options = "-o Dir::Etc::sourcelist=\"$d/it.sources\" -o Dir::Etc::sourceparts=-";
     let options = format!("{options} -o APT::Get::List-Cleanup=0 -o APT::Update::Error-Mode=any");
     format!(
-        "lock=120 name={}\n{APT}\n{TOGETHER}\nd=\ntrap 'trap \"\" HUP INT TERM PIPE; rm -rf -- \"$d\"' EXIT\ntrap 'exit 1' HUP INT TERM PIPE\n\
+        "lock=120 name={}\n{APT}\n{COMBINED}\nd=\ntrap 'trap \"\" HUP INT TERM PIPE; rm -rf -- \"$d\"' EXIT\ntrap 'exit 1' HUP INT TERM PIPE\n\
          d=$(trap \"\" HUP INT TERM PIPE; mktemp -d) && cp -- {sources} \"$d/it.sources\" && \
          chmod -R a+rX \"$d\" && together && refresh {options}",
         host::quote::word(name)

@@ -86,8 +86,8 @@ enum RebootStage {
 }
 
 /// How many seconds after it should have begun a reboot counts as not begun, and the command that said so is believed.
-const UNBEGUN: u64 = 60;
-const REFUSED: u64 = 10;
+const SHUTDOWN_GRACE_SECONDS: u64 = 60;
+const REFUSAL_SECONDS: u64 = 10;
 
 impl Spec for Reboot {
     const NAME: &'static str = "node.reboot";
@@ -147,7 +147,9 @@ impl Reboot {
             (Stage::Sent { .. }, _) => RebootStage::Unasked,
             (Stage::Resumed, Some(note)) if note.boot != *boot => RebootStage::Rebooted,
             (Stage::Resumed, Some(note)) => match seen.since(note) {
-                ago if ago > self.delay().saturating_add(UNBEGUN) || self.refused(seen, ago).is_some() => {
+                ago if ago > self.delay().saturating_add(SHUTDOWN_GRACE_SECONDS)
+                    || self.refused(seen, ago).is_some() =>
+                {
                     RebootStage::Unasked
                 }
                 ago => RebootStage::Asked(ago),
@@ -158,7 +160,8 @@ impl Reboot {
     /// What the command said that should have rebooted, when it has ended badly. On the way down it may: it is given time.
     fn refused<'a>(&self, seen: &'a Seen<'_>, ago: u64) -> Option<&'a str> {
         let last = seen.log.lines().next_back()?;
-        (last.starts_with("exit status ") && ago > self.delay().saturating_add(REFUSED)).then_some(seen.log.as_str())
+        (last.starts_with("exit status ") && ago > self.delay().saturating_add(REFUSAL_SECONDS))
+            .then_some(seen.log.as_str())
     }
 
     /// Whether it is to be rebooted, which nobody has asked it for.

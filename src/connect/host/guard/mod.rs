@@ -15,7 +15,7 @@ use crate::connect::ConnectError;
 
 const LIBRARY: &str = include_str!("lib.sh");
 /// The longest time that a host may say is left; none of our guards has one like it.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+const MAX_GUARD_TIME: Duration = Duration::from_secs(366 * 24 * 3600);
 
 const TIMER: &str = concat!(include_str!("../place.sh"), include_str!("timer.sh"));
 
@@ -114,7 +114,7 @@ pub fn read(answer: &CommandOutput) -> Result<Option<GuardState>, ConnectError> 
         Some(GuardState {
             phase: mark,
             token: token.to_owned(),
-            left: Duration::from_secs(left.parse().unwrap_or_default()).min(LONGEST),
+            left: Duration::from_secs(left.parse().unwrap_or_default()).min(MAX_GUARD_TIME),
             alive: alive == "yes",
             applied: applied.parse().ok(),
             unit,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::frame::{Frame, user_script};
 use super::super::link::spawn;
-use super::super::output::KEPT;
+use super::super::output::MAX_BYTES;
 use super::super::shell::{Mode, Pace, Shell, Streams};
 use super::*;
 use crate::needs;
@@ -112,7 +112,7 @@ async fn floods_on_both_streams_neither_hang_nor_fill_memory() {
             let hash = sha256(&vec![0; length]);
             assert_eq!((output.length, &output.sha256), (length as u64, &hash));
             // Secrets of other tests may reach across the cut.
-            assert!((KEPT / 2..=KEPT).contains(&output.tail.len()), "{}", output.tail.len());
+            assert!((MAX_BYTES / 2..=MAX_BYTES).contains(&output.tail.len()), "{}", output.tail.len());
         }
         assert_eq!(done[1].stdout.text(), "next");
     })

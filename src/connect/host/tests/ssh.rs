@@ -174,7 +174,7 @@ async fn a_connection_lost_between_calls_is_made_again_unnoticed() {
     backend.probe(&target, &[Probe::System], &call()).await.unwrap();
     sshd.cut();
     // A shell that has not been used for a while is asked before it gets a task.
-    tokio::time::sleep(super::super::remote::FRESH).await;
+    tokio::time::sleep(super::super::remote::TRUSTED_IDLE_TIME).await;
     assert_eq!(backend.perform(&target, &say, &call()).await.unwrap().stdout.text(), "done");
     assert_eq!(sshd.logins(), 3);
 }

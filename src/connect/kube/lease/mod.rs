@@ -25,13 +25,13 @@ pub use error::LeaseError;
 use object::LeaseObject;
 use state::{LeaseState, Observer};
 use tenure::{Answer, Next, Tenure};
-pub use timing::DURATION;
+pub use timing::LEASE_DURATION;
 
 /// How long an attempt to take it may last, and so how long a cluster is waited for that does not answer.
-const TAKE: Duration = Duration::from_secs(10);
+const TAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long giving it back may last; it runs out by itself otherwise.
-const RELEASE: Duration = Duration::from_secs(3);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What came of an attempt.
 pub enum Attempt {
@@ -67,7 +67,7 @@ impl Candidate {
     /// # Errors
     /// [`LeaseError::Unreachable`] when it could not even be asked who has it.
     pub async fn attempt(&mut self) -> Result<Attempt, LeaseError> {
-        let call = CallContext::silent(TAKE);
+        let call = CallContext::silent(TAKE_TIMEOUT);
         loop {
             let before = self.place.read(&call).await?;
             if let Some(Object { spec: Some(spec), .. }) = &before {
@@ -99,7 +99,7 @@ fn taken(before: Option<Object>, holder: &str) -> Object {
     let now = Some(MicroTime(Timestamp::now()));
     object.spec = Some(LeaseSpec {
         holder_identity: Some(holder.to_owned()),
-        lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+        lease_duration_seconds: i32::try_from(LEASE_DURATION.as_secs()).ok(),
         acquire_time: now.clone(),
         renew_time: now,
         lease_transitions: Some(transitions.map_or(0, |n| n.saturating_add(1))),
@@ -148,7 +148,7 @@ impl Lease {
             spec.holder_identity = Some(String::new());
             spec.renew_time = Some(MicroTime(Timestamp::now()));
         };
-        let _answer = self.put(&CallContext::silent(RELEASE), released).await;
+        let _answer = self.put(&CallContext::silent(RELEASE_TIMEOUT), released).await;
     }
 
     /// Changes the lease while it is ours. Where the last answer got lost, it is not as we know it, and still ours.

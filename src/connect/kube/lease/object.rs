@@ -8,7 +8,7 @@ use kube::api::{Api, PostParams};
 
 use super::error::LeaseError;
 use crate::connect::kube::client::error;
-use crate::connect::kube::{Backend, MANAGER};
+use crate::connect::kube::{Backend, FIELD_MANAGER};
 use crate::connect::{CallContext, ConnectError};
 use crate::event::Problem;
 use crate::holder::Held;
@@ -56,7 +56,7 @@ impl LeaseObject {
     /// Whether it was written is not known when the answer got lost.
     pub async fn write(&self, object: &Object, call: &CallContext) -> Result<Option<Object>, LeaseError> {
         let (api, what) = (self.api().await?, format!("write {self}"));
-        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let makes = object.metadata.resource_version.is_none();
         let mut object = object.clone();
         object.metadata.name = Some(self.name.clone());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 use tokio::time::Instant;
 
-use super::timing::DURATION;
+use super::timing::LEASE_DURATION;
 
 /// How a lease stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Observer {
 /// How long the lease lasts after each renewal.
 fn duration(spec: &LeaseSpec) -> Duration {
     let seconds = spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok());
-    seconds.map_or(DURATION, Duration::from_secs)
+    seconds.map_or(LEASE_DURATION, Duration::from_secs)
 }
 
 #[cfg(test)]

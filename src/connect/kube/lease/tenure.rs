@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::timing::{DURATION, RENEW};
+use super::timing::{LEASE_DURATION, RENEW_INTERVAL};
 
 /// Pause after a renewal that did not work out.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// What came of a renewal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,13 +44,13 @@ impl Tenure {
 
     /// When to renew it first.
     pub fn first(&self) -> Instant {
-        self.renewed + RENEW
+        self.renewed + RENEW_INTERVAL
     }
 
     /// How long a renewal that is sent `now` may take. A machine that slept past the end still asks: when nobody has
     /// written to the lease meanwhile, nobody has held it.
     pub fn patience(&self, now: Instant) -> Duration {
-        (self.renewed + DURATION).saturating_duration_since(now).clamp(RETRY, RENEW)
+        (self.renewed + LEASE_DURATION).saturating_duration_since(now).clamp(RETRY_DELAY, RENEW_INTERVAL)
     }
 
     /// Judges the answer to a renewal that was sent at `sent`.
@@ -58,15 +58,15 @@ impl Tenure {
         match answer {
             Answer::Renewed => {
                 self.renewed = sent;
-                Next::At(sent + RENEW)
+                Next::At(sent + RENEW_INTERVAL)
             }
             Answer::Gone(who) => Next::Lost(who),
             // The next attempt would have to end in time too.
-            Answer::Silent(why) if now + RETRY + RETRY > self.renewed + DURATION => {
+            Answer::Silent(why) if now + RETRY_DELAY + RETRY_DELAY > self.renewed + LEASE_DURATION => {
                 let age = now.duration_since(self.renewed).as_secs();
                 Next::Lost(format!("the lease could not be renewed for {age}s: {why}"))
             }
-            Answer::Silent(_) => Next::At(now + RETRY),
+            Answer::Silent(_) => Next::At(now + RETRY_DELAY),
         }
     }
 }
@@ -109,7 +109,7 @@ mod tests {
     async fn silence_loses_it_before_others_may_take_it() {
         for takes in [0, 10, 700, 4000, 60_000].map(Duration::from_millis) {
             let (after, why, attempts) = lost_after(|_| silent(), takes).await;
-            assert!(after <= DURATION && after > Duration::from_secs(11), "{takes:?}: {after:?}");
+            assert!(after <= LEASE_DURATION && after > Duration::from_secs(11), "{takes:?}: {after:?}");
             assert!(attempts >= 2 && why.contains("connection refused"), "{takes:?}: {attempts}, {why}");
         }
     }
@@ -132,7 +132,7 @@ mod tests {
         advance(Duration::from_secs(3600)).await;
         let sent = Instant::now();
         assert!(tenure.patience(sent) > Duration::ZERO);
-        assert_eq!(tenure.judge(Answer::Renewed, sent, sent), Next::At(sent + RENEW));
+        assert_eq!(tenure.judge(Answer::Renewed, sent, sent), Next::At(sent + RENEW_INTERVAL));
         advance(Duration::from_secs(3600)).await;
         let sent = Instant::now();
         assert!(matches!(tenure.judge(silent(), sent, sent), Next::Lost(_)));

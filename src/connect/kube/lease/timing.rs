@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How long a lease lasts after each renewal: a holder that died frees it within this time.
-pub const DURATION: Duration = Duration::from_secs(15);
+pub const LEASE_DURATION: Duration = Duration::from_secs(15);
 
 /// From one renewal to the next.
-pub const RENEW: Duration = Duration::from_secs(5);
+pub const RENEW_INTERVAL: Duration = Duration::from_secs(5);
