@@ -180,6 +180,18 @@ pub enum Verdict {
     Missing(Resource),
 }
 
+impl Verdict {
+    /// The verdict on what would change: an empty diff is [`Verdict::Same`] with what `seen` returns, an error is
+    /// [`Verdict::Blocked`].
+    pub fn judged(diff: Result<Diff, Problem>, seen: impl FnOnce() -> String) -> Self {
+        match diff {
+            Err(problem) => Self::Blocked(problem),
+            Ok(diff) if diff.is_empty() => Self::Same { seen: seen() },
+            Ok(diff) => Self::Change(diff),
+        }
+    }
+}
+
 /// Something that steps make and other steps need.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Resource {

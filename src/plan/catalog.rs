@@ -84,3 +84,12 @@ pub struct ParamError {
     /// What is wrong with it.
     pub message: String,
 }
+
+/// Refuses the parameter `name` (a path such as `uris/0` for a value inside; empty for the step as a whole).
+///
+/// # Errors
+/// Always.
+pub fn refuse<T>(name: &str, message: impl Into<String>) -> Result<T, ParamError> {
+    let pointer = if name.is_empty() { String::new() } else { format!("/{name}") };
+    Err(ParamError { pointer, message: message.into() })
+}

@@ -24,7 +24,7 @@ mod testing;
 mod types;
 
 pub use crate::finding::{Source, Span, Spanned};
-pub use catalog::{ActionInfo, Catalog, Output, ParamError, Role, RunsOn, TextCheck};
+pub use catalog::{ActionInfo, Catalog, Output, ParamError, Role, RunsOn, TextCheck, refuse};
 pub use check::check;
 pub use files::{Folder, FolderFile, PlainFile, SourceFile, TemplateFile, WrittenFile};
 pub use items::{Item, ItemError};

@@ -8,14 +8,14 @@ use super::content::{DesiredFile, text_delta};
 use super::effects::{file_at, look};
 use super::group::State;
 use super::package::fetching;
-use super::params::{check_name, check_path, refuse};
+use super::params::{check_name, check_path};
 use super::scripts::{CheckedEffect, next_checked};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, Read, quote::word};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::{Delta, Diff};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, PlainFile, Role, RunsOn};
+use crate::plan::{Output, ParamError, PlainFile, Role, RunsOn, refuse};
 
 /// Has apt know a package archive: /etc/apt/sources.list.d/NAME.sources, and its key in /etc/apt/keyrings. The list of
 /// packages is fetched and its signature checked before the file is put in place, and all sources are read together with

@@ -5,13 +5,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::effects::{failed, file_at, lacking, look, script, which};
-use super::params::{check_file_path, check_path, refuse, trimmed};
+use super::params::{check_file_path, check_path, trimmed};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, FileKind, Read, WriteFile};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 
 /// Unpacks an archive that lies on the host into a directory. Whether that was done is known by a file `.NAME.unpacked` in
 /// the directory, which holds the archive's hash, or by what `creates` names. All files belong to the user that the step

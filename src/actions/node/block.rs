@@ -5,13 +5,13 @@ use serde::Deserialize;
 
 use super::effects::look;
 use super::file::check_validate;
-use super::params::{self, Mode, check_file_path, refuse};
+use super::params::{self, Mode, check_file_path};
 use super::text::{Edit, Insert, InsertPosition, Missing, State, Text};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::Read;
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::Problem;
-use crate::plan::{ParamError, Role, RunsOn as Where};
+use crate::plan::{ParamError, Role, RunsOn as Where, refuse};
 
 /// What stands for BEGIN and END in `marker`.
 const MARK: &str = "{mark}";

@@ -5,13 +5,12 @@ use serde::Deserialize;
 
 use super::conditions::{Conditions, check_words};
 use super::exit_policy::{self, ExitPolicy, Expression, said, status};
-use super::params::refuse;
 use crate::actions::{Action, OnInterrupt, Spec, Verdict};
 use crate::connect::host::{self, Run};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 
 /// Runs a command. Without a guard (`creates`, `removes`, `unless`, `only_if`) it runs every time and always counts as a
 /// change. With `changes = false` it only looks: it runs in previews too, and its exit status is the check.

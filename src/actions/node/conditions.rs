@@ -1,11 +1,11 @@
 //! What keeps a command from running: `creates`, `removes`, `unless`, `only_if`. Pure.
 
 use super::effects::{file_at, look};
-use super::params::{check_path, refuse};
+use super::params::check_path;
 use crate::actions::OnInterrupt;
 use crate::connect::host::{self, Read, Run};
 use crate::connect::{Fact, Probe};
-use crate::plan::ParamError;
+use crate::plan::{ParamError, refuse};
 use crate::secret::is_in;
 
 /// The guards of a command, as far as it has any. One that holds is enough.

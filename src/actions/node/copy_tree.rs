@@ -8,14 +8,14 @@ use serde_json::json;
 
 use super::content::{new_file, text_delta};
 use super::effects::{diff_attributes, failed, file_at, lacking, look, run_at, script, which, words};
-use super::params::{Mode, attributes, check_path, refuse, trimmed};
+use super::params::{Mode, attributes, check_path, trimmed};
 use super::tar;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, File, FileKind, Read, Run, sha256};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Folder, FolderFile, Output, ParamError, Role, RunsOn};
+use crate::plan::{Folder, FolderFile, Output, ParamError, Role, RunsOn, refuse};
 
 /// Puts all files of a folder of the project into a directory of the host, at most 1000 files and 16 MiB. Only those that
 /// differ are sent, in one go, and each is replaced atomically. Files that are executable in the project are so there.

@@ -8,13 +8,13 @@ use serde::Deserialize;
 use super::content::{DesiredFile, new_file, text_delta};
 use super::effects::{file_at, look, nth_effect};
 use super::group::State;
-use super::params::{check_account, check_path, refuse, trimmed};
+use super::params::{check_account, check_path, trimmed};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, Read};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::Problem;
-use crate::plan::{ParamError, Role, RunsOn};
+use crate::plan::{ParamError, Role, RunsOn, refuse};
 
 /// Runs a command at set times, by a file of its own in /etc/cron.d. A host with systemd may do so without cron: by
 /// `node.timer`.

@@ -5,13 +5,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::effects::{diff_attributes, file_at, look, nth_effect};
-use super::params::{self, Mode, check_path, refuse, trimmed};
+use super::params::{self, Mode, check_path, trimmed};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, FileKind, Read};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 
 /// Makes a directory with its parents, or removes one with all that is in it.
 #[derive(Debug, Deserialize, JsonSchema)]

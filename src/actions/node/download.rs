@@ -8,13 +8,13 @@ use serde_json::json;
 
 use super::content::new_file;
 use super::effects::{diff_attributes, failed, file_at, lacking, look, script, which};
-use super::params::{self, Mode, check_file_path, refuse};
+use super::params::{self, Mode, check_file_path};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, File, FileKind, Read, Run};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 
 /// Has the host itself download a file, by its curl or wget, when the file at the path has not got the checksum. It is put
 /// in place atomically, once the checksum is right; of a file that is there, mode and owner stay as they are unless given.

@@ -6,10 +6,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_json::{Map, Value, json};
 
-use super::params::refuse;
 use crate::connect::{EffectResult, host};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError};
+use crate::plan::{Output, ParamError, refuse};
 use crate::template::{Context, Templates};
 
 /// Lines of output in an error.

@@ -4,12 +4,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::params::refuse;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, System};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 use crate::template::{Context, Templates};
 
 /// Asks a host what it is, for later steps, and checks what the plan needs of it.
@@ -61,7 +60,7 @@ require = ["arch in ['aarch64', 'x86_64']", "page_size == 4096", "memory_total >
             let parameter = format!("require/{index}");
             let names = match Templates::new("").names_in_expression(expression) {
                 Ok(names) => names,
-                Err(error) => return refuse(&parameter, error),
+                Err(error) => return refuse(&parameter, error.to_string()),
             };
             if let Some(name) = names.iter().find(|name| !known.contains_key(*name)) {
                 let facts = known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");

@@ -8,13 +8,13 @@ use serde_json::json;
 
 use super::content::{summary, text_delta};
 use super::effects::{file_at, look};
-use super::params::{Mode, Size, check_file_path, refuse};
+use super::params::{Mode, Size, check_file_path};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, File, FileKind, Read};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::{Delta, Diff};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn, WrittenFile};
+use crate::plan::{Output, ParamError, Role, RunsOn, WrittenFile, refuse};
 
 /// Copies a file from the host into the project, on the machine that runs rollout. It is read as the user that the step
 /// runs as, compared by its hash, and put in place atomically; it belongs to whoever runs rollout.

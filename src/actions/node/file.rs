@@ -6,13 +6,13 @@ use serde_json::json;
 
 use super::content::{DesiredContent, DesiredFile, text_delta};
 use super::effects::{diff_attributes, file_at, look, nth_effect};
-use super::params::{self, Mode, check_file_path, refuse, trimmed};
+use super::params::{self, Mode, check_file_path, trimmed};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, FileKind, Read};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn, SourceFile};
+use crate::plan::{Output, ParamError, Role, RunsOn, SourceFile, refuse};
 
 /// Puts a file, a symbolic link, or nothing at a path. A file is replaced atomically; of a file that is there, mode and
 /// owner stay as they are unless given. Without `content` and `source` only mode and owner are set. A file that is a mount

@@ -6,12 +6,12 @@ use serde_json::json;
 
 use super::conditions::check_words;
 use super::effects::{failed, lacking, run_at, script, which};
-use super::params::{check_path, refuse, trimmed};
+use super::params::{check_path, trimmed};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::{Effect, EffectResult, Fact, Probe, host};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 
 /// Sees to it that a folder of the host is a git repository with this version checked out, by the host's own git. HEAD is
 /// the commit itself (detached). What git does not track stays; local changes block, unless `force` drops them.

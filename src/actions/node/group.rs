@@ -10,7 +10,7 @@ use crate::connect::host::quote::word;
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::Problem;
-use crate::plan::{ParamError, Role, RunsOn};
+use crate::plan::{ParamError, Role, RunsOn, refuse};
 
 /// Makes or removes a group, by the programs of the package `passwd` (on Alpine: `shadow`).
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -57,7 +57,7 @@ name = "operators"
     fn rules(&self) -> Result<(), ParamError> {
         check_account("name", &self.name)?;
         if self.state == State::Absent && (self.gid.is_some() || self.system) {
-            return super::params::refuse("state", "a group that is to go needs only its `name`");
+            return refuse("state", "a group that is to go needs only its `name`");
         }
         Ok(())
     }

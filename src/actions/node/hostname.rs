@@ -9,14 +9,13 @@ use super::bytes;
 use super::content::{DesiredContent, DesiredFile};
 use super::effects::{file_at, look, nth_effect};
 use super::hosts_entry::Entry;
-use super::params::refuse;
 use super::text::Text;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, File, FileKind, Read};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::Problem;
-use crate::plan::{ParamError, Role, RunsOn};
+use crate::plan::{ParamError, Role, RunsOn, refuse};
 
 /// Sets a host's name: the kernel's, /etc/hostname, and in /etc/hosts the line of 127.0.1.1 where there is one (without it,
 /// `sudo` may wait for the name service). Where cloud-init sets the name at each boot, set `preserve_hostname` there.

@@ -6,13 +6,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::effects::look;
-use super::params::{check_file_path, refuse};
+use super::params::check_file_path;
 use super::text::{Edit, Missing, State, Text, without_words};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{Attributes, Read};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::Problem;
-use crate::plan::{ParamError, Role, RunsOn};
+use crate::plan::{ParamError, Role, RunsOn, refuse};
 
 /// Sees to it that names lead to an address in /etc/hosts. A name that another line gives to another address of the same
 /// family (IPv4 or IPv6) is taken out of that line. Other names, comments and lines stay as they are.

@@ -5,13 +5,13 @@ use serde::Deserialize;
 
 use super::content::DesiredFile;
 use super::effects::{file_at, look, nth_effect};
-use super::params::{check_name, refuse};
+use super::params::check_name;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, Module, Read};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::Problem;
-use crate::plan::{ParamError, Role, RunsOn};
+use crate::plan::{ParamError, Role, RunsOn, refuse};
 
 /// Loads kernel modules, and has them loaded at each boot by a file each in /etc/modules-load.d. A module that is part of
 /// the kernel needs neither.

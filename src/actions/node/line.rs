@@ -6,13 +6,13 @@ use serde::Deserialize;
 
 use super::effects::look;
 use super::file::check_validate;
-use super::params::{self, Mode, check_file_path, refuse};
+use super::params::{self, Mode, check_file_path};
 use super::text::{Edit, Insert, InsertPosition, Missing, State, Text, check_regex, regex};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::Read;
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::Problem;
-use crate::plan::{ParamError, Role, RunsOn as Where};
+use crate::plan::{ParamError, Role, RunsOn as Where, refuse};
 
 /// Sees to a line in a text file: replaces the line that `match` finds, else adds it when the file does not have it. The
 /// file is replaced atomically; line endings, mode and owner stay as they are. Expressions are Rust's (`regex`): without

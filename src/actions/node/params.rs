@@ -7,10 +7,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use crate::connect::host::Attributes;
-use crate::plan::ParamError;
+use crate::plan::{ParamError, refuse};
 
 /// Permission bits, written as a string of octal digits: `"0644"` and `"644"` are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(inline, with = "String", extend("pattern" = "^[0-7]{3,4}$"))]
 pub struct Mode(pub u32);
 
 impl std::fmt::Display for Mode {
@@ -54,18 +55,6 @@ impl Visitor<'_> for ModeVisitor {
 impl serde::Serialize for Mode {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-impl JsonSchema for Mode {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "Mode".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-7]{3,4}$" })
     }
 }
 
@@ -187,11 +176,6 @@ impl JsonSchema for Size {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["string", "integer"], "pattern": "^[0-9]+ *([KMG]iB)?$", "minimum": 0 })
     }
-}
-
-/// A parameter that is refused.
-pub fn refuse<T>(parameter: &str, message: impl Display) -> Result<T, ParamError> {
-    Err(ParamError { pointer: format!("/{parameter}"), message: message.to_string() })
 }
 
 /// Refuses what is no absolute path of one line.

@@ -6,13 +6,12 @@ use serde::Deserialize;
 use super::command::zero;
 use super::conditions::{Conditions, check_words};
 use super::exit_policy::{self, ExitPolicy, Expression};
-use super::params::refuse;
 use crate::actions::{Action, OnInterrupt, Spec, Verdict};
 use crate::connect::host::{self, Run};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, PlainFile, Role, RunsOn};
+use crate::plan::{Output, ParamError, PlainFile, Role, RunsOn, refuse};
 
 /// Runs a script of the project on a host, and leaves nothing of it there: it goes over the connection into a file that
 /// only the step's user can read, which is deleted before the interpreter reads it, as /dev/fd/3. Guards are those of

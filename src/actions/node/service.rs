@@ -6,7 +6,6 @@ use serde::Deserialize;
 use super::content::DesiredFile;
 use super::effects::{file_at, look, words};
 use super::install::Install;
-use super::params::refuse;
 use super::scripts::{CheckedEffect, answer, ask, next_checked};
 use super::systemd::{self, Unit};
 use crate::actions::{Action, OnInterrupt, Spec, Verdict};
@@ -14,7 +13,7 @@ use crate::connect::host::{self, Attributes, File, Read};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::{Delta, Diff};
 use crate::event::Problem;
-use crate::plan::{ParamError, Role, RunsOn};
+use crate::plan::{ParamError, Role, RunsOn, refuse};
 
 /// Starts, stops, enables or masks a systemd unit, and writes its file when `unit` is given. Where systemd says that a
 /// unit's files changed since it read them, it reads them first. A unit that does not start shows its last log lines.

@@ -7,13 +7,13 @@ use serde::Deserialize;
 
 use super::content::DesiredFile;
 use super::effects::{file_at, look, nth_effect};
-use super::params::{Scalar, check_name, refuse};
+use super::params::{Scalar, check_name};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, File, Read};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::Problem;
-use crate::plan::{ParamError, Role, RunsOn};
+use crate::plan::{ParamError, Role, RunsOn, refuse};
 
 /// Sets kernel parameters: the live values, and the file /etc/sysctl.d/NAME.conf that sets them at each boot.
 #[derive(Debug, Deserialize, JsonSchema)]

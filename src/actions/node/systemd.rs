@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::params::refuse;
 use super::scripts::{CheckedEffect, answer, ask};
 use crate::connect::host::quote::word;
 use crate::connect::{Fact, Probe};
 use crate::event::Problem;
-use crate::plan::ParamError;
+use crate::plan::{ParamError, refuse};
 
 /// Kinds of units, as the ends of their names.
 const KINDS: [&str; 9] = ["service", "socket", "timer", "mount", "automount", "path", "target", "slice", "swap"];

@@ -10,12 +10,11 @@ use serde::Deserialize;
 use super::bytes;
 use super::content::{DesiredContent, DesiredFile};
 use super::effects::{file_at, nth_effect};
-use super::params::refuse;
 use crate::actions::Verdict;
 use crate::connect::host::{Attributes, CONTENT_LIMIT, File, FileKind};
 use crate::connect::{Effect, EffectResult, Fact};
 use crate::event::Problem;
-use crate::plan::ParamError;
+use crate::plan::{ParamError, refuse};
 use crate::sync::lock;
 
 /// The lines of a file, each with the line ending that it has.

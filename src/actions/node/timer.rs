@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::content::{DesiredFile, text_delta};
 use super::effects::{file_at, look};
 use super::group::State;
-use super::params::{check_account, refuse};
+use super::params::check_account;
 use super::scripts::{CheckedEffect, ask, ended, next_checked};
 use super::systemd::{self, Unit};
 use crate::actions::lifetime::Lifetime;
@@ -15,7 +15,7 @@ use crate::connect::host::{self, Attributes, Read, quote::word};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::{Delta, Diff};
 use crate::event::Problem;
-use crate::plan::{ParamError, Role, RunsOn};
+use crate::plan::{ParamError, Role, RunsOn, refuse};
 
 /// Runs a command at set times: the units NAME.service and NAME.timer in /etc/systemd/system, and the timer enabled and
 /// started. Its output is in the journal: `journalctl -u NAME`.

@@ -6,13 +6,13 @@ use serde::Deserialize;
 use super::conditions::check_words;
 use super::effects::{file_at, look, run_at, script};
 use super::exit_policy::{said, status};
-use super::params::{check_path, refuse, trimmed};
+use super::params::{check_path, trimmed};
 use super::text::State;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Read, Run};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::Problem;
-use crate::plan::{ParamError, Role, RunsOn};
+use crate::plan::{ParamError, Role, RunsOn, refuse};
 
 /// Waits until a port can be connected to from the host, something is at a path there, or a command there ends well; with
 /// `state = "absent"`, until it is not so any more. Asked again until the step's timeout ends.

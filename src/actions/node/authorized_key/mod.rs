@@ -9,14 +9,14 @@ use serde::Deserialize;
 use super::bytes;
 use super::effects::run_at;
 use super::group::State;
-use super::params::{check_account, check_file_path, refuse};
+use super::params::{check_account, check_file_path};
 use super::scripts::{CheckedEffect, ask, ended, failed, next_checked};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, WriteFile, quote::word};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::{Delta, Diff};
 use crate::event::Problem;
-use crate::plan::{ParamError, Role, RunsOn};
+use crate::plan::{ParamError, Role, RunsOn, refuse};
 use keys::{Key, Wanted};
 use seen::Seen;
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::bytes;
 use super::content::{DesiredContent, DesiredFile};
 use super::effects::{file_at, look, nth_effect};
-use super::params::{check_path, refuse, trimmed};
+use super::params::{check_path, trimmed};
 use super::scripts::{answer, ask, unexpected_answer};
 use super::text::readable;
 use crate::actions::{Action, Spec, Verdict};
@@ -17,7 +17,7 @@ use crate::connect::host::{self, Attributes, File, Read, quote::word};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 
 /// Sets what a Raspberry Pi's firmware reads: flags in the one line of cmdline.txt, and settings in a section of
 /// config.txt. It takes effect with the next boot; the output `reboot_needed` says whether one is owed.

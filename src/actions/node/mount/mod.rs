@@ -8,14 +8,14 @@ use serde::Deserialize;
 
 use super::content::DesiredFile;
 use super::effects::{file_at, look};
-use super::params::{check_path, refuse, trimmed};
+use super::params::{check_path, trimmed};
 use super::scripts::{CheckedEffect, answer, ask, next_checked, unexpected_answer};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, Read, quote::word};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::{Delta, Diff};
 use crate::event::Problem;
-use crate::plan::{ParamError, Role, RunsOn};
+use crate::plan::{ParamError, Role, RunsOn, refuse};
 use seen::Seen;
 use tables::{Entry, Mounted, edited, escaped, options_of, same_options};
 

@@ -9,7 +9,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::params::refuse;
 use super::scripts::{answer, ask, next_checked};
 use crate::actions::lifetime::Lifetime;
 use crate::actions::{Action, Spec, Verdict};
@@ -17,7 +16,7 @@ use crate::connect::host::quote;
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::{Delta, Diff};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 use change::Change;
 pub use change::fetching;
 use seen::{Manager, Seen};

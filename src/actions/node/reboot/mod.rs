@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::conditions::{Conditions, check_words};
 use super::exit_policy::{said, status};
-use super::params::{check_path, refuse};
+use super::params::check_path;
 use super::scripts::{CheckedEffect, failed, next_checked};
 use crate::actions::lifetime::Lifetime;
 use crate::actions::{Action, ActionRef, Spec, Verdict};
@@ -23,7 +23,7 @@ use crate::connect::host::{self, Run, quote::word};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 use seen::{LOG, NOTE, Seen};
 
 /// Reboots the host, and waits until it is back: its boot id is another one, ssh answers, and `check` ends well. A handler

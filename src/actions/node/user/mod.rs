@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::group::{State, why};
-use super::params::{check_account, check_file_path, check_path, refuse, trimmed};
+use super::params::{check_account, check_file_path, check_path, trimmed};
 use super::scripts::{CheckedEffect, answer, next_checked};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{
@@ -17,7 +17,7 @@ use crate::connect::host::{
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 use seen::{Account, Member, Seen};
 
 /// Makes, changes or removes a user, by the programs of the package `passwd` (on Alpine: `shadow`). What is not given
