@@ -9,7 +9,7 @@ use crate::sync::lock;
 
 /// Hosts whose user has a guard there; the next one waits for its turn.
 #[derive(Clone, Default)]
-pub struct GuardLock(Arc<Mutex<HashMap<(String, bool), Turn>>>);
+pub struct GuardLocks(Arc<Mutex<HashMap<(String, bool), Turn>>>);
 
 type Turn = Arc<tokio::sync::Mutex<()>>;
 
@@ -19,7 +19,7 @@ pub struct Guard {
     pub turn: Turn,
 }
 
-impl GuardLock {
+impl GuardLocks {
     /// For a unit on a host.
     pub fn guard(&self, plan: &plan::Guard, target: &Target) -> Guard {
         let host = target.host.as_ref().map(|host| host.name.clone()).unwrap_or_default();

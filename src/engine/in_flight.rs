@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use petgraph::graph::NodeIndex;
 use tokio::time::Instant;
 
+use super::completion::Completion;
 use crate::actions::ActionRef;
-use crate::event::UnitRef;
+use crate::event::{Outcome, UnitRef};
 use crate::graph::Unit;
 
 /// A unit that runs.
@@ -22,7 +23,20 @@ pub struct InFlightUnit {
     pub acted: Arc<AtomicBool>,
 }
 
-/// All of them by node, in whose order they are cancelled.
+impl InFlightUnit {
+    pub fn new(unit: Unit, action: ActionRef, reference: UnitRef, definition: String, acted: Arc<AtomicBool>) -> Self {
+        Self { unit, action, reference, definition, started: Instant::now(), acted }
+    }
+
+    /// The end of the unit with nothing but an outcome; `outcome` takes whether an effect was sent.
+    pub(super) fn interrupted(&self, outcome: impl FnOnce(bool) -> Outcome) -> Completion {
+        let acted = self.acted.load(Ordering::SeqCst);
+        let (definition, elapsed) = (Some(self.definition.clone()), self.started.elapsed());
+        Completion { definition, elapsed, acted, ..Completion::new(outcome(acted)) }
+    }
+}
+
+/// All units that run, by node. They are cancelled in this order.
 #[derive(Default)]
 pub struct InFlight(BTreeMap<NodeIndex, InFlightUnit>);
 

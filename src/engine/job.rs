@@ -54,6 +54,9 @@ impl Job {
     }
 }
 
+/// Takes the notes of running units.
+pub type NoteSink = Arc<dyn Fn(&UnitRef, Note) + Send + Sync>;
+
 /// What a running job tells meanwhile.
 pub enum Note {
     /// What is seen or done right now.

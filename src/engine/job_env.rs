@@ -2,36 +2,31 @@
 
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::mpsc;
-
 use super::admission::Admitted;
 use super::fact_cache::FactCache;
 use super::faults::Faults;
-use super::guard_locks::GuardLock;
-use super::job::Job;
+use super::guard_locks::GuardLocks;
+use super::job::{Job, NoteSink};
 use super::run_spec::RunSpec;
-use super::tasks::TaskMessage;
 use crate::connect::{Target, World};
 use crate::event::UnitRef;
 use crate::graph::Unit;
-use crate::secret;
 
 pub(super) struct JobEnv {
     /// Where probes and effects go.
     pub world: Arc<dyn World>,
     pub faults: Arc<dyn Faults>,
-    /// Takes what jobs tell while they run.
-    pub notes: mpsc::UnboundedSender<TaskMessage>,
+    pub notes: NoteSink,
     /// What is known of hosts ahead of time.
     pub cache: FactCache,
-    pub guards: GuardLock,
+    pub guards: GuardLocks,
 }
 
 impl JobEnv {
     /// All that an admitted unit needs to run.
     pub(super) fn job(&self, run: &RunSpec, unit: &Unit, reference: &UnitRef, admitted: Admitted) -> Box<Job> {
         let step = run.step(unit);
-        let (notes, of) = (self.notes.clone(), reference.clone());
+        let (notes, of) = (Arc::clone(&self.notes), reference.clone());
         let target = Target { host: unit.runs_on.clone(), as_root: step.as_root, reconnect: false };
         Box::new(Job {
             action: admitted.action,
@@ -44,10 +39,7 @@ impl JobEnv {
             retry: step.retry,
             ignores_errors: step.ignore_errors,
             world: Arc::clone(&self.world),
-            notes: Arc::new(move |note| {
-                let secrets = secret::version();
-                let _ = notes.send(TaskMessage::Note(of.clone(), note.cleaned(), secrets));
-            }),
+            notes: Arc::new(move |note| notes(&of, note)),
             acted: Arc::default(),
             faults: Arc::clone(&self.faults),
             approved: admitted.approved,

@@ -16,7 +16,8 @@
 //!   rollback, records of earlier runs, templates and outputs, file claims, approval
 //! - [`admission`]: whether a ready unit may start, and how; [`settlement`]: what a unit's end means. Both are functions of the
 //!   two above: they do no I/O and return data
-//! - [`dispatcher`], with [`launch`] and [`finish`]: the loop, and the only part that records and spawns
+//! - [`dispatcher`]: the loop, and the only part that records and spawns; [`launch`]: how a started unit goes on;
+//!   [`tasks`]: the tasks that run units, and what they report
 //! - [`job`], [`job_env`], [`attempt`], [`executor`], [`guarded`]: one unit from its first probe to its last effect
 //! - [`fact_cache`], [`prefetch`]: one round trip asks for many units of a host
 //! - [`pipeline`]: the effects of several units of a host go out in one round trip
@@ -32,7 +33,6 @@ mod dispatcher;
 mod executor;
 mod fact_cache;
 mod faults;
-mod finish;
 mod guard_locks;
 mod guarded;
 mod in_flight;
@@ -59,11 +59,12 @@ pub use state::renderer::Renderer;
 
 use dispatcher::Dispatcher;
 use fact_cache::FactCache;
-use guard_locks::GuardLock;
+use guard_locks::GuardLocks;
 use job_env::JobEnv;
 use recorder::Recorder;
 use run_spec::RunSpec;
 use state::RunState;
+use tasks::Tasks;
 
 use std::sync::Arc;
 
@@ -121,7 +122,7 @@ impl Engine {
             Arc::make_mut(&mut self.plan).hand_down_guards(&*self.registry);
         }
         let began = Instant::now();
-        let (notes, told) = mpsc::unbounded_channel();
+        let tasks = Tasks::new();
         let mut interrupts = self.interrupts.clone();
         let part = self.options.leaves_out() || self.graph.is_limited();
         let started = EventKind::RunStarted {
@@ -138,13 +139,19 @@ impl Engine {
         let (plan, graph, registry) = (self.plan, self.graph, self.registry);
         let run = RunSpec { plan, graph, registry, mode: self.mode, options: self.options };
         let state = RunState::new(&run, self.renderer, self.earlier.memory, self.approved);
-        let (cache, guards) = (FactCache::default(), GuardLock::default());
-        let env = JobEnv { world: Arc::new(Watched(self.world)), faults: self.faults, notes, cache, guards };
-        let mut dispatcher = Dispatcher::new(run, state, env, recorder);
+        let (cache, guards) = (FactCache::default(), GuardLocks::default());
+        let env = JobEnv {
+            world: Arc::new(Watched(self.world)),
+            faults: self.faults,
+            notes: tasks.note_sink(),
+            cache,
+            guards,
+        };
+        let mut dispatcher = Dispatcher::new(run, state, env, tasks, recorder);
         let dropped = dispatcher.take_over()?;
         dispatcher.recorder.record(started)?;
         dropped.into_iter().try_for_each(|kind| dispatcher.recorder.record(kind))?;
-        dispatcher.walk(&mut interrupts, told).await?;
+        dispatcher.walk(&mut interrupts).await?;
         let mut report = dispatcher.state.report.clone();
         report.stuck = dispatcher.state.rollback.incomplete().to_vec();
         let handlers_left =

@@ -5,14 +5,14 @@ use crate::actions::Resource;
 use crate::event::{Mode, Outcome, Problem};
 
 /// The outcome of an ending. `pending` is the nearest step before it that would change something (previews only);
-/// `brings` tells which step makes a thing. Where the plan `ignores` failures, one of a step that could do its work is a
+/// `provided_by` returns the step that makes a resource. Where the plan `ignores` failures, one of a step that could do its work is a
 /// warning; that nobody answers is none.
 pub fn of<'a>(
     ending: ExecutionResult,
     mode: Mode,
     pending: Option<&str>,
     ignores: bool,
-    brings: impl Fn(&Resource) -> Option<&'a String>,
+    provided_by: impl Fn(&Resource) -> Option<&'a String>,
 ) -> Outcome {
     match ending {
         ExecutionResult::Same { seen } => Outcome::Same { seen },
@@ -20,7 +20,7 @@ pub fn of<'a>(
         ExecutionResult::Unknown(problem) => Outcome::Unknown(problem),
         ExecutionResult::Diverged(problem) => Outcome::Failed(problem),
         ExecutionResult::NotStarted { needs } => Outcome::Cancelled { needs },
-        ExecutionResult::Missing(thing) => match (brings(&thing), pending) {
+        ExecutionResult::Missing(thing) => match (provided_by(&thing), pending) {
             (Some(step), _) => Outcome::Pending { needs: format!("{thing}, which step {step} brings") },
             (None, Some(step)) => Outcome::Pending { needs: format!("{thing}; after step {step}") },
             (None, None) => Outcome::Failed(
@@ -40,6 +40,16 @@ pub fn of<'a>(
             _ if ignores && !problem.unreachable => Outcome::Warned(problem),
             _ => Outcome::Failed(problem),
         },
+    }
+}
+
+/// The outcome of a unit whose task was cancelled: unknown once an effect was sent.
+pub fn cancelled(acted: bool) -> Outcome {
+    let problem = Problem::new("cancelled").hint("run the plan again to go on from here");
+    if acted {
+        Outcome::Unknown(Problem { message: "cancelled while a change was under way".to_owned(), ..problem })
+    } else {
+        Outcome::Failed(problem)
     }
 }
 

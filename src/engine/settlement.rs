@@ -2,8 +2,10 @@
 
 use petgraph::graph::NodeIndex;
 
-use super::completion::Completion;
-use super::job::Cleaned;
+use super::completion::{Completion, last_lines};
+use super::in_flight::InFlightUnit;
+use super::job::{Cleaned, Execution};
+use super::outcome;
 use super::run_spec::RunSpec;
 use super::state::RunState;
 use super::state::outputs::would_change;
@@ -12,6 +14,31 @@ use crate::event::{EventKind, Mode, Outcome, UnitRef, seconds};
 use crate::graph::Unit;
 use crate::journal::THIS_RUN;
 use crate::plan::{Role, StepKind};
+
+/// How a unit ended whose task has reported its result. Returns what [`settle`] takes.
+pub(super) fn conclude(
+    run: &RunSpec,
+    state: &mut RunState,
+    node: NodeIndex,
+    running: &InFlightUnit,
+    execution: Execution,
+) -> Completion {
+    let pending = state.upstream.get(node).and_then(|upstream| upstream.pending.as_deref());
+    let ignores_errors = run.step(&running.unit).ignore_errors;
+    let provided_by = &state.provided_by;
+    let outcome =
+        outcome::of(execution.result, run.mode, pending, ignores_errors, |resource| provided_by.get(resource));
+    for resource in execution.provides {
+        state.provided_by.entry(resource).or_insert_with(|| running.reference.step.clone());
+    }
+    Completion {
+        diff: execution.diff,
+        outputs: execution.outputs,
+        output: if execution.cleaned.is_some() { execution.printed } else { last_lines(&execution.printed) },
+        cleaned: execution.cleaned,
+        ..running.interrupted(|_| outcome)
+    }
+}
 
 /// An event that is to be recorded.
 pub(super) struct Settled {

@@ -1,58 +1,199 @@
-//! What is sent out to run beside the dispatcher, and what comes back of it.
+//! The tasks that run units, and the events by which they report to the dispatcher.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use petgraph::graph::NodeIndex;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::{JoinError, JoinSet};
 
-use super::job::{Execution, Job, Note};
-use super::pipeline::Item;
+use super::faults::{Faults, Point};
+use super::job::{Execution, Job, Note, NoteSink};
+use super::launch::Launch;
+use super::pipeline::{self, Ends};
 use crate::defect::caught_in;
 use crate::event::{Problem, UnitRef};
-use crate::graph::Unit;
+use crate::secret;
 
-/// What the tasks tell the dispatcher meanwhile.
-pub(super) enum TaskMessage {
-    /// Cleaned when so many secrets were registered.
+/// What a task reports to the dispatcher.
+pub(super) enum TaskEvent {
+    /// A running unit has news for the user. The text was redacted when this many secrets were registered.
     Note(UnitRef, Note, usize),
-    /// Some units of a pipeline have ended.
-    Ended(Vec<(NodeIndex, Execution)>),
-}
-
-/// Units whose start is on its way to the disk.
-pub(super) type Batch = Vec<Launch>;
-
-/// Units that run.
-pub(super) type Tasks = JoinSet<TaskResult>;
-
-/// What is to be sent out.
-pub(super) enum Launch {
-    /// To ask, for itself and for those behind it.
-    Prefetch(NodeIndex, Box<Job>),
-    Single(NodeIndex, Box<Job>),
-    /// It has ended already, and has much to say.
-    Ended(NodeIndex, Box<Execution>),
-    Pipeline(Vec<Item>),
-}
-
-/// What comes back of it.
-pub(super) enum TaskResult {
-    /// It has asked, and is to go on.
+    /// A unit's host has answered the probes of the unit and of the units behind it; the unit can go on.
     Prefetched(NodeIndex, Box<Job>),
-    /// How its units ended that were not told before, in their order.
+    /// Units have ended, in this order.
     Ended(Vec<(NodeIndex, Execution)>),
-    /// A panic ended those that have not been told as ended.
-    Broke(Vec<NodeIndex>, Problem),
+    /// The task of these units panicked. How those of them ended that were not reported before is unknown.
+    Panicked(Vec<NodeIndex>, Problem),
 }
 
-/// A unit that starts.
-pub(super) struct Started {
-    pub(super) unit: Unit,
-    pub(super) reference: UnitRef,
-    pub(super) definition: String,
-    pub(super) why: Option<String>,
-    pub(super) with: Option<UnitRef>,
+/// Runs units beside the dispatcher and queues what they report.
+pub(super) struct Tasks {
+    running: JoinSet<TaskEvent>,
+    sender: UnboundedSender<TaskEvent>,
+    receiver: UnboundedReceiver<TaskEvent>,
+    /// Events in the order in which they are handed out.
+    queue: VecDeque<TaskEvent>,
+    stopping: Arc<AtomicBool>,
 }
 
-/// A panic ends the units of a task, and no others.
-pub(super) async fn watched(nodes: Vec<NodeIndex>, task: impl Future<Output = TaskResult>) -> TaskResult {
-    caught_in(task).await.unwrap_or_else(|defect| TaskResult::Broke(nodes, defect))
+impl Tasks {
+    pub(super) fn new() -> Self {
+        let (sender, receiver) = unbounded_channel();
+        Self { running: JoinSet::new(), sender, receiver, queue: VecDeque::new(), stopping: Arc::default() }
+    }
+
+    /// Redacts the notes of running units and queues them.
+    pub(super) fn note_sink(&self) -> NoteSink {
+        let sender = self.sender.clone();
+        Arc::new(move |unit, note| {
+            let secrets = secret::version();
+            let _ = sender.send(TaskEvent::Note(unit.clone(), note.cleaned(), secrets));
+        })
+    }
+
+    /// The number of tasks at work. A pipeline is one task, since its units take turns.
+    pub(super) fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Once set, pipelines begin no further unit.
+    pub(super) fn set_stopping(&self, stopping: bool) {
+        self.stopping.store(stopping, Ordering::SeqCst);
+    }
+
+    pub(super) fn spawn(&mut self, launch: Launch, faults: &dyn Faults) {
+        // A job that has prefetched came to this point before its probes were sent.
+        let reach = |job: &Job| {
+            if !job.prefetched {
+                faults.reach(Point::AfterIntent, &job.unit);
+            }
+        };
+        match launch {
+            Launch::Prefetch(node, mut job) => {
+                reach(&job);
+                self.watch(vec![node], async move {
+                    job.look_for_all().await;
+                    TaskEvent::Prefetched(node, job)
+                });
+            }
+            Launch::Single(node, job) => {
+                reach(&job);
+                self.watch(vec![node], async move { TaskEvent::Ended(vec![(node, job.run().await.cleaned())]) });
+            }
+            Launch::Ended(node, execution) => {
+                self.watch(vec![node], async move { TaskEvent::Ended(vec![(node, execution.cleaned())]) });
+            }
+            Launch::Pipeline(items) => {
+                items.iter().for_each(|item| reach(&item.job));
+                let (sender, stopping) = (self.sender.clone(), Arc::clone(&self.stopping));
+                self.watch(items.iter().map(|item| item.node).collect(), async move {
+                    let cleaned = |ends: Ends| {
+                        TaskEvent::Ended(ends.into_iter().map(|(node, ended)| (node, ended.cleaned())).collect())
+                    };
+                    let report = |ends| drop(sender.send(cleaned(ends)));
+                    cleaned(pipeline::run(items, &report, &stopping).await)
+                });
+            }
+        }
+    }
+
+    /// Spawns a task whose panic ends its own units and nothing else.
+    fn watch(&mut self, nodes: Vec<NodeIndex>, task: impl Future<Output = TaskEvent> + Send + 'static) {
+        self.running
+            .spawn(async move { caught_in(task).await.unwrap_or_else(|defect| TaskEvent::Panicked(nodes, defect)) });
+    }
+
+    /// The next event; waits for one. Whatever a task sent while it ran comes before the event with which it ends.
+    pub(super) async fn next(&mut self) -> TaskEvent {
+        loop {
+            if let Some(event) = self.queue.pop_front() {
+                return event;
+            }
+            tokio::select! {
+                biased;
+                Some(event) = self.receiver.recv() => self.queue.push_back(event),
+                Some(joined) = self.running.join_next() => self.take(joined),
+            }
+        }
+    }
+
+    /// All events that are there already, so that one commit serves for all of them.
+    pub(super) fn drain(&mut self) -> VecDeque<TaskEvent> {
+        while let Some(joined) = self.running.try_join_next() {
+            self.take(joined);
+        }
+        self.receive();
+        std::mem::take(&mut self.queue)
+    }
+
+    /// Cancels all tasks and waits until they are gone.
+    pub(super) async fn abort_all(&mut self) {
+        self.running.shutdown().await;
+    }
+
+    fn take(&mut self, joined: Result<TaskEvent, JoinError>) {
+        self.receive();
+        // Panics of units are caught inside of the task; only one of the code around them arrives here.
+        self.queue.push_back(joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())));
+    }
+
+    fn receive(&mut self) {
+        while let Ok(event) = self.receiver.try_recv() {
+            self.queue.push_back(event);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Problem;
+
+    fn note(text: &str) -> TaskEvent {
+        let unit = UnitRef { phase: "p".into(), step: "s".into(), item: None, host: None };
+        TaskEvent::Note(unit, Note::Progress(text.into()), 0)
+    }
+
+    fn name(event: &TaskEvent) -> String {
+        match event {
+            TaskEvent::Note(_, Note::Progress(text), _) => text.clone(),
+            TaskEvent::Panicked(nodes, problem) => format!("{nodes:?} panicked: {}", problem.message),
+            TaskEvent::Ended(_) => "ended".to_owned(),
+            _ => panic!("no such event was sent"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_task_sends_comes_before_its_end() {
+        let mut tasks = Tasks::new();
+        let sender = tasks.sender.clone();
+        tasks.watch(vec![], async move {
+            ["a", "b"].into_iter().for_each(|text| drop(sender.send(note(text))));
+            TaskEvent::Ended(Vec::new())
+        });
+        let mut events = Vec::new();
+        while events.last().map(String::as_str) != Some("ended") {
+            events.push(name(&tasks.next().await));
+        }
+        assert_eq!(events, ["a", "b", "ended"]);
+        assert!(tasks.drain().is_empty() && tasks.len() == 0);
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_the_units_of_its_task() {
+        let mut tasks = Tasks::new();
+        tasks.watch(vec![NodeIndex::new(7)], async { panic!("{}", Problem::new("boom").message) });
+        let event = name(&tasks.next().await);
+        assert!(event.starts_with("[NodeIndex(7)] panicked: ") && event.contains("boom"), "{event}");
+    }
+
+    #[tokio::test]
+    async fn cancelled_tasks_report_nothing_more() {
+        let mut tasks = Tasks::new();
+        tasks.watch(vec![], std::future::pending());
+        tasks.abort_all().await;
+        assert!(tasks.drain().is_empty() && tasks.len() == 0);
+    }
 }
