@@ -14,6 +14,7 @@ pub mod host;
 pub mod http;
 pub mod kube;
 mod real;
+mod relations;
 pub mod secrets;
 pub mod tls;
 pub mod vault;
@@ -29,6 +30,7 @@ use async_trait::async_trait;
 pub use call::{CallContext, FOLLOW_UP_TIMEOUT, deadline_after};
 pub use error::ConnectError;
 pub use real::RealWorld;
+pub use relations::is_comparable;
 pub use watched::Watched;
 
 use crate::inventory::Host;

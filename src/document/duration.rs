@@ -16,6 +16,17 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     if duration > MAX_DURATION { Err(format!("`{text}` is longer than a year")) } else { Ok(duration) }
 }
 
+/// Writes a duration for people, in its two largest units: `90s` is `1m30s`.
+pub fn format_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match (seconds / 60, seconds % 60) {
+        (0, 0) => format!("{}ms", duration.as_millis()),
+        (0, s) => format!("{s}s"),
+        (m, 0) => format!("{m}m"),
+        (m, s) => format!("{m}m{s}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

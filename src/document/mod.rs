@@ -13,7 +13,7 @@ mod root;
 mod value;
 pub mod yaml;
 
-pub use duration::parse_duration;
+pub use duration::{format_duration, parse_duration};
 pub use local_file::LocalFile;
 pub use node::{Item, Node, Table, parse, toml_or_text};
 pub use project::{Project, open_file, read_file, read_text};

@@ -66,7 +66,7 @@ pub(super) fn admit(
         Ok(rendered) => rendered,
         Err(outcome) => return outcome.into(),
     };
-    if run.mode == Mode::Run && in_flight.edits_files_of(&rendered.action, unit, pipeline) {
+    if run.mode == Mode::Run && in_flight.edits_files_of(run, &rendered.action, unit, pipeline) {
         state.renderer.keep(node, rendered);
         return Admission::Defer;
     }

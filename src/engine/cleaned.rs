@@ -1,7 +1,7 @@
 //! What a unit said, made fit to be told where it ran: a hostile host's megabytes are none of the engine's loop's business.
 
 use super::completion::last_lines;
-use super::job::{Cleaned, Execution, ExecutionResult, Note};
+use super::executor::job::{Cleaned, Execution, ExecutionResult, Note};
 use super::recorder::{clean, clean_outputs};
 use crate::secret;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::job::Cleaned;
+use super::executor::job::Cleaned;
 use crate::diff::Diff;
 use crate::event::{Outcome, Outputs};
 use crate::excerpt;

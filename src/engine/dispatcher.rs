@@ -8,9 +8,9 @@ use tokio::sync::watch;
 
 use super::admission::{Admission, Admitted, admit};
 use super::completion::Completion;
+use super::executor::job::{Execution, Job, Note};
 use super::faults::Point;
 use super::in_flight::{InFlight, InFlightUnit};
-use super::job::{Execution, Job, Note};
 use super::job_env::JobEnv;
 use super::launch::{Launch, Prepared, Started, prepare};
 use super::outcome;

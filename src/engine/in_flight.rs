@@ -8,9 +8,11 @@ use petgraph::graph::NodeIndex;
 use tokio::time::Instant;
 
 use super::completion::Completion;
+use super::run_spec::RunSpec;
 use crate::actions::ActionRef;
 use crate::event::{Outcome, UnitRef};
 use crate::graph::Unit;
+use crate::plan::Role;
 
 /// A unit that runs.
 pub struct InFlightUnit {
@@ -63,17 +65,27 @@ impl InFlight {
         self.0.values().any(|running| running.reference == *reference)
     }
 
-    /// Whether a unit that runs on the same host, and is none of the pipeline, changes a file that this action changes, too.
-    pub fn edits_files_of(&self, action: &ActionRef, unit: &Unit, pipeline: &HashSet<NodeIndex>) -> bool {
-        let Some(machine) = unit.runs_on.as_ref().filter(|_| !action.is_read_only()) else { return false };
+    /// Whether another running unit of the same host, outside of `pipeline`, edits a file that this action edits, too. The one
+    /// that reads the file before the other has written it would undo the other's change. Checks edit nothing.
+    pub(super) fn edits_files_of(
+        &self,
+        run: &RunSpec,
+        action: &ActionRef,
+        unit: &Unit,
+        pipeline: &HashSet<NodeIndex>,
+    ) -> bool {
+        let is_change = |unit: &Unit, action: &ActionRef| run.role(run.step(unit), Some(action)) == Role::Change;
+        let Some(host) = unit.runs_on.as_ref().filter(|_| is_change(unit, action)) else { return false };
         let is_beside = |(node, running): &(&NodeIndex, &InFlightUnit)| {
-            running.unit.runs_on.as_ref().is_some_and(|other| Arc::ptr_eq(other, machine)) && !pipeline.contains(node)
+            running.unit.runs_on.as_ref().is_some_and(|other| Arc::ptr_eq(other, host)) && !pipeline.contains(node)
         };
-        let mut beside = self.0.iter().filter(is_beside).map(|(_, running)| &running.action).peekable();
+        let mut beside = self.0.iter().filter(is_beside).map(|(_, running)| running).peekable();
         if beside.peek().is_none() {
             return false;
         }
         let edits = action.edits();
-        beside.any(|other| !other.is_read_only() && other.edits().iter().any(|file| edits.contains(file)))
+        beside.any(|other| {
+            is_change(&other.unit, &other.action) && other.action.edits().iter().any(|file| edits.contains(file))
+        })
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use super::admission::Admitted;
-use super::fact_cache::FactCache;
+use super::executor::fact_cache::FactCache;
+use super::executor::guard_locks::GuardLocks;
+use super::executor::job::{Job, NoteSink};
 use super::faults::Faults;
-use super::guard_locks::GuardLocks;
-use super::job::{Job, NoteSink};
 use super::run_spec::RunSpec;
 use crate::connect::{Target, World};
 use crate::event::UnitRef;

@@ -5,8 +5,9 @@ use std::sync::atomic::AtomicBool;
 
 use petgraph::graph::NodeIndex;
 
+use super::executor::job::{Execution, Job};
+use super::executor::prefetch::{answered_by_cache, first_effect, may_prefetch, needs_probe};
 use super::in_flight::InFlight;
-use super::job::{Execution, Job};
 use super::job_env::JobEnv;
 use super::pipeline::{Item, Member, select};
 use super::prefetch::queries_behind;
@@ -77,21 +78,21 @@ pub(super) fn prepare(
     mut job: Box<Job>,
 ) -> Prepared {
     let alone = |launch| Prepared::Launch(launch, Vec::new());
-    if let Some(execution) = job.answered_by_cache() {
+    if let Some(execution) = answered_by_cache(&job) {
         let is_short = execution.is_short();
         return if is_short { Prepared::Ended(execution) } else { alone(Launch::Ended(node, Box::new(execution))) };
     }
-    if !job.asks_for_others() {
+    if !may_prefetch(&job) {
         return alone(Launch::Single(node, job));
     }
-    if job.is_to_look() {
+    if needs_probe(&job) {
         job.queries = queries_behind(run, state, &env.cache, &[node], unit, &[]);
         let has_queries = !job.queries.is_empty();
         return alone(if has_queries { Launch::Prefetch(node, job) } else { Launch::Single(node, job) });
     }
     let Some((planned, members)) = select(run, state, in_flight, env, node, unit, &job) else {
         if run.mode == Mode::Run && !job.action.is_read_only() {
-            job.queries = queries_behind(run, state, &env.cache, &[node], unit, &[job.first_effect()]);
+            job.queries = queries_behind(run, state, &env.cache, &[node], unit, &[first_effect(&job)]);
         }
         return alone(Launch::Single(node, job));
     };

@@ -18,28 +18,20 @@
 //!   two above: they do no I/O and return data
 //! - [`dispatcher`]: the loop, and the only part that records and spawns; [`launch`]: how a started unit goes on;
 //!   [`tasks`]: the tasks that run units, and what they report
-//! - [`job`], [`job_env`], [`attempt`], [`executor`], [`guarded`]: one unit from its first probe to its last effect
-//! - [`fact_cache`], [`prefetch`]: one round trip asks for many units of a host
+//! - [`executor`]: one unit from its first probe to its last effect; [`job_env`]: what all running jobs share
+//! - [`prefetch`]: one round trip carries the probes of many units of a host
 //! - [`pipeline`]: the effects of several units of a host go out in one round trip
 //! - [`recorder`]: events become durable, then visible; [`faults`]: what goes wrong on purpose
 
 mod admission;
-mod after;
-mod attempt;
-mod away;
 mod cleaned;
 mod completion;
 mod dispatcher;
 mod executor;
-mod fact_cache;
 mod faults;
-mod guard_locks;
-mod guarded;
 mod in_flight;
-mod job;
 mod job_env;
 mod launch;
-mod look;
 mod options;
 mod outcome;
 mod pipeline;
@@ -47,7 +39,6 @@ mod prefetch;
 mod recorder;
 mod report;
 mod run_spec;
-mod send;
 mod settlement;
 mod state;
 mod tasks;
@@ -58,8 +49,8 @@ pub use report::{EngineError, Report};
 pub use state::renderer::Renderer;
 
 use dispatcher::Dispatcher;
-use fact_cache::FactCache;
-use guard_locks::GuardLocks;
+use executor::fact_cache::FactCache;
+use executor::guard_locks::GuardLocks;
 use job_env::JobEnv;
 use recorder::Recorder;
 use run_spec::RunSpec;
@@ -171,5 +162,7 @@ impl Engine {
 
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! How a unit's end is told: in a preview, much that would be a failure is only not known yet. Pure.
 
-use super::job::ExecutionResult;
+use super::executor::job::ExecutionResult;
 use crate::actions::Resource;
 use crate::event::{Mode, Outcome, Problem};
 

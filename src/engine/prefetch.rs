@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 
 use petgraph::graph::NodeIndex;
 
-use super::fact_cache::{FactCache, Query, may_invalidate};
+use super::executor::fact_cache::{FactCache, Query, may_invalidate};
 use super::pipeline::joins;
 use super::run_spec::RunSpec;
 use super::state::RunState;

@@ -3,8 +3,8 @@
 use petgraph::graph::NodeIndex;
 
 use super::completion::{Completion, last_lines};
+use super::executor::job::{Cleaned, Execution};
 use super::in_flight::InFlightUnit;
-use super::job::{Cleaned, Execution};
 use super::outcome;
 use super::run_spec::RunSpec;
 use super::state::RunState;

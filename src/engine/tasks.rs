@@ -8,8 +8,10 @@ use petgraph::graph::NodeIndex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinError, JoinSet};
 
+use super::executor::job::{Execution, Job, Note, NoteSink};
+use super::executor::prefetch::prefetch;
+use super::executor::{self};
 use super::faults::{Faults, Point};
-use super::job::{Execution, Job, Note, NoteSink};
 use super::launch::Launch;
 use super::pipeline::{self, Ends};
 use crate::defect::caught_in;
@@ -74,13 +76,16 @@ impl Tasks {
             Launch::Prefetch(node, mut job) => {
                 reach(&job);
                 self.watch(vec![node], async move {
-                    job.look_for_all().await;
+                    prefetch(&mut job).await;
                     TaskEvent::Prefetched(node, job)
                 });
             }
             Launch::Single(node, job) => {
                 reach(&job);
-                self.watch(vec![node], async move { TaskEvent::Ended(vec![(node, job.run().await.cleaned())]) });
+                self.watch(
+                    vec![node],
+                    async move { TaskEvent::Ended(vec![(node, executor::run(&job).await.cleaned())]) },
+                );
             }
             Launch::Ended(node, execution) => {
                 self.watch(vec![node], async move { TaskEvent::Ended(vec![(node, execution.cleaned())]) });

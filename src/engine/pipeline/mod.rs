@@ -9,6 +9,7 @@
 //! A command that may run long is the last one of its pipeline: after an interrupt, or when its output is not as it should be,
 //! nothing behind it must have begun.
 
+mod end;
 mod forecast;
 mod run;
 mod select;
@@ -19,7 +20,8 @@ pub(super) use forecast::joins;
 pub(super) use run::{Ends, run};
 pub(super) use select::{Member, select};
 
-use super::job::{Forecast, Job};
+use super::executor::job::Job;
+use forecast::Forecast;
 
 /// A unit of a pipeline that is sent.
 pub(super) struct Item {

@@ -4,10 +4,11 @@ use std::collections::{HashSet, VecDeque};
 
 use petgraph::graph::NodeIndex;
 
-use crate::connect::{Effect, host};
+use super::forecast::{Forecast, forecast, take_answer};
+use crate::connect::Effect;
 use crate::engine::admission::{Admission, admit};
+use crate::engine::executor::job::Job;
 use crate::engine::in_flight::InFlight;
-use crate::engine::job::{Forecast, Job};
 use crate::engine::job_env::JobEnv;
 use crate::engine::run_spec::RunSpec;
 use crate::engine::state::RunState;
@@ -47,7 +48,7 @@ pub(in crate::engine) fn select(
     if run.mode != Mode::Run || state.approved.is_some() {
         return None;
     }
-    let first = job.planned(&[]).filter(|planned| !planned.ends_pipeline)?;
+    let first = forecast(job, &[]).filter(|planned| !planned.ends_pipeline)?;
     let is_local = unit.runs_on.as_ref().is_some_and(|host| host.connection == Connection::Local);
     let mut effects: Vec<Effect> = first.effects.clone();
     let mut nodes = HashSet::from([node]);
@@ -80,10 +81,10 @@ pub(in crate::engine) fn select(
         let Admission::Start(admitted) = admission else { continue };
         let (definition, why) = (admitted.definition.clone(), admitted.why.clone());
         let job = env.job(run, &behind, &reference, admitted);
-        let Some(planned) = job.planned(&effects) else { continue };
+        let Some(planned) = forecast(&job, &effects) else { continue };
         let member = Member { node, unit: behind, reference, definition, why, job, planned };
         effects.extend(member.planned.effects.iter().cloned());
-        if effects.iter().map(size).sum::<usize>() > MAX_BYTES {
+        if effects.iter().map(Effect::payload_size).sum::<usize>() > MAX_BYTES {
             break;
         }
         nodes.insert(node);
@@ -97,16 +98,7 @@ pub(in crate::engine) fn select(
     if members.is_empty() {
         return None;
     }
-    job.take_answer();
-    members.iter().for_each(|member| member.job.take_answer());
+    take_answer(job);
+    members.iter().for_each(|member| take_answer(&member.job));
     Some((first, members))
-}
-
-/// How much of a message an effect takes, about.
-fn size(effect: &Effect) -> usize {
-    match effect {
-        Effect::Host(host::Effect::WriteFile(file)) => file.content.as_slice().len(),
-        Effect::Host(host::Effect::Run(run)) => run.stdin.as_slice().len(),
-        _ => 0,
-    }
 }

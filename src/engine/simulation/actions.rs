@@ -5,9 +5,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::actions::{Action, OnInterrupt, Registry, Spec, Verdict};
-use crate::connect::vault::{self, Data};
 use crate::connect::{Effect, EffectResult, Fact, Probe, host};
 use crate::diff::Diff;
+use crate::engine::testing::{read, value as seen, write};
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, Role, RunsOn};
 
@@ -19,22 +19,6 @@ pub fn registry() -> Registry {
     registry.add::<Check>();
     registry.add::<Wait>();
     registry
-}
-
-fn look(path: &str) -> Probe {
-    Probe::Vault(vault::Probe::Read { path: path.to_owned() })
-}
-
-fn seen(fact: &Fact) -> Option<&str> {
-    match fact {
-        Fact::Vault(vault::Fact::Found { data, .. }) => data.text("value"),
-        _ => None,
-    }
-}
-
-fn write(unit: &str, path: &str, value: &str) -> Effect {
-    let body = [("value".to_owned(), json!(value)), ("unit".to_owned(), json!(unit))].into_iter().collect();
-    Effect::Vault(vault::Effect::Write { path: path.to_owned(), body: Data(body) })
 }
 
 /// A command that does the same.
@@ -60,7 +44,7 @@ struct Set {
 
 impl Action for Set {
     fn probes(&self) -> Vec<Probe> {
-        self.paths.iter().map(|p| look(p)).collect()
+        self.paths.iter().map(|p| read(p)).collect()
     }
     fn verdict(&self, facts: &[Fact]) -> Verdict {
         match facts.iter().find(|f| seen(f) != Some(&self.value)) {
@@ -99,7 +83,7 @@ struct Copy {
 
 impl Action for Copy {
     fn probes(&self) -> Vec<Probe> {
-        vec![look(&format!("{}.0", self.unit)), look(&self.from)]
+        vec![read(&format!("{}.0", self.unit)), read(&self.from)]
     }
     fn verdict(&self, facts: &[Fact]) -> Verdict {
         match (seen(&facts[0]), seen(&facts[1])) {
@@ -175,7 +159,7 @@ struct Wait {
 
 impl Action for Check {
     fn probes(&self) -> Vec<Probe> {
-        vec![look(&self.path)]
+        vec![read(&self.path)]
     }
     fn verdict(&self, facts: &[Fact]) -> Verdict {
         match seen(&facts[0]) {
@@ -198,7 +182,7 @@ impl Spec for Check {
 
 impl Action for Wait {
     fn probes(&self) -> Vec<Probe> {
-        vec![look(&self.path)]
+        vec![read(&self.path)]
     }
     fn verdict(&self, facts: &[Fact]) -> Verdict {
         match seen(&facts[0]) {

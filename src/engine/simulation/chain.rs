@@ -153,6 +153,7 @@ impl Chain {
     /// What one uninterrupted run of the plan makes of an empty world must be what the chain has made.
     fn compare(&self) -> Result<(), String> {
         let world = SimWorld::new();
+        let trace = Arc::default();
         let asked = Asked { parallel: 64, ..Asked::default() };
         let setup = Setup {
             number: 0,
@@ -162,11 +163,12 @@ impl Chain {
             asked: &asked,
             earlier: PreviousRun::default(),
             troubles: Troubles::default(),
-            trace: None,
+            trace: Some(Arc::clone(&trace)),
         };
         let End::Finished(report) = run(setup, &world)?.end else { return Err("a first run died".to_owned()) };
         if !report.ok {
-            return Err(format!("a single run without trouble did not end well: {:?}", report.summary));
+            let story = trace.lock().unwrap().join("\n");
+            return Err(format!("a single run without trouble did not end well: {:?}\n{story}", report.summary));
         }
         let (here, there) = (self.own(&self.world.values()), self.own(&world.values()));
         if here == there {

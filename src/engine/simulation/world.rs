@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
-use serde_json::json;
 use tokio::time::Instant;
 
 use super::disk::SimDisk;
@@ -18,10 +17,10 @@ use super::life::Life;
 use super::order::Key;
 use super::report::Stats;
 use crate::connect::host::{self, Command, Run};
-use crate::connect::vault::{self, Data};
 use crate::connect::{
     CallContext, ConnectError, Effect, EffectResult, Fact, Pipeline, PipelineResult, Probe, Target, World, one_by_one,
 };
+use crate::engine::testing::{fact, read_path, value, written};
 
 /// Where something lies: a host, or the controller, and a path.
 pub type Place = (Option<String>, String);
@@ -373,8 +372,8 @@ impl World for SimWorld {
             if matches!(probe, Probe::Host(host::Probe::Guard)) {
                 return Fact::Host(host::Fact::Guard(state.guards.standing(&host)));
             }
-            let Probe::Vault(vault::Probe::Read { path }) = probe else { panic!("this world knows no {probe:?}") };
-            let place = (host.clone(), path.clone());
+            let Some(path) = read_path(probe) else { panic!("this world knows no {probe:?}") };
+            let place = (host.clone(), path.to_owned());
             if path.starts_with("dawn.") {
                 let in_a_while = Duration::from_millis(state.session().rng.random_range(0..5000));
                 let now = Instant::now();
@@ -382,13 +381,7 @@ impl World for SimWorld {
                     state.values.insert(place.clone(), "1".to_owned());
                 }
             }
-            Fact::Vault(match state.values.get(&place) {
-                Some(value) => {
-                    let data = Data([("value".to_owned(), json!(value))].into_iter().collect());
-                    vault::Fact::Found { data, at: jiff::Timestamp::UNIX_EPOCH }
-                }
-                None => vault::Fact::Absent { why: "nothing there".into() },
-            })
+            fact(state.values.get(&place).map(String::as_str))
         });
         Ok(facts.collect())
     }
@@ -418,7 +411,7 @@ impl World for SimWorld {
             other => other.clone(),
         };
         let [unit, path, value] = words(effect);
-        let command = matches!(effect, Effect::Host(_));
+        let command = matches!(effect, Effect::Host(host::Effect::Run(_)));
         let host = target.host.as_ref().map(|h| h.name.clone());
         let unit: Key = (unit, host.clone());
         let place = (host.clone(), path.clone());
@@ -447,13 +440,6 @@ impl World for SimWorld {
     }
 }
 
-fn value(fact: &Fact) -> Option<&str> {
-    match fact {
-        Fact::Vault(vault::Fact::Found { data, .. }) => data.text("value"),
-        _ => None,
-    }
-}
-
 fn name_of(guard: &host::GuardCommand) -> &'static str {
     match guard {
         host::GuardCommand::Arm { .. } => "armed",
@@ -467,12 +453,8 @@ fn name_of(guard: &host::GuardCommand) -> &'static str {
 /// The unit, path and value of an effect.
 fn words(effect: &Effect) -> [String; 3] {
     match effect {
-        Effect::Vault(vault::Effect::Write { path, body }) => {
-            let text = |key| body.text(key).unwrap_or_default().to_owned();
-            [text("unit"), path.clone(), text("value")]
-        }
         Effect::Host(host::Effect::Run(Run { command: Command::Argv(argv), .. })) => argv.clone().try_into().unwrap(),
-        _ => panic!("this world knows no such effect"),
+        other => written(other).expect("an effect of this world"),
     }
 }
 
@@ -566,10 +548,7 @@ impl SimWorld {
             Fate::Works => {
                 let changed = state.take(&place, &sent);
                 state.sent.push(Sent { took: true, changed, ..sent });
-                Some(Ok(match command {
-                    true => EffectResult::Host(host::CommandOutput::new(0, "", "")),
-                    false => EffectResult::Vault(vault::EffectResult::Written(Data::default())),
-                }))
+                Some(Ok(EffectResult::Host(host::CommandOutput::new(0, "", ""))))
             }
             Fate::Refused => {
                 state.stats.count("refused");

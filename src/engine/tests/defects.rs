@@ -5,7 +5,6 @@ use serde::Deserialize;
 
 use super::*;
 use crate::actions::{Action, Spec, Verdict};
-use crate::connect::vault::{self, Data};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::UnitRef;
@@ -28,13 +27,13 @@ impl Panics {
 impl Action for Panics {
     fn probes(&self) -> Vec<Probe> {
         self.come_to("probes");
-        vec![Probe::Vault(vault::Probe::Read { path: self.path.clone() })]
+        vec![testing::read(&self.path)]
     }
     fn verdict(&self, facts: &[Fact]) -> Verdict {
         self.come_to("verdict");
-        match &facts[0] {
-            Fact::Vault(vault::Fact::Found { .. }) => Verdict::Same { seen: String::new() },
-            _ => Verdict::Change(Diff::act("set it")),
+        match testing::value(&facts[0]) {
+            Some(_) => Verdict::Same { seen: String::new() },
+            None => Verdict::Change(Diff::act("set it")),
         }
     }
     fn next_effect(&self, _: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
@@ -43,8 +42,7 @@ impl Action for Panics {
             self.come_to("end");
             return Ok(None);
         }
-        let body = Data([("value".to_owned(), json!("1"))].into_iter().collect());
-        Ok(Some(Effect::Vault(vault::Effect::Write { path: self.path.clone(), body })))
+        Ok(Some(testing::write("", &self.path, "1")))
     }
     fn changed(&self, _: &[EffectResult]) -> bool {
         self.come_to("changed");

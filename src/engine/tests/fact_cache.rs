@@ -114,6 +114,8 @@ async fn the_first_step_of_a_row_is_sent_with_the_others() {
 #[tokio::test]
 async fn what_a_change_is_known_to_leave_is_not_asked_again() {
     let world = FakeWorld::default();
+    // The owner of a new file is known only on its host.
+    world.put("x", "0");
     let at_x = |id: &str| on("pi", step(id, "test.set", json!({ "path": "x", "value": id })));
     let steps = vec![at_x("a"), at_x("b"), on("pi", set("c", "1"))];
     let ran = run(plan(vec![phase("p", &[], steps)]), &world).await;

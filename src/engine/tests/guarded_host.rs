@@ -98,7 +98,7 @@ impl GuardedHost {
                 self.armed += 1;
                 self.guard = Some(FakeGuard::new(token, unit, *time, values));
             }
-            GuardCommand::Within { .. } => panic!("the effects of these tests are no host's"),
+            GuardCommand::Within { .. } => panic!("the world carries out its effect"),
             GuardCommand::Apply { token, command } => {
                 if !stands(self, token, GuardPhase::Armed) {
                     return no;

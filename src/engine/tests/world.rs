@@ -12,12 +12,12 @@ use serde_json::json;
 
 use super::guarded_host::{FakeGuard, GuardedHost};
 use crate::actions::{Action, ActionRef, OnInterrupt, Registry, Resource, Spec, Verdict};
-use crate::connect::vault::{self, Data};
 use crate::connect::{
     CallContext, ConnectError, Effect, EffectResult, Fact, Pipeline, PipelineResult, Probe, Target, World, host,
     one_by_one,
 };
 use crate::diff::Diff;
+use crate::engine::testing;
 use crate::event::{EventKind, Outputs, Problem};
 use crate::journal::read;
 use crate::plan::{Output, Role, RunsOn};
@@ -154,7 +154,7 @@ impl FakeWorld {
         self.state().seen.clone()
     }
 
-    fn look(&self, path: &str) -> vault::Fact {
+    fn look(&self, path: &str) -> Option<String> {
         let mut state = self.state();
         if let Some((value, looks)) = state.appears.get_mut(path) {
             *looks -= 1;
@@ -164,13 +164,7 @@ impl FakeWorld {
                 state.appears.remove(path);
             }
         }
-        match state.values.get(path) {
-            Some(value) => {
-                let data = Data([("value".to_owned(), json!(value))].into_iter().collect());
-                vault::Fact::Found { data, at: jiff::Timestamp::UNIX_EPOCH }
-            }
-            None => vault::Fact::Absent { why: "nothing there".into() },
-        }
+        state.values.get(path).cloned()
     }
 
     fn write(&self, path: &str, value: &str) -> Result<EffectResult, ConnectError> {
@@ -197,7 +191,7 @@ impl FakeWorld {
         }
         match lost {
             Some(_) => Err(ConnectError::lost("the connection broke")),
-            None => Ok(EffectResult::Vault(vault::EffectResult::Written(Data::default()))),
+            None => Ok(EffectResult::Host(host::CommandOutput::new(0, "", ""))),
         }
     }
 }
@@ -212,24 +206,24 @@ impl World for FakeWorld {
             if state.silent_looks.contains(&state.looks) {
                 return Err(ConnectError::unreachable("nobody there"));
             }
-            let read = |probe: &Probe| matches!(probe, Probe::Vault(vault::Probe::Read { path }) if state.unreadable.contains(path));
+            let read = |probe: &Probe| testing::read_path(probe).is_some_and(|path| state.unreadable.contains(path));
             if probes.iter().any(read) {
                 return Err(ConnectError::failed("permission denied"));
             }
         }
         let answer = |probe: &Probe| match probe {
-            Probe::Vault(vault::Probe::Read { path }) => {
-                let panics = self.state().panics_at.contains(path);
-                assert!(!panics, "nonsense");
-                Fact::Vault(self.look(path))
-            }
             Probe::Host(host::Probe::Guard) => Fact::Host(host::Fact::Guard(self.host(|host, _| host.standing()))),
             Probe::Host(host::Probe::Run(run)) => {
                 let path = run.command.to_string();
-                let there = matches!(self.look(&path), vault::Fact::Found { .. });
+                let there = self.look(&path).is_some();
                 Fact::Host(host::Fact::Run(host::CommandOutput::new(i32::from(!there), "", "")))
             }
-            other => panic!("this world knows no {other:?}"),
+            other => {
+                let Some(path) = testing::read_path(other) else { panic!("this world knows no {other:?}") };
+                let panics = self.state().panics_at.contains(path);
+                assert!(!panics, "nonsense");
+                testing::fact(self.look(path).as_deref())
+            }
         };
         Ok(probes.iter().map(answer).collect())
     }
@@ -243,13 +237,19 @@ impl World for FakeWorld {
 
     async fn perform(&self, target: &Target, effect: &Effect, _: &CallContext) -> Result<EffectResult, ConnectError> {
         self.host(|host, _| host.reached(target))?;
-        if let Effect::Host(host::Effect::Guard(guard)) = effect {
-            return self.host(|host, values| host.perform(guard, values)).map(EffectResult::Host);
-        }
-        let Effect::Vault(vault::Effect::Write { path, body }) = effect else { panic!("unknown effect") };
+        let effect = &match effect {
+            Effect::Host(host::Effect::Guard(host::GuardCommand::Within { effect, .. })) => {
+                Effect::Host((**effect).clone())
+            }
+            Effect::Host(host::Effect::Guard(guard)) => {
+                return self.host(|host, values| host.perform(guard, values)).map(EffectResult::Host);
+            }
+            other => other.clone(),
+        };
+        let [_, path, value] = testing::written(effect).expect("an effect of this world");
         let (hook, hangs) = {
             let mut state = self.state();
-            (state.hooks.remove(path), state.hangs.contains(path))
+            (state.hooks.remove(&path), state.hangs.contains(&path))
         };
         if let Some(hook) = hook {
             hook();
@@ -257,7 +257,7 @@ impl World for FakeWorld {
         if hangs {
             std::future::pending::<()>().await;
         }
-        self.write(path, body.text("value").unwrap_or_default())
+        self.write(&path, &value)
     }
 }
 
@@ -273,16 +273,8 @@ pub fn registry() -> Registry {
     registry
 }
 
-fn seen<'a>(facts: &'a [Fact], path: &str) -> Option<&'a str> {
-    match &facts[0] {
-        Fact::Vault(vault::Fact::Found { data, .. }) => data.text("value"),
-        Fact::Vault(_) => None,
-        _ => panic!("no fact about {path}"),
-    }
-}
-
-fn reads(path: &str) -> Vec<Probe> {
-    vec![Probe::Vault(vault::Probe::Read { path: path.to_owned() })]
+fn seen(facts: &[Fact]) -> Option<&str> {
+    testing::value(&facts[0])
 }
 
 /// Sets a path to a value.
@@ -302,19 +294,17 @@ fn kind(kind: &str) -> Resource {
 
 impl Action for Set {
     fn probes(&self) -> Vec<Probe> {
-        reads(&self.path)
+        vec![testing::read(&self.path)]
     }
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        let before = seen(facts, &self.path);
+        let before = seen(facts);
         if before == Some(&self.value) {
             return Verdict::Same { seen: String::new() };
         }
         Verdict::Change(Diff::field(&self.path, before.map(str::to_owned), Some(self.value.clone())))
     }
     fn next_effect(&self, _: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
-        let body = Data([("value".to_owned(), json!(self.value))].into_iter().collect());
-        let write = Effect::Vault(vault::Effect::Write { path: self.path.clone(), body });
-        Ok(done.is_empty().then_some(write))
+        Ok(done.is_empty().then(|| testing::write("", &self.path, &self.value)))
     }
     fn is_read_only(&self) -> bool {
         self.only_looks
@@ -348,10 +338,10 @@ struct Told {
 
 impl Action for Told {
     fn probes(&self) -> Vec<Probe> {
-        reads(&self.path)
+        vec![testing::read(&self.path)]
     }
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        let before = seen(facts, &self.path);
+        let before = seen(facts);
         if before == Some(&self.value) {
             return Verdict::Same { seen: String::new() };
         }
@@ -359,15 +349,13 @@ impl Action for Told {
     }
     fn next_effect(&self, _: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let value = self.sets.as_ref().unwrap_or(&self.value);
-        let body = Data([("value".to_owned(), json!(value))].into_iter().collect());
-        let write = Effect::Vault(vault::Effect::Write { path: self.path.clone(), body });
-        Ok(done.is_empty().then_some(write))
+        Ok(done.is_empty().then(|| testing::write("", &self.path, value)))
     }
     fn is_verified(&self) -> bool {
         true
     }
     fn verdict_after(&self, facts: &[Fact]) -> Verdict {
-        match seen(facts, &self.path) {
+        match seen(facts) {
             Some("soon") => Verdict::Wait { seen: "it is on its way".into() },
             _ => self.verdict(facts),
         }
@@ -401,8 +389,7 @@ impl Action for Act {
         Verdict::Change(Diff::act(&self.path))
     }
     fn next_effect(&self, _: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
-        let act = Effect::Vault(vault::Effect::Write { path: self.path.clone(), body: Data::default() });
-        Ok(done.is_empty().then_some(act))
+        Ok(done.is_empty().then(|| testing::write("", &self.path, "")))
     }
     fn changed(&self, done: &[EffectResult]) -> bool {
         !self.idle || done.is_empty()
@@ -429,10 +416,10 @@ struct Wait {
 
 impl Action for Wait {
     fn probes(&self) -> Vec<Probe> {
-        reads(&self.path)
+        vec![testing::read(&self.path)]
     }
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        match seen(facts, &self.path) {
+        match seen(facts) {
             Some(value) if value == self.value => Verdict::Same { seen: String::new() },
             Some(value) => Verdict::Wait { seen: format!("{} is {value}", self.path) },
             None => Verdict::Wait { seen: format!("{} is absent", self.path) },
@@ -462,7 +449,7 @@ struct Leave {
 
 impl Leave {
     fn back(&self, facts: &[Fact]) -> bool {
-        self.asked && seen(facts, &self.path) == Some("back")
+        self.asked && seen(facts) == Some("back")
     }
     fn asked(&self) -> Option<ActionRef> {
         Some(Arc::new(Self { asked: true, ..self.clone() }))
@@ -471,7 +458,7 @@ impl Leave {
 
 impl Action for Leave {
     fn probes(&self) -> Vec<Probe> {
-        reads(&self.path)
+        vec![testing::read(&self.path)]
     }
     fn verdict(&self, facts: &[Fact]) -> Verdict {
         if self.asked && !self.back(facts) {
@@ -480,11 +467,9 @@ impl Action for Leave {
         Verdict::Change(Diff::act("leave"))
     }
     fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
-        let (path, body) = match self.back(facts) {
-            true => (format!("{}.done", self.path), Data([("value".to_owned(), json!("1"))].into_iter().collect())),
-            false => ("ask".to_owned(), Data::default()),
-        };
-        Ok(done.is_empty().then_some(Effect::Vault(vault::Effect::Write { path, body })))
+        let (path, value) =
+            if self.back(facts) { (format!("{}.done", self.path), "1") } else { ("ask".to_owned(), "") };
+        Ok(done.is_empty().then(|| testing::write("", &path, value)))
     }
     fn resumed(&self) -> Option<ActionRef> {
         self.asked()

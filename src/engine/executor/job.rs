@@ -1,16 +1,16 @@
-//! A unit's work as the executor takes it, and what the executor tells of it. What running jobs share with the dispatcher and
-//! with each other is `world`, `ahead`, `guard`, `faults` and `notes`; the dispatcher reads `acted` when a job is cancelled.
+//! A unit as the executor takes it, and the result. Running jobs share `world`, `cache`, `guard`, `faults` and `notes` with the
+//! dispatcher and with each other; the dispatcher reads `acted` when a job is cancelled.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::fact_cache::{FactCache, Query};
-use super::faults::Faults;
 use super::guard_locks::Guard;
 use crate::actions::{ActionRef, Resource};
-use crate::connect::{ConnectError, Effect, Fact, Probe, Target, World, host, kube};
+use crate::connect::{ConnectError, Target, World};
 use crate::diff::Diff;
+use crate::engine::faults::Faults;
 use crate::event::{Mode, Outputs, Problem, UnitRef};
 use crate::journal::SavedUnit;
 use crate::plan::Retry;
@@ -111,20 +111,6 @@ impl ExecutionResult {
     }
 }
 
-/// What a job will do, as far as that is known ahead of time.
-pub struct Forecast {
-    /// What its verdict rests on.
-    pub facts: Vec<Fact>,
-    /// What would change.
-    pub diff: Diff,
-    /// All that it takes, or only the first of it.
-    pub effects: Vec<Effect>,
-    /// Whether that may take its time, and is to be judged, before anything else is done.
-    pub ends_pipeline: bool,
-    /// What must still be so when its turn comes, if those before it may have changed that.
-    pub preconditions: Vec<(Probe, Fact)>,
-}
-
 /// That all texts of an end are cleaned.
 pub struct Cleaned {
     /// The outputs as they may be told; those for later steps have their secrets.
@@ -133,29 +119,6 @@ pub struct Cleaned {
     pub secrets: usize,
 }
 
-/// Whether an effect may go on by itself after its connection broke: a command on a host or in a pod, or helm's program.
-pub fn outlives(effect: &Effect) -> bool {
-    match effect {
-        Effect::Host(host::Effect::Guard(host::GuardCommand::Within { effect, .. })) => {
-            matches!(**effect, host::Effect::Run(_))
-        }
-        Effect::Host(effect) => matches!(effect, host::Effect::Run(_)),
-        Effect::Kube(effect) => matches!(effect, kube::Effect::Exec(_)),
-        Effect::Helm(_) => true,
-        Effect::Fetch(_) | Effect::Vault(_) | Effect::Expect(_) => false,
-    }
-}
-
-/// Implementations keep the deadline themselves and say what they saw; this is the net below them.
+/// How much longer the engine waits for a backend that enforces the deadline itself and reports what it last saw. After that
+/// the engine gives up without the backend's message.
 pub const DEADLINE_GRACE: Duration = Duration::from_secs(2);
-
-/// A duration for people: `90s`, `5m`.
-pub fn human(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match (seconds / 60, seconds % 60) {
-        (0, 0) => format!("{}ms", duration.as_millis()),
-        (0, s) => format!("{s}s"),
-        (m, 0) => format!("{m}m"),
-        (m, s) => format!("{m}m{s}s"),
-    }
-}

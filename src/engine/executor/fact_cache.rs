@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use crate::connect::{Effect, Fact, Probe, vault};
+use crate::connect::{Effect, Fact, Probe};
 use crate::event::UnitRef;
 use crate::sync::lock;
 
@@ -169,35 +169,7 @@ impl Drop for EffectTicket {
     }
 }
 
-/// Whether any of the effects may change the answer to any of the queries.
+/// Whether any of the effects may change the answer to any of the probes.
 pub fn may_invalidate(effects: &[Effect], probes: &[Probe]) -> bool {
-    probes.iter().any(|probe| effects.iter().any(|effect| may_change(effect, probe)))
-}
-
-/// What is not about the host is not known ahead.
-pub fn may_change(effect: &Effect, probe: &Probe) -> bool {
-    match (effect, probe) {
-        (Effect::Host(effect), Probe::Host(probe)) => effect.may_change(probe),
-        (Effect::Expect(_), _) => false,
-        (Effect::Fetch(fetch), Probe::Host(probe) | Probe::Controller(probe)) => fetch.touches(probe),
-        // Only simulated hosts hold such values.
-        (Effect::Vault(vault::Effect::Write { path, .. }), Probe::Vault(vault::Probe::Read { path: seen })) => {
-            path == seen
-        }
-        _ => true,
-    }
-}
-
-/// The answer that an effect leaves, when the one before it was `seen` and the other is sure; only of what is known ahead.
-pub fn result(effect: &Effect, probe: &Probe, seen: &Fact) -> Option<Fact> {
-    match (effect, probe, seen) {
-        (Effect::Host(effect), Probe::Host(probe), Fact::Host(seen)) => effect.result(probe, seen).map(Fact::Host),
-        // Only simulated hosts hold such values.
-        (Effect::Vault(vault::Effect::Write { path, body }), Probe::Vault(vault::Probe::Read { path: read }), _)
-            if path == read =>
-        {
-            Some(Fact::Vault(vault::Fact::Found { data: body.clone(), at: jiff::Timestamp::UNIX_EPOCH }))
-        }
-        _ => None,
-    }
+    probes.iter().any(|probe| effects.iter().any(|effect| effect.may_change(probe)))
 }
