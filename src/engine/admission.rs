@@ -1,4 +1,4 @@
-//! Whether a unit that is ready may start, and how. Decided without asking the world.
+//! Whether a ready unit may start, and how. No probe is sent for this decision.
 
 use std::collections::HashSet;
 
@@ -15,13 +15,12 @@ use crate::graph::Unit;
 use crate::journal::{Case, Decision, Reason, SavedUnit, UnitRecord, decide};
 use crate::plan::StepKind;
 
-/// What becomes of a unit.
 pub(super) enum Admission {
-    /// There is nothing to do, and nobody need know: a handler that nobody notified, an undo with nothing to undo.
+    /// The unit has nothing to do and is not reported: a handler that nobody notified, an undo with nothing to undo.
     PassOver,
-    /// Not yet: a unit that runs on the same host changes a file that this unit changes, too.
+    /// The unit must wait: another unit of its host edits a file that this unit edits, too.
     Defer,
-    /// It ends without running: skipped, cancelled, kept, refused.
+    /// The unit ends without running: skipped, cancelled, kept or refused.
     Ended(Completion),
     Start(Admitted),
 }
@@ -29,12 +28,12 @@ pub(super) enum Admission {
 /// How a unit starts.
 pub(super) struct Admitted {
     pub action: ActionRef,
-    /// Whether the action goes on from an attempt of an earlier run.
+    /// Whether the action continues an attempt of an earlier run.
     pub resumed: bool,
     pub definition: String,
-    /// What a saved plan says of it.
+    /// The unit as the saved plan has it.
     pub approved: Option<SavedUnit>,
-    /// Why it was not kept from an earlier run.
+    /// Why the result of an earlier run is not kept.
     pub why: Option<String>,
 }
 
@@ -44,7 +43,7 @@ impl From<Outcome> for Admission {
     }
 }
 
-/// Decides on a unit. `pipeline`: the units behind which it is to be sent.
+/// Decides on a unit. `pipeline` has the units behind which the unit is to be sent; empty if it is to be sent alone.
 pub(super) fn admit(
     run: &RunSpec,
     state: &mut RunState,
@@ -81,7 +80,7 @@ pub(super) fn admit(
     }
 }
 
-/// Whether a step ends before it is rendered.
+/// How a step ends before its templates are rendered; `None` if it goes on.
 fn precheck_step(run: &RunSpec, state: &RunState, node: NodeIndex, unit: &Unit) -> Option<Admission> {
     if let Some(why) = state.skipped_phases.get(&unit.phase) {
         return Some(Outcome::Skipped { why: why.clone() }.into());
@@ -125,7 +124,8 @@ fn precheck_undo(run: &RunSpec, state: &mut RunState, node: NodeIndex, unit: &Un
     Some(Outcome::Cancelled { needs }.into())
 }
 
-/// By what earlier runs recorded: starts the unit, goes on from its last attempt, or ends it as kept or in doubt.
+/// Decides by the records of earlier runs: starts the unit, continues its last attempt, keeps its result, or refuses to start it
+/// because its last result is unknown.
 fn start_or_keep(
     run: &RunSpec,
     state: &RunState,
@@ -158,13 +158,13 @@ fn start_or_keep(
             read: state.renderer.is_read(step),
         });
         match (decision, recorded) {
-            // Handlers and undo steps run because of what else happened: they are never kept.
+            // Handlers and undo steps run because of other units, so that their own results are never kept.
             (Decision::Keep, _) if step.part == StepKind::Step => {
                 return Err(Box::new(kept(definition, recorded, false)));
             }
             (Decision::Stop(why), _) => return ended(Outcome::Unknown(doubt(reference, &why))),
             (Decision::Probe(reason), recorded) => {
-                // A change upstream since the last attempt makes a new start of it.
+                // After a change upstream, the last attempt is not continued.
                 let is_latest = |record: &&UnitRecord| below.as_ref().is_none_or(|(at, _)| Some(*at) <= record.touched);
                 let goes_on = recorded.filter(|record| record.goes_on()).filter(is_latest);
                 if let Some(rest) = goes_on.and_then(|_| action.resumed()) {

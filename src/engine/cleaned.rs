@@ -1,15 +1,15 @@
-//! What a unit said, made fit to be told where it ran: a hostile host's megabytes are none of the engine's loop's business.
+//! Redacts the texts of a unit in its own task, so that megabytes from a hostile host do not hold up the dispatcher.
 
 use super::completion::last_lines;
 use super::executor::job::{Cleaned, Execution, ExecutionResult, Note};
 use super::recorder::{clean, clean_outputs};
 use crate::secret;
 
-/// What is longer than this many bytes is cleaned in a task of its own.
+/// Executions with more text than this are redacted in a task of their own.
 const SHORT_BYTES: usize = 4096;
 
 impl Execution {
-    /// The same with all that is told of it cleaned.
+    /// Redacts all texts of the execution.
     pub fn cleaned(mut self) -> Self {
         let secrets = secret::version();
         self.result.texts(&mut clean);
@@ -21,14 +21,14 @@ impl Execution {
         self
     }
 
-    /// Whether it takes no time to clean it.
+    /// Whether redacting takes so little time that the dispatcher may do it.
     pub fn is_short(&self) -> bool {
         let mut left = SHORT_BYTES.saturating_sub(self.printed.len());
         self.diff.is_empty() && left > 0 && self.outputs.values().all(|value| fits(value, &mut left))
     }
 }
 
-/// Whether a value takes no more room than is left.
+/// Whether a value fits into the bytes that are left; takes them off.
 fn fits(value: &serde_json::Value, left: &mut usize) -> bool {
     let size = 8 + value.as_str().map_or(0, str::len);
     *left = left.saturating_sub(size);
@@ -51,7 +51,6 @@ impl ExecutionResult {
 }
 
 impl Note {
-    /// The same, cleaned.
     pub fn cleaned(mut self) -> Self {
         match &mut self {
             Self::Progress(text) | Self::Retried { message: text, .. } => clean(text),

@@ -1,4 +1,4 @@
-//! How a unit ended, whether it was started or not.
+//! The end of a unit, whether it was started or not.
 
 use std::time::Duration;
 
@@ -8,13 +8,12 @@ use crate::event::{Outcome, Outputs};
 use crate::excerpt;
 use crate::secret::shown;
 
-/// How many lines of what a unit printed are kept.
+/// The number of lines of a unit's output that are kept.
 const MAX_OUTPUT_LINES: usize = 20;
 
-/// Characters of each of these lines that are kept; the step's outputs have all of them.
+/// The number of characters of each line that are kept; the step's outputs have all of them.
 const MAX_LINE_CHARS: usize = 4000;
 
-/// How a unit ended.
 pub(super) struct Completion {
     pub outcome: Outcome,
     pub definition: Option<String>,
@@ -22,9 +21,9 @@ pub(super) struct Completion {
     pub outputs: Outputs,
     pub output: String,
     pub elapsed: Duration,
-    /// Whether anything was sent out that changes something.
+    /// Whether an effect was sent.
     pub acted: bool,
-    /// Set when all of it may be told as it is.
+    /// Set if all texts have been redacted.
     pub cleaned: Option<Box<Cleaned>>,
 }
 
@@ -34,7 +33,7 @@ impl Completion {
         Self { outcome, definition: None, diff, outputs, output, elapsed: Duration::ZERO, acted: false, cleaned: None }
     }
 
-    /// Whether it failed in a way that is ignored.
+    /// Whether the unit failed and its step has `ignore_errors`.
     pub fn warned(&self) -> bool {
         matches!(self.outcome, Outcome::Warned(_))
     }
@@ -43,13 +42,13 @@ impl Completion {
         self.outcome.lets_dependents_start()
     }
 
-    /// Whether it changed something, or failed when it may have.
+    /// Whether the unit changed something, or may have before it failed.
     pub fn left_something(&self) -> bool {
         self.outcome == Outcome::Changed || self.acted && (self.warned() || !self.well())
     }
 }
 
-/// Secrets are masked before the text is cut: a part of one would not be known for it.
+/// The last lines of a text. Secrets are masked before the text is cut, since the redactor would not recognize a part of one.
 pub fn last_lines(text: &str) -> String {
     let text = shown(text);
     let lines: Vec<&str> = text.lines().collect();

@@ -1,4 +1,4 @@
-//! The units that run.
+//! The units that are running.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -14,14 +14,13 @@ use crate::event::{Outcome, UnitRef};
 use crate::graph::Unit;
 use crate::plan::Role;
 
-/// A unit that runs.
 pub struct InFlightUnit {
     pub unit: Unit,
     pub action: ActionRef,
     pub reference: UnitRef,
     pub definition: String,
     pub started: Instant,
-    /// Whether anything was sent out that changes something.
+    /// Whether an effect was sent.
     pub acted: Arc<AtomicBool>,
 }
 
@@ -55,12 +54,12 @@ impl InFlight {
         self.0.remove(&node)
     }
 
-    /// All units, which run no more.
+    /// Takes all units out.
     pub fn take(&mut self) -> impl Iterator<Item = (NodeIndex, InFlightUnit)> + use<> {
         std::mem::take(&mut self.0).into_iter()
     }
 
-    /// Whether a unit runs at some node.
+    /// Whether a unit is running, at whichever node.
     pub fn runs(&self, reference: &UnitRef) -> bool {
         self.0.values().any(|running| running.reference == *reference)
     }

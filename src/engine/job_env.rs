@@ -17,13 +17,11 @@ pub(super) struct JobEnv {
     pub world: Arc<dyn World>,
     pub faults: Arc<dyn Faults>,
     pub notes: NoteSink,
-    /// What is known of hosts ahead of time.
     pub cache: FactCache,
     pub guards: GuardLocks,
 }
 
 impl JobEnv {
-    /// All that an admitted unit needs to run.
     pub(super) fn job(&self, run: &RunSpec, unit: &Unit, reference: &UnitRef, admitted: Admitted) -> Box<Job> {
         let step = run.step(unit);
         let (notes, of) = (Arc::clone(&self.notes), reference.clone());

@@ -69,37 +69,30 @@ use crate::graph::Graph;
 use crate::journal::{Journal, PreviousRun, SavedPlan};
 use crate::plan::Plan;
 
-/// A run, ready to go.
+/// A run before its start.
 pub struct Engine {
-    /// What to do.
     pub plan: Arc<Plan>,
-    /// Its units.
     pub graph: Graph,
-    /// The code of its actions.
     pub registry: Arc<Registry>,
-    /// Renders the steps' templates.
     pub renderer: Renderer,
     /// Where probes and effects go.
     pub world: Arc<dyn World>,
-    /// Preview or run.
     pub mode: Mode,
     /// The run's id.
     pub run: String,
-    /// What it was asked for, for the record.
+    /// The arguments of the run, for the record.
     pub source: Option<Source>,
     /// Where events are kept; none for previews.
     pub journal: Option<Journal>,
-    /// What the runs before it have left to it.
+    /// The records of earlier runs.
     pub earlier: PreviousRun,
-    /// Limits and selections.
     pub options: Options,
-    /// Takes the events.
     pub readers: mpsc::UnboundedSender<Event>,
     /// How often the user asked to stop: once finishes what runs, twice cancels it.
     pub interrupts: watch::Receiver<u8>,
-    /// The saved plan that it must keep to; none: it does whatever is needed.
+    /// The saved plan that the run must follow; `None`: the run makes whatever change is needed.
     pub approved: Option<SavedPlan>,
-    /// What goes wrong on purpose; `()`: nothing.
+    /// What goes wrong on purpose; `()` for nothing.
     pub faults: Arc<dyn Faults>,
 }
 
@@ -107,7 +100,7 @@ impl Engine {
     /// Walks the graph to its end.
     ///
     /// # Errors
-    /// When the journal cannot be written: the run stops, and nothing is claimed that is not on disk.
+    /// If the journal cannot be written: the run stops, and no event is published that is not durable.
     pub async fn run(mut self) -> Result<Report, EngineError> {
         if self.plan.phases.iter().any(|phase| phase.guard.is_some()) {
             Arc::make_mut(&mut self.plan).hand_down_guards(&*self.registry);

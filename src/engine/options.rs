@@ -1,23 +1,22 @@
-//! What a run is limited to.
+//! Limits of a run, and the part of the plan that it takes.
 
 use std::time::Duration;
 
 use crate::plan::{Step, StepKind};
 
-/// Limits and selections.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Units at a time.
+    /// The most tasks at a time.
     pub parallel: usize,
-    /// Deadline of a step that has none of its own.
+    /// Timeout of steps that have none of their own.
     pub timeout: Duration,
     /// Phases to run; empty: all.
     pub only: Vec<String>,
     /// Phases to leave out.
     pub skip: Vec<String>,
-    /// Steps to run: those that have one of these tags; empty: all.
+    /// Tags of the steps to run; empty: all steps.
     pub tags: Vec<String>,
-    /// Units to take as done, whatever is on record; see [`UnitRef::is_meant_by`].
+    /// Units that count as done, whatever is on record; see [`UnitRef::is_meant_by`].
     pub done: Vec<String>,
     /// Units to run, whatever is on record.
     pub rerun: Vec<String>,
@@ -37,13 +36,12 @@ impl Options {
         (self.only.is_empty() || self.only.contains(name)) && !self.skip.contains(name)
     }
 
-    /// Whether they leave something of the plan out.
+    /// Whether some part of the plan may be left out.
     pub(super) fn leaves_out(&self) -> bool {
         [&self.only, &self.skip, &self.tags].iter().any(|names| !names.is_empty())
     }
 
-    /// Whether a step may run, as far as its tags go. Handlers and what undoes a phase follow its steps, whatever their
-    /// tags.
+    /// Whether the tags select a step. Handlers and `on_failure` steps follow the steps of their phase, whatever their tags.
     pub fn takes_step(&self, step: &Step) -> bool {
         step.part != StepKind::Step
             || self.tags.is_empty()

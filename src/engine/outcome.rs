@@ -1,12 +1,11 @@
-//! How a unit's end is told: in a preview, much that would be a failure is only not known yet. Pure.
+//! From the result of an execution to the outcome that is reported. In a preview, much that would be a failure is only pending.
 
 use super::executor::job::ExecutionResult;
 use crate::actions::Resource;
 use crate::event::{Mode, Outcome, Problem};
 
-/// The outcome of an ending. `pending` is the nearest step before it that would change something (previews only);
-/// `provided_by` returns the step that makes a resource. Where the plan `ignores` failures, one of a step that could do its work is a
-/// warning; that nobody answers is none.
+/// The outcome of a result. `pending` is the nearest step upstream that would change something (previews only); `provided_by`
+/// returns the step that makes a resource. With `ignores`, a failure is a warning, unless the host could not be reached.
 pub fn of<'a>(
     ending: ExecutionResult,
     mode: Mode,
@@ -32,7 +31,7 @@ pub fn of<'a>(
             Some(step) => Outcome::Pending { needs: format!("step {step} (now: {seen})") },
             None => Outcome::Waits { seen },
         },
-        // Before the steps it depends on have run, a failed look proves nothing; that nobody answers does.
+        // In a preview the steps upstream have not run, so that a failed probe proves nothing, unless the host did not answer.
         ExecutionResult::Failed(problem) => match pending {
             Some(step) if mode == Mode::Preview && !problem.unreachable => {
                 Outcome::Pending { needs: format!("step {step} (now: {})", problem.message) }

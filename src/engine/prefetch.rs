@@ -1,5 +1,4 @@
-//! Which probes are sent along with those of a unit, or behind its last effect: those of the units behind it on the same
-//! host.
+//! Which probes of the units behind a unit go along in its round trip: with its own probes, or behind its last effect.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -15,13 +14,12 @@ use crate::connect::{Effect, Fact, host};
 use crate::graph::{Node, Unit};
 use crate::plan::StepKind;
 
-/// The most units behind one that are asked for along with it.
+/// The most units behind one whose probes go along.
 const MAX_UNITS: usize = 64;
 
-/// The probes of the units behind some units of one host, as far as they can be known now: units that wait for nothing but
-/// these and others of the same host. An answer that is known and stays so after `effects` is not asked for again. Behind a
-/// command that is likely to run nothing is asked, since the answers would be stale; but units that may join a pipeline with a
-/// quick command are.
+/// The probes of the units behind `nodes`, which are units of one host. Only units that wait for nothing but these and others of
+/// the same host are considered. A cached answer that `effects` cannot change is not probed again. Behind a command that is likely
+/// to run, no probe is sent, since its answer would be stale; except for units that may join a pipeline with a quick command.
 pub(super) fn queries_behind(
     run: &RunSpec,
     state: &mut RunState,
@@ -32,7 +30,7 @@ pub(super) fn queries_behind(
 ) -> Vec<Query> {
     let Some(host) = unit.runs_on.clone() else { return Vec::new() };
     let as_root = run.step(unit).as_root;
-    let mut row: HashSet<NodeIndex> = nodes.iter().copied().collect();
+    let mut passed: HashSet<NodeIndex> = nodes.iter().copied().collect();
     let steps = nodes.iter().filter_map(|node| match run.graph.node(*node) {
         Node::Unit(unit) => Some(run.step(unit)),
         _ => None,
@@ -44,10 +42,10 @@ pub(super) fn queries_behind(
     while let Some(node) = next.pop_front()
         && units < MAX_UNITS
     {
-        let waits = |before: NodeIndex| state.scheduler.unmet(before).is_some() && !row.contains(&before);
-        // The end of a phase needs the units of all hosts: too many to look at each of them.
-        let more = state.scheduler.unmet(node).is_some_and(|needs| needs > row.len());
-        if row.contains(&node) || more || run.graph.predecessors(node).any(waits) {
+        let waits = |before: NodeIndex| state.scheduler.unmet(before).is_some() && !passed.contains(&before);
+        // The end of a phase has the units of all hosts as predecessors: too many to visit each.
+        let more = state.scheduler.unmet(node).is_some_and(|needs| needs > passed.len());
+        if passed.contains(&node) || more || run.graph.predecessors(node).any(waits) {
             continue;
         }
         match run.graph.node(node).clone() {
@@ -58,7 +56,7 @@ pub(super) fn queries_behind(
             Node::Unit(behind) => {
                 let step = run.step(&behind);
                 units += 1;
-                // What it reads may yet be written by a step before it.
+                // A step before this one may yet write the files that it reads.
                 let reads = writes && state.renderer.reads_files(step);
                 writes |= state.renderer.writes_files(step);
                 if step.part == StepKind::Step
@@ -80,7 +78,7 @@ pub(super) fn queries_behind(
                 names.insert(step.template_name());
             }
         }
-        row.insert(node);
+        passed.insert(node);
         next.extend(run.graph.successors(node));
     }
     queries
@@ -90,7 +88,7 @@ fn stays_fresh(cache: &FactCache, host: &str, (unit, probes): &Query, effects: &
     cache.is_fresh(host, unit) && !may_invalidate(effects, probes)
 }
 
-/// A unit's probes; `None` when they depend on outputs of the steps in `names`, or the unit will not run.
+/// A unit's probes; `None` if they depend on outputs of the steps in `names`, or if the unit will not run.
 fn query_of(
     run: &RunSpec,
     state: &mut RunState,
@@ -99,7 +97,7 @@ fn query_of(
     names: &HashSet<String>,
 ) -> Option<(ActionRef, Query)> {
     let step = run.step(unit);
-    // What its host puts back by itself could move what was answered ahead.
+    // A host that restores itself would make cached answers stale.
     if step.guard.is_some() {
         return None;
     }
@@ -114,7 +112,7 @@ fn query_of(
     asks.then_some((action, (reference, probes)))
 }
 
-/// Whether an action will run a command, by the facts that were last known.
+/// Whether an action will run a command, judged by the facts last seen.
 fn runs(action: &ActionRef, facts: &[Fact]) -> bool {
     matches!(action.verdict(facts), Verdict::Change(_))
         && matches!(action.next_effect(facts, &[]), Ok(Some(Effect::Host(host::Effect::Run(_)))))

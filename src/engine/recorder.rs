@@ -1,4 +1,4 @@
-//! The one way out for events: numbered, redacted, journaled, then sent to the readers.
+//! Records events: each is numbered, redacted, journaled, and sent to the readers once it is durable.
 
 use std::collections::HashSet;
 
@@ -9,26 +9,25 @@ use crate::excerpt;
 use crate::journal::{Journal, JournalError};
 use crate::secret::{self, MASK, redact, redact_value, shown};
 
-/// Numbers events, writes them to the journal and, once they are durable there, hands them to the readers.
 pub struct Recorder {
     seq: u64,
     journal: Option<Journal>,
     readers: UnboundedSender<Event>,
-    /// Events that are not told yet, since they are not on disk.
+    /// Events that are not sent to the readers yet, since they are not durable.
     held: Vec<Event>,
     sensitive: HashSet<String>,
 }
 
 impl Recorder {
-    /// Previews have no journal. Of `sensitive` steps, by id, nothing is told that they said.
+    /// Previews have no journal. The texts of the `sensitive` steps, by id, are masked whole.
     pub fn new(journal: Option<Journal>, readers: UnboundedSender<Event>, sensitive: HashSet<String>) -> Self {
         Self { seq: 0, journal, readers, held: Vec::new(), sensitive }
     }
 
-    /// Sends an event on its way; durable and told after [`Recorder::commit`]. Progress is not journaled.
+    /// Appends an event. [`Recorder::commit`] makes it durable and sends it to the readers. Progress is not journaled.
     ///
     /// # Errors
-    /// When the event cannot follow what was journaled before it: a defect of ours.
+    /// If the event cannot follow the ones before it, which is a defect.
     pub fn record(&mut self, kind: EventKind) -> Result<(), JournalError> {
         let event = self.event(kind);
         self.send(event)
@@ -42,11 +41,11 @@ impl Recorder {
         Ok(())
     }
 
-    /// The same for an event that was cleaned when so many secrets were registered, by who had the time: the engine's loop
-    /// has not.
+    /// [`Recorder::record`] for an event whose texts were redacted by its task, when `secrets` secrets were registered. Redacting
+    /// megabytes would hold up the dispatcher; so it is done again only if a secret was registered since.
     ///
     /// # Errors
-    /// As [`Recorder::emit`].
+    /// Those of [`Recorder::record`].
     pub fn record_cleaned(&mut self, kind: EventKind, secrets: usize) -> Result<(), JournalError> {
         let kind = if secrets == secret::version() { kind } else { redacted(kind) };
         let kind = self.unless_sensitive(kind);
@@ -54,19 +53,19 @@ impl Recorder {
         self.send(event)
     }
 
-    /// Writes an event for the journal alone.
+    /// Appends an event to the journal without sending it to the readers.
     ///
     /// # Errors
-    /// As [`Recorder::emit`].
+    /// Those of [`Recorder::record`].
     pub fn record_unpublished(&mut self, kind: EventKind) -> Result<(), JournalError> {
         let event = self.event(kind);
         self.journal.as_mut().map_or(Ok(()), |journal| journal.append(&event))
     }
 
-    /// Makes all events so far durable, then tells them.
+    /// Makes all events durable, then sends them to the readers.
     ///
     /// # Errors
-    /// When the disk refuses: nothing is told that is not there, and the run must stop.
+    /// If the journal cannot be written. Then no event is sent, and the run must stop.
     pub fn commit(&mut self) -> Result<(), JournalError> {
         let durable = self.journal.as_mut().map_or(Ok(()), Journal::sync);
         for event in self.held.drain(..) {
@@ -95,7 +94,6 @@ impl Recorder {
     }
 }
 
-/// The unit that an event is about.
 fn unit(kind: &EventKind) -> Option<&UnitRef> {
     match kind {
         EventKind::Remembered { unit, .. }
@@ -112,7 +110,7 @@ fn unit(kind: &EventKind) -> Option<&UnitRef> {
     }
 }
 
-/// Everything that a step, a host or an API may have said. Names of runs, phases, steps and hosts stay: they come from the
+/// Redacts all texts that come from a step, a host or an API. Names of runs, phases, steps and hosts stay: they come from the
 /// project's files, and a resumed run finds its units by them.
 fn redacted(mut kind: EventKind) -> EventKind {
     match &mut kind {
@@ -129,7 +127,7 @@ fn redacted(mut kind: EventKind) -> EventKind {
         }
         EventKind::Remembered { outputs, .. } => clean_outputs(outputs),
         EventKind::UnitStarted { why, .. } => why.iter_mut().for_each(clean),
-        // What may be asked for again stays as it is.
+        // The arguments of a run stay as they are, since a resumed run repeats them.
         EventKind::RunStarted { source, .. } => {
             source.iter_mut().flat_map(|s| &mut s.arguments).for_each(|text| *text = redact(text).into_owned());
         }
@@ -162,8 +160,8 @@ pub(super) fn clean_outputs(outputs: &mut Outputs) {
     *outputs = clean.collect();
 }
 
-/// All that a step marked `sensitive` says, masked whole. Why it could not even be reached, or was not started, is none of
-/// its words.
+/// Masks all texts of a step marked `sensitive`. Why its host could not be reached, or why it was not started, stays: these are
+/// not the step's texts.
 fn hidden(mut kind: EventKind) -> EventKind {
     match &mut kind {
         EventKind::Progress { message, .. } | EventKind::UnitRetried { message, .. } => MASK.clone_into(message),

@@ -1,25 +1,22 @@
-//! How a run went, in numbers.
+//! The summary of a run.
 
 use crate::event::{Outcome, Summary, UnitRef};
 use crate::journal::JournalError;
 
-/// How a run went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The counts.
     pub summary: Summary,
     /// Whether every unit ended well.
     pub ok: bool,
-    /// Whether the user ended it.
+    /// Whether the user interrupted the run.
     pub interrupted: bool,
-    /// Whether a failure was that somebody could not be reached.
+    /// Whether some unit failed because its host could not be reached.
     pub unreachable: bool,
-    /// Units whose work should have been undone and was not.
+    /// Units that should have been undone and were not.
     pub stuck: Vec<UnitRef>,
 }
 
 impl Report {
-    /// Counts a unit that ended.
     pub(super) fn count(&mut self, outcome: &Outcome) {
         self.summary.count(outcome);
         if let Outcome::Failed(problem) | Outcome::Unknown(problem) = outcome {
@@ -29,10 +26,9 @@ impl Report {
     }
 }
 
-/// Why a run could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// Nothing may be done that is not on record.
+    /// The journal cannot be written, and nothing may be done that is not on record.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }

@@ -1,4 +1,4 @@
-//! What a unit's end means: for the units that need it, for later runs, and for the reader.
+//! What the end of a unit means for the units that need it, for later runs, and for the user.
 
 use petgraph::graph::NodeIndex;
 
@@ -43,7 +43,7 @@ pub(super) fn conclude(
 /// An event that is to be recorded.
 pub(super) struct Settled {
     pub kind: EventKind,
-    /// How many secrets were registered when its texts were cleaned, if they were.
+    /// The number of secrets that were registered when its texts were redacted; `None` if they have not been.
     pub cleaned: Option<usize>,
 }
 
@@ -53,7 +53,7 @@ impl From<EventKind> for Settled {
     }
 }
 
-/// A unit ended. Returns the events that say so, in their order.
+/// Settles the end of a unit. Returns the events to record, in their order.
 pub(super) fn settle(
     run: &RunSpec,
     state: &mut RunState,
@@ -80,7 +80,7 @@ pub(super) fn settle(
     }
     state.renderer.record(&reference, &completion.outcome, &completion.outputs, run.mode);
     let changed = completion.outcome == Outcome::Changed;
-    // What an earlier run did counts too, even where this one did not come to the unit.
+    // A change by an earlier run is undone, too, even if this run did not reach the unit.
     let did = prior.touched.is_some() && (ran || !prior.undone);
     if run.mode == Mode::Run && (changed || completion.acted || did) {
         state.rollback.record_change(&reference);
@@ -96,7 +96,7 @@ pub(super) fn settle(
     if step.part != StepKind::OnFailure {
         state.rollback.record_end(unit.phase, &completion.outcome, excluded_host.as_deref());
     } else if !matches!(completion.outcome, Outcome::Cancelled { .. }) {
-        // What it has undone counts as changed, even when it found nothing left to do.
+        // An undone unit counts as changed, even if nothing was left to undo.
         for undone in state.rollback.finished(run, unit, &reference, well) {
             state.upstream.entry(node).changed(THIS_RUN, &undone);
             events.push(EventKind::Undone { unit: undone, by: reference.clone() }.into());
@@ -125,8 +125,8 @@ pub(super) fn settle(
     events
 }
 
-/// Passes over a unit that has nothing to do. What an earlier run did there still counts for the nodes behind it. An
-/// `on_failure` unit passes nothing on: the step that it undid is probed again and reports for itself.
+/// Completes a unit that has nothing to do. A change that an earlier run made there still counts for the nodes behind it, except
+/// that of an `on_failure` unit: the step that it undid is probed again and reports for itself.
 pub(super) fn pass_over(run: &RunSpec, state: &mut RunState, node: NodeIndex, unit: &Unit, reference: &UnitRef) {
     let touched = state.resume.get(reference).and_then(|record| record.touched);
     if let Some(when) = touched.filter(|_| run.step(unit).part != StepKind::OnFailure) {
@@ -135,7 +135,7 @@ pub(super) fn pass_over(run: &RunSpec, state: &mut RunState, node: NodeIndex, un
     state.complete(run, node);
 }
 
-/// The host that the others go on without, if the unit failed within `max_failures`. The failure's hint says so.
+/// The host that the run goes on without, if the unit failed within `max_failures`. Adds that to the failure's hint.
 fn exclude_host(run: &RunSpec, state: &mut RunState, unit: &Unit, outcome: &mut Outcome) -> Option<String> {
     let (Outcome::Failed(problem) | Outcome::Unknown(problem)) = outcome else { return None };
     if run.step(unit).part == StepKind::OnFailure {
@@ -146,8 +146,8 @@ fn exclude_host(run: &RunSpec, state: &mut RunState, unit: &Unit, outcome: &mut 
     unit.host.as_ref().map(|host| host.name.clone())
 }
 
-/// Tells the nodes that need the unit what was changed. A check that changed nothing, and a change that was not needed, leave
-/// them as they were; a unit that failed and lets others go on may have left something behind.
+/// Marks the nodes that need the unit if it changed something, or may have: a unit whose failure is ignored counts, a check or an
+/// unneeded change does not.
 fn propagate_change(
     state: &mut RunState,
     node: NodeIndex,
@@ -165,7 +165,7 @@ fn propagate_change(
     }
 }
 
-/// Tells the nodes that need the unit that they may not start, or not on its host.
+/// Keeps the nodes that need the unit from starting, or from starting on its host.
 fn block_dependents(
     run: &RunSpec,
     state: &mut RunState,

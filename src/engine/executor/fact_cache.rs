@@ -1,8 +1,8 @@
-//! What is known of a host ahead of time: the first step of a pipeline that asks its host asks for those behind it too, so
-//! that a host where nothing is to be done is done after one round trip. A change is followed, in its own trip, by the
-//! queries of the steps behind it whose answers it may have changed.
+//! Answers of hosts, ahead of the units that need them. The first unit that probes a host also sends the probes of the units
+//! behind it, so that a host where nothing is to be changed is finished after one round trip. Behind an effect, in the same round
+//! trip, go the probes of the units behind it whose answers the effect may have changed.
 //!
-//! An answer serves the unit that it was asked for, once, and only if no effect on the host could have changed it since.
+//! An answer serves one unit, once, and only if no effect on the host may have changed it since it was given.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -11,32 +11,32 @@ use crate::connect::{Effect, Fact, Probe};
 use crate::event::UnitRef;
 use crate::sync::lock;
 
-/// What a unit will ask.
+/// A unit and its probes.
 pub type Query = (UnitRef, Vec<Probe>);
 
-/// Answers that came ahead of time, by host.
+/// Cached answers, by host.
 #[derive(Clone, Default)]
 pub struct FactCache(Arc<Mutex<HashMap<String, HostFacts>>>);
 
 #[derive(Default)]
 struct HostFacts {
     answers: HashMap<UnitRef, CachedFacts>,
-    /// Effects under way.
+    /// Effects under way, by ticket.
     changing: HashMap<u64, Effect>,
-    /// Looks under way, with the effects that were at work at any time since they began.
-    looking: HashMap<u64, Vec<Effect>>,
+    /// Reads under way, by ticket, with all effects that were under way at some time since the read began.
+    reading: HashMap<u64, Vec<Effect>>,
     next: u64,
 }
 
 struct CachedFacts {
     probes: Vec<Probe>,
     facts: Vec<Fact>,
-    /// An effect may have changed it since.
+    /// Whether an effect may have changed the answer since.
     stale: bool,
 }
 
 impl HostFacts {
-    /// The answer for a unit to these very queries.
+    /// The answer for a unit, if it is for these very probes and not stale.
     fn fresh(&self, unit: &UnitRef, probes: &[Probe]) -> Option<&CachedFacts> {
         self.answers.get(unit).filter(|answer| !answer.stale && answer.probes == probes)
     }
@@ -53,23 +53,23 @@ impl FactCache {
         act(hosts.entry(name.to_owned()).or_default())
     }
 
-    /// Whether there is an answer for a unit.
+    /// Whether there is an answer for a unit that is not stale.
     pub fn is_fresh(&self, host: &str, unit: &UnitRef) -> bool {
         self.with(host, |host| host.answers.get(unit).is_some_and(|answer| !answer.stale))
     }
 
-    /// The answer for a unit, if there is one to these very queries.
+    /// Takes the answer for a unit. Returns it if it is for these very probes and not stale.
     pub fn take(&self, host: &str, unit: &UnitRef, probes: &[Probe]) -> Option<Vec<Fact>> {
         let answer = self.with(host, |host| host.answers.remove(unit))?;
         (!answer.stale && answer.probes == probes).then_some(answer.facts)
     }
 
-    /// Whether `judge` says so of the last answer for a unit, even if it may be another one by now.
+    /// What `judge` returns for the last answer for a unit, even if that answer is stale.
     pub fn peek_stale(&self, host: &str, unit: &UnitRef, judge: impl FnOnce(&[Fact]) -> bool) -> bool {
         self.with(host, |host| host.answers.get(unit).is_some_and(|answer| judge(&answer.facts)))
     }
 
-    /// What `judge` makes of the answer; it stays.
+    /// What `judge` returns for the answer, which stays cached.
     pub fn peek<T>(
         &self,
         host: &str,
@@ -80,7 +80,7 @@ impl FactCache {
         self.with(host, |host| host.fresh(unit, probes).and_then(|answer| judge(&answer.facts)))
     }
 
-    /// The same if `judge` makes something of it; else it stays.
+    /// Takes the answer if `judge` returns something for it.
     pub fn take_if<T>(
         &self,
         host: &str,
@@ -94,28 +94,27 @@ impl FactCache {
         })
     }
 
-    /// A look begins.
+    /// Begins a read, whose answers [`ReadTicket::store`] caches.
     pub fn begin_read(&self, host: &str) -> ReadTicket {
         let number = self.with(host, |host| {
             let number = host.number();
-            host.looking.insert(number, host.changing.values().cloned().collect());
+            host.reading.insert(number, host.changing.values().cloned().collect());
             number
         });
         ReadTicket { cache: self.clone(), host: host.to_owned(), number }
     }
 
-    /// Effects begin; they end when what is returned first is dropped. What is returned second is a look that comes
-    /// behind them.
+    /// Begins effects; each ends when its ticket is dropped. Also begins a read that comes behind them in the same round trip.
     pub fn begin_effects(&self, host: &str, effects: &[Effect]) -> (Vec<EffectTicket>, ReadTicket) {
         let (numbers, look) = self.with(host, |host| {
             for effect in effects {
-                host.looking.values_mut().for_each(|seen| seen.push(effect.clone()));
+                host.reading.values_mut().for_each(|seen| seen.push(effect.clone()));
                 for answer in host.answers.values_mut() {
                     answer.stale |= may_invalidate(std::slice::from_ref(effect), &answer.probes);
                 }
             }
             let look = host.number();
-            host.looking.insert(look, host.changing.values().cloned().collect());
+            host.reading.insert(look, host.changing.values().cloned().collect());
             let numbers: Vec<u64> = effects.iter().map(|_| host.number()).collect();
             host.changing.extend(numbers.iter().copied().zip(effects.iter().cloned()));
             (numbers, look)
@@ -128,7 +127,7 @@ impl FactCache {
     }
 }
 
-/// A look that is under way.
+/// A read that is under way.
 pub struct ReadTicket {
     cache: FactCache,
     host: String,
@@ -136,11 +135,11 @@ pub struct ReadTicket {
 }
 
 impl ReadTicket {
-    /// It has brought these facts, in the order of the queries.
+    /// Caches the facts, which are in the order of the queries.
     pub fn store(self, queries: &[Query], facts: Vec<Fact>) {
         let mut facts = facts.into_iter();
         self.cache.with(&self.host, |host| {
-            let effects = host.looking.get(&self.number).cloned().unwrap_or_default();
+            let effects = host.reading.get(&self.number).cloned().unwrap_or_default();
             for (unit, probes) in queries {
                 let facts = facts.by_ref().take(probes.len()).collect();
                 let stale = may_invalidate(&effects, probes);
@@ -152,11 +151,11 @@ impl ReadTicket {
 
 impl Drop for ReadTicket {
     fn drop(&mut self) {
-        self.cache.with(&self.host, |host| host.looking.remove(&self.number));
+        self.cache.with(&self.host, |host| host.reading.remove(&self.number));
     }
 }
 
-/// An effect that is under way.
+/// An effect that is under way; ends when dropped.
 pub struct EffectTicket {
     cache: FactCache,
     host: String,

@@ -15,93 +15,86 @@ use crate::event::{Mode, Outputs, Problem, UnitRef};
 use crate::journal::SavedUnit;
 use crate::plan::Retry;
 
-/// Everything that one unit needs to run.
 pub struct Job {
     pub action: ActionRef,
-    /// Whether the action goes on from an attempt of an earlier run.
+    /// Whether the action continues an attempt of an earlier run.
     pub resumed: bool,
     pub unit: UnitRef,
     pub target: Target,
     pub mode: Mode,
     pub timeout: Duration,
     pub retry: Retry,
-    /// Whether what needs it goes on when it fails.
+    /// Whether the units that need this one go on when it fails.
     pub ignores_errors: bool,
     pub world: Arc<dyn World>,
-    /// How its change is taken back should it cut the connection.
+    /// How the host restores itself if the change cuts the connection.
     pub guard: Option<Guard>,
-    /// Takes notes for people.
     pub notes: Arc<dyn Fn(Note) + Send + Sync>,
-    /// True once an effect was sent out, so that who cancels the job knows what is known.
+    /// Set once an effect was sent: if the job is cancelled then, its result is unknown.
     pub acted: Arc<AtomicBool>,
     pub faults: Arc<dyn Faults>,
-    /// What a saved plan says of it.
+    /// The unit as the saved plan has it.
     pub approved: Option<SavedUnit>,
-    /// What is known of its host ahead of time.
     pub cache: FactCache,
-    /// What the units behind it will ask of the host: asked along with its own queries, or behind its last effect.
+    /// Probes of the units behind this one. They go along with the unit's own probes, or behind its last effect.
     pub queries: Vec<Query>,
-    /// Whether it has asked for all of them along with its own.
+    /// Whether these probes have gone along with the unit's own.
     pub prefetched: bool,
-    /// Why its host could not be reached then.
+    /// Why the host could not be reached then.
     pub unreachable: Mutex<Option<ConnectError>>,
 }
 
 impl Job {
-    /// Its host's name.
     pub fn host(&self) -> Option<&str> {
         self.target.host.as_ref().map(|host| host.name.as_str())
     }
 }
 
-/// Takes the notes of running units.
 pub type NoteSink = Arc<dyn Fn(&UnitRef, Note) + Send + Sync>;
 
-/// What a running job tells meanwhile.
+/// News from a running job.
 pub enum Note {
-    /// What is seen or done right now.
+    /// The text says what is seen or done right now.
     Progress(String),
-    /// An attempt failed; the next follows after the pause.
+    /// An attempt failed; the next one follows after the delay.
     Retried { attempt: u32, message: String, delay: Duration },
 }
 
-/// How a job ended.
 pub struct Execution {
     pub result: ExecutionResult,
     pub diff: Diff,
     pub outputs: Outputs,
     pub printed: String,
-    /// What would exist after it (preview).
+    /// Resources that would exist after the unit has run (previews).
     pub provides: Vec<Resource>,
-    /// Set once all of it may be told as it is.
+    /// Set once all texts have been redacted.
     pub cleaned: Option<Box<Cleaned>>,
 }
 
-/// The kinds of end.
 #[derive(Debug)]
 pub enum ExecutionResult {
     Same {
         seen: String,
     },
     Changed,
-    /// Preview: not so yet.
+    /// Preview: the unit would wait.
     NotReady {
         seen: String,
     },
-    /// Preview: this must exist first.
+    /// Preview: the resource must exist first.
     Missing(Resource),
     Failed(Problem),
-    /// It would change something else than the saved plan says.
+    /// The unit would make another change than the saved plan has.
     Diverged(Problem),
     Unknown(Problem),
-    /// It was to be sent behind one that did not end well.
+    /// A unit before this one in its pipeline did not end well.
     NotStarted {
         needs: String,
     },
 }
 
 impl ExecutionResult {
-    /// What it is when the action, or what brought its answers, panicked: not known.
+    /// The result, or unknown if the action or a backend panicked.
     pub fn unless(self, defect: Option<Problem>) -> Self {
         match (self, defect) {
             (Self::Failed(problem), _) if problem.defect => Self::Unknown(problem),
@@ -111,11 +104,11 @@ impl ExecutionResult {
     }
 }
 
-/// That all texts of an end are cleaned.
+/// The redacted outputs of an execution.
 pub struct Cleaned {
-    /// The outputs as they may be told; those for later steps have their secrets.
+    /// The outputs to report; those for later steps keep their secrets.
     pub outputs: Outputs,
-    /// How many secrets were registered then.
+    /// The number of secrets that were registered when the texts were redacted.
     pub secrets: usize,
 }
 

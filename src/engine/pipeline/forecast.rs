@@ -1,4 +1,4 @@
-//! What a unit will do behind the effects of others, as far as that is known before they are done. Pure.
+//! What a unit will do behind the effects of other units, as far as that is known before those effects are sent.
 
 use crate::actions::{ActionRef, Verdict};
 use crate::connect::{Effect, EffectResult, Fact, Probe, host, is_comparable};
@@ -6,27 +6,26 @@ use crate::diff::Diff;
 use crate::engine::executor::fact_cache::Query;
 use crate::engine::executor::job::Job;
 
-/// What a job will do, as far as that is known ahead of time.
 pub struct Forecast {
-    /// What its verdict rests on.
+    /// The answers on which the verdict rests.
     pub facts: Vec<Fact>,
-    /// What would change.
     pub diff: Diff,
-    /// All that it takes, or only the first of it.
+    /// All effects of the change; only the first one if the others depend on its result.
     pub effects: Vec<Effect>,
-    /// Whether that may take its time, and is to be judged, before anything else is done.
+    /// Whether nothing may be sent behind these effects: a command may run long and its result must be judged first, or the unit
+    /// verifies its change.
     pub ends_pipeline: bool,
-    /// What must still be so when its turn comes, if those before it may have changed that.
+    /// Answers that units before this one may change. The host compares them when the unit's turn comes.
     pub preconditions: Vec<(Probe, Fact)>,
 }
 
-/// Most effects of a unit that is sent together with others.
+/// The most effects of one unit in a pipeline.
 const MAX_EFFECTS_PER_UNIT: usize = 8;
 
 /// What a job will do behind the effects `before`, if its verdict is a change, its effects are known, and its host can check
 /// whether the verdict still holds when the job's turn comes.
 pub fn forecast(job: &Job, before: &[Effect]) -> Option<Forecast> {
-    // What follows a failure that is ignored must still be done.
+    // A pipeline ends at a failure; the units behind an ignored failure must still run, and a retry comes before them.
     if job.guard.is_some()
         || job.retry.times > 0
         || job.ignores_errors
@@ -43,7 +42,7 @@ pub fn forecast(job: &Job, before: &[Effect]) -> Option<Forecast> {
     while effects.len() < MAX_EFFECTS_PER_UNIT {
         let Some(effect) = job.action.next_effect(&facts, &done).ok()? else {
             let stays = !effects.is_empty() && job.action.after_disconnect(&facts).is_none();
-            // What looks once more is looked at before anything else is done.
+            // A unit that verifies its change is probed before anything else is sent.
             let ends_pipeline = job.action.is_verified();
             return stays.then_some(Forecast { facts, diff, effects, ends_pipeline, preconditions });
         };
@@ -74,21 +73,22 @@ pub fn query_after(job: &Job, forecast: &Forecast) -> Option<Query> {
     (job.action.is_verified() && is_all()).then(|| (job.unit.clone(), job.action.probes()))
 }
 
-/// Whether a unit whose command is likely to run may be one of a pipeline, so that what comes behind it may too.
+/// Whether a unit with a command may join a pipeline: it can be checked after an interruption, and the host can compare all its
+/// probes.
 pub fn joins(action: &ActionRef) -> bool {
     let comparable = |probe: &Probe| matches!(probe, Probe::Host(host::Probe::Run(_) | host::Probe::File { .. }));
     action.on_interrupt().is_none() && !action.is_read_only() && action.probes().iter().all(comparable)
 }
 
-/// What is known of a unit's answers behind effects.
+/// A unit's answers behind the effects of other units.
 struct Expected {
-    /// What they will be.
+    /// All answers as they will most likely be.
     facts: Vec<Fact>,
-    /// Those that its host must compare then.
+    /// Those of them that the host must compare when the unit's turn comes.
     compared: Vec<(Probe, Fact)>,
 }
 
-/// `None` when it is not known what the answers will be, or their host cannot compare them.
+/// `None` if some answer is not predictable and the host cannot compare it.
 fn expected(before: &[Effect], probes: &[Probe], facts: &[Fact]) -> Option<Expected> {
     let mut expected = Expected { facts: Vec::new(), compared: Vec::new() };
     for (probe, fact) in probes.iter().zip(facts) {
@@ -96,7 +96,7 @@ fn expected(before: &[Effect], probes: &[Probe], facts: &[Fact]) -> Option<Expec
         for effect in before.iter().filter(|effect| effect.may_change(probe)) {
             match effect.result(probe, &fact) {
                 Some(known) => fact = known,
-                None if perhaps(effect, probe) => is_sure = false,
+                None if is_uncertain(effect, probe) => is_sure = false,
                 None => return None,
             }
         }
@@ -111,12 +111,12 @@ fn expected(before: &[Effect], probes: &[Probe], facts: &[Fact]) -> Option<Expec
     Some(expected)
 }
 
-/// Whether only running it can tell if an effect moves an answer.
-fn perhaps(effect: &Effect, probe: &Probe) -> bool {
+/// Whether only the host can tell if the effect has changed the answer.
+fn is_uncertain(effect: &Effect, probe: &Probe) -> bool {
     matches!(effect, Effect::Host(host::Effect::Run(_))) || matches!(probe, Probe::Host(host::Probe::Run(_)))
 }
 
-/// What an effect answers when it has worked, soon; `None` when that is not known before.
+/// The result of an effect that works and ends at once; `None` if it is not predictable.
 fn answer_of(action: &ActionRef, effect: &Effect) -> Option<EffectResult> {
     match effect {
         Effect::Host(host::Effect::Run(run)) if action.completes_at_once() && !host::is_fed_apart(run) => {

@@ -1,4 +1,4 @@
-//! Which units join a pipeline, and what is known of them. Pure.
+//! Which units join a pipeline.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -18,13 +18,13 @@ use crate::inventory::Connection;
 use crate::journal::THIS_RUN;
 use crate::plan::StepKind;
 
-/// Units that are sent together, at most.
+/// The most units of a pipeline.
 const MAX_UNITS: usize = 32;
 
-/// Bytes of effects that are sent together, at most.
+/// The most bytes of effects of a pipeline.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// A unit of a pipeline that has not begun.
+/// A unit that joins a pipeline; its start is not recorded yet.
 pub struct Member {
     pub node: NodeIndex,
     pub unit: Unit,
@@ -35,7 +35,7 @@ pub struct Member {
     pub planned: Forecast,
 }
 
-/// The pipeline that begins with a unit that was admitted; `None` when the unit is better sent alone.
+/// The forecast of a started unit and the units that join its pipeline; `None` if the unit is to be sent alone.
 pub(in crate::engine) fn select(
     run: &RunSpec,
     state: &mut RunState,
@@ -66,7 +66,7 @@ pub(in crate::engine) fn select(
         let step = behind.step(&run.plan);
         let alike = same_host && step.as_root == job.target.as_root;
         let known = |host: &str| env.cache.is_fresh(host, &run.reference(&behind));
-        // A step of this machine may make the file that one behind it is rendered from.
+        // On this machine, a step may write the file from which a step behind it is rendered.
         let alike = alike && !(is_local && state.renderer.reads_files(step));
         if !alike || step.part != StepKind::Step || !job.host().is_some_and(known) {
             continue;

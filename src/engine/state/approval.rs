@@ -1,24 +1,22 @@
-//! What a saved plan, which a person approved, allows each unit to do.
+//! The saved plan that the user approved.
 
 use std::collections::HashMap;
 
 use crate::event::{Problem, UnitRef};
 use crate::journal::{SavedPlan, SavedUnit};
 
-/// The approved units.
 #[derive(Debug)]
 pub struct ApprovedPlan(HashMap<UnitRef, SavedUnit>);
 
 impl ApprovedPlan {
-    /// From the saved plan.
     pub fn new(plan: SavedPlan) -> Self {
         Self(plan.units.into_iter().map(|unit| (unit.unit.clone(), unit)).collect())
     }
 
-    /// What the saved plan says of a unit.
+    /// The unit as the saved plan has it.
     ///
     /// # Errors
-    /// If the unit is not in it, or was defined otherwise.
+    /// If the saved plan does not have the unit, or has it with another definition.
     pub fn check(&self, unit: &UnitRef, definition: &str) -> Result<SavedUnit, Problem> {
         let hint = "nothing of it was done; save a new plan";
         match self.0.get(unit) {

@@ -10,7 +10,7 @@ use crate::event::{Problem, UnitRef};
 pub struct FileClaims(HashMap<PathBuf, UnitRef>);
 
 impl FileClaims {
-    /// A unit is to write a file.
+    /// Claims a file for a unit.
     ///
     /// # Errors
     /// If the same step writes it for another host or item in this run. Another step on the same host may write it again.

@@ -28,7 +28,7 @@ impl FailureLimit {
         Self { allowed, hosts: BTreeSet::new(), started: BTreeSet::new(), failed: BTreeSet::new() }
     }
 
-    /// Also when all hosts failed: nobody is left to go on.
+    /// Also true if all hosts failed, since none is left to go on.
     fn is_exceeded(&self) -> bool {
         let (failed, all) = (self.failed.len(), self.hosts.len());
         failed > self.allowed.at_most_of(all) || failed == all
@@ -60,7 +60,7 @@ impl FailureLimits {
         [(unit.phase, None), (unit.phase, Some(unit.step))]
     }
 
-    /// A unit starts, or has ended well.
+    /// Notes that a unit starts, or has ended well.
     pub fn started(&mut self, unit: &Unit) {
         let Some(host) = unit.host.as_ref() else { return };
         for of in Self::scopes(unit) {
@@ -76,7 +76,7 @@ impl FailureLimits {
         Some(format!("fewer failures: {}, more than max_failures = {}", exceeded.tally(), exceeded.allowed))
     }
 
-    /// A unit failed. If the other hosts go on without its host, the sentence that says so.
+    /// Notes that a unit failed. Returns a sentence for the user if the other hosts go on without its host.
     pub fn record_failure(&mut self, unit: &Unit) -> Option<String> {
         let host = unit.host.as_ref()?;
         let mut told = None;

@@ -22,7 +22,6 @@ impl Handlers {
         Self { pending, ..Self::default() }
     }
 
-    /// A unit asks for a handler.
     pub fn notify(&mut self, handler: UnitRef, by: UnitRef) {
         self.pending.entry(handler).or_default().insert(by);
     }
@@ -37,14 +36,14 @@ impl Handlers {
         self.unresolved.contains(handler)
     }
 
-    /// A handler starts: it serves all requests so far.
+    /// Notes that a handler starts, which serves all requests so far.
     pub fn started(&mut self, handler: &UnitRef) {
         if let Some(by) = self.pending.remove(handler) {
             self.serving.insert(handler.clone(), by);
         }
     }
 
-    /// A handler ended. One that ends well without starting counts as served: its `when` was false, or the user passed
+    /// Notes that a handler ended. One that ends well without starting counts as served: its `when` was false, or the user passed
     /// `--done`. One that fails is pending again for the same units.
     pub fn finished(&mut self, handler: &UnitRef, outcome: &Outcome) {
         if matches!(outcome, Outcome::Unknown(_)) {
@@ -58,7 +57,7 @@ impl Handlers {
         }
     }
 
-    /// The handlers that a later run must see to.
+    /// The handlers that a later run must run.
     pub fn pending(&self) -> Vec<UnitRef> {
         self.pending.keys().cloned().collect()
     }

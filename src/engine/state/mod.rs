@@ -1,4 +1,4 @@
-//! The state of a run, one component a file. A component keeps its fields to itself, and knows no journal, task or clock.
+//! The state of a run. Each file has one component with private fields, which knows no journal, task or clock.
 
 pub mod approval;
 pub mod claims;

@@ -8,7 +8,7 @@ use crate::event::{Mode, Outcome, Outputs, Problem, UnitRef};
 use crate::inventory::Host;
 use crate::plan::template_name;
 
-/// A loop's outputs have those of its items below this name.
+/// The key below which a loop's outputs have those of its items.
 const ITEMS_KEY: &str = "items";
 
 /// Outputs by the name that a step has in templates.
@@ -37,13 +37,13 @@ impl OutputStore {
         Self { read, keep_all, ..Self::default() }
     }
 
-    /// Gives a loop outputs of its items, also when it comes to have no items.
+    /// Gives a loop outputs, even if it turns out to have no items.
     pub fn add_loop(&mut self, step: String) {
         let none = Outputs::from_iter([(ITEMS_KEY.to_owned(), json!({}))]);
         self.by_step.entry(step).or_default().once = Some(none);
     }
 
-    /// A unit ended. One that did not end well has no outputs, so that a template can ask whether they are defined.
+    /// Keeps the outputs of a unit that ended. One that did not end well has none, so that a template can test for that.
     pub fn record(&mut self, unit: &UnitRef, outcome: &Outcome, outputs: &Outputs, mode: Mode) {
         let name = template_name(&unit.step);
         let well = outcome.lets_dependents_start();
@@ -94,7 +94,7 @@ impl OutputStore {
         steps.iter().find(|step| self.undetermined.contains(*step))
     }
 
-    /// A problem of a template that reads these steps: with a hint, if it is that a step that failed has no outputs.
+    /// Adds a hint to the problem of a template that reads these steps, if one of them failed and so has no outputs.
     pub fn explain(&self, steps: &BTreeSet<String>, problem: Problem) -> Problem {
         let is_named = |step: &&String| problem.message.contains(&format!("`steps.{step}"));
         let Some(unit) = steps.iter().find(is_named).and_then(|step| self.missing.get(step)) else { return problem };

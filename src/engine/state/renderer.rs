@@ -1,4 +1,4 @@
-//! Templates of steps, rendered to an action and the hash of its definition.
+//! Renders a step's templates to an action and the hash of its definition.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ use crate::template::{Context, Names, TemplateError, Templates, is_template};
 #[derive(Clone)]
 pub struct Rendered {
     pub action: ActionRef,
-    /// Hash of all that makes the unit what it is.
+    /// Hash of everything that defines the unit; see [`Renderer::definition`].
     pub definition: String,
 }
 
@@ -36,7 +36,7 @@ pub struct Renderer {
     items: Mutex<LoopItems>,
     sources: source::Sources,
     key: Option<DefinitionKey>,
-    /// The steps whose outputs a step reads, by its phase and number.
+    /// The steps whose outputs each step reads, by its phase and index.
     dependencies: HashMap<(usize, usize), Arc<BTreeSet<String>>>,
     /// Units that were rendered ahead of their turn.
     prepared: HashMap<NodeIndex, Rendered>,
@@ -49,7 +49,6 @@ pub type TemplateOwner<'a> = Option<(&'a Step, &'a Unit)>;
 type LoopItems = HashMap<(String, Option<String>), Arc<[Item]>>;
 
 impl Renderer {
-    /// For a plan before its first step.
     pub fn new(templates: Templates, scope: Scope, catalog: &dyn Catalog) -> Self {
         let files = catalog.actions().into_iter().map(|kind| (kind.name, FileParams::of(kind))).collect();
         let (items, sources) = (Mutex::default(), source::Sources::default());
@@ -57,13 +56,13 @@ impl Renderer {
         Self { templates, scope, files, outputs, items, sources, key: None, dependencies, prepared }
     }
 
-    /// With a key for the hashes of definitions, where there may be secrets in them.
+    /// Sets the key for the hashes of definitions, which may contain secrets.
     #[must_use]
     pub fn with_key(self, key: Option<DefinitionKey>) -> Self {
         Self { key, ..self }
     }
 
-    /// Gets ready for a plan: its loops have outputs, and the outputs that it reads are kept.
+    /// Prepares for a plan: gives its loops outputs, and finds out which outputs to keep.
     pub(in crate::engine) fn start(&mut self, plan: &Plan) {
         let steps = || plan.phases.iter().flat_map(|phase| &phase.steps);
         let keep_all = steps().any(|step| self.writes_files(step));
@@ -73,7 +72,7 @@ impl Renderer {
         }
     }
 
-    /// A unit ended: its outputs, for the templates of later steps.
+    /// Keeps the outputs of a unit that ended, for the templates of later steps.
     pub(in crate::engine) fn record(&mut self, unit: &UnitRef, outcome: &Outcome, outputs: &Outputs, mode: Mode) {
         self.outputs.record(unit, outcome, outputs, mode);
     }
@@ -88,13 +87,15 @@ impl Renderer {
         self.prepared.contains_key(&node)
     }
 
-    /// Keeps what was rendered of a unit for its turn.
+    /// Keeps a unit that was rendered ahead of its turn.
     pub(in crate::engine) fn keep(&mut self, node: NodeIndex, rendered: Rendered) {
         self.prepared.insert(node, rendered);
     }
 
-    /// A unit's action and the hash of its definition: what was prepared, which is used up, or rendered now. `Err`: how the
-    /// unit ends without running.
+    /// A unit's action and the hash of its definition: taken if they were prepared, or else rendered now.
+    ///
+    /// # Errors
+    /// The outcome of a unit that cannot be rendered.
     pub(in crate::engine) fn take(&mut self, run: &RunSpec, node: NodeIndex, unit: &Unit) -> Result<Rendered, Outcome> {
         if let Some(prepared) = self.prepared.remove(&node) {
             return Ok(prepared);
@@ -103,8 +104,8 @@ impl Renderer {
         self.render(run, unit, &reads)
     }
 
-    /// The same ahead of its turn; `None` if the unit cannot be rendered yet, since it reads outputs of `unfinished` steps. It
-    /// is kept for its turn, unless it runs on this machine, where steps may yet make the files that it is rendered from.
+    /// Renders a unit ahead of its turn; `None` if it reads outputs of `unfinished` steps. The result is kept for the unit's turn,
+    /// unless the unit runs on this machine, where steps may yet write the files from which it is rendered.
     pub(in crate::engine) fn prepare(
         &mut self,
         run: &RunSpec,
@@ -126,8 +127,7 @@ impl Renderer {
         Some(rendered)
     }
 
-    /// The steps whose outputs a unit's step reads. They are looked for once, unless a step may yet write the template that
-    /// names them.
+    /// The steps whose outputs a unit's step reads. Found once, unless a step may yet write the template that names them.
     fn dependencies_of(&mut self, run: &RunSpec, unit: &Unit) -> Arc<BTreeSet<String>> {
         let key = (unit.phase, unit.step);
         if let Some(reads) = self.dependencies.get(&key) {
@@ -185,12 +185,12 @@ impl Renderer {
         self.files.get(step.action.value.as_str()).is_some_and(|f| f.names(step, |kind| kind != FileKind::Written))
     }
 
-    /// Whether a step writes files of the project, which steps behind it may name.
+    /// Whether a step writes files of the project, which later steps may read.
     pub(in crate::engine) fn writes_files(&self, step: &Step) -> bool {
         self.files.get(step.action.value.as_str()).is_some_and(|f| f.names(step, |kind| kind == FileKind::Written))
     }
 
-    /// The same of a whole plan.
+    /// The steps whose outputs some step of the plan reads.
     fn outputs_read_by_plan(&self, plan: &Plan) -> HashSet<String> {
         let phases = plan.phases.iter().filter_map(|phase| phase.when.as_ref());
         let phases = phases.flat_map(|when| self.templates.names_in_expression(&when.value));
@@ -201,14 +201,13 @@ impl Renderer {
     /// Whether an expression (a `when`) holds.
     ///
     /// # Errors
-    /// When it names something that is not defined.
+    /// If the expression names something undefined.
     pub(in crate::engine) fn holds(&self, expression: &str, of: TemplateOwner<'_>) -> Result<bool, Problem> {
         let reads = step_names(&self.templates.names_in_expression(expression).unwrap_or_default());
         self.templates.is_true(expression, &self.context(of, &reads)?).map_err(|e| problem(&e))
     }
 
-    /// A step's parameters, rendered, with the files that they name read in. `reads`: the steps whose
-    /// outputs it reads.
+    /// Renders a step's parameters and reads the files that they name. `reads` are the steps whose outputs the step reads.
     fn render_params(&self, step: &Step, unit: &Unit, reads: &BTreeSet<String>) -> Result<Value, Problem> {
         let context = self.context(Some((step, unit)), reads)?;
         let raw = Value::Object(step.params.clone());
@@ -217,8 +216,8 @@ impl Renderer {
         Ok(params)
     }
 
-    /// Hash of all that makes a unit what it is: its action, rendered parameters, item, host and rights. One that runs once
-    /// is the same on whichever host.
+    /// Hash of everything that defines a unit: action, rendered parameters, item, host and rights. A unit that runs once has the
+    /// same hash on whichever host.
     fn definition(&self, step: &Step, params: &Value, unit: &Unit) -> String {
         let name = |host: &Option<Arc<Host>>| host.as_ref().map(|h| json!([h.name, h.address]));
         let mut all = json!({
@@ -278,7 +277,7 @@ impl Renderer {
         Ok(())
     }
 
-    /// Only the outputs that are read go in: with many steps on many hosts, all of them would cost more than the step.
+    /// The context of a template. It has the outputs of `reads` only: those of all steps on all hosts would cost more than the step.
     fn context(&self, of: TemplateOwner<'_>, reads: &BTreeSet<String>) -> Result<Context, Problem> {
         let host = of.and_then(|(_, unit)| unit.vars_host.as_deref());
         let steps: Map<String, Value> =
@@ -294,7 +293,7 @@ impl Renderer {
         host.map_or(self.scope.controller(), |h| self.scope.host(&h.name))
     }
 
-    /// An item of a loop, by its name: what it holds may have come to light since the graph was made.
+    /// The value of a loop's item, by the item's name. It may contain outputs that were unknown when the graph was made.
     fn item(&self, step: &Step, host: Option<&Host>, name: &str) -> Result<Value, Problem> {
         let key = (step.id.value.clone(), host.map(|h| h.name.clone()));
         let mut all = lock(&self.items);
@@ -327,7 +326,7 @@ impl FileParams {
         self.0.iter().any(|(name, kind)| right(*kind) && step.params.contains_key(name))
     }
 
-    /// The template files that parameters name, as far as the paths are no templates themselves.
+    /// The template files that parameters name; paths that are templates themselves are left out.
     fn template_paths(&self, params: &Value) -> Vec<String> {
         let named = self.0.iter().filter(|(_, kind)| **kind == FileKind::Template);
         named

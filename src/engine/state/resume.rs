@@ -1,4 +1,4 @@
-//! What earlier runs recorded, and which of that still fits the plan.
+//! The records of earlier runs, as far as they still fit the plan.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,34 +8,32 @@ use crate::graph::{Instance, answering};
 use crate::journal::{RunHistory, UnitRecord};
 use crate::plan::{Role, StepKind};
 
-/// The records of earlier runs.
 pub struct Resume {
     memory: RunHistory,
 }
 
-/// What is on record of a unit that can change something.
+/// The record of a unit that can change something.
 #[derive(Debug, Default)]
 pub struct Prior {
-    /// When it may have changed something last.
+    /// When the unit may last have changed something, on the journal's clock.
     pub touched: Option<u64>,
-    /// Whether it may have changed something and never notified its handlers.
+    /// Whether the unit may have changed something and has not notified its handlers.
     pub unsettled: bool,
-    /// Whether its work was undone.
+    /// Whether the unit was undone.
     pub undone: bool,
 }
 
 impl Resume {
-    /// From what the runs before this one have left.
     pub fn new(memory: RunHistory) -> Self {
         Self { memory }
     }
 
-    /// Drops what the edited plan no longer has, and moves pending handlers to where their step stands now. Returns the
-    /// dropped units with the reason.
+    /// Drops units that the edited plan no longer has, and moves pending handlers to the phase and hosts where their step is now.
+    /// Returns the dropped units with the reason.
     pub fn reconcile(&mut self, run: &RunSpec) -> Vec<(UnitRef, String)> {
         let mut dropped = self.gone(run);
         for (unit, _) in &dropped {
-            // A unit that was cut off, or has yet to notify its handlers, is still known should its step come back.
+            // The record of a unit that was cut off, or has yet to notify its handlers, stays in case its step comes back.
             if !self.memory.get(unit).is_some_and(UnitRecord::unsettled) {
                 self.memory.forget(unit);
             }
@@ -45,7 +43,7 @@ impl Resume {
         dropped
     }
 
-    /// The units that the plan no longer has.
+    /// The recorded units that the plan no longer has, with the reason.
     fn gone(&self, run: &RunSpec) -> Vec<(UnitRef, String)> {
         let steps = run.plan.phases.iter().enumerate().flat_map(|(p, phase)| {
             phase.steps.iter().enumerate().map(move |(number, step)| (step.id.value.as_str(), (p, number)))
@@ -107,12 +105,11 @@ impl Resume {
         self.memory.handlers()
     }
 
-    /// What is on record of a unit.
     pub fn get(&self, unit: &UnitRef) -> Option<&UnitRecord> {
         self.memory.get(unit)
     }
 
-    /// The same, as far as it matters when the unit ends. A check has no past.
+    /// The parts of a unit's record that matter when the unit ends. A check has none.
     pub fn prior(&self, unit: &UnitRef, role: Role) -> Prior {
         let recorded = self.memory.get(unit).filter(|_| role == Role::Change);
         Prior {
@@ -129,13 +126,13 @@ impl Resume {
         self.memory.get(unit).is_some_and(matches)
     }
 
-    /// When one of these undo units was at work last, and which. It may have been cut off in the middle, and then nothing
-    /// else tells that the work it undoes may be gone.
+    /// The undo unit that ran last of these, and when. It may have been cut off in the middle; then no other record says that the
+    /// change it undoes may be gone.
     pub fn last_rollback(&self, undoers: &[UnitRef]) -> Option<(u64, String)> {
         undoers.iter().filter_map(|by| Some((self.memory.get(by)?.touched?, by.to_string()))).max()
     }
 
-    /// Which of these undo units began after `done` and did not come to a good end.
+    /// The first of these undo units that began after `done` and did not end well.
     pub fn unfinished_rollback(&self, undoers: &[UnitRef], done: Option<u64>) -> Option<String> {
         let unfinished =
             |by: &&UnitRef| self.memory.get(by).is_some_and(|record| record.unsettled() && record.touched > done);

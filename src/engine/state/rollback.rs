@@ -7,7 +7,6 @@ use crate::event::{Outcome, UnitRef};
 use crate::graph::{Instance, Unit, answering};
 use crate::plan::StepKind;
 
-/// Which phases failed, what they changed, and what of that is undone.
 #[derive(Debug, Default)]
 pub struct Rollback {
     failed: HashSet<usize>,
@@ -24,12 +23,12 @@ pub struct Rollback {
 }
 
 impl Rollback {
-    /// A unit changed something, or may have.
+    /// Notes that a unit changed something, or may have.
     pub fn record_change(&mut self, unit: &UnitRef) {
         self.changed.insert(unit.clone());
     }
 
-    /// A unit that is no undo has ended. `excluded_host`: the phase goes on without that host.
+    /// Notes the end of a unit that is no undo. The phase goes on without `excluded_host`.
     pub fn record_end(&mut self, phase: usize, outcome: &Outcome, excluded_host: Option<&str>) {
         match (outcome, excluded_host) {
             (Outcome::Unknown(_), _) => drop(self.unclear.insert(phase)),
@@ -39,19 +38,19 @@ impl Rollback {
         }
     }
 
-    /// Whether something of a phase is undone: all of it, or the work on excluded hosts.
+    /// Whether a phase is undone, on all hosts or on the excluded ones.
     pub fn runs_in(&self, phase: usize) -> bool {
         let failed = self.failed.contains(&phase) || self.excluded_hosts.iter().any(|(of, _)| *of == phase);
         failed && !self.unclear.contains(&phase)
     }
 
-    /// Whether a phase's work on one host is undone.
+    /// Whether a phase is undone on one host.
     fn runs_on(&self, phase: usize, host: Option<&String>) -> bool {
         let alone = host.is_some_and(|host| self.excluded_hosts.contains(&(phase, host.clone())));
         self.runs_in(phase) && (alone || self.failed.contains(&phase))
     }
 
-    /// The units whose work an `on_failure` unit is to undo: units of a step that names it, in its place, that may have
+    /// The units that an `on_failure` unit is to undo: those of the steps that name it, for the same host and item, that may have
     /// changed something and are not undone by it yet.
     pub fn targets(&self, run: &RunSpec, undo: &Unit) -> Vec<UnitRef> {
         let phase = &run.plan.phases[undo.phase];
@@ -97,7 +96,6 @@ impl Rollback {
         self.mark_incomplete(left);
     }
 
-    /// Units whose work should have been undone and was not.
     pub fn mark_incomplete(&mut self, units: Vec<UnitRef>) {
         for unit in units {
             if !self.incomplete.contains(&unit) {
@@ -106,7 +104,7 @@ impl Rollback {
         }
     }
 
-    /// All of them, in the order in which they were found.
+    /// Units that should have been undone and were not, in the order in which they were found.
     pub fn incomplete(&self) -> &[UnitRef] {
         &self.incomplete
     }

@@ -15,12 +15,11 @@ pub struct Scheduler {
     running: HashSet<NodeIndex>,
     ready: VecDeque<NodeIndex>,
     deferred: Vec<NodeIndex>,
-    /// A preview looks at all batches at once: none of them changes anything.
+    /// Whether all batches are walked at once, as in a preview, which changes nothing.
     ignores_gates: bool,
 }
 
 impl Scheduler {
-    /// All nodes of a graph; those that need none are ready.
     pub fn new(graph: &Graph, mode: Mode) -> Self {
         let ignores_gates = mode == Mode::Preview;
         let counts = |before: &NodeIndex| !(ignores_gates && graph.is_gate(*before));
@@ -40,7 +39,7 @@ impl Scheduler {
         None
     }
 
-    /// A unit starts: in its turn, or ahead of it in a pipeline.
+    /// Notes that a unit starts, in its turn or ahead of it in a pipeline.
     pub fn start(&mut self, node: NodeIndex) {
         self.running.insert(node);
     }
@@ -55,8 +54,8 @@ impl Scheduler {
         self.ready.extend(self.deferred.drain(..));
     }
 
-    /// A node is done: its successors wait for one node less. Successors that become ready and for which `first` holds go to
-    /// the head of the queue.
+    /// Marks a node as done, so that each successor waits for one node less. Successors that become ready and for which `first`
+    /// holds go to the head of the queue.
     pub fn complete(&mut self, graph: &Graph, node: NodeIndex, first: impl Fn(NodeIndex) -> bool) {
         self.unmet.remove(&node);
         self.running.remove(&node);

@@ -34,7 +34,7 @@ pub fn run_without(phases: &str, mode: Mode, unseen: &[&str]) -> RunSpec {
     RunSpec { plan: Arc::new(plan), graph, registry, mode, options: Options::default() }
 }
 
-/// The same with all hosts in sight.
+/// A run with all hosts in sight.
 pub fn run(phases: &str) -> RunSpec {
     run_without(phases, Mode::Run, &[])
 }
@@ -59,7 +59,7 @@ pub fn reference(run: &RunSpec, name: &str) -> UnitRef {
     run.reference(unit(run, name))
 }
 
-/// The name of a node's unit; of another node, nothing.
+/// The name of a node's unit; `None` for other nodes.
 pub fn name(run: &RunSpec, node: NodeIndex) -> Option<String> {
     match run.graph.node(node) {
         Node::Unit(unit) => Some(run.reference(unit).to_string()),
@@ -78,14 +78,14 @@ pub fn state(run: &RunSpec) -> RunState {
     state_after(run, RunHistory::default())
 }
 
-/// The same with what earlier runs recorded.
+/// The state of a run that goes on from earlier ones.
 pub fn state_after(run: &RunSpec, memory: RunHistory) -> RunState {
     let templates = Templates::new(".");
     let (scope, _) = Scope::new(&run.plan, &Inventory::default(), &Map::new(), &templates);
     RunState::new(run, Renderer::new(templates, scope, &*run.registry), memory, None)
 }
 
-/// The memory of one unit that ended so.
+/// The history of one unit with this recorded state.
 pub fn memory(unit: UnitRef, definition: &str, standing: RecordedState, touched: Option<u64>) -> RunHistory {
     let (definition, outputs) = (definition.to_owned(), Outputs::new());
     let done = (standing == RecordedState::Succeeded).then_some(1);

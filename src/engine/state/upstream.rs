@@ -16,8 +16,8 @@ pub struct Upstream {
     pub excluded_hosts: BTreeMap<String, String>,
     /// When an ancestor last changed something, on the journal's clock, and which: a result from before then is not kept.
     pub last_change: Option<(u64, String)>,
-    /// The same of the earlier items of the node's own loop. It counts for the nodes after the loop only, since the items of
-    /// a loop do not depend on each other.
+    /// The last change by an earlier item of the node's own loop. It counts for the nodes after the loop only, since items do not
+    /// depend on each other.
     last_change_in_loop: Option<(u64, String)>,
     /// In a preview, the nearest ancestor that would change something.
     pub pending: Option<String>,
@@ -30,12 +30,10 @@ pub struct Upstream {
 pub struct UpstreamMap(HashMap<NodeIndex, Upstream>);
 
 impl UpstreamMap {
-    /// What is known of a node's ancestors.
     pub fn get(&self, node: NodeIndex) -> Option<&Upstream> {
         self.0.get(&node)
     }
 
-    /// The same, to be added to.
     pub fn entry(&mut self, node: NodeIndex) -> &mut Upstream {
         self.0.entry(node).or_default()
     }
@@ -63,7 +61,7 @@ impl Upstream {
         later(&mut self.last_change, when, who);
     }
 
-    /// The same of the node's own unit.
+    /// Notes a change by the node's own unit.
     pub fn changed_by(&mut self, unit: &Unit, when: u64, who: &UnitRef) {
         match unit.item {
             Some(_) => self.changed_in_loop(when, who),
@@ -71,7 +69,7 @@ impl Upstream {
         }
     }
 
-    /// The same of an item of the node's own loop.
+    /// Notes a change by an earlier item of the node's own loop.
     pub fn changed_in_loop(&mut self, when: u64, who: &(impl ToString + ?Sized)) {
         later(&mut self.last_change_in_loop, when, who);
     }
@@ -89,12 +87,12 @@ impl Upstream {
         self.blocked_by.as_ref().or_else(|| self.excluded_hosts.get(host?))
     }
 
-    /// What passes a gate: only whether to go on.
+    /// The state that passes a gate: only whether to go on.
     fn past_gate(self) -> Self {
         Self { blocked_by: self.blocked_by, ..Self::default() }
     }
 
-    /// Adds what another predecessor hands on.
+    /// Adds the state of another predecessor.
     fn merge(&mut self, other: &Self) {
         if self.blocked_by.is_none() {
             self.blocked_by.clone_from(&other.blocked_by);
