@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::executor::job::Cleaned;
+use super::executor::job::Redacted;
 use crate::diff::Diff;
 use crate::event::{Outcome, Outputs};
 use crate::excerpt;
@@ -24,13 +24,13 @@ pub(super) struct Completion {
     /// Whether an effect was sent.
     pub acted: bool,
     /// Set if all texts have been redacted.
-    pub cleaned: Option<Box<Cleaned>>,
+    pub redacted: Option<Box<Redacted>>,
 }
 
 impl Completion {
     pub fn new(outcome: Outcome) -> Self {
         let (diff, outputs, output) = (Diff::default(), Outputs::new(), String::new());
-        Self { outcome, definition: None, diff, outputs, output, elapsed: Duration::ZERO, acted: false, cleaned: None }
+        Self { outcome, definition: None, diff, outputs, output, elapsed: Duration::ZERO, acted: false, redacted: None }
     }
 
     /// Whether the unit failed and its step has `ignore_errors`.

@@ -215,11 +215,11 @@ impl Dispatcher {
     fn handle(&mut self, event: TaskEvent) -> Result<(), JournalError> {
         match event {
             TaskEvent::Note(unit, Note::Progress(message), secrets) => {
-                self.recorder.record_cleaned(EventKind::Progress { unit, message }, secrets)
+                self.recorder.record_redacted(EventKind::Progress { unit, message }, secrets)
             }
             TaskEvent::Note(unit, Note::Retried { attempt, message, delay }, secrets) => {
                 let kind = EventKind::UnitRetried { unit, attempt, message, delay: seconds(delay) };
-                self.recorder.record_cleaned(kind, secrets)
+                self.recorder.record_redacted(kind, secrets)
             }
             TaskEvent::Prefetched(node, job) => {
                 self.prefetched.push((node, job));
@@ -281,9 +281,10 @@ impl Dispatcher {
         reference: UnitRef,
         completion: Completion,
     ) -> Result<(), JournalError> {
-        for Settled { kind, cleaned } in settle(&self.run, &mut self.state, node, unit, reference.clone(), completion) {
-            match cleaned {
-                Some(secrets) => self.recorder.record_cleaned(kind, secrets)?,
+        for Settled { kind, redacted } in settle(&self.run, &mut self.state, node, unit, reference.clone(), completion)
+        {
+            match redacted {
+                Some(secrets) => self.recorder.record_redacted(kind, secrets)?,
                 None => self.recorder.record(kind)?,
             }
         }

@@ -24,7 +24,6 @@
 //! - [`recorder`]: events become durable, then visible; [`faults`]: what goes wrong on purpose
 
 mod admission;
-mod cleaned;
 mod completion;
 mod dispatcher;
 mod executor;
@@ -37,6 +36,7 @@ mod outcome;
 mod pipeline;
 mod prefetch;
 mod recorder;
+mod redaction;
 mod report;
 mod run_spec;
 mod settlement;

@@ -46,7 +46,7 @@ impl Recorder {
     ///
     /// # Errors
     /// Those of [`Recorder::record`].
-    pub fn record_cleaned(&mut self, kind: EventKind, secrets: usize) -> Result<(), JournalError> {
+    pub fn record_redacted(&mut self, kind: EventKind, secrets: usize) -> Result<(), JournalError> {
         let kind = if secrets == secret::version() { kind } else { redacted(kind) };
         let kind = self.unless_sensitive(kind);
         let event = self.numbered(kind);
@@ -117,16 +117,16 @@ fn redacted(mut kind: EventKind) -> EventKind {
         EventKind::Progress { message: text, .. }
         | EventKind::UnitRetried { message: text, .. }
         | EventKind::Dropped { why: text, .. } => {
-            clean(text);
+            redact_text(text);
         }
         EventKind::UnitFinished { outcome, diff, outputs, output, .. } => {
-            clean_outcome(outcome);
+            redact_outcome(outcome);
             *diff = diff.redacted();
-            clean_outputs(outputs);
+            redact_outputs(outputs);
             *output = redact(output).into_owned();
         }
-        EventKind::Remembered { outputs, .. } => clean_outputs(outputs),
-        EventKind::UnitStarted { why, .. } => why.iter_mut().for_each(clean),
+        EventKind::Remembered { outputs, .. } => redact_outputs(outputs),
+        EventKind::UnitStarted { why, .. } => why.iter_mut().for_each(redact_text),
         // The arguments of a run stay as they are, since a resumed run repeats them.
         EventKind::RunStarted { source, .. } => {
             source.iter_mut().flat_map(|s| &mut s.arguments).for_each(|text| *text = redact(text).into_owned());
@@ -136,17 +136,17 @@ fn redacted(mut kind: EventKind) -> EventKind {
     kind
 }
 
-pub(super) fn clean(text: &mut String) {
+pub(super) fn redact_text(text: &mut String) {
     *text = excerpt::message(&shown(text)).into_owned();
 }
 
-fn clean_outcome(outcome: &mut Outcome) {
+fn redact_outcome(outcome: &mut Outcome) {
     match outcome {
         Outcome::Same { seen: text }
         | Outcome::Waits { seen: text }
         | Outcome::Skipped { why: text }
         | Outcome::Pending { needs: text }
-        | Outcome::Cancelled { needs: text } => clean(text),
+        | Outcome::Cancelled { needs: text } => redact_text(text),
         Outcome::Failed(problem) | Outcome::Warned(problem) | Outcome::Unknown(problem) => {
             *problem = std::mem::take(problem).redacted();
         }
@@ -154,7 +154,7 @@ fn clean_outcome(outcome: &mut Outcome) {
     }
 }
 
-pub(super) fn clean_outputs(outputs: &mut Outputs) {
+pub(super) fn redact_outputs(outputs: &mut Outputs) {
     let clean =
         std::mem::take(outputs).into_iter().map(|(name, value)| (redact(&name).into_owned(), redact_value(value)));
     *outputs = clean.collect();

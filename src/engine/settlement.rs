@@ -3,7 +3,7 @@
 use petgraph::graph::NodeIndex;
 
 use super::completion::{Completion, last_lines};
-use super::executor::job::{Cleaned, Execution};
+use super::executor::job::{Execution, Redacted};
 use super::in_flight::InFlightUnit;
 use super::outcome;
 use super::run_spec::RunSpec;
@@ -34,8 +34,8 @@ pub(super) fn conclude(
     Completion {
         diff: execution.diff,
         outputs: execution.outputs,
-        output: if execution.cleaned.is_some() { execution.printed } else { last_lines(&execution.printed) },
-        cleaned: execution.cleaned,
+        output: if execution.redacted.is_some() { execution.printed } else { last_lines(&execution.printed) },
+        redacted: execution.redacted,
         ..running.interrupted(|_| outcome)
     }
 }
@@ -44,12 +44,12 @@ pub(super) fn conclude(
 pub(super) struct Settled {
     pub kind: EventKind,
     /// The number of secrets that were registered when its texts were redacted; `None` if they have not been.
-    pub cleaned: Option<usize>,
+    pub redacted: Option<usize>,
 }
 
 impl From<EventKind> for Settled {
     fn from(kind: EventKind) -> Self {
-        Self { kind, cleaned: None }
+        Self { kind, redacted: None }
     }
 }
 
@@ -105,8 +105,8 @@ pub(super) fn settle(
     if step.part == StepKind::Handler {
         state.handlers.finished(&reference, &completion.outcome);
     }
-    let (outputs, cleaned) = match completion.cleaned.map(|cleaned| *cleaned) {
-        Some(Cleaned { outputs, secrets }) => (outputs, Some(secrets)),
+    let (outputs, redacted) = match completion.redacted.map(|redacted| *redacted) {
+        Some(Redacted { outputs, secrets }) => (outputs, Some(secrets)),
         None => (completion.outputs, None),
     };
     let kind = EventKind::UnitFinished {
@@ -119,7 +119,7 @@ pub(super) fn settle(
         elapsed: seconds(completion.elapsed),
         acted: completion.acted,
     };
-    events.push(Settled { kind, cleaned });
+    events.push(Settled { kind, redacted });
     state.scheduler.release_deferred();
     state.complete(run, node);
     events

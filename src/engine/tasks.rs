@@ -51,7 +51,7 @@ impl Tasks {
         let sender = self.sender.clone();
         Arc::new(move |unit, note| {
             let secrets = secret::version();
-            let _ = sender.send(TaskEvent::Note(unit.clone(), note.cleaned(), secrets));
+            let _ = sender.send(TaskEvent::Note(unit.clone(), note.redacted(), secrets));
         })
     }
 
@@ -84,21 +84,21 @@ impl Tasks {
                 reach(&job);
                 self.watch(
                     vec![node],
-                    async move { TaskEvent::Ended(vec![(node, executor::run(&job).await.cleaned())]) },
+                    async move { TaskEvent::Ended(vec![(node, executor::run(&job).await.redacted())]) },
                 );
             }
             Launch::Ended(node, execution) => {
-                self.watch(vec![node], async move { TaskEvent::Ended(vec![(node, execution.cleaned())]) });
+                self.watch(vec![node], async move { TaskEvent::Ended(vec![(node, execution.redacted())]) });
             }
             Launch::Pipeline(items) => {
                 items.iter().for_each(|item| reach(&item.job));
                 let (sender, stopping) = (self.sender.clone(), Arc::clone(&self.stopping));
                 self.watch(items.iter().map(|item| item.node).collect(), async move {
-                    let cleaned = |ends: Ends| {
-                        TaskEvent::Ended(ends.into_iter().map(|(node, ended)| (node, ended.cleaned())).collect())
+                    let ended = |ends: Ends| {
+                        TaskEvent::Ended(ends.into_iter().map(|(node, ended)| (node, ended.redacted())).collect())
                     };
-                    let report = |ends| drop(sender.send(cleaned(ends)));
-                    cleaned(pipeline::run(items, &report, &stopping).await)
+                    let report = |ends| drop(sender.send(ended(ends)));
+                    ended(pipeline::run(items, &report, &stopping).await)
                 });
             }
         }

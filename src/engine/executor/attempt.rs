@@ -256,7 +256,7 @@ impl<'a> Attempt<'a> {
         let provides = if previewed { job.action.provides(&self.facts) } else { Vec::new() };
         let printed = job.action.printed(&self.done);
         let defect = self.action.defect().or_else(|| job.action.defect());
-        Execution { printed, diff: self.diff, outputs, provides, result: result.unless(defect), cleaned: None }
+        Execution { printed, diff: self.diff, outputs, provides, result: result.unless(defect), redacted: None }
     }
 }
 

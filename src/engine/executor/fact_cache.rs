@@ -172,3 +172,72 @@ impl Drop for EffectTicket {
 pub fn may_invalidate(effects: &[Effect], probes: &[Probe]) -> bool {
     probes.iter().any(|probe| effects.iter().any(|effect| effect.may_change(probe)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing::{fact, read, value, write};
+
+    fn query(path: &str) -> Query {
+        (UnitRef { phase: "p".into(), step: path.into(), item: None, host: None }, vec![read(path)])
+    }
+
+    /// Reads a path while `meanwhile` happens.
+    fn store(cache: &FactCache, path: &str, meanwhile: impl FnOnce()) {
+        let ticket = cache.begin_read("h");
+        meanwhile();
+        ticket.store(&[query(path)], vec![fact(Some("1"))]);
+    }
+
+    fn take(cache: &FactCache, path: &str) -> Option<String> {
+        let (unit, probes) = query(path);
+        let facts = cache.take("h", &unit, &probes)?;
+        value(&facts[0]).map(str::to_owned)
+    }
+
+    #[test]
+    fn an_answer_serves_once_and_for_its_own_probes() {
+        let cache = FactCache::default();
+        store(&cache, "a", || {});
+        let (unit, probes) = query("a");
+        assert!(cache.take("other", &unit, &probes).is_none());
+        assert!(cache.peek("h", &unit, &[read("b")], |_| Some(())).is_none());
+        assert!(cache.peek("h", &unit, &probes, |_| Some(())).is_some());
+        assert!(cache.take_if("h", &unit, &probes, |_| None::<()>).is_none(), "it stays when it is not wanted");
+        assert_eq!(take(&cache, "a").as_deref(), Some("1"));
+        assert_eq!(take(&cache, "a"), None);
+    }
+
+    #[test]
+    fn an_effect_makes_answers_stale_that_were_given_before_or_meanwhile() {
+        let effect = [write("", "a", "2")];
+        let cache = FactCache::default();
+        store(&cache, "a", || {});
+        store(&cache, "b", || {});
+        let tickets = cache.begin_effects("h", &effect);
+        let (unit, _) = query("a");
+        assert!(cache.peek_stale("h", &unit, |_| true) && !cache.is_fresh("h", &unit), "given before");
+        assert_eq!(take(&cache, "b").as_deref(), Some("1"), "another file");
+        assert_eq!(take(&cache, "a"), None);
+
+        store(&cache, "a", || {});
+        assert_eq!(take(&cache, "a"), None, "given while the effect was under way");
+        drop(tickets);
+        store(&cache, "a", || {});
+        assert_eq!(take(&cache, "a").as_deref(), Some("1"), "given after the effect ended");
+
+        store(&cache, "a", || drop(cache.begin_effects("h", &effect)));
+        assert_eq!(take(&cache, "a"), None, "the effect began and ended during the read");
+        store(&cache, "a", || drop(cache.begin_effects("other", &effect)));
+        assert_eq!(take(&cache, "a").as_deref(), Some("1"), "an effect on another host");
+    }
+
+    #[test]
+    fn a_read_behind_effects_sees_them_done() {
+        let cache = FactCache::default();
+        let (tickets, behind) = cache.begin_effects("h", &[write("", "a", "2")]);
+        behind.store(&[query("a")], vec![fact(Some("2"))]);
+        drop(tickets);
+        assert_eq!(take(&cache, "a").as_deref(), Some("2"));
+    }
+}

@@ -68,7 +68,7 @@ pub struct Execution {
     /// Resources that would exist after the unit has run (previews).
     pub provides: Vec<Resource>,
     /// Set once all texts have been redacted.
-    pub cleaned: Option<Box<Cleaned>>,
+    pub redacted: Option<Box<Redacted>>,
 }
 
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl ExecutionResult {
 }
 
 /// The redacted outputs of an execution.
-pub struct Cleaned {
+pub struct Redacted {
     /// The outputs to report; those for later steps keep their secrets.
     pub outputs: Outputs,
     /// The number of secrets that were registered when the texts were redacted.

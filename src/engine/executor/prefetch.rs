@@ -68,6 +68,6 @@ pub fn answered_by_cache(job: &Job) -> Option<Execution> {
     let (facts, seen) = job.cache.take_if(job.host()?, &job.unit, &job.action.probes(), same)?;
     let (outputs, printed) = (job.action.outputs(&facts, &[]), job.action.printed(&[]));
     let result = ExecutionResult::Same { seen }.unless(job.action.defect());
-    let (diff, provides, cleaned) = (Diff::default(), Vec::new(), None);
-    Some(unless_failed_on_purpose(job, Execution { result, diff, outputs, printed, provides, cleaned }))
+    let (diff, provides, redacted) = (Diff::default(), Vec::new(), None);
+    Some(unless_failed_on_purpose(job, Execution { result, diff, outputs, printed, provides, redacted }))
 }

@@ -126,3 +126,78 @@ fn answer_of(action: &ActionRef, effect: &Effect) -> Option<EffectResult> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::executor::fact_cache::FactCache;
+    use crate::engine::state::testing::{job, run};
+    use crate::engine::testing::{fact, write, written};
+
+    /// A job of one step on host `a`, whose probes have this answer.
+    fn planned(action: &str, seen: Option<&str>) -> Box<Job> {
+        let run = run(&format!("[[phase.p.step]]\nid = \"s\"\nhosts = \"a\"\n{action}\n"));
+        let cache = FactCache::default();
+        let job = job(&run, &cache, "p/s@a");
+        let probes = job.action.probes();
+        let facts = probes.iter().map(|_| fact(seen)).collect();
+        cache.begin_read("a").store(&[(job.unit.clone(), probes)], facts);
+        job
+    }
+
+    fn line(seen: &str) -> Box<Job> {
+        planned("action = \"node.line\"\npath = \"/etc/x\"\nline = \"mine\"", Some(seen))
+    }
+
+    fn command() -> Effect {
+        Effect::Host(host::Effect::Run(host::Run::shell("true")))
+    }
+
+    #[test]
+    fn behind_effects_that_cannot_change_its_answers_a_unit_is_sent_as_it_is() {
+        let job = line("theirs\n");
+        for before in [vec![], vec![write("", "etc/y", "1")]] {
+            let forecast = forecast(&job, &before).unwrap();
+            assert!(forecast.preconditions.is_empty() && !forecast.ends_pipeline);
+            assert_eq!(written(&forecast.effects[0]).unwrap()[1], "etc/x");
+        }
+        assert!(forecast(&line("mine\n"), &[]).is_none(), "nothing is to be changed");
+    }
+
+    #[test]
+    fn behind_a_command_the_host_compares_the_answers() {
+        let forecast = forecast(&line("theirs\n"), &[command()]).unwrap();
+        assert_eq!(forecast.preconditions.len(), 1);
+        assert!(!forecast.ends_pipeline);
+    }
+
+    #[test]
+    fn behind_an_effect_whose_result_is_certain_the_verdict_rests_on_that_result() {
+        let job = line("theirs\n");
+        let forecast = forecast(&job, &[write("", "etc/x", "new\n")]).unwrap();
+        let Effect::Host(host::Effect::WriteFile(file)) = &forecast.effects[0] else { panic!() };
+        assert_eq!(file.content.as_slice(), b"new\nmine\n");
+        assert!(forecast.preconditions.is_empty());
+    }
+
+    #[test]
+    fn behind_an_effect_whose_result_only_the_host_knows_a_unit_is_not_sent() {
+        let remove = Effect::Host(host::Effect::Remove { path: "/etc/x".into() });
+        assert!(forecast(&line("theirs\n"), &[remove]).is_none());
+    }
+
+    #[test]
+    fn nothing_is_sent_behind_a_command_that_may_run_long() {
+        let job = planned("action = \"node.command\"\ncommand = \"make\"\ncreates = \"/x\"", None);
+        let forecast = forecast(&job, &[]).unwrap();
+        assert!(forecast.ends_pipeline && forecast.effects.len() == 1);
+    }
+
+    #[test]
+    fn units_that_may_run_twice_or_whose_failure_is_ignored_are_sent_alone() {
+        for key in ["retry = 1", "ignore_errors = true"] {
+            let action = format!("{key}\naction = \"node.line\"\npath = \"/etc/x\"\nline = \"mine\"");
+            assert!(forecast(&planned(&action, Some("")), &[]).is_none(), "{key}");
+        }
+    }
+}

@@ -28,3 +28,29 @@ impl ApprovedPlan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diff::Diff;
+    use crate::event::Outcome;
+
+    #[test]
+    fn a_unit_is_approved_as_it_was_defined() {
+        let unit = |step: &str| UnitRef { phase: "p".into(), step: step.into(), item: None, host: None };
+        let saved = |step: &str, definition: Option<&str>| SavedUnit {
+            unit: unit(step),
+            definition: definition.map(str::to_owned),
+            outcome: Outcome::Changed,
+            diff: Diff::default(),
+        };
+        // Where outputs were still pending, the saved plan has no definition.
+        let units = [saved("a", Some("1")), saved("pending", None)].map(|saved| (saved.unit.clone(), saved));
+        let plan = ApprovedPlan(units.into_iter().collect());
+        assert_eq!(plan.check(&unit("a"), "1").unwrap().unit, unit("a"));
+        assert!(plan.check(&unit("pending"), "2").is_ok());
+        let message = |step, definition| plan.check(&unit(step), definition).unwrap_err().message;
+        assert_eq!(message("a", "2"), "its definition is not the one in the saved plan");
+        assert_eq!(message("b", "1"), "it is not in the saved plan");
+    }
+}

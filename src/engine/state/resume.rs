@@ -139,3 +139,63 @@ impl Resume {
         undoers.iter().find(unfinished).map(UnitRef::to_string)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::state::testing::{memory, part, run, step};
+
+    fn unit(phase: &str, step: &str, item: Option<&str>, host: Option<&str>) -> UnitRef {
+        let [item, host] = [item, host].map(|name| name.map(str::to_owned));
+        UnitRef { phase: phase.into(), step: step.into(), item, host }
+    }
+
+    /// Why a unit with this recorded state is dropped, and whether its record stays.
+    fn dropped(run: &RunSpec, unit: &UnitRef, state: RecordedState) -> (Option<String>, bool) {
+        let mut resume = Resume::new(memory(unit.clone(), "", state, Some(1)));
+        let dropped = resume.reconcile(run).into_iter().find(|(dropped, _)| dropped == unit);
+        (dropped.map(|(_, why)| why), resume.get(unit).is_some())
+    }
+
+    #[test]
+    fn units_that_the_edited_plan_no_longer_has_are_dropped() {
+        let run = run(&(step("p", "s", "hosts = \"a,b\"") + &step("p", "l", "for_each = [\"x\"]")));
+        for (unit, why) in [
+            (unit("p", "s", None, Some("a")), None),
+            // A step keeps its record when it moves to another phase.
+            (unit("q", "s", None, Some("a")), None),
+            (unit("p", "t", None, Some("a")), Some("the plan has no such step any more")),
+            (unit("p", "s", None, Some("c")), Some("it no longer runs there")),
+            (unit("p", "l", Some("y"), None), Some("its `for_each` is another one now")),
+        ] {
+            let result = dropped(&run, &unit, RecordedState::Succeeded);
+            assert_eq!(result, (why.map(str::to_owned), why.is_none()), "{unit}");
+        }
+    }
+
+    #[test]
+    fn the_record_of_a_unit_that_was_cut_off_stays() {
+        let run = run(&step("p", "s", ""));
+        let gone = unit("p", "t", None, None);
+        let (why, stays) = dropped(&run, &gone, RecordedState::Unknown);
+        assert!(why.is_some() && stays);
+    }
+
+    #[test]
+    fn pending_handlers_follow_their_step() {
+        let hosts = "hosts = \"a,b\"";
+        let run = run(&(step("q", "s", &format!("notify = [\"h\"]\n{hosts}")) + &part("q", "handler", "h", hosts)));
+        let by = unit("p", "s", None, Some("a"));
+        let pending = |handler: UnitRef| {
+            let mut history = RunHistory::default();
+            history.ask(handler, by.clone());
+            let mut resume = Resume::new(history);
+            let dropped = resume.reconcile(&run).len();
+            (resume.handlers().keys().cloned().collect::<Vec<_>>(), dropped)
+        };
+        let now = vec![unit("q", "h", None, Some("a"))];
+        assert_eq!(pending(unit("p", "h", None, Some("a"))), (now.clone(), 0), "to another phase");
+        assert_eq!(pending(unit("p", "h", None, None)), (now, 0), "to the host of the unit that notified it");
+        assert_eq!(pending(unit("p", "g", None, Some("a"))), (vec![], 1), "the plan has no such handler");
+    }
+}

@@ -1,5 +1,6 @@
 //! A run for tests of single components and of the functions over them, from the text of a plan.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use petgraph::graph::NodeIndex;
@@ -8,6 +9,13 @@ use serde_json::Map;
 use super::RunState;
 use super::renderer::Renderer;
 use crate::actions::Registry;
+use crate::connect::{CallContext, ConnectError, Effect, EffectResult, Fact, Probe, Target, World};
+use crate::engine::admission::{Admission, admit};
+use crate::engine::executor::fact_cache::FactCache;
+use crate::engine::executor::guard_locks::GuardLocks;
+use crate::engine::executor::job::Job;
+use crate::engine::in_flight::InFlight;
+use crate::engine::job_env::JobEnv;
 use crate::engine::options::Options;
 use crate::engine::run_spec::RunSpec;
 use crate::event::{Event, EventKind, Mode, Outputs, RecordedState, UnitRef, VERSION};
@@ -91,4 +99,28 @@ pub fn memory(unit: UnitRef, definition: &str, standing: RecordedState, touched:
     let done = (standing == RecordedState::Succeeded).then_some(1);
     let kind = EventKind::Remembered { unit, definition, standing, outputs, done, touched };
     RunHistory::of(&[Event { v: VERSION, seq: 1, at: jiff::Timestamp::UNIX_EPOCH, kind }])
+}
+
+/// A world that must not be reached.
+struct NoWorld;
+
+#[async_trait::async_trait]
+impl World for NoWorld {
+    async fn probe(&self, _: &Target, _: &[Probe], _: &CallContext) -> Result<Vec<Fact>, ConnectError> {
+        panic!("nothing is to be probed")
+    }
+    async fn perform(&self, _: &Target, _: &Effect, _: &CallContext) -> Result<EffectResult, ConnectError> {
+        panic!("nothing is to be changed")
+    }
+}
+
+/// The job of a unit that starts.
+pub fn job(run: &RunSpec, cache: &FactCache, name: &str) -> Box<Job> {
+    let (unit, reference) = (unit(run, name), reference(run, name));
+    let (mut state, none) = (state(run), HashSet::new());
+    let admission = admit(run, &mut state, &InFlight::default(), node(run, name), unit, &reference, &none);
+    let Admission::Start(admitted) = admission else { panic!("{name} does not start") };
+    let (guards, notes) = (GuardLocks::default(), Arc::new(|_: &UnitRef, _| ()));
+    let env = JobEnv { world: Arc::new(NoWorld), faults: Arc::new(()), notes, cache: cache.clone(), guards };
+    env.job(run, unit, &reference, admitted)
 }

@@ -1,8 +1,8 @@
 //! Redacts the texts of a unit in its own task, so that megabytes from a hostile host do not hold up the dispatcher.
 
 use super::completion::last_lines;
-use super::executor::job::{Cleaned, Execution, ExecutionResult, Note};
-use super::recorder::{clean, clean_outputs};
+use super::executor::job::{Execution, ExecutionResult, Note, Redacted};
+use super::recorder::{redact_outputs, redact_text};
 use crate::secret;
 
 /// Executions with more text than this are redacted in a task of their own.
@@ -10,14 +10,14 @@ const SHORT_BYTES: usize = 4096;
 
 impl Execution {
     /// Redacts all texts of the execution.
-    pub fn cleaned(mut self) -> Self {
+    pub fn redacted(mut self) -> Self {
         let secrets = secret::version();
-        self.result.texts(&mut clean);
+        self.result.texts(&mut redact_text);
         self.diff = self.diff.redacted();
         self.printed = last_lines(&self.printed);
         let mut outputs = self.outputs.clone();
-        clean_outputs(&mut outputs);
-        self.cleaned = Some(Box::new(Cleaned { outputs, secrets }));
+        redact_outputs(&mut outputs);
+        self.redacted = Some(Box::new(Redacted { outputs, secrets }));
         self
     }
 
@@ -51,9 +51,9 @@ impl ExecutionResult {
 }
 
 impl Note {
-    pub fn cleaned(mut self) -> Self {
+    pub fn redacted(mut self) -> Self {
         match &mut self {
-            Self::Progress(text) | Self::Retried { message: text, .. } => clean(text),
+            Self::Progress(text) | Self::Retried { message: text, .. } => redact_text(text),
         }
         self
     }
@@ -84,9 +84,9 @@ mod tests {
         ] {
             let (diff, printed) = (Diff::text(text(), text(), text() + "x"), text());
             let ended =
-                Execution { result, diff, outputs: outputs.clone(), printed, provides: Vec::new(), cleaned: None };
-            let ended = ended.cleaned();
-            let told = ended.cleaned.map(|cleaned| cleaned.outputs);
+                Execution { result, diff, outputs: outputs.clone(), printed, provides: Vec::new(), redacted: None };
+            let ended = ended.redacted();
+            let told = ended.redacted.map(|redacted| redacted.outputs);
             let said = format!("{:?} {} {}", ended.result, ended.printed, ended.diff.0[0].lines().join(" "));
             assert!(!said.contains("poison") && !said.contains(['\x1b', '\r']), "{said}");
             assert!(!format!("{told:?}").contains("poison"), "{told:?}");
