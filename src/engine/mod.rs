@@ -22,6 +22,13 @@
 //! - [`prefetch`]: one round trip carries the probes of many units of a host
 //! - [`pipeline`]: the effects of several units of a host go out in one round trip
 //! - [`recorder`]: events become durable, then visible; [`faults`]: what goes wrong on purpose
+//!
+//! Where to look:
+//!
+//! - A handler becomes due in [`settlement::settle`], which notifies it; [`admission::admit`] starts it if it is pending.
+//! - A result of an earlier run is kept in [`admission::admit`] (`start_or_keep`), by the rules of [`crate::journal`]'s `decide`.
+//! - A pipeline takes units until [`pipeline`]'s `select` finds none that can be forecast, or one after which nothing may be sent
+//!   (`Forecast::ends_pipeline`); it ends early in `pipeline/run.rs`, when an effect fails or a precondition does not hold.
 
 mod admission;
 mod completion;
