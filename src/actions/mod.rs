@@ -104,7 +104,7 @@ pub trait Action: Send + Sync {
     /// undo each other's change. Those whose content its probes ask for, unless it says otherwise.
     fn edits(&self) -> Vec<String> {
         let edited = |probe| match probe {
-            Probe::Host(crate::connect::host::Probe::File { path, read }) if read.reads() => Some(path),
+            Probe::Host(crate::connect::host::Probe::File { path, read }) if read.wants_content() => Some(path),
             _ => None,
         };
         self.probes().into_iter().filter_map(edited).collect()

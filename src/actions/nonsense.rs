@@ -202,8 +202,8 @@ impl Liar {
             gid,
             owner,
             group,
-            owner_also,
-            group_also,
+            owner_aliases: owner_also,
+            group_aliases: group_also,
             size,
             sha256,
             content,
@@ -217,13 +217,13 @@ impl Liar {
         host::System::read(&text).unwrap_or_default()
     }
 
-    fn seen(&mut self) -> kube::Seen {
+    fn seen(&mut self) -> kube::ExecOutcome {
         match self.rng.random_range(0..4) {
-            0 => kube::Seen::NoPod(self.text()),
-            1 => kube::Seen::NotRun(self.text()),
+            0 => kube::ExecOutcome::NoPod(self.text()),
+            1 => kube::ExecOutcome::NotRun(self.text()),
             _ => {
                 let host::CommandOutput { exit, stdout, stderr } = self.ran();
-                kube::Seen::Ended { pod: self.word(), exit, stdout: stdout.text(), stderr: stderr.text() }
+                kube::ExecOutcome::Ended { pod: self.word(), exit, stdout: stdout.text(), stderr: stderr.text() }
             }
         }
     }
@@ -272,11 +272,11 @@ impl Liar {
                     0 => kube::Preview::Refused {
                         why: self.text(),
                         live: self.one_in(2).then(|| self.object()),
-                        only_as_change: self.one_in(2),
+                        replaceable: self.one_in(2),
                     },
                     1 => kube::Preview::Busy(self.text()),
                     2 => kube::Preview::NamespaceMissing(self.word()),
-                    _ => kube::Preview::Would {
+                    _ => kube::Preview::Accepted {
                         live: (!self.one_in(3)).then(|| self.object()),
                         result: self.object(),
                         conflicts: Vec::new(),
@@ -292,7 +292,7 @@ impl Liar {
                 namespace_exists: self.one_in(2),
                 rendered: (!self.one_in(4)).then(|| self.rendered()),
                 age: Some(i64::MIN).filter(|_| self.one_in(2)),
-                unserved: vec![(self.word(), self.word())],
+                missing_kinds: vec![(self.word(), self.word())],
             }))),
             Probe::Vault(vault::Probe::Health) => {
                 let state = if self.one_in(2) { vault::State::Active } else { vault::State::Unreachable(self.text()) };
@@ -307,7 +307,7 @@ impl Liar {
                 Fact::Vault(vault::Fact::Found { data: vault::Data(self.map()), at })
             }
             Probe::Http(_) if self.one_in(5) => {
-                Fact::Http(http::Fact::Nothing { kind: http::Nothing::Other, why: self.text() })
+                Fact::Http(http::Fact::NoResponse { kind: http::FailureKind::Other, why: self.text() })
             }
             Probe::Http(_) => Fact::Http(http::Fact::Answer(http::Answer {
                 status: u16::try_from(self.number()).unwrap_or(200),

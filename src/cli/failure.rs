@@ -4,7 +4,7 @@ use std::io;
 
 use super::exit::Exit;
 use super::terminal::Terminal;
-use crate::connect::secrets::Unread;
+use crate::connect::secrets::UnreadableSecrets;
 use crate::event::Problem;
 use crate::finding::Findings;
 use crate::journal::JournalError;
@@ -15,7 +15,7 @@ pub enum Failure {
     /// The plan or the inventory is wrong.
     Findings(Findings),
     /// Secrets cannot be read.
-    Secrets(Unread),
+    Secrets(UnreadableSecrets),
     /// Anything else, and the exit code for it.
     Problem(Problem, Exit),
     /// Output could not be written; a reader that went away is none of our business.
@@ -35,7 +35,7 @@ impl Failure {
                 terminal.findings(&findings);
                 Exit::Usage
             }
-            Self::Secrets(Unread { findings, unreachable }) => {
+            Self::Secrets(UnreadableSecrets { findings, unreachable }) => {
                 terminal.findings(&findings);
                 if unreachable { Exit::Unreachable } else { Exit::Usage }
             }
@@ -58,8 +58,8 @@ impl From<Findings> for Failure {
     }
 }
 
-impl From<Unread> for Failure {
-    fn from(unread: Unread) -> Self {
+impl From<UnreadableSecrets> for Failure {
+    fn from(unread: UnreadableSecrets) -> Self {
         Self::Secrets(unread)
     }
 }

@@ -49,9 +49,9 @@ pub enum Fact {
     /// An HTTP response.
     Answer(Answer),
     /// None.
-    Nothing {
+    NoResponse {
         /// At which point it ended.
-        kind: Nothing,
+        kind: FailureKind,
         /// In words: `connection refused`.
         why: String,
     },
@@ -72,7 +72,7 @@ pub struct Answer {
 
 /// Why there is no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Nothing {
+pub enum FailureKind {
     /// The other side refused the connection.
     Refused,
     /// The other side closed the connection before it answered.
@@ -109,8 +109,8 @@ impl Backend {
         let within = probe.timeout.min(call.remaining());
         let sent = send(&client, first, port, probe.follow_redirects);
         let response = match tokio::time::timeout(within, sent).await {
-            Err(_) => return Ok(Fact::Nothing { kind: Nothing::Timeout, why: "no answer in time".into() }),
-            Ok(Err(why)) => return Ok(Fact::Nothing { kind: Nothing::Other, why }),
+            Err(_) => return Ok(Fact::NoResponse { kind: FailureKind::Timeout, why: "no answer in time".into() }),
+            Ok(Err(why)) => return Ok(Fact::NoResponse { kind: FailureKind::Other, why }),
             Ok(Ok(response)) => response,
         };
         let answer = async {
@@ -133,7 +133,7 @@ impl Backend {
             Err(error) if error.is_builder() => {
                 return Err(ConnectError::failed(format!("cannot ask {}: {}", probe.url, why(&error))));
             }
-            Err(error) => Fact::Nothing { kind: kind(&error), why: why(&error) },
+            Err(error) => Fact::NoResponse { kind: kind(&error), why: why(&error) },
         })
     }
 }
@@ -270,21 +270,21 @@ pub(super) fn why(error: &reqwest::Error) -> String {
     }
 }
 
-fn kind(error: &reqwest::Error) -> Nothing {
+fn kind(error: &reqwest::Error) -> FailureKind {
     if error.is_timeout() {
-        return Nothing::Timeout;
+        return FailureKind::Timeout;
     }
     let mut cause = error.source();
     let mut text = String::new();
     while let Some(inner) = cause {
         if let Some(io) = inner.downcast_ref::<std::io::Error>() {
             match io.kind() {
-                std::io::ErrorKind::ConnectionRefused => return Nothing::Refused,
+                std::io::ErrorKind::ConnectionRefused => return FailureKind::Refused,
                 std::io::ErrorKind::ConnectionReset
                 | std::io::ErrorKind::ConnectionAborted
                 | std::io::ErrorKind::BrokenPipe
-                | std::io::ErrorKind::UnexpectedEof => return Nothing::Closed,
-                _ if io.get_ref().is_some_and(|e| e.is::<rustls::Error>()) => return Nothing::Tls,
+                | std::io::ErrorKind::UnexpectedEof => return FailureKind::Closed,
+                _ if io.get_ref().is_some_and(|e| e.is::<rustls::Error>()) => return FailureKind::Tls,
                 _ => {}
             }
         }
@@ -292,10 +292,10 @@ fn kind(error: &reqwest::Error) -> Nothing {
         cause = inner.source();
     }
     if error.is_dns() {
-        Nothing::Name
+        FailureKind::Name
     } else if text.contains("before message completed") || text.contains("IncompleteMessage") {
-        Nothing::Closed
+        FailureKind::Closed
     } else {
-        Nothing::Other
+        FailureKind::Other
     }
 }

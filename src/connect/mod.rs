@@ -131,7 +131,7 @@ pub trait World: Send + Sync {
 
     /// Carries out a row of effects, and then asks, in as few round trips as possible.
     async fn perform_pipeline(&self, target: &Target, row: Pipeline<'_>, call: &CallContext) -> PipelineResult {
-        one_by_one(self, target, row, call).await
+        perform_sequentially(self, target, row, call).await
     }
 }
 
@@ -170,7 +170,7 @@ pub struct PipelineResult {
 }
 
 /// [`World::perform_all`] for a world that has no shorter way: a trip for each effect, and one to ask.
-pub async fn one_by_one<W: World + ?Sized>(
+pub async fn perform_sequentially<W: World + ?Sized>(
     world: &W,
     target: &Target,
     row: Pipeline<'_>,

@@ -8,7 +8,7 @@ use futures::future::try_join_all;
 
 use super::{
     CallContext, ConnectError, Effect, EffectResult, Fact, Pipeline, PipelineResult, Probe, Target, World, helm, host,
-    http, kube, one_by_one, vault,
+    http, kube, perform_sequentially, vault,
 };
 use crate::inventory::{Host, Inventory};
 use crate::secret::Secret;
@@ -110,7 +110,7 @@ impl World for RealWorld {
         let [on_success, on_failure] =
             [pipeline.on_success, pipeline.on_failure].map(|probes| probes.iter().map(about_host).collect());
         let (Some(effects), Some(on_success), Some(on_failure)) = (effects, on_success, on_failure) else {
-            return one_by_one(self, target, pipeline, call).await;
+            return perform_sequentially(self, target, pipeline, call).await;
         };
         let on_result = |output| (pipeline.on_result)(EffectResult::Host(output));
         let pipeline =

@@ -9,7 +9,7 @@ impl Effect {
         match (self, probe) {
             (Self::Host(effect), Probe::Host(probe)) => effect.may_change(probe),
             (Self::Expect(_), _) => false,
-            (Self::Fetch(fetch), Probe::Host(probe) | Probe::Controller(probe)) => fetch.touches(probe),
+            (Self::Fetch(fetch), Probe::Host(probe) | Probe::Controller(probe)) => fetch.may_change(probe),
             _ => true,
         }
     }
@@ -17,7 +17,9 @@ impl Effect {
     /// The answer to `probe` once the effect has worked, where the answer before it was `seen`; `None` if only the host can tell.
     pub fn result(&self, probe: &Probe, seen: &Fact) -> Option<Fact> {
         match (self, probe, seen) {
-            (Self::Host(effect), Probe::Host(probe), Fact::Host(seen)) => effect.result(probe, seen).map(Fact::Host),
+            (Self::Host(effect), Probe::Host(probe), Fact::Host(seen)) => {
+                effect.predict_answer(probe, seen).map(Fact::Host)
+            }
             _ => None,
         }
     }

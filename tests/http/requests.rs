@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::scripted::{Reply, Server};
-use rollout::connect::http::{Answer, Backend, Fact, Nothing, Probe};
+use rollout::connect::http::{Answer, Backend, Fact, FailureKind, Probe};
 use rollout::connect::{CallContext, ConnectError};
 use rollout::inventory::Inventory;
 
@@ -28,14 +28,14 @@ async fn ask(probe: Probe) -> Result<Fact, ConnectError> {
 async fn answer(probe: Probe) -> Answer {
     match ask(probe).await.unwrap() {
         Fact::Answer(answer) => answer,
-        Fact::Nothing { why, .. } => panic!("no answer: {why}"),
+        Fact::NoResponse { why, .. } => panic!("no answer: {why}"),
     }
 }
 
-async fn nothing(probe: Probe) -> (Nothing, String) {
+async fn nothing(probe: Probe) -> (FailureKind, String) {
     match ask(probe).await.unwrap() {
         Fact::Answer(answer) => panic!("an answer: {answer:?}"),
-        Fact::Nothing { kind, why } => (kind, why),
+        Fact::NoResponse { kind, why } => (kind, why),
     }
 }
 
@@ -96,15 +96,15 @@ async fn a_name_can_be_sent_elsewhere() {
 
 #[tokio::test]
 async fn every_kind_of_silence_is_told_apart() {
-    assert_eq!(nothing(get("http://127.0.0.1:1/")).await, (Nothing::Refused, "connection refused".into()));
+    assert_eq!(nothing(get("http://127.0.0.1:1/")).await, (FailureKind::Refused, "connection refused".into()));
     let closing = Server::start(|_| Reply::Close).await;
     let (kind, why) = nothing(get(closing.url())).await;
-    assert_eq!(kind, Nothing::Closed, "{why}");
+    assert_eq!(kind, FailureKind::Closed, "{why}");
     let silent = Server::start(|_| Reply::Silence).await;
     let timeout = Duration::from_millis(200);
     let seen = nothing(Probe { timeout, ..get(silent.url()) }).await;
-    assert_eq!(seen, (Nothing::Timeout, "no answer in time".into()));
-    assert_eq!(nothing(get("http://nowhere.invalid/")).await.0, Nothing::Name);
+    assert_eq!(seen, (FailureKind::Timeout, "no answer in time".into()));
+    assert_eq!(nothing(get("http://nowhere.invalid/")).await.0, FailureKind::Name);
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ pub fn lack(workload: &Value, found: &Objects) -> Option<HealthIssue> {
     }
     let mut seen = format!("{name}: {}", rollout::missing(workload)?);
     let own: Vec<Value> = found.pods.iter().filter(|pod| selects(workload, pod)).cloned().collect();
-    let trouble = pods::trouble(&own, &found.warnings);
+    let trouble = pods::unready_reasons(&own, &found.warnings);
     if !trouble.is_empty() {
         seen = format!("{seen}; {trouble}");
     }

@@ -63,7 +63,7 @@ impl FileState {
         };
         let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
         let regular = kind == FileKind::Regular;
-        let is_read = regular && read.reads() && read != Read::ContentUnless(hash);
+        let is_read = regular && read.wants_content() && read != Read::ContentUnless(hash);
         File {
             kind,
             mode,
@@ -71,8 +71,8 @@ impl FileState {
             gid: 0,
             owner: "root".into(),
             group: "root".into(),
-            owner_also: Vec::new(),
-            group_also: Vec::new(),
+            owner_aliases: Vec::new(),
+            group_aliases: Vec::new(),
             size: text.len() as u64,
             sha256: (regular && read != Read::Stat).then(|| hex(&hash)),
             content: is_read.then(|| text.as_bytes().to_vec()),

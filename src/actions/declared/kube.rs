@@ -15,7 +15,7 @@ fn fact(fact: kube::Fact) -> Fact {
 fn applied(probe: &Probe) -> Fact {
     let Probe::Kube(kube::Probe::Apply { object, .. }) = probe else { panic!("another question") };
     let live = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"k": "v"}});
-    fact(kube::Fact::Apply(Preview::Would { live: Some(live), result: object.0.clone(), conflicts: Vec::new() }))
+    fact(kube::Fact::Apply(Preview::Accepted { live: Some(live), result: object.0.clone(), conflicts: Vec::new() }))
 }
 
 /// A cluster with one namespace.
@@ -50,7 +50,7 @@ fn nodes_or_pods(probe: &Probe, node: Value, pods: Vec<Value>) -> Fact {
 fn says_fine(probe: &Probe) -> Fact {
     let Probe::Kube(kube::Probe::Exec(exec)) = probe else { panic!("another question") };
     let exit = i32::from(exec.command == ["false"]);
-    fact(kube::Fact::Exec(kube::Seen::Ended {
+    fact(kube::Fact::Exec(kube::ExecOutcome::Ended {
         pod: "client-1".into(),
         exit,
         stdout: "fine\n".into(),

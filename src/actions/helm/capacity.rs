@@ -14,7 +14,7 @@ use super::workloads::{Made, made};
 use crate::actions::kube::scheduling::{ClusterCapacity, Quantity, Round, Workload};
 use crate::actions::kube::unexpected;
 use crate::actions::{Action, Spec, Verdict};
-use crate::connect::helm::{self, Asked, Values};
+use crate::connect::helm::{self, ReleaseSpec, Values};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Role, RunsOn};
@@ -56,8 +56,8 @@ struct Seen {
 }
 
 impl Capacity {
-    fn asked(&self) -> Asked {
-        Asked {
+    fn asked(&self) -> ReleaseSpec {
+        ReleaseSpec {
             release: self.release.clone(),
             namespace: self.namespace.clone(),
             chart: chart::reference(&self.chart, self.repo.as_ref(), self.version.as_ref(), self.plain_http),

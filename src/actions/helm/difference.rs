@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use crate::connect::helm::{Asked, Release, Rendered, State, equal};
+use crate::connect::helm::{Release, ReleaseSpec, Rendered, State, equal};
 use crate::connect::kube::manifest;
 use crate::diff::{Delta, Diff};
 
 /// The changes from the release that is there to the one that is asked for.
-pub fn between(asked: &Asked, state: &State, rendered: &Rendered) -> Diff {
+pub fn between(asked: &ReleaseSpec, state: &State, rendered: &Rendered) -> Diff {
     let mut diff = Diff::default();
     let name = format!("release {}/{}", asked.namespace, asked.release);
     let live = state.live.as_ref();
@@ -40,7 +40,7 @@ pub fn between(asked: &Asked, state: &State, rendered: &Rendered) -> Diff {
 }
 
 /// The version that comes; a digest or a URL says it only to helm.
-fn version(asked: &Asked, live: Option<&Release>) -> String {
+fn version(asked: &ReleaseSpec, live: Option<&Release>) -> String {
     match (asked.chart.own_version(), live) {
         (Some(version), _) => version,
         (None, Some(live)) if live.chart == asked.chart.own_name() => live.chart_version.clone(),

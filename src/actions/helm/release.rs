@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::values::{Templates, merged, table};
 use super::{chart, difference};
 use crate::actions::{Action, Resource, Spec, Verdict};
-use crate::connect::helm::{self, Asked, State, Upgrade, Values};
+use crate::connect::helm::{self, ReleaseSpec, State, Upgrade, Values};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
@@ -86,9 +86,9 @@ fn yes() -> bool {
 }
 
 impl Release {
-    fn asked(&self) -> Asked {
+    fn asked(&self) -> ReleaseSpec {
         let values = merged(&self.values, &self.set).unwrap_or_default();
-        Asked {
+        ReleaseSpec {
             release: self.release.clone(),
             namespace: self.namespace.clone(),
             chart: chart::reference(&self.chart, self.repo.as_ref(), self.version.as_ref(), self.plain_http),
@@ -161,7 +161,7 @@ impl Action for Release {
     fn verdict(&self, facts: &[Fact]) -> Verdict {
         let Some(state) = state(facts) else { return crate::actions::kube::unexpected() };
         let asked = self.asked();
-        if let (true, Some(live)) = (state.is_as_asked(&asked), &state.live) {
+        if let (true, Some(live)) = (state.matches(&asked), &state.live) {
             return Verdict::Same {
                 seen: format!("{} {}, revision {}", live.chart, live.chart_version, live.revision),
             };
@@ -193,7 +193,7 @@ impl Action for Release {
             Some(Err(why)) => return chart::unrenderable(&asked.chart, why),
             None => return crate::actions::kube::unexpected(),
         };
-        if let Some((group, kind)) = state.unserved.first() {
+        if let Some((group, kind)) = state.missing_kinds.first() {
             return Verdict::Missing(Resource::Kind { group: group.clone(), kind: kind.clone() });
         }
         diff.0.extend(difference::between(&asked, state, rendered).0);
@@ -218,7 +218,7 @@ impl Action for Release {
             Repair::Uninstall => helm::Effect::Uninstall { release, namespace },
         });
         let upgrade = helm::Effect::Upgrade(Upgrade {
-            asked: self.asked(),
+            spec: self.asked(),
             mark: self.mark(facts),
             create_namespace: self.create_namespace,
             atomic: self.atomic,

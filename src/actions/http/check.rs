@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::actions::lifetime::Lifetime;
 use crate::actions::{Action, Spec, Verdict};
-use crate::connect::http::{Answer, Nothing};
+use crate::connect::http::{Answer, FailureKind};
 use crate::connect::{Effect, EffectResult, Fact, Probe, http};
 use crate::event::{Outputs, Problem};
 use crate::excerpt;
@@ -222,8 +222,8 @@ impl Action for Check {
                 Some(seen) => Verdict::Wait { seen },
                 None => Verdict::Same { seen: format!("HTTP {} in {} ms", answer.status, answer.elapsed.as_millis()) },
             },
-            [Fact::Http(http::Fact::Nothing { kind, why })] => {
-                let refused = matches!(kind, Nothing::Refused | Nothing::Closed | Nothing::Timeout);
+            [Fact::Http(http::Fact::NoResponse { kind, why })] => {
+                let refused = matches!(kind, FailureKind::Refused | FailureKind::Closed | FailureKind::Timeout);
                 if self.expect_failure && refused {
                     return Verdict::Same { seen: format!("refused, as it should be: {why}") };
                 }
@@ -271,8 +271,8 @@ mod tests {
         [Fact::Http(http::Fact::Answer(Answer { status, headers: Vec::new(), body: body.into(), elapsed }))]
     }
 
-    fn nothing(kind: Nothing) -> [Fact; 1] {
-        [Fact::Http(http::Fact::Nothing { kind, why: "connection refused".into() })]
+    fn nothing(kind: FailureKind) -> [Fact; 1] {
+        [Fact::Http(http::Fact::NoResponse { kind, why: "connection refused".into() })]
     }
 
     fn waits(verdict: Verdict) -> String {
@@ -303,18 +303,18 @@ mod tests {
 
     #[test]
     fn no_answer_is_waited_on() {
-        let seen = waits(check("").verdict(&nothing(Nothing::Refused)));
+        let seen = waits(check("").verdict(&nothing(FailureKind::Refused)));
         assert_eq!(seen, "no answer from http://pi:30080/: connection refused");
     }
 
     #[test]
     fn a_refusal_can_be_what_is_right() {
         let check = check("expect_failure = true");
-        for kind in [Nothing::Refused, Nothing::Closed, Nothing::Timeout] {
+        for kind in [FailureKind::Refused, FailureKind::Closed, FailureKind::Timeout] {
             assert!(matches!(check.verdict(&nothing(kind)), Verdict::Same { .. }), "{kind:?}");
         }
         // A typing mistake in the name must not pass for a refusal.
-        for kind in [Nothing::Name, Nothing::Tls, Nothing::Other] {
+        for kind in [FailureKind::Name, FailureKind::Tls, FailureKind::Other] {
             assert!(matches!(check.verdict(&nothing(kind)), Verdict::Wait { .. }), "{kind:?}");
         }
         assert_eq!(waits(check.verdict(&answer(200, ""))), "HTTP 200 from http://pi:30080/; no answer is right");

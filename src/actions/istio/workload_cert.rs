@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::plugged_in::{self, PluggedIn};
 use crate::actions::certificate::{Certificate, chain_to_root};
 use crate::actions::{Action, Spec, Verdict};
-use crate::connect::kube::{Exec, Seen, manifest};
+use crate::connect::kube::{Exec, ExecOutcome, manifest};
 use crate::connect::{Effect, EffectResult, Fact, Probe, kube};
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Role, RunsOn};
@@ -152,14 +152,14 @@ fn presented(facts: &[Fact]) -> Result<(String, Certificate, Vec<Certificate>), 
         return Err("no pod was asked".to_owned());
     };
     let (pod, stdout) = match seen {
-        Seen::Ended { pod, exit: 0, stdout, .. } => (pod, stdout),
-        Seen::Ended { pod, exit, stderr, .. } => {
+        ExecOutcome::Ended { pod, exit: 0, stdout, .. } => (pod, stdout),
+        ExecOutcome::Ended { pod, exit, stderr, .. } => {
             return Err(format!(
                 "the proxy of pod {pod} does not say its certificate: exit status {exit}: {}",
                 stderr.trim()
             ));
         }
-        Seen::NoPod(why) | Seen::NotRun(why) => return Err(why.clone()),
+        ExecOutcome::NoPod(why) | ExecOutcome::NotRun(why) => return Err(why.clone()),
     };
     let chain = default_secret(stdout).ok_or_else(|| format!("the proxy of pod {pod} has no certificate yet"))?;
     let chain = Certificate::parse_all(&chain).map_err(|why| format!("the certificate of pod {pod}: {why}"))?;
@@ -246,7 +246,7 @@ pub mod testing {
 
     /// What the proxy of `agent-1` prints.
     pub fn proxy_says(stdout: String) -> Fact {
-        let seen = Seen::Ended { pod: "agent-1".into(), exit: 0, stdout, stderr: String::new() };
+        let seen = ExecOutcome::Ended { pod: "agent-1".into(), exit: 0, stdout, stderr: String::new() };
         Fact::Kube(kube::Fact::Exec(seen))
     }
 }
@@ -334,11 +334,12 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(waits(&[found(vec![]), proxy_says(String::new())]), "there is no Secret istio-system/cacerts");
-        let no_pod = Fact::Kube(kube::Fact::Exec(Seen::NoPod("no pod has app=agent".into())));
+        let no_pod = Fact::Kube(kube::Fact::Exec(ExecOutcome::NoPod("no pod has app=agent".into())));
         assert_eq!(waits(&[secret(), no_pod]), "no pod has app=agent");
         let empty = proxy_says(json!({ "configs": [] }).to_string());
         assert_eq!(waits(&[secret(), empty]), "the proxy of pod agent-1 has no certificate yet");
-        let failed = Seen::Ended { pod: "p".into(), exit: 1, stdout: String::new(), stderr: "no Envoy\n".into() };
+        let failed =
+            ExecOutcome::Ended { pod: "p".into(), exit: 1, stdout: String::new(), stderr: "no Envoy\n".into() };
         let seen = waits(&[secret(), Fact::Kube(kube::Fact::Exec(failed))]);
         assert_eq!(seen, "the proxy of pod p does not say its certificate: exit status 1: no Envoy");
     }

@@ -90,24 +90,24 @@ impl Apply {
         match preview {
             Preview::KindMissing { group, kind } => absent(Resource::Kind { group: group.clone(), kind: kind.clone() }),
             Preview::NamespaceMissing(name) => absent(Resource::Namespace(name.clone())),
-            Preview::Refused { why, live: Some(live), only_as_change: true } if self.replace => Ok(Todo {
+            Preview::Refused { why, live: Some(live), replaceable: true } if self.replace => Ok(Todo {
                 diff: difference::replaced(live, object, why),
                 settling: earlier.is_some(),
                 replaces: Some(live),
             }),
-            Preview::Refused { why, live, only_as_change } => match earlier {
+            Preview::Refused { why, live, replaceable: only_as_change } => match earlier {
                 // What it says holds only until the earlier one is applied.
                 Some(earlier) if !only_as_change => apply(difference::pending(live.as_ref(), object, earlier, why)),
                 _ => Err(Verdict::Blocked(refused(&name, why, *only_as_change))),
             },
             Preview::Busy(why) => Err(Verdict::Wait { seen: format!("{name} can not be applied yet: {why}") }),
-            Preview::Would { conflicts, .. } if !self.force && conflicts.iter().any(|c| !c.is_our_own()) => {
+            Preview::Accepted { conflicts, .. } if !self.force && conflicts.iter().any(|c| !c.is_our_own()) => {
                 Err(Verdict::Blocked(
-                    Problem::new(format!("{name}: {}", kube::describe(conflicts)))
+                    Problem::new(format!("{name}: {}", kube::describe_conflicts(conflicts)))
                         .hint("say force = true to take the fields, or leave them out of the manifest"),
                 ))
             }
-            Preview::Would { live, result, conflicts } => {
+            Preview::Accepted { live, result, conflicts } => {
                 apply(difference::between(live.as_ref(), result, object, conflicts))
             }
         }
@@ -161,7 +161,7 @@ impl Action for Apply {
         let last = if done.is_empty() { None } else { changing.next() };
         if let (Some((object, fact, _)), Some(EffectResult::Kube(kube::EffectResult::Applied(made)))) =
             (last, done.last())
-            && let Fact::Kube(kube::Fact::Apply(Preview::Would { result, .. })) = fact
+            && let Fact::Kube(kube::Fact::Apply(Preview::Accepted { result, .. })) = fact
         {
             difference::kept(&made.0, &difference::made_otherwise(result, &made.0, object))?;
         }
@@ -206,7 +206,7 @@ impl Action for Apply {
 /// Whether the only claims in the way are our own.
 fn is_claimed_by_us(fact: &Fact) -> bool {
     match fact {
-        Fact::Kube(kube::Fact::Apply(Preview::Would { conflicts, .. })) => {
+        Fact::Kube(kube::Fact::Apply(Preview::Accepted { conflicts, .. })) => {
             !conflicts.is_empty() && conflicts.iter().all(kube::Conflict::is_our_own)
         }
         _ => false,
@@ -294,13 +294,13 @@ mod tests {
     }
 
     fn would(live: Option<Value>, conflicts: Vec<kube::Conflict>) -> Fact {
-        fact(Preview::Would { live, result: config("v"), conflicts })
+        fact(Preview::Accepted { live, result: config("v"), conflicts })
     }
 
     /// The first of them are applied, and become what the server said.
     fn done(facts: &[Fact], count: usize) -> Vec<EffectResult> {
         let made = |fact: &Fact| match fact {
-            Fact::Kube(kube::Fact::Apply(Preview::Would { result, .. })) => result.clone(),
+            Fact::Kube(kube::Fact::Apply(Preview::Accepted { result, .. })) => result.clone(),
             _ => Value::Null,
         };
         facts
@@ -311,7 +311,7 @@ mod tests {
     }
 
     fn refusal(why: &str, live: Option<Value>, only_as_change: bool) -> Preview {
-        Preview::Refused { why: why.to_owned(), live, only_as_change }
+        Preview::Refused { why: why.to_owned(), live, replaceable: only_as_change }
     }
 
     const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: once}\n---\n\
@@ -319,7 +319,7 @@ mod tests {
 
     fn account(live: bool) -> Fact {
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "runner"}});
-        fact(Preview::Would { live: live.then(|| account.clone()), result: account, conflicts: Vec::new() })
+        fact(Preview::Accepted { live: live.then(|| account.clone()), result: account, conflicts: Vec::new() })
     }
 
     #[test]
@@ -384,7 +384,7 @@ mod tests {
         let shown = |value: &str| {
             let mut live = config(value);
             live["data"]["pw"] = json!("hunter-of-old");
-            let facts = [fact(Preview::Would { live: Some(live), result: config(value), conflicts: Vec::new() })];
+            let facts = [fact(Preview::Accepted { live: Some(live), result: config(value), conflicts: Vec::new() })];
             let inline = CONFIG.replace("k: v", &format!("k: {value}"));
             let action = crate::actions::Registry::standard().build(Apply::NAME, &json!({ "inline": inline })).unwrap();
             let Verdict::Change(diff) = action.verdict(&facts) else { panic!() };
@@ -424,7 +424,7 @@ mod tests {
     fn what_the_manifest_itself_brings_is_not_missing() {
         let action = action(CRD_AND_OBJECT, false);
         let created = |kind: &str| {
-            fact(Preview::Would {
+            fact(Preview::Accepted {
                 live: None,
                 result: json!({"kind": kind, "metadata": {"name": "x"}}),
                 conflicts: Vec::new(),

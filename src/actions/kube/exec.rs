@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::unexpected;
 use crate::actions::{Action, OnInterrupt, Spec, Verdict};
-use crate::connect::kube::{self, Object, Seen};
+use crate::connect::kube::{self, ExecOutcome, Object};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
@@ -75,10 +75,10 @@ impl Exec {
     }
 
     /// What is not as expected; `None` when all is.
-    fn complaint(&self, seen: &Seen) -> Option<String> {
+    fn complaint(&self, seen: &ExecOutcome) -> Option<String> {
         let (exit, stdout, stderr) = match seen {
-            Seen::Ended { exit, stdout, stderr, .. } => (*exit, stdout, stderr),
-            Seen::NoPod(why) | Seen::NotRun(why) => return Some(why.clone()),
+            ExecOutcome::Ended { exit, stdout, stderr, .. } => (*exit, stdout, stderr),
+            ExecOutcome::NoPod(why) | ExecOutcome::NotRun(why) => return Some(why.clone()),
         };
         let output = quoted(if stdout.trim().is_empty() { stderr } else { stdout });
         if self.expect_failure && exit == 0 {
@@ -141,14 +141,16 @@ impl Action for Exec {
         let change = || Verdict::Change(Diff::act(self.shown()));
         match (facts.first(), self.changes) {
             (None, true) => change(),
-            (Some(Fact::Kube(kube::Fact::Exec(Seen::NoPod(why)))), _) => Verdict::Wait { seen: why.clone() },
+            (Some(Fact::Kube(kube::Fact::Exec(ExecOutcome::NoPod(why)))), _) => Verdict::Wait { seen: why.clone() },
             (Some(Fact::Kube(kube::Fact::Exec(seen))), true) => match seen {
-                Seen::Ended { exit: 0, .. } => Verdict::Same { seen: "`unless` holds".to_owned() },
+                ExecOutcome::Ended { exit: 0, .. } => Verdict::Same { seen: "`unless` holds".to_owned() },
                 _ => change(),
             },
             (Some(Fact::Kube(kube::Fact::Exec(seen))), false) => match (self.complaint(seen), seen) {
                 (Some(seen), _) => Verdict::Wait { seen },
-                (None, Seen::Ended { stdout, stderr, .. }) => Verdict::Same { seen: quoted(&both(stdout, stderr)) },
+                (None, ExecOutcome::Ended { stdout, stderr, .. }) => {
+                    Verdict::Same { seen: quoted(&both(stdout, stderr)) }
+                }
                 (None, _) => unexpected(),
             },
             _ => unexpected(),
@@ -176,7 +178,7 @@ impl Action for Exec {
             (None, Some(Fact::Kube(kube::Fact::Exec(seen)))) if !self.changes => seen,
             _ => return Outputs::new(),
         };
-        let Seen::Ended { pod, exit, stdout, stderr } = seen else { return Outputs::new() };
+        let ExecOutcome::Ended { pod, exit, stdout, stderr } = seen else { return Outputs::new() };
         Outputs::from_iter([
             ("stdout".to_owned(), stdout.trim_end().into()),
             ("stderr".to_owned(), stderr.trim_end().into()),
@@ -187,7 +189,7 @@ impl Action for Exec {
 
     fn printed(&self, done: &[EffectResult]) -> String {
         match done.first() {
-            Some(EffectResult::Kube(kube::EffectResult::Exec(Seen::Ended { stdout, stderr, .. }))) => {
+            Some(EffectResult::Kube(kube::EffectResult::Exec(ExecOutcome::Ended { stdout, stderr, .. }))) => {
                 both(stdout, stderr)
             }
             _ => String::new(),
@@ -264,11 +266,11 @@ mod tests {
         action
     }
 
-    fn ended(exit: i32, stdout: &str, stderr: &str) -> Seen {
-        Seen::Ended { pod: "c-1".into(), exit, stdout: stdout.into(), stderr: stderr.into() }
+    fn ended(exit: i32, stdout: &str, stderr: &str) -> ExecOutcome {
+        ExecOutcome::Ended { pod: "c-1".into(), exit, stdout: stdout.into(), stderr: stderr.into() }
     }
 
-    fn verdict(more: Value, seen: Seen) -> Verdict {
+    fn verdict(more: Value, seen: ExecOutcome) -> Verdict {
         action(more).verdict(&[Fact::Kube(kube::Fact::Exec(seen))])
     }
 
@@ -288,7 +290,7 @@ mod tests {
         let seen = verdict(json!({}), ended(56, "", "curl: (56) Recv failure: Connection reset by peer\n"));
         assert_eq!(seen, wait("exit status 56 instead of 0: curl: (56) Recv failure: Connection reset by peer"));
         assert_eq!(
-            verdict(json!({}), Seen::NoPod("no pod in app matches app=c".into())),
+            verdict(json!({}), ExecOutcome::NoPod("no pod in app matches app=c".into())),
             wait("no pod in app matches app=c")
         );
     }
@@ -300,7 +302,7 @@ mod tests {
         assert_eq!(seen, wait("it succeeded, though it must fail: 200"));
         // A command that could not even be started proves no refusal.
         assert!(matches!(
-            verdict(json!({"expect_failure": true}), Seen::NotRun("no curl".into())),
+            verdict(json!({"expect_failure": true}), ExecOutcome::NotRun("no curl".into())),
             Verdict::Wait { .. }
         ));
     }

@@ -129,7 +129,7 @@ impl Wait {
         if more > 0 {
             seen.push_str(&format!("; and {more} more"));
         }
-        let trouble = pods::trouble(&found.pods, &found.warnings);
+        let trouble = pods::unready_reasons(&found.pods, &found.warnings);
         if !trouble.is_empty() {
             seen = if self.kind == "Pod" { trouble } else { format!("{seen}; {trouble}") };
         }

@@ -40,8 +40,8 @@ pub fn diff_attributes(diff: &mut Diff, seen: Option<&File>, wanted: &Attributes
             diff.push_field(what, seen.map(|(name, ..)| name.to_owned()), Some(wanted.clone()));
         }
     };
-    names("owner", wanted.owner.as_ref(), seen.map(|f| (f.owner.as_str(), f.owner_also.as_slice(), f.uid)));
-    names("group", wanted.group.as_ref(), seen.map(|f| (f.group.as_str(), f.group_also.as_slice(), f.gid)));
+    names("owner", wanted.owner.as_ref(), seen.map(|f| (f.owner.as_str(), f.owner_aliases.as_slice(), f.uid)));
+    names("group", wanted.group.as_ref(), seen.map(|f| (f.group.as_str(), f.group_aliases.as_slice(), f.gid)));
 }
 
 /// Asks which programs there are.

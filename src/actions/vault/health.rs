@@ -111,7 +111,7 @@ fn advice(node: &Node) -> Option<String> {
         }
         State::Unreachable(_) => Some(format!("start it, or check that {address} can be reached from here")),
         State::RecoverySecondary => Some("list the primary cluster's nodes in [vault] addresses".to_owned()),
-        State::Active | State::Standby | State::PerformanceStandby | State::Odd(_) => None,
+        State::Active | State::Standby | State::PerformanceStandby | State::UnexpectedStatus(_) => None,
     }
 }
 

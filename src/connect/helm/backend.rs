@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::program::Program;
 use super::release::{Release, Revision};
-use super::{Asked, Effect, EffectResult, Fact, LocalChart, Probe, Rendered, State, Upgrade};
+use super::{Effect, EffectResult, Fact, LocalChart, Probe, ReleaseSpec, Rendered, State, Upgrade};
 use crate::connect::kube::{self, KindRef, Query, manifest, pods};
 use crate::connect::{CallContext, ConnectError};
 use crate::inventory::Inventory;
@@ -51,7 +51,7 @@ impl Backend {
     pub async fn perform(&self, effect: &Effect, call: &CallContext) -> Result<EffectResult, ConnectError> {
         let (namespace, release, arguments, values) = match effect {
             Effect::Upgrade(upgrade) => {
-                let asked = &upgrade.asked;
+                let asked = &upgrade.spec;
                 (&asked.namespace, &asked.release, self.upgrade(upgrade, call).await?, asked.values.0.to_string())
             }
             Effect::Rollback { release, namespace, revision } => {
@@ -79,7 +79,7 @@ impl Backend {
         }
     }
 
-    async fn state(&self, asked: &Asked, call: &CallContext) -> Result<State, ConnectError> {
+    async fn state(&self, asked: &ReleaseSpec, call: &CallContext) -> Result<State, ConnectError> {
         if let Ok(driver) = std::env::var("HELM_DRIVER")
             && !matches!(driver.as_str(), "" | "secret" | "secrets")
         {
@@ -98,7 +98,7 @@ impl Backend {
                 return Ok(state);
             }
         }
-        if state.is_as_asked(asked) {
+        if state.matches(asked) {
             return Ok(state);
         }
         if state.live.is_none() {
@@ -107,7 +107,7 @@ impl Backend {
         }
         let rendered = self.render(asked, state.live.is_some(), call).await?;
         if let Ok(rendered) = &rendered {
-            state.unserved = self.unserved(rendered, asked.skip_crds, call).await?;
+            state.missing_kinds = self.unserved(rendered, asked.skip_crds, call).await?;
         }
         state.rendered = Some(rendered);
         Ok(state)
@@ -144,7 +144,7 @@ impl Backend {
     /// What the chart makes; the inner error is helm's complaint about the chart.
     async fn render(
         &self,
-        asked: &Asked,
+        asked: &ReleaseSpec,
         upgrade: bool,
         call: &CallContext,
     ) -> Result<Result<Rendered, String>, ConnectError> {
@@ -194,14 +194,14 @@ impl Backend {
     }
 
     async fn upgrade(&self, upgrade: &Upgrade, call: &CallContext) -> Result<Vec<String>, ConnectError> {
-        let mut arguments = words(&["upgrade", "--install", &upgrade.asked.release]);
-        arguments.extend(chart_words(&upgrade.asked));
+        let mut arguments = words(&["upgrade", "--install", &upgrade.spec.release]);
+        arguments.extend(chart_words(&upgrade.spec));
         // Without it helm would keep the old values when the new ones are empty.
         arguments.extend(words(&["--reset-values", "--hide-notes"]));
         let helm_4 = self.major(call).await? >= 4;
         let flags = [
             (upgrade.create_namespace, "--create-namespace"),
-            (upgrade.asked.skip_crds, "--skip-crds"),
+            (upgrade.spec.skip_crds, "--skip-crds"),
             (upgrade.wait, "--wait"),
             (upgrade.wait, "--wait-for-jobs"),
             (upgrade.atomic && !helm_4, "--atomic"),
@@ -240,7 +240,7 @@ impl Backend {
     async fn trouble(&self, namespace: &str, call: &CallContext) -> Result<String, ConnectError> {
         let query = Query { pods: true, ..Query::all(KindRef::new("v1", "Pod"), Some(namespace)) };
         match self.kube.probe(&kube::Probe::Get(query), call).await? {
-            kube::Fact::Objects(found) => Ok(pods::trouble(&found.pods, &found.warnings)),
+            kube::Fact::Objects(found) => Ok(pods::unready_reasons(&found.pods, &found.warnings)),
             _ => Ok(String::new()),
         }
     }
@@ -267,7 +267,7 @@ impl Backend {
 }
 
 /// The chart on this machine; the inner `None`: it comes from elsewhere.
-async fn local(asked: &Asked) -> Result<Option<LocalChart>, String> {
+async fn local(asked: &ReleaseSpec) -> Result<Option<LocalChart>, String> {
     let chart = asked.chart.clone();
     let read = move || chart.is_local().then(|| LocalChart::read(Path::new(&chart.name))).transpose();
     tokio::task::spawn_blocking(read).await.map_err(|e| format!("the chart could not be read: {e}"))?
@@ -278,7 +278,7 @@ fn words(words: &[&str]) -> Vec<String> {
 }
 
 /// The flags that say which chart, where, with which values.
-fn chart_words(asked: &Asked) -> Vec<String> {
+fn chart_words(asked: &ReleaseSpec) -> Vec<String> {
     let mut all = words(&[&asked.chart.name, "--namespace", &asked.namespace, "--values", "-"]);
     if let Some(repository) = &asked.chart.repository {
         all.extend(words(&["--repo", repository]));

@@ -22,7 +22,7 @@ pub use rendered::Rendered;
 
 /// A release as wanted.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Asked {
+pub struct ReleaseSpec {
     /// Name of the release.
     pub release: String,
     /// Its namespace.
@@ -49,9 +49,9 @@ impl std::fmt::Debug for Values {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Probe {
     /// What is there of the release, and, unless it is as asked, what would it be?
-    Release(Asked),
+    Release(ReleaseSpec),
     /// What would the chart make? Answered without looking at a release.
-    Render(Asked),
+    Render(ReleaseSpec),
 }
 
 /// An answer.
@@ -77,12 +77,12 @@ pub struct State {
     /// Time since the newest revision was touched, seconds.
     pub age: Option<i64>,
     /// Kinds, as (group, kind), that the chart makes objects of and that nobody serves.
-    pub unserved: Vec<(String, String)>,
+    pub missing_kinds: Vec<(String, String)>,
 }
 
 impl State {
     /// Whether the release is deployed from the chart, version and values that are asked for.
-    pub fn is_as_asked(&self, asked: &Asked) -> bool {
+    pub fn matches(&self, asked: &ReleaseSpec) -> bool {
         self.live.as_ref().is_some_and(|live| {
             live.status == "deployed"
                 && asked.chart.is_that_of(live, self.local.as_ref())
@@ -118,7 +118,7 @@ pub enum Effect {
 #[derive(Debug, Clone)]
 pub struct Upgrade {
     /// The release as wanted.
-    pub asked: Asked,
+    pub spec: ReleaseSpec,
     /// What the release's description says of the chart; see [`Chart::mark`].
     pub mark: Option<String>,
     /// Whether to make the namespace.

@@ -17,7 +17,7 @@ const LARGE_BYTES: u64 = 64 * 1024;
 /// The effect as a request of one part.
 pub fn request(effect: &Effect) -> Request {
     match effect {
-        Effect::Run(run) if is_fed_apart(run) => {
+        Effect::Run(run) if needs_own_channel(run) => {
             let alone = Run { stdin: Bytes::default(), ..run.clone() };
             let payload = Some(Content::Bytes(run.stdin.clone()));
             Request { parts: vec![script(&alone)], payload, live: true, ..Request::default() }
@@ -39,7 +39,7 @@ pub fn request(effect: &Effect) -> Request {
 }
 
 /// Whether a command's standard input has to get a channel of its own.
-pub fn is_fed_apart(run: &Run) -> bool {
+pub fn needs_own_channel(run: &Run) -> bool {
     run.stdin.as_slice().len() as u64 > LARGE_BYTES
 }
 
@@ -112,7 +112,7 @@ fn stage(files: &[Staged<'_>]) -> String {
 
 impl Effect {
     /// Whether it is done in an instant, and nothing more than that comes of it.
-    pub fn is_plain(&self) -> bool {
+    pub fn is_instant(&self) -> bool {
         match self {
             Self::Run(_) | Self::Guard(_) | Self::Expect(_) => false,
             Self::WriteFile(file) => file.validate.is_none() && !is_large(&file.content),

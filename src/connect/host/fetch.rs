@@ -40,7 +40,7 @@ pub struct Fetch {
 impl Fetch {
     /// Whether the answer to `probe` may be another one after this, be it asked of the host or of this machine, which may
     /// be the same.
-    pub fn touches(&self, probe: &Probe) -> bool {
+    pub fn may_change(&self, probe: &Probe) -> bool {
         match probe {
             Probe::File { path, .. } => may_overlap(&self.to.to_string_lossy(), path),
             _ => true,

@@ -60,7 +60,7 @@ mod types;
 mod tests;
 
 pub use command::sysctl_file;
-pub use effects::is_fed_apart;
+pub use effects::needs_own_channel;
 pub use expect::is_comparable;
 pub use facts::System;
 pub use fetch::Fetch;

@@ -61,7 +61,7 @@ impl<'a> Batch<'a> {
         for probe in self.probes {
             parts.push(match probe {
                 Probe::File { path, read } => {
-                    let limit = if read.reads() { CONTENT_LIMIT + 1 } else { 0 };
+                    let limit = if read.wants_content() { CONTENT_LIMIT + 1 } else { 0 };
                     let unless = if let Read::ContentUnless(hash) = read { hex(hash) } else { String::new() };
                     format!("_ro_read {} {limit} {unless}", quote::word(path)).trim_end().to_owned()
                 }
@@ -161,7 +161,8 @@ fn is_absence(line: &str) -> bool {
 
 /// Link target, content and hash; `true` when the file is too large for its content.
 fn complete(path: &str, file: &mut File, read: Read, answer: &CommandOutput) -> Result<bool, ConnectError> {
-    if !matches!(file.kind, FileKind::Regular | FileKind::Link(_)) || (!read.reads() && file.kind == FileKind::Regular)
+    if !matches!(file.kind, FileKind::Regular | FileKind::Link(_))
+        || (!read.wants_content() && file.kind == FileKind::Regular)
     {
         return Ok(false);
     }
@@ -194,7 +195,7 @@ fn read_stats(paths: &[&str], answer: &CommandOutput) -> Result<HashMap<String, 
         let of = |twins: &[(u32, &str)], number: u32| {
             twins.iter().filter(|(of, _)| *of == number).map(|(_, name)| (*name).to_owned()).collect()
         };
-        (file.owner_also, file.group_also) = (of(&users, file.uid), of(&groups, file.gid));
+        (file.owner_aliases, file.group_aliases) = (of(&users, file.uid), of(&groups, file.gid));
     }
     let errors = answer.stderr.text();
     let other = errors.lines().find(|line| !is_absence(line));
@@ -228,7 +229,19 @@ fn read_stat(line: &str) -> Option<(String, File)> {
     };
     let (owner_also, group_also) = (Vec::new(), Vec::new());
     let mode = mode & 0o7777;
-    let file = File { kind, mode, uid, gid, owner, group, owner_also, group_also, size, sha256: None, content: None };
+    let file = File {
+        kind,
+        mode,
+        uid,
+        gid,
+        owner,
+        group,
+        owner_aliases: owner_also,
+        group_aliases: group_also,
+        size,
+        sha256: None,
+        content: None,
+    };
     Some((fields.next()?.to_owned(), file))
 }
 
@@ -308,9 +321,9 @@ mod tests {
     fn further_names_of_a_number_belong_to_the_files_of_that_number() {
         let text = "81a4:0:4:5:root:adm:/a\n81a4:1:5:5:daemon:tty:/b\n/etc/passwd:0:toor\n/etc/group:4:odd users\n";
         let stats = read_stats(&["/a", "/b"], &CommandOutput::new(0, text, "")).unwrap();
-        assert_eq!((stats.len(), &stats["/a"].owner_also[..]), (2, &["toor".to_owned()][..]));
-        assert_eq!(stats["/a"].group_also, ["odd users"]);
-        assert!(stats["/b"].owner_also.is_empty() && stats["/b"].group_also.is_empty());
+        assert_eq!((stats.len(), &stats["/a"].owner_aliases[..]), (2, &["toor".to_owned()][..]));
+        assert_eq!(stats["/a"].group_aliases, ["odd users"]);
+        assert!(stats["/b"].owner_aliases.is_empty() && stats["/b"].group_aliases.is_empty());
     }
 
     #[test]

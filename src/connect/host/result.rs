@@ -9,7 +9,7 @@ use crate::digest::hex;
 
 impl Effect {
     /// The answer to `probe` once this has worked, when the one before it was `seen`; `None` when only the host can tell.
-    pub fn result(&self, probe: &Probe, seen: &Fact) -> Option<Fact> {
+    pub fn predict_answer(&self, probe: &Probe, seen: &Fact) -> Option<Fact> {
         let (Self::WriteFile(written), Probe::File { path, read }, Fact::File(Some(file))) = (self, probe, seen) else {
             return None;
         };
@@ -31,7 +31,7 @@ impl Effect {
             && keeps(attributes.group.as_ref(), file.gid, &file.group);
         is_sure.then(|| {
             let hash: [u8; 32] = Sha256::digest(content).into();
-            let is_read = read.reads() && *read != Read::ContentUnless(hash);
+            let is_read = read.wants_content() && *read != Read::ContentUnless(hash);
             Fact::File(Some(File {
                 mode,
                 size: content.len() as u64,
@@ -65,8 +65,8 @@ mod tests {
             gid: 0,
             owner,
             group,
-            owner_also: vec![],
-            group_also: vec![],
+            owner_aliases: vec![],
+            group_aliases: vec![],
             size: 3,
             sha256,
             content,
@@ -75,7 +75,7 @@ mod tests {
 
     fn left(effect: &Effect, read: Read) -> Option<File> {
         let probe = Probe::File { path: "/etc/motd".into(), read };
-        match effect.result(&probe, &seen(FileKind::Regular)) {
+        match effect.predict_answer(&probe, &seen(FileKind::Regular)) {
             Some(Fact::File(file)) => file,
             _ => None,
         }
@@ -113,7 +113,7 @@ mod tests {
         }
         let effect = write("/etc/motd", "new", Some("0"), 0o644);
         let probe = Probe::File { path: "/etc/motd".into(), read: Read::Content };
-        assert_eq!(effect.result(&probe, &Fact::File(None)), None);
-        assert_eq!(effect.result(&probe, &seen(FileKind::Link("/run/motd".into()))), None);
+        assert_eq!(effect.predict_answer(&probe, &Fact::File(None)), None);
+        assert_eq!(effect.predict_answer(&probe, &seen(FileKind::Link("/run/motd".into()))), None);
     }
 }

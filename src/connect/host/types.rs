@@ -58,7 +58,7 @@ impl Read {
     }
 
     /// Whether the content may be read.
-    pub fn reads(self) -> bool {
+    pub fn wants_content(self) -> bool {
         matches!(self, Self::Content | Self::ContentUnless(_))
     }
 }
@@ -96,9 +96,9 @@ pub struct File {
     /// Group's name; `UNKNOWN` when the number has none.
     pub group: String,
     /// Further names of the owner's number in /etc/passwd.
-    pub owner_also: Vec<String>,
+    pub owner_aliases: Vec<String>,
     /// Further names of the group's number in /etc/group.
-    pub group_also: Vec<String>,
+    pub group_aliases: Vec<String>,
     /// Bytes.
     pub size: u64,
     /// SHA-256 of a regular file, lower-case hex, when asked for.
@@ -286,7 +286,7 @@ pub struct GuardState {
     /// Its token.
     pub token: String,
     /// Time before the host restores; zero when it does or did, or when that is not known.
-    pub left: Duration,
+    pub remaining: Duration,
     /// Whether the process that restores is there; a reboot ends it.
     pub alive: bool,
     /// How the command of [`Guard::Apply`] ended; `None` while it has not.
@@ -294,7 +294,7 @@ pub struct GuardState {
     /// Whose it is.
     pub unit: String,
     /// What was done to restore, or the last that the command said.
-    pub said: String,
+    pub output: String,
 }
 
 /// What became of a guard.

@@ -41,13 +41,13 @@ impl Backend {
         let live = live.map(|o| json(&o, &resource.api));
         let status = match first {
             Ok(result) => {
-                return Ok(Preview::Would { live, result: json(&result, &resource.api), conflicts: Vec::new() });
+                return Ok(Preview::Accepted { live, result: json(&result, &resource.api), conflicts: Vec::new() });
             }
             Err(Error::Api(status)) if !conflicts(&status).is_empty() => {
                 match self.ask_raw(&what, false, call, api.patch(name, &forced, &wanted)).await? {
                     Ok(result) => {
                         let result = json(&result, &resource.api);
-                        return Ok(Preview::Would { live, result, conflicts: conflicts(&status) });
+                        return Ok(Preview::Accepted { live, result, conflicts: conflicts(&status) });
                     }
                     Err(Error::Api(status)) => status,
                     Err(other) => return Err(error(&what, self.server(), &other, false)),
@@ -62,7 +62,7 @@ impl Backend {
                 let only_as_change = live.is_some()
                     && status.code == 422
                     && (stays_as_made(&why) || self.would_be_new(object, &api, &what, call).await);
-                Preview::Refused { why, live, only_as_change }
+                Preview::Refused { why, live, replaceable: only_as_change }
             }
             Some(other) => other,
         })
@@ -131,7 +131,7 @@ impl Backend {
                         continue;
                     }
                     Err(Error::Api(status)) if !conflicts(&status).is_empty() => {
-                        let owners = describe(&conflicts(&status));
+                        let owners = describe_conflicts(&conflicts(&status));
                         return Err(ConnectError::failed(format!("{what}: {owners}"))
                             .hint("say force = true to take the fields, or leave them out of the manifest"));
                     }
@@ -170,7 +170,7 @@ impl Conflict {
 }
 
 /// Field conflicts in one line: `spec.replicas is owned by argocd-controller`.
-pub fn describe(conflicts: &[Conflict]) -> String {
+pub fn describe_conflicts(conflicts: &[Conflict]) -> String {
     let each: Vec<String> = conflicts.iter().map(|c| format!("{} is owned by {}", c.field, c.manager)).collect();
     each.join(", ")
 }
@@ -197,11 +197,7 @@ fn refusal(status: &Status) -> Option<Preview> {
     }
     let message = status.message.clone();
     let busy = status.code == 429 || status.code >= 500 && !is_malformed(&message);
-    Some(if busy {
-        Preview::Busy(message)
-    } else {
-        Preview::Refused { why: message, live: None, only_as_change: false }
-    })
+    Some(if busy { Preview::Busy(message) } else { Preview::Refused { why: message, live: None, replaceable: false } })
 }
 
 /// Whether a refusal says that a field stays as it was made. Kubernetes has no code for that, and says it in several ways.
@@ -235,7 +231,7 @@ mod tests {
                 "message": "conflict with \"kubectl\" with subresource \"scale\" using apps/v1",
             }]},
         }));
-        assert_eq!(describe(&conflicts(&status)), "spec.replicas is owned by kubectl");
+        assert_eq!(describe_conflicts(&conflicts(&status)), "spec.replicas is owned by kubectl");
     }
 
     #[test]

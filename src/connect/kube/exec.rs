@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::backend::Backend;
 use super::client::{chain, error};
-use super::types::{Exec, KindRef, Object, Query, Seen};
+use super::types::{Exec, ExecOutcome, KindRef, Object, Query};
 use super::{manifest, pods};
 use crate::connect::{CallContext, ConnectError};
 
@@ -22,17 +22,17 @@ const MIN_ASK_TIMEOUT: Duration = Duration::from_secs(20);
 impl Backend {
     /// Runs a command that only looks. About once in 1,500 times the message that ends the input is not sent, and the command
     /// waits for more; what only looks may be run anew.
-    pub(super) async fn look(&self, exec: &Exec, call: &CallContext) -> Result<Seen, ConnectError> {
+    pub(super) async fn look(&self, exec: &Exec, call: &CallContext) -> Result<ExecOutcome, ConnectError> {
         match (&exec.stdin, exec.command.first()) {
             (Some(_), Some(program)) => twice(program, call, |call| self.exec(exec, call)).await,
             _ => self.exec(exec, call).await,
         }
     }
 
-    pub(super) async fn exec(&self, exec: &Exec, call: &CallContext) -> Result<Seen, ConnectError> {
+    pub(super) async fn exec(&self, exec: &Exec, call: &CallContext) -> Result<ExecOutcome, ConnectError> {
         let pod = match self.pod(exec, call).await? {
             Ok(pod) => pod,
-            Err(why) => return Ok(Seen::NoPod(why)),
+            Err(why) => return Ok(ExecOutcome::NoPod(why)),
         };
         let what = format!("run {} in pod {}/{pod}", exec.command.first().map_or("", String::as_str), exec.namespace);
         let params = AttachParams {
@@ -46,14 +46,14 @@ impl Backend {
         let attached = match self.ask_raw(&what, false, call, api.exec(&pod, exec.command.clone(), &params)).await? {
             Ok(attached) => attached,
             // The upgrade is refused with a bare status code; the reason is in the body, which is gone.
-            Err(Error::UpgradeConnection(e)) => return Ok(Seen::NotRun(format!("{what}: {}", chain(&e)))),
-            Err(e @ Error::Api(_)) => return Ok(Seen::NotRun(chain(&e))),
+            Err(Error::UpgradeConnection(e)) => return Ok(ExecOutcome::NotRun(format!("{what}: {}", chain(&e)))),
+            Err(e @ Error::Api(_)) => return Ok(ExecOutcome::NotRun(chain(&e))),
             Err(e) => return Err(error(&what, self.server(), &e, false)),
         };
         let run = converse(attached, exec.stdin.as_ref());
         match tokio::time::timeout(call.remaining(), run).await {
-            Ok(Ok((exit, stdout, stderr))) => Ok(Seen::Ended { pod, exit, stdout, stderr }),
-            Ok(Err(why)) => Ok(Seen::NotRun(format!("{what}: {why}"))),
+            Ok(Ok((exit, stdout, stderr))) => Ok(ExecOutcome::Ended { pod, exit, stdout, stderr }),
+            Ok(Err(why)) => Ok(ExecOutcome::NotRun(format!("{what}: {why}"))),
             Err(_) => Err(ConnectError::lost(format!("{what}: it was still running at the deadline"))),
         }
     }
@@ -67,7 +67,7 @@ impl Backend {
         let ready = found.iter().find(|p| pods::ready(p)).map(|p| manifest::text(p, "/metadata/name").to_owned());
         Ok(ready.ok_or_else(|| {
             let selector = exec.selector.as_deref().unwrap_or_default();
-            match pods::trouble(&found, &[]) {
+            match pods::unready_reasons(&found, &[]) {
                 none if none.is_empty() => format!("no pod in {} matches {selector}", exec.namespace),
                 trouble => format!("no pod of {selector} is ready: {trouble}"),
             }

@@ -14,8 +14,9 @@ pub mod manifest;
 pub mod pods;
 mod types;
 
-pub use apply::describe;
+pub use apply::describe_conflicts;
 pub use backend::Backend;
 pub use types::{
-    Conflict, Effect, EffectResult, Exec, FIELD_MANAGER, Fact, KindRef, Object, Objects, Preview, Probe, Query, Seen,
+    Conflict, Effect, EffectResult, Exec, ExecOutcome, FIELD_MANAGER, Fact, KindRef, Object, Objects, Preview, Probe,
+    Query,
 };

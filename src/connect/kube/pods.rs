@@ -33,7 +33,7 @@ pub fn ended(pod: &Value) -> bool {
 }
 
 /// What keeps pods from being ready, alike ones counted: `2 pods: ImagePullBackOff (…)`. Empty when all are.
-pub fn trouble(pods: &[Value], warnings: &[Value]) -> String {
+pub fn unready_reasons(pods: &[Value], warnings: &[Value]) -> String {
     let mut reasons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for pod in pods.iter().filter(|p| !ready(p) && text(p, "/status/phase") != "Succeeded") {
         reasons.entry(reason(pod, warnings)).or_default().push(text(pod, "/metadata/name"));
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_ready_pod_is_no_trouble() {
         let pods = [pod("a", json!({"conditions": [{"type": "Ready", "status": "True"}]}))];
-        assert_eq!(trouble(&pods, &[]), "");
+        assert_eq!(unready_reasons(&pods, &[]), "");
     }
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
         let status = json!({"phase": "Pending", "containerStatuses": [
             {"name": "web", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image x:1"}}}]});
         let pods = [pod("a", status.clone()), pod("b", status)];
-        assert_eq!(trouble(&pods, &[]), "2 pods like a: ImagePullBackOff (container web: no such image x:1)");
+        assert_eq!(unready_reasons(&pods, &[]), "2 pods like a: ImagePullBackOff (container web: no such image x:1)");
     }
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
             "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m"}},
             "lastState": {"terminated": {"exitCode": 1}}}]});
         assert_eq!(
-            trouble(&[pod("a", status)], &[]),
+            unready_reasons(&[pod("a", status)], &[]),
             "pod a: CrashLoopBackOff (container web ended with exit status 1, 4 restarts)"
         );
     }
@@ -154,7 +154,7 @@ mod tests {
         let status = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
             "reason": "Unschedulable", "message": "0/3 nodes are available: 3 Insufficient memory."}]});
         let expected = "pod a: Unschedulable (0/3 nodes are available: 3 Insufficient memory.)";
-        assert_eq!(trouble(&[pod("a", status)], &[]), expected);
+        assert_eq!(unready_reasons(&[pod("a", status)], &[]), expected);
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
             {"name": "web", "state": {"waiting": {"reason": "ContainerCreating"}}}]});
         let events = [json!({"involvedObject": {"name": "a"}, "reason": "FailedMount",
             "message": "MountVolume.SetUp failed for volume \"ca\" : secret \"cacerts\" not found"})];
-        let seen = trouble(&[pod("a", status)], &events);
+        let seen = unready_reasons(&[pod("a", status)], &events);
         assert!(
             seen.ends_with("FailedMount: MountVolume.SetUp failed for volume \"ca\" : secret \"cacerts\" not found")
         );

@@ -103,7 +103,7 @@ pub enum Fact {
     /// Whether the kind is served.
     Served(bool),
     /// What the command said.
-    Exec(Seen),
+    Exec(ExecOutcome),
 }
 
 /// Objects that were found.
@@ -182,14 +182,14 @@ pub enum EffectResult {
     /// It is gone.
     Deleted,
     /// The command ended, or could not be started.
-    Exec(Seen),
+    Exec(ExecOutcome),
 }
 
 /// What a server-side apply would do.
 #[derive(Clone)]
 pub enum Preview {
     /// It would be accepted.
-    Would {
+    Accepted {
         /// The object that is there.
         live: Option<Value>,
         /// The object as it would be, defaults and admission included, other managers' claims overridden.
@@ -213,7 +213,7 @@ pub enum Preview {
         /// The object that is there.
         live: Option<Value>,
         /// Whether only the change is refused, of a field that stays as it was made: a new object would be accepted.
-        only_as_change: bool,
+        replaceable: bool,
     },
     /// The API can not answer now: an admission webhook is down, too many requests.
     Busy(String),
@@ -247,7 +247,7 @@ pub struct Exec {
 
 /// What came of a command.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Seen {
+pub enum ExecOutcome {
     /// It ended.
     Ended {
         /// Where it ran.

@@ -30,7 +30,7 @@ const OTHERS_MODE: u32 = 0o077;
 
 /// Why not all secrets were read.
 #[derive(Debug)]
-pub struct Unread {
+pub struct UnreadableSecrets {
     /// One for each that cannot be read, and all warnings.
     pub findings: Findings,
     /// Whether that is only since its source could not be reached; nothing is known to be wrong with what was asked then.
@@ -44,7 +44,7 @@ pub struct Unread {
 pub async fn read(
     entries: &[&SecretEntry],
     inventory: &Inventory,
-) -> Result<(BTreeMap<String, Secret>, Findings), Unread> {
+) -> Result<(BTreeMap<String, Secret>, Findings), UnreadableSecrets> {
     let mut reader = Reader {
         vault: vault::Backend::new(inventory),
         documents: HashMap::new(),
@@ -67,7 +67,7 @@ pub async fn read(
             }
         }
     }
-    reader.findings.or(values).map_err(|findings| Unread { findings, unreachable })
+    reader.findings.or(values).map_err(|findings| UnreadableSecrets { findings, unreachable })
 }
 
 struct Reader {

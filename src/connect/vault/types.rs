@@ -143,7 +143,7 @@ pub enum State {
     /// No answer: why.
     Unreachable(String),
     /// Any other status.
-    Odd(u16),
+    UnexpectedStatus(u16),
 }
 
 impl std::fmt::Display for State {
@@ -156,7 +156,7 @@ impl std::fmt::Display for State {
             Self::Uninitialised => f.write_str("not initialised"),
             Self::Sealed => f.write_str("sealed"),
             Self::Unreachable(why) => write!(f, "unreachable: {why}"),
-            Self::Odd(status) => write!(f, "answers its health check with HTTP {status}"),
+            Self::UnexpectedStatus(status) => write!(f, "answers its health check with HTTP {status}"),
         }
     }
 }
@@ -171,7 +171,7 @@ impl State {
             473 => Self::PerformanceStandby,
             501 => Self::Uninitialised,
             503 => Self::Sealed,
-            other => Self::Odd(other),
+            other => Self::UnexpectedStatus(other),
         }
     }
 

@@ -89,7 +89,7 @@ impl<'a> GuardLink<'a> {
                 Ok(Some(state)) if state.token == token => match state.phase {
                     GuardPhase::Restored | GuardPhase::RestoredInPart => return Restoration::Finished(state),
                     GuardPhase::Armed if state.alive && !is_own => {
-                        format!("it does so in {}", format_duration(state.left))
+                        format!("it does so in {}", format_duration(state.remaining))
                     }
                     _ => {
                         let restore = host::GuardCommand::Restore { token: token.to_owned() };

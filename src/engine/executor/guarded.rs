@@ -35,12 +35,12 @@ pub async fn wait_for_earlier(attempt: &Attempt<'_>) -> Option<ExecutionResult> 
     link.progress(seen.clone());
     // A host that names a long time is no reason to exceed the timeout of the step.
     let remaining = attempt.call.remaining();
-    let is_soon = state.left < remaining;
-    let timeout = state.left.saturating_add(RESTORE_TIMEOUT).min(remaining);
+    let is_soon = state.remaining < remaining;
+    let timeout = state.remaining.saturating_add(RESTORE_TIMEOUT).min(remaining);
     match link.wait_restored(&state.token, timeout, false).await {
         Restoration::Gone => None,
         Restoration::Finished(state) if state.phase == GuardPhase::RestoredInPart => {
-            let what = format!("{seen}, but not all of it worked: {}", joined_lines(&state.said));
+            let what = format!("{seen}, but not all of it worked: {}", joined_lines(&state.output));
             Some(ExecutionResult::Unknown(Problem::new(what).hint(
                 "put back what ~/.rollout-guard/kept of the step's user on the host has, and remove ~/.rollout-guard",
             )))
@@ -156,18 +156,18 @@ async fn restore(
     let timeout = until.saturating_duration_since(Instant::now()) + RESTORE_TIMEOUT;
     let (what, is_known) = match link.wait_restored(token, timeout, true).await {
         Restoration::Finished(state) if state.phase == GuardPhase::Restored && is_running => {
-            let said = joined_lines(&state.said);
+            let said = joined_lines(&state.output);
             (format!("the host restored itself: {said}; a command of the step may be at work yet"), true)
         }
         Restoration::Finished(state) if state.phase == GuardPhase::Restored => {
             if let Err(error) = link.forget(token).await {
                 tracing::warn!(%error, "could not take a guard away that has done its work");
             }
-            (format!("the host restored itself: {}", joined_lines(&state.said)), true)
+            (format!("the host restored itself: {}", joined_lines(&state.output)), true)
         }
         Restoration::Finished(state) => {
             problem.hint = Some("what was there before is in ~/.rollout-guard/kept of the step's user".to_owned());
-            let said = joined_lines(&state.said);
+            let said = joined_lines(&state.output);
             (format!("the host restored itself, but not all of it worked: {said}"), false)
         }
         Restoration::Gone => ("whether the host restored itself is not known".to_owned(), false),
@@ -250,7 +250,7 @@ impl Confirmation<'_> {
             None => Err(Unconfirmed::Again("`guard_apply` is still at work".to_owned())),
             Some(0) => Ok(()),
             Some(exit) => {
-                Err(Unconfirmed::Failed(Problem::new(format!("`guard_apply` ended with {exit}: {}", state.said))))
+                Err(Unconfirmed::Failed(Problem::new(format!("`guard_apply` ended with {exit}: {}", state.output))))
             }
         }
     }

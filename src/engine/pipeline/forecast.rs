@@ -47,7 +47,7 @@ pub fn forecast(job: &Job, before: &[Effect]) -> Option<Forecast> {
             return stays.then_some(Forecast { facts, diff, effects, ends_pipeline, preconditions });
         };
         let answer = answer_of(&job.action, &effect);
-        let takes_time = matches!(&effect, Effect::Host(host::Effect::Run(run)) if !host::is_fed_apart(run));
+        let takes_time = matches!(&effect, Effect::Host(host::Effect::Run(run)) if !host::needs_own_channel(run));
         effects.push(effect);
         match answer {
             Some(answer) => done.push(answer),
@@ -119,10 +119,10 @@ fn is_uncertain(effect: &Effect, probe: &Probe) -> bool {
 /// The result of an effect that works and ends at once; `None` if it is not predictable.
 fn answer_of(action: &ActionRef, effect: &Effect) -> Option<EffectResult> {
     match effect {
-        Effect::Host(host::Effect::Run(run)) if action.completes_at_once() && !host::is_fed_apart(run) => {
+        Effect::Host(host::Effect::Run(run)) if action.completes_at_once() && !host::needs_own_channel(run) => {
             Some(EffectResult::Host(host::CommandOutput::new(0, "", "")))
         }
-        Effect::Host(effect) if effect.is_plain() => Some(EffectResult::Host(host::CommandOutput::new(0, "", ""))),
+        Effect::Host(effect) if effect.is_instant() => Some(EffectResult::Host(host::CommandOutput::new(0, "", ""))),
         _ => None,
     }
 }

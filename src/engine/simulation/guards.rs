@@ -84,11 +84,11 @@ impl Guards {
         Some(GuardState {
             phase: guard.mark,
             token: guard.token.clone(),
-            left: if waits { guard.due.saturating_duration_since(Instant::now()) } else { Duration::ZERO },
+            remaining: if waits { guard.due.saturating_duration_since(Instant::now()) } else { Duration::ZERO },
             alive: waits,
             applied: None,
             unit: guard.unit.clone(),
-            said: String::new(),
+            output: String::new(),
         })
     }
 

@@ -18,7 +18,8 @@ use super::order::Key;
 use super::report::Stats;
 use crate::connect::host::{self, Command, Run};
 use crate::connect::{
-    CallContext, ConnectError, Effect, EffectResult, Fact, Pipeline, PipelineResult, Probe, Target, World, one_by_one,
+    CallContext, ConnectError, Effect, EffectResult, Fact, Pipeline, PipelineResult, Probe, Target, World,
+    perform_sequentially,
 };
 use crate::engine::testing::{fact, read_path, value, written};
 
@@ -393,7 +394,7 @@ impl World for SimWorld {
         if !row.on_success.is_empty() {
             self.count("looks behind a change");
         }
-        one_by_one(self, target, row, call).await
+        perform_sequentially(self, target, row, call).await
     }
 
     async fn perform(

@@ -77,11 +77,11 @@ impl GuardedHost {
         Some(GuardState {
             phase: guard.mark,
             token: guard.token.clone(),
-            left: if armed && guard.alive { left } else { Duration::ZERO },
+            remaining: if armed && guard.alive { left } else { Duration::ZERO },
             alive: armed && guard.alive,
             applied: guard.applied,
             unit: guard.unit.clone(),
-            said: if armed { String::new() } else { "put back a".to_owned() },
+            output: if armed { String::new() } else { "put back a".to_owned() },
         })
     }
 

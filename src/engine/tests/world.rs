@@ -14,7 +14,7 @@ use super::guarded_host::{FakeGuard, GuardedHost};
 use crate::actions::{Action, ActionRef, OnInterrupt, Registry, Resource, Spec, Verdict};
 use crate::connect::{
     CallContext, ConnectError, Effect, EffectResult, Fact, Pipeline, PipelineResult, Probe, Target, World, host,
-    one_by_one,
+    perform_sequentially,
 };
 use crate::diff::Diff;
 use crate::engine::testing;
@@ -232,7 +232,7 @@ impl World for FakeWorld {
         if row.has_several() {
             self.state().rows += 1;
         }
-        one_by_one(self, target, row, call).await
+        perform_sequentially(self, target, row, call).await
     }
 
     async fn perform(&self, target: &Target, effect: &Effect, _: &CallContext) -> Result<EffectResult, ConnectError> {

@@ -173,7 +173,7 @@ fn a_stuck_first_install_is_uninstalled_first() {
 fn what_an_earlier_step_brings_is_missing() {
     let state = |namespace_exists, unserved: &[(&str, &str)]| {
         let unserved = unserved.iter().map(|(g, k)| ((*g).to_owned(), (*k).to_owned())).collect();
-        let state = State { namespace_exists, rendered: rendered(), unserved, ..State::default() };
+        let state = State { namespace_exists, rendered: rendered(), missing_kinds: unserved, ..State::default() };
         [Fact::Helm(helm::Fact::Release(Box::new(state)))]
     };
     let namespace = Resource::Namespace("istio-system".into());

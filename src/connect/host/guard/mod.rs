@@ -114,11 +114,11 @@ pub fn read(answer: &CommandOutput) -> Result<Option<GuardState>, ConnectError> 
         Some(GuardState {
             phase: mark,
             token: token.to_owned(),
-            left: Duration::from_secs(left.parse().unwrap_or_default()).min(MAX_GUARD_TIME),
+            remaining: Duration::from_secs(left.parse().unwrap_or_default()).min(MAX_GUARD_TIME),
             alive: alive == "yes",
             applied: applied.parse().ok(),
             unit,
-            said: said.join("\n"),
+            output: said.join("\n"),
         })
     };
     let error = || ConnectError::failed(format!("cannot tell how the guard stands: {text} {}", answer.stderr.text()));

@@ -143,7 +143,7 @@ async fn what_effects_alter_comes_back() {
             .await;
         let standing = host.standing().await.unwrap();
         assert_eq!((standing.phase, standing.alive, standing.unit.as_str()), (GuardPhase::Armed, true, "p/a@pi"));
-        assert!(standing.left > LONG / 2 && standing.left <= LONG, "{standing:?}");
+        assert!(standing.remaining > LONG / 2 && standing.remaining <= LONG, "{standing:?}");
         let open = || Attributes { mode: Some(0o777), ..Attributes::default() };
         let effects = [
             write(&host.path("it's a file"), None),
@@ -162,9 +162,9 @@ async fn what_effects_alter_comes_back() {
         assert_ne!(host.listing(), before);
         host.perform(GuardCommand::Restore { token: token() }).await.unwrap();
         let standing = host.restored().await;
-        assert_eq!((standing.phase, host.listing()), (GuardPhase::Restored, before), "{}", standing.said);
+        assert_eq!((standing.phase, host.listing()), (GuardPhase::Restored, before), "{}", standing.output);
         assert_eq!(fs::read_to_string(&ran).unwrap(), "old\n", "the command sees what was put back");
-        assert!(standing.said.contains(&format!("put back {}", host.path("link"))), "{}", standing.said);
+        assert!(standing.output.contains(&format!("put back {}", host.path("link"))), "{}", standing.output);
         assert!(!host.home_is_empty(), "whoever comes next must be able to know");
         host.perform(GuardCommand::Forget { token: token() }).await.unwrap();
         assert!(host.home_is_empty());
@@ -258,7 +258,7 @@ async fn a_command_that_puts_it_into_effect_goes_on_by_itself_until_all_is_put_b
         host.arm(LONG, Some("exit 4".into())).await;
         host.perform(GuardCommand::Apply { token: token(), command: "echo oops >&2; exit 3".into() }).await.unwrap();
         let standing = host.standing().await.unwrap();
-        assert_eq!((standing.applied, standing.said.as_str()), (Some(3), "oops"));
+        assert_eq!((standing.applied, standing.output.as_str()), (Some(3), "oops"));
         let pid = host.path("pid");
         host.perform(GuardCommand::Apply { token: token(), command: format!("echo $$ >{pid}; exec sleep 1000") })
             .await
@@ -269,7 +269,7 @@ async fn a_command_that_puts_it_into_effect_goes_on_by_itself_until_all_is_put_b
         let standing = host.restored().await;
         assert!(!runs(sleeps));
         assert_eq!(standing.phase, GuardPhase::RestoredInPart);
-        assert!(standing.said.contains("ran exit 4: exit 4"), "{}", standing.said);
+        assert!(standing.output.contains("ran exit 4: exit 4"), "{}", standing.output);
     })
     .await;
 }
