@@ -1,16 +1,16 @@
-//! How long a call may take, and who is told of it.
+//! The deadline and the progress callback that every probe and effect carries.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What every call carries.
+/// Deadline and progress callback of one call.
 #[derive(Clone)]
 pub struct CallContext {
-    /// When it must have ended. Implementations bound every wait by it and say what they saw last.
+    /// When the call must have ended. Implementations bound every wait by this deadline and report what they saw last.
     pub deadline: Instant,
-    /// Takes one-line notes on what is seen or done right now; cheap, may drop them.
+    /// Takes one-line notes on what the call sees or does at the moment. Cheap; may drop notes.
     pub progress: Arc<dyn Fn(String) + Send + Sync>,
 }
 
@@ -20,24 +20,24 @@ impl CallContext {
         Self { deadline: deadline_after(timeout), progress: Arc::new(|_| {}) }
     }
 
-    /// The same with no more than this long to go.
+    /// A copy of this context whose deadline is at most `most` from now.
     pub fn at_most(&self, most: Duration) -> Self {
         Self { deadline: self.deadline.min(deadline_after(most)), ..self.clone() }
     }
 
-    /// Time left before the deadline.
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 }
 
-/// The longest time that is waited for anything.
+/// The longest wait for anything: longer timeouts would overflow the clock.
 const LONGEST_WAIT: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
-/// This much later than now; no time is too long for that, whoever named it.
+/// The moment `time` from now. Longer times than [`LONGEST_WAIT`] are cut, so that no user input can overflow the
+/// clock.
 pub fn deadline_after(time: Duration) -> Instant {
     Instant::now() + time.min(LONGEST_WAIT)
 }
 
-/// How long the answer to what is asked behind effects is waited for.
+/// Timeout for the probes that follow effects in the same request.
 pub const FOLLOW_UP_TIMEOUT: Duration = Duration::from_secs(10);

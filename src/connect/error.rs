@@ -1,4 +1,4 @@
-//! What can go wrong between us and the world, by what we know afterwards.
+//! Errors of probes and effects, by what is known afterwards about the state of the other side.
 
 use crate::event::Problem;
 
@@ -8,54 +8,51 @@ pub enum ConnectError {
     /// No connection could be made: nothing was sent, nothing has changed.
     #[error("{message}")]
     Unreachable {
-        /// Who could not be reached, and why.
+        /// Which host or server could not be reached, and why.
         message: String,
-        /// What to do about it.
+        /// What the user can do about the error.
         hint: Option<String>,
     },
-    /// The other side answered that it will not or can not: nothing has changed beyond what `message` says.
+    /// The other side refused: nothing has changed beyond what `message` says.
     #[error("{message}")]
     Failed {
-        /// What was asked and what was answered, with the last lines of output.
+        /// The request and the answer, with the last lines of output.
         message: String,
-        /// What to do about it.
+        /// What the user can do about the error.
         hint: Option<String>,
     },
-    /// The connection or the time ran out in the middle: whether an effect took place is not known.
+    /// The connection broke or the deadline passed in the middle: the effect may or may not have taken place.
     #[error("{message}")]
     Lost {
-        /// What was under way and what was seen last.
+        /// What was running, and the last output seen.
         message: String,
-        /// What to do about it.
+        /// What the user can do about the error.
         hint: Option<String>,
     },
-    /// This program panicked in the middle: whether an effect took place is not known, and it is not tried again.
+    /// This program panicked in the middle: the effect may or may not have taken place, and is not retried.
     #[error("{message}")]
     Defect {
-        /// The panic.
+        /// The panic's message.
         message: String,
-        /// That it should be reported.
+        /// Asks the user to report the defect.
         hint: Option<String>,
     },
 }
 
 impl ConnectError {
-    /// The other side said no.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::Failed { message: message.into(), hint: None }
     }
 
-    /// Nobody there.
     pub fn unreachable(message: impl Into<String>) -> Self {
         Self::Unreachable { message: message.into(), hint: None }
     }
 
-    /// Cut off in the middle.
     pub fn lost(message: impl Into<String>) -> Self {
         Self::Lost { message: message.into(), hint: None }
     }
 
-    /// Adds what to do about it.
+    /// Sets the hint: what the user can do about the error.
     #[must_use]
     pub fn hint(mut self, text: impl Into<String>) -> Self {
         let (Self::Unreachable { hint, .. }
@@ -66,7 +63,7 @@ impl ConnectError {
         self
     }
 
-    /// The error as a person reads it.
+    /// The error as shown to the user, with secrets masked.
     pub fn problem(self) -> Problem {
         let (unreachable, defect) = (matches!(self, Self::Unreachable { .. }), matches!(self, Self::Defect { .. }));
         let (Self::Unreachable { message, hint }

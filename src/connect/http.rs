@@ -1,7 +1,7 @@
-//! What a URL answers: plain HTTP(S) requests, for checks from the outside.
+//! Plain HTTP(S) requests, for checks from the outside.
 //!
-//! Knows [`super::tls`] and the shared vocabulary. That nobody answers is a fact here, not an error: whether it is good or
-//! bad is for the action to say. Asking never follows a redirect unless told to, and takes nothing secret along then.
+//! A server that does not answer is a fact here, not an error: the action decides whether that is good or bad.
+//! Redirects are followed only on request, and headers and bodies never go to another origin.
 
 use std::error::Error as _;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ mod redirect;
 
 use redirect::Hop;
 
-/// Bytes of a body that are kept.
+/// Response bodies are cut after this many bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// One request.
@@ -26,47 +26,43 @@ pub struct Probe {
     pub url: String,
     /// `GET`, `HEAD`, `POST` ...
     pub method: String,
-    /// Names and values; `Host` in the place of the URL's.
+    /// Names and values. A `Host` header overrides the host of the URL.
     pub headers: Vec<(String, String)>,
-    /// What is sent.
+    /// The request's body.
     pub body: Option<String>,
-    /// Whether redirects (at most 10) are followed: without the headers to another origin, and never with a body to another
-    /// one, nor from https to http.
+    /// Whether to follow redirects (at most 10). Headers are not sent to another origin; a redirect of a body to
+    /// another origin, or from https to http, ends the request.
     pub follow_redirects: bool,
-    /// PEM of the only CAs that are trusted; `None`: the system's.
+    /// PEM of the only trusted CAs; `None`: the system's.
     pub ca_cert: Option<String>,
-    /// Whether any certificate is taken.
+    /// Whether to accept any certificate.
     pub insecure: bool,
-    /// `host:port` to connect to in the place of what the URL's host resolves to; TLS still asks for the URL's host.
+    /// `host:port` to connect to instead of resolving the URL's host. TLS still verifies the URL's host.
     pub connect_to: Option<String>,
-    /// How long one attempt may take; never longer than the call.
+    /// Timeout of the request; the call's deadline applies too.
     pub timeout: Duration,
 }
 
-/// What came of it.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
-    /// An HTTP response.
     Answer(Answer),
-    /// None.
+    /// There was no HTTP response.
     NoResponse {
-        /// At which point it ended.
         kind: FailureKind,
-        /// In words: `connection refused`.
+        /// The cause as text: `connection refused`.
         why: String,
     },
 }
 
-/// An HTTP response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// Status code.
     pub status: u16,
     /// Names (in lower case) and values.
     pub headers: Vec<(String, String)>,
-    /// The first 64 KiB; other bytes than UTF-8 are replaced.
+    /// The first 64 KiB; bytes that are not UTF-8 are replaced.
     pub body: String,
-    /// From the request to the last byte that was read.
+    /// Time from sending the request to the last byte read.
     pub elapsed: Duration,
 }
 
@@ -77,21 +73,20 @@ pub enum FailureKind {
     Refused,
     /// The other side closed the connection before it answered.
     Closed,
-    /// Nothing came back in time.
+    /// No response before the timeout.
     Timeout,
-    /// The name is not known.
+    /// The host name does not resolve.
     Name,
-    /// The two sides did not agree on TLS, or the certificate is not trusted.
+    /// The TLS handshake failed, or the certificate is not trusted.
     Tls,
-    /// Something else.
     Other,
 }
 
-/// Sends requests.
+/// Sends HTTP requests; holds no state.
 pub struct Backend {}
 
 impl Backend {
-    /// An inventory has no say in this.
+    /// The inventory has no settings for HTTP; the parameter keeps the constructor like the other backends'.
     pub fn new(_inventory: &Inventory) -> Self {
         Self {}
     }
@@ -99,16 +94,16 @@ impl Backend {
     /// Sends one request.
     ///
     /// # Errors
-    /// When the request itself makes no sense: a bad URL, header or CA.
+    /// When the request itself is invalid: a bad URL, header or CA.
     pub async fn probe(&self, probe: &Probe, call: &CallContext) -> Result<Fact, ConnectError> {
-        let Location { client, url, port } = place(probe, call).await?;
+        let Prepared { client, url, port } = prepare(probe, call).await?;
         let method = Method::from_bytes(probe.method.as_bytes())
-            .map_err(|_| ConnectError::failed(format!("{} is no HTTP method", probe.method)))?;
+            .map_err(|_| ConnectError::failed(format!("{} is not an HTTP method", probe.method)))?;
         let first = Hop::first(url, method, headers(&probe.headers)?, probe.body.clone());
         let start = Instant::now();
-        let within = probe.timeout.min(call.remaining());
+        let timeout = probe.timeout.min(call.remaining());
         let sent = send(&client, first, port, probe.follow_redirects);
-        let response = match tokio::time::timeout(within, sent).await {
+        let response = match tokio::time::timeout(timeout, sent).await {
             Err(_) => return Ok(Fact::NoResponse { kind: FailureKind::Timeout, why: "no answer in time".into() }),
             Ok(Err(why)) => return Ok(Fact::NoResponse { kind: FailureKind::Other, why }),
             Ok(Ok(response)) => response,
@@ -131,26 +126,30 @@ impl Backend {
         Ok(match answer.await {
             Ok(answer) => Fact::Answer(answer),
             Err(error) if error.is_builder() => {
-                return Err(ConnectError::failed(format!("cannot ask {}: {}", probe.url, why(&error))));
+                return Err(ConnectError::failed(format!(
+                    "cannot send the request to {}: {}",
+                    probe.url,
+                    reason(&error)
+                )));
             }
-            Err(error) => Fact::NoResponse { kind: kind(&error), why: why(&error) },
+            Err(error) => Fact::NoResponse { kind: failure_kind(&error), why: reason(&error) },
         })
     }
 }
 
-/// Sends a request, and those that it is redirected to; gives why one of these is not followed.
+/// Sends a request and follows its redirects. The outer error says why a redirect is not followed.
 async fn send(
     client: &Client,
     mut hop: Hop,
     port: Option<u16>,
     follow: bool,
 ) -> Result<Result<Response, reqwest::Error>, String> {
-    let (host, named) = (hop.url.host_str().map(str::to_owned), hop.url.port_or_known_default());
+    let (first_host, first_port) = (hop.url.host_str().map(str::to_owned), hop.url.port_or_known_default());
     loop {
         let mut url = hop.url.clone();
-        let is_first = url.host_str() == host.as_deref() && url.port_or_known_default() == named;
+        let is_first = url.host_str() == first_host.as_deref() && url.port_or_known_default() == first_port;
         if let Some(port) = port.filter(|_| is_first) {
-            // A port in the URL would win over that of the address.
+            // reqwest prefers a port in the URL to the port of the resolved address, so the URL has to be changed.
             let _ = url.set_port(Some(port));
         }
         let mut request = client.request(hop.method.clone(), url).headers(hop.headers.clone());
@@ -168,17 +167,17 @@ async fn send(
     }
 }
 
-/// How a URL is reached.
-struct Location {
+/// A client for one request, and the URL to send it to.
+struct Prepared {
     client: Client,
     url: Url,
-    /// The port to connect to in the place of the URL's.
+    /// The port of `connect_to`, which replaces the URL's.
     port: Option<u16>,
 }
 
-async fn place(probe: &Probe, call: &CallContext) -> Result<Location, ConnectError> {
+async fn prepare(probe: &Probe, call: &CallContext) -> Result<Prepared, ConnectError> {
     tls::install();
-    let bad = |why: String| ConnectError::failed(format!("cannot ask {}: {why}", probe.url));
+    let bad = |why: String| ConnectError::failed(format!("cannot send the request to {}: {why}", probe.url));
     let url = Url::parse(&probe.url).map_err(|e| bad(e.to_string()).hint("write it as http://host:port/path"))?;
     let mut builder = Client::builder()
         .timeout(probe.timeout.min(call.remaining()))
@@ -197,13 +196,13 @@ async fn place(probe: &Probe, call: &CallContext) -> Result<Location, ConnectErr
         let addresses: Vec<_> = match found {
             Ok(Ok(addresses)) => addresses.collect(),
             Ok(Err(error)) => return Err(bad(format!("connect_to = {address}: {error}"))),
-            Err(_) => return Err(bad(format!("connect_to = {address}: the name is not resolved in time"))),
+            Err(_) => return Err(bad(format!("connect_to = {address}: the name did not resolve in time"))),
         };
         let host = url.host_str().unwrap_or_default().to_owned();
         port = addresses.first().map(std::net::SocketAddr::port);
         builder = builder.resolve_to_addrs(&host, &addresses).no_proxy();
     }
-    Ok(Location { client: builder.build().map_err(|e| bad(why(&e)))?, url, port })
+    Ok(Prepared { client: builder.build().map_err(|e| bad(reason(&e)))?, url, port })
 }
 
 fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, ConnectError> {
@@ -217,7 +216,7 @@ fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, ConnectError> {
     Ok(map)
 }
 
-/// A response's body as text, of at most `limit` bytes; what comes after is not read.
+/// Reads a response's body as text; stops after `limit` bytes.
 pub(super) async fn bounded_body(mut response: reqwest::Response, limit: usize) -> Result<String, reqwest::Error> {
     let mut body = Vec::new();
     while body.len() < limit
@@ -229,16 +228,15 @@ pub(super) async fn bounded_body(mut response: reqwest::Response, limit: usize) 
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-/// The certificates of a PEM text.
 pub(super) fn certificates(pem: &str) -> Result<Vec<reqwest::Certificate>, String> {
     match reqwest::Certificate::from_pem_bundle(pem.as_bytes()) {
-        Ok(certificates) if certificates.is_empty() => Err("there is no PEM certificate in the CA".to_owned()),
+        Ok(certificates) if certificates.is_empty() => Err("the CA contains no PEM certificate".to_owned()),
         Ok(certificates) => Ok(certificates),
-        Err(error) => Err(format!("the CA cannot be read: {}", why(&error))),
+        Err(error) => Err(format!("the CA cannot be read: {}", reason(&error))),
     }
 }
 
-/// Whether the URL's host is this machine, which no proxy can reach.
+/// Whether the URL's host is this machine, which a proxy cannot reach.
 pub(super) fn is_loopback(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
         let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -246,8 +244,8 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     })
 }
 
-/// An error in words: the innermost cause, without the URL that every layer repeats.
-pub(super) fn why(error: &reqwest::Error) -> String {
+/// The innermost cause of an error as text. The URL, which every layer repeats, is left out.
+pub(super) fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return if error.is_connect() { "connecting timed out".into() } else { "no answer in time".into() };
     }
@@ -270,7 +268,7 @@ pub(super) fn why(error: &reqwest::Error) -> String {
     }
 }
 
-fn kind(error: &reqwest::Error) -> FailureKind {
+fn failure_kind(error: &reqwest::Error) -> FailureKind {
     if error.is_timeout() {
         return FailureKind::Timeout;
     }

@@ -1,10 +1,11 @@
-//! How the world is reached: hosts (ssh, local), Kubernetes, Helm, Vault, HTTP.
+//! Access to hosts (ssh, local), Kubernetes, Helm, Vault and HTTP.
 //!
-//! Everything that goes out is data: [`Probe`]s, which only look, and [`Effect`]s, which change. What comes back is data
-//! too: [`Fact`]s and [`Done`]s. [`World`] is the seam: the real one dispatches to a file of this folder each, a fake one
-//! stands in for unit tests and simulation. Knows the inventory and the shared vocabulary; never plans or actions.
+//! Everything sent out is data: [`Probe`]s only read, [`Effect`]s change. The answers are data too: [`Fact`]s and
+//! [`EffectResult`]s. The trait [`World`] separates the engine from all this: [`RealWorld`] dispatches to the backends
+//! of this folder, fakes stand in for it in unit tests and simulation. Knows the inventory and the shared vocabulary;
+//! never plans or actions.
 
-// Much of the text here is what others answered.
+// Much of the text handled here comes from other machines: slicing it by byte index could panic.
 #![cfg_attr(not(test), warn(clippy::string_slice))]
 
 mod call;
@@ -35,71 +36,53 @@ pub use watched::Watched;
 
 use crate::inventory::Host;
 
-/// A question about the world; asking changes nothing.
+/// A read-only question to one of the backends.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Probe {
-    /// About a host.
     Host(host::Probe),
-    /// The same, about the machine that runs the tool, whatever the step's host; the answer is a [`Fact::Host`].
+    /// A host probe asked of the machine that runs rollout, whatever the step's host; the answer is a [`Fact::Host`].
     Controller(host::Probe),
-    /// About a cluster's objects.
     Kube(kube::Probe),
-    /// About a Helm release.
     Helm(helm::Probe),
-    /// About Vault.
     Vault(vault::Probe),
-    /// What a URL answers.
+    /// An HTTP request.
     Http(http::Probe),
 }
 
-/// The answer to a [`Probe`] of the same name.
 #[derive(Clone)]
 pub enum Fact {
-    /// Of a host.
     Host(host::Fact),
-    /// Of a cluster's objects.
     Kube(kube::Fact),
-    /// Of a Helm release.
     Helm(helm::Fact),
-    /// Of Vault.
     Vault(vault::Fact),
-    /// Of a URL.
     Http(http::Fact),
 }
 
 /// A change to the world, as data.
 #[derive(Clone)]
 pub enum Effect {
-    /// On a host.
     Host(host::Effect),
-    /// Copies a file of a host to the machine that runs the tool; brings about a [`Done::Host`].
+    /// Copies a file of a host to the machine that runs rollout; results in an [`EffectResult::Host`].
     Fetch(host::Fetch),
-    /// To a cluster's objects.
     Kube(kube::Effect),
-    /// To a Helm release.
     Helm(helm::Effect),
-    /// In Vault.
     Vault(vault::Effect),
-    /// Changes nothing: in a row, ends it before what follows unless all answers are what they were. Brings about a
-    /// [`Done::Host`].
+    /// Changes nothing. In a pipeline, ends it before the next effect unless all probes still have the given answers.
+    /// Results in an [`EffectResult::Host`].
     Expect(Vec<(Probe, Fact)>),
 }
 
-/// What an [`Effect`] brought about.
+/// The result of an [`Effect`] of the same name.
 #[derive(Clone)]
 pub enum EffectResult {
-    /// On a host.
     Host(host::CommandOutput),
-    /// To a cluster's objects.
     Kube(kube::EffectResult),
-    /// To a Helm release.
     Helm(helm::EffectResult),
-    /// In Vault.
     Vault(vault::EffectResult),
 }
 
 impl EffectResult {
-    /// Whether what follows it in a row may be done.
+    /// Whether the next effect of a pipeline may run: false after a command that exited non-zero.
     pub fn succeeded(&self) -> bool {
         !matches!(self, Self::Host(done) if done.exit != 0)
     }
@@ -110,79 +93,79 @@ impl EffectResult {
 pub struct Target {
     /// The host; `None` for a step that runs on the controller.
     pub host: Option<Arc<Host>>,
-    /// Whether to be root there.
+    /// Whether to run as root on the host.
     pub as_root: bool,
-    /// Whether this call and those after it are to connect anew: a connection may outlive what would let it be made.
+    /// Whether to drop the existing connection and connect anew, now and for all later calls. An existing connection
+    /// may keep working when a new login would fail, so a check that a host is reachable needs a new one.
     pub reconnect: bool,
 }
 
-/// The seam between the tool and the world.
+/// What the engine sends probes and effects to.
 ///
-/// Dropping a returned future cancels the call: an implementation then ends what it started, also on the other side.
+/// Dropping a returned future cancels the call: the implementation then ends what it started, also on the other side.
 #[async_trait]
 pub trait World: Send + Sync {
-    /// Asks all `probes`, in as few round trips as possible; one fact each, in their order. Absence is a fact; an error
-    /// means that no answer could be had.
+    /// Answers all `probes` in as few round trips as possible: one fact each, in the order of the probes. Absence of a
+    /// thing is a fact; an error means that there is no answer.
     async fn probe(&self, target: &Target, probes: &[Probe], call: &CallContext) -> Result<Vec<Fact>, ConnectError>;
 
-    /// Carries out one effect. [`ConnectError::Lost`] means that it is not known whether it took place.
+    /// Carries out one effect. After [`ConnectError::Lost`] the effect may or may not have taken place.
     async fn perform(&self, target: &Target, effect: &Effect, call: &CallContext)
     -> Result<EffectResult, ConnectError>;
 
-    /// Carries out a row of effects, and then asks, in as few round trips as possible.
-    async fn perform_pipeline(&self, target: &Target, row: Pipeline<'_>, call: &CallContext) -> PipelineResult {
-        perform_sequentially(self, target, row, call).await
+    /// Carries out a pipeline of effects and its follow-up probes in as few round trips as possible.
+    async fn perform_pipeline(&self, target: &Target, pipeline: Pipeline<'_>, call: &CallContext) -> PipelineResult {
+        perform_sequentially(self, target, pipeline, call).await
     }
 }
 
-/// Effects that are carried out one after the other, each only when all before it have worked: a command, by its exit
-/// status.
+/// Effects to carry out in order, each only after all before it have succeeded. A command succeeds by its exit status.
 #[derive(Clone, Copy)]
 pub struct Pipeline<'a> {
-    /// At least one. Commands and plain effects on a host, with [`Effect::Expect`] between them; or a single one of any kind.
+    /// At least one effect. Several must be commands or [instant](host::Effect::is_instant) effects of one host, with
+    /// [`Effect::Expect`] between them; a single one may be of any kind.
     pub effects: &'a [Effect],
-    /// How long each may take.
+    /// Timeout of each effect.
     pub timeouts: &'a [Duration],
-    /// What is asked behind them: of a single effect always, of several when all worked.
+    /// Probes to answer after the effects: after a single effect always, after several when all succeeded.
     pub on_success: &'a [Probe],
-    /// What is asked of several in its place when not all of them worked.
+    /// Probes to answer instead when one of several effects failed.
     pub on_failure: &'a [Probe],
-    /// Takes what was done, in its order, as soon as that is known.
+    /// Called with the result of each effect, in order, as soon as that result is known.
     pub on_result: &'a (dyn Fn(EffectResult) + Send + Sync),
 }
 
 impl Pipeline<'_> {
-    /// Whether there is one after another.
     pub fn has_several(&self) -> bool {
         self.effects.len() > 1
     }
 }
 
-/// What became of effects that were sent together.
+/// The outcome of a [`Pipeline`], besides the results given to [`Pipeline::on_result`].
 #[derive(Default)]
 pub struct PipelineResult {
-    /// What ended it early: after [`ConnectError::Lost`] it is not known how many more took place.
+    /// Why the pipeline ended early. After [`ConnectError::Lost`] it is unknown how many more effects took place.
     pub error: Option<ConnectError>,
-    /// The answers to what was asked behind them, when that was to be asked and they could be had.
+    /// Answers to [`Pipeline::on_success`]; `None` when those probes did not apply or got no answer.
     pub on_success: Option<Vec<Fact>>,
-    /// The answers to what was asked otherwise, likewise.
+    /// Answers to [`Pipeline::on_failure`]; `None` when those probes did not apply or got no answer.
     pub on_failure: Option<Vec<Fact>>,
 }
 
-/// [`World::perform_all`] for a world that has no shorter way: a trip for each effect, and one to ask.
+/// [`World::perform_pipeline`] without batching: one round trip for each effect, and one for the follow-up probes.
 pub async fn perform_sequentially<W: World + ?Sized>(
     world: &W,
     target: &Target,
-    row: Pipeline<'_>,
+    pipeline: Pipeline<'_>,
     call: &CallContext,
 ) -> PipelineResult {
     let mut ended_early = false;
-    for (effect, within) in row.effects.iter().zip(row.timeouts) {
-        let call = CallContext { deadline: deadline_after(*within), ..call.clone() };
+    for (effect, timeout) in pipeline.effects.iter().zip(pipeline.timeouts) {
+        let call = CallContext { deadline: deadline_after(*timeout), ..call.clone() };
         match world.perform(target, effect, &call).await {
             Ok(done) => {
-                ended_early = row.has_several() && !done.succeeded();
-                (row.on_result)(done);
+                ended_early = pipeline.has_several() && !done.succeeded();
+                (pipeline.on_result)(done);
             }
             Err(error) => return PipelineResult { error: Some(error), ..PipelineResult::default() },
         }
@@ -190,7 +173,7 @@ pub async fn perform_sequentially<W: World + ?Sized>(
             break;
         }
     }
-    let probes = if ended_early { row.on_failure } else { row.on_success };
+    let probes = if ended_early { pipeline.on_failure } else { pipeline.on_success };
     let call = CallContext { deadline: Instant::now() + FOLLOW_UP_TIMEOUT, ..call.clone() };
     let facts = if probes.is_empty() { None } else { world.probe(target, probes, &call).await.ok() };
     if ended_early {

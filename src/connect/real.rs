@@ -1,4 +1,4 @@
-//! The real world: sends each probe and effect to the backend it is for.
+//! The [`World`] of real runs: dispatches each probe and effect to its backend.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::{
 use crate::inventory::{Host, Inventory};
 use crate::secret::Secret;
 
-/// Everything an inventory leads to.
+/// The backends for an inventory's hosts and endpoints.
 pub struct RealWorld {
     hosts: host::Backend,
     kube: Arc<kube::Backend>,
@@ -23,7 +23,7 @@ pub struct RealWorld {
 }
 
 impl RealWorld {
-    /// Nothing is connected before it is asked of.
+    /// Connects lazily: each backend when it is first used.
     pub fn new(inventory: &Inventory) -> Self {
         let kube = Arc::new(kube::Backend::new(inventory));
         Self {
@@ -35,17 +35,17 @@ impl RealWorld {
         }
     }
 
-    /// Begins to connect to hosts that will be asked of. What fails is told to who asks. Needs a runtime around it.
+    /// Starts connecting to `hosts` in the background. A later call to the host reports any failure. Must run inside a
+    /// tokio runtime.
     pub fn preconnect(&self, hosts: impl IntoIterator<Item = Arc<Host>>) {
-        self.hosts.warm(hosts);
+        self.hosts.preconnect(hosts);
     }
 
-    /// Tells sudo's passwords, by the names of the secrets that they are.
+    /// Sets the passwords for sudo, by the names of their secrets.
     pub fn set_sudo_passwords(&self, passwords: BTreeMap<String, Secret>) {
-        self.hosts.know(passwords);
+        self.hosts.set_sudo_passwords(passwords);
     }
 
-    /// Ends all connections.
     pub async fn close(&self) {
         self.hosts.close().await;
     }
@@ -68,14 +68,15 @@ impl RealWorld {
 #[async_trait]
 impl World for RealWorld {
     async fn probe(&self, target: &Target, probes: &[Probe], call: &CallContext) -> Result<Vec<Fact>, ConnectError> {
-        let of_host: Vec<host::Probe> =
+        let host_probes: Vec<host::Probe> =
             probes.iter().filter_map(|p| if let Probe::Host(p) = p { Some(p.clone()) } else { None }).collect();
-        let host_facts =
-            async { if of_host.is_empty() { Ok(Vec::new()) } else { self.hosts.probe(target, &of_host, call).await } };
+        let host_facts = async {
+            if host_probes.is_empty() { Ok(Vec::new()) } else { self.hosts.probe(target, &host_probes, call).await }
+        };
         let others = try_join_all(probes.iter().map(|p| self.probe_one(p, call)));
         let (host_facts, others) = futures::try_join!(host_facts, others)?;
         let mut host_facts = host_facts.into_iter();
-        let missing = || ConnectError::failed("the host answered fewer questions than were asked");
+        let missing = || ConnectError::failed("the host answered fewer probes than were sent");
         others
             .into_iter()
             .map(|fact| match fact {
@@ -98,17 +99,17 @@ impl World for RealWorld {
             Effect::Helm(e) => EffectResult::Helm(self.helm.perform(e, call).await?),
             Effect::Vault(e) => EffectResult::Vault(self.vault.perform(e, call).await?),
             Effect::Expect(_) => {
-                let expect =
-                    of_host(effect).ok_or_else(|| ConnectError::failed("only a host's answers can be expected"))?;
+                let expect = to_host_effect(effect)
+                    .ok_or_else(|| ConnectError::failed("only a host's answers can be expected"))?;
                 EffectResult::Host(self.hosts.perform(target, &expect, call).await?)
             }
         })
     }
 
     async fn perform_pipeline(&self, target: &Target, pipeline: Pipeline<'_>, call: &CallContext) -> PipelineResult {
-        let effects: Option<Vec<host::Effect>> = pipeline.effects.iter().map(of_host).collect();
+        let effects: Option<Vec<host::Effect>> = pipeline.effects.iter().map(to_host_effect).collect();
         let [on_success, on_failure] =
-            [pipeline.on_success, pipeline.on_failure].map(|probes| probes.iter().map(about_host).collect());
+            [pipeline.on_success, pipeline.on_failure].map(|probes| probes.iter().map(to_host_probe).collect());
         let (Some(effects), Some(on_success), Some(on_failure)) = (effects, on_success, on_failure) else {
             return perform_sequentially(self, target, pipeline, call).await;
         };
@@ -122,12 +123,12 @@ impl World for RealWorld {
     }
 }
 
-fn of_host(effect: &Effect) -> Option<host::Effect> {
+fn to_host_effect(effect: &Effect) -> Option<host::Effect> {
     match effect {
         Effect::Host(effect) => Some(effect.clone()),
         Effect::Expect(answers) => {
             let answer = |(probe, fact): &(Probe, Fact)| match fact {
-                Fact::Host(fact) => about_host(probe).map(|probe| (probe, fact.clone())),
+                Fact::Host(fact) => to_host_probe(probe).map(|probe| (probe, fact.clone())),
                 _ => None,
             };
             answers.iter().map(answer).collect::<Option<Vec<_>>>().map(host::Effect::Expect)
@@ -136,6 +137,6 @@ fn of_host(effect: &Effect) -> Option<host::Effect> {
     }
 }
 
-fn about_host(probe: &Probe) -> Option<host::Probe> {
+fn to_host_probe(probe: &Probe) -> Option<host::Probe> {
     if let Probe::Host(probe) = probe { Some(probe.clone()) } else { None }
 }

@@ -1,4 +1,5 @@
-//! Answers come from hosts and APIs that may be hostile. Should one make the code that reads it panic, only the call ends.
+//! Turns panics into errors. Answers come from hosts and APIs that may be hostile: if one makes a parser panic, only
+//! that call fails.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use super::{CallContext, ConnectError, Effect, EffectResult, Fact, Pipeline, Pip
 use crate::defect::caught_in;
 use crate::event::Problem;
 
-/// A world whose panics are errors.
+/// Wraps a world; a panic inside it becomes a [`ConnectError::Defect`].
 pub struct Watched(pub Arc<dyn World>);
 
 #[async_trait]
@@ -26,14 +27,14 @@ impl World for Watched {
         caught_in(self.0.perform(target, effect, call)).await.unwrap_or_else(|defect| Err(defect.into()))
     }
 
-    async fn perform_pipeline(&self, target: &Target, row: Pipeline<'_>, call: &CallContext) -> PipelineResult {
-        let performed = caught_in(self.0.perform_pipeline(target, row, call)).await;
+    async fn perform_pipeline(&self, target: &Target, pipeline: Pipeline<'_>, call: &CallContext) -> PipelineResult {
+        let performed = caught_in(self.0.perform_pipeline(target, pipeline, call)).await;
         performed.unwrap_or_else(|defect| PipelineResult { error: Some(defect.into()), ..PipelineResult::default() })
     }
 }
 
 impl From<Problem> for ConnectError {
-    /// Of a panic.
+    /// The problem is a panic's, from [`caught_in`].
     fn from(Problem { message, hint, .. }: Problem) -> Self {
         Self::Defect { message, hint }
     }

@@ -33,7 +33,7 @@ documented! {
         /// How ssh connects.
         ssh: SshKeys,
         /// How the hosts' users become root.
-        as_root: BecomeKeys,
+        r#become: BecomeKeys,
         /// Which cluster.
         kube: KubeKeys,
         /// Which Vault or OpenBao.
@@ -57,7 +57,7 @@ documented! {
         /// How ssh reaches it; comes before what its groups and `[ssh]` say.
         ssh: HostSshKeys,
         /// How its user becomes root; comes before what its groups and `[become]` say.
-        as_root: BecomeKeys,
+        r#become: BecomeKeys,
         /// Variables of this host; they override those of its groups.
         vars: BTreeMap<String, Value>,
     }
@@ -71,7 +71,7 @@ documented! {
         /// How ssh reaches its hosts.
         ssh: HostSshKeys,
         /// How its hosts' users become root.
-        as_root: BecomeKeys,
+        r#become: BecomeKeys,
         /// Variables of its hosts.
         vars: BTreeMap<String, Value>,
     }

@@ -75,5 +75,5 @@ fn a_disk_without_a_free_inode_and_one_that_is_read_only_are_told() {
     assert_eq!((ran.code, ran.ended("failed").len()), (1, 3), "{}", ran.said);
     ran.tells("folder", &["cannot make the directory /none/folder", "No space left on device"], "df -i");
     ran.tells("link", &["cannot make the link /none/link", "No space left on device"], "df -i");
-    ran.tells("file", &["cannot write /ro/file", "Read-only file system"], "mounted read-only there");
+    ran.tells("file", &["cannot write /ro/file", "Read-only file system"], "mounted read-only");
 }

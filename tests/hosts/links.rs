@@ -46,7 +46,11 @@ fn a_command_whose_connection_is_cut_is_in_doubt_and_ended_on_the_host() {
         "{}",
         ran.said
     );
-    ran.tells("gate", &["the connection to target was lost in the middle", "half way"], "run the plan again");
+    ran.tells(
+        "gate",
+        &["the connection to target was lost before the request ended", "half way"],
+        "run the plan again",
+    );
     let ran = project.run(&[]);
     ran.tells("gate", &["whether it took effect is not known"], "--done p/gate@target");
     assert!(!hangs(&machine), "it goes on by itself");
@@ -85,7 +89,7 @@ fn a_server_that_goes_away_is_told_and_once_it_is_back_the_run_goes_on() {
     cut(&machine, true);
     let ran = run.end(PATIENCE);
     assert_eq!((ran.code, ran.outcomes()["gate"]), (1, "unknown"), "{}", ran.said);
-    ran.tells("gate", &["the connection to target was lost in the middle"], "run the plan again");
+    ran.tells("gate", &["the connection to target was lost before the request ended"], "run the plan again");
 
     let ran = project.run(&[]);
     assert_eq!(ran.code, 4, "{}", ran.said);
@@ -153,7 +157,7 @@ fn a_cable_that_is_pulled_ends_a_step_at_its_deadline() {
     cable.plug(false);
     let ran = run.end(PATIENCE);
     assert_eq!((ran.code, ran.outcomes()["gate"]), (1, "unknown"), "{}", ran.said);
-    ran.tells("gate", &["no end of it on target before the deadline", "half way"], "longer `timeout`");
+    ran.tells("gate", &["the request to target did not end before the deadline", "half way"], "longer `timeout`");
     assert!(ran.took < Duration::from_secs(40), "{:?}", ran.took);
 }
 
@@ -169,7 +173,9 @@ fn a_cable_that_is_pulled_for_long_is_noticed_and_a_file_is_sent_again() {
     let mut run = project.start(|program| cable.near.on_its_network(program), &[]);
     run.until("the file is on its way", || cable.far.holds("test -n \"$(find /big -type f -size +1M)\""));
     cable.plug(false);
-    run.until("it is noticed", || fs::read_to_string(project.path("said")).unwrap().contains("was lost in the middle"));
+    run.until("it is noticed", || {
+        fs::read_to_string(project.path("said")).unwrap().contains("was lost before the request ended")
+    });
     cable.plug(true);
     let ran = run.end(PATIENCE);
     assert_eq!((ran.code, ran.outcomes()["big"]), (0, "changed"), "{}", ran.failures());

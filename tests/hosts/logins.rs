@@ -90,7 +90,11 @@ fn a_login_that_goes_nowhere_is_told() {
         let project = Project::new(&sshd.inventory_with(&format!("user = \"{user}\"")), &plan);
         let ran = project.run(&[]);
         assert_eq!(ran.code, 4, "{}", ran.said);
-        ran.tells("file", &["the shell on target ended before it answered", said], "may the user log in with commands");
+        ran.tells(
+            "file",
+            &["the shell on target ended before it answered", said],
+            "the user may run commands over ssh",
+        );
     }
 }
 

@@ -110,10 +110,10 @@ async fn every_kind_of_silence_is_told_apart() {
 #[tokio::test]
 async fn a_request_that_makes_no_sense_is_an_error() {
     let bad = |probe: Probe| async move { ask(probe).await.unwrap_err().to_string() };
-    assert!(bad(get("ftp://127.0.0.1/")).await.starts_with("cannot ask ftp://127.0.0.1/: "));
-    assert!(bad(get("/no-host")).await.starts_with("cannot ask /no-host: "));
+    assert!(bad(get("ftp://127.0.0.1/")).await.starts_with("cannot send the request to ftp://127.0.0.1/: "));
+    assert!(bad(get("/no-host")).await.starts_with("cannot send the request to /no-host: "));
     let headers = vec![("a b".to_owned(), "c".to_owned())];
     assert!(bad(Probe { headers, ..get("http://127.0.0.1/") }).await.starts_with("header a b cannot be sent"));
     let ca_cert = Some("no PEM".to_owned());
-    assert!(bad(Probe { ca_cert, ..get("https://127.0.0.1/") }).await.contains("there is no PEM certificate"));
+    assert!(bad(Probe { ca_cert, ..get("https://127.0.0.1/") }).await.contains("contains no PEM certificate"));
 }

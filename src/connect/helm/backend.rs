@@ -1,4 +1,4 @@
-//! Reads releases through the Kubernetes API and drives helm for what differs.
+//! The helm backend: reads releases through the Kubernetes API, and runs helm only for releases that differ.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use crate::connect::kube::{self, KindRef, Query, manifest, pods};
 use crate::connect::{CallContext, ConnectError};
 use crate::inventory::Inventory;
 
-/// Pause between two looks at the pods that helm waits for.
+/// Interval of progress notes about pods while helm waits for them.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Helm gets this much less time than there is, so that its own message comes before ours.
+/// Helm's own timeout is this much shorter than the call's, so that its error message arrives before the deadline.
 const TIMEOUT_MARGIN: Duration = Duration::from_secs(5);
 
-/// Helm and the cluster it works on.
+/// The helm program and the cluster it works on.
 pub struct Backend {
     kube: Arc<kube::Backend>,
     helm: Program,
@@ -28,19 +28,19 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// For an inventory; reads the cluster through `kube`.
+    /// Reads the cluster through `kube`.
     pub fn new(inventory: &Inventory, kube: Arc<kube::Backend>) -> Self {
         Self { kube, helm: Program::new(inventory), major: OnceCell::new() }
     }
 
-    /// Asks one question.
+    /// Answers one probe.
     ///
     /// # Errors
-    /// As [`kube::Backend::probe`]; also when there is no helm and one is needed.
+    /// As [`kube::Backend::probe`]; also when helm is needed and not installed.
     pub async fn probe(&self, probe: &Probe, call: &CallContext) -> Result<Fact, ConnectError> {
         match probe {
-            Probe::Release(asked) => Ok(Fact::Release(Box::new(self.state(asked, call).await?))),
-            Probe::Render(asked) => Ok(Fact::Rendered(self.render(asked, false, call).await?)),
+            Probe::Release(spec) => Ok(Fact::Release(Box::new(self.state(spec, call).await?))),
+            Probe::Render(spec) => Ok(Fact::Rendered(self.render(spec, false, call).await?)),
         }
     }
 
@@ -51,20 +51,20 @@ impl Backend {
     pub async fn perform(&self, effect: &Effect, call: &CallContext) -> Result<EffectResult, ConnectError> {
         let (namespace, release, arguments, values) = match effect {
             Effect::Upgrade(upgrade) => {
-                let asked = &upgrade.spec;
-                (&asked.namespace, &asked.release, self.upgrade(upgrade, call).await?, asked.values.0.to_string())
+                let spec = &upgrade.spec;
+                (&spec.namespace, &spec.release, self.upgrade_args(upgrade, call).await?, spec.values.0.to_string())
             }
             Effect::Rollback { release, namespace, revision } => {
                 let revision = revision.to_string();
-                let mut arguments = words(&["rollback", release, &revision, "--namespace", namespace, "--wait"]);
-                arguments.extend(timeout(call));
+                let mut arguments = args(&["rollback", release, &revision, "--namespace", namespace, "--wait"]);
+                arguments.extend(timeout_args(call));
                 (namespace, release, arguments, String::new())
             }
             Effect::Uninstall { release, namespace } => {
                 let flags = ["--namespace", namespace, "--wait", "--ignore-not-found"];
-                let mut arguments = words(&["uninstall", release]);
-                arguments.extend(words(&flags));
-                arguments.extend(timeout(call));
+                let mut arguments = args(&["uninstall", release]);
+                arguments.extend(args(&flags));
+                arguments.extend(timeout_args(call));
                 (namespace, release, arguments, String::new())
             }
         };
@@ -79,15 +79,15 @@ impl Backend {
         }
     }
 
-    async fn state(&self, asked: &ReleaseSpec, call: &CallContext) -> Result<State, ConnectError> {
+    async fn state(&self, spec: &ReleaseSpec, call: &CallContext) -> Result<State, ConnectError> {
         if let Ok(driver) = std::env::var("HELM_DRIVER")
             && !matches!(driver.as_str(), "" | "secret" | "secrets")
         {
-            return Err(ConnectError::failed(format!("releases are kept by helm's {driver} driver"))
-                .hint("only the default driver, secrets, is read: unset HELM_DRIVER"));
+            return Err(ConnectError::failed(format!("HELM_DRIVER selects helm's {driver} driver"))
+                .hint("rollout reads only releases of the default driver, secrets: unset HELM_DRIVER"));
         }
-        let local = local(asked).await;
-        let live = self.live(&asked.namespace, &asked.release, call).await?;
+        let local = read_local_chart(spec).await;
+        let live = self.live(&spec.namespace, &spec.release, call).await?;
         let now = jiff::Timestamp::now().as_second();
         let age = live.as_ref().and_then(|l| l.updated).map(|updated| now - updated.as_second());
         let mut state = State { live, age, namespace_exists: true, ..State::default() };
@@ -98,22 +98,22 @@ impl Backend {
                 return Ok(state);
             }
         }
-        if state.matches(asked) {
+        if state.matches(spec) {
             return Ok(state);
         }
         if state.live.is_none() {
-            let namespace = Query::one(KindRef::new("v1", "Namespace"), None, &asked.namespace);
+            let namespace = Query::one(KindRef::new("v1", "Namespace"), None, &spec.namespace);
             state.namespace_exists = !self.kube.objects(&namespace, call).await?.is_empty();
         }
-        let rendered = self.render(asked, state.live.is_some(), call).await?;
+        let rendered = self.render(spec, state.live.is_some(), call).await?;
         if let Ok(rendered) = &rendered {
-            state.missing_kinds = self.unserved(rendered, asked.skip_crds, call).await?;
+            state.missing_kinds = self.missing_kinds(rendered, spec.skip_crds, call).await?;
         }
         state.rendered = Some(rendered);
         Ok(state)
     }
 
-    /// The newest revision, by the labels of helm's Secrets; only that one's content is fetched.
+    /// The newest revision. Helm's Secrets are listed by their labels; only the newest one's content is fetched.
     async fn live(&self, namespace: &str, release: &str, call: &CallContext) -> Result<Option<Release>, ConnectError> {
         let query = Query {
             selector: Some(format!("owner=helm,name={release}")),
@@ -141,32 +141,33 @@ impl Backend {
         Ok(Some(read))
     }
 
-    /// What the chart makes; the inner error is helm's complaint about the chart.
+    /// Renders the chart; the inner error is helm's complaint about the chart.
     async fn render(
         &self,
-        asked: &ReleaseSpec,
+        spec: &ReleaseSpec,
         upgrade: bool,
         call: &CallContext,
     ) -> Result<Result<Rendered, String>, ConnectError> {
-        let mut arguments = words(&["template", &asked.release]);
-        arguments.extend(chart_words(asked));
-        arguments.extend(words(&["--include-crds", "--no-hooks", "--dry-run=server"]));
-        arguments.extend(words(&["--kube-version", &self.kube.version(call).await?]));
+        let mut arguments = args(&["template", &spec.release]);
+        arguments.extend(chart_args(spec));
+        arguments.extend(args(&["--include-crds", "--no-hooks", "--dry-run=server"]));
+        arguments.extend(args(&["--kube-version", &self.kube.version(call).await?]));
         for api in self.kube.api_versions(call).await? {
-            arguments.extend(words(&["--api-versions", &api]));
+            arguments.extend(args(&["--api-versions", &api]));
         }
         if upgrade {
             arguments.push("--is-upgrade".to_owned());
         }
-        match self.helm.run(&arguments, &asked.values.0.to_string(), call).await {
+        match self.helm.run(&arguments, &spec.values.0.to_string(), call).await {
             Ok(yaml) => Ok(Rendered::read(&yaml)),
             Err(ConnectError::Failed { message, hint: None }) => Ok(Err(message)),
             Err(other) => Err(other),
         }
     }
 
-    /// The kinds that helm would fail to make, since neither the API nor the chart's `crds/` has them.
-    async fn unserved(
+    /// The kinds, as (group, kind), that neither the API serves nor the chart's `crds/` defines: helm would fail to
+    /// create their objects.
+    async fn missing_kinds(
         &self,
         rendered: &Rendered,
         skip_crds: bool,
@@ -193,11 +194,11 @@ impl Backend {
         Ok(unserved)
     }
 
-    async fn upgrade(&self, upgrade: &Upgrade, call: &CallContext) -> Result<Vec<String>, ConnectError> {
-        let mut arguments = words(&["upgrade", "--install", &upgrade.spec.release]);
-        arguments.extend(chart_words(&upgrade.spec));
-        // Without it helm would keep the old values when the new ones are empty.
-        arguments.extend(words(&["--reset-values", "--hide-notes"]));
+    async fn upgrade_args(&self, upgrade: &Upgrade, call: &CallContext) -> Result<Vec<String>, ConnectError> {
+        let mut arguments = args(&["upgrade", "--install", &upgrade.spec.release]);
+        arguments.extend(chart_args(&upgrade.spec));
+        // Without this flag, helm keeps the old values when the new ones are empty.
+        arguments.extend(args(&["--reset-values", "--hide-notes"]));
         let helm_4 = self.major(call).await? >= 4;
         let flags = [
             (upgrade.create_namespace, "--create-namespace"),
@@ -210,26 +211,28 @@ impl Backend {
         ];
         arguments.extend(flags.iter().filter(|(on, _)| *on).map(|(_, flag)| (*flag).to_owned()));
         if let Some(mark) = &upgrade.mark {
-            arguments.extend(words(&["--description", mark]));
+            arguments.extend(args(&["--description", mark]));
         }
-        arguments.extend(timeout(call));
+        arguments.extend(timeout_args(call));
         Ok(arguments)
     }
 
     async fn major(&self, call: &CallContext) -> Result<u32, ConnectError> {
         let read = || async {
-            let version = self.helm.run(&words(&["version", "--template", "{{.Version}}"]), "", call).await?;
+            let version = self.helm.run(&args(&["version", "--template", "{{.Version}}"]), "", call).await?;
             let major = version.trim().trim_start_matches('v').split('.').next().and_then(|n| n.parse().ok());
-            major.ok_or_else(|| ConnectError::failed(format!("helm calls its version {:?}", version.trim())))
+            major.ok_or_else(|| {
+                ConnectError::failed(format!("helm reports a version that cannot be read: {:?}", version.trim()))
+            })
         };
         self.major.get_or_try_init(read).await.copied()
     }
 
-    /// Tells what the namespace's pods lack, as long as it is polled; never ends.
+    /// Reports unready pods as progress for as long as it is polled; never returns.
     async fn watch(&self, namespace: &str, call: &CallContext) {
         loop {
             tokio::time::sleep(POLL_INTERVAL).await;
-            if let Ok(trouble) = self.trouble(namespace, call).await
+            if let Ok(trouble) = self.unready_pods(namespace, call).await
                 && !trouble.is_empty()
             {
                 (call.progress)(trouble);
@@ -237,7 +240,7 @@ impl Backend {
         }
     }
 
-    async fn trouble(&self, namespace: &str, call: &CallContext) -> Result<String, ConnectError> {
+    async fn unready_pods(&self, namespace: &str, call: &CallContext) -> Result<String, ConnectError> {
         let query = Query { pods: true, ..Query::all(KindRef::new("v1", "Pod"), Some(namespace)) };
         match self.kube.probe(&kube::Probe::Get(query), call).await? {
             kube::Fact::Objects(found) => Ok(pods::unready_reasons(&found.pods, &found.warnings)),
@@ -245,19 +248,20 @@ impl Backend {
         }
     }
 
-    /// Adds to helm's complaint what the pods lack, and what can be done.
+    /// Adds the reasons of unready pods and a hint to helm's error.
     async fn explain(&self, error: ConnectError, namespace: &str, release: &str, call: &CallContext) -> ConnectError {
         let ConnectError::Failed { message, hint: None } = error else { return error };
         if message.contains("another operation") {
             return ConnectError::failed(message)
-                .hint("another helm run is at work on this release, or was cut off: see on_pending");
+                .hint("another helm run is changing this release, or was interrupted: see on_pending");
         }
-        let look = CallContext {
+        let short_call = CallContext {
             deadline: tokio::time::Instant::now() + TIMEOUT_MARGIN,
             progress: Arc::clone(&call.progress),
         };
         let waited = ["timed out", "deadline exceeded", "not ready"].iter().any(|w| message.contains(w));
-        let trouble = if waited { self.trouble(namespace, &look).await.unwrap_or_default() } else { String::new() };
+        let trouble =
+            if waited { self.unready_pods(namespace, &short_call).await.unwrap_or_default() } else { String::new() };
         let hint = format!("`helm -n {namespace} history {release}` and `kubectl -n {namespace} get pods` show more");
         if trouble.is_empty() {
             return ConnectError::failed(message).hint(hint);
@@ -266,33 +270,33 @@ impl Backend {
     }
 }
 
-/// The chart on this machine; the inner `None`: it comes from elsewhere.
-async fn local(asked: &ReleaseSpec) -> Result<Option<LocalChart>, String> {
-    let chart = asked.chart.clone();
+/// Reads a chart that is on this machine; `None` for a chart from elsewhere.
+async fn read_local_chart(spec: &ReleaseSpec) -> Result<Option<LocalChart>, String> {
+    let chart = spec.chart.clone();
     let read = move || chart.is_local().then(|| LocalChart::read(Path::new(&chart.name))).transpose();
     tokio::task::spawn_blocking(read).await.map_err(|e| format!("the chart could not be read: {e}"))?
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+fn args(words: &[&str]) -> Vec<String> {
     words.iter().map(|w| (*w).to_owned()).collect()
 }
 
-/// The flags that say which chart, where, with which values.
-fn chart_words(asked: &ReleaseSpec) -> Vec<String> {
-    let mut all = words(&[&asked.chart.name, "--namespace", &asked.namespace, "--values", "-"]);
-    if let Some(repository) = &asked.chart.repository {
-        all.extend(words(&["--repo", repository]));
+/// The arguments for chart, namespace and values.
+fn chart_args(spec: &ReleaseSpec) -> Vec<String> {
+    let mut all = args(&[&spec.chart.name, "--namespace", &spec.namespace, "--values", "-"]);
+    if let Some(repository) = &spec.chart.repository {
+        all.extend(args(&["--repo", repository]));
     }
-    if let Some(version) = &asked.chart.version {
-        all.extend(words(&["--version", version]));
+    if let Some(version) = &spec.chart.version {
+        all.extend(args(&["--version", version]));
     }
-    if asked.chart.plain_http {
+    if spec.chart.plain_http {
         all.push("--plain-http".to_owned());
     }
     all
 }
 
-fn timeout(call: &CallContext) -> [String; 2] {
+fn timeout_args(call: &CallContext) -> [String; 2] {
     let seconds = call.remaining().saturating_sub(TIMEOUT_MARGIN).as_secs().max(1);
     ["--timeout".to_owned(), format!("{seconds}s")]
 }

@@ -1,8 +1,8 @@
-//! A chart on this machine: its name, and a digest of all that helm reads of it.
+//! Digest of a chart on this machine, over all that helm reads of it.
 //!
-//! Releases do not record what subcharts hold, so that the digest of the whole is the only proof that nothing was edited.
-//! Archives count by what is in them, as packing them anew changes their bytes. `Chart.lock` does not count: helm reads
-//! it only to fill `charts/`, which counts.
+//! Helm's release records do not contain subcharts, so a digest of the whole chart is the only proof that nothing was
+//! edited. An archive counts by its contents, since packing it again changes its bytes. `Chart.lock` does not count:
+//! helm uses it only to fill `charts/`, which counts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,28 +12,28 @@ use std::path::Path;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
-use super::ignore::Ignored;
+use super::ignore::IgnoreRules;
 use crate::connect::kube::manifest::text;
 use crate::digest;
 use crate::document::yaml::{Repeated, from_str};
 
-/// Bytes of a chart, as helm limits them.
+/// Largest chart, bytes; the same as helm's limit.
 const MAX_CHART_BYTES: u64 = 100 * 1024 * 1024;
 
-/// Folders in folders, and charts in charts: more means that a link leads back.
+/// Maximum depth of folders: deeper ones mean a link to a parent.
 const MAX_DEPTH: usize = 64;
 
-/// Files by their path below the chart.
+/// Contents of files by their path below the chart.
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// A chart that lies on this machine, as a folder or packed.
+/// A chart on this machine, as a folder or an archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LocalChart {
     /// Name in its `Chart.yaml`.
     pub name: String,
     /// Version in its `Chart.yaml`.
     pub version: String,
-    /// SHA-256 of what helm reads of it, hexadecimal.
+    /// SHA-256 of all that helm reads of the chart, lower-case hex.
     pub contents: String,
 }
 
@@ -41,20 +41,20 @@ impl LocalChart {
     /// Reads a chart's folder or archive.
     ///
     /// # Errors
-    /// Why it is no chart.
+    /// Why the path is not a chart.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let shown = path.display();
         let about = fs::metadata(path).map_err(|e| format!("there is no chart at {shown}: {e}"))?;
         let files = if about.is_dir() {
             let ignored = match fs::read_to_string(path.join(".helmignore")) {
-                Ok(text) => Ignored::parse(&text)?,
-                Err(_) => Ignored::parse("")?,
+                Ok(text) => IgnoreRules::parse(&text)?,
+                Err(_) => IgnoreRules::parse("")?,
             };
-            let mut folder = Folder { ignored, files: Files::new(), left: MAX_CHART_BYTES };
+            let mut folder = Folder { ignored, files: Files::new(), bytes_left: MAX_CHART_BYTES };
             folder.collect(path, "", 0)?;
             folder.files
         } else if about.is_file() {
-            unpacked(&fs::read(path).map_err(|e| format!("{shown}: {e}"))?).map_err(|why| format!("{shown}: {why}"))?
+            unpack(&fs::read(path).map_err(|e| format!("{shown}: {e}"))?).map_err(|why| format!("{shown}: {why}"))?
         } else {
             return Err(format!("{shown} is neither a folder nor a file"));
         };
@@ -67,24 +67,27 @@ impl LocalChart {
 }
 
 struct Folder {
-    ignored: Ignored,
+    ignored: IgnoreRules,
     files: Files,
-    left: u64,
+    bytes_left: u64,
 }
 
 impl Folder {
-    /// Follows links, as helm does.
+    /// Collects the files of a folder; follows links, as helm does.
     fn collect(&mut self, folder: &Path, below: &str, depth: usize) -> Result<(), String> {
         let failed = |path: &Path, why: String| format!("{}: {why}", path.display());
         if depth > MAX_DEPTH {
-            return Err(failed(folder, "folders lie too deep in each other; does a link lead back?".to_owned()));
+            return Err(failed(
+                folder,
+                "its folders are nested too deeply; is a link pointing to a parent?".to_owned(),
+            ));
         }
         for entry in fs::read_dir(folder).map_err(|e| failed(folder, e.to_string()))? {
             let entry = entry.map_err(|e| failed(folder, e.to_string()))?;
             let (path, name) = (entry.path(), entry.file_name());
             let name = format!("{below}{}", name.to_string_lossy());
             let about = fs::metadata(&path).map_err(|e| failed(&path, e.to_string()))?;
-            if self.ignored.holds(&name, about.is_dir()) {
+            if self.ignored.ignores(&name, about.is_dir()) {
                 continue;
             }
             if about.is_dir() {
@@ -92,9 +95,9 @@ impl Folder {
                 continue;
             }
             if !about.is_file() {
-                return Err(failed(&path, "helm takes no such file into a chart".to_owned()));
+                return Err(failed(&path, "helm does not accept this type of file in a chart".to_owned()));
             }
-            self.left = self.left.checked_sub(about.len()).ok_or_else(|| failed(&path, too_large()))?;
+            self.bytes_left = self.bytes_left.checked_sub(about.len()).ok_or_else(|| failed(&path, too_large()))?;
             self.files.insert(name, fs::read(&path).map_err(|e| failed(&path, e.to_string()))?);
         }
         Ok(())
@@ -105,14 +108,14 @@ fn too_large() -> String {
     format!("the chart has more than {} MiB", MAX_CHART_BYTES / 1024 / 1024)
 }
 
-/// The files of a packed chart, which all lie in one folder.
-fn unpacked(archive: &[u8]) -> Result<Files, String> {
+/// The files of an archive, below its single top folder.
+fn unpack(archive: &[u8]) -> Result<Files, String> {
     let mut files = Files::new();
     let mut left = MAX_CHART_BYTES;
     let mut tar = tar::Archive::new(GzDecoder::new(archive).take(MAX_CHART_BYTES * 2));
-    let broken = |e: std::io::Error| format!("it is no packed chart: {e}");
-    for entry in tar.entries().map_err(broken)? {
-        let mut entry = entry.map_err(broken)?;
+    let invalid = |e: std::io::Error| format!("it is not a packed chart: {e}");
+    for entry in tar.entries().map_err(invalid)? {
+        let mut entry = entry.map_err(invalid)?;
         if !entry.header().entry_type().is_file() {
             continue;
         }
@@ -120,7 +123,7 @@ fn unpacked(archive: &[u8]) -> Result<Files, String> {
         let Some((_, name)) = path.trim_start_matches("./").split_once('/') else { continue };
         left = left.checked_sub(entry.size()).ok_or_else(too_large)?;
         let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).map_err(broken)?;
+        entry.read_to_end(&mut bytes).map_err(invalid)?;
         files.insert(name.to_owned(), bytes);
     }
     Ok(files)
@@ -133,9 +136,9 @@ fn digest_of(files: &Files, depth: usize) -> String {
             continue;
         }
         let packed = name.contains("charts/") && name.ends_with(".tgz") && depth < 8;
-        let inner = if packed { unpacked(bytes).ok() } else { None };
+        let inner = if packed { unpack(bytes).ok() } else { None };
         let sum = inner.map_or_else(|| digest::sha256(bytes), |files| digest_of(&files, depth + 1));
-        // Names in quotes, so that a line break in one cannot stand for two files.
+        // Names are quoted, so that a line break in one cannot look like two files.
         all.push_str(&format!("{sum} {name:?}\n"));
     }
     digest::sha256(all.as_bytes())
@@ -176,7 +179,7 @@ mod tests {
         LocalChart::read(path).unwrap().contents
     }
 
-    /// Packs files as `helm package` does; the time is the archive's only.
+    /// Packs files like `helm package`; `time` only changes the archive's bytes.
     fn packed(files: &[(&str, &str)], time: u64) -> Vec<u8> {
         let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
         for (name, text) in files {
@@ -234,7 +237,7 @@ mod tests {
         write(folder.path(), "shared/app.conf", b"two");
         assert_ne!(before, contents(&app));
         std::os::unix::fs::symlink("..", app.join("files/back")).unwrap();
-        assert!(LocalChart::read(&app).unwrap_err().contains("link lead back"));
+        assert!(LocalChart::read(&app).unwrap_err().contains("link pointing to a parent"));
     }
 
     #[test]
@@ -267,6 +270,6 @@ mod tests {
         assert!(LocalChart::read(&folder.path().join("none")).unwrap_err().starts_with("there is no chart at"));
         assert!(LocalChart::read(folder.path()).unwrap_err().ends_with("has no Chart.yaml"));
         write(folder.path(), "x.tgz", b"rubbish");
-        assert!(LocalChart::read(&folder.path().join("x.tgz")).unwrap_err().contains("it is no packed chart"));
+        assert!(LocalChart::read(&folder.path().join("x.tgz")).unwrap_err().contains("it is not a packed chart"));
     }
 }

@@ -1,11 +1,11 @@
-//! `.helmignore`: which files of a folder are no part of its chart, by helm's own rules. Pure.
+//! `.helmignore`: decides which files of a folder are not part of its chart, by helm's rules. No I/O.
 
 use glob::{MatchOptions, Pattern};
 
-/// What helm leaves out of every chart.
+/// The pattern that helm ignores in every chart.
 const ALWAYS: &str = "templates/.?*";
 
-/// A wildcard never stands for a slash.
+/// Wildcards do not match slashes.
 const OPTIONS: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
@@ -16,27 +16,27 @@ struct Rule {
     whole_path: bool,
 }
 
-/// The rules of a chart.
-pub struct Ignored(Vec<Rule>);
+/// The rules of one chart.
+pub struct IgnoreRules(Vec<Rule>);
 
-impl Ignored {
-    /// Reads the file's text.
+impl IgnoreRules {
+    /// Parses the file's text.
     ///
     /// # Errors
-    /// The line that is no pattern.
+    /// The line that is not a pattern.
     pub fn parse(text: &str) -> Result<Self, String> {
         let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
         lines.chain([ALWAYS]).map(rule).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether helm leaves out what lies at this path below the chart.
-    pub fn holds(&self, path: &str, is_folder: bool) -> bool {
+    /// Whether helm ignores the file or folder at this path below the chart.
+    pub fn ignores(&self, path: &str, is_folder: bool) -> bool {
         let name = path.rsplit('/').next().unwrap_or(path);
         self.0.iter().any(|rule| {
             let fits = (is_folder || !rule.folders_only)
                 && rule.pattern.matches_with(if rule.whole_path { path } else { name }, OPTIONS);
-            // Helm takes `!` for "all but", not for an exception.
+            // In helm, `!` means "all files but these", not an exception to other rules.
             fits != rule.negated
         })
     }
@@ -45,7 +45,7 @@ impl Ignored {
 fn rule(line: &str) -> Result<Rule, String> {
     let bad = |why: String| format!(".helmignore: `{line}`: {why}");
     if line.contains("**") {
-        return Err(bad("helm does not know double stars".to_owned()));
+        return Err(bad("helm does not support double stars".to_owned()));
     }
     let (rest, negated) = line.strip_prefix('!').map_or((line, false), |rest| (rest, true));
     let (rest, folders_only) = rest.strip_suffix('/').map_or((rest, false), |rest| (rest, true));
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn files_are_left_out_as_helm_does() {
-        let ignored = Ignored::parse("# editors\n*.swp\n/top.txt\ndocs/\nci/*.yaml\r\n").unwrap();
+        let ignored = IgnoreRules::parse("# editors\n*.swp\n/top.txt\ndocs/\nci/*.yaml\r\n").unwrap();
         for (path, is_folder, out) in [
             ("a.swp", false, true),
             ("templates/a.swp", false, true),
@@ -74,9 +74,9 @@ mod tests {
             ("templates/a.yaml~", false, false),
             (".hidden", false, false),
         ] {
-            assert_eq!(ignored.holds(path, is_folder), out, "{path}");
+            assert_eq!(ignored.ignores(path, is_folder), out, "{path}");
         }
-        assert!(Ignored::parse("!*.txt").unwrap().holds("a.yaml", false));
-        assert!(Ignored::parse("a/**").is_err());
+        assert!(IgnoreRules::parse("!*.txt").unwrap().ignores("a.yaml", false));
+        assert!(IgnoreRules::parse("a/**").is_err());
     }
 }

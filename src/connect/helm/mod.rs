@@ -1,8 +1,8 @@
-//! Helm releases: read from the cluster where helm keeps them, changed by the helm program.
+//! Helm releases: read from the cluster, where helm keeps them, and changed by the helm program.
 //!
-//! A release that is already as asked costs no helm process: its newest record is a Secret of the release's namespace.
-//! Only what differs is rendered, for the diff. Knows the Kubernetes backend and the inventory's `[helm]`; never what an
-//! action wants. Values go to helm by stdin, never by argument.
+//! A release that already matches needs no helm process: its newest record is a Secret in the release's namespace. Only
+//! a release that differs is rendered, for the diff. Knows the Kubernetes backend and the inventory's `[helm]`; never
+//! what an action wants. Values are passed to helm on stdin, never as arguments.
 
 mod backend;
 mod contents;
@@ -20,22 +20,18 @@ pub use reference::{Chart, Oci};
 pub use release::{Release, Revision, equal};
 pub use rendered::Rendered;
 
-/// A release as wanted.
+/// The desired release.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReleaseSpec {
-    /// Name of the release.
     pub release: String,
-    /// Its namespace.
     pub namespace: String,
-    /// Its chart.
     pub chart: Chart,
-    /// The user's values.
     pub values: Values,
-    /// Whether to leave out the chart's `crds/` folder.
+    /// Whether to skip the chart's `crds/` folder.
     pub skip_crds: bool,
 }
 
-/// Values of a chart. Their `Debug` shows nothing, since they may hold secrets.
+/// Values of a chart. `Debug` shows nothing, since they may hold secrets.
 #[derive(Clone, PartialEq)]
 pub struct Values(pub Value);
 
@@ -45,98 +41,83 @@ impl std::fmt::Debug for Values {
     }
 }
 
-/// A question.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Probe {
-    /// What is there of the release, and, unless it is as asked, what would it be?
+    /// Reads the release, and renders its chart if the release does not match.
     Release(ReleaseSpec),
-    /// What would the chart make? Answered without looking at a release.
+    /// Renders the chart without reading a release.
     Render(ReleaseSpec),
 }
 
-/// An answer.
+/// The answer to a [`Probe`].
 #[derive(Clone)]
 pub enum Fact {
-    /// Of a release.
+    /// The state of a release.
     Release(Box<State>),
-    /// What the chart makes, or why helm can not render it.
+    /// The rendered chart, or helm's complaint about the chart.
     Rendered(Result<Rendered, String>),
 }
 
-/// What is known of a release.
+/// The state of a release.
 #[derive(Clone, Default)]
 pub struct State {
-    /// Its newest revision; `None`: there is no such release.
+    /// The newest revision; `None`: the release does not exist.
     pub live: Option<Release>,
-    /// The chart itself, when it lies on this machine.
+    /// The chart, if it is on this machine.
     pub local: Option<LocalChart>,
-    /// Whether its namespace is there.
+    /// Whether the release's namespace exists.
     pub namespace_exists: bool,
-    /// What the chart makes, or why helm can not render it; `None`: the release is as asked, so nobody looked.
+    /// The rendered chart, or helm's complaint about the chart; `None`: not rendered, because the release matches.
     pub rendered: Option<Result<Rendered, String>>,
-    /// Time since the newest revision was touched, seconds.
+    /// Seconds since the newest revision was last updated.
     pub age: Option<i64>,
-    /// Kinds, as (group, kind), that the chart makes objects of and that nobody serves.
+    /// Kinds, as (group, kind), of rendered objects that the API does not serve.
     pub missing_kinds: Vec<(String, String)>,
 }
 
 impl State {
-    /// Whether the release is deployed from the chart, version and values that are asked for.
-    pub fn matches(&self, asked: &ReleaseSpec) -> bool {
+    /// Whether the release is deployed from the chart, version and values of `spec`.
+    pub fn matches(&self, spec: &ReleaseSpec) -> bool {
         self.live.as_ref().is_some_and(|live| {
             live.status == "deployed"
-                && asked.chart.is_that_of(live, self.local.as_ref())
-                && equal(&live.values, &asked.values.0)
+                && spec.chart.is_source_of(live, self.local.as_ref())
+                && equal(&live.values, &spec.values.0)
         })
     }
 }
 
-/// A change.
 #[derive(Clone)]
 pub enum Effect {
-    /// Installs or upgrades.
+    /// Installs or upgrades a release.
     Upgrade(Upgrade),
-    /// Goes back to a revision.
-    Rollback {
-        /// Name of the release.
-        release: String,
-        /// Its namespace.
-        namespace: String,
-        /// The revision to go back to.
-        revision: u64,
-    },
-    /// Removes the release and all that it made.
-    Uninstall {
-        /// Name of the release.
-        release: String,
-        /// Its namespace.
-        namespace: String,
-    },
+    /// Rolls back to a revision.
+    Rollback { release: String, namespace: String, revision: u64 },
+    /// Removes the release and its objects.
+    Uninstall { release: String, namespace: String },
 }
 
-/// How to install or upgrade.
+/// Options of an installation or upgrade.
 #[derive(Debug, Clone)]
 pub struct Upgrade {
-    /// The release as wanted.
     pub spec: ReleaseSpec,
-    /// What the release's description says of the chart; see [`Chart::mark`].
+    /// The release's description, which identifies the chart; see [`Chart::mark`].
     pub mark: Option<String>,
-    /// Whether to make the namespace.
+    /// Whether to create the namespace.
     pub create_namespace: bool,
-    /// Whether to go back when it fails.
+    /// Whether to roll back when the upgrade fails.
     pub atomic: bool,
-    /// Whether to wait until all that it made is ready.
+    /// Whether to wait until the release's objects are ready.
     pub wait: bool,
-    /// Whether to take fields from other managers (helm 4 only; helm 3 never conflicts).
+    /// Whether to take over fields of other managers (helm 4 only; helm 3 never conflicts).
     pub force_conflicts: bool,
 }
 
-/// Its result.
+/// The result of an [`Effect`].
 #[derive(Clone)]
 pub enum EffectResult {
-    /// Helm ended well.
+    /// Helm succeeded.
     Ran {
-        /// What it printed, without the chart's notes.
+        /// Helm's output, without the chart's notes.
         output: String,
     },
 }

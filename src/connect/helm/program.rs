@@ -1,4 +1,4 @@
-//! Running the helm program: its own process group, values by stdin, ended at the deadline.
+//! Runs the helm program: in its own process group, values on stdin, ended at the deadline.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -13,23 +13,22 @@ use crate::connect::{CallContext, ConnectError};
 use crate::inventory::Inventory;
 use crate::secret::{is_in, redact, redact_open};
 
-/// How long helm may take to note down that it was interrupted.
+/// Time between SIGTERM and SIGKILL, in which helm can record the interruption.
 const KILL_DELAY: Duration = Duration::from_secs(5);
 
-/// Bytes at the end of what helm says in which its last line is looked for.
+/// The last line of helm's output is looked for within this many bytes of its end.
 const MAX_LINE_BYTES: usize = 4096;
 
-/// Lines of helm's complaints that are quoted.
+/// Number of lines of helm's errors in a message.
 const MAX_OUTPUT_LINES: usize = 12;
 
-/// The program and the flags that name the cluster.
+/// The helm program and the flags that name the cluster.
 pub struct Program {
     path: PathBuf,
     flags: Vec<String>,
 }
 
 impl Program {
-    /// For an inventory.
     pub fn new(inventory: &Inventory) -> Self {
         let mut flags = Vec::new();
         if let Some(file) = &inventory.kube.kubeconfig {
@@ -41,15 +40,15 @@ impl Program {
         Self { path: inventory.helm.clone().unwrap_or_else(|| "helm".into()), flags }
     }
 
-    /// Runs helm; the result is what it printed.
+    /// Runs helm and returns its standard output.
     ///
     /// # Errors
-    /// [`ConnectError::Failed`] with helm's own complaint, [`ConnectError::Lost`] when it was ended at the deadline.
+    /// [`ConnectError::Failed`] with helm's own error, [`ConnectError::Lost`] when helm was ended at the deadline.
     pub async fn run(&self, arguments: &[String], stdin: &str, call: &CallContext) -> Result<String, ConnectError> {
         let verb = arguments.first().map_or("", String::as_str);
         if let Some(shown) = arguments.iter().find(|word| is_in(word)) {
-            return Err(ConnectError::failed(format!("helm {verb} would get a secret as an argument: {shown}"))
-                .hint("everybody on this machine could see it there; values are handed over in another way"));
+            return Err(ConnectError::failed(format!("helm {verb} would receive a secret as an argument: {shown}"))
+                .hint("every user of this machine can see arguments; pass secrets in the values, which helm reads from stdin"));
         }
         let mut command = Command::new(&self.path);
         command.args(arguments).args(&self.flags).process_group(0).kill_on_drop(true);
@@ -58,40 +57,40 @@ impl Program {
             ConnectError::failed(format!("{} can not be run: {e}", self.path.display()))
                 .hint("install helm 3 or 4, or say where it is with `binary` under [helm] in the inventory")
         })?;
-        let mut group = Group(Some(child));
-        let talk = group.talk(stdin, call);
+        let mut group = ProcessGroup(Some(child));
+        let talk = group.communicate(stdin, call);
         let (status, stdout, stderr) = match tokio::time::timeout(call.remaining(), talk).await {
             Ok(Ok(ended)) => ended,
             Ok(Err(e)) => return Err(ConnectError::lost(format!("helm {verb}: {e}"))),
             Err(_) => {
                 group.end().await;
-                return Err(ConnectError::lost(format!("helm {verb} was still at work at the deadline and was ended")));
+                return Err(ConnectError::lost(format!("helm {verb} was still running at the deadline and was ended")));
             }
         };
         if status.success() {
             return Ok(stdout);
         }
-        Err(ConnectError::failed(format!("helm {verb}: {}", complaint(&stderr, status.code()))))
+        Err(ConnectError::failed(format!("helm {verb}: {}", error_text(&stderr, status.code()))))
     }
 }
 
-/// The end of what helm complained of, without its warnings about the kubeconfig's mode.
-fn complaint(stderr: &str, code: Option<i32>) -> String {
-    // Before it is cut: a part of a secret would not be known for one.
+/// The last lines of helm's errors, without its warnings about the kubeconfig's mode.
+fn error_text(stderr: &str, code: Option<i32>) -> String {
+    // Masked before the text is cut: a part of a secret would not be recognised.
     let stderr = redact(stderr);
     let lines: Vec<&str> = stderr.lines().filter(|l| !l.trim().is_empty() && !l.starts_with("WARNING:")).collect();
     if lines.is_empty() {
-        return code.map_or_else(|| "it was killed".to_owned(), |c| format!("exit status {c}, without a word"));
+        return code.map_or_else(|| "it was killed".to_owned(), |c| format!("exit status {c} without any output"));
     }
     let last = &lines[lines.len().saturating_sub(MAX_OUTPUT_LINES)..];
     last.join("\n").trim_start_matches("Error: ").to_owned()
 }
 
-/// A running helm with all that it started; ended when dropped.
-struct Group(Option<Child>);
+/// A running helm and its child processes; ended when dropped.
+struct ProcessGroup(Option<Child>);
 
-impl Group {
-    async fn talk(
+impl ProcessGroup {
+    async fn communicate(
         &mut self,
         stdin: &str,
         call: &CallContext,
@@ -100,18 +99,19 @@ impl Group {
         let (pipe, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let write = async {
             if let Some(mut pipe) = pipe {
-                // Helm may end without reading: its exit status tells more than a broken pipe.
+                // Write errors are ignored: helm may end without reading, and its exit status tells more than a broken
+                // pipe.
                 drop(pipe.write_all(stdin.as_bytes()).await);
                 drop(pipe.shutdown().await);
             }
         };
-        let ((), stdout, stderr) = tokio::join!(write, whole(stdout), lines(stderr, &call.progress));
+        let ((), stdout, stderr) = tokio::join!(write, read_all(stdout), read_lines(stderr, &call.progress));
         let status = child.wait().await?;
         self.0 = None;
         Ok((status, stdout?, stderr?))
     }
 
-    /// Asks helm to stop, which makes it record the release as failed; kills what does not.
+    /// Sends SIGTERM, on which helm records the release as failed; then SIGKILL after [`KILL_DELAY`].
     async fn end(&mut self) {
         let Some(mut child) = self.0.take() else { return };
         signal(&child, Signal::TERM);
@@ -122,7 +122,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         let Some(child) = self.0.take() else { return };
         match tokio::runtime::Handle::try_current() {
@@ -135,15 +135,15 @@ impl Drop for Group {
 }
 
 fn signal(child: &Child, signal: Signal) {
-    // No id: it has been waited for, so there is nothing left to end.
+    // Without an id, the process has already been reaped.
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     if let Some(pid) = pid {
-        // An error means that the group has ended by itself.
+        // An error means that the process group has already ended.
         let _ = kill_process_group(pid, signal);
     }
 }
 
-async fn whole(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {
+async fn read_all(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {
     let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {
         pipe.read_to_end(&mut bytes).await?;
@@ -151,7 +151,7 @@ async fn whole(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> 
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-async fn lines(
+async fn read_lines(
     pipe: Option<impl AsyncRead + Unpin>,
     progress: &Arc<dyn Fn(String) + Send + Sync>,
 ) -> std::io::Result<String> {
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use std::time::Instant;
 
-    /// A shell in the place of helm: a script that was just written can not always be run at once.
+    /// A shell instead of helm: a script that was just written cannot always be run at once.
     fn shell() -> Program {
         Program { path: "/bin/sh".into(), flags: vec!["--kube-context".into(), "x".into()] }
     }

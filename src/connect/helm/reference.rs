@@ -1,7 +1,8 @@
-//! Which chart is meant, by the reference alone, and whether a release came from it. Pure.
+//! Parses references to charts, and decides whether a release came from a chart. No I/O, except that a path is checked
+//! for existence.
 //!
-//! Where a release's record does not tell what it was made from, a mark in its description does: helm keeps the
-//! description with the revision, and writes one of its own when somebody else changes the release.
+//! Where a release's record does not identify its chart, a mark in its description does: helm keeps the description
+//! with the revision, and replaces it when somebody else changes the release.
 
 use super::contents::LocalChart;
 use super::release::Release;
@@ -14,29 +15,29 @@ pub struct Chart {
     pub name: String,
     /// URL of a chart repository.
     pub repository: Option<String>,
-    /// Exact version; `None`: the newest for a new release, any for one that is there.
+    /// Exact version; `None`: the newest for a new release, any version for an existing one.
     pub version: Option<String>,
-    /// Whether an OCI registry is spoken to without TLS.
+    /// Whether to use an OCI registry without TLS.
     pub plain_http: bool,
 }
 
-/// What an OCI reference says: `oci://registry:5000/charts/app:1.0.0@sha256:…`.
+/// A parsed OCI reference: `oci://registry:5000/charts/app:1.0.0@sha256:…`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Oci<'a> {
-    /// The last part of its path, which is the chart's name.
+    /// The last component of the path, which is the chart's name.
     pub name: &'a str,
-    /// After a colon.
+    /// The part after a colon.
     pub tag: Option<&'a str>,
-    /// After an `@`.
+    /// The part after an `@`.
     pub digest: Option<&'a str>,
 }
 
 impl<'a> Oci<'a> {
-    /// Takes a reference apart; `None` when it is of another kind.
+    /// Parses an OCI reference; `None` for other references.
     pub fn parse(reference: &'a str) -> Option<Self> {
         let rest = reference.strip_prefix("oci://")?;
         let (rest, digest) = rest.split_once('@').map_or((rest, None), |(r, d)| (r, Some(d)));
-        // The registry's port stands before the path, so never in its last part.
+        // The registry's port comes before the path, so it is never in the last component.
         let (path, last) = rest.trim_end_matches('/').rsplit_once('/')?;
         let (name, tag) = last.split_once(':').map_or((last, None), |(n, t)| (n, Some(t)));
         (!path.is_empty() && !name.is_empty()).then_some(Self { name, tag, digest })
@@ -44,7 +45,8 @@ impl<'a> Oci<'a> {
 }
 
 impl Chart {
-    /// Whether helm takes the chart from this machine: a path as such, and any name by which a file or folder lies here.
+    /// Whether helm reads the chart from this machine: for a path, and for any name by which a file or folder exists in
+    /// the working directory.
     pub fn is_local(&self) -> bool {
         self.name.starts_with(['.', '/']) || std::path::Path::new(&self.name).exists()
     }
@@ -62,14 +64,15 @@ impl Chart {
         last.strip_suffix(".tgz").unwrap_or(last)
     }
 
-    /// The version that is asked for, as a parameter or as the tag of an OCI reference.
+    /// The requested version, from the parameter or the tag of an OCI reference.
     pub fn own_version(&self) -> Option<String> {
-        // A tag cannot have a plus sign: helm writes an underscore for it.
+        // A tag cannot contain a plus sign: helm writes an underscore instead.
         let of_tag = || Some(Oci::parse(&self.name)?.tag?.replace('_', "+"));
         self.version.clone().or_else(of_tag)
     }
 
-    /// The description of a release that was made from exactly this; `None` where name and version tell it.
+    /// The description that marks a release as made from exactly this chart; `None` where name and version identify the
+    /// chart.
     pub fn mark(&self, local: Option<&LocalChart>) -> Option<String> {
         let what = match (local, Oci::parse(&self.name)) {
             (Some(local), _) => format!("contents sha256:{}", local.contents),
@@ -80,8 +83,8 @@ impl Chart {
         Some(format!("rollout: chart {what}"))
     }
 
-    /// Whether the release came from this chart.
-    pub(super) fn is_that_of(&self, live: &Release, local: Option<&LocalChart>) -> bool {
+    /// Whether the release was made from this chart.
+    pub(super) fn is_source_of(&self, live: &Release, local: Option<&LocalChart>) -> bool {
         if let Some(mark) = self.mark(local) {
             return live.description == mark;
         }
@@ -124,31 +127,31 @@ mod tests {
 
     #[test]
     fn an_unpinned_version_takes_any_and_a_pinned_one_only_its_own() {
-        assert!(chart("istio/istiod", None).is_that_of(&live("1.27.0"), None));
-        assert!(chart("istio/istiod", Some("v1.27.0")).is_that_of(&live("1.27.0"), None));
-        assert!(!chart("istio/istiod", Some("1.27.1")).is_that_of(&live("1.27.0"), None));
-        assert!(!chart("istio/base", None).is_that_of(&live("1.27.0"), None));
+        assert!(chart("istio/istiod", None).is_source_of(&live("1.27.0"), None));
+        assert!(chart("istio/istiod", Some("v1.27.0")).is_source_of(&live("1.27.0"), None));
+        assert!(!chart("istio/istiod", Some("1.27.1")).is_source_of(&live("1.27.0"), None));
+        assert!(!chart("istio/base", None).is_source_of(&live("1.27.0"), None));
     }
 
     #[test]
     fn another_tag_is_another_chart() {
-        assert!(chart("oci://r:5000/c/istiod:1.27.0", None).is_that_of(&live("1.27.0"), None));
-        assert!(!chart("oci://r:5000/c/istiod:1.28.0", None).is_that_of(&live("1.27.0"), None));
+        assert!(chart("oci://r:5000/c/istiod:1.27.0", None).is_source_of(&live("1.27.0"), None));
+        assert!(!chart("oci://r:5000/c/istiod:1.28.0", None).is_source_of(&live("1.27.0"), None));
     }
 
     #[test]
     fn a_digest_is_known_by_the_mark_of_the_release_alone() {
         let pinned = chart("oci://r/c/istiod@sha256:ab", None);
-        assert!(!pinned.is_that_of(&live("1.27.0"), None));
+        assert!(!pinned.is_source_of(&live("1.27.0"), None));
         let marked = Release { description: pinned.mark(None).unwrap(), ..live("1.27.0") };
-        assert!(pinned.is_that_of(&marked, None));
-        assert!(!chart("oci://r/c/istiod@sha256:cd", None).is_that_of(&marked, None));
+        assert!(pinned.is_source_of(&marked, None));
+        assert!(!chart("oci://r/c/istiod@sha256:cd", None).is_source_of(&marked, None));
     }
 
     #[test]
     fn a_chart_from_a_url_is_known_by_the_url() {
         let fetched = chart("https://example.com/download?of=istiod", None);
         let marked = Release { description: fetched.mark(None).unwrap(), ..live("1.27.0") };
-        assert!(fetched.is_that_of(&marked, None) && !fetched.is_that_of(&live("1.27.0"), None));
+        assert!(fetched.is_source_of(&marked, None) && !fetched.is_source_of(&live("1.27.0"), None));
     }
 }

@@ -1,4 +1,4 @@
-//! A release as helm records it in a Secret. Pure.
+//! Parses releases as helm records them in Secrets. No I/O.
 
 use std::io::Read as _;
 
@@ -9,45 +9,42 @@ use serde_json::Value;
 
 use crate::connect::kube::manifest::text;
 
-/// A record larger than this many bytes is not a release.
+/// Longer records are cut, bytes, and so fail to parse.
 const MAX_RELEASE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// One revision of a release.
 #[derive(Clone, Default)]
 pub struct Release {
-    /// From 1.
+    /// Revision number, from 1.
     pub revision: u64,
     /// `deployed`, `failed`, `pending-install` ...
     pub status: String,
-    /// Helm's remark on it.
+    /// Helm's description of the revision.
     pub description: String,
-    /// When it was last touched.
+    /// When the revision was last updated.
     pub updated: Option<jiff::Timestamp>,
-    /// Name of its chart.
     pub chart: String,
-    /// Version of its chart.
     pub chart_version: String,
-    /// Version of the software in it, for people.
+    /// Version of the packaged software, for display.
     pub app_version: String,
-    /// The user's values.
     pub values: Value,
-    /// What it made, as YAML, without hooks and `crds/`.
+    /// The rendered objects as YAML, without hooks and `crds/`.
     pub manifest: String,
-    /// All revisions that helm still has, oldest first.
+    /// All revisions that helm has kept, oldest first.
     pub history: Vec<Revision>,
 }
 
-/// A revision by its labels.
+/// A revision, from the labels of its Secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revision {
-    /// From 1.
+    /// Revision number, from 1.
     pub number: u64,
     /// `deployed`, `superseded`, `failed` ...
     pub status: String,
 }
 
 impl Release {
-    /// Reads the record from its Secret.
+    /// Decodes the record in a Secret.
     ///
     /// # Errors
     /// What is wrong with the record.
@@ -83,19 +80,19 @@ impl Release {
         }
     }
 
-    /// Whether a helm run is under way, or was cut off.
+    /// Whether a helm run is in progress, or was interrupted.
     pub fn is_pending(&self) -> bool {
         self.status.starts_with("pending-") || self.status == "uninstalling"
     }
 
-    /// The newest revision before this one that once was deployed.
+    /// The newest earlier revision that was deployed successfully.
     pub fn last_good(&self) -> Option<u64> {
         let good = |r: &&Revision| matches!(r.status.as_str(), "deployed" | "superseded") && r.number < self.revision;
         self.history.iter().filter(good).map(|r| r.number).max()
     }
 }
 
-/// Whether two sets of values are the same: no values are an empty table, and 1 is 1.0.
+/// Whether two sets of values are equal: missing values equal an empty table, and 1 equals 1.0.
 pub fn equal(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Null, Value::Object(o)) | (Value::Object(o), Value::Null) => o.is_empty(),
@@ -108,7 +105,7 @@ pub fn equal(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// Below the top, a table and nothing are not the same.
+/// Below the top level, null and an empty table differ.
 fn equal_inside(one: &Value, other: &Value) -> bool {
     one.is_null() == other.is_null() && equal(one, other)
 }

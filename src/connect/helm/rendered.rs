@@ -1,20 +1,20 @@
-//! What `helm template` printed, as objects. Pure.
+//! Parses the output of `helm template`. No I/O.
 
 use serde_json::Value;
 
 use crate::connect::kube::manifest;
 
-/// The objects of a chart.
+/// The objects of a rendered chart.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rendered {
-    /// Objects of its templates, without hooks.
+    /// Objects of the templates, without hooks.
     pub objects: Vec<Value>,
-    /// Objects of its `crds/` folders: helm makes them on the first install only.
+    /// Objects of the `crds/` folders: helm creates them on the first installation only.
     pub crds: Vec<Value>,
 }
 
 impl Rendered {
-    /// Takes YAML apart, as helm prints it: each document after a comment that names its file.
+    /// Parses helm's YAML: each document follows a comment that names its file.
     ///
     /// # Errors
     /// What is wrong with the YAML.

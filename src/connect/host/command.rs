@@ -1,10 +1,10 @@
-//! Commands and kernel parameters as words of a script. Pure.
+//! Commands and kernel parameters as words of a script. No I/O.
 
 use super::frame::user_script;
 use super::quote;
 use super::types::{Command, Run};
 
-/// A command as a part of a request.
+/// The command as the script of one part of a request.
 pub fn script(run: &Run) -> String {
     let script = match &run.command {
         Command::Shell(script) => script.clone(),
@@ -14,7 +14,8 @@ pub fn script(run: &Run) -> String {
     if run.quiet { format!("{script} >/dev/null 2>&1") } else { script }
 }
 
-/// The file of a kernel parameter. As `sysctl` does it, the first separator that occurs is the one that is meant.
+/// The file of a kernel parameter. Like `sysctl`, takes the first separator in the key (`.` or `/`) as the one that
+/// separates its components.
 pub fn sysctl_file(key: &str) -> String {
     let dotted = key.find(['.', '/']).is_none_or(|at| key.as_bytes()[at] == b'.');
     let swapped: String = if dotted {

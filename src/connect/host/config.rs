@@ -1,31 +1,32 @@
-//! ssh's configuration files, read only so far as to know when ssh need not be asked what they make of a host. `ssh -G`
-//! takes as much computing as half a login, and that for each host.
+//! Parses ssh's configuration files, only as far as needed to know when `ssh -G` need not be run for a host: that takes
+//! as much computing as half a login, for each host.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::inventory::{Host, Ssh};
 
-/// Where ssh has the configuration for all users.
+/// The configuration file for all users.
 const SYSTEM_FILE: &str = "/etc/ssh/ssh_config";
-/// How deep files may name files; ssh allows as many.
+/// Maximum depth of nested `Include`s; the same as ssh's.
 const MAX_INCLUDE_DEPTH: usize = 16;
-/// What leads several hosts through one sshd, or may.
+/// Settings that can lead several hosts through one sshd.
 const PROXY_SETTINGS: [&str; 2] = ["proxyjump", "proxycommand"];
-/// What gives a host another name, by which the files are then read once more.
+/// A setting that renames a host and makes ssh read the files again under the new name.
 const CANONICALIZE: &str = "canonicalizehostname";
 
-/// What the files say.
+/// What the configuration files say about shared servers.
 #[derive(Debug, Default)]
 pub struct Config {
-    /// All of it, which tells it from another one.
+    /// The text of all files, to tell configurations apart.
     pub text: String,
-    /// Patterns of hosts that share an sshd, or may.
-    detours: Vec<String>,
+    /// Patterns of hosts that may share an sshd with others.
+    proxied: Vec<String>,
 }
 
 impl Config {
-    /// Reads them. `None` where they need more understanding than this, or depend on more than the host's name.
+    /// Reads the files. `None` when they use something that this parser does not understand, or depend on more than the
+    /// host's name.
     pub fn read(ssh: &Ssh) -> Option<Self> {
         let home = home()?;
         let own = home.join(".ssh");
@@ -37,31 +38,31 @@ impl Config {
                 if config.exists() {
                     reader.file(&config, &own, MAX_INCLUDE_DEPTH)?;
                 }
-                // Where there is none, this ssh may have it elsewhere.
+                // Without a file here, ssh may have been built with another path: left to `ssh -G`.
                 reader.file(SYSTEM_FILE.as_ref(), "/etc/ssh".as_ref(), MAX_INCLUDE_DEPTH)?;
             }
         }
         Some(reader.config)
     }
 
-    /// Whether the way to a host may lead through an sshd that others share: ssh must be asked.
-    pub fn leads_elsewhere(&self, host: &Host) -> bool {
+    /// Whether the connection to a host may go through an sshd that other hosts share; `ssh -G` must be asked then.
+    pub fn may_share_sshd(&self, host: &Host) -> bool {
         let address = host.address.to_lowercase();
         let mut options = host.access.options.keys().map(|name| name.to_ascii_lowercase());
         options
             .any(|name| ["hostname", CANONICALIZE].contains(&name.as_str()) || PROXY_SETTINGS.contains(&name.as_str()))
-            || self.detours.iter().any(|pattern| matches(pattern, &address))
+            || self.proxied.iter().any(|pattern| matches(pattern, &address))
     }
 }
 
-/// Whether a pattern of ssh may be about a host.
+/// Whether a pattern of ssh may match a host.
 fn matches(pattern: &str, address: &str) -> bool {
-    // What other programs take for more than a letter, ssh does not.
+    // Brackets are special to `glob`, but not to ssh.
     let pattern = pattern.to_lowercase().replace('[', "[[]");
     glob::Pattern::new(&pattern).map_or(true, |pattern| pattern.matches(address))
 }
 
-/// The user's home by the user database, which is where ssh looks, whatever `$HOME` says.
+/// The user's home from /etc/passwd, where ssh looks, whatever `$HOME` says.
 fn home() -> Option<PathBuf> {
     let us = rustix::process::getuid().as_raw().to_string();
     let users = std::fs::read_to_string("/etc/passwd").ok()?;
@@ -69,25 +70,25 @@ fn home() -> Option<PathBuf> {
     users.find(|user| user.get(2) == Some(&us.as_str()))?.get(5).map(PathBuf::from)
 }
 
-/// The largest file, bytes.
+/// Larger files are not read, bytes.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 #[derive(Default)]
 struct Reader {
     config: Config,
-    /// What `~` is.
+    /// The directory that `~` stands for.
     home: PathBuf,
-    /// The host that has each address, by its name in the files.
+    /// The name in the files under which each address was first used.
     addresses: HashMap<String, String>,
 }
 
 impl Reader {
-    /// `folder` is where relative names of further files start.
-    fn file(&mut self, path: &Path, folder: &Path, deep: usize) -> Option<()> {
+    /// Reads one file. Relative names of included files start at `folder`.
+    fn file(&mut self, path: &Path, folder: &Path, depth_left: usize) -> Option<()> {
         let text = crate::document::read_text(path, MAX_FILE_BYTES).ok()?;
         self.config.text.push_str(&text);
         self.config.text.push('\0');
-        // Whom what follows is about. Those that are left out by `!` count too: ssh will say.
+        // The patterns of the current `Host` block. Hosts excluded by `!` count as included, so that ssh is asked.
         let mut patterns = vec!["*".to_owned()];
         for line in text.lines() {
             let Some((keyword, value)) = setting(line) else { continue };
@@ -97,17 +98,17 @@ impl Reader {
                 "host" if value.contains(['"', '\'']) => return None,
                 "host" => patterns = words.map(str::to_owned).collect(),
                 lead if PROXY_SETTINGS.contains(&lead) && !value.eq_ignore_ascii_case("none") => {
-                    self.config.detours.extend(patterns.clone());
+                    self.config.proxied.extend(patterns.clone());
                 }
                 "hostname" => self.address(words.next()?, &patterns),
-                "include" => words.try_for_each(|name| self.include(name, folder, deep.checked_sub(1)?))?,
+                "include" => words.try_for_each(|name| self.include(name, folder, depth_left.checked_sub(1)?))?,
                 _ => {}
             }
         }
         Some(())
     }
 
-    /// Several names for one address are several hosts with one sshd.
+    /// Notes a `HostName`: several hosts with one address share its sshd.
     fn address(&mut self, address: &str, patterns: &[String]) {
         let lone = match patterns {
             [name] if !name.contains(['*', '?']) => Some(name),
@@ -119,11 +120,11 @@ impl Reader {
         };
         let own_of_each = address.contains("%h") || lone.is_some() && other.is_none();
         if !own_of_each {
-            self.config.detours.extend(other.into_iter().chain(patterns.iter().cloned()));
+            self.config.proxied.extend(other.into_iter().chain(patterns.iter().cloned()));
         }
     }
 
-    fn include(&mut self, name: &str, folder: &Path, deep: usize) -> Option<()> {
+    fn include(&mut self, name: &str, folder: &Path, depth_left: usize) -> Option<()> {
         if name.contains(['"', '\'', '$', '%', '#']) {
             return None;
         }
@@ -132,13 +133,13 @@ impl Reader {
             None => folder.join(name),
         };
         for found in glob::glob(path.to_str()?).ok()? {
-            self.file(&found.ok()?, folder, deep)?;
+            self.file(&found.ok()?, folder, depth_left)?;
         }
         Some(())
     }
 }
 
-/// A line's keyword and what follows.
+/// A line's keyword and value.
 fn setting(line: &str) -> Option<(&str, &str)> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
@@ -187,7 +188,7 @@ mod tests {
             ("Host a\n  HostName gate\nHost b\n  HostName Gate\nHost c\n  HostName c\n", [true; 2]),
         ] {
             let config = Config::read(&of(dir.path(), text)).unwrap();
-            assert_eq!(["a", "b"].map(|name| config.leads_elsewhere(&host(name))), elsewhere, "{text}");
+            assert_eq!(["a", "b"].map(|name| config.may_share_sshd(&host(name))), elsewhere, "{text}");
         }
     }
 
@@ -220,7 +221,7 @@ mod tests {
         let with = Config::read(&ssh).unwrap();
         assert_ne!(with.text, without.text);
         std::fs::write(more.join("b.conf"), "ProxyJump gate\n").unwrap();
-        assert!(!with.leads_elsewhere(&host("a")) && Config::read(&ssh).unwrap().leads_elsewhere(&host("a")));
+        assert!(!with.may_share_sshd(&host("a")) && Config::read(&ssh).unwrap().may_share_sshd(&host("a")));
     }
 
     #[test]
@@ -228,7 +229,7 @@ mod tests {
         let with = |name: &str| {
             let mut host = host("a");
             host.access.options.insert(name.into(), "gate".into());
-            Config::default().leads_elsewhere(&host)
+            Config::default().may_share_sshd(&host)
         };
         assert!(with("ProxyJump") && with("HostName") && with("CanonicalizeHostname") && !with("User"));
     }
@@ -236,7 +237,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// ssh's own word for it.
+        /// Compares the parser with `ssh -G`.
         #[test]
         fn where_it_sees_no_detour_ssh_takes_none(
             lines in proptest::collection::vec(
@@ -253,17 +254,17 @@ mod tests {
             let config = Config::read(&ssh);
             let mut names = BTreeSet::new();
             for name in ["a", "b"] {
-                if config.as_ref().is_none_or(|config| config.leads_elsewhere(&host(name))) {
+                if config.as_ref().is_none_or(|config| config.may_share_sshd(&host(name))) {
                     continue;
                 }
                 let file = ssh.config.as_ref().unwrap();
-                let told = std::process::Command::new("ssh").arg("-G").arg("-F").arg(file).arg(name).output().unwrap();
-                let told = String::from_utf8(told.stdout).unwrap();
-                let says = |key: &str| told.lines().find_map(|l| l.strip_prefix(key).map(|v| v.trim().to_owned()));
-                for lead in PROXY_SETTINGS {
-                    prop_assert!(says(&format!("{lead} ")).is_none_or(|v| v == "none"), "{told}");
+                let output = std::process::Command::new("ssh").arg("-G").arg("-F").arg(file).arg(name).output().unwrap();
+                let output = String::from_utf8(output.stdout).unwrap();
+                let says = |key: &str| output.lines().find_map(|l| l.strip_prefix(key).map(|v| v.trim().to_owned()));
+                for setting in PROXY_SETTINGS {
+                    prop_assert!(says(&format!("{setting} ")).is_none_or(|v| v == "none"), "{output}");
                 }
-                prop_assert!(names.insert(says("hostname ")), "{told}");
+                prop_assert!(names.insert(says("hostname ")), "{output}");
             }
         }
     }

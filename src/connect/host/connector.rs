@@ -1,4 +1,4 @@
-//! One host's connection: made when it is first needed, once for all who ask.
+//! One host's connection, made on first use and shared by all callers.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,82 +17,90 @@ use crate::connect::ConnectError;
 use crate::inventory::{Connection, Host};
 use crate::sync::lock;
 
-/// A connection that failed this long ago may be made now.
+/// Pause after a failed attempt, before the next caller may connect again.
 const RECONNECT_AFTER: Duration = Duration::from_secs(10);
 
-/// Connects to one host.
+/// Makes and caches the connection to one host.
 pub struct Connector {
     host: Arc<Host>,
     shared: Arc<Shared>,
     attempt: Mutex<Option<Attempt>>,
     attempts: AtomicU64,
-    /// Whether a connection that was kept is not to be used: it turned out to be dead, or a fresh one is asked for.
-    distrusts: AtomicBool,
+    /// Whether persistent connections of earlier runs must not be taken over: one turned out to be dead, or a new
+    /// connection was requested.
+    reuse_forbidden: AtomicBool,
     sudo: Sudo,
 }
 
-/// A connection that is being made, or was.
+/// A connection, or the attempt to make one.
 #[derive(Clone)]
 struct Attempt {
     number: u64,
-    began: Instant,
+    started: Instant,
     task: AbortHandle,
     link: SharedFuture<BoxFuture<'static, Result<Link, ConnectError>>>,
 }
 
 impl Connector {
-    /// Nothing is connected yet.
+    /// Does not connect yet.
     pub fn new(host: Arc<Host>, shared: Arc<Shared>) -> Self {
         Self {
             host,
             shared,
             attempt: Mutex::default(),
             attempts: AtomicU64::new(0),
-            distrusts: AtomicBool::new(false),
+            reuse_forbidden: AtomicBool::new(false),
             sudo: Sudo::default(),
         }
     }
 
-    /// Begins to connect, for those who ask later.
-    pub fn warm(&self) {
+    /// Starts connecting in the background.
+    pub fn preconnect(&self) {
         if self.host.connection == Connection::Ssh {
             lock(&self.attempt).get_or_insert_with(|| self.connect());
         }
     }
 
-    /// Has those who ask from now on connect anew.
-    pub fn renew(&self) {
-        self.distrust();
+    /// Makes later callers use a new connection.
+    pub fn reconnect(&self) {
+        self.forbid_reuse();
         lock(&self.attempt).take();
     }
 
-    /// Uses no connection any more that an earlier run kept.
-    pub fn distrust(&self) {
-        self.distrusts.store(true, Ordering::Relaxed);
+    /// From now on takes over no connection of an earlier run.
+    pub fn forbid_reuse(&self) {
+        self.reuse_forbidden.store(true, Ordering::Relaxed);
     }
 
-    /// Ends the connection.
     pub fn close(&self) {
         if let Some(attempt) = lock(&self.attempt).take() {
             attempt.task.abort();
         }
     }
 
-    /// Starts `sh ARGUMENTS`, as root when asked for.
-    pub async fn start(&self, link: &Link, as_root: bool, arguments: &str, by: Instant) -> Result<Streams, NotOpened> {
+    /// Starts `sh ARGUMENTS`, as root if requested.
+    pub async fn start(
+        &self,
+        link: &Link,
+        as_root: bool,
+        arguments: &str,
+        deadline: Instant,
+    ) -> Result<Streams, NotOpened> {
         let password = self.host.access.password.as_ref();
         let password = password.and_then(|secret| self.shared.password(secret));
-        self.sudo.start(link, arguments, (as_root, password), self.name(), by).await
+        self.sudo.start(link, arguments, (as_root, password), self.name(), deadline).await
     }
 
-    /// The connection, made when there is none. All who ask at once get the same; so they do when it fails.
+    /// The connection and its number; connects if there is none. Concurrent callers share one attempt and its result,
+    /// also when it fails.
     pub async fn link(&self) -> Result<(u64, Link), ConnectError> {
         if self.host.connection == Connection::Local {
             return Ok((0, Link::Local));
         }
         let attempt = {
             let mut attempt = lock(&self.attempt);
-            let failed = |a: &mut Attempt| a.began.elapsed() > RECONNECT_AFTER && matches!(a.link.peek(), Some(Err(_)));
+            let failed =
+                |a: &mut Attempt| a.started.elapsed() > RECONNECT_AFTER && matches!(a.link.peek(), Some(Err(_)));
             attempt.take_if(failed);
             attempt.get_or_insert_with(|| self.connect()).clone()
         };
@@ -103,28 +111,28 @@ impl Connector {
         link.map(|link| (attempt.number, link))
     }
 
-    /// Connects in a task of its own: it goes on when the caller gives up, for the next one.
+    /// Connects in a task of its own, which goes on for later callers when the first caller gives up.
     fn connect(&self) -> Attempt {
-        let (shared, host, trust) = (self.shared.clone(), self.host.clone(), !self.distrusts.load(Ordering::Relaxed));
-        let task = tokio::spawn(async move { shared.connect(&host, trust).await.map(Link::ssh) });
+        let (shared, host, reuse) =
+            (self.shared.clone(), self.host.clone(), !self.reuse_forbidden.load(Ordering::Relaxed));
+        let task = tokio::spawn(async move { shared.connect(&host, reuse).await.map(Link::ssh) });
         let number = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
         let (began, abort) = (Instant::now(), task.abort_handle());
         let link =
             async { task.await.unwrap_or_else(|e| Err(ConnectError::unreachable(format!("no connection: {e}")))) };
-        Attempt { number, began, task: abort, link: link.boxed().shared() }
+        Attempt { number, started: began, task: abort, link: link.boxed().shared() }
     }
 
-    /// Whether new calls go over the connection of that number.
+    /// Whether the connection of that number is the one that new calls use.
     pub fn is_current(&self, number: u64) -> bool {
         lock(&self.attempt).as_ref().map_or(0, |attempt| attempt.number) == number
     }
 
-    /// Drops a connection that is of no use any more.
+    /// Drops the connection of that number.
     pub fn forget(&self, number: u64) {
         lock(&self.attempt).take_if(|attempt| attempt.number == number);
     }
 
-    /// The host's name, for messages.
     pub fn name(&self) -> &str {
         if self.host.name.is_empty() { "this machine" } else { &self.host.name }
     }

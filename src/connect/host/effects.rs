@@ -1,4 +1,4 @@
-//! Effects as scripts, and whether they worked. Pure.
+//! Builds scripts from effects, and results from their output. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,21 @@ use super::request::Request;
 use super::types::{Attributes, CommandOutput, Effect, Run, WriteFile};
 use crate::connect::ConnectError;
 
-/// Payloads larger than this get a channel of their own: a shell takes longer to read them than the channel to open.
+/// Larger payloads get a channel of their own, bytes: reading them as words takes a shell longer than opening a
+/// channel.
 const LARGE_BYTES: u64 = 64 * 1024;
 
-/// The effect as a request of one part.
+/// One effect as a request of one part.
 pub fn request(effect: &Effect) -> Request {
     match effect {
         Effect::Run(run) if needs_own_channel(run) => {
             let alone = Run { stdin: Bytes::default(), ..run.clone() };
             let payload = Some(Content::Bytes(run.stdin.clone()));
-            Request { parts: vec![script(&alone)], payload, live: true, ..Request::default() }
+            Request { parts: vec![script(&alone)], payload, shows_output: true, ..Request::default() }
         }
-        Effect::Run(run) => Request { parts: vec![script(run)], live: true, ..Request::default() },
+        Effect::Run(run) => Request { parts: vec![script(run)], shows_output: true, ..Request::default() },
         Effect::WriteFile(file) => {
-            let script = write(file);
+            let script = write_script(file);
             if let Some(text) = plain_text(&file.content) {
                 Request { parts: vec![format!("{script} {}", quote::word(text))], ..Request::default() }
             } else if is_large(&file.content) {
@@ -34,18 +35,18 @@ pub fn request(effect: &Effect) -> Request {
             }
         }
         Effect::Guard(guard) => guard.request(),
-        other => Request { parts: vec![plain(other)], ..Request::default() },
+        other => Request { parts: vec![simple_script(other)], ..Request::default() },
     }
 }
 
-/// Whether a command's standard input has to get a channel of its own.
+/// Whether a command's standard input is too large to be part of the script.
 pub fn needs_own_channel(run: &Run) -> bool {
     run.stdin.as_slice().len() as u64 > LARGE_BYTES
 }
 
-/// Effects as one request, each part of it skipped once one has failed. Files that follow one another are put beside their
-/// places together, and each is renamed in its turn.
-pub fn row(effects: &[Effect]) -> Request {
+/// Several effects as one request; after a failure the remaining parts are skipped. Consecutive file writes are staged:
+/// their contents are put into temporary files together, and each is renamed into place in its turn.
+pub fn pipeline_request(effects: &[Effect]) -> Request {
     let mut parts: Vec<String> = Vec::new();
     while let Some(effect) = effects.get(parts.len()) {
         let first = parts.len();
@@ -54,9 +55,9 @@ pub fn row(effects: &[Effect]) -> Request {
             parts.push(request(effect).parts.concat());
             continue;
         }
-        parts.extend(staged.iter().enumerate().map(|(number, file)| file.put(number)));
+        parts.extend(staged.iter().enumerate().map(|(number, file)| file.put_script(number)));
         if let (Some(begin), Some(end)) = (parts.get(first), parts.last()) {
-            let (begin, end) = (format!("{}{begin}", stage(&staged)), format!("{end} && _ro_staged"));
+            let (begin, end) = (format!("{}{begin}", stage_script(&staged)), format!("{end} && _ro_staged"));
             parts[first] = begin;
             parts.pop();
             parts.push(end);
@@ -67,10 +68,10 @@ pub fn row(effects: &[Effect]) -> Request {
         format!("{first}if [ \"$_ro_f\" = 0 ]; then {{ {script}; }} || _ro_fail; else _ro_give 1; fi")
     });
     let live = effects.iter().any(|effect| matches!(effect, Effect::Run(_)));
-    Request { parts: parts.collect(), live, ..Request::default() }
+    Request { parts: parts.collect(), shows_output: live, ..Request::default() }
 }
 
-/// A file that can be put beside its place before its turn.
+/// A file that can be written to a temporary name ahead of its turn.
 struct Staged<'a> {
     path: &'a str,
     content: &'a str,
@@ -91,27 +92,28 @@ impl<'a> Staged<'a> {
         quote::word(&self.owner)
     }
 
-    fn put(&self, number: usize) -> String {
+    fn put_script(&self, number: usize) -> String {
         let (path, size, mode) = (quote::word(self.path), self.content.len(), &self.mode);
         format!("_ro_put {number} {path} {size} {mode} {}", self.owner_word())
     }
 }
 
-/// Puts files beside their places.
-fn stage(files: &[Staged<'_>]) -> String {
-    let mut alike: BTreeMap<(&str, String), String> = BTreeMap::new();
+/// The script that writes the contents of `files` to temporary names beside their paths.
+fn stage_script(files: &[Staged<'_>]) -> String {
+    let mut by_attributes: BTreeMap<(&str, String), String> = BTreeMap::new();
     let (mut contents, mut places) = (String::new(), String::new());
     for (number, file) in files.iter().enumerate() {
         contents += &format!("_ro_v{number}={}; ", quote::word(file.content));
         places += &format!(" {number} {}", quote::word(file.path));
-        *alike.entry((&file.mode, file.owner_word())).or_default() += &format!(" {number}");
+        *by_attributes.entry((&file.mode, file.owner_word())).or_default() += &format!(" {number}");
     }
-    let alike: String = alike.iter().map(|((mode, owner), numbers)| format!(" {mode} {owner}{numbers} .")).collect();
-    format!("{contents}_ro_stage{places}; _ro_ready{alike}; ")
+    let ready: String =
+        by_attributes.iter().map(|((mode, owner), numbers)| format!(" {mode} {owner}{numbers} .")).collect();
+    format!("{contents}_ro_stage{places}; _ro_ready{ready}; ")
 }
 
 impl Effect {
-    /// Whether it is done in an instant, and nothing more than that comes of it.
+    /// Whether the effect takes no time worth waiting for and its result holds nothing but success.
     pub fn is_instant(&self) -> bool {
         match self {
             Self::Run(_) | Self::Guard(_) | Self::Expect(_) => false,
@@ -121,7 +123,7 @@ impl Effect {
     }
 }
 
-/// The effect's result, or why it did not work.
+/// The effect's result, or an error that says why the effect failed.
 pub fn judge(effect: &Effect, done: CommandOutput) -> Result<CommandOutput, ConnectError> {
     let what = match effect {
         Effect::Run(_) | Effect::Expect(_) => return Ok(done),
@@ -135,33 +137,33 @@ pub fn judge(effect: &Effect, done: CommandOutput) -> Result<CommandOutput, Conn
         Effect::SetSysctl { .. } => "cannot set kernel parameters".to_owned(),
         Effect::Guard(guard) => return guard.judge(vec![done]),
     };
-    let said = done.stderr.last_lines(10);
-    let error = ConnectError::failed(format!("{what}: {said}"));
-    Err(if ["No space left on device", "Disk quota exceeded"].iter().any(|full| said.contains(full)) {
-        error.hint("make room on the host (`df -h` and `df -i` there tell where it is full), and run it again")
-    } else if said.contains("Read-only file system") {
-        error.hint("is it mounted read-only there, as in a container, or since the disk is failing (`dmesg` tells)?")
-    } else if said.contains("bytes arrived") || said.contains("other content arrived") {
-        error.hint("the file here changed or could not be read while it was sent: run it again")
-    } else if said.contains("Permission denied") || said.contains("Operation not permitted") {
+    let stderr = done.stderr.last_lines(10);
+    let error = ConnectError::failed(format!("{what}: {stderr}"));
+    Err(if ["No space left on device", "Disk quota exceeded"].iter().any(|full| stderr.contains(full)) {
+        error.hint("make room on the host (`df -h` and `df -i` there show what is full), and run the plan again")
+    } else if stderr.contains("Read-only file system") {
+        error.hint("the file system is mounted read-only: on purpose, as in a container, or because the disk is failing (see `dmesg`)")
+    } else if stderr.contains("bytes arrived") || stderr.contains("other content arrived") {
+        error.hint("the file on this machine changed or could not be read while it was sent: run the plan again")
+    } else if stderr.contains("Permission denied") || stderr.contains("Operation not permitted") {
         error
             .hint("set `become = true` on the step, unless the host itself forbids it (a container, a read-only mount)")
-    } else if said.contains("there is no directory") {
+    } else if stderr.contains("there is no directory") {
         error.hint("make it with a `node.directory` step before this one")
-    } else if said.contains("may lead elsewhere") {
+    } else if stderr.contains("may lead elsewhere") {
         error.hint("give the path that the link leads to: the step follows no link that somebody else can change")
-    } else if said.contains("somebody replaced") {
-        error.hint("somebody else works in that folder: see who may write there, and run it again")
-    } else if said.contains("has further names") {
-        error.hint("remove its other hard links, or write it anew: that somebody else made them cannot be ruled out")
-    } else if said.contains("Device or resource busy") {
-        error.hint("it is in use as a mount point, and nothing can take its place: unmount it first")
+    } else if stderr.contains("somebody replaced") {
+        error.hint("another user changes that folder: check who may write there, and run the plan again")
+    } else if stderr.contains("has further names") {
+        error.hint("remove its other hard links, or write the file anew: another user may have made them")
+    } else if stderr.contains("Device or resource busy") {
+        error.hint("it is a mount point and cannot be replaced: unmount it first")
     } else {
         error
     })
 }
 
-/// Text that each shell takes as it is, as a word of a builtin.
+/// The content, if every shell takes it unencoded as a word of a builtin.
 fn plain_text(content: &Content) -> Option<&str> {
     let Content::Bytes(bytes) = content else { return None };
     let plain = |b: &u8| matches!(b, b' '..=b'~' | b'\n' | b'\t');
@@ -173,7 +175,7 @@ fn is_large(content: &Content) -> bool {
     matches!(content, Content::File(_)) || content.size() > LARGE_BYTES
 }
 
-fn write(file: &WriteFile) -> String {
+fn write_script(file: &WriteFile) -> String {
     let mode = octal(file.attributes.mode.unwrap_or(0o600));
     let validate = file.validate.as_deref().unwrap_or_default().replace("%s", "\"$valid\"");
     let size = file.content.size().to_string();
@@ -186,10 +188,10 @@ fn write(file: &WriteFile) -> String {
     format!("_ro_write {}", quote::words(words))
 }
 
-fn plain(effect: &Effect) -> String {
+fn simple_script(effect: &Effect) -> String {
     match effect {
         Effect::Run(run) => script(run),
-        Effect::WriteFile(file) => write(file),
+        Effect::WriteFile(file) => write_script(file),
         Effect::Directory { path, attributes } => format!("_ro_directory {}", with_attributes(path, attributes)),
         Effect::Attributes { path, attributes } => format!("_ro_attributes {}", with_attributes(path, attributes)),
         Effect::Link { path, target } => format!("_ro_link {}", quote::words([path.as_str(), target])),
@@ -214,7 +216,7 @@ fn octal(mode: u32) -> String {
     format!("{mode:04o}")
 }
 
-/// As `chown` takes it; empty for no change.
+/// Owner and group in the form that `chown` takes; empty for no change.
 fn owner(attributes: &Attributes) -> String {
     let owner = attributes.owner.as_deref().unwrap_or_default();
     attributes.group.as_deref().map_or_else(|| owner.to_owned(), |group| format!("{owner}:{group}"))

@@ -1,18 +1,19 @@
-//! Whether what was known of a host is still so: asked and compared on the host itself, in the middle of a row. Pure.
+//! Compares earlier answers with the present state on the host itself, in the middle of a pipeline. Builds the scripts;
+//! no I/O.
 
 use super::command::script;
 use super::quote::word;
 use super::types::{Fact, File, FileKind, Probe, Read};
 
-/// Longest output that is compared, bytes.
+/// Longer outputs are not compared, bytes.
 const MAX_ANSWER_BYTES: usize = 4096;
 
-/// Whether a host can compare its answer with this one.
+/// Whether a script can compare the host's present answer to `probe` with `fact`.
 pub fn is_comparable(probe: &Probe, fact: &Fact) -> bool {
     comparison(probe, fact).is_some()
 }
 
-/// A script that ends well if the row has not been at work for long and all answers are what they were.
+/// A script that succeeds if the pipeline has not been running for long and all answers are still the same.
 pub fn request(answers: &[(Probe, Fact)]) -> String {
     let mut script = "_ro_soon".to_owned();
     for (probe, fact) in answers {
@@ -29,9 +30,11 @@ fn comparison(probe: &Probe, fact: &Fact) -> Option<String> {
                 let whole = !output.is_cut() && output.tail.len() <= MAX_ANSWER_BYTES && !output.tail.contains(&0);
                 whole.then(|| std::str::from_utf8(&output.tail).ok()).flatten()
             });
-            // The nonce between them is nowhere else, and is not known to the script.
+            // The nonce separates errors, output and exit status: none of them can contain it, since the command does
+            // not know it.
             let answer = format!("{}\"$_ro_n\"{}\"$_ro_n\"{}", word(stderr?), word(stdout?), done.exit);
-            // Its watch has to be this shell's, which ends it. Errors go past the inner substitution, and come first.
+            // The watch must be started by this shell, which ends it. Standard error bypasses the inner substitution
+            // and so comes first.
             Some(format!(
                 "{{ _ro_watch; _ro_x=$(exec 3>&1; _ro_y=$( {{ {}; }} 2>&3 3>&-; printf '%s%s' \"$_ro_n\" $?); \
                  printf '%s%s' \"$_ro_n\" \"$_ro_y\"); [ \"$_ro_x\" = {answer} ]; }}",
@@ -51,7 +54,7 @@ fn comparison(probe: &Probe, fact: &Fact) -> Option<String> {
     }
 }
 
-/// The line that `_ro_stat` has for a file or a directory.
+/// The line that `_ro_stat` prints for a file or directory.
 fn stat(path: &str, file: &File) -> String {
     let kind = if file.kind == FileKind::Directory { 0o040_000 } else { 0o100_000 };
     let File { mode, uid, gid, size, owner, group, .. } = file;

@@ -1,28 +1,29 @@
-//! What others on a host can see of a request: whatever becomes an argument of a program there. Payloads do not.
+//! Refuses requests that would show a secret to other users of the host: anything that becomes an argument of a program
+//! there. Payloads do not.
 
 use super::types::{Attributes, Command, Effect, Probe, Run};
 use crate::connect::ConnectError;
 use crate::secret::{is_in, redact};
 
-/// Refuses probes that would show a secret.
+/// Refuses probes whose arguments contain a secret.
 pub fn check_probes(probes: &[Probe]) -> Result<(), ConnectError> {
     check(probes.iter().flat_map(|probe| match probe {
         Probe::File { path, .. } => vec![path.as_str()],
-        Probe::Run(run) => of_run(run),
+        Probe::Run(run) => words_of_run(run),
         Probe::Sysctl { key } => vec![key.as_str()],
         Probe::Module { name } => vec![name.as_str()],
         Probe::System | Probe::Guard => Vec::new(),
     }))
 }
 
-/// Refuses an effect that would show a secret.
+/// Refuses an effect whose arguments contain a secret.
 pub fn check_effect(effect: &Effect) -> Result<(), ConnectError> {
     check(match effect {
         Effect::Guard(guard) => return guard.check(),
         Effect::Expect(answers) => {
             return answers.iter().try_for_each(|(probe, _)| check_probes(std::slice::from_ref(probe)));
         }
-        Effect::Run(run) => of_run(run),
+        Effect::Run(run) => words_of_run(run),
         Effect::WriteFile(file) => {
             let mut words = with_attributes(&file.path, &file.attributes);
             words.extend(file.validate.as_deref());
@@ -40,7 +41,7 @@ pub fn check_effect(effect: &Effect) -> Result<(), ConnectError> {
     })
 }
 
-/// Refuses words that would show one.
+/// Refuses words that contain a secret.
 pub fn check<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<(), ConnectError> {
     match words.into_iter().find(|word| is_in(word)) {
         None => Ok(()),
@@ -48,13 +49,13 @@ pub fn check<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<(), Connect
             let shown = redact(word);
             let shown = shown.lines().next().unwrap_or_default();
             let message = format!("`{shown}` has a secret in it, which others on the host could see while it is used");
-            let hint = "secrets go into `content`, a template or `stdin`; an everyday word is no good secret";
+            let hint = "pass secrets in `content`, a template or `stdin`; a secret should not be an everyday word";
             Err(ConnectError::failed(message).hint(hint))
         }
     }
 }
 
-fn of_run(run: &Run) -> Vec<&str> {
+fn words_of_run(run: &Run) -> Vec<&str> {
     let mut words: Vec<&str> = match &run.command {
         Command::Shell(line) => vec![line],
         Command::Argv(words) => words.iter().map(String::as_str).collect(),

@@ -1,13 +1,13 @@
-//! What kind of system a host is.
+//! Facts about a host's operating system and hardware.
 
 use std::collections::BTreeMap;
 
 use crate::connect::ConnectError;
 
-/// Facts of a system. Texts are empty where the host does not say.
+/// Facts about a host. Strings are empty where the host does not report a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct System {
-    /// Name that the host calls itself.
+    /// The host's own host name.
     pub hostname: String,
     /// `ID` of /etc/os-release: `debian`.
     pub os_id: String,
@@ -17,38 +17,38 @@ pub struct System {
     pub os_name: String,
     /// Kernel release.
     pub kernel: String,
-    /// Machine: `aarch64`, `x86_64`.
+    /// Machine architecture: `aarch64`, `x86_64`.
     pub arch: String,
-    /// Hardware model, as on a Raspberry Pi.
+    /// Hardware model, where the device tree has one, as on a Raspberry Pi.
     pub model: String,
-    /// Memory page, bytes; 16384 on a Raspberry Pi 5's default kernel.
+    /// Size of a memory page, bytes; 16384 on a Raspberry Pi 5's default kernel.
     pub page_size: u64,
-    /// Processors that may be used.
+    /// Number of usable processors.
     pub cpus: u64,
     /// Memory, MiB.
     pub memory_total: u64,
-    /// Memory that could be had without swapping, MiB.
+    /// Memory available without swapping, MiB.
     pub memory_available: u64,
     /// Swap space, MiB.
     pub swap_total: u64,
-    /// Another one after each boot.
+    /// The kernel's boot id; changes with each boot.
     pub boot_id: String,
     /// Seconds since boot.
     pub uptime: u64,
     /// Name of process 1: `systemd`.
     pub init: String,
-    /// Version of the control groups in use: 1 or 2.
+    /// Version of control groups in use: 1 or 2.
     pub cgroup: u64,
-    /// What systemd says it runs in: `kvm`, `docker`, `none`.
+    /// Kind of virtualization, by systemd: `kvm`, `docker`, `none`.
     pub virtualization: String,
     /// The user that steps run as.
     pub user: String,
-    /// That user's number.
+    /// The uid of that user.
     pub uid: u64,
 }
 
 impl System {
-    /// From lines of `name=value`.
+    /// Parses lines of `name=value`.
     pub fn read(text: &str) -> Result<Self, ConnectError> {
         let values: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
         let word = |name: &str| values.get(name).map(|v| v.trim().to_owned()).unwrap_or_default();

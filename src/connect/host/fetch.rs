@@ -1,5 +1,5 @@
-//! Brings a file of a host to the machine that runs the tool: piece by piece, so that its size costs no memory, and put
-//! in place by renaming, so that there is always either the old file or the new one.
+//! Copies a file of a host to the machine that runs rollout. The file is read piece by piece, so that its size costs no
+//! memory, and renamed into place, so that there is always either the old file or the new one.
 
 use std::fs::Permissions;
 use std::io::Write as _;
@@ -18,28 +18,27 @@ use super::types::{CommandOutput, Probe};
 use crate::connect::{CallContext, ConnectError};
 use crate::digest::hex;
 
-/// Bytes that `dd` reads at a time, and how often it does so for one piece: together what is kept of an answer.
+/// Block size of `dd`, and number of blocks per piece: together the longest output that is kept whole.
 const BLOCK_BYTES: u64 = 64 * 1024;
 const BLOCKS_PER_PIECE: u64 = super::output::MAX_BYTES as u64 / BLOCK_BYTES;
 
-/// A file of a host that is to be copied to the machine that runs the tool.
+/// A file to copy from a host to the machine that runs rollout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetch {
     /// Absolute path on the host, of a regular file.
     pub path: String,
-    /// How many bytes it has.
+    /// Its size in bytes, as probed.
     pub size: u64,
-    /// SHA-256 of these, lower-case hex. What arrives must have it.
+    /// Its SHA-256 as probed, lower-case hex; the copy must have the same.
     pub sha256: String,
-    /// Absolute path on this machine. Folders that are missing are made.
+    /// Absolute path on this machine. Missing folders are created.
     pub to: PathBuf,
     /// Permission bits of the copy: `0o600`.
     pub mode: u32,
 }
 
 impl Fetch {
-    /// Whether the answer to `probe` may be another one after this, be it asked of the host or of this machine, which may
-    /// be the same.
+    /// Whether the copy may change the answer to `probe`, asked of the host or of this machine, which may be the same.
     pub fn may_change(&self, probe: &Probe) -> bool {
         match probe {
             Probe::File { path, .. } => may_overlap(&self.to.to_string_lossy(), path),
@@ -47,43 +46,43 @@ impl Fetch {
         }
     }
 
-    /// Carries it out.
+    /// Copies the file.
     ///
     /// # Errors
-    /// When the host cannot be reached or read, the file is not the one that was asked for any more, or it cannot be
-    /// written here; then there is still what was there before.
+    /// When the host cannot be reached or read, the file no longer has the expected content, or the copy cannot be
+    /// written. An existing file at the target is then unchanged.
     pub(super) async fn perform(
         &self,
         remote: &Arc<Remote>,
         as_root: bool,
         call: &CallContext,
     ) -> Result<CommandOutput, ConnectError> {
-        let mut copy = self.begin().map_err(|e| self.unwritten(&e))?;
+        let mut copy = self.create_temporary().map_err(|e| self.write_error(&e))?;
         let (mut hash, mut read) = (Sha256::new(), 0);
         while read < self.size {
-            let piece = self.piece(remote, as_root, read / BLOCK_BYTES, call).await?;
-            // A log may have grown meanwhile: what is asked for are its first bytes.
+            let piece = self.read_piece(remote, as_root, read / BLOCK_BYTES, call).await?;
+            // A log may have grown meanwhile: only the first `size` bytes were requested.
             let rest = usize::try_from(self.size - read).unwrap_or(usize::MAX);
             let piece = &piece[..piece.len().min(rest)];
             read += piece.len() as u64;
             if piece.is_empty() || (read < self.size && piece.len() as u64 != BLOCKS_PER_PIECE * BLOCK_BYTES) {
-                return Err(self.moved());
+                return Err(self.changed_meanwhile());
             }
             hash.update(piece);
-            copy.write_all(piece).map_err(|e| self.unwritten(&e))?;
+            copy.write_all(piece).map_err(|e| self.write_error(&e))?;
             if read < self.size {
                 (call.progress)(format!("{} of {} MiB", read >> 20, self.size >> 20));
             }
         }
         if hex(&hash.finalize()) != self.sha256 {
-            return Err(self.moved());
+            return Err(self.changed_meanwhile());
         }
-        self.end(copy).map_err(|e| self.unwritten(&e))?;
+        self.put_in_place(copy).map_err(|e| self.write_error(&e))?;
         Ok(CommandOutput::new(0, "", ""))
     }
 
-    /// Some of the file, from a block on.
-    async fn piece(
+    /// Reads one piece of the file, starting at a block.
+    async fn read_piece(
         &self,
         remote: &Arc<Remote>,
         as_root: bool,
@@ -92,12 +91,12 @@ impl Fetch {
     ) -> Result<Vec<u8>, ConnectError> {
         let part = format!("dd if={} bs={BLOCK_BYTES} skip={block} count={BLOCKS_PER_PIECE}", quote::word(&self.path));
         let request = Request { parts: vec![part], ..Request::default() };
-        let mut done = remote.call(as_root, request, Purpose::Look, call).await?;
+        let mut done = remote.call(as_root, request, Purpose::ReadOnly, call).await?;
         match done.pop() {
             Some(done) if done.exit == 0 => Ok(done.stdout.tail),
             Some(done) => {
-                let said = done.stderr.last_lines(1);
-                Err(ConnectError::failed(format!("cannot read {} on the host: {said}", self.path)))
+                let stderr = done.stderr.last_lines(1);
+                Err(ConnectError::failed(format!("cannot read {} on the host: {stderr}", self.path)))
             }
             None => Err(ConnectError::failed("the host gave no answer")),
         }
@@ -107,26 +106,27 @@ impl Fetch {
         self.to.parent().unwrap_or(Path::new("/"))
     }
 
-    fn begin(&self) -> std::io::Result<NamedTempFile> {
+    fn create_temporary(&self) -> std::io::Result<NamedTempFile> {
         std::fs::create_dir_all(self.folder())?;
         let name = self.to.file_name().unwrap_or_default().to_string_lossy();
         tempfile::Builder::new().prefix(&format!(".{name}.")).tempfile_in(self.folder())
     }
 
-    fn end(&self, copy: NamedTempFile) -> std::io::Result<()> {
+    fn put_in_place(&self, copy: NamedTempFile) -> std::io::Result<()> {
         copy.as_file().set_permissions(Permissions::from_mode(self.mode))?;
         copy.as_file().sync_all()?;
         copy.persist(&self.to)?;
         std::fs::File::open(self.folder())?.sync_all()
     }
 
-    fn unwritten(&self, error: &std::io::Error) -> ConnectError {
+    fn write_error(&self, error: &std::io::Error) -> ConnectError {
         ConnectError::failed(format!("cannot write {} on this machine: {error}", self.to.display()))
-            .hint("is there room on the disk, and may you write there?")
+            .hint("check that the disk has room and that you may write there")
     }
 
-    fn moved(&self) -> ConnectError {
-        ConnectError::failed(format!("{} changed on the host while it was fetched", self.path))
-            .hint("run it again; of a file that never rests, have a step make a copy there, and fetch that")
+    fn changed_meanwhile(&self) -> ConnectError {
+        ConnectError::failed(format!("{} changed on the host while it was fetched", self.path)).hint(
+            "run the plan again; if the file changes all the time, let a step copy it on the host, and fetch the copy",
+        )
     }
 }

@@ -1,7 +1,7 @@
-# Files and links at their places: all of it or nothing, see place.sh. POSIX sh with coreutils or busybox.
+# Writes files and links atomically, see place.sh. POSIX sh with coreutils or busybox.
 # shellcheck shell=sh disable=SC2154
 
-# PATH: fails unless a file can be put there by renaming.
+# PATH: fails unless a file can be renamed to it.
 _ro_place() {
 	_ro_d=${1%/*}
 	if [ -d "$1" ] && ! [ -L "$1" ]; then
@@ -13,8 +13,7 @@ _ro_place() {
 	fi
 }
 
-# PATH: readies for a file that is to be put there, for the rest of this shell: its name until then is in tmp, and what is
-# there now is at old.
+# PATH: prepares writing a file, for the rest of this shell: sets tmp to its temporary name and old to its present one.
 _ro_beside() {
 	_ro_place "$1" || return
 	if ! _ro_ours "$1"; then
@@ -24,13 +23,13 @@ _ro_beside() {
 	fi
 	_ro_safe=y
 	umask 077
-	# Nobody else knows the name, and what has it is not overwritten.
+	# Nobody else knows the name, and an existing file of that name is not overwritten.
 	tmp=${1%/*}/.${1##*/}.${_ro_n%"${_ro_n#????????????}"} old=$1
 	trap 'trap "" HUP INT TERM PIPE; rm -f -- "$tmp" "$tmp.old"' EXIT
 	trap 'exit 1' HUP INT TERM PIPE
 }
 
-# Gives what is at old a further name beside it, with the time, that nothing has.
+# Makes a hard link to old beside it, with the time in its name; never overwrites.
 _ro_backup() {
 	if ! [ -e "$old" ]; then return; fi
 	_ro_x=.$(date +%Y%m%d-%H%M%S)
@@ -41,7 +40,7 @@ _ro_backup() {
 		_ro_y=$_ro_x-$_ro_c~
 	done
 	if [ -n "$_ro_safe" ]; then
-		# Where there are no hard links it is a copy; also of a mount point, which is written in place.
+		# Without hard links, a copy; also of a mount point, which is written in place.
 		ln -- "$old" "$old$_ro_y" 2>/dev/null || { : >"$old$_ro_y" && cp -p -- "$old" "$old$_ro_y"; }
 	else
 		mkdir "$tmp.kept" && ln -- "$old" "$tmp.kept/$tmp$_ro_y" || return
@@ -53,7 +52,7 @@ _ro_backup() {
 	fi
 }
 
-# PATH: whether it is a mount point itself, as files of containers are: nothing can be renamed there.
+# PATH: whether the file is a mount point itself, as in containers: nothing can be renamed over it.
 _ro_is_mounted() {
 	_ro_d=${1%/*}
 	_ro_x=$(cd -P -- "${_ro_d:-/}" && pwd -P)
@@ -64,7 +63,7 @@ _ro_is_mounted() {
 	return 1
 } 2>/dev/null
 
-# PATH OWNER MODE: writes what is in tmp into the file that is there. When that does not work, what was there comes back.
+# PATH OWNER MODE: writes the content of tmp into the existing file; restores the old content on failure.
 _ro_over() {
 	cat -- "$1" >"$tmp.old" || return
 	_ro_change "$1" "$2" "$3" || return
@@ -76,14 +75,14 @@ _ro_over() {
 	return 1
 }
 
-# PATH SIZE OWNER MODE BACKUP VALIDATE SHA256 [CONTENT]: puts the content, or what comes on standard input, at a path, all
-# of it or nothing. It also tidies up when nobody hears it any more.
+# PATH SIZE OWNER MODE BACKUP VALIDATE SHA256 [CONTENT]: writes the content, or standard input, to a path atomically.
+# Removes temporary files also when nobody reads the output any more.
 _ro_write() (
 	_ro_beside "$1" || exit
 	set -C
 	: >"$tmp" || exit
 	if [ $# = 8 ]; then
-		# That it did not work is all that some shells say; cat says why.
+		# Some shells do not print why printf failed; cat does.
 		printf %s "$8" 2>/dev/null >>"$tmp" || printf %s "$8" | cat >|"$tmp" || exit
 	else
 		cat >>"$tmp" || exit
@@ -101,7 +100,7 @@ _ro_write() (
 		fi
 	fi
 	_ro_change "$tmp" "$3" "$4" || exit
-	# The validation names the file by this. What leads to it from where we are, nobody else can give to another file.
+	# The name for the validation. Nobody else can make a path relative to the working directory lead to another file.
 	valid=$tmp
 	# shellcheck disable=SC2034
 	if [ -z "$_ro_safe" ]; then valid=/proc/self/cwd/${tmp#./}; fi
@@ -126,8 +125,8 @@ _ro_write() (
 	fi
 )
 
-# [NUMBER PATH]...: puts the contents _ro_vNUMBER beside their places, where the folders are ours; the names go to
-# _ro_sNUMBER. What does not work is left to _ro_put.
+# [NUMBER PATH]...: writes the contents _ro_vNUMBER to temporary files beside the paths whose folders are ours; sets
+# _ro_sNUMBER to the names. Failures are left to _ro_put.
 _ro_stage() {
 	trap '_ro_unstage; exit 1' HUP INT TERM PIPE
 	_ro_survey "$@"
@@ -145,7 +144,7 @@ _ro_stage() {
 	done
 	(
 		umask 077
-		# What has the name is not overwritten.
+		# noclobber: an existing file of that name is not overwritten.
 		set -C
 		while [ $# -gt 0 ]; do
 			if true >"$2"; then eval "printf %s \"\$_ro_v$1\" >|\"\$2\"" || rm -f -- "$2"; fi
@@ -154,8 +153,7 @@ _ro_stage() {
 	) 2>/dev/null
 }
 
-# [MODE OWNER [NUMBER]... .]...: gives what was staged its owner, unless that is empty, and its mode, and brings all of it to
-# the disk.
+# [MODE OWNER [NUMBER]... .]...: sets owner (unless empty) and mode of staged files, and syncs all of them to disk.
 _ro_ready() {
 	_ro_y=
 	while [ $# -gt 0 ]; do
@@ -178,7 +176,7 @@ _ro_ready() {
 	[ -z "$_ro_y" ] || eval "sync $_ro_y" 2>/dev/null
 }
 
-# NUMBER PATH SIZE MODE OWNER: puts what was staged at its place, or writes it now.
+# NUMBER PATH SIZE MODE OWNER: renames a staged file to its path, or writes it now if it was not staged.
 _ro_put() {
 	eval "_ro_x=\$_ro_s$1"
 	_ro_place "$2" || return
@@ -190,7 +188,7 @@ _ro_put() {
 	eval "_ro_write \"\$2\" \"\$3\" \"\$5\" \"\$4\" '' '' '' \"\$_ro_v$1\""
 }
 
-# Removes what was staged and is not at its place. The contents stay, so that they can still be written.
+# Removes staged files that were not renamed to their paths. Their contents stay in variables and can still be written.
 _ro_unstage() {
 	[ -n "$_ro_sa" ] || return 0
 	set --
@@ -202,7 +200,7 @@ _ro_unstage() {
 	rm -f -- "$@"
 }
 
-# Forgets what was staged.
+# Forgets all staged files and contents.
 _ro_staged() {
 	[ -n "$_ro_sa" ] || return 0
 	trap - HUP INT TERM PIPE
@@ -213,7 +211,8 @@ _ro_staged() {
 	_ro_sa=
 }
 
-# PATH TARGET: the link is made beside and renamed, so that there is always either the old or the new one.
+# PATH TARGET: creates the link under another name and renames it, so that there is always either the old or the new
+# one.
 _ro_link() (
 	_ro_place "$1" && _ro_scratch "${1%/*}/" && ln -s -- "$2" "./${1##*/}" && mv -f -- "./${1##*/}" ..
 )

@@ -1,4 +1,4 @@
-//! How many connections are made at a time.
+//! Limits how many ssh connections are made at a time.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -7,19 +7,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::sync::lock;
 
-/// Through one sshd: it drops connections at random when more than ten are not logged in yet (MaxStartups 10:30:100).
+/// Limit for one sshd, which by default drops connections at random when more than ten are not logged in yet
+/// (MaxStartups 10:30:100).
 pub const MAX_PER_SSHD: usize = 8;
-/// In all, for each processor of ours: a handshake is some 20 to 140 ms of computing, and a few times that of waiting for
-/// the host. Of 50 hosts without a network between, 16 at a time on two processors took as long as 4; 50 took up to half
-/// as long again.
+/// Limit for all servers together, per processor of this machine. A handshake takes some 20 to 140 ms of computing, and
+/// a few times that of waiting for the host. Measured with 50 hosts and no network between on two processors: 16 at a
+/// time took as long as 4; 50 took up to half as long again.
 const MAX_PER_CPU: usize = 8;
-/// However many processors there are.
+/// Bounds of the limit for all servers, whatever the number of processors.
 const MAX_TOTAL: std::ops::RangeInclusive<usize> = 16..=64;
 
-/// Who may connect now.
+/// The permits for making connections.
 pub struct Handshakes {
     all: Arc<Semaphore>,
-    doors: Mutex<HashMap<String, Arc<Semaphore>>>,
+    per_entry_point: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 impl Default for Handshakes {
@@ -31,25 +32,28 @@ impl Default for Handshakes {
 
 impl Handshakes {
     fn new(all: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(all)), doors: Mutex::default() }
+        Self { all: Arc::new(Semaphore::new(all)), per_entry_point: Mutex::default() }
     }
 
-    /// Waits for a turn at each of these doors, see [`super::route::Route`]; it ends when what is given is dropped.
-    pub async fn turn(&self, doors: &[String]) -> Vec<OwnedSemaphorePermit> {
-        // Each door once, and by everybody in the same order: so nobody waits in a circle. Those of all come last, so
-        // that nobody has one who waits at a door.
-        let doors: BTreeSet<&String> = doors.iter().collect();
+    /// Waits for a permit of each entry point (see [`super::route::Route`]) and of the total. Dropping the result
+    /// returns the permits.
+    pub async fn acquire(&self, entry_points: &[String]) -> Vec<OwnedSemaphorePermit> {
+        // Entry points are deduplicated and taken in sorted order, so that two callers cannot deadlock. The total comes
+        // last, so that callers waiting for an entry point hold none of it.
+        let entry_points: BTreeSet<&String> = entry_points.iter().collect();
         let mut waited = Vec::new();
-        for semaphore in doors.into_iter().map(|door| self.entry_point(door)).chain([self.all.clone()]) {
-            // None is ever closed.
+        for semaphore in
+            entry_points.into_iter().map(|entry_point| self.entry_point(entry_point)).chain([self.all.clone()])
+        {
+            // These semaphores are never closed.
             waited.extend(semaphore.acquire_owned().await.ok());
         }
         waited
     }
 
     fn entry_point(&self, name: &str) -> Arc<Semaphore> {
-        let mut doors = lock(&self.doors);
-        doors.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(MAX_PER_SSHD))).clone()
+        let mut semaphores = lock(&self.per_entry_point);
+        semaphores.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(MAX_PER_SSHD))).clone()
     }
 }
 
@@ -59,37 +63,38 @@ mod tests {
 
     use super::*;
 
-    fn doors(names: &[&str]) -> Vec<String> {
+    fn entry_points(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
     #[test]
-    fn hosts_behind_one_door_wait_for_each_other_and_nobody_else() {
+    fn hosts_behind_one_entry_point_wait_for_each_other_and_nobody_else() {
         let handshakes = Handshakes::default();
-        let turn = |names: &[&str]| handshakes.turn(&doors(names)).now_or_never();
-        let mut through: Vec<_> = (0..MAX_PER_SSHD).map(|n| turn(&["gate", &n.to_string()]).unwrap()).collect();
-        assert!(turn(&["gate"]).is_none() && turn(&["other", "gate"]).is_none());
-        assert!(turn(&["other"]).is_some());
-        // A host that names it twice is one.
+        let acquire = |names: &[&str]| handshakes.acquire(&entry_points(names)).now_or_never();
+        let mut through: Vec<_> = (0..MAX_PER_SSHD).map(|n| acquire(&["gate", &n.to_string()]).unwrap()).collect();
+        assert!(acquire(&["gate"]).is_none() && acquire(&["other", "gate"]).is_none());
+        assert!(acquire(&["other"]).is_some());
+        // A host that names the entry point twice needs one permit.
         through.pop();
-        assert!(turn(&["gate", "gate"]).is_some());
+        assert!(acquire(&["gate", "gate"]).is_some());
     }
 
     #[test]
-    fn there_is_a_limit_for_all_and_who_waits_at_a_door_does_not_count() {
+    fn there_is_a_limit_for_all_and_callers_waiting_for_an_entry_point_do_not_count() {
         let all = 2 * MAX_PER_SSHD;
         let handshakes = Handshakes::new(all);
         let _through: Vec<_> =
-            (0..MAX_PER_SSHD).map(|_| handshakes.turn(&doors(&["gate"])).now_or_never().unwrap()).collect();
+            (0..MAX_PER_SSHD).map(|_| handshakes.acquire(&entry_points(&["gate"])).now_or_never().unwrap()).collect();
         let _waiting: Vec<_> = (0..all)
             .map(|_| {
-                let mut turn = Box::pin(async { handshakes.turn(&doors(&["gate"])).await });
-                assert!((&mut turn).now_or_never().is_none());
-                turn
+                let mut waiting = Box::pin(async { handshakes.acquire(&entry_points(&["gate"])).await });
+                assert!((&mut waiting).now_or_never().is_none());
+                waiting
             })
             .collect();
-        let _others: Vec<_> =
-            (MAX_PER_SSHD..all).map(|n| handshakes.turn(&doors(&[&n.to_string()])).now_or_never().unwrap()).collect();
-        assert!(handshakes.turn(&doors(&["one more"])).now_or_never().is_none());
+        let _others: Vec<_> = (MAX_PER_SSHD..all)
+            .map(|n| handshakes.acquire(&entry_points(&[&n.to_string()])).now_or_never().unwrap())
+            .collect();
+        assert!(handshakes.acquire(&entry_points(&["one more"])).now_or_never().is_none());
     }
 }

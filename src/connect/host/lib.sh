@@ -1,7 +1,7 @@
-# What a shell of ours knows: sent once, when it starts. POSIX sh with coreutils or busybox; every name starts with _ro_.
+# Functions for every shell: sent once, when it starts. POSIX sh with coreutils or busybox; every name starts with _ro_.
 # shellcheck shell=sh disable=SC2154
 
-# To mksh printf is a program, whose arguments all users can see, and it reads what follows in another way.
+# In mksh, printf is a program, so all users can see its arguments; mksh also reads the rest of a script in another way.
 case ${KSH_VERSION-} in
 *MIRBSD* | *LEGACY*)
 	echo "sh is mksh there ($KSH_VERSION), which rollout cannot use: let sh be dash, bash or busybox" >&2
@@ -10,9 +10,9 @@ case ${KSH_VERSION-} in
 esac
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-# Some of what programs say is judged by its words, so they say it in English. gettext heeds LANGUAGE before all else, unless
-# the locale is C; how letters, numbers and times are read and written stays as it is. Some shells complain of locales that
-# are not installed.
+# Some messages of programs are parsed, so they have to be in English. gettext prefers LANGUAGE to everything else
+# unless the locale is C; letters, numbers and times keep their locale. Some shells complain about locales that are not
+# installed.
 if [ -n "${LC_ALL-}" ]; then
 	LANG=$LC_ALL
 	export LANG
@@ -22,15 +22,15 @@ unset LANGUAGE
 export LC_MESSAGES=C
 _ro_w='' _ro_p='' _ro_q='' _ro_sa=''
 
-# Ends a part on both streams, with the status of the command before. The end of one that printed nothing, and says so by
-# _ro_q, is told later: each line that is sent by itself wakes four processes.
+# Ends a part on both streams, with the exit status of the previous command. The marker of a part that printed nothing
+# (_ro_q is set) is delayed: each separate write wakes four processes.
 _ro_mark() {
 	_ro_p="$_ro_p $?"
 	if [ -z "$_ro_q" ]; then _ro_flush; fi
 	_ro_q=
 }
 
-# Tells the ends that were not told yet; before anything is printed.
+# Prints the delayed markers; must run before any output.
 _ro_flush() {
 	if [ -n "$_ro_p" ]; then
 		# shellcheck disable=SC2059,SC2086
@@ -41,13 +41,13 @@ _ro_flush() {
 	fi
 }
 
-# STATUS [TEXT]
+# STATUS [TEXT]: prints the text and returns the status.
 _ro_give() {
 	[ -z "$2" ] || printf '%s\n' "$2"
 	return "$1"
 }
 
-# Notes that a part of a row has failed, with its status: those behind it are not done.
+# Records that a part of a pipeline has failed, with its status: later parts are skipped.
 _ro_fail() {
 	_ro_f=$?
 	_ro_unstage
@@ -55,7 +55,7 @@ _ro_fail() {
 	return "$_ro_f"
 }
 
-# Whole seconds since some moment, in _ro_t. The kernel's file first: that takes no process.
+# Sets _ro_t to seconds since some fixed moment. Reading the kernel's file needs no process.
 _ro_now() {
 	if read -r _ro_t _ </proc/uptime; then
 		_ro_t=${_ro_t%%.*}
@@ -64,27 +64,27 @@ _ro_now() {
 	fi 2>/dev/null
 }
 
-# A row of effects begins.
+# Begins a pipeline of effects.
 _ro_row() {
 	_ro_f=0
 	_ro_now
 	_ro_b=$_ro_t
 }
 
-# Whether the row began just now: behind something that takes its time, what follows is not begun.
+# Whether the pipeline began less than 2 s ago: after a slow effect, no further one is begun.
 _ro_soon() {
 	_ro_now
 	[ "$((_ro_t - _ro_b))" -lt 2 ]
 }
 
-# A part that is not wanted; nothing is printed.
+# Skips a part without output.
 _ro_skip() {
 	_ro_q=y
 	return 1
 }
 
-# While a script of someone else runs, nothing is sent to this shell, and its requests' channel (9) says only one thing:
-# that the other side is gone. Then the script must not go on by itself.
+# While a user's script runs, nothing is sent to this shell; the requests' channel (9) can only report end of file, when
+# the connection is gone. Then the script must be ended.
 _ro_watch() {
 	if [ "$_ro_c9" = y ] && [ -z "$_ro_w" ]; then
 		(
@@ -98,7 +98,7 @@ _ro_watch() {
 	fi
 }
 
-# Ends the watch, with the status of the command before.
+# Ends the watch; keeps the exit status of the previous command.
 _ro_unwatch() {
 	_ro_u=$?
 	if [ -n "$_ro_w" ]; then
@@ -109,10 +109,10 @@ _ro_unwatch() {
 	return "$_ro_u"
 }
 
-# This shell's process group, its own number and when it started; the last is empty where the kernel does not tell.
+# Prints this shell's process group, process id and start time; the last is empty where the kernel does not report it.
 _ro_hello() {
 	if read -r _ro_g </proc/$$/stat; then
-		# After the name in parentheses: state, parent, group, and as the 20th the start.
+		# After the name in parentheses: state, parent, group; the 20th field is the start time.
 		set -f
 		# shellcheck disable=SC2086
 		set -- ${_ro_g##*) }
@@ -123,13 +123,13 @@ _ro_hello() {
 	fi 2>/dev/null
 }
 
-# PATH...: one line for each that is there.
+# PATH...: prints one line for each existing file.
 _ro_stat() {
 	LC_ALL=C stat -c '%f:%u:%g:%s:%U:%G:%n' -- "$@"
 }
 
-# FILE:NUMBER:NAME for all names of users and groups but the first of a number, with the status of the command before. Looked
-# for once, since that takes a process, and few hosts have any.
+# Prints FILE:ID:NAME for all names of users and groups but the first of an id; keeps the exit status of the previous
+# command. Cached, since the lookup takes a process and few hosts have such names.
 _ro_twins() {
 	_ro_x=$?
 	if [ -z "${_ro_tw+set}" ]; then
@@ -138,7 +138,7 @@ _ro_twins() {
 	_ro_give "$_ro_x" "$_ro_tw"
 }
 
-# PATH LINE [HASH]: whether all is as it was: the line of _ro_stat, empty for nothing there, and the hash.
+# PATH LINE [HASH]: whether the file still has this line of _ro_stat (empty: does not exist) and this hash.
 _ro_as() {
 	_ro_x=$(_ro_stat "$1" 2>&1)
 	if [ -z "$2" ]; then
@@ -153,8 +153,8 @@ _ro_as() {
 	fi
 }
 
-# PATH LIMIT [HASH]: a link's target, or the first LIMIT bytes of a regular file when LIMIT is not 0 and its hash, of
-# those told last, is not HASH.
+# PATH LIMIT [HASH]: prints a link's target, or the first LIMIT bytes of a regular file, unless LIMIT is 0 or the last
+# _ro_hash found HASH for it.
 _ro_read() {
 	if [ -L "$1" ]; then
 		_ro_flush
@@ -175,7 +175,7 @@ ${3-none}  $1
 	_ro_q=y
 }
 
-# PATH...: hashes of those that are regular files.
+# PATH...: prints the hashes of the regular files among them.
 _ro_hash() {
 	_ro_c=$#
 	while [ "$_ro_c" -gt 0 ]; do
@@ -192,16 +192,17 @@ _ro_hash() {
 	}
 }
 
-# FILE...: kernel parameters, one line each. Not by builtins: these files answer a read of single bytes wrongly.
+# FILE...: prints kernel parameters, one line each. Not by builtins, which read single bytes: these files do not support
+# that.
 _ro_sysctl() {
 	LC_ALL=C grep '' "$@" /dev/null
 }
 
-# NAME: state of a kernel module. A module without parameters leaves no trace in /sys when it is built in; file systems
-# and bridge filters do elsewhere.
+# NAME: prints the state of a kernel module. A built-in module without parameters leaves no trace in /sys; file systems
+# and bridge filters leave one elsewhere.
 _ro_module() {
 	_ro_k=$(printf %s "$1" | tr - _)
-	# A name may be an alias of others.
+	# The name may be an alias of other modules.
 	[ -e "/sys/module/$_ro_k" ] || for _ro_a in $(modprobe -R "$_ro_k" 2>/dev/null); do
 		[ ! -e "/sys/module/$_ro_a/initstate" ] || _ro_k=$_ro_a
 	done
@@ -218,7 +219,7 @@ _ro_module() {
 	fi
 }
 
-# What kind of system this is: one name=value a line. Few processes are started: each costs a small board some ms.
+# Prints facts about the system, one name=value a line. Starts few processes: each takes a small board some ms.
 _ro_system() (
 	say() { printf '%s=%s\n' "$1" "$2"; }
 	first() {
@@ -277,13 +278,13 @@ _ro_system() (
 # FILE VALUE: sets a live kernel parameter.
 _ro_set() {
 	{ printf '%s\n' "$2" >"$1"; } 2>/dev/null && return
-	# A builtin does not say why.
+	# The builtin does not print why it failed; tee does.
 	_ro_e=$(printf '%s\n' "$2" | LC_ALL=C tee "$1" 2>&1 >/dev/null)
 	printf 'the kernel does not take "%s" for %s: %s\n' "$2" "${1#/proc/sys/}" "${_ro_e##*: }" >&2
 	return 1
 }
 
-# NAME: loads a kernel module. Where a file in /etc/modprobe.d has it do something else, modprobe ends well all the same.
+# NAME: loads a kernel module. modprobe succeeds without loading anything when a file in /etc/modprobe.d says so.
 _ro_load() {
 	modprobe -- "$1" || return
 	case $(_ro_module "$1") in loaded | builtin) return ;; esac

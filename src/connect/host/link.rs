@@ -1,4 +1,4 @@
-//! How shells are started on a host: through its ssh connection, or as processes of this machine.
+//! Starts shells on a host: over its ssh connection, or as processes of this machine.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -11,39 +11,34 @@ use super::persistent::PersistentMaster;
 use super::shell::Streams;
 use crate::connect::ConnectError;
 
-/// How long a master has to say that it is there.
+/// How long an ssh master has to answer that it is running.
 const ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One established way to a host.
+/// An established connection to a host.
 #[derive(Clone)]
 pub enum Link {
-    /// The ssh connection.
     Ssh {
-        /// It; ends when nobody has it any more, unless it is kept.
+        /// Ends with its last user, unless the connection is persistent.
         session: Arc<openssh::Session>,
-        /// Whether nothing came through it since it was taken over from an earlier run.
-        unproven: Arc<AtomicBool>,
+        /// Whether the connection was taken over from an earlier run and nothing has come through it since.
+        unverified: Arc<AtomicBool>,
     },
-    /// This machine.
     Local,
 }
 
-/// Why a program was not started.
 #[derive(Debug)]
 pub enum NotStarted {
-    /// The host allows no more sessions on the connection.
     Full,
-    /// The way is of no use any more.
+    /// The connection is broken.
     Lost(ConnectError),
 }
 
 impl Link {
-    /// Through an ssh connection.
     pub fn ssh(PersistentMaster { session, reused }: PersistentMaster) -> Self {
-        Self::Ssh { session: Arc::new(session), unproven: Arc::new(AtomicBool::new(reused)) }
+        Self::Ssh { session: Arc::new(session), unverified: Arc::new(AtomicBool::new(reused)) }
     }
 
-    /// Runs a line of the login shell there.
+    /// Runs a command line in the login shell of the host.
     pub async fn start(&self, line: String) -> Result<Streams, NotStarted> {
         match self {
             Self::Ssh { session, .. } => {
@@ -65,7 +60,7 @@ impl Link {
         }
     }
 
-    /// Whether the way still exists.
+    /// Whether the connection still exists.
     pub async fn alive(&self) -> bool {
         match self {
             Self::Ssh { session, .. } => matches!(timeout(ALIVE_TIMEOUT, session.check()).await, Ok(Ok(()))),
@@ -73,20 +68,20 @@ impl Link {
         }
     }
 
-    /// Whether it is of an earlier run, and may lead nowhere by now.
-    pub fn is_unproven(&self) -> bool {
-        matches!(self, Self::Ssh { unproven, .. } if unproven.load(Ordering::Relaxed))
+    /// Whether the connection comes from an earlier run and may be dead.
+    pub fn is_unverified(&self) -> bool {
+        matches!(self, Self::Ssh { unverified, .. } if unverified.load(Ordering::Relaxed))
     }
 
-    /// Notes that something came through it.
-    pub fn prove(&self) {
-        if let Self::Ssh { unproven, .. } = self {
-            unproven.store(false, Ordering::Relaxed);
+    /// Notes that data came through the connection.
+    pub fn mark_verified(&self) {
+        if let Self::Ssh { unverified, .. } = self {
+            unverified.store(false, Ordering::Relaxed);
         }
     }
 }
 
-/// Starts a shell of this machine, in a process group of its own.
+/// Starts a shell on this machine, in a process group of its own.
 pub fn spawn(mut command: tokio::process::Command) -> Result<Streams, ConnectError> {
     command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|e| ConnectError::unreachable(format!("no shell: sh: {e}")))?;
@@ -104,7 +99,7 @@ fn not_started(error: openssh::Error) -> NotStarted {
         message.push_str(&format!(": {cause}"));
         source = cause.source();
     }
-    // The master's words for a server that says no to one more session.
+    // The message of the ssh master when the server refuses one more session.
     if message.contains("Session open refused by peer") {
         return NotStarted::Full;
     }

@@ -1,4 +1,4 @@
-//! Shells that are lent out, and ended when they are not given back.
+//! Shells lent to requests; a shell that is not returned is ended.
 
 use std::sync::Arc;
 
@@ -6,25 +6,24 @@ use super::frame::Frame;
 use super::link::Link;
 use super::payload::Content;
 use super::pool::{Idle, Pool};
-use super::shell::{ExchangeError, Pace};
+use super::reply::{ExchangeError, ExchangeOptions};
 use super::slots::ShellSlot;
 use super::terminate::terminate;
 use super::types::CommandOutput;
 use crate::sync::lock;
 
-/// A shell that is in use. Dropped without being given back, it is ended with all that runs in it.
+/// A shell in use. If dropped without [`ShellLoan::give_back`], the shell and everything that runs in it are ended.
 pub struct ShellLoan {
     pool: Arc<Pool>,
-    /// Its connection.
+    /// The shell's connection and its number.
     pub link: (u64, Link),
-    /// `None` once given back.
+    /// `None` after [`ShellLoan::give_back`].
     borrowed: Option<(Idle, ShellSlot)>,
 }
 
 impl ShellLoan {
-    /// Of an idle shell, or a new one.
-    pub fn new(pool: &Arc<Pool>, idle: Idle, place: ShellSlot) -> Self {
-        Self { pool: pool.clone(), link: idle.link.clone(), borrowed: Some((idle, place)) }
+    pub fn new(pool: &Arc<Pool>, idle: Idle, slot: ShellSlot) -> Self {
+        Self { pool: pool.clone(), link: idle.link.clone(), borrowed: Some((idle, slot)) }
     }
 
     /// See [`Shell::exchange`](super::shell::Shell::exchange).
@@ -32,18 +31,18 @@ impl ShellLoan {
         &mut self,
         frame: &Frame,
         payload: Option<&Content>,
-        pace: Pace<'_>,
+        options: ExchangeOptions<'_>,
     ) -> Result<Vec<CommandOutput>, ExchangeError> {
         match &mut self.borrowed {
-            Some((idle, _)) => idle.shell.exchange(frame, payload, pace).await,
+            Some((idle, _)) => idle.shell.exchange(frame, payload, options).await,
             None => Err(ExchangeError::default()),
         }
     }
 
-    /// Returns the shell to the pool, unless its connection was given up.
+    /// Returns the shell to the pool, if the shell can take another request and its connection is still current.
     pub fn give_back(mut self) {
         if let Some((idle, _place)) = self.borrowed.take()
-            && idle.shell.takes_more()
+            && idle.shell.is_reusable()
             && self.pool.connector.is_current(idle.link.0)
         {
             self.pool.put(idle);
@@ -53,7 +52,7 @@ impl ShellLoan {
 
 impl Drop for ShellLoan {
     fn drop(&mut self) {
-        let Some((idle, place)) = self.borrowed.take() else { return };
+        let Some((idle, slot)) = self.borrowed.take() else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let pool = self.pool.clone();
         pool.ending.send_modify(|count| *count += 1);
@@ -65,7 +64,7 @@ impl Drop for ShellLoan {
             } else {
                 lock(&pool.lost).push((identity, as_root));
             }
-            drop(place);
+            drop(slot);
             pool.ending.send_modify(|count| *count -= 1);
         });
     }

@@ -1,4 +1,4 @@
-//! An ssh master process: the connection that all shells of a host share.
+//! Starts an ssh master process: the connection that all shells of a host share.
 
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,21 +15,22 @@ use super::refusal::explain;
 use crate::connect::ConnectError;
 use crate::inventory::{Host, Ssh};
 
-/// `[ssh] connect_timeout` when the inventory does not say.
+/// Default of `[ssh] connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the login may take after that.
+/// Timeout of the login, in addition to the connect timeout.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
-/// A connection that is silent is asked this often, seconds; after three times without an answer it is lost.
+/// Interval of keep-alive messages on a silent connection, seconds; after three without an answer the connection is
+/// lost.
 const ALIVE_INTERVAL_SECONDS: u32 = 10;
-/// How long the master outlives us if we are killed.
+/// How long the master outlives this process if that is killed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The longest folder that leaves room for a control socket's name in a socket address (104 bytes on some systems).
+/// Longest path of a folder for control sockets, bytes: a socket's path may have only 104 bytes on some systems.
 pub const MAX_FOLDER_BYTES: usize = 60;
-/// The same for a folder in which one is made first.
+/// Longest path of a parent in which such a folder is created, bytes.
 const MAX_PARENT_BYTES: usize = 32;
 
-/// A private folder for control sockets; gone when dropped.
+/// Creates a private folder for control sockets; removed when dropped.
 pub fn control_folder() -> std::io::Result<TempDir> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let candidates = [runtime, Some(std::env::temp_dir())];
@@ -38,7 +39,7 @@ pub fn control_folder() -> std::io::Result<TempDir> {
     Builder::new().prefix("rollout-").permissions(std::fs::Permissions::from_mode(0o700)).tempdir_in(parent)
 }
 
-/// Connects; host keys must be known. The master ends when the session is dropped, or after `idle` without use.
+/// Connects; the host's key must be known. The master ends when the session is dropped, or after `idle` without use.
 pub async fn connect(host: &Host, ssh: &Ssh, folder: &Path, idle: Option<Duration>) -> Result<Session, ConnectError> {
     let no_file = |e: std::io::Error| {
         ConnectError::unreachable(format!("no file for the ssh connection in {}: {e}", folder.display()))
@@ -46,27 +47,28 @@ pub async fn connect(host: &Host, ssh: &Ssh, folder: &Path, idle: Option<Duratio
     let private = std::fs::Permissions::from_mode(0o700);
     let own = Builder::new().prefix("").rand_bytes(8).permissions(private).tempdir_in(folder).map_err(no_file)?;
     let log = NamedTempFile::new_in(&own).map_err(no_file)?;
-    // From now on, whatever has come to be is ended when this is dropped.
+    // Once this exists, dropping it ends the master, however far that has come.
     let session = Session::new_native_mux(own);
     let mut command = Command::new("ssh");
     command.args(["-M", "-N", "-f", "-S"]).arg(session.control_socket());
     command.arg("-o").arg(format!("ControlPersist={}", idle.unwrap_or(IDLE_TIMEOUT).as_secs()));
-    // What it says on its way to the background; a pipe would stay open after that.
+    // ssh's messages go to a file: a pipe would stay open after the master has gone to the background.
     let stderr = log.reopen().map_err(no_file)?;
     command.args(arguments(host, ssh)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
     command.kill_on_drop(true);
-    // It goes to the background when the login is done.
+    // ssh exits successfully when the login is done and the master has gone to the background.
     let status = timeout(connect_timeout(ssh) + LOGIN_TIMEOUT, command.status()).await;
-    let said = || String::from_utf8_lossy(&std::fs::read(log.path()).unwrap_or_default()).into_owned();
+    let log_text = || String::from_utf8_lossy(&std::fs::read(log.path()).unwrap_or_default()).into_owned();
     match status {
         Ok(Ok(status)) if status.success() => Ok(session),
-        Ok(Ok(_)) => Err(explain(host, &said())),
+        Ok(Ok(_)) => Err(explain(host, &log_text())),
         Ok(Err(error)) => Err(explain(host, &format!("cannot run ssh: {error}"))),
-        Err(_) => Err(explain(host, &format!("the login timed out {}", said()))),
+        Err(_) => Err(explain(host, &format!("the login timed out {}", log_text()))),
     }
 }
 
-/// What ssh is told to find the host: our promises first, since the first value of an option counts.
+/// The arguments that make ssh connect to the host. rollout's own options come first, since ssh takes the first value
+/// of each option.
 pub fn arguments(host: &Host, ssh: &Ssh) -> Vec<OsString> {
     let ours = [
         "BatchMode=yes".to_owned(),

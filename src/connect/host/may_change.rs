@@ -1,26 +1,26 @@
-//! Which answers an effect may change. Errs on the side of "may".
+//! Which probes an effect invalidates. When in doubt, the answer counts as changed.
 
 use super::types::{Effect, Probe};
 
 impl Effect {
-    /// Whether the answer to `probe` may be another one after this.
+    /// Whether `self` may change the answer to `probe`.
     pub fn may_change(&self, probe: &Probe) -> bool {
         match (self, probe) {
             (Self::Expect(_), _) => false,
-            // Nobody knows what a command does, or what one looks at.
+            // A command may change anything, and a command probe may read anything.
             (Self::Run(_), _) | (_, Probe::Run(_)) => true,
-            // What is kept may come back at any time.
+            // A guard may restore what it keeps at any time.
             (Self::Guard(_), _) | (_, Probe::Guard) => true,
             (_, Probe::File { path, .. }) if is_virtual(path) => true,
             (Self::SetSysctl { .. }, Probe::Sysctl { .. }) | (Self::LoadModule { .. }, _) => true,
             (Self::SetSysctl { .. }, _) => false,
-            // Below a folder all is as it was: nothing, or what was there. Only a name of its path can be a new one. With a
-            // mode that keeps its owner out, it may not be seen any more.
-            (Self::Directory { path, attributes }, Probe::File { path: seen, .. })
+            // Making a folder leaves everything below it as it was. Only path components that are names in the folder's
+            // path can be new. A mode that keeps the owner out of the folder hides what is below it.
+            (Self::Directory { path, attributes }, Probe::File { path: probed, .. })
                 if attributes.mode.is_none_or(|mode| mode & 0o700 == 0o700) =>
             {
-                let (made, seen) = (names(path), names(seen));
-                is_indirect(&made) || is_indirect(&seen) || seen.last().is_some_and(|name| made.contains(name))
+                let (made, probed) = (names(path), names(probed));
+                is_indirect(&made) || is_indirect(&probed) || probed.last().is_some_and(|name| made.contains(name))
             }
             (
                 Self::WriteFile(super::WriteFile { path, .. })
@@ -28,36 +28,37 @@ impl Effect {
                 | Self::Attributes { path, .. }
                 | Self::Link { path, .. }
                 | Self::Remove { path },
-                Probe::File { path: seen, .. },
-            ) => may_overlap(path, seen),
-            // A live value changes only by itself or by writing below /proc, which a renamed file cannot.
+                Probe::File { path: probed, .. },
+            ) => may_overlap(path, probed),
+            // The live value of a parameter changes only by itself or by a write below /proc; writing by rename cannot
+            // do that.
             (Self::WriteFile(_) | Self::Directory { .. } | Self::Link { .. }, Probe::Sysctl { .. }) => false,
-            // What is installed is found by files: /lib/modules, /etc/os-release.
+            // Installed modules and the system's name are read from files such as /lib/modules and /etc/os-release.
             (_, Probe::Sysctl { .. } | Probe::Module { .. } | Probe::System) => true,
         }
     }
 }
 
-/// Whether what happens at one path may show at another one. A folder can be reached by links under other names, so it
-/// is names that are compared, not whole paths: the last one of each must not occur in the other.
-pub fn may_overlap(changed: &str, seen: &str) -> bool {
-    let (changed, seen) = (names(changed), names(seen));
+/// Whether a change at one path may be visible at another. Links can lead to a folder under other names, so names are
+/// compared instead of whole paths: the paths are unrelated only if the last name of each does not occur in the other.
+pub fn may_overlap(changed: &str, probed: &str) -> bool {
+    let (changed, probed) = (names(changed), names(probed));
     is_indirect(&changed)
-        || is_indirect(&seen)
-        || changed.last().is_some_and(|n| seen.contains(n))
-        || seen.last().is_some_and(|n| changed.contains(n))
+        || is_indirect(&probed)
+        || changed.last().is_some_and(|n| probed.contains(n))
+        || probed.last().is_some_and(|n| changed.contains(n))
 }
 
 fn names(path: &str) -> Vec<&str> {
     path.split('/').filter(|name| !name.is_empty() && *name != ".").collect()
 }
 
-/// Whether names do not say where they lead.
+/// Whether the names alone do not tell where the path leads.
 fn is_indirect(names: &[&str]) -> bool {
     names.is_empty() || names.contains(&"..")
 }
 
-/// Paths of which the kernel and its services make something of their own.
+/// Paths whose content the kernel or its services change on their own.
 pub(super) fn is_virtual(path: &str) -> bool {
     ["/proc", "/sys", "/dev", "/run"].iter().any(|place| path.starts_with(place))
 }

@@ -1,21 +1,26 @@
-//! Hosts, over ssh or on this machine: one connection each, a persistent `sh` on it, typed probes and effects.
+//! Hosts, over ssh or on this machine: one connection per host, a pool of persistent `sh` processes on it, typed probes
+//! and effects.
 //!
-//! The protocol, the same for both: a plain `sh` reads requests from its standard input. A request ([`frame`]) is one
-//! compound command `{ …; }`, so that a shell runs all of it or, when the connection breaks, nothing. Its parts are calls
-//! of the functions in `lib.sh`, which a shell is taught when it starts; after each part a marker goes to standard output
-//! and standard error: a byte that text hardly has, the request's 128-bit random nonce, the exit status. All that lies
-//! between two markers is output, whatever its bytes. The first marker of a request says that the shell has begun; what
-//! came before it (a banner, a straggler's output) is dropped. Scripts of the user run in a subshell by `eval`, without
-//! the nonce, with the payload or nothing on standard input; so neither `exit`, a syntax error nor a greedy reader hurts
-//! what follows. All probes of a call are one request; effects and the probes of what follows them are one too, of which only
-//! the effects must be answered. The first request of a shell that only looks goes out with the functions. Payloads are sent in base64 as words of a builtin, large ones as
-//! they are on a channel of their own; nothing of them is in an argument, an environment or a file.
+//! Protocol, the same for ssh and the local machine: a plain `sh` reads requests from its standard input. A request
+//! ([`frame`]; its reply: [`reply`]) is one compound command `{ …; }`, so that a shell runs either all of it or, when
+//! the connection breaks, nothing. Its parts call the functions of `lib.sh`, `place.sh` and `files.sh`, which each
+//! shell receives when it starts. After each part the shell prints a marker on standard output and standard error: a
+//! byte that text hardly ever contains, the request's random 128-bit nonce, and the exit status. Everything between two
+//! markers is output of the part, whatever its bytes. The first marker of a request says that the shell has begun;
+//! anything before it (a banner, late output of an earlier command) is dropped.
 //!
-//! Root's shells are started by sudo, which may have to be given a password before the shell may be given anything
-//! ([`sudo`]). The connection is an ssh master of ours ([`master`]), or one that an earlier run kept ([`kept`]).
+//! User scripts run in a subshell by `eval`, without the nonce, and with the payload or nothing on standard input:
+//! neither `exit`, a syntax error nor reading all input harms the parts that follow. All probes of a call are one
+//! request. Effects and their follow-up probes are one request too; the probes may go unanswered. The first request of
+//! a new shell is sent along with the functions if it is read-only. Payloads are sent in base64 as words of a builtin,
+//! large ones unencoded on a channel of their own; no payload is ever in an argument or an environment variable.
 //!
-//! A call that is dropped or out of time has its shell's process group ended by a second channel; the shell is then
-//! thrown away. The next call waits for that. What a lost connection left running is ended when the host is reached again.
+//! Root's shells are started by sudo, which may need a password before the shell may be sent anything ([`sudo`]). The
+//! connection is an ssh master of this run ([`master`]), or one kept by an earlier run ([`persistent`]).
+//!
+//! When a call is dropped or misses its deadline, a second channel ends the process group of its shell, and the shell
+//! is discarded. The next call to the host waits for that. Commands left running by a lost connection are ended when
+//! the host is reached again.
 //!
 //! Knows the inventory; never plans or actions, never prints.
 
@@ -30,30 +35,32 @@ mod fetch;
 mod frame;
 mod guard;
 mod handshakes;
-mod held;
 mod link;
 mod loan;
 mod master;
 mod may_change;
+mod messages;
 mod output;
+mod output_budget;
 mod payload;
 mod persistent;
 mod pipeline;
 mod pool;
+mod predict;
 mod probes;
 pub mod quote;
 mod refusal;
 mod remote;
 mod replay;
+mod reply;
 mod request;
-mod result;
 mod route;
 mod shared;
 mod shell;
 mod slots;
+mod splitter;
 mod sudo;
 mod terminate;
-mod text;
 mod types;
 
 #[cfg(test)]
@@ -89,39 +96,39 @@ use crate::inventory::{Connection, Host, Inventory};
 use crate::secret::Secret;
 use crate::sync::lock;
 
-/// The hosts; connects to each when it is first asked of.
+/// Access to all hosts of an inventory; connects to each on first use.
 pub struct Backend {
     shared: Arc<Shared>,
     hosts: Mutex<HashMap<String, Arc<Remote>>>,
 }
 
 impl Backend {
-    /// For the hosts of an inventory.
     pub fn new(inventory: &Inventory) -> Self {
         Self { shared: Arc::new(Shared::new(inventory, None)), hosts: Mutex::default() }
     }
 
-    /// The same, with a folder for the connections that are kept.
+    /// A backend that keeps persistent connections in `folder`.
     #[cfg(test)]
     fn keeping_in(inventory: &Inventory, folder: std::path::PathBuf) -> Self {
         Self { shared: Arc::new(Shared::new(inventory, Some(folder))), hosts: Mutex::default() }
     }
 
-    /// Begins to connect to hosts that will be asked of. What fails is told to who asks.
-    pub fn warm(&self, hosts: impl IntoIterator<Item = Arc<Host>>) {
-        hosts.into_iter().for_each(|host| self.of(host).warm());
+    /// Starts connecting to `hosts` in the background. A later call to the host reports any failure.
+    pub fn preconnect(&self, hosts: impl IntoIterator<Item = Arc<Host>>) {
+        hosts.into_iter().for_each(|host| self.remote_for_host(host).preconnect());
     }
 
-    /// Tells sudo's passwords, by the names of the secrets that they are.
-    pub fn know(&self, passwords: BTreeMap<String, Secret>) {
-        self.shared.know(passwords);
+    /// Sets the passwords for sudo, by the names of their secrets.
+    pub fn set_sudo_passwords(&self, passwords: BTreeMap<String, Secret>) {
+        self.shared.set_sudo_passwords(passwords);
     }
 
-    /// Asks all questions in one round trip; a second one follows only when a file is too large to be read whole.
+    /// Answers all probes in one round trip; a second one follows only for the hashes of files that are too large to be
+    /// read whole.
     ///
     /// # Errors
-    /// When the host cannot be reached or does not answer in time, a question cannot be answered (no permission), or a
-    /// secret would be seen by others there.
+    /// When the host cannot be reached or does not answer in time, a probe cannot be answered (no permission), or a
+    /// probe would show a secret to other users of the host.
     pub async fn probe(
         &self,
         target: &Target,
@@ -129,16 +136,16 @@ impl Backend {
         call: &CallContext,
     ) -> Result<Vec<Fact>, ConnectError> {
         exposed::check_probes(probes)?;
-        let asked = probes::Batch::new(probes);
-        let done = self.remote(target).call(target.as_root, asked.request(), Purpose::Look, call).await?;
-        self.facts(target, &asked, &done, call).await
+        let batch = probes::Batch::new(probes);
+        let done = self.remote(target).call(target.as_root, batch.request(), Purpose::ReadOnly, call).await?;
+        self.facts(target, &batch, &done, call).await
     }
 
     /// Carries out one effect.
     ///
     /// # Errors
-    /// All but [`Effect::Run`] fail when the host says no; its exit status is in the result. Nothing is done that would
-    /// show a secret to others there.
+    /// When the host refuses the effect, or when the effect would show a secret to other users of the host. A failed
+    /// [`Effect::Run`] is no error: the exit status is in the result.
     pub async fn perform(
         &self,
         target: &Target,
@@ -155,17 +162,17 @@ impl Backend {
         effects::judge(effect, done)
     }
 
-    /// What the answers say, and those that were too large to be read whole.
+    /// Parses the answers; a second request gets the hashes of files that were too large to be read whole.
     async fn facts(
         &self,
         target: &Target,
-        asked: &probes::Batch<'_>,
+        batch: &probes::Batch<'_>,
         done: &[CommandOutput],
         call: &CallContext,
     ) -> Result<Vec<Fact>, ConnectError> {
         let mut facts = Vec::new();
-        if let Some(rest) = asked.read(done, &mut facts)? {
-            let done = self.remote(target).call(target.as_root, rest.request(), Purpose::Look, call).await?;
+        if let Some(rest) = batch.read(done, &mut facts)? {
+            let done = self.remote(target).call(target.as_root, rest.request(), Purpose::ReadOnly, call).await?;
             rest.fill(&done, &mut facts)?;
         }
         Ok(facts)
@@ -174,7 +181,8 @@ impl Backend {
     /// Copies a file of a host to this machine.
     ///
     /// # Errors
-    /// When the host or this machine says no, or the file is not what it was; then nothing has changed.
+    /// When the file cannot be read on the host or written here, or it changed since it was probed; nothing on this
+    /// machine has changed then.
     pub async fn fetch(
         &self,
         target: &Target,
@@ -185,28 +193,27 @@ impl Backend {
         fetch.perform(&self.remote(target), target.as_root, call).await
     }
 
-    /// Ends all connections.
     pub async fn close(&self) {
         let hosts = std::mem::take(&mut *lock(&self.hosts));
         futures::future::join_all(hosts.values().map(|remote| remote.close())).await;
     }
 
     fn remote(&self, target: &Target) -> Arc<Remote> {
-        let remote = self.of(target.host.clone().unwrap_or_else(controller));
+        let remote = self.remote_for_host(target.host.clone().unwrap_or_else(controller));
         if target.reconnect {
-            remote.renew();
+            remote.reconnect();
         }
         remote
     }
 
-    fn of(&self, host: Arc<Host>) -> Arc<Remote> {
+    fn remote_for_host(&self, host: Arc<Host>) -> Arc<Remote> {
         let mut hosts = lock(&self.hosts);
         let name = host.name.clone();
         hosts.entry(name).or_insert_with(|| Arc::new(Remote::new(host, self.shared.clone()))).clone()
     }
 }
 
-/// The machine that runs the tool, for steps without `hosts`.
+/// The machine that runs rollout, for steps without `hosts`.
 fn controller() -> Arc<Host> {
     Arc::new(Host {
         name: String::new(),

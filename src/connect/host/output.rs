@@ -1,30 +1,29 @@
-//! What a command printed, of which no more is kept than a person reads or a later step can use.
+//! The output of a command, cut to what a person reads or a later step can use.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::secret::{redact, safe_end, safe_start};
 
-/// Bytes at the end of an output that are kept.
+/// Bytes kept at the end of an output.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
-/// Bytes at its beginning that are kept.
+/// Bytes kept at the beginning of an output that is cut.
 pub const MAX_FIRST_BYTES: usize = 128 * 1024;
 
-/// What was printed, whole as far as it is short.
+/// One output stream of a command; without its middle if it is long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// The first bytes, where those behind them were left out; else empty.
+    /// The first bytes if the middle was left out; else empty.
     pub head: Vec<u8>,
-    /// The last bytes.
+    /// The last bytes, or the whole output.
     pub tail: Vec<u8>,
-    /// How many bytes there were in all.
+    /// Length of the whole output, bytes.
     pub length: u64,
-    /// SHA-256 of all of them, lower-case hex.
+    /// SHA-256 of the whole output, lower-case hex.
     pub sha256: String,
 }
 
 impl Output {
-    /// Output that is kept whole.
     pub fn whole(bytes: &[u8]) -> Self {
         Self {
             head: Vec::new(),
@@ -34,13 +33,12 @@ impl Output {
         }
     }
 
-    /// Whether the middle was left out.
     pub fn is_cut(&self) -> bool {
         self.length > self.tail.len() as u64
     }
 
-    /// What is kept as text without its trailing newlines, with a line that says so where something was left out; bytes
-    /// that are not UTF-8 are replaced.
+    /// The output as text without trailing line breaks, with a note where the middle was left out. Bytes that are not
+    /// UTF-8 are replaced.
     pub fn text(&self) -> String {
         let tail = String::from_utf8_lossy(&self.tail);
         let tail = tail.trim_end_matches('\n');
@@ -52,12 +50,13 @@ impl Output {
         format!("{}\n{note}\n{tail}", String::from_utf8_lossy(&self.head))
     }
 
-    /// The first line, likewise.
+    /// The first line of [`Self::text`], with secrets masked.
     pub fn first_line(&self) -> String {
         redact(&self.text()).lines().next().unwrap_or_default().to_owned()
     }
 
-    /// The last lines, for messages: secrets are masked, since a part of one would not be known for it.
+    /// The last `count` lines, for messages. Secrets are masked before the text is cut: a part of a secret would not be
+    /// recognised.
     pub fn last_lines(&self, count: usize) -> String {
         let text = self.text();
         let text = redact(&text);
@@ -66,7 +65,7 @@ impl Output {
     }
 }
 
-/// Takes output as it comes: keeps the first and the last of it, and the count and hash of all.
+/// Collects output as it arrives: its first and last bytes, and the length and hash of all.
 #[derive(Default)]
 pub struct Capture {
     head: Vec<u8>,
@@ -76,7 +75,6 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Takes more.
     pub fn push(&mut self, data: &[u8]) {
         self.length += data.len() as u64;
         self.hash.update(data);
@@ -86,7 +84,6 @@ impl Capture {
         }
     }
 
-    /// The last bytes so far.
     pub fn tail(&self) -> &[u8] {
         &self.tail
     }
@@ -98,13 +95,14 @@ impl Capture {
         self.tail.drain(..excess);
     }
 
-    /// All of it has come.
+    /// Ends the collection.
     pub fn finish(mut self) -> Output {
         self.trim();
         if self.length == (self.head.len() + self.tail.len()) as u64 {
             self.tail.splice(..0, self.head.drain(..));
         } else {
-            // No part of a secret is left that nobody would know for one.
+            // A secret that lies across a cut is removed with its bytes on both sides: its remaining part would not be
+            // recognised and masked.
             self.head.truncate(safe_end(&self.head));
             self.tail.drain(..safe_start(&self.tail));
         }
@@ -132,7 +130,7 @@ mod tests {
         for size in [MAX_BYTES + MAX_FIRST_BYTES + 1, 3 * MAX_BYTES] {
             let output = captured(&long[..size]);
             let Output { head, tail, .. } = &output;
-            // Secrets of other tests may reach across the cuts.
+            // Secrets registered by other tests may lie across the cuts.
             assert!(head.len() <= MAX_FIRST_BYTES && tail.len() <= MAX_BYTES && tail.len() > MAX_BYTES / 2, "{size}");
             assert!(long.starts_with(head) && long[..size].ends_with(tail) && output.is_cut());
             let left_out = size - head.len() - tail.len();
@@ -145,11 +143,11 @@ mod tests {
     fn no_part_of_a_secret_stays_at_a_cut() {
         const POISON: &str = "poison-of-cut-outputs";
         crate::secret::register(POISON);
-        // Each cut lies in the middle of one.
+        // Each cut lies in the middle of a secret.
         let long = POISON.repeat(5 * MAX_BYTES / POISON.len());
         assert!(MAX_FIRST_BYTES % POISON.len() > 3 && (long.len() - MAX_BYTES) % POISON.len() > 3);
         let Output { head, tail, .. } = captured(long.as_bytes());
-        // From the beginning of one to the cut, and from the other cut to the end of one.
+        // The text from the beginning of a secret to the first cut, and from the second cut to the end of a secret.
         let ends =
             [&head[head.len() / POISON.len() * POISON.len() - POISON.len()..], &tail[..tail.len() % POISON.len()]];
         for end in ends.map(|end| redact(&String::from_utf8_lossy(end)).into_owned()) {

@@ -1,4 +1,4 @@
-//! What goes to a host besides its scripts: bytes in memory, and files of this machine that may be too large for that.
+//! Data sent to a host besides scripts: bytes in memory, and files of this machine that may be too large for memory.
 
 use std::sync::Arc;
 
@@ -7,15 +7,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use crate::document::{LocalFile, open_file};
 use crate::secret::Secret;
 
-/// How much of a file is in memory while it is sent, bytes.
+/// Size of the buffer for sending a file, bytes.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Bytes that go to a host: over the channel only, never into an argument, an environment or a message.
+/// Bytes for a host. They travel over the channel only, never in an argument, an environment variable or a message.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Bytes(Arc<[u8]>);
 
 impl Bytes {
-    /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
         &self.0
     }
@@ -45,17 +44,16 @@ impl From<&Secret> for Bytes {
     }
 }
 
-/// What is to be in a file.
+/// Content of a file to write, or of a command's standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// These bytes.
     Bytes(Bytes),
-    /// What a file of this machine holds.
+    /// The content of a file on this machine.
     File(LocalFile),
 }
 
 impl Content {
-    /// How many bytes it has.
+    /// Size in bytes.
     pub fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.as_slice().len() as u64,
@@ -63,7 +61,7 @@ impl Content {
         }
     }
 
-    /// What is in memory: nothing of a file.
+    /// The bytes in memory; empty for a file.
     pub fn as_slice(&self) -> &[u8] {
         match self {
             Self::Bytes(bytes) => bytes.as_slice(),
@@ -71,11 +69,11 @@ impl Content {
         }
     }
 
-    /// Sends all of it. Of a file that has become another one since, no more than it had is sent: the other side, which
-    /// knows size and hash, tells.
+    /// Writes the content to `to`. A file that has grown since it was hashed is cut at its old size; the host, which
+    /// has size and hash, reports any difference.
     ///
     /// # Errors
-    /// When the file cannot be read, or nobody takes it.
+    /// When the file cannot be read, or the channel is closed.
     pub async fn write_to(&self, to: &mut (impl AsyncWrite + Unpin + ?Sized)) -> std::io::Result<()> {
         match self {
             Self::Bytes(bytes) => to.write_all(bytes.as_slice()).await,

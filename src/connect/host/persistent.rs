@@ -1,8 +1,8 @@
-//! Connections that outlive a run, for the next one.
+//! Connections that outlive a run and are used by the next one.
 //!
-//! A kept master has a folder of its own, as others do, and a symbolic link to its socket beside that, named by the digest
-//! of its configuration. Links are replaced, never waited for: two runs that connect at once both get a connection, and
-//! the later one's is kept.
+//! A persistent master has a folder of its own, like any other, and beside that folder a symbolic link to its socket,
+//! named by the digest of its configuration. Links are replaced without locking: two runs that connect at once both get
+//! a connection, and the later one's is kept.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,15 +15,15 @@ use crate::connect::ConnectError;
 use crate::inventory::{Host, Ssh};
 use crate::private::{self, NotPrivate};
 
-/// How long a master has to answer; it is on this machine.
+/// How long a master has to answer; it runs on this machine.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Digits of a configuration's digest in a link's name.
+/// Number of digits of the configuration's digest in a link's name.
 const KEY_DIGITS: usize = 20;
 
-/// Where they are kept: in the user's runtime folder, else beside the journals.
+/// The folder for persistent connections: in the user's runtime folder, else beside the journals.
 ///
 /// # Errors
-/// When there is no such folder that is ours alone.
+/// When there is no such folder that only this user can access.
 pub fn folder() -> Result<PathBuf, ConnectError> {
     let of = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || std::env::home_dir().map(|home| home.join(".local/state"));
@@ -34,18 +34,18 @@ pub fn folder() -> Result<PathBuf, ConnectError> {
     ];
     let fits = |path: &PathBuf| path.as_os_str().len() <= MAX_FOLDER_BYTES;
     let found = candidates.into_iter().flatten().find(fits).ok_or_else(|| {
-        refused("the paths of its candidates are too long for sockets").hint("set XDG_RUNTIME_DIR to a short path")
+        refused("all candidates have paths that are too long for sockets").hint("set XDG_RUNTIME_DIR to a short path")
     })?;
     make_private(&found)?;
     Ok(found)
 }
 
-/// Makes sure that a folder is there and nobody else's.
+/// Creates the folder if it is missing, and makes sure that only this user can access it.
 fn make_private(path: &Path) -> Result<(), ConnectError> {
     match private::folder(path) {
         Ok(_) => Ok(()),
         Err(NotPrivate::Open { what, hint }) => {
-            Err(refused(&what).hint(format!("whoever gets at it gets at your hosts: {hint}")))
+            Err(refused(&what).hint(format!("whoever can access it can access your hosts: {hint}")))
         }
         Err(error @ NotPrivate::Io { .. }) => Err(refused(&error.to_string())),
     }
@@ -55,50 +55,49 @@ fn refused(why: &str) -> ConnectError {
     ConnectError::unreachable(format!("no folder to keep ssh connections in: {why}"))
 }
 
-/// The connection to a host.
+/// An ssh connection, new or taken over from an earlier run.
 pub struct PersistentMaster {
-    /// It.
     pub session: Session,
-    /// Whether it was there before: then nobody knows whether the network still is.
+    /// Whether an earlier run made the connection: the network behind it may be gone by now.
     pub reused: bool,
 }
 
-/// Takes the connection that is kept for this configuration, unless it is not to be trusted any more, or makes one when
-/// it is its `turn`.
+/// Takes over the persistent connection for this configuration if it is running and `reuse` allows it. Otherwise
+/// connects anew, once `permit` resolves.
 pub async fn connect(
     host: &Host,
     ssh: &Ssh,
     folder: &Path,
     (idle, digest): (Duration, &str),
-    trust: bool,
-    turn: impl Future,
+    reuse: bool,
+    permit: impl Future,
 ) -> Result<PersistentMaster, ConnectError> {
     let link = folder.join(digest.get(..KEY_DIGITS).unwrap_or(digest));
-    if let Some(session) = there(&link).await {
-        if trust {
+    if let Some(session) = running_master(&link).await {
+        if reuse {
             return Ok(PersistentMaster { session, reused: true });
         }
-        // It ends once nobody uses it.
+        // The old master ends once no other run uses it.
         let _ = timeout(ANSWER_TIMEOUT, session.close()).await;
     }
     remove(&link);
-    let _turn = turn.await;
+    let _turn = permit.await;
     let session = master::connect(host, ssh, folder, Some(idle)).await?;
-    keep(&link, session.control_socket()).map_err(|e| refused(&format!("{}: {e}", link.display())))?;
-    // What was made to end with the session now stays.
+    replace_link(&link, session.control_socket()).map_err(|e| refused(&format!("{}: {e}", link.display())))?;
+    // The first session would end the master when dropped; detached and resumed, the master outlives this run.
     let (socket, log) = session.detach();
     Ok(PersistentMaster { session: Session::resume_mux(socket, log), reused: false })
 }
 
 /// The master behind a link, if it answers.
-async fn there(link: &Path) -> Option<Session> {
+async fn running_master(link: &Path) -> Option<Session> {
     let socket = std::fs::read_link(link).ok()?;
     let session = Session::resume_mux(link.with_file_name(socket).into(), None);
     let answers = timeout(ANSWER_TIMEOUT, session.check()).await;
     matches!(answers, Ok(Ok(()))).then_some(session)
 }
 
-/// Removes a link and the folder of the socket that it led to.
+/// Removes a link and the folder of the socket that it points to.
 fn remove(link: &Path) {
     let Ok(socket) = std::fs::read_link(link) else { return };
     let _ = std::fs::remove_file(link);
@@ -107,8 +106,8 @@ fn remove(link: &Path) {
     }
 }
 
-/// Makes a link to a socket in a folder beside it, all at once.
-fn keep(link: &Path, socket: &Path) -> std::io::Result<()> {
+/// Points a link to a socket in a folder beside it, atomically.
+fn replace_link(link: &Path, socket: &Path) -> std::io::Result<()> {
     let beside = socket.strip_prefix(link.parent().unwrap_or(link)).unwrap_or(socket);
     let new = socket.with_file_name("new");
     std::os::unix::fs::symlink(beside, &new)?;

@@ -1,4 +1,4 @@
-//! Effects that are sent together, and what is asked behind them.
+//! Sends several effects and their follow-up probes as one request.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -14,27 +14,27 @@ use crate::connect::{CallContext, ConnectError, FOLLOW_UP_TIMEOUT, Target};
 use crate::defect::caught_in;
 use crate::sync::lock;
 
-/// See [`super::Row`]; of one host.
+/// A [`crate::connect::Pipeline`] of one host.
 pub struct Pipeline<'a> {
-    /// The effects.
     pub effects: Vec<Effect>,
-    /// How long each may take.
+    /// Timeout of each effect.
     pub timeouts: &'a [Duration],
-    /// What is asked behind them.
+    /// Probes to answer after the effects.
     pub on_success: Vec<Probe>,
-    /// What is asked in its place when not all of them worked.
+    /// Probes to answer instead when one of several effects failed.
     pub on_failure: Vec<Probe>,
-    /// Takes what was done.
+    /// Called with the result of each effect.
     pub on_result: &'a (dyn Fn(CommandOutput) + Send + Sync),
 }
 
 impl Pipeline<'_> {
-    fn is_long(&self) -> bool {
+    fn has_several(&self) -> bool {
         self.effects.len() > 1
     }
 
-    /// The effects up to the first one that would show a secret, which is not sent, nor what follows it; and why.
-    fn harmless(&self) -> (&[Effect], Option<ConnectError>) {
+    /// The effects before the first one that would show a secret to other users of the host, and the error for that
+    /// one. It and all later effects are not sent.
+    fn effects_to_send(&self) -> (&[Effect], Option<ConnectError>) {
         let check = |(at, effect)| exposed::check_effect(effect).err().map(|error| (at, error));
         match self.effects.iter().enumerate().find_map(check) {
             Some((at, error)) => (&self.effects[..at], Some(error)),
@@ -43,106 +43,106 @@ impl Pipeline<'_> {
     }
 }
 
-/// What has come of the effects so far.
+/// The results of the effects so far.
 #[derive(Default)]
 struct Progress {
     done: usize,
-    /// Whether the row ended before its end.
-    is_over: bool,
-    /// Why.
-    refused: Option<ConnectError>,
+    ended_early: bool,
+    /// Why the pipeline ended early, unless a command exited non-zero.
+    error: Option<ConnectError>,
 }
 
-/// What is asked behind effects, and how many parts of the request that takes; none when it is not asked.
-struct Asked<'a> {
+/// Follow-up probes, and how many parts of the request they take: 0 when they are not sent.
+struct FollowUp<'a> {
     batch: Batch<'a>,
     parts: usize,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> FollowUp<'a> {
     fn add(probes: &'a [Probe], when: When, request: &mut Request) -> Self {
         let batch = Batch::new(probes);
-        // What follows a large payload would not be read.
-        let asks = request.payload.is_none() && exposed::check_probes(probes).is_ok();
-        let parts = if asks { batch.request().parts } else { Vec::new() };
+        // A shell that took a large payload cannot read further parts.
+        let is_sent = request.payload.is_none() && exposed::check_probes(probes).is_ok();
+        let parts = if is_sent { batch.request().parts } else { Vec::new() };
         let count = parts.len();
-        request.behind.extend(parts.into_iter().map(|part| (part, when)));
+        request.follow_ups.extend(parts.into_iter().map(|part| (part, when)));
         Self { batch, parts: count }
     }
 }
 
 impl Backend {
-    /// Carries out effects in one round trip, each only when all before it have worked, and then asks; gives what ended
-    /// it early, and the answers to `behind` and to `otherwise`. Of several effects each is
-    /// [plain](Effect::is_plain), a command or an expectation.
+    /// Carries out effects in one round trip, each only after all before it have succeeded, and then the follow-up
+    /// probes. Returns why the pipeline ended early, and the answers to `on_success` and `on_failure`. Several effects
+    /// must each be [instant](Effect::is_instant), a command or an expectation.
     pub async fn perform_pipeline(
         &self,
         target: &Target,
-        row: Pipeline<'_>,
+        pipeline: Pipeline<'_>,
         call: &CallContext,
     ) -> (Option<ConnectError>, [Option<Vec<Fact>>; 2]) {
-        // A guard's answer is of several parts, and what its host may put back is not to be asked behind it.
-        if let [effect @ Effect::Guard(_)] = &row.effects[..] {
-            let done = self.perform(target, effect, call).await.map(row.on_result);
+        // The answer of a guard has several parts, and probes after it could show what the host is about to restore.
+        if let [effect @ Effect::Guard(_)] = &pipeline.effects[..] {
+            let done = self.perform(target, effect, call).await.map(pipeline.on_result);
             return (done.err(), [None, None]);
         }
-        let (effects, exposed) = row.harmless();
+        let (effects, exposed) = pipeline.effects_to_send();
         let mut request = match effects {
             [] => return (exposed, [None, None]),
-            [effect] if !row.is_long() => effects::request(effect),
-            effects => effects::row(effects),
+            [effect] if !pipeline.has_several() => effects::request(effect),
+            effects => effects::pipeline_request(effects),
         };
-        request.within = row.timeouts[..effects.len()].to_vec();
-        let (worked, failed) = if row.is_long() { (When::Worked, When::Failed) } else { (When::Always, When::Always) };
-        let no_more: &[Probe] = &[];
-        let [behind, otherwise] =
-            if exposed.is_none() { [&row.on_success[..], &row.on_failure[..]] } else { [no_more, no_more] };
-        let behind = Asked::add(behind, worked, &mut request);
-        let otherwise = Asked::add(otherwise, failed, &mut request);
+        request.timeouts = pipeline.timeouts[..effects.len()].to_vec();
+        let (succeeded, failed) =
+            if pipeline.has_several() { (When::AllSucceeded, When::AnyFailed) } else { (When::Always, When::Always) };
+        let none: &[Probe] = &[];
+        let [on_success, on_failure] =
+            if exposed.is_none() { [&pipeline.on_success[..], &pipeline.on_failure[..]] } else { [none, none] };
+        let on_success = FollowUp::add(on_success, succeeded, &mut request);
+        let on_failure = FollowUp::add(on_failure, failed, &mut request);
 
         let progress = Mutex::new(Progress::default());
-        let each = |at: usize, done: CommandOutput| {
+        let on_part = |at: usize, done: CommandOutput| {
             let mut progress = lock(&progress);
-            let Some(effect) = effects.get(at).filter(|_| !progress.is_over) else { return };
+            let Some(effect) = effects.get(at).filter(|_| !progress.ended_early) else { return };
             match effects::judge(effect, done) {
                 Ok(done) => {
                     progress.done += 1;
-                    progress.is_over = row.is_long() && done.exit != 0;
-                    (row.on_result)(done);
+                    progress.ended_early = pipeline.has_several() && done.exit != 0;
+                    (pipeline.on_result)(done);
                 }
-                Err(error) => (progress.is_over, progress.refused) = (true, Some(error)),
+                Err(error) => (progress.ended_early, progress.error) = (true, Some(error)),
             }
         };
         let remote = self.remote(target);
-        let answers = remote.call_each(target.as_root, request, Purpose::Change, call, Some(&each)).await;
-        let Progress { done, is_over, refused } = std::mem::take(&mut *lock(&progress));
+        let answers = remote.call_each(target.as_root, request, Purpose::Change, call, Some(&on_part)).await;
+        let Progress { done, ended_early, error } = std::mem::take(&mut *lock(&progress));
         let mut answers = match answers {
             Ok(answers) => answers.into_iter().skip(effects.len()),
-            // What was refused before the connection broke stays so.
-            Err(lost) => return (Some(refused.unwrap_or(lost)), [None, None]),
+            // An effect that was refused before the connection broke was the first error.
+            Err(lost) => return (Some(error.unwrap_or(lost)), [None, None]),
         };
         let call = CallContext { deadline: Instant::now() + FOLLOW_UP_TIMEOUT, ..call.clone() };
-        let of_behind: Vec<CommandOutput> = answers.by_ref().take(behind.parts).collect();
-        let facts = if !is_over && done == effects.len() {
-            [self.answers(target, &behind, &of_behind, &call).await, None]
+        let outputs: Vec<CommandOutput> = answers.by_ref().take(on_success.parts).collect();
+        let facts = if !ended_early && done == effects.len() {
+            [self.facts_of(target, &on_success, &outputs, &call).await, None]
         } else {
-            let of_otherwise: Vec<CommandOutput> = answers.collect();
-            [None, self.answers(target, &otherwise, &of_otherwise, &call).await]
+            let outputs: Vec<CommandOutput> = answers.collect();
+            [None, self.facts_of(target, &on_failure, &outputs, &call).await]
         };
-        (refused.or(exposed), facts)
+        (error.or(exposed), facts)
     }
 
-    async fn answers(
+    async fn facts_of(
         &self,
         target: &Target,
-        asked: &Asked<'_>,
+        follow_up: &FollowUp<'_>,
         done: &[CommandOutput],
         call: &CallContext,
     ) -> Option<Vec<Fact>> {
-        if asked.parts == 0 {
+        if follow_up.parts == 0 {
             return None;
         }
-        // The effect is not to be blamed for an answer that is not its own.
-        caught_in(self.facts(target, &asked.batch, done, call)).await.ok()?.ok()
+        // A malformed answer to a follow-up probe must not count as a failure of the effect.
+        caught_in(self.facts(target, &follow_up.batch, done, call)).await.ok()?.ok()
     }
 }

@@ -1,19 +1,20 @@
-# Folders that somebody else may alter: how a step works in them without following what they put in its way. POSIX sh with
-# coreutils or busybox; every name starts with _ro_.
+# Works in folders that other users may alter, without following what they put in the way. POSIX sh with coreutils or
+# busybox; every name starts with _ro_.
 # shellcheck shell=sh disable=SC2154
 #
-# A folder is ours when it and all above it belong to root or to who we are, and nobody else may write in them. There a name
-# stays what it is. Elsewhere whoever may write can give a name to something else between any two commands, so that no
-# command is given such a name to write to, or to set an owner or a mode of. Instead
-# - a folder is entered name by name, and is where a name led only if the kernel says so afterwards;
-# - what is new is made in a folder of ours inside of it, which nobody else can enter, and is renamed into place from there;
-# - what is there is given a second name in that folder, by a hard link, before anything of it is set.
+# A folder is "ours" when it and all its parents belong to root or to the current user, and nobody else may write in
+# them: names in it are stable. Anywhere else, whoever may write can replace a file between any two commands, so no
+# command may be given such a name to write to, or to set its owner or mode. Instead
+# - a folder is entered one path component at a time, and the kernel is asked afterwards whether the name really led
+#   there;
+# - new files are made in a private folder inside it, which nobody else can enter, and renamed into place from there;
+# - an existing file gets a second name in that private folder, by a hard link, before its attributes are set.
 
 _ro_nl='
 '
 _ro_me='' _ro_safe='' _ro_at=''
 
-# PATH...: notes in _ro_own which of the folders that these are in are ours. One process for all of them.
+# PATH...: sets _ro_own to those of the paths' folders that are ours. One process for all of them.
 _ro_survey() {
 	_ro_l=$_ro_nl/$_ro_nl
 	for _ro_d in "$@"; do
@@ -44,7 +45,8 @@ _ro_survey() {
 	set -- $_ro_l
 	set +f
 	IFS=$_ro_y
-	# Those whose names in them are ours too, and those where only what is ours keeps its name: sticky ones.
+	# _ro_own: folders in which all names are stable; _ro_l: also sticky folders, in which only our own files keep their
+	# names.
 	_ro_own=$_ro_nl _ro_l=$_ro_nl
 	for _ro_x in "$@"; do
 		_ro_d=${_ro_x#*:*:}
@@ -69,7 +71,7 @@ _ro_survey() {
 	done
 }
 
-# PATH: whether the folder that it is in is ours, by what was noted.
+# PATH: whether its folder is ours, according to _ro_own.
 _ro_is_own() {
 	_ro_d=${1%/*}
 	case $_ro_own in
@@ -78,18 +80,19 @@ _ro_is_own() {
 	esac
 }
 
-# PATH: whether the folder that it is in is ours.
+# PATH: whether its folder is ours.
 _ro_ours() {
 	_ro_survey "$1"
 	_ro_is_own "$1"
 }
 
-# USER: whether it is root or who we are.
+# USER: whether the uid is root's or the current user's.
 _ro_trusts() {
 	[ "$1" = 0 ] || [ "$1" = "$_ro_me" ]
 }
 
-# FOLDER [make]: enters it, for the rest of this shell, and notes in _ro_safe whether it is ours. What is missing is made.
+# FOLDER [make]: enters the folder for the rest of this shell; sets _ro_safe if it is ours. With `make`, creates missing
+# folders.
 _ro_enter() {
 	_ro_safe=
 	if _ro_ours "$1/." && cd -P -- "$1"; then
@@ -99,7 +102,7 @@ _ro_enter() {
 	cd / && _ro_walk "$1" "$2"
 }
 
-# PATH [make]: enters a folder from where we are, name by name.
+# PATH [make]: enters a folder from the current one, one path component at a time.
 _ro_walk() {
 	[ -n "$_ro_me" ] || _ro_me=$(id -u) || return
 	_ro_at=$(stat -c '%d:%i' .) || return
@@ -122,7 +125,7 @@ _ro_walk() {
 	done
 }
 
-# PATH [make]: enters the folder _ro_k, and sees that it is one of the folder before it, and no link.
+# PATH [make]: enters the folder _ro_k, and checks that it is a child of the previous folder and no link.
 _ro_step() {
 	if ! [ -e "./$_ro_k" ]; then
 		if [ -z "$2" ]; then
@@ -144,8 +147,8 @@ _ro_step() {
 	_ro_at=$_ro_y
 }
 
-# PATH: goes on by the link _ro_k. One that only root or we can alter is read, so that what it leads through is looked at
-# too. That of a user in a folder of the same user may lead to a folder of that user, and nowhere else.
+# PATH: follows the link _ro_k. A link that only root or the current user can alter is read, so that the folders on its
+# path are checked too. A user's link in a folder of the same user may lead to a folder of that user, and nowhere else.
 _ro_follow() {
 	_ro_x=$(LC_ALL=C stat -c '%A:%u' . "./$_ro_k") || return
 	_ro_y=${_ro_x##*:}
@@ -177,27 +180,27 @@ _ro_follow() {
 	return 1
 }
 
-# FOLDER [make]: enters a new folder in it, see _ro_scratch_here.
+# FOLDER [make]: enters a new private folder inside it, see _ro_scratch_here.
 _ro_scratch() {
 	_ro_enter "$@" && _ro_scratch_here
 }
 
-# Enters a new folder in this one, for the rest of this shell; at its end it is removed with all that is in it. Nobody else
-# can enter it. A file there is put into place by `mv -f -- ./NAME ..`: with a folder as its aim, mv follows no link. The
-# mask of before is in _ro_mask.
+# Enters a new private folder inside the current one for the rest of this shell; it is removed at the shell's end. Files
+# in it are put into place by `mv -f -- ./NAME ..`: mv follows no link when its target is a folder. _ro_mask holds the
+# previous umask.
 _ro_scratch_here() {
 	_ro_mask=$(umask)
 	umask 077
 	_ro_tmp='' _ro_in=''
 	trap '_ro_unscratch' EXIT
 	trap 'exit 1' HUP INT TERM PIPE
-	# Neither what makes it nor what removes it is ended by a signal for all of the group.
+	# Neither making nor removing the folder is interrupted by a signal to the process group.
 	_ro_tmp=$(trap "" HUP INT TERM PIPE; mktemp -d ./.rollout.XXXXXX) && cd -P "$_ro_tmp" || return
 	if [ -n "$_ro_safe" ] || _ro_alone; then
 		_ro_in=y
 		return
 	fi
-	# Where we are, nobody knows.
+	# The current folder may be anywhere.
 	rmdir -- "../$_ro_tmp" 2>/dev/null
 	_ro_tmp=
 	cd /
@@ -205,7 +208,7 @@ _ro_scratch_here() {
 	return 1
 }
 
-# Whether we are in a folder of ours, in the one that we were in before, that has nothing in it.
+# Whether the current folder is ours alone, empty, and inside the folder that was entered before.
 _ro_alone() {
 	for _ro_x in ./* ./.[!.]* ./..?*; do
 		if [ -e "$_ro_x" ] || [ -L "$_ro_x" ]; then return 1; fi
@@ -221,7 +224,7 @@ _ro_alone() {
 	esac
 }
 
-# Whether nobody can make links here: the file system knows neither them nor owners.
+# Whether the file system supports neither links nor owners.
 _ro_linkless() {
 	case $(stat -f -c %T . 2>/dev/null) in
 	msdos | vfat | exfat) ;;
@@ -234,18 +237,18 @@ _ro_unscratch() {
 	if [ -n "$_ro_in" ]; then
 		rmdir -- "../$_ro_tmp" || { rm -rf -- ./* ./.[!.]* ./..?* && rmdir -- "../$_ro_tmp"; }
 	elif [ -n "$_ro_tmp" ]; then
-		# A signal may have come before it was known whether we are in it.
+		# A signal may have arrived before the private folder was entered.
 		rmdir -- "$_ro_tmp" || rmdir -- "../$_ro_tmp"
 	fi 2>/dev/null
 }
 
-# PATH OWNER MODE: sets those that are not empty, of something that nobody else can replace.
+# PATH OWNER MODE: sets owner and mode unless empty; nobody else may be able to replace the file.
 _ro_change() {
 	if [ -n "$2" ]; then chown -h -- "$2" "$1" || return; fi
 	if [ -n "$3" ]; then chmod -- "$3" "$1" || return; fi
 }
 
-# PATH OWNER MODE: sets those that are not empty; a link is not followed.
+# PATH OWNER MODE: sets owner and mode unless empty; follows no link.
 _ro_attributes() (
 	if _ro_ours "$1"; then
 		if [ -L "$1" ]; then
@@ -275,12 +278,12 @@ _ro_attributes() (
 	_ro_change "./$_ro_k" "$2" "$3"
 )
 
-# PATH OWNER MODE: makes a directory with its parents, where missing.
+# PATH OWNER MODE: makes a directory and its missing parents.
 _ro_directory() (
 	_ro_r=$1
 	_ro_survey "$1/."
 	while ! [ -e "$_ro_r" ] && ! [ -L "$_ro_r" ] && [ -n "$_ro_r" ]; do _ro_r=${_ro_r%/*}; done
-	# What is made in a folder of ours is ours; of one that is there, its name has to be.
+	# New folders in a folder of ours are ours; an existing folder's name must be stable.
 	if [ "$_ro_r" != "$1" ]; then _ro_r=$_ro_r/.; fi
 	if _ro_is_own "$_ro_r" && ! [ -L "$1" ]; then
 		if [ -z "$3" ] || [ -d "$1" ]; then
@@ -296,8 +299,8 @@ _ro_directory() (
 	_ro_walk "${1##*/}" make && _ro_change . "$2" "$3"
 )
 
-# PATH LIMIT: the first LIMIT bytes of a regular file where somebody else may give its name to another one. It is opened once,
-# and is what has this name, and no other, by what the kernel says of the open file.
+# PATH LIMIT: prints the first LIMIT bytes of a regular file whose name others may replace. The file is opened once; the
+# kernel's path of the open file proves which file it is.
 _ro_head() (
 	_ro_enter "${1%/*}/" || exit
 	_ro_k=${1##*/}
@@ -315,7 +318,7 @@ _ro_head() (
 	head -c "$2"
 )
 
-# NAME...: removes these from where we are, with all that is in them.
+# NAME...: removes these from the current folder, recursively.
 _ro_clear() (
 	if [ -n "$_ro_safe" ]; then
 		_ro_c=$#
@@ -331,7 +334,7 @@ _ro_clear() (
 	_ro_f=0
 	for _ro_k in "$@"; do
 		if ! [ -e "../$_ro_k" ] && ! [ -L "../$_ro_k" ]; then continue; fi
-		# While it is removed, nobody can give names in it to something else.
+		# Moved into the private folder first, where nobody can replace names in it during the removal.
 		if ! { mv -- "../$_ro_k" . && rm -rf -- "./$_ro_k"; }; then
 			_ro_f=1
 			if [ -e "./$_ro_k" ]; then mv -- "./$_ro_k" ..; fi
@@ -340,13 +343,13 @@ _ro_clear() (
 	exit "$_ro_f"
 )
 
-# PATH: removes it with all that is in it.
+# PATH: removes it recursively.
 _ro_remove() (
 	if _ro_ours "$1"; then
 		rm -rf -- "$1"
 		exit
 	fi
-	# Without its folder it is not there.
+	# If its folder does not exist, there is nothing to remove.
 	[ -d "${1%/*}/" ] || exit 0
 	_ro_enter "${1%/*}/" && _ro_clear "${1##*/}"
 )

@@ -1,4 +1,4 @@
-//! Probes as scripts, and their answers as facts. Pure.
+//! Builds scripts from probes, and facts from their output. No I/O.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,8 @@ use crate::connect::ConnectError;
 use crate::digest::hex;
 use crate::excerpt;
 
-/// All probes of a call as one request: one `stat` for all paths, one `sha256sum`, one part for each other thing.
+/// All probes of a call as one request: one `stat` and one `sha256sum` for all paths, and one part for each other
+/// probe.
 pub struct Batch<'a> {
     probes: &'a [Probe],
     stats: Vec<&'a str>,
@@ -20,11 +21,11 @@ pub struct Batch<'a> {
     sysctls: Vec<String>,
 }
 
-/// Files that were too large to be read whole: their place in the facts, and path.
-pub struct Large(Vec<(usize, String)>);
+/// Files that were too large to be read whole: their index in the facts, and their path.
+pub struct LargeFiles(Vec<(usize, String)>);
 
 impl<'a> Batch<'a> {
-    /// Sorts what is asked.
+    /// Groups the probes by the tool that answers them.
     pub fn new(probes: &'a [Probe]) -> Self {
         let mut stats: Vec<&str> = Vec::new();
         let mut hashes: Vec<&str> = Vec::new();
@@ -45,7 +46,7 @@ impl<'a> Batch<'a> {
         Self { probes, stats, hashes, sysctls }
     }
 
-    /// The scripts; [`Self::read`] takes their answers in the same order.
+    /// The scripts; [`Self::read`] expects their outputs in the same order.
     pub fn request(&self) -> Request {
         let mut parts = Vec::new();
         if !self.stats.is_empty() {
@@ -72,16 +73,17 @@ impl<'a> Batch<'a> {
                 Probe::Sysctl { .. } => continue,
                 Probe::Module { name } => format!("_ro_module {}", quote::word(name)),
                 Probe::System => "_ro_system".to_owned(),
-                Probe::Guard => guard::look(),
+                Probe::Guard => guard::probe_script(),
             });
         }
-        Request { parts, live, ..Request::default() }
+        Request { parts, shows_output: live, ..Request::default() }
     }
 
-    /// The facts, one for each probe.
-    pub fn read(&self, done: &[CommandOutput], facts: &mut Vec<Fact>) -> Result<Option<Large>, ConnectError> {
+    /// Appends one fact for each probe. Returns the files whose hashes need a second request.
+    pub fn read(&self, done: &[CommandOutput], facts: &mut Vec<Fact>) -> Result<Option<LargeFiles>, ConnectError> {
         let mut done = done.iter();
-        let mut next = || done.next().ok_or_else(|| ConnectError::failed("the host answered less than it was asked"));
+        let mut next =
+            || done.next().ok_or_else(|| ConnectError::failed("the host answered fewer probes than were sent"));
         let stats = if self.stats.is_empty() { HashMap::new() } else { read_stats(&self.stats, next()?)? };
         let hashes = if self.hashes.is_empty() { HashMap::new() } else { read_hashes(next()?)? };
         let sysctls = if self.sysctls.is_empty() { HashMap::new() } else { read_sysctls(next()?)? };
@@ -93,7 +95,7 @@ impl<'a> Batch<'a> {
                     let mut file = stats.get(path.as_str()).cloned();
                     if let Some(file) = &mut file {
                         file.sha256 = hashes.get(path).cloned();
-                        if complete(path, file, *read, answer)? {
+                        if fill_in_content(path, file, *read, answer)? {
                             large.push((facts.len(), path.clone()));
                         }
                     }
@@ -106,20 +108,19 @@ impl<'a> Batch<'a> {
                 Probe::Guard => Fact::Guard(guard::read(next()?)?),
             });
         }
-        Ok((!large.is_empty()).then_some(Large(large)))
+        Ok((!large.is_empty()).then_some(LargeFiles(large)))
     }
 }
 
-impl Large {
-    /// Asks for their hashes.
+impl LargeFiles {
+    /// A request for the hashes of the files.
     pub fn request(&self) -> Request {
         let paths = quote::words(self.0.iter().map(|(_, path)| path.as_str()));
         Request { parts: vec![format!("_ro_hash {paths}")], ..Request::default() }
     }
 
-    /// Puts the hashes into the facts.
     pub fn fill(self, done: &[CommandOutput], facts: &mut [Fact]) -> Result<(), ConnectError> {
-        let done = done.first().ok_or_else(|| ConnectError::failed("the host answered less than it was asked"))?;
+        let done = done.first().ok_or_else(|| ConnectError::failed("the host answered fewer probes than were sent"))?;
         let hashes = read_hashes(done)?;
         for (at, path) in self.0 {
             if let Some(Fact::File(Some(file))) = facts.get_mut(at) {
@@ -130,16 +131,16 @@ impl Large {
     }
 }
 
-/// Runs of white space as one space: the kernel separates numbers by tabs.
-pub fn one_space(text: &str) -> String {
+/// Replaces each run of white space by one space: the kernel separates numbers by tabs.
+pub fn collapse_whitespace(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What was printed, all of it: of a part it cannot be told what is absent.
-fn all(answer: &CommandOutput) -> Result<String, ConnectError> {
+/// The whole standard output; an error if a part was left out, since that part could hold anything.
+fn complete_stdout(answer: &CommandOutput) -> Result<String, ConnectError> {
     if answer.stdout.is_cut() || answer.stderr.is_cut() {
-        return Err(ConnectError::failed("the host answered more than is read at once")
-            .hint("let the step ask of fewer things: divide it into several"));
+        return Err(ConnectError::failed("the host's answer is too long to be read whole")
+            .hint("divide the step into several with fewer files or keys each"));
     }
     Ok(answer.stdout.text())
 }
@@ -147,20 +148,21 @@ fn all(answer: &CommandOutput) -> Result<String, ConnectError> {
 fn read_sysctls(answer: &CommandOutput) -> Result<HashMap<String, String>, ConnectError> {
     let errors = answer.stderr.text();
     if errors.lines().any(|line| !is_absence(line)) {
-        return Err(refused("read", "the kernel parameters", answer));
+        return Err(cannot("read", "the kernel parameters", answer));
     }
-    let text = all(answer)?;
+    let text = complete_stdout(answer)?;
     let lines = text.lines().filter_map(|line| line.split_once(':'));
-    Ok(lines.map(|(file, value)| (file.to_owned(), one_space(value))).collect())
+    Ok(lines.map(|(file, value)| (file.to_owned(), collapse_whitespace(value))).collect())
 }
 
-/// Whether a tool's error (in the C locale) only says that there is no such thing.
+/// Whether an error message (in the C locale) only says that a file does not exist.
 fn is_absence(line: &str) -> bool {
     line.ends_with("No such file or directory") || line.ends_with("Not a directory")
 }
 
-/// Link target, content and hash; `true` when the file is too large for its content.
-fn complete(path: &str, file: &mut File, read: Read, answer: &CommandOutput) -> Result<bool, ConnectError> {
+/// Sets the link target, or the content and its hash; returns `true` when the file is too large and its hash is still
+/// missing.
+fn fill_in_content(path: &str, file: &mut File, read: Read, answer: &CommandOutput) -> Result<bool, ConnectError> {
     if !matches!(file.kind, FileKind::Regular | FileKind::Link(_))
         || (!read.wants_content() && file.kind == FileKind::Regular)
     {
@@ -171,7 +173,7 @@ fn complete(path: &str, file: &mut File, read: Read, answer: &CommandOutput) -> 
         return Ok(false);
     }
     if answer.exit != 0 {
-        return Err(refused("read", path, answer));
+        return Err(cannot("read", path, answer));
     }
     if let FileKind::Link(target) = &mut file.kind {
         *target = answer.stdout.text();
@@ -187,27 +189,27 @@ fn complete(path: &str, file: &mut File, read: Read, answer: &CommandOutput) -> 
 }
 
 fn read_stats(paths: &[&str], answer: &CommandOutput) -> Result<HashMap<String, File>, ConnectError> {
-    let text = all(answer)?;
+    let text = complete_stdout(answer)?;
     let mut stats: HashMap<String, File> = text.lines().filter_map(read_stat).collect();
-    let users = twins(&text, "/etc/passwd:");
-    let groups = twins(&text, "/etc/group:");
+    let users = aliases(&text, "/etc/passwd:");
+    let groups = aliases(&text, "/etc/group:");
     for file in stats.values_mut() {
-        let of = |twins: &[(u32, &str)], number: u32| {
-            twins.iter().filter(|(of, _)| *of == number).map(|(_, name)| (*name).to_owned()).collect()
+        let of = |names: &[(u32, &str)], number: u32| {
+            names.iter().filter(|(of, _)| *of == number).map(|(_, name)| (*name).to_owned()).collect()
         };
         (file.owner_aliases, file.group_aliases) = (of(&users, file.uid), of(&groups, file.gid));
     }
     let errors = answer.stderr.text();
     let other = errors.lines().find(|line| !is_absence(line));
     match (paths.iter().find(|p| !stats.contains_key(**p)), other) {
-        (Some(path), Some(_)) => Err(refused("look at", path, answer)),
-        (Some(path), None) if answer.exit == 127 || errors.is_empty() => Err(refused("look at", path, answer)),
+        (Some(path), Some(_)) => Err(cannot("look at", path, answer)),
+        (Some(path), None) if answer.exit == 127 || errors.is_empty() => Err(cannot("look at", path, answer)),
         _ => Ok(stats),
     }
 }
 
-/// Numbers and further names of them, as `_ro_twins` tells them.
-fn twins<'a>(text: &'a str, source: &str) -> Vec<(u32, &'a str)> {
+/// User or group ids and their further names, as printed by `_ro_twins`.
+fn aliases<'a>(text: &'a str, source: &str) -> Vec<(u32, &'a str)> {
     let twin = |line: &'a str| {
         let (number, name) = line.strip_prefix(source)?.split_once(':')?;
         Some((number.parse().ok()?, name))
@@ -247,23 +249,23 @@ fn read_stat(line: &str) -> Option<(String, File)> {
 
 fn read_hashes(answer: &CommandOutput) -> Result<HashMap<String, String>, ConnectError> {
     if answer.exit != 0 {
-        return Err(refused("hash", "the files", answer));
+        return Err(cannot("hash", "the files", answer));
     }
-    let text = all(answer)?;
+    let text = complete_stdout(answer)?;
     let one = |line: &str| {
-        // GNU marks a line with a backslash when it had to escape the name.
+        // GNU sha256sum starts a line with a backslash when it had to escape the name.
         let (escaped, line) = line.strip_prefix('\\').map_or((false, line), |rest| (true, rest));
         let (hash, name) = line.split_once("  ")?;
         let name = if escaped { name.replace("\\\\", "\\") } else { name.to_owned() };
         Some((name, hash.to_owned()))
     };
     let hashes: HashMap<String, String> = text.lines().filter_map(one).collect();
-    // What is none could not be compared, nor shown.
+    // Refuses anything that is not a hash: it could be neither compared nor shown.
     let is_hash = |hash: &str| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
     match hashes.iter().find(|(_, hash)| !is_hash(hash)) {
         Some((name, hash)) => {
-            let message = format!("the host's sha256sum answers nonsense of {name}: {}", excerpt::head(hash, 80));
-            Err(ConnectError::failed(message).hint("look on the host what `command -v sha256sum` says"))
+            let message = format!("the host's sha256sum printed no hash of {name} but: {}", excerpt::head(hash, 80));
+            Err(ConnectError::failed(message).hint("check on the host which program `command -v sha256sum` names"))
         }
         None => Ok(hashes),
     }
@@ -275,14 +277,14 @@ fn read_module(name: &str, answer: &CommandOutput) -> Result<Module, ConnectErro
         "builtin" => Ok(Module::BuiltIn),
         "available" => Ok(Module::Available),
         "absent" => Ok(Module::Absent),
-        _ => Err(refused("look for", name, answer)),
+        _ => Err(cannot("look for", name, answer)),
     }
 }
 
-fn refused(verb: &str, what: &str, answer: &CommandOutput) -> ConnectError {
-    let said = answer.stderr.last_lines(3);
-    let error = ConnectError::failed(format!("cannot {verb} {what}: {said}"));
-    if said.contains("Permission denied") { error.hint("set `become = true` on the step") } else { error }
+fn cannot(verb: &str, what: &str, answer: &CommandOutput) -> ConnectError {
+    let stderr = answer.stderr.last_lines(3);
+    let error = ConnectError::failed(format!("cannot {verb} {what}: {stderr}"));
+    if stderr.contains("Permission denied") { error.hint("set `become = true` on the step") } else { error }
 }
 
 #[cfg(test)]
@@ -314,7 +316,7 @@ mod tests {
         assert!(stat("/a", "", "", 0).is_err());
         let mut cut = CommandOutput::new(1, "", "stat: cannot statx '/a': No such file or directory");
         cut.stdout.length = 1;
-        assert!(read_stats(&["/a"], &cut).unwrap_err().to_string().contains("more than is read"));
+        assert!(read_stats(&["/a"], &cut).unwrap_err().to_string().contains("too long to be read whole"));
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Why there is no ssh connection, in plain words.
+//! Translates ssh's error messages into causes and remedies.
 
 use crate::connect::ConnectError;
 use crate::inventory::Host;
 
-/// What ssh's own words mean, and what to do about it.
+/// The error for ssh's output `text`: what happened, ssh's own message, and what the user can do.
 pub fn explain(host: &Host, text: &str) -> ConnectError {
     let address = &host.address;
     let known_as =
@@ -21,7 +21,7 @@ pub fn explain(host: &Host, text: &str) -> ConnectError {
         )
     } else if has("host key is known for") || has("Host key verification failed") {
         (
-            format!("the host key of {address} is not known"),
+            format!("the host key of {address} is not in known_hosts"),
             format!(
                 "log in once by hand (`ssh {address}`), compare the fingerprint with the one on the host, and accept it; \
                  or add the key to known_hosts"
@@ -36,33 +36,37 @@ pub fn explain(host: &Host, text: &str) -> ConnectError {
         )
     } else if has("Could not resolve") {
         (
-            format!("the name {address} is not known"),
+            format!("the name {address} does not resolve"),
             "set the host's `address` in the inventory, or a HostName in the ssh config".to_owned(),
         )
     } else if has("timed out") || has("Timeout") {
-        (format!("{address} does not answer"), "is it powered on, on the network, and ssh let through?".to_owned())
+        (
+            format!("{address} does not answer"),
+            "check that it is powered on and on the network, and that no firewall blocks ssh".to_owned(),
+        )
     } else if has("Connection refused") {
         (format!("{address} refuses the connection"), "is sshd running there, and on this port?".to_owned())
     } else if has("No route to host") || has("Network is unreachable") || has("Host is down") {
-        (format!("there is no way to {address}"), "is it powered on, and is this machine on its network?".to_owned())
+        (format!("there is no route to {address}"), "is it powered on, and is this machine on its network?".to_owned())
     } else if has("cannot run ssh") {
         ("there is no ssh program".to_owned(), "install the OpenSSH client".to_owned())
     } else if has("onfiguration option") || has("Can't open user config file") || has("command-line") {
         let hint = "see `[ssh]` and `ssh.options` in the inventory; `ssh -V` and `ssh -Q kex` tell what this ssh knows";
         ("ssh does not accept its configuration".to_owned(), hint.to_owned())
     } else if has("no matching") {
-        let hint = "let the host and this machine have one in common: `ssh.options` in the inventory may name more";
+        let hint = "allow one that both support: `ssh.options` in the inventory can add algorithms";
         (format!("{address} and ssh have no algorithm in common"), hint.to_owned())
     } else {
         (format!("ssh cannot connect to {address}"), format!("try `ssh {address}` by hand"))
     };
-    let said = said(text);
-    let said = if said.is_empty() { String::new() } else { format!(": {said}") };
-    ConnectError::unreachable(format!("{what}{said}")).hint(hint)
+    let message = ssh_message(text);
+    let suffix = if message.is_empty() { String::new() } else { format!(": {message}") };
+    ConnectError::unreachable(format!("{what}{suffix}")).hint(hint)
 }
 
-/// ssh's words on one line; of its long warning about a changed key only the fingerprint and the old key's place.
-fn said(text: &str) -> String {
+/// ssh's message on one line. Of the long warning about a changed host key, only the fingerprint and the place of the
+/// old key are kept.
+fn ssh_message(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     if !text.contains("IDENTIFICATION HAS CHANGED") {
         return lines.collect::<Vec<_>>().join("; ");
@@ -89,11 +93,14 @@ mod tests {
     #[test]
     fn each_refusal_of_ssh_has_its_own_words() {
         for (text, what) in [
-            ("ssh: Could not resolve hostname pi-1.home: Name or service not known", "the name pi-1.home is not known"),
+            (
+                "ssh: Could not resolve hostname pi-1.home: Name or service not known",
+                "the name pi-1.home does not resolve",
+            ),
             ("ssh: connect to host pi-1.home port 22: Connection refused", "pi-1.home refuses the connection"),
             ("ssh: connect to host pi-1.home port 22: Connection timed out", "pi-1.home does not answer"),
             ("Connection timed out during banner exchange", "pi-1.home does not answer"),
-            ("ssh: connect to host pi-1.home port 22: No route to host", "there is no way to pi-1.home"),
+            ("ssh: connect to host pi-1.home port 22: No route to host", "there is no route to pi-1.home"),
             ("me@pi-1.home: Permission denied (publickey,password).", "pi-1.home refuses the login"),
             ("Received disconnect from 10.0.0.2 port 22:2: Too many authentication failures", "refuses the login"),
             ("/home/me/c: line 3: Bad configuration option: foo", "ssh does not accept its configuration"),
@@ -109,7 +116,7 @@ mod tests {
             (
                 "No ED25519 host key is known for pi-1.home and you have requested strict checking.\r\n\
                  Host key verification failed.",
-                "the host key of pi-1.home is not known",
+                "the host key of pi-1.home is not in known_hosts",
             ),
             ("kex_exchange_identification: read: Connection reset by peer", "ssh cannot connect to pi-1.home"),
         ] {

@@ -1,4 +1,4 @@
-//! One host: sends requests to shells of its own, repeats what may be repeated, ends what is cancelled.
+//! One host: sends requests to its shells, retries read-only ones, ends cancelled ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,50 +7,51 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::frame::Frame;
 use super::loan::ShellLoan;
+use super::messages;
 use super::pool::{Idle, Pool};
+use super::reply::{ExchangeError, ExchangeOptions, OnPart};
 use super::request::{Purpose, Request};
 use super::shared::Shared;
-use super::shell::{ExchangeError, Mode, OnDone, Pace, Shell};
+use super::shell::{Mode, Shell};
 use super::sudo::NotOpened;
 use super::terminate::terminate_lost;
-use super::text;
 use super::types::CommandOutput;
 use crate::connect::{CallContext, ConnectError};
 use crate::inventory::Host;
 use crate::sync::lock;
 
-/// A shell that was used this long ago is asked whether it still answers before anything is entrusted to it.
+/// A shell idle for longer than this must answer an empty request before it is used.
 pub const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(2);
-/// How long it has for that answer.
+/// Timeout of that answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pause before a host is asked again for a session that it refused.
+/// Pause before the next attempt after the host refused a session.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
-/// How long the end of cancelled commands is waited for when all is closed.
+/// On close, how long to wait for the end of cancelled commands.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A host.
+/// A host and its shells.
 pub struct Remote {
     pool: Arc<Pool>,
 }
 
 impl Remote {
-    /// Nothing is connected yet.
+    /// Does not connect yet.
     pub fn new(host: Arc<Host>, shared: Arc<Shared>) -> Self {
         Self { pool: Arc::new(Pool::new(host, shared)) }
     }
 
-    /// Begins to connect, for those who ask later.
-    pub fn warm(&self) {
-        self.pool.connector.warm();
+    /// Starts connecting in the background.
+    pub fn preconnect(&self) {
+        self.pool.connector.preconnect();
     }
 
-    /// Has the calls from now on connect anew; those under way keep the connection that they have.
-    pub fn renew(&self) {
-        self.pool.connector.renew();
+    /// Makes later calls use a new connection; running calls keep theirs.
+    pub fn reconnect(&self) {
+        self.pool.connector.reconnect();
         self.pool.clear();
     }
 
-    /// Ends the connection and all shells that are not in use.
+    /// Ends the connection and all idle shells.
     pub async fn close(&self) {
         let mut ending = self.pool.ending.subscribe();
         let _ = timeout(CLOSE_TIMEOUT, ending.wait_for(|count| *count == 0)).await;
@@ -58,8 +59,7 @@ impl Remote {
         self.pool.connector.close();
     }
 
-    /// Sends a request to a shell of its own for as long as it takes; one answer for each script, as far as they were not
-    /// left unanswered.
+    /// Sends a request to a shell and returns one output for each script; follow-up scripts may be missing.
     pub async fn call(
         &self,
         as_root: bool,
@@ -70,54 +70,56 @@ impl Remote {
         self.call_each(as_root, request, purpose, call, None).await
     }
 
-    /// The same; `each` is told the number and the answer of a script as soon as it is known, if it must be answered.
+    /// Like [`Self::call`]; `on_part` is called with the number and output of each required script as soon as that has
+    /// ended.
     pub async fn call_each(
         &self,
         as_root: bool,
         request: Request,
         purpose: Purpose,
         call: &CallContext,
-        each: Option<OnDone<'_>>,
+        on_part: Option<OnPart<'_>>,
     ) -> Result<Vec<CommandOutput>, ConnectError> {
         let mode = if request.payload.is_some() { Mode::Lines } else { Mode::Program };
         let show = |line: String| {
-            if request.live {
+            if request.shows_output {
                 (call.progress)(line);
             }
         };
         let mut repeated = false;
         loop {
             let mut frame = Frame::new();
-            request.parts.iter().for_each(|part| frame.part(part.clone()));
-            request.behind.iter().for_each(|(part, when)| frame.part_behind(part.clone(), *when));
-            let first = (purpose == Purpose::Look).then_some(&frame);
-            let mut loan = self.lend(as_root, mode, first, call.deadline).await?;
+            request.parts.iter().for_each(|part| frame.add_part(part.clone()));
+            request.follow_ups.iter().for_each(|(part, when)| frame.add_follow_up(part.clone(), *when));
+            let first = (purpose == Purpose::ReadOnly).then_some(&frame);
+            let mut loan = self.borrow_shell(as_root, mode, first, call.deadline).await?;
             let payload = request.payload.as_ref();
-            let pace = Pace { deadline: call.deadline, within: &request.within, line: &show, each };
-            let broken = match loan.exchange(&frame, payload, pace).await {
+            let options =
+                ExchangeOptions { deadline: call.deadline, timeouts: &request.timeouts, on_line: &show, on_part };
+            let error = match loan.exchange(&frame, payload, options).await {
                 Ok(done) => {
-                    if done.len() == frame.count() {
+                    if done.len() == frame.part_count() {
                         loan.give_back();
                     }
                     return Ok(done);
                 }
-                Err(broken) => broken,
+                Err(error) => error,
             };
-            let connected = broken.deadline || loan.link.1.alive().await;
+            let connected = error.timed_out || loan.link.1.alive().await;
             if !connected {
                 self.pool.forget(loan.link.0);
             }
             drop(loan);
-            if purpose == Purpose::Look && !broken.deadline && broken.excess.is_none() && !repeated {
+            if purpose == Purpose::ReadOnly && !error.timed_out && error.excess.is_none() && !repeated {
                 repeated = true;
                 continue;
             }
-            return Err(self.broken(&broken, connected, purpose));
+            return Err(self.exchange_failed(&error, connected, purpose));
         }
     }
 
-    /// A shell for a request; a new one is sent `first` along when it starts.
-    async fn lend(
+    /// Takes an idle shell or starts one. `first` is sent along to a new shell.
+    async fn borrow_shell(
         &self,
         as_root: bool,
         mode: Mode,
@@ -129,12 +131,12 @@ impl Remote {
             let mut ending = self.pool.ending.subscribe();
             let free = async {
                 let _ = ending.wait_for(|count| *count == 0).await;
-                self.pool.places.take().await
+                self.pool.slots.take().await
             };
-            let Ok(Some(place)) = timeout_at(deadline, free).await else {
+            let Ok(Some(slot)) = timeout_at(deadline, free).await else {
                 let busy = format!(
                     "all {} shells on {} stayed busy until the deadline",
-                    self.pool.places.all(),
+                    self.pool.slots.total(),
                     self.pool.connector.name()
                 );
                 return Err(ConnectError::failed(busy));
@@ -144,7 +146,7 @@ impl Remote {
                     let answer_by = deadline.min(Instant::now() + ANSWER_TIMEOUT);
                     let fresh = idle.shell.last_used.elapsed() < TRUSTED_IDLE_TIME;
                     if !idle.shell.has_ended() && (fresh || idle.shell.answers(answer_by).await) {
-                        return Ok(ShellLoan::new(&self.pool, idle, place));
+                        return Ok(ShellLoan::new(&self.pool, idle, slot));
                     }
                     if !idle.link.1.alive().await {
                         self.pool.forget(idle.link.0);
@@ -152,21 +154,21 @@ impl Remote {
                 }
             }
             self.pool.make_room();
-            if let Some(idle) = self.open(as_root, mode, first, deadline).await? {
-                return Ok(ShellLoan::new(&self.pool, idle, place));
+            if let Some(idle) = self.open_shell(as_root, mode, first, deadline).await? {
+                return Ok(ShellLoan::new(&self.pool, idle, slot));
             }
-            // The server allows fewer sessions than we thought, or has not yet seen the end of one.
+            // The server allows fewer sessions than assumed, or has not yet noticed the end of one.
             refused += 1;
             let ended = self.pool.drop_one();
-            if refused > 1 && !ended && !self.pool.places.give_up(place) && RETRY_DELAY * refused > ANSWER_TIMEOUT {
-                return Err(text::no_session(self.pool.connector.name()));
+            if refused > 1 && !ended && !self.pool.slots.retire(slot) && RETRY_DELAY * refused > ANSWER_TIMEOUT {
+                return Err(messages::no_session(self.pool.connector.name()));
             }
             let _ = timeout_at(deadline, sleep(RETRY_DELAY)).await;
         }
     }
 
-    /// A new shell; `None` when the host allows no more of them on the connection.
-    async fn open(
+    /// Starts a shell; `None` when the host allows no more sessions on the connection.
+    async fn open_shell(
         &self,
         as_root: bool,
         mode: Mode,
@@ -179,42 +181,43 @@ impl Remote {
             let connect = timeout_at(deadline, connector.link());
             let link = connect.await.unwrap_or_else(|_| {
                 let message = format!("no connection to {} before the deadline", self.pool.connector.name());
-                Err(ConnectError::unreachable(message).hint("is it powered on, on the network, and ssh let through?"))
+                Err(ConnectError::unreachable(message)
+                    .hint("check that it is powered on and on the network, and that no firewall blocks ssh"))
             })?;
-            let unproven = link.1.is_unproven();
-            let by = if unproven { deadline.min(Instant::now() + ANSWER_TIMEOUT) } else { deadline };
+            let unverified = link.1.is_unverified();
+            let shell_deadline = if unverified { deadline.min(Instant::now() + ANSWER_TIMEOUT) } else { deadline };
             let lost = std::mem::take(&mut *lock(&self.pool.lost));
             for (shell, as_root) in lost {
-                // What it began must not go on beside what comes next.
-                let _ = timeout_at(by, terminate_lost(connector, &link.1, shell, as_root)).await;
+                // Commands of a lost shell must not go on beside those of the next one.
+                let _ = timeout_at(shell_deadline, terminate_lost(connector, &link.1, shell, as_root)).await;
             }
-            let opened = match connector.start(&link.1, as_root, mode.arguments(), by).await {
-                Ok(streams) => Shell::start(streams, mode, first, by).await.map_err(NotOpened::Silent),
+            let opened = match connector.start(&link.1, as_root, mode.arguments(), shell_deadline).await {
+                Ok(streams) => Shell::start(streams, mode, first, shell_deadline).await.map_err(NotOpened::NoAnswer),
                 Err(error) => Err(error),
             };
             let error = match opened {
                 Ok(shell) => {
-                    link.1.prove();
+                    link.1.mark_verified();
                     return Ok(Some(Idle { as_root, link, shell }));
                 }
                 Err(NotOpened::Full) => {
-                    link.1.prove();
+                    link.1.mark_verified();
                     return Ok(None);
                 }
                 Err(NotOpened::Refused(error)) => return Err(error),
                 Err(NotOpened::Lost(error)) => error,
-                Err(NotOpened::Silent(broken)) if !(unproven && broken.deadline) && link.1.alive().await => {
-                    return Err(text::no_shell(self.pool.connector.name(), as_root, &broken));
+                Err(NotOpened::NoAnswer(error)) if !(unverified && error.timed_out) && link.1.alive().await => {
+                    return Err(messages::no_shell(self.pool.connector.name(), as_root, &error));
                 }
-                Err(NotOpened::Silent(broken)) => ConnectError::unreachable(format!(
+                Err(NotOpened::NoAnswer(error)) => ConnectError::unreachable(format!(
                     "the connection to {} was lost before anything was sent{}",
                     self.pool.connector.name(),
-                    text::seen(&broken)
+                    messages::last_output(&error)
                 )),
             };
-            // The connection may have gone since it was last used: it is made again, once.
-            if unproven {
-                connector.distrust();
+            // The connection may have broken since it was last used: connect anew, once.
+            if unverified {
+                connector.forbid_reuse();
             }
             self.pool.forget(link.0);
             if repeated {
@@ -224,7 +227,7 @@ impl Remote {
         }
     }
 
-    fn broken(&self, broken: &ExchangeError, connected: bool, purpose: Purpose) -> ConnectError {
-        text::broken(self.pool.connector.name(), broken, connected, purpose == Purpose::Change)
+    fn exchange_failed(&self, error: &ExchangeError, connected: bool, purpose: Purpose) -> ConnectError {
+        messages::exchange_failed(self.pool.connector.name(), error, connected, purpose == Purpose::Change)
     }
 }

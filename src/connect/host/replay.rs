@@ -1,19 +1,20 @@
-//! What the reader makes of given bytes, without a shell: for the fuzzer.
+//! Parses recorded bytes as a host's answer, without a shell: for the fuzzer.
 
-use super::frame::{Frame, Splitter};
+use super::frame::Frame;
 use super::probes::Batch;
+use super::splitter::Splitter;
 use super::types::{Fact, Probe};
 use crate::connect::ConnectError;
 
-/// Reads both streams as the answer to `probes`, `chunk` bytes (at least 1) at a time. In them, the byte 1 followed by
-/// `N` stands for the beginning of a marker, whose nonce nobody can know beforehand.
+/// Parses both streams as the answer to `probes`, `chunk` bytes (at least 1) at a time. In the streams, the byte 1
+/// followed by `N` stands for the beginning of a marker, since the nonce cannot be known beforehand.
 ///
 /// # Errors
-/// When the streams end too early, or hold no answer to what was asked.
+/// When the streams end too early, or do not hold the answers.
 pub fn replay(probes: &[Probe], stdout: &[u8], stderr: &[u8], chunk: usize) -> Result<Vec<Fact>, ConnectError> {
     let batch = Batch::new(probes);
     let mut frame = Frame::new();
-    batch.request().parts.into_iter().for_each(|part| frame.part(part));
+    batch.request().parts.into_iter().for_each(|part| frame.add_part(part));
     let split = |stream: &[u8]| {
         let mut splitter = frame.splitter();
         for bytes in frame.with_nonce(stream).chunks(chunk) {

@@ -1,30 +1,30 @@
-//! What is sent to a shell of a host.
+//! One request to a shell of a host, before it is framed.
 
 use std::time::Duration;
 
 use super::frame::When;
 use super::payload::Content;
 
-/// What a call is for.
+/// Whether a call may be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// It changes nothing, and may be repeated.
-    Look,
-    /// It may have taken effect when it is cut off.
+    /// The call changes nothing and may be repeated.
+    ReadOnly,
+    /// The call may have taken effect even if it is cut off.
     Change,
 }
 
-/// Scripts, and the standard input of the only one when it is large.
+/// Scripts, and the standard input of a single script when that is large.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// The scripts.
+    /// The required scripts.
     pub parts: Vec<String>,
-    /// How long each may take; empty when there is only the call's deadline.
-    pub within: Vec<Duration>,
-    /// Scripts that only look, behind the others; they may go unanswered.
-    pub behind: Vec<(String, When)>,
-    /// Sent as it is after the scripts.
+    /// Timeout of each script; empty when only the call's deadline applies.
+    pub timeouts: Vec<Duration>,
+    /// Read-only scripts after the required ones; they may go unanswered.
+    pub follow_ups: Vec<(String, When)>,
+    /// Sent unencoded after the scripts.
     pub payload: Option<Content>,
-    /// Whether what is printed is worth showing while it runs.
-    pub live: bool,
+    /// Whether printed lines are shown as progress while the scripts run.
+    pub shows_output: bool,
 }

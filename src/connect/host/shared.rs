@@ -1,4 +1,4 @@
-//! What all hosts of an inventory share: how ssh connects, and the limits of that.
+//! State that all hosts of an inventory share: ssh's configuration, connection limits, sudo passwords.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,37 +15,38 @@ use crate::inventory::{Connection, Host, Inventory, Ssh};
 use crate::secret::Secret;
 use crate::sync::lock;
 
-/// What all hosts share.
+/// Shared by all hosts of an inventory.
 pub struct Shared {
     ssh: Ssh,
-    /// Whether there are so many hosts that too many of them could be behind one door.
-    crowded: bool,
+    /// Whether the inventory has enough ssh hosts to exceed the limit of one sshd, should they share one.
+    may_exceed_sshd_limit: bool,
     handshakes: Handshakes,
-    /// ssh's configuration, if it is understood.
+    /// ssh's configuration; the inner `None`: it could not be parsed.
     config: OnceLock<Option<Config>>,
     folder: Mutex<Option<Arc<TempDir>>>,
-    /// Where connections are kept, when it is not where the environment says.
-    kept: Option<PathBuf>,
-    /// Sudo's passwords, by the secrets' names.
+    /// Overrides the folder for persistent connections, for tests.
+    persistent_folder: Option<PathBuf>,
+    /// Sudo passwords, by the names of their secrets.
     passwords: OnceLock<BTreeMap<String, Secret>>,
 }
 
 impl Shared {
-    /// Nothing is made before it is needed.
-    pub fn new(inventory: &Inventory, kept: Option<PathBuf>) -> Self {
+    /// Creates no files and reads no configuration before the first connection.
+    pub fn new(inventory: &Inventory, persistent_folder: Option<PathBuf>) -> Self {
         Self {
             ssh: inventory.ssh.clone(),
-            crowded: inventory.hosts.iter().filter(|h| h.connection == Connection::Ssh).count() > MAX_PER_SSHD,
+            may_exceed_sshd_limit: inventory.hosts.iter().filter(|h| h.connection == Connection::Ssh).count()
+                > MAX_PER_SSHD,
             handshakes: Handshakes::default(),
             config: OnceLock::new(),
             folder: Mutex::default(),
-            kept,
+            persistent_folder,
             passwords: OnceLock::new(),
         }
     }
 
-    /// Sudo's passwords, by the secrets' names; the first ones that are given count.
-    pub fn know(&self, passwords: BTreeMap<String, Secret>) {
+    /// Sets the sudo passwords, by the names of their secrets. Later calls are ignored.
+    pub fn set_sudo_passwords(&self, passwords: BTreeMap<String, Secret>) {
         let _ = self.passwords.set(passwords);
     }
 
@@ -59,28 +60,28 @@ impl Shared {
         Ok(folder.insert(Arc::new(made)).clone())
     }
 
-    /// The value of a secret that is a password.
+    /// The sudo password held by the secret of this name.
     pub fn password(&self, secret: &str) -> Option<&Secret> {
         self.passwords.get()?.get(secret)
     }
 
-    /// Connects to a host. `trust`: a connection that an earlier run kept may do.
-    pub async fn connect(&self, host: &Host, trust: bool) -> Result<PersistentMaster, ConnectError> {
-        let kept = self.ssh.control_persist;
-        let route = if self.crowded || kept.is_some() {
+    /// Connects to a host. `reuse`: whether a persistent connection of an earlier run may be taken over.
+    pub async fn connect(&self, host: &Host, reuse: bool) -> Result<PersistentMaster, ConnectError> {
+        let idle_timeout = self.ssh.control_persist;
+        let route = if self.may_exceed_sshd_limit || idle_timeout.is_some() {
             let config = self.config.get_or_init(|| Config::read(&self.ssh));
             route::find(host, &self.ssh, config.as_ref()).await
         } else {
             None
         };
-        let doors = route.as_ref().map(|route| route.doors.clone()).unwrap_or_default();
-        let turn = self.handshakes.turn(&doors);
-        if let (Some(idle), Some(route)) = (kept, route) {
-            let folder = self.kept.clone().map_or_else(persistent::folder, Ok)?;
-            return persistent::connect(host, &self.ssh, &folder, (idle, &route.digest), trust, turn).await;
+        let entry_points = route.as_ref().map(|route| route.entry_points.clone()).unwrap_or_default();
+        let permit = self.handshakes.acquire(&entry_points);
+        if let (Some(idle), Some(route)) = (idle_timeout, route) {
+            let folder = self.persistent_folder.clone().map_or_else(persistent::folder, Ok)?;
+            return persistent::connect(host, &self.ssh, &folder, (idle, &route.digest), reuse, permit).await;
         }
         let folder = self.folder()?;
-        let _turn = turn.await;
+        let _turn = permit.await;
         let session = master::connect(host, &self.ssh, folder.path(), None).await?;
         Ok(PersistentMaster { session, reused: false })
     }

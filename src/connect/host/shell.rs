@@ -1,53 +1,40 @@
-//! A live `sh` at the other end of three streams: sends frames, reads replies. Knows nothing of ssh or processes.
+//! A running `sh` behind three streams: sends frames and reads their replies. Knows nothing of ssh or processes.
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use base64::Engine as _;
 use futures::FutureExt as _;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::time::error::Elapsed;
-use tokio::time::{sleep_until, timeout, timeout_at};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::time::timeout_at;
 
-use super::frame::{Frame, Splitter};
+use super::frame::Frame;
 use super::payload::Content;
+use super::reply::{ExchangeError, ExchangeOptions, Reader, Reply};
 use super::types::CommandOutput;
-use crate::connect::{FOLLOW_UP_TIMEOUT, deadline_after};
+use crate::connect::FOLLOW_UP_TIMEOUT;
 
-/// The functions that a shell is given when it starts.
+/// The functions that each shell receives when it starts.
 pub const LIBRARY: &str = concat!(include_str!("lib.sh"), include_str!("place.sh"), include_str!("files.sh"));
 
-/// How long the errors of a shell are read that has ended.
-pub const STDERR_DELAY: Duration = Duration::from_millis(300);
-
-/// How long after a line of a running command the next one may be shown.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
-
-/// The three streams of a shell, and whatever must live as long as they do.
+/// The three streams of a shell, and the process that must live as long as they do.
 pub struct Streams {
-    /// Where requests go; `None` when no more follow.
+    /// Requests are written here; `None` after the last one.
     pub stdin: Option<Box<dyn AsyncWrite + Send + Sync + Unpin>>,
-    /// The shell's output.
     pub stdout: Reader,
-    /// The shell's errors.
     pub stderr: Reader,
-    /// What is on its way to the shell and was not taken yet.
+    /// The start of the shell's input (functions and first request), as far as the shell has not taken it yet.
     unsent: VecDeque<u8>,
-    /// The process, to be reaped.
+    /// The child process; dropping it reaps the process.
     _process: Box<dyn Any + Send + Sync>,
 }
 
-/// One of the streams that a shell prints on.
-pub type Reader = BufReader<Box<dyn AsyncRead + Send + Sync + Unpin>>;
-
-/// Bytes that are read at a time.
+/// Size of the buffers of standard output and standard error.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 impl Streams {
-    /// Where requests go, the shell's output and its errors, and the process.
     pub fn new(
         stdin: impl AsyncWrite + Send + Sync + Unpin + 'static,
         stdout: impl AsyncRead + Send + Sync + Unpin + 'static,
@@ -64,18 +51,18 @@ impl Streams {
     }
 }
 
-/// How a shell takes its requests.
+/// How a shell receives its requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// As its program, one after the other.
+    /// As its program on standard input, one request after the other.
     Program,
-    /// As two lines of base64, its greeting and one request, whose standard input follows on the channel. What nobody reads
-    /// of that must never be taken for a further request.
+    /// As two lines of base64, the greeting and one request; the rest of the channel is the request's standard input.
+    /// Input that the request leaves unread must never be parsed as a further request.
     Lines,
 }
 
 impl Mode {
-    /// The arguments of `sh`, in words that every login shell understands.
+    /// The arguments of `sh`, quoted so that every kind of login shell understands them.
     pub fn arguments(self) -> &'static str {
         match self {
             Self::Program => "",
@@ -97,26 +84,23 @@ impl Mode {
     }
 }
 
-/// A shell that has answered.
+/// A shell that has answered its greeting.
 pub struct Shell {
     streams: Streams,
     mode: Mode,
-    /// Which process it is.
     pub identity: Identity,
-    /// When it last answered.
     pub last_used: Instant,
-    /// Whether its first request was sent when it started.
-    sent: bool,
+    /// Whether the first request went out together with the functions; the first exchange then only reads the reply.
+    first_request_sent: bool,
 }
 
-/// A shell's process on its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
-    /// Its process group, in which all that it runs is.
+    /// The process group, which contains everything that the shell runs.
     pub group: u32,
-    /// Its own number.
+    /// The process id.
     pub pid: u32,
-    /// When it started, in the kernel's ticks since boot: tells it from a later process of the same number.
+    /// Start time in kernel ticks since boot: distinguishes the shell from a later process with the same id.
     pub start: Option<u64>,
 }
 
@@ -128,47 +112,10 @@ impl Identity {
     }
 }
 
-/// Why there is no reply.
-#[derive(Debug, Default)]
-pub struct ExchangeError {
-    /// Whether the time was over, rather than the shell.
-    pub deadline: bool,
-    /// What was seen last.
-    pub seen: String,
-    /// Which limit its answers passed.
-    pub excess: Option<String>,
-}
-
-/// How long an answer may take, and who hears of it meanwhile.
-#[derive(Clone, Copy)]
-pub struct Pace<'a> {
-    /// When all that must be answered has to be, if `within` does not say otherwise.
-    pub deadline: Instant,
-    /// How long each part may take that must be answered; it begins when the one before it has ended.
-    pub within: &'a [Duration],
-    /// Takes lines as they are printed.
-    pub line: OnLine<'a>,
-    /// Takes such a part's number and answer as soon as it is there.
-    pub each: Option<OnDone<'a>>,
-}
-
-/// Takes lines.
-pub type OnLine<'a> = &'a (dyn Fn(String) + Send + Sync);
-
-/// Takes numbers of parts and their answers.
-pub type OnDone<'a> = &'a (dyn Fn(usize, CommandOutput) + Send + Sync);
-
-impl Pace<'_> {
-    /// For one who only waits.
-    pub fn until(deadline: Instant) -> Self {
-        Self { deadline, within: &[], line: &|_| {}, each: None }
-    }
-}
-
 impl Shell {
-    /// Teaches a fresh shell its functions and waits for its first answer. Whatever was printed before (a banner of a
-    /// profile) is ignored. With `first`, that request is sent along, which saves a round trip: it must be exchanged first,
-    /// without a payload, and be one that may be carried out without anybody waiting for it.
+    /// Sends the functions to a new shell and waits for its greeting. Anything printed before (a banner of a profile)
+    /// is ignored. `first` is sent along to save a round trip: the caller must exchange that very request first and
+    /// without a payload, and the request must be read-only, since it runs even if nobody waits for the answer.
     pub async fn start(
         mut streams: Streams,
         mode: Mode,
@@ -176,41 +123,45 @@ impl Shell {
         deadline: Instant,
     ) -> Result<Self, ExchangeError> {
         let mut frame = Frame::new();
-        frame.part("_ro_hello".to_owned());
+        frame.add_part("_ro_hello".to_owned());
         let mut text = mode.encode(format!("{LIBRARY}\n{}", frame.text(false)));
         text.extend(first.map(|first| mode.encode(first.text(false))).unwrap_or_default());
-        // Kept by the streams, since the answer may come before the end of it has been taken.
+        // Written by every `send` of these streams, since the answer may come before the shell has taken all of it.
         streams.unsent.extend(text);
-        let done = streams.send(&frame, &[], None, Pace::until(deadline)).await?;
+        let done = streams.send(&frame, &[], None, ExchangeOptions::until(deadline)).await?;
         let answer = done.first().map(|d| (d.stdout.text(), d.stderr.text())).unwrap_or_default();
         let Some(identity) = Identity::read(&answer.0) else {
-            return Err(ExchangeError { seen: format!("{}\n{}", answer.0, answer.1), ..ExchangeError::default() });
+            return Err(ExchangeError {
+                last_output: format!("{}\n{}", answer.0, answer.1),
+                ..ExchangeError::default()
+            });
         };
-        Ok(Self { streams, mode, identity, last_used: Instant::now(), sent: first.is_some() })
+        Ok(Self { streams, mode, identity, last_used: Instant::now(), first_request_sent: first.is_some() })
     }
 
-    /// Sends a request and reads its reply: one [`Done`] for each of its parts; fewer when those that may go unanswered
-    /// did, and then the shell is of no more use. With a payload, which only a shell in
-    /// [`Mode::Lines`] takes, it is the last one.
+    /// Sends a request and reads its reply: one [`CommandOutput`] for each part. Fewer mean that follow-up parts went
+    /// unanswered; the shell must not be used again then. A payload needs a shell in [`Mode::Lines`], which takes no
+    /// further request.
     pub async fn exchange(
         &mut self,
         frame: &Frame,
         payload: Option<&Content>,
-        pace: Pace<'_>,
+        options: ExchangeOptions<'_>,
     ) -> Result<Vec<CommandOutput>, ExchangeError> {
-        let sent = std::mem::take(&mut self.sent);
+        let sent = std::mem::take(&mut self.first_request_sent);
         let text = if sent { Vec::new() } else { self.mode.encode(frame.text(payload.is_some())) };
-        let done = self.streams.send(frame, &text, payload, pace).await?;
+        let done = self.streams.send(frame, &text, payload, options).await?;
         self.last_used = Instant::now();
         Ok(done)
     }
 
-    /// Whether it can take another request.
-    pub fn takes_more(&self) -> bool {
+    /// Whether the shell can take another request.
+    pub fn is_reusable(&self) -> bool {
         self.mode == Mode::Program
     }
 
-    /// Whether it has ended already, as far as can be seen without asking. What it printed unasked is dropped.
+    /// Whether the shell has already ended, as far as its standard output shows. Drops output that no request asked
+    /// for.
     pub fn has_ended(&mut self) -> bool {
         let mut buffer = [0; 4096];
         while let Some(read) = self.streams.stdout.read(&mut buffer).now_or_never() {
@@ -221,31 +172,31 @@ impl Shell {
         false
     }
 
-    /// Whether it still answers.
+    /// Whether the shell answers an empty request before the deadline.
     pub async fn answers(&mut self, deadline: Instant) -> bool {
-        self.exchange(&Frame::new(), None, Pace::until(deadline)).await.is_ok()
+        self.exchange(&Frame::new(), None, ExchangeOptions::until(deadline)).await.is_ok()
     }
 }
 
 impl Streams {
-    /// Sends a text, and a payload after which nothing more follows; reads until all parts of `frame` are there, or at
-    /// least those that must be.
+    /// Sends `text` and then `payload`, which closes standard input. Reads until all parts of `frame` have ended, or at
+    /// least the required ones.
     async fn send(
         &mut self,
         frame: &Frame,
         text: &[u8],
         payload: Option<&Content>,
-        pace: Pace<'_>,
+        options: ExchangeOptions<'_>,
     ) -> Result<Vec<CommandOutput>, ExchangeError> {
         let mut reply = Reply::new(frame);
         let Self { stdin, stdout, stderr, unsent, .. } = self;
         let write = async {
-            // That a shell is gone shows on its output too, with more to say.
+            // Write errors are ignored: a shell that has ended shows on its output streams too, with more detail.
             if let Some(stdin) = stdin {
                 let _ = stdin.write_all_buf(unsent).await;
                 let _ = stdin.write_all(text).await;
                 if let Some(payload) = payload {
-                    // Where less comes than was told, the other side says so.
+                    // The host checks the size, and reports when the file shrank meanwhile.
                     let _ = payload.write_to(stdin).await;
                 }
                 let _ = stdin.flush().await;
@@ -256,124 +207,25 @@ impl Streams {
             std::future::pending::<()>().await;
         };
         let read = async {
-            let firm = reply.read_each(frame.required_parts(), stdout, stderr, pace).await;
-            if firm == Ok(true) && frame.count() > frame.required_parts() {
-                let by = Instant::now() + FOLLOW_UP_TIMEOUT;
-                let by = if pace.within.is_empty() { by.min(pace.deadline) } else { by };
-                let _ = timeout_at(by, reply.read(frame.count(), stdout, stderr, &|_| {})).await;
+            let complete = reply.read_each(frame.required_parts(), stdout, stderr, options).await;
+            if complete == Ok(true) && frame.part_count() > frame.required_parts() {
+                let deadline = Instant::now() + FOLLOW_UP_TIMEOUT;
+                let deadline = if options.timeouts.is_empty() { deadline.min(options.deadline) } else { deadline };
+                let _ = timeout_at(deadline, reply.read(frame.part_count(), stdout, stderr, &|_| {})).await;
             }
-            firm
+            complete
         };
-        let firm = tokio::select! {
-            firm = read => firm,
+        let complete = tokio::select! {
+            complete = read => complete,
             () = write => Ok(false),
         };
-        match firm {
-            Ok(true) => Ok(Splitter::join(reply.out, reply.err)),
-            ended => Err(ExchangeError { deadline: ended.is_err(), seen: reply.seen(), excess: reply.excess() }),
+        match complete {
+            Ok(true) => Ok(reply.into_outputs()),
+            ended => Err(ExchangeError {
+                timed_out: ended.is_err(),
+                last_output: reply.last_output(),
+                excess: reply.excess(),
+            }),
         }
-    }
-}
-
-struct Reply {
-    out: Splitter,
-    err: Splitter,
-    /// Which stream was read last since a line was shown: what comes along with the end of a part may be of the next one.
-    unseen: Option<bool>,
-    /// When the next line may be shown: masking each of a flood takes long.
-    next: Instant,
-}
-
-impl Reply {
-    fn new(frame: &Frame) -> Self {
-        Self { out: frame.splitter(), err: frame.splitter(), unseen: None, next: Instant::now() }
-    }
-
-    /// Reads both streams until this many parts are there, each in its time; `false` when one of them ended too early.
-    async fn read_each(
-        &mut self,
-        parts: usize,
-        stdout: &mut Reader,
-        stderr: &mut Reader,
-        pace: Pace<'_>,
-    ) -> Result<bool, Elapsed> {
-        let mut by = pace.deadline;
-        for part in 0..parts {
-            if let Some(within) = pace.within.get(part) {
-                by = deadline_after(*within);
-            }
-            if !timeout_at(by, self.read(part + 1, stdout, stderr, pace.line)).await? {
-                return Ok(false);
-            }
-            if let (Some(each), Some(done)) = (pace.each, Splitter::done(&self.out, &self.err, part)) {
-                each(part, done);
-            }
-        }
-        // A request without parts is only accepted.
-        timeout_at(by, self.read(parts, stdout, stderr, pace.line)).await
-    }
-
-    /// Reads both streams until this many parts are there; `false` when one of them ended too early.
-    async fn read(&mut self, parts: usize, stdout: &mut Reader, stderr: &mut Reader, line: OnLine<'_>) -> bool {
-        let mut err_open = true;
-        while !(self.out.has(parts) && self.err.has(parts)) {
-            if self.excess().is_some() {
-                return false;
-            }
-            tokio::select! {
-                read = stdout.fill_buf(), if !self.out.complete() => match read {
-                    Ok(bytes) if !bytes.is_empty() => {
-                        let taken = self.out.push(bytes);
-                        stdout.consume(taken);
-                        self.unseen = Some(true);
-                    }
-                    // What is asked behind may end the shell.
-                    _ => { self.drain(stderr).await; return self.out.has(parts) && self.err.has(parts) }
-                },
-                read = stderr.fill_buf(), if err_open && !self.err.complete() => match read {
-                    Ok(bytes) if !bytes.is_empty() => {
-                        let taken = self.err.push(bytes);
-                        stderr.consume(taken);
-                        self.unseen = Some(false);
-                    }
-                    _ => err_open = false,
-                },
-                () = sleep_until(self.next), if self.unseen.is_some() => {
-                    let streams = if self.unseen.take() == Some(true) { [&self.out, &self.err] } else { [&self.err, &self.out] };
-                    let running = |stream: &&&Splitter| stream.accepted() && !stream.complete();
-                    if let Some(last) = streams.iter().filter(running).find_map(|stream| stream.current_line()) {
-                        line(last);
-                    }
-                    self.next = Instant::now() + PROGRESS_INTERVAL;
-                }
-                else => return false,
-            }
-        }
-        true
-    }
-
-    /// The shell is gone: takes what it said last. A process that it left behind may hold the stream open.
-    async fn drain(&mut self, stderr: &mut Reader) {
-        let mut buffer = vec![0; 16 * 1024];
-        let read_all = async {
-            while let Ok(count) = stderr.read(&mut buffer).await
-                && count > 0
-            {
-                self.err.push(&buffer[..count]);
-            }
-        };
-        let _ = timeout(STDERR_DELAY, read_all).await;
-    }
-
-    fn excess(&self) -> Option<String> {
-        self.out.excess().or_else(|| self.err.excess())
-    }
-
-    fn seen(&self) -> String {
-        if self.out.accepted() {
-            let lines = [self.out.last_line(), self.err.last_line()];
-            return lines.into_iter().flatten().collect::<Vec<_>>().join("\n");
-        }
-        format!("{}\n{}", self.out.unframed(), self.err.unframed()).trim().to_owned()
     }
 }

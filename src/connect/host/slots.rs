@@ -1,47 +1,47 @@
-//! How many shells a host may have at a time.
+//! Limits how many shells a host may have at a time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The right to have a shell; given back when dropped.
+/// The right to have one shell; returned when dropped.
 pub struct ShellSlot(OwnedSemaphorePermit);
 
-/// As many as there may be shells in use.
+/// A semaphore that can shrink for good when a server allows fewer sessions.
 pub struct ShellSlots {
     free: Arc<Semaphore>,
-    all: AtomicUsize,
+    total: AtomicUsize,
 }
 
 impl ShellSlots {
-    /// So many.
+    /// Creates a pool of `count` slots.
     pub fn new(count: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(count)), all: AtomicUsize::new(count) }
+        Self { free: Arc::new(Semaphore::new(count)), total: AtomicUsize::new(count) }
     }
 
-    /// Waits for one.
+    /// Waits for a free slot.
     pub async fn take(&self) -> Option<ShellSlot> {
         self.free.clone().acquire_owned().await.ok().map(ShellSlot)
     }
 
-    /// How many there are.
-    pub fn all(&self) -> usize {
-        self.all.load(Ordering::Relaxed)
+    /// The number of slots, free or taken.
+    pub fn total(&self) -> usize {
+        self.total.load(Ordering::Relaxed)
     }
 
-    /// How many are not taken.
+    /// The number of free slots.
     pub fn free(&self) -> usize {
         self.free.available_permits()
     }
 
-    /// Takes one away for good, unless it is the only one in use; whether it did.
-    pub fn give_up(&self, place: ShellSlot) -> bool {
+    /// Removes a slot for good, unless no other one is in use; returns whether it was removed.
+    pub fn retire(&self, slot: ShellSlot) -> bool {
         let only = |all: usize| all.saturating_sub(self.free()) <= 1;
         let less = |all: usize| if only(all) { None } else { Some(all - 1) };
-        let gone = self.all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok();
+        let gone = self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok();
         if gone {
-            place.0.forget();
+            slot.0.forget();
         }
         gone
     }
@@ -55,9 +55,9 @@ mod tests {
     async fn there_are_fewer_after_a_refusal_but_never_none() {
         let places = ShellSlots::new(3);
         let (a, b, c) = (places.take().await.unwrap(), places.take().await.unwrap(), places.take().await.unwrap());
-        assert!(places.give_up(c) && places.give_up(b));
-        assert_eq!((places.all(), places.free()), (1, 0));
-        assert!(!places.give_up(a));
-        assert_eq!((places.all(), places.free()), (1, 1));
+        assert!(places.retire(c) && places.retire(b));
+        assert_eq!((places.total(), places.free()), (1, 0));
+        assert!(!places.retire(a));
+        assert_eq!((places.total(), places.free()), (1, 1));
     }
 }

@@ -1,9 +1,9 @@
-//! Becoming root on a host, by sudo where the user is not root already.
+//! Becomes root on a host, by sudo unless the login user is root.
 //!
-//! Where sudo has a password, it reads it from the shell's standard input. It is sent only after sudo has asked for it, in
-//! words that nothing else can print, and nothing more is sent before a root's shell has said that it is there. So neither
-//! can a shell take the password for a command, nor sudo a command for a password. A password that was refused is not
-//! tried again: accounts may be locked after a few.
+//! A password is written to sudo's standard input, which is the shell's too. It is sent only after sudo's prompt, which
+//! contains a random word that nothing else prints, and nothing more is sent before root's shell has printed its own
+//! marker. So a shell can never take the password for a command, nor sudo a command for a password. A refused password
+//! is not tried again: accounts may be locked after a few attempts.
 
 use std::time::Duration;
 
@@ -13,28 +13,28 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::frame::nonce;
 use super::link::{Link, NotStarted};
-use super::shell::{ExchangeError, STDERR_DELAY, Streams};
-use super::text;
+use super::messages;
+use super::reply::{ExchangeError, STDERR_DELAY};
+use super::shell::Streams;
 use crate::connect::ConnectError;
 use crate::secret::Secret;
 
-/// How long sudo has to ask, and again to answer: a wrong password takes it some seconds.
+/// Timeout for sudo's prompt, and again for its answer: sudo delays a wrong password by some seconds.
 const SUDO_TIMEOUT: Duration = Duration::from_secs(30);
-/// The longest password that every sudo reads whole, bytes; the shell would read the rest.
+/// Longer passwords are refused, bytes: some versions of sudo stop reading here, and the shell would read the rest.
 const MAX_PASSWORD_BYTES: usize = 255;
-/// How much of what is printed meanwhile is looked at, bytes.
+/// The prompts are looked for in this many bytes at the end of standard error.
 const MAX_PROMPT_BYTES: usize = 64 * 1024;
 
-/// Why there is no shell.
+/// Why a shell could not be started.
 #[derive(Debug)]
 pub enum NotOpened {
-    /// The host allows no more sessions on the connection.
     Full,
-    /// The connection is of no use any more.
+    /// The connection is broken.
     Lost(ConnectError),
-    /// It ended, or time did, before it could be used.
-    Silent(ExchangeError),
-    /// It would be the same again.
+    /// The shell ended, or the deadline passed, before the shell answered.
+    NoAnswer(ExchangeError),
+    /// Sudo refused; a retry would fail again.
     Refused(ConnectError),
 }
 
@@ -47,21 +47,21 @@ impl From<NotStarted> for NotOpened {
     }
 }
 
-/// What is known of a host's password.
+/// The result of the first attempt with a host's password.
 #[derive(Default)]
 enum SudoState {
     #[default]
-    Nothing,
-    Good,
+    Untested,
+    Accepted,
     Refused(ConnectError),
 }
 
-/// What is known of becoming root on a host.
+/// Becomes root on one host; remembers whether the password works.
 #[derive(Default)]
 pub struct Sudo(Mutex<SudoState>);
 
 impl Sudo {
-    /// Starts `sh ARGUMENTS`, as root when asked for; `password` is for sudo, and `host` for messages. The shell has read
+    /// Starts `sh ARGUMENTS`, as root if requested. `password` is for sudo, `host` for messages. The shell has read
     /// nothing yet.
     ///
     /// The login shell only ever sees one line of words in single quotes, which every kind of shell understands.
@@ -71,23 +71,23 @@ impl Sudo {
         arguments: &str,
         (as_root, password): (bool, Option<&Secret>),
         host: &str,
-        by: Instant,
+        deadline: Instant,
     ) -> Result<Streams, NotOpened> {
         let Some(password) = password.filter(|_| as_root) else {
             let line = if as_root { without_password(arguments) } else { format!("exec sh {arguments}") };
-            return in_time(by, link.start(line)).await;
+            return start_before(deadline, link.start(line)).await;
         };
-        // As long as nothing is known of it, one tries it and the others wait.
-        let Ok(known) = timeout_at(by, self.0.lock()).await else { return Err(late("")) };
-        if let SudoState::Refused(error) = &*known {
+        // Until the password is known to work, one caller tries it and the others wait for the lock.
+        let Ok(state) = timeout_at(deadline, self.0.lock()).await else { return Err(timed_out("")) };
+        if let SudoState::Refused(error) = &*state {
             return Err(NotOpened::Refused(error.clone()));
         }
-        let first = matches!(*known, SudoState::Nothing).then_some(known);
-        let opened = with_password(link, arguments, password, host, by).await;
-        if let Some(mut known) = first {
+        let first = matches!(*state, SudoState::Untested).then_some(state);
+        let opened = with_password(link, arguments, password, host, deadline).await;
+        if let Some(mut state) = first {
             match &opened {
-                Ok(_) => *known = SudoState::Good,
-                Err(NotOpened::Refused(error)) => *known = SudoState::Refused(error.clone()),
+                Ok(_) => *state = SudoState::Accepted,
+                Err(NotOpened::Refused(error)) => *state = SudoState::Refused(error.clone()),
                 Err(_) => {}
             }
         }
@@ -101,20 +101,21 @@ fn without_password(arguments: &str) -> String {
     )
 }
 
-/// What is printed when sudo asks and when the shell is there. Whoever prints the line that we run, as `set -x` does,
-/// prints neither: sudo makes `%%` one, and the shell joins two words.
-struct Words(String);
+/// The markers printed by sudo's prompt and by root's shell, made of a random word. A shell that echoes its command
+/// line, as with `set -x`, prints neither: in the command line the prompt has `%%`, which sudo turns into `%`, and the
+/// shell's marker is two words, which `printf` joins.
+struct Prompts(String);
 
-impl Words {
-    fn asks(&self) -> String {
+impl Prompts {
+    fn password_prompt(&self) -> String {
         format!("{}%:", self.0)
     }
 
-    fn begun(&self) -> String {
+    fn started_marker(&self) -> String {
         format!("{}begun", self.0)
     }
 
-    fn line(&self, arguments: &str) -> String {
+    fn command_line(&self, arguments: &str) -> String {
         let word = &self.0;
         format!(
             "exec sh -c 'if [ \"$(id -u)\" = 0 ]; then printf %s%s {word} begun >&2; exec sh \"$@\"; fi; \
@@ -129,71 +130,72 @@ async fn with_password(
     arguments: &str,
     password: &Secret,
     host: &str,
-    by: Instant,
+    deadline: Instant,
 ) -> Result<Streams, NotOpened> {
     if password.expose().len() > MAX_PASSWORD_BYTES || password.expose().contains(['\n', '\r', '\0']) {
-        return Err(NotOpened::Refused(text::no_password(host, MAX_PASSWORD_BYTES)));
+        return Err(NotOpened::Refused(messages::unusable_password(host, MAX_PASSWORD_BYTES)));
     }
-    let words = Words(nonce());
-    let mut streams = in_time(by, link.start(words.line(arguments))).await?;
-    let mut asked = false;
+    let prompts = Prompts(nonce());
+    let mut streams = start_before(deadline, link.start(prompts.command_line(arguments))).await?;
+    let mut password_sent = false;
     loop {
-        match streams.wait_for(&words, by.min(Instant::now() + SUDO_TIMEOUT)).await {
-            Heard::Begun => return Ok(streams),
-            Heard::Asks if !asked => {
-                asked = true;
+        match streams.wait_for(&prompts, deadline.min(Instant::now() + SUDO_TIMEOUT)).await {
+            SudoOutput::ShellStarted => return Ok(streams),
+            SudoOutput::PasswordPrompt if !password_sent => {
+                password_sent = true;
                 streams.answer(password).await;
             }
-            // Without an answer it gives up by itself.
-            Heard::Asks => return Err(NotOpened::Refused(text::wrong_password(host))),
-            // Of a lost connection nothing is known; else it has judged the password.
-            Heard::Nothing(broken) if asked && !broken.deadline && link.alive().await => {
-                return Err(NotOpened::Refused(text::no_root(host, &broken)));
+            // A second prompt means that the password was wrong. Sudo ends by itself without another answer.
+            SudoOutput::PasswordPrompt => return Err(NotOpened::Refused(messages::wrong_password(host))),
+            // On a working connection, sudo has judged the password and ended. A lost connection says nothing about the
+            // password.
+            SudoOutput::Neither(error) if password_sent && !error.timed_out && link.alive().await => {
+                return Err(NotOpened::Refused(messages::no_root(host, &error)));
             }
-            Heard::Nothing(broken) => return Err(NotOpened::Silent(broken)),
+            SudoOutput::Neither(error) => return Err(NotOpened::NoAnswer(error)),
         }
     }
 }
 
-/// What was heard first.
-enum Heard {
-    Asks,
-    Begun,
-    Nothing(ExchangeError),
+/// The first marker on standard error.
+enum SudoOutput {
+    PasswordPrompt,
+    ShellStarted,
+    Neither(ExchangeError),
 }
 
 impl Streams {
-    /// Waits for one of the words among the errors; passes over all that is printed besides.
-    async fn wait_for(&mut self, words: &Words, by: Instant) -> Heard {
-        let (asks, begun) = (words.asks(), words.begun());
-        let (mut seen, mut from_err, mut from_out) = (Vec::new(), vec![0; 4096], vec![0; 4096]);
-        let (mut until, mut ended) = (by, false);
+    /// Waits for one of the two markers on standard error; ignores everything else.
+    async fn wait_for(&mut self, prompts: &Prompts, deadline: Instant) -> SudoOutput {
+        let (prompt, started) = (prompts.password_prompt(), prompts.started_marker());
+        let (mut stderr, mut from_err, mut from_out) = (Vec::new(), vec![0; 4096], vec![0; 4096]);
+        let (mut until, mut ended) = (deadline, false);
         loop {
             tokio::select! {
                 read = self.stderr.read(&mut from_err) => match read {
-                    Ok(count) if count > 0 => seen.extend_from_slice(&from_err[..count]),
-                    _ => return nothing(&seen, false),
+                    Ok(count) if count > 0 => stderr.extend_from_slice(&from_err[..count]),
+                    _ => return neither(&stderr, false),
                 },
                 read = self.stdout.read(&mut from_out), if !ended => if !matches!(read, Ok(count) if count > 0) {
                     ended = true;
-                    until = by.min(Instant::now() + STDERR_DELAY);
+                    until = deadline.min(Instant::now() + STDERR_DELAY);
                 },
-                () = sleep_until(until) => return nothing(&seen, !ended),
+                () = sleep_until(until) => return neither(&stderr, !ended),
             }
-            let said = |word: &str| seen.windows(word.len()).any(|window| window == word.as_bytes());
-            if said(&begun) {
-                return Heard::Begun;
+            let printed = |word: &str| stderr.windows(word.len()).any(|window| window == word.as_bytes());
+            if printed(&started) {
+                return SudoOutput::ShellStarted;
             }
-            if said(&asks) {
-                return Heard::Asks;
+            if printed(&prompt) {
+                return SudoOutput::PasswordPrompt;
             }
-            let excess = seen.len().saturating_sub(MAX_PROMPT_BYTES);
-            seen.drain(..excess);
+            let excess = stderr.len().saturating_sub(MAX_PROMPT_BYTES);
+            stderr.drain(..excess);
         }
     }
 
     async fn answer(&mut self, password: &Secret) {
-        // That nobody reads it shows on the other streams, with more to say.
+        // Write errors are ignored: if sudo has ended, the output streams say more.
         if let Some(stdin) = &mut self.stdin {
             for bytes in [password.expose().as_bytes(), b"\n"] {
                 let _ = stdin.write_all(bytes).await;
@@ -203,24 +205,24 @@ impl Streams {
     }
 }
 
-fn nothing(seen: &[u8], deadline: bool) -> Heard {
-    Heard::Nothing(ExchangeError {
-        deadline,
-        seen: String::from_utf8_lossy(seen).trim().to_owned(),
+fn neither(stderr: &[u8], timed_out: bool) -> SudoOutput {
+    SudoOutput::Neither(ExchangeError {
+        timed_out,
+        last_output: String::from_utf8_lossy(stderr).trim().to_owned(),
         ..ExchangeError::default()
     })
 }
 
-fn late(seen: &str) -> NotOpened {
-    NotOpened::Silent(ExchangeError { deadline: true, seen: seen.to_owned(), ..ExchangeError::default() })
+fn timed_out(stderr: &str) -> NotOpened {
+    NotOpened::NoAnswer(ExchangeError { timed_out: true, last_output: stderr.to_owned(), ..ExchangeError::default() })
 }
 
-async fn in_time(
-    by: Instant,
+async fn start_before(
+    deadline: Instant,
     started: impl Future<Output = Result<Streams, NotStarted>>,
 ) -> Result<Streams, NotOpened> {
-    match timeout_at(by, started).await {
+    match timeout_at(deadline, started).await {
         Ok(started) => Ok(started?),
-        Err(_) => Err(late("the host opened no session")),
+        Err(_) => Err(timed_out("the host opened no session")),
     }
 }

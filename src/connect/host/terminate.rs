@@ -1,4 +1,4 @@
-//! Ending what runs in a shell on a host, through a second one beside it.
+//! Ends everything that runs in a shell, over a second session on the same host.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use super::link::Link;
 use super::shell::{Identity, Shell};
 use super::sudo::NotOpened;
 
-/// How long a process group gets to end by itself before it is killed, in tenths of a second.
+/// How long a process group may take to end after SIGTERM before it gets SIGKILL, in tenths of a second.
 const GRACE_TENTHS: &str = "20";
-/// How long that is waited for.
+/// Timeout for ending a process group.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Pause before a host is asked again for a session that it refused.
+/// Pause before the next attempt after the host refused a session.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Ends all that runs in a shell's process group: asks first, then kills; returns when it is gone or nothing more can be
+/// Ends the process group of a shell: SIGTERM, then SIGKILL. Returns when the group is gone or nothing more can be
 /// done.
 pub async fn terminate(connector: &Connector, link: &Link, shell: Shell, as_root: bool) {
     let group = shell.identity.group;
@@ -25,7 +25,8 @@ pub async fn terminate(connector: &Connector, link: &Link, shell: Shell, as_root
     let script = script(group);
     let ended = async {
         while !run(connector, link, as_root, &script).await {
-            // There is no place for a second session beside it: it notices that it was left, and makes place.
+            // The server allows no second session. Dropping the shell closes its session: the shell notices that, and
+            // the session becomes free.
             shell.take();
             sleep(RETRY_DELAY).await;
         }
@@ -35,20 +36,20 @@ pub async fn terminate(connector: &Connector, link: &Link, shell: Shell, as_root
     }
 }
 
-/// The same for a shell of an earlier connection: only while that very shell is there.
+/// Ends the process group of a shell of an earlier connection, but only while that very process is still running.
 pub async fn terminate_lost(connector: &Connector, link: &Link, shell: Identity, as_root: bool) {
     let Identity { group, pid, start: Some(start) } = shell else { return };
     let same = format!("read -r s </proc/{pid}/stat && s=${{s##*\\) }} && set -- $s && [ \"${{20}}\" = {start} ]");
     run(connector, link, as_root, &format!("{same} && {{ {}; }}", script(group))).await;
 }
 
-/// Runs a script to its end; whether there was a session for it.
+/// Runs a script to its end; returns whether there was a session for it.
 async fn run(connector: &Connector, link: &Link, as_root: bool, script: &str) -> bool {
-    let by = Instant::now() + TIMEOUT;
-    match connector.start(link, as_root, &format!("-c '{script}'"), by).await {
+    let deadline = Instant::now() + TIMEOUT;
+    match connector.start(link, as_root, &format!("-c '{script}'"), deadline).await {
         Ok(mut streams) => {
             let mut output = Vec::new();
-            let _ = timeout_at(by, streams.stdout.read_to_end(&mut output)).await;
+            let _ = timeout_at(deadline, streams.stdout.read_to_end(&mut output)).await;
             true
         }
         Err(NotOpened::Full) => false,

@@ -1,4 +1,4 @@
-//! What can be asked of a host and done to it, as data.
+//! Probes, facts and effects of hosts.
 
 use std::time::Duration;
 
@@ -7,57 +7,58 @@ use sha2::{Digest as _, Sha256};
 use super::output::Output;
 use super::payload::{Bytes, Content};
 
-/// Files up to this many bytes are read whole; of larger ones only size and hash are told.
+/// Files up to this size are read whole, bytes; of larger ones only size and hash.
 pub const CONTENT_LIMIT: usize = 256 * 1024;
 
-/// A question about a host; asking changes nothing.
+/// A read-only question to a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Probe {
-    /// What lies at a path; symbolic links are not followed.
+    /// The file at a path; symbolic links are not followed.
     File {
         /// Absolute path.
         path: String,
-        /// How much of it is wanted.
+        /// How much of the file to read.
         read: Read,
     },
-    /// What a command says that only looks.
+    /// The output of a read-only command.
     Run(Run),
-    /// A kernel parameter's live value, by its dotted name.
+    /// The live value of a kernel parameter.
     Sysctl {
-        /// Such as `net.ipv4.ip_forward`.
+        /// Dotted name: `net.ipv4.ip_forward`.
         key: String,
     },
-    /// Whether the kernel has a module.
+    /// The state of a kernel module.
     Module {
-        /// Such as `br_netfilter`.
+        /// For example `br_netfilter`.
         name: String,
     },
-    /// What kind of system it is.
+    /// Operating system, hardware and user of the host.
     System,
-    /// How the guard of a change stands that the user has on the host.
+    /// The state of the guard that the user has on the host.
     Guard,
 }
 
-/// How much of a file is wanted.
+/// How much of a file to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
     /// Kind, mode, owner and size only.
     Stat,
-    /// The SHA-256 of a regular file too.
+    /// Also the SHA-256 of a regular file.
     Hash,
-    /// Its content too, up to [`CONTENT_LIMIT`].
+    /// Also the content of a regular file, up to [`CONTENT_LIMIT`].
     Content,
-    /// The same, but only its hash when that is this one: the content is known then.
+    /// Like [`Self::Content`], but without the content if the file's SHA-256 is this one: the caller knows the content
+    /// then.
     ContentUnless([u8; 32]),
 }
 
 impl Read {
-    /// For one who only wants the content if it is another one than this.
+    /// Reads the content only if it differs from `content`.
     pub fn unless(content: &str) -> Self {
         Self::ContentUnless(Sha256::digest(content.as_bytes()).into())
     }
 
-    /// Whether the content may be read.
+    /// Whether the content may be part of the answer.
     pub fn wants_content(self) -> bool {
         matches!(self, Self::Content | Self::ContentUnless(_))
     }
@@ -66,62 +67,55 @@ impl Read {
 /// The answer to a [`Probe`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
-    /// What lies at the path; `None` when nothing does.
+    /// The file at the path; `None` when there is none.
     File(Option<File>),
-    /// How the command ended and what it printed.
+    /// Exit status and output of the command.
     Run(CommandOutput),
-    /// The value, runs of white space made one space; `None` when the kernel has no such parameter.
+    /// The value, with each run of white space replaced by one space; `None` when the kernel has no such parameter.
     Sysctl(Option<String>),
-    /// The module's state.
     Module(Module),
-    /// The system.
     System(Box<super::System>),
     /// The guard; `None` when there is none.
     Guard(Option<GuardState>),
 }
 
-/// Something at a path.
+/// A file of any kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
-    /// What it is.
     pub kind: FileKind,
-    /// Permission bits with setuid, setgid and sticky: `0o644`.
+    /// Permission bits including setuid, setgid and sticky: `0o644`.
     pub mode: u32,
-    /// Owner's number.
     pub uid: u32,
-    /// Group's number.
     pub gid: u32,
-    /// Owner's name; `UNKNOWN` when the number has none.
+    /// Owner's name; `UNKNOWN` when the uid has none.
     pub owner: String,
-    /// Group's name; `UNKNOWN` when the number has none.
+    /// Group's name; `UNKNOWN` when the gid has none.
     pub group: String,
-    /// Further names of the owner's number in /etc/passwd.
+    /// Further names of the owner's uid in /etc/passwd.
     pub owner_aliases: Vec<String>,
-    /// Further names of the group's number in /etc/group.
+    /// Further names of the gid in /etc/group.
     pub group_aliases: Vec<String>,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// SHA-256 of a regular file, lower-case hex, when asked for.
+    /// SHA-256 of a regular file, lower-case hex, if requested.
     pub sha256: Option<String>,
-    /// Content of a regular file, when asked for and not larger than [`CONTENT_LIMIT`].
+    /// Content of a regular file, if requested and not larger than [`CONTENT_LIMIT`].
     pub content: Option<Vec<u8>>,
 }
 
-/// What kind of thing lies at a path.
+/// The type of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileKind {
-    /// A regular file.
     Regular,
-    /// A directory.
     Directory,
-    /// A symbolic link, and where it points.
+    /// A symbolic link and its target.
     Link(String),
     /// A device, a socket, a pipe.
     Other,
 }
 
 impl FileKind {
-    /// For people.
+    /// The type's name in messages.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Regular => "file",
@@ -132,45 +126,39 @@ impl FileKind {
     }
 }
 
-/// Whether the kernel has a module.
+/// The state of a kernel module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Module {
-    /// Loaded.
     Loaded,
-    /// Part of the kernel itself.
     BuiltIn,
-    /// Not loaded, but there to be loaded.
+    /// Not loaded, but can be loaded.
     Available,
-    /// Not there.
     Absent,
 }
 
-/// A command.
+/// A command to run on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// What to run.
     pub command: Command,
-    /// Folder to run it in; default the login's.
+    /// Working directory; default: the login's.
     pub cwd: Option<String>,
-    /// What it reads on standard input; default nothing. Never shown by `Debug`.
+    /// Standard input; default: empty. Never shown by `Debug`.
     pub stdin: Bytes,
-    /// Whether what it prints is of no interest, only how it ends.
+    /// Whether to discard the output; only the exit status matters.
     pub quiet: bool,
 }
 
 impl Run {
-    /// A line for `sh`, nothing on standard input.
+    /// A script for `sh` with an empty standard input.
     pub fn shell(line: impl Into<String>) -> Self {
         Self { command: Command::Shell(line.into()), cwd: None, stdin: Bytes::default(), quiet: false }
     }
 }
 
-/// What to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// A script for `sh`.
     Shell(String),
-    /// A program and its arguments, taken as they are.
+    /// A program and its arguments, taken literally.
     Argv(Vec<String>),
 }
 
@@ -183,172 +171,141 @@ impl std::fmt::Display for Command {
     }
 }
 
-/// A change to a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Runs a command; its exit status is for the action to judge.
+    /// Runs a command; the action judges its exit status.
     Run(Run),
-    /// Puts a file at a path, atomically: all of it or nothing.
+    /// Writes a file atomically.
     WriteFile(WriteFile),
-    /// Makes a directory with its parents, where missing, and sets the attributes that are given.
+    /// Creates a directory and its missing parents, and sets the given attributes.
     Directory {
         /// Absolute path.
         path: String,
         /// Attributes of the directory itself.
         attributes: Attributes,
     },
-    /// Sets attributes of what is there.
+    /// Sets attributes of an existing file or directory.
     Attributes {
         /// Absolute path.
         path: String,
-        /// Those to set.
+        /// The attributes to set.
         attributes: Attributes,
     },
-    /// Makes a symbolic link, atomically; replaces a file or link, never a directory.
+    /// Creates a symbolic link atomically; replaces a file or link, never a directory.
     Link {
         /// Absolute path of the link.
         path: String,
-        /// Where it points.
+        /// The link's target.
         target: String,
     },
-    /// Removes what is at the path, directories with all that is in them.
+    /// Removes a file, link or directory tree.
     Remove {
         /// Absolute path.
         path: String,
     },
-    /// Loads a kernel module.
     LoadModule {
-        /// Its name.
         name: String,
     },
-    /// Sets live kernel parameters.
     SetSysctl {
-        /// Dotted name and value.
+        /// Dotted names and values.
         settings: Vec<(String, String)>,
     },
     /// Guards a change that may cut the connection.
     Guard(GuardCommand),
-    /// Changes nothing: in a row, ends it before what follows if it has been at work for long, or an answer is not what it
-    /// was. Such answers are [comparable](super::is_comparable).
+    /// Changes nothing. In a pipeline, ends it before the next effect if the pipeline has been running for seconds, or
+    /// if a probe has another answer now. All facts must be [comparable](super::is_comparable).
     Expect(Vec<(Probe, Fact)>),
 }
 
-/// What is done with a guard. A host has one for each user; its token tells it from an earlier one.
+/// An operation on a guard. A host has at most one guard for each user; the token tells it from earlier ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GuardCommand {
-    /// Sets one up; fails when there is one.
+    /// Sets up a guard; fails when there is one already.
     Arm {
-        /// Random, no secret.
+        /// Random; not a secret.
         token: String,
-        /// How long the host waits before it restores; at least a second.
+        /// How long the host waits before it restores; at least one second.
         time: Duration,
-        /// Whose it is, for people.
+        /// The step that the guard belongs to, for messages.
         unit: String,
-        /// A line for `sh` that puts into effect what was put back.
+        /// A script for `sh` that activates what was restored.
         restore: Option<String>,
     },
-    /// Keeps what an effect will alter and carries it out; only while the guard stands.
-    Within {
-        /// The guard's.
-        token: String,
-        /// The effect.
-        effect: Box<Effect>,
-    },
-    /// Runs a line for `sh` that goes on by itself should it cut the connection. Its end shows in [`Standing::applied`].
-    Apply {
-        /// The guard's.
-        token: String,
-        /// The line.
-        command: String,
-    },
-    /// Takes the guard away with all that is kept: the change stays. Fails when the host has begun to restore.
-    Disarm {
-        /// The guard's.
-        token: String,
-    },
-    /// Has the host restore now.
-    Restore {
-        /// The guard's.
-        token: String,
-    },
-    /// Takes away what tells that the host has restored.
-    Forget {
-        /// The guard's.
-        token: String,
-    },
+    /// Saves what an effect will alter, then carries the effect out; fails unless the guard is armed.
+    Within { token: String, effect: Box<Effect> },
+    /// Runs a script for `sh` that goes on even if it cuts the connection. Its exit status appears in
+    /// [`GuardState::applied`].
+    Apply { token: String, command: String },
+    /// Removes the guard and everything it keeps: the change stays. Fails when the host has begun to restore.
+    Disarm { token: String },
+    /// Makes the host restore at once.
+    Restore { token: String },
+    /// Removes the record of a guard that has restored.
+    Forget { token: String },
 }
 
-/// How a guard stands.
+/// The state of a guard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardState {
-    /// What became of it.
     pub phase: GuardPhase,
-    /// Its token.
     pub token: String,
-    /// Time before the host restores; zero when it does or did, or when that is not known.
+    /// Time until the host restores; zero when it is restoring, has restored, or the time is unknown.
     pub remaining: Duration,
-    /// Whether the process that restores is there; a reboot ends it.
+    /// Whether the restoring process is running; a reboot ends it.
     pub alive: bool,
-    /// How the command of [`Guard::Apply`] ended; `None` while it has not.
+    /// Exit status of the script of [`GuardCommand::Apply`]; `None` while it has not ended.
     pub applied: Option<i32>,
-    /// Whose it is.
+    /// The step that the guard belongs to, for messages.
     pub unit: String,
-    /// What was done to restore, or the last that the command said.
+    /// The log of restoring, or the last lines of the script of [`GuardCommand::Apply`].
     pub output: String,
 }
 
-/// What became of a guard.
+/// The phase of a guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GuardPhase {
-    /// It waits.
+    /// The guard waits to be disarmed.
     Armed,
-    /// The host is putting things back.
+    /// The host is restoring.
     Restoring,
-    /// All that was kept is back, and in effect.
+    /// Everything was restored and activated.
     Restored,
-    /// The host has tried, and something of it did not work.
+    /// The host tried to restore, and some of it failed.
     RestoredInPart,
 }
 
-/// Owner and mode.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attributes {
-    /// Permission bits: `0o644`.
     pub mode: Option<u32>,
-    /// Name or number.
     pub owner: Option<String>,
-    /// Name or number.
     pub group: Option<String>,
 }
 
-/// A file to be put at a path.
+/// A file to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteFile {
-    /// Absolute path; its directory must be there.
+    /// Absolute path; its directory must exist.
     pub path: String,
-    /// All of the content.
+    /// The whole content.
     pub content: Content,
     /// Mode (default 0600), owner and group.
     pub attributes: Attributes,
-    /// Whether a copy of the file that is there now is kept beside it, with the time in its name.
+    /// Whether to keep a copy of the current file beside it, with the time in its name.
     pub backup: bool,
-    /// A command that must end well before the new file is put in place; `%s` stands for its temporary path.
+    /// A command that must succeed before the new file is renamed into place; `%s` stands for its temporary path.
     pub validate: Option<String>,
 }
 
-/// How something ended on a host.
+/// Exit status and output of a command or effect on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandOutput {
-    /// Exit status; 128 + n after signal n.
     pub exit: i32,
-    /// Standard output.
     pub stdout: Output,
-    /// Standard error.
     pub stderr: Output,
 }
 
 impl CommandOutput {
-    /// A result as tests and fakes need it.
+    /// A result for tests and fakes.
     pub fn new(exit: i32, stdout: &str, stderr: &str) -> Self {
         Self { exit, stdout: Output::whole(stdout.as_bytes()), stderr: Output::whole(stderr.as_bytes()) }
     }

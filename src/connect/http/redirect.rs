@@ -1,35 +1,34 @@
-//! Redirects of requests, followed by hand: what one origin may know is not sent to another one.
+//! Follows redirects one by one, so that headers and bodies are never sent to another origin.
 
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 
-/// Redirects that are followed.
+/// More redirects than this are an error.
 const MAX_REDIRECTS: usize = 10;
 
-/// What is sent next.
+/// The next request of a chain of redirects.
 pub struct Hop {
-    /// Where to, as it was named.
+    /// The URL as given by the user or by the `Location` header.
     pub url: Url,
-    /// How.
     pub method: Method,
-    /// What goes with it, as long as it stays with the first origin.
+    /// Request headers; cleared on the first redirect to another origin.
     pub headers: HeaderMap,
-    /// Likewise.
+    /// Request body; dropped when a redirect turns the request into a `GET`.
     pub body: Option<String>,
     followed: usize,
 }
 
 impl Hop {
-    /// The first one.
+    /// The user's own request.
     pub fn first(url: Url, method: Method, headers: HeaderMap, body: Option<String>) -> Self {
         Self { url, method, headers, body, followed: 0 }
     }
 
-    /// The one that an answer leads to; `None` when it leads nowhere. Headers and the body stay with their origin, and what
-    /// was asked under https is not asked without.
+    /// The request that a response redirects to; `None` when the response is no redirect. Headers are dropped when the
+    /// origin changes.
     ///
     /// # Errors
-    /// Why it is not followed.
+    /// Why the redirect is not followed: too many, a body for another origin, or from https to http.
     pub fn next(mut self, status: StatusCode, headers: &HeaderMap) -> Result<Option<Self>, String> {
         let location = headers.get(LOCATION).and_then(|to| to.to_str().ok());
         let (true, Some(location)) = (matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308), location) else {
@@ -38,7 +37,7 @@ impl Hop {
         if self.followed == MAX_REDIRECTS {
             return Err(format!("it redirects more than {MAX_REDIRECTS} times"));
         }
-        let to = self.url.join(location).map_err(|e| format!("it redirects to what is no URL: {e}"))?;
+        let to = self.url.join(location).map_err(|e| format!("it redirects to an invalid URL: {e}"))?;
         match (self.url.scheme(), to.scheme()) {
             ("https", "http") => return Err(format!("it redirects from https to {to}, which is not followed")),
             (_, "http" | "https") => {}
@@ -90,7 +89,7 @@ mod tests {
         ] {
             assert_eq!(next(one(), 302, to).unwrap().unwrap().headers.len(), kept, "{to}");
         }
-        // And do not come back.
+        // A second redirect back to the first origin does not restore them.
         let away = next(one(), 302, "https://b/").unwrap().unwrap();
         assert!(next(away, 302, "https://a/x").unwrap().unwrap().headers.is_empty());
     }

@@ -1,4 +1,4 @@
-//! The real API: one lazily made client, cached discovery, and a deadline on every request.
+//! The Kubernetes backend: one lazily created client, cached discovery, and a timeout on every request.
 
 use std::time::{Duration, Instant};
 
@@ -11,21 +11,21 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::client::{Connection, connect, error};
 use super::discovery::{Found, Resource, Table};
-use super::types::{Effect, EffectResult, FIELD_MANAGER, Fact, How, KindRef, Object, Objects, Probe, Query};
+use super::types::{ApplyOptions, Effect, EffectResult, FIELD_MANAGER, Fact, KindRef, Object, Objects, Probe, Query};
 use super::{manifest, pods};
 use crate::connect::{CallContext, ConnectError};
 use crate::inventory::{Inventory, Kube};
 
-/// How long one request may take when the step's own deadline is later.
+/// Timeout of one request; the call's deadline applies too.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// Pause between two looks at something that is about to come or go.
+/// Pause between two requests while waiting for a deletion.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Objects fetched per request of a list.
+/// Number of objects per request of a list.
 const PAGE_SIZE: u32 = 500;
 
-/// The cluster; connects when first asked.
+/// Access to one cluster; connects on first use.
 pub struct Backend {
     endpoint: Kube,
     connection: OnceCell<Connection>,
@@ -38,15 +38,14 @@ struct Cached {
 }
 
 impl Backend {
-    /// For the cluster of an inventory.
     pub fn new(inventory: &Inventory) -> Self {
         Self { endpoint: inventory.kube.clone(), connection: OnceCell::new(), table: Mutex::new(None) }
     }
 
-    /// Asks one question.
+    /// Answers one probe.
     ///
     /// # Errors
-    /// [`ConnectError::Unreachable`] when the API does not answer, [`ConnectError::Failed`] when it says no.
+    /// [`ConnectError::Unreachable`] when the API does not answer, [`ConnectError::Failed`] when it refuses.
     pub async fn probe(&self, probe: &Probe, call: &CallContext) -> Result<Fact, ConnectError> {
         match probe {
             Probe::Get(query) => self.get(query, call).await,
@@ -54,18 +53,18 @@ impl Backend {
                 self.preview(&object.0, namespace.as_deref(), call).await.map(Fact::Apply)
             }
             Probe::Served(kind) => Ok(Fact::Served(self.serves(kind, call).await?)),
-            Probe::Exec(exec) => self.look(exec, call).await.map(Fact::Exec),
+            Probe::Exec(exec) => self.exec_read_only(exec, call).await.map(Fact::Exec),
         }
     }
 
     /// Carries out one effect.
     ///
     /// # Errors
-    /// [`ConnectError::Lost`] when it is not known whether it took place.
+    /// [`ConnectError::Lost`] when it is unknown whether the effect took place.
     pub async fn perform(&self, effect: &Effect, call: &CallContext) -> Result<EffectResult, ConnectError> {
         match effect {
             Effect::Apply { object, namespace, force, settling } => {
-                let how = How { force: *force, settling: *settling };
+                let how = ApplyOptions { force: *force, settling: *settling };
                 self.apply(&object.0, namespace.as_deref(), how, call).await.map(EffectResult::Applied)
             }
             Effect::Replace { object, namespace, uid, settling } => {
@@ -76,7 +75,7 @@ impl Backend {
                 let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
                 let what = format!("patch {} {name}", kind.kind);
                 let patch = Patch::Merge(&patch.0);
-                let made = self.ask(&what, true, call, api.patch(name, &params, &patch)).await?;
+                let made = self.send(&what, true, call, api.patch(name, &params, &patch)).await?;
                 Ok(EffectResult::Applied(Object(serde_json::to_value(&made).unwrap_or_default())))
             }
             Effect::Delete { kind, namespace, name } => {
@@ -87,13 +86,13 @@ impl Backend {
         }
     }
 
-    /// Version of the API server, such as `v1.34.4`.
+    /// Version of the API server: `v1.34.4`.
     ///
     /// # Errors
     /// As [`Self::probe`].
     pub async fn version(&self, call: &CallContext) -> Result<String, ConnectError> {
         let client = self.client().await?;
-        self.ask("read the server's version", false, call, client.apiserver_version()).await.map(|v| v.git_version)
+        self.send("read the server's version", false, call, client.apiserver_version()).await.map(|v| v.git_version)
     }
 
     /// Every `group/version` and `group/version/Kind` that is served.
@@ -104,7 +103,7 @@ impl Backend {
         Ok(self.table(Duration::ZERO, call).await?.api_versions())
     }
 
-    /// The objects of a query.
+    /// The objects that match a query; none when the kind is not served.
     ///
     /// # Errors
     /// As [`Self::probe`].
@@ -115,7 +114,7 @@ impl Backend {
         }
     }
 
-    /// The metadata alone of the objects of a query by labels: cheap where the objects are large.
+    /// Only the metadata of the objects that match a query's labels: cheap where the objects are large.
     ///
     /// # Errors
     /// As [`Self::probe`].
@@ -124,7 +123,7 @@ impl Backend {
         let mut params = ListParams::default();
         params.label_selector.clone_from(&query.selector);
         let what = format!("list {}", query.kind.kind);
-        let found = self.ask(&what, false, call, api.list_metadata(&params)).await?;
+        let found = self.send(&what, false, call, api.list_metadata(&params)).await?;
         Ok(found.items.iter().map(|o| serde_json::to_value(&o.metadata).unwrap_or_default()).collect())
     }
 
@@ -152,7 +151,7 @@ impl Backend {
         if let Some(name) = &query.name {
             let api = api(client, resource, query.namespace.as_deref());
             let what = format!("read {} {name}", resource.api.kind);
-            let found = self.ask(&what, false, call, api.get_opt(name)).await?;
+            let found = self.send(&what, false, call, api.get_opt(name)).await?;
             return Ok(found.iter().map(|o| json(o, &resource.api)).collect());
         }
         let api: Api<DynamicObject> = match &query.namespace {
@@ -165,7 +164,7 @@ impl Backend {
         let mut items = Vec::new();
         loop {
             let what = format!("list {}", resource.api.plural);
-            let page = self.ask(&what, false, call, api.list(&params)).await?;
+            let page = self.send(&what, false, call, api.list(&params)).await?;
             items.extend(page.items.iter().map(|o| json(o, &resource.api)));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),
@@ -193,7 +192,7 @@ impl Backend {
         Ok(())
     }
 
-    /// Warning events about those of `all` pods that are not ready.
+    /// Warning events about the pods in `all` that are not ready.
     async fn warnings(&self, all: &[Value], call: &CallContext) -> Result<Vec<Value>, ConnectError> {
         let mut namespaces: Vec<&str> =
             all.iter().filter(|p| !pods::ready(p)).map(|p| manifest::text(p, "/metadata/namespace")).collect();
@@ -212,7 +211,6 @@ impl Backend {
         Ok(events)
     }
 
-    /// Deletes one object and waits until it is gone.
     pub(super) async fn delete(
         &self,
         kind: &KindRef,
@@ -223,24 +221,24 @@ impl Backend {
     ) -> Result<(), ConnectError> {
         let api = self.api_of(kind, namespace, call).await?;
         let what = format!("delete {} {name}", kind.kind);
-        match self.ask_raw(&what, true, call, api.delete(name, params)).await? {
+        match self.send_raw(&what, true, call, api.delete(name, params)).await? {
             Ok(_) => {}
             Err(Error::Api(status)) if status.code == 404 => return Ok(()),
             Err(e) => return Err(error(&what, self.server(), &e, true)),
         }
         loop {
-            let Some(object) = self.ask(&what, true, call, api.get_opt(name)).await? else { return Ok(()) };
-            // One of that name that somebody else made since is not the one that goes.
+            let Some(object) = self.send(&what, true, call, api.get_opt(name)).await? else { return Ok(()) };
+            // An object of the same name with another uid was created meanwhile; the requested one is gone.
             let uid = params.preconditions.as_ref().and_then(|p| p.uid.as_ref());
             if uid.is_some_and(|uid| object.metadata.uid.as_ref() != Some(uid)) {
                 return Ok(());
             }
             let finalizers = object.metadata.finalizers.unwrap_or_default();
-            let seen =
+            let held_by =
                 if finalizers.is_empty() { String::new() } else { format!(", held by {}", finalizers.join(", ")) };
-            (call.progress)(format!("{} {name} is still there{seen}", kind.kind));
+            (call.progress)(format!("{} {name} is still there{held_by}", kind.kind));
             if call.remaining() <= POLL_INTERVAL {
-                return Err(ConnectError::lost(format!("{what}: asked for, but it is still there{seen}")));
+                return Err(ConnectError::lost(format!("{what}: requested, but the object is still there{held_by}")));
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
@@ -254,7 +252,7 @@ impl Backend {
         self.connection.get().map_or("?", |c| c.server.as_str())
     }
 
-    /// The API of a kind; an error when it is not served.
+    /// The API endpoint of a kind; an error when the kind is not served.
     pub(super) async fn api_of(
         &self,
         kind: &KindRef,
@@ -267,24 +265,24 @@ impl Backend {
         Ok(api(self.client().await?, &resource, namespace))
     }
 
-    /// Looks a kind up; asks the API again when the cached answer does not have it.
+    /// Looks a kind up; reads discovery again when the cached table does not have the kind.
     pub(super) async fn resolve(&self, kind: &KindRef, call: &CallContext) -> Result<Option<Resource>, ConnectError> {
-        let asked = Instant::now();
+        let started = Instant::now();
         let mut found = self.table(Duration::MAX, call).await?.find(kind);
         if found == Found::Missing {
-            found = self.table(asked.elapsed(), call).await?.find(kind);
+            found = self.table(started.elapsed(), call).await?.find(kind);
         }
         match found {
             Found::One(resource) => Ok(Some(resource)),
             Found::Missing => Ok(None),
             Found::Ambiguous(groups) => {
                 Err(ConnectError::failed(format!("kind {} is served by {}", kind.kind, groups.join(" and ")))
-                    .hint("say which one is meant with api_version"))
+                    .hint("set `api_version` to choose one"))
             }
         }
     }
 
-    /// The discovery table, read anew when it is older than `age`.
+    /// The discovery table; read again when the cached one is older than `age`.
     async fn table(&self, age: Duration, call: &CallContext) -> Result<Table, ConnectError> {
         let client = self.client().await?;
         let mut cached = self.table.lock().await;
@@ -294,8 +292,8 @@ impl Backend {
         let read = Instant::now();
         let what = "read the kinds that are served";
         let (core, groups) = tokio::try_join!(
-            self.ask(what, false, call, client.list_core_api_versions_aggregated()),
-            self.ask(what, false, call, client.list_api_groups_aggregated()),
+            self.send(what, false, call, client.list_core_api_versions_aggregated()),
+            self.send(what, false, call, client.list_api_groups_aggregated()),
         )?;
         let table = Table::new([core, groups]);
         if table.is_empty() {
@@ -306,19 +304,20 @@ impl Backend {
         Ok(table)
     }
 
-    /// Waits for one request, within the deadline; `changes` says whether it may alter anything.
-    pub(super) async fn ask<T>(
+    /// Sends one request with a timeout. `changes`: whether the request may alter anything, which decides the kind of
+    /// error.
+    pub(super) async fn send<T>(
         &self,
         what: &str,
         changes: bool,
         call: &CallContext,
         request: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, ConnectError> {
-        self.ask_raw(what, changes, call, request).await?.map_err(|e| error(what, self.server(), &e, changes))
+        self.send_raw(what, changes, call, request).await?.map_err(|e| error(what, self.server(), &e, changes))
     }
 
-    /// As [`Self::ask`], for callers that read the API's refusals themselves.
-    pub(super) async fn ask_raw<T>(
+    /// As [`Self::send`], for callers that handle the API's refusals themselves.
+    pub(super) async fn send_raw<T>(
         &self,
         what: &str,
         changes: bool,
@@ -329,12 +328,12 @@ impl Backend {
         tokio::time::timeout(limit, request).await.map_err(|_| {
             let message = format!("{what}: no answer from {} within {:.0} s", self.server(), limit.as_secs_f64());
             let error = if changes { ConnectError::lost(message) } else { ConnectError::unreachable(message) };
-            error.hint("is the API server overloaded, or a webhook or the network between here and there down?")
+            error.hint("the API server may be overloaded, or a webhook or the network down")
         })
     }
 }
 
-/// Where objects of a kind are found.
+/// The API endpoint of a kind's objects in a namespace.
 pub(super) fn api(client: Client, resource: &Resource, namespace: Option<&str>) -> Api<DynamicObject> {
     match namespace {
         _ if !resource.namespaced => Api::all_with(client, &resource.api),
@@ -343,7 +342,7 @@ pub(super) fn api(client: Client, resource: &Resource, namespace: Option<&str>) 
     }
 }
 
-/// The object as JSON; items of a list come without their kind.
+/// The object as JSON. Adds apiVersion and kind, which items of a list lack.
 pub(super) fn json(object: &DynamicObject, api: &ApiResource) -> Value {
     let mut value = serde_json::to_value(object).unwrap_or_default();
     if let Value::Object(map) = &mut value {

@@ -1,4 +1,4 @@
-//! Making the client from the inventory, and turning its errors into ours.
+//! Builds the client from the inventory, and translates its errors.
 
 use std::time::Duration;
 
@@ -8,12 +8,11 @@ use kube::{Client, Config, Error};
 use crate::connect::{ConnectError, tls};
 use crate::inventory::Kube;
 
-/// How long a connection may take.
+/// Timeout for connecting to the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A client and the address of the API that it talks to.
+/// A client and the address of its API server.
 pub struct Connection {
-    /// The client.
     pub client: Client,
     /// URL of the API server, for messages.
     pub server: String,
@@ -55,7 +54,7 @@ async fn config(endpoint: &Kube) -> Result<Config, ConnectError> {
     Config::infer().await.map_err(|e| no_config(chain(&e)))
 }
 
-/// What an error of a request means: whether it reached the server, and what the server said.
+/// Translates an error of a request: whether the request reached the server, and what the server answered.
 pub fn error(what: &str, server: &str, error: &Error, changes: bool) -> ConnectError {
     match error {
         Error::Api(status) => {
@@ -89,7 +88,7 @@ fn hint(why: &str) -> &'static str {
     }
 }
 
-/// An error with its causes, each once.
+/// An error and its causes as one text, without repetitions.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,11 +1,11 @@
-//! Which kinds the API serves. Pure: reads the discovery documents that [`super::Backend`] fetches and caches.
+//! The kinds that the API serves. No I/O: parses the discovery documents that [`super::Backend`] fetches and caches.
 
 use kube::core::ApiResource;
 use kube::core::discovery::v2::APIGroupDiscoveryList;
 
 use super::KindRef;
 
-/// Groups that come with Kubernetes; in a tie they win over groups that were installed.
+/// Groups that come with Kubernetes: they win if an installed group has a kind of the same name.
 const BUILT_IN: &[&str] = &[
     "",
     "apps",
@@ -34,23 +34,22 @@ pub struct Resource {
     pub namespaced: bool,
 }
 
-/// All served kinds; within a group, preferred versions come first.
+/// All served kinds. Within a group, preferred versions come first.
 #[derive(Debug, Clone, Default)]
 pub struct Table(Vec<Resource>);
 
-/// What a look-up found.
+/// The result of a lookup.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
-    /// One kind.
     One(Resource),
-    /// None.
+    /// No such kind is served.
     Missing,
-    /// Several groups serve a kind of that name.
+    /// Several groups serve a kind of that name; the groups.
     Ambiguous(Vec<String>),
 }
 
 impl Table {
-    /// Reads aggregated discovery documents: the core group's and the others'.
+    /// Parses the aggregated discovery documents of the core group and of all others.
     pub fn new(lists: impl IntoIterator<Item = APIGroupDiscoveryList>) -> Self {
         let mut all = Vec::new();
         for group in lists.into_iter().flat_map(|l| l.items) {
@@ -71,12 +70,12 @@ impl Table {
         Self(all)
     }
 
-    /// Whether the API named no kind at all.
+    /// Whether discovery listed no kind at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Every `group/version` and `group/version/Kind`, as helm's `--api-versions` takes them.
+    /// Every `group/version` and `group/version/Kind`, in the form of helm's `--api-versions`.
     pub fn api_versions(&self) -> Vec<String> {
         let versions = self.0.iter().map(|r| r.api.api_version.clone());
         let kinds = self.0.iter().map(|r| format!("{}/{}", r.api.api_version, r.api.kind));
@@ -86,7 +85,6 @@ impl Table {
         all
     }
 
-    /// Looks a kind up.
     pub fn find(&self, wanted: &KindRef) -> Found {
         let named = self.0.iter().filter(|r| r.api.kind == wanted.kind);
         if let Some(api_version) = &wanted.api_version {

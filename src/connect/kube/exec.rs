@@ -1,4 +1,4 @@
-//! A command in a container of a pod, over the API's WebSocket.
+//! Runs a command in a container of a pod, over the API's WebSocket.
 
 use std::time::Duration;
 
@@ -13,24 +13,24 @@ use super::types::{Exec, ExecOutcome, KindRef, Object, Query};
 use super::{manifest, pods};
 use crate::connect::{CallContext, ConnectError};
 
-/// At most this many bytes of each output are kept.
+/// Outputs are cut after this many bytes.
 const MAX_OUTPUT_BYTES: usize = 256 * 1024;
 
-/// The shortest time after which a question is asked anew.
+/// Shortest timeout of the first attempt of a read-only command.
 const MIN_ASK_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Backend {
-    /// Runs a command that only looks. About once in 1,500 times the message that ends the input is not sent, and the command
-    /// waits for more; what only looks may be run anew.
-    pub(super) async fn look(&self, exec: &Exec, call: &CallContext) -> Result<ExecOutcome, ConnectError> {
+    /// Runs a read-only command. About once in 1,500 times, the message that ends the input is not sent, and the
+    /// command waits for more; so a command with input is retried after a timeout.
+    pub(super) async fn exec_read_only(&self, exec: &Exec, call: &CallContext) -> Result<ExecOutcome, ConnectError> {
         match (&exec.stdin, exec.command.first()) {
-            (Some(_), Some(program)) => twice(program, call, |call| self.exec(exec, call)).await,
+            (Some(_), Some(program)) => ask_twice(program, call, |call| self.exec(exec, call)).await,
             _ => self.exec(exec, call).await,
         }
     }
 
     pub(super) async fn exec(&self, exec: &Exec, call: &CallContext) -> Result<ExecOutcome, ConnectError> {
-        let pod = match self.pod(exec, call).await? {
+        let pod = match self.choose_pod(exec, call).await? {
             Ok(pod) => pod,
             Err(why) => return Ok(ExecOutcome::NoPod(why)),
         };
@@ -43,14 +43,14 @@ impl Backend {
             ..AttachParams::default()
         };
         let api: Api<Pod> = Api::namespaced(self.client().await?, &exec.namespace);
-        let attached = match self.ask_raw(&what, false, call, api.exec(&pod, exec.command.clone(), &params)).await? {
+        let attached = match self.send_raw(&what, false, call, api.exec(&pod, exec.command.clone(), &params)).await? {
             Ok(attached) => attached,
-            // The upgrade is refused with a bare status code; the reason is in the body, which is gone.
+            // The upgrade is refused with a bare status code; the reason was in the body, which is gone.
             Err(Error::UpgradeConnection(e)) => return Ok(ExecOutcome::NotRun(format!("{what}: {}", chain(&e)))),
             Err(e @ Error::Api(_)) => return Ok(ExecOutcome::NotRun(chain(&e))),
             Err(e) => return Err(error(&what, self.server(), &e, false)),
         };
-        let run = converse(attached, exec.stdin.as_ref());
+        let run = run_attached(attached, exec.stdin.as_ref());
         match tokio::time::timeout(call.remaining(), run).await {
             Ok(Ok((exit, stdout, stderr))) => Ok(ExecOutcome::Ended { pod, exit, stdout, stderr }),
             Ok(Err(why)) => Ok(ExecOutcome::NotRun(format!("{what}: {why}"))),
@@ -58,7 +58,7 @@ impl Backend {
         }
     }
 
-    async fn pod(&self, exec: &Exec, call: &CallContext) -> Result<Result<String, String>, ConnectError> {
+    async fn choose_pod(&self, exec: &Exec, call: &CallContext) -> Result<Result<String, String>, ConnectError> {
         if let Some(pod) = &exec.pod {
             return Ok(Ok(pod.clone()));
         }
@@ -75,8 +75,9 @@ impl Backend {
     }
 }
 
-/// Asks anew when there is no answer in a quarter of the time; then within all that is left, for what is slow by itself.
-async fn twice<'a, T, F>(
+/// Retries once if there is no answer within a quarter of the remaining time. The retry gets all of the rest, in case
+/// the command is just slow.
+async fn ask_twice<'a, T, F>(
     what: &str,
     call: &'a CallContext,
     ask: impl Fn(&'a CallContext) -> F,
@@ -89,12 +90,12 @@ where
         if let Ok(answer) = tokio::time::timeout(limit, ask(call)).await {
             return answer;
         }
-        (call.progress)(format!("{what} has not ended within {:.0} s: it is asked anew", limit.as_secs_f64()));
+        (call.progress)(format!("{what} has not ended within {:.0} s: trying again", limit.as_secs_f64()));
     }
     ask(call).await
 }
 
-async fn converse(mut process: AttachedProcess, input: Option<&Object>) -> Result<(i32, String, String), String> {
+async fn run_attached(mut process: AttachedProcess, input: Option<&Object>) -> Result<(i32, String, String), String> {
     let status = process.take_status().ok_or("its status is not to be had")?;
     let (stdin, stdout, stderr) = (process.stdin(), process.stdout(), process.stderr());
     let write = async {
@@ -107,7 +108,7 @@ async fn converse(mut process: AttachedProcess, input: Option<&Object>) -> Resul
     let read = |pipe: Option<_>| async move {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
-            copy(&mut pipe, &mut bytes).await.map_err(|e| e.to_string())?;
+            read_capped(&mut pipe, &mut bytes).await.map_err(|e| e.to_string())?;
         }
         Ok::<_, String>(String::from_utf8_lossy(&bytes).into_owned())
     };
@@ -122,21 +123,21 @@ async fn converse(mut process: AttachedProcess, input: Option<&Object>) -> Resul
         }
         _ => return Err(status.message.unwrap_or_else(|| "it could not be started".to_owned())),
     };
-    // A command that ends without reading its input is not an error of ours when it says that it did well.
+    // A command may succeed without reading its input; then a write error does not matter.
     if exit != 0 {
         written?;
     }
     Ok((exit, stdout?, stderr?))
 }
 
-async fn copy(pipe: &mut (impl tokio::io::AsyncRead + Unpin), kept: &mut Vec<u8>) -> std::io::Result<()> {
+async fn read_capped(pipe: &mut (impl tokio::io::AsyncRead + Unpin), kept: &mut Vec<u8>) -> std::io::Result<()> {
     let mut buffer = vec![0; 8192];
     loop {
         let n = pipe.read(&mut buffer).await?;
         if n == 0 {
             return Ok(());
         }
-        // The rest is still read, or the command would block on a full pipe.
+        // Reads on even when nothing more is kept, or the command would block on a full pipe.
         kept.extend_from_slice(&buffer[..n.min(MAX_OUTPUT_BYTES.saturating_sub(kept.len()))]);
     }
 }
@@ -151,11 +152,11 @@ mod tests {
 
     use super::*;
 
-    /// What came of a question with `seconds` left whose tries answer after so many seconds each, if ever; when; how often it
-    /// was asked; and what was told meanwhile.
-    async fn asked(seconds: u64, tries: &[Option<u64>]) -> (Result<usize, String>, u64, usize, Vec<String>) {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let progress = Arc::clone(&told);
+    /// Calls `ask_twice` with `seconds` left; attempt `n` answers after `tries[n]` seconds, if ever. Returns the
+    /// answer, the elapsed seconds, the number of attempts and the progress notes.
+    async fn ask_with_tries(seconds: u64, tries: &[Option<u64>]) -> (Result<usize, String>, u64, usize, Vec<String>) {
+        let notes = Arc::new(Mutex::new(Vec::new()));
+        let progress = Arc::clone(&notes);
         let quiet = CallContext::silent(Duration::from_secs(seconds));
         let call = CallContext { progress: Arc::new(move |text| progress.lock().unwrap().push(text)), ..quiet };
         let (count, began) = (AtomicUsize::new(0), Instant::now());
@@ -172,14 +173,14 @@ mod tests {
                 timeout(left, answer).await.map(|()| number).map_err(late)
             }
         };
-        let answer = twice("cat", &call, ask).await.map_err(|error| error.to_string());
-        let told = told.lock().unwrap().clone();
-        (answer, began.elapsed().as_secs(), count.load(Ordering::SeqCst), told)
+        let answer = ask_twice("cat", &call, ask).await.map_err(|error| error.to_string());
+        let notes = notes.lock().unwrap().clone();
+        (answer, began.elapsed().as_secs(), count.load(Ordering::SeqCst), notes)
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_does_not_answer_is_asked_anew_within_what_is_left() {
-        let anew = |seconds: u64| vec![format!("cat has not ended within {seconds} s: it is asked anew")];
+        let anew = |seconds: u64| vec![format!("cat has not ended within {seconds} s: trying again")];
         for (left, tries, answer) in [
             (300, &[Some(74)][..], (Ok(0), 74, 1, Vec::new())),
             (300, &[None, Some(1)], (Ok(1), 76, 2, anew(75))),
@@ -189,7 +190,7 @@ mod tests {
             (20, &[Some(19)], (Ok(0), 19, 1, Vec::new())),
             (20, &[None], (Err("try 0 was still running".to_owned()), 20, 1, Vec::new())),
         ] {
-            assert_eq!(asked(left, tries).await, answer, "{left} s, {tries:?}");
+            assert_eq!(ask_with_tries(left, tries).await, answer, "{left} s, {tries:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Kubernetes objects as YAML and JSON: reading documents, naming, ordering, hiding secrets. Pure.
+//! Kubernetes objects as YAML and JSON: parsing, naming, ordering, masking of secrets. No I/O.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::document::yaml::{self, Error, Repeated};
 use crate::secret;
 
-/// Kinds that others need, in the order in which they are applied; all other kinds follow.
+/// Kinds that others depend on, in the order of their application; all other kinds follow.
 const APPLIED_FIRST: &[&str] = &[
     "Namespace",
     "PriorityClass",
@@ -28,18 +28,18 @@ const APPLIED_FIRST: &[&str] = &[
     "Service",
 ];
 
-/// Kinds that catch what others create and so go last.
+/// Kinds that intercept the creation of other objects; applied last.
 const APPLIED_LAST: &[&str] = &["APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
 
-/// The objects of a manifest: as [`documents`], but each has a kind and a name.
+/// The objects of a manifest. Like [`documents`], but each object must have a kind and a name.
 ///
 /// # Errors
-/// What is wrong with the text, or which object lacks what; with line and column.
+/// What is wrong with the text, or which field an object lacks; with line and column.
 pub fn objects(yaml: &str) -> Result<Vec<Value>, Error> {
     let mut objects = Vec::new();
     for document in yaml::documents(yaml, Repeated::Refuse)? {
         let wrong = |message: String| Error { line: document.line, column: 1, message };
-        for object in taken_apart(document.value) {
+        for object in expand_list(document.value) {
             if !object.is_object() {
                 return Err(wrong("this is no object: it has no apiVersion and no kind".to_owned()));
             }
@@ -53,24 +53,23 @@ pub fn objects(yaml: &str) -> Result<Vec<Value>, Error> {
                 }
             }
             let mut object = object;
-            take_in_string_data(&mut object);
+            merge_string_data(&mut object);
             objects.push(object);
         }
     }
     Ok(objects)
 }
 
-/// The objects of a text that helm printed: all its documents, with those inside `List` objects; empty documents are
-/// left out.
+/// The objects in helm's output: of all documents, including the items of `List` objects. Empty documents are left out.
 ///
 /// # Errors
 /// What is wrong with the text, with line and column.
 pub fn documents(yaml: &str) -> Result<Vec<Value>, Error> {
     let documents = yaml::documents(yaml, Repeated::LastWins)?;
-    Ok(documents.into_iter().flat_map(|document| taken_apart(document.value)).collect())
+    Ok(documents.into_iter().flat_map(|document| expand_list(document.value)).collect())
 }
 
-fn taken_apart(document: Value) -> Vec<Value> {
+fn expand_list(document: Value) -> Vec<Value> {
     match document {
         Value::Null => Vec::new(),
         Value::Object(mut list) if is_list(&list) => match list.remove("items") {
@@ -81,14 +80,14 @@ fn taken_apart(document: Value) -> Vec<Value> {
     }
 }
 
-/// Turns `stringData` of a Secret into `data`, as the API does. Under server-side apply a key that is taken out of
-/// `stringData` would stay in `data` for ever: the API does not see that it came from there.
-fn take_in_string_data(object: &mut Value) {
+/// Turns `stringData` of a Secret into `data`, as the API does. Under server-side apply, a key later removed from
+/// `stringData` would otherwise stay in `data` for ever, since the API does not track where the value came from.
+fn merge_string_data(object: &mut Value) {
     if text(object, "/kind") != "Secret" || text(object, "/apiVersion") != "v1" {
         return;
     }
     let Some(fields) = object.as_object_mut() else { return };
-    // What is no text is left for the API to refuse.
+    // Values that are not strings stay, so that the API refuses them.
     let is_text = |values: &Value| values.as_object().is_some_and(|m| m.values().all(Value::is_string));
     if !fields.get("stringData").is_some_and(is_text)
         || fields.get("data").is_some_and(|d| !d.is_object() && !d.is_null())
@@ -110,19 +109,19 @@ fn is_list(object: &Map<String, Value>) -> bool {
     object.get("kind").and_then(Value::as_str).is_some_and(|k| k.ends_with("List")) && object.contains_key("items")
 }
 
-/// Puts objects that others need first; the order is otherwise kept.
+/// Sorts objects that others depend on to the front; otherwise keeps the order.
 pub fn sort(objects: &mut [Value]) {
     objects.sort_by_key(|object| {
         let kind = text(object, "/kind");
         match (APPLIED_FIRST.iter().position(|k| *k == kind), APPLIED_LAST.contains(&kind)) {
-            (Some(place), _) => place,
+            (Some(index), _) => index,
             (None, false) => APPLIED_FIRST.len(),
             (None, true) => APPLIED_FIRST.len() + 1,
         }
     });
 }
 
-/// How a person names the object: `Deployment app/web`, `Namespace app`.
+/// The object's name in messages: `Deployment app/web`, `Namespace app`.
 pub fn identity(object: &Value) -> String {
     let or_unknown = |s: &str| if s.is_empty() { "?".to_owned() } else { s.to_owned() };
     let kind = or_unknown(text(object, "/kind"));
@@ -143,12 +142,11 @@ pub fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
     object.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// API group of an `apiVersion`; empty for the core group.
 pub fn group(api_version: &str) -> &str {
     api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
-/// The object with the values of a Secret replaced by a mark that changes when the value does.
+/// A copy of the object in which the values of a Secret are replaced by a mark that changes with the value.
 #[must_use]
 pub fn masked(object: &Value) -> Value {
     let mut object = object.clone();
@@ -173,7 +171,7 @@ fn mark(value: &Value) -> String {
     secret::mark(&value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }
 
-/// The object as YAML, secrets hidden.
+/// The object as YAML, with the values of a Secret masked.
 pub fn yaml(object: &Value) -> String {
     yaml::to_string(&masked(object))
 }
@@ -239,7 +237,7 @@ mod tests {
         let of = |value: &str| yaml(&json!({"kind": "Secret", "metadata": {"name": "s"}, "data": {"password": value}}));
         assert!(!of("aHVudGVyMg==").contains("aHVudGVyMg"));
         assert_ne!(of("aHVudGVyMg=="), of("aHVudGVyMw=="));
-        // Who knows no key cannot try values out.
+        // The mark is keyed, so that values cannot be guessed by hashing candidates.
         let plain = crate::digest::sha256(b"aHVudGVyMg==");
         assert!(!of("aHVudGVyMg==").contains(&plain[..6]));
     }

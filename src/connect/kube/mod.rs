@@ -1,8 +1,8 @@
-//! A cluster's objects, by the Kubernetes API.
+//! Objects of a Kubernetes cluster.
 //!
-//! All objects are JSON: kinds are looked up in the API's discovery, so kinds that an earlier step installed work like
-//! built-in ones. Knows the inventory's `[kube]`; never what an action wants. One [`Backend`] and one connection pool
-//! per run; Helm's backend reads its releases through it.
+//! All objects are JSON. Kinds are looked up in the API's discovery, so kinds that an earlier step installed work like
+//! built-in ones. Knows the inventory's `[kube]`; never what an action wants. Each run has one [`Backend`] with one
+//! connection pool; Helm's backend reads its releases through it.
 
 mod apply;
 mod backend;
@@ -12,10 +12,11 @@ mod exec;
 pub mod lease;
 pub mod manifest;
 pub mod pods;
+mod refusal;
 mod types;
 
-pub use apply::describe_conflicts;
 pub use backend::Backend;
+pub use refusal::describe_conflicts;
 pub use types::{
     Conflict, Effect, EffectResult, Exec, ExecOutcome, FIELD_MANAGER, Fact, KindRef, Object, Objects, Preview, Probe,
     Query,

@@ -1,4 +1,4 @@
-//! What is wrong with pods, in one line. Pure.
+//! Explains on one line why pods are not ready. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -6,33 +6,34 @@ use serde_json::Value;
 
 use super::manifest::{list, text};
 
-/// Pods named in one message; the rest are counted.
+/// Number of reasons in one message; the rest become `…`.
 const MAX_NAMED: usize = 3;
 
-/// Label selector of the pods that a workload's `spec.selector` names.
+/// The label selector of a workload's pods, from its `spec.selector`.
 pub fn selector(workload: &Value) -> Option<String> {
     let labels = workload.pointer("/spec/selector/matchLabels")?.as_object()?;
     let each: Vec<String> = labels.iter().filter_map(|(k, v)| Some(format!("{k}={}", v.as_str()?))).collect();
     (!each.is_empty()).then(|| each.join(","))
 }
 
-/// A condition of an object by type: its status, reason and message.
+/// The condition of that type in an object's status.
 pub fn condition<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
     list(object, "/status/conditions").iter().find(|c| text(c, "/type") == name)
 }
 
-/// Whether the pod is ready and not on its way out.
+/// Whether the pod is ready and not being deleted.
 pub fn ready(pod: &Value) -> bool {
     pod.pointer("/metadata/deletionTimestamp").is_none()
         && condition(pod, "Ready").is_some_and(|c| text(c, "/status") == "True")
 }
 
-/// Whether the pod has ended and holds nothing any more.
+/// Whether the pod has ended and holds no resources any more.
 pub fn ended(pod: &Value) -> bool {
     matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
 }
 
-/// What keeps pods from being ready, alike ones counted: `2 pods: ImagePullBackOff (…)`. Empty when all are.
+/// Why pods are not ready; pods with the same reason are counted: `2 pods like a: ImagePullBackOff (…)`. Empty when all
+/// pods are ready.
 pub fn unready_reasons(pods: &[Value], warnings: &[Value]) -> String {
     let mut reasons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for pod in pods.iter().filter(|p| !ready(p) && text(p, "/status/phase") != "Succeeded") {
@@ -56,7 +57,7 @@ fn reason(pod: &Value, warnings: &[Value]) -> String {
     }
     for kind in ["/status/initContainerStatuses", "/status/containerStatuses"] {
         for container in list(pod, kind) {
-            if let Some(state) = container_trouble(container) {
+            if let Some(state) = container_problem(container) {
                 return with_warning(pod, warnings, state);
             }
         }
@@ -71,8 +72,8 @@ fn reason(pod: &Value, warnings: &[Value]) -> String {
     }
 }
 
-/// What holds one container up; `None` when it is not what the pod waits for.
-fn container_trouble(container: &Value) -> Option<String> {
+/// Why one container does not run; `None` when the pod does not wait for this container.
+fn container_problem(container: &Value) -> Option<String> {
     let name = text(container, "/name");
     let after = |state: &str| {
         let exit = container.pointer("/lastState/terminated/exitCode")?;
@@ -100,7 +101,7 @@ fn restarts(container: &Value) -> String {
     }
 }
 
-/// Adds the newest warning about the pod: a volume that can not be mounted, a probe that fails.
+/// Appends the newest warning event about the pod: a volume that cannot be mounted, a failing probe.
 fn with_warning(pod: &Value, warnings: &[Value], state: String) -> String {
     let name = text(pod, "/metadata/name");
     let of_pod = |e: &&Value| {

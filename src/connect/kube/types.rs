@@ -1,34 +1,34 @@
-//! What can be asked of a cluster and done to it, as data.
+//! Probes, facts and effects of a cluster.
 
 use serde_json::Value;
 
 use super::manifest;
 
-/// The name under which changes are recorded in `metadata.managedFields`.
+/// The field manager under which changes are recorded in `metadata.managedFields`.
 pub const FIELD_MANAGER: &str = "rollout";
 
 /// A kind of object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KindRef {
-    /// `apps/v1`; `None`: whatever version the API prefers, of whatever group has the kind.
+    /// `apps/v1`; `None`: the version that the API prefers, of whichever group has the kind.
     pub api_version: Option<String>,
-    /// `Deployment`.
+    /// For example `Deployment`.
     pub kind: String,
 }
 
 impl KindRef {
-    /// A kind of one version.
+    /// A kind of one API version.
     pub fn new(api_version: &str, kind: &str) -> Self {
         Self { api_version: Some(api_version.to_owned()), kind: kind.to_owned() }
     }
 
-    /// API group; empty for the core group and where no version is given.
+    /// API group; empty for the core group or when no version is given.
     pub fn group(&self) -> &str {
         self.api_version.as_deref().map_or("", manifest::group)
     }
 }
 
-/// An object on its way out. Its `Debug` shows only its name, since it may hold secrets.
+/// An object to send. `Debug` shows only its name, since it may hold secrets.
 #[derive(Clone, PartialEq)]
 pub struct Object(pub Value);
 
@@ -38,25 +38,23 @@ impl std::fmt::Debug for Object {
     }
 }
 
-/// Which objects are meant.
+/// Selects objects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
-    /// Their kind.
     pub kind: KindRef,
-    /// Their namespace; `None`: all namespaces for a list, the kubeconfig's for one object.
+    /// Namespace; `None`: all namespaces for a list, the kubeconfig's namespace for one object.
     pub namespace: Option<String>,
-    /// The one of this name; `None`: all.
+    /// Name of a single object; `None`: all objects.
     pub name: Option<String>,
-    /// Label selector, as `kubectl -l` takes it.
+    /// Label selector, in the syntax of `kubectl -l`.
     pub selector: Option<String>,
     /// Field selector.
     pub fields: Option<String>,
-    /// Whether to fetch the pods that the objects' selectors name too, with warnings about those that are not ready.
+    /// Whether to fetch the pods that the objects select too, with warning events about those that are not ready.
     pub pods: bool,
 }
 
 impl Query {
-    /// The object of that name.
     pub fn one(kind: KindRef, namespace: Option<&str>, name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..Self::all(kind, namespace) }
     }
@@ -68,50 +66,48 @@ impl Query {
     }
 }
 
-/// A question.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Probe {
-    /// What objects are there?
+    /// Reads existing objects.
     Get(Query),
-    /// What would a server-side apply do? Asked as a dry run.
+    /// Previews a server-side apply by a dry run.
     Apply {
-        /// The object as wanted.
+        /// The desired object.
         object: Object,
-        /// Namespace for a namespaced object that names none.
+        /// Namespace for a namespaced object that does not name one.
         namespace: Option<String>,
     },
-    /// Is the kind served?
+    /// Whether the API serves a kind.
     Served(KindRef),
-    /// What does a command in a pod say? It must not change anything.
+    /// Runs a read-only command in a pod.
     Exec(Exec),
 }
 
-/// An answer.
+/// The answer to a [`Probe`].
 #[derive(Clone)]
 pub enum Fact {
-    /// The objects that are there.
+    /// The existing objects.
     Objects(Objects),
-    /// The kind is not served.
+    /// The API does not serve the kind.
     KindMissing {
         /// API group; empty for the core group or when none was named.
         group: String,
-        /// Kind.
         kind: String,
     },
-    /// What an apply would do.
+    /// The preview of an apply.
     Apply(Preview),
-    /// Whether the kind is served.
+    /// Whether the API serves the kind.
     Served(bool),
-    /// What the command said.
+    /// The outcome of the command.
     Exec(ExecOutcome),
 }
 
-/// Objects that were found.
+/// Objects found by a [`Query`].
 #[derive(Clone, Default)]
 pub struct Objects {
     /// The objects, with `apiVersion` and `kind`.
     pub items: Vec<Value>,
-    /// Their pods, where [`Query::pods`] asked for them.
+    /// The objects' pods, if [`Query::pods`] is set.
     pub pods: Vec<Value>,
     /// Warning events about pods that are not ready, newest last.
     pub warnings: Vec<Value>,
@@ -124,98 +120,80 @@ impl Objects {
     }
 }
 
-/// A change.
 #[derive(Clone)]
 pub enum Effect {
-    /// A server-side apply. Waits until the kind is served, for a CRD that was applied a moment ago.
+    /// A server-side apply. Waits until the kind is served, since its CRD may just have been applied.
     Apply {
-        /// The object as wanted.
+        /// The desired object.
         object: Object,
-        /// Namespace for a namespaced object that names none.
+        /// Namespace for a namespaced object that does not name one.
         namespace: Option<String>,
-        /// Whether to take fields from other managers.
+        /// Whether to take over fields that other managers own.
         force: bool,
-        /// Whether what was applied just before may still be on its way to where the object is judged, so that a refusal
-        /// is asked again for a while.
+        /// Whether objects applied just before may not have taken effect everywhere yet: a refusal is retried for a
+        /// while then.
         settling: bool,
     },
-    /// Deletes one object with all that belongs to it, waits until it is gone, and applies it anew.
+    /// Deletes one object and its dependents, waits until they are gone, and applies the object anew.
     Replace {
-        /// The object as wanted.
+        /// The desired object.
         object: Object,
-        /// Namespace for a namespaced object that names none.
+        /// Namespace for a namespaced object that does not name one.
         namespace: Option<String>,
-        /// Which object is deleted: no other one of that name.
+        /// uid of the object to delete; another object of the same name is left alone.
         uid: String,
-        /// As in [`Self::Apply`].
         settling: bool,
     },
     /// A JSON merge patch of one object.
-    Patch {
-        /// Its kind.
-        kind: KindRef,
-        /// Its namespace.
-        namespace: Option<String>,
-        /// Its name.
-        name: String,
-        /// The patch.
-        patch: Object,
-    },
+    Patch { kind: KindRef, namespace: Option<String>, name: String, patch: Object },
     /// Deletes one object and waits until it is gone.
-    Delete {
-        /// Its kind.
-        kind: KindRef,
-        /// Its namespace.
-        namespace: Option<String>,
-        /// Its name.
-        name: String,
-    },
+    Delete { kind: KindRef, namespace: Option<String>, name: String },
     /// Runs a command in a pod.
     Exec(Exec),
 }
 
-/// Its result.
+/// The result of an [`Effect`].
 #[derive(Clone)]
 pub enum EffectResult {
     /// The object as the server has it now.
     Applied(Object),
-    /// It is gone.
+    /// The object is gone.
     Deleted,
-    /// The command ended, or could not be started.
+    /// The outcome of a command in a pod.
     Exec(ExecOutcome),
 }
 
-/// What a server-side apply would do.
+/// The preview of a server-side apply.
 #[derive(Clone)]
 pub enum Preview {
-    /// It would be accepted.
+    /// The API would accept the object.
     Accepted {
-        /// The object that is there.
+        /// The existing object.
         live: Option<Value>,
-        /// The object as it would be, defaults and admission included, other managers' claims overridden.
+        /// The object after the apply, with defaults and admission changes, overriding other managers' fields.
         result: Value,
-        /// Fields that other managers own; not empty: it is accepted only with `force`.
+        /// Fields that other managers own; if there are any, the apply needs `force`.
         conflicts: Vec<Conflict>,
     },
-    /// The kind is not served.
+    /// The API does not serve the kind.
     KindMissing {
         /// API group; empty for the core group.
         group: String,
-        /// Kind.
         kind: String,
     },
-    /// There is no such namespace.
+    /// The namespace of this name does not exist.
     NamespaceMissing(String),
-    /// The API refuses it: invalid, forbidden, denied by admission.
+    /// The API refuses the object: invalid, forbidden, or denied by admission.
     Refused {
-        /// What it says.
+        /// The API's message.
         why: String,
-        /// The object that is there.
+        /// The existing object.
         live: Option<Value>,
-        /// Whether only the change is refused, of a field that stays as it was made: a new object would be accepted.
+        /// Whether the API refuses only to change an immutable field of the existing object, and would accept a new
+        /// object.
         replaceable: bool,
     },
-    /// The API can not answer now: an admission webhook is down, too many requests.
+    /// The API cannot answer now: an admission webhook is down, or there are too many requests.
     Busy(String),
 }
 
@@ -224,51 +202,50 @@ pub enum Preview {
 pub struct Conflict {
     /// Path, such as `spec.replicas`.
     pub field: String,
-    /// Its owner, such as `kubectl-client-side-apply`.
+    /// The owning manager, such as `kubectl-client-side-apply`.
     pub manager: String,
 }
 
 /// A command to run in a pod.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Exec {
-    /// Namespace.
     pub namespace: String,
-    /// The pod; `None`: the first ready one that `selector` names.
+    /// The pod; `None`: the first ready pod that `selector` matches.
     pub pod: Option<String>,
-    /// Label selector, as `kubectl -l` takes it.
+    /// Label selector, in the syntax of `kubectl -l`.
     pub selector: Option<String>,
-    /// Container; `None`: the pod's default one.
+    /// The container; `None`: the pod's default container.
     pub container: Option<String>,
     /// The command and its arguments.
     pub command: Vec<String>,
-    /// What it reads, as a JSON string.
+    /// Standard input, as a JSON string.
     pub stdin: Option<Object>,
 }
 
-/// What came of a command.
+/// The outcome of a command in a pod.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExecOutcome {
-    /// It ended.
+    /// The command ended.
     Ended {
-        /// Where it ran.
+        /// The pod that ran the command.
         pod: String,
         /// Exit status.
         exit: i32,
-        /// What it printed.
+        /// Standard output.
         stdout: String,
-        /// What it complained of.
+        /// Standard error.
         stderr: String,
     },
-    /// No pod can run it now.
+    /// No pod can run the command now; the reason.
     NoPod(String),
-    /// It could not be started, or was cut off: no such program, no such container, the pod went away.
+    /// The command could not be started or was cut off: no such program or container, or the pod went away.
     NotRun(String),
 }
 
-/// How an object is applied.
-pub(super) struct How {
-    /// Whether to take fields from other managers.
+/// Options of an apply.
+pub(super) struct ApplyOptions {
+    /// Whether to take over fields that other managers own.
     pub(super) force: bool,
-    /// Whether a refusal is asked again for a while.
+    /// Whether to retry a refusal for a while.
     pub(super) settling: bool,
 }

@@ -1,4 +1,4 @@
-//! Files that are encrypted with age, binary or armored.
+//! Decrypts files that were encrypted with age, binary or armored.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -8,18 +8,18 @@ use age::{Decryptor, Identity, IdentityFile};
 
 use super::refusal::{Refusal, cannot_read};
 
-/// The key that is used when a secret names none.
+/// The identity file from `$ROLLOUT_AGE_IDENTITY`, for secrets that name none.
 pub fn standard_identity() -> Option<PathBuf> {
     std::env::var_os("ROLLOUT_AGE_IDENTITY").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-/// What is in a file.
+/// Decrypts `file` with the keys in `identity`.
 pub fn decrypt(file: &Path, identity: &Path) -> Result<Vec<u8>, Refusal> {
     let encrypted = std::fs::read(file)
         .map_err(|e| Refusal::new(cannot_read(file, &e), "encrypt the value with `age -r RECIPIENT -o FILE`"))?;
     let identities = identities(identity)?;
     let refused = |why: &dyn std::fmt::Display| {
-        let hint = format!("`age -d -i {} {}` should show it", identity.display(), file.display());
+        let hint = format!("check with `age -d -i {} {}`", identity.display(), file.display());
         Refusal::new(format!("{} cannot be decrypted with {}: {why}", file.display(), identity.display()), hint)
     };
     let decryptor = Decryptor::new(ArmoredReader::new(&encrypted[..])).map_err(|e| refused(&e))?;
@@ -31,10 +31,10 @@ pub fn decrypt(file: &Path, identity: &Path) -> Result<Vec<u8>, Refusal> {
 }
 
 fn identities(path: &Path) -> Result<Vec<Box<dyn Identity + Send + Sync>>, Refusal> {
-    let hint = "`age-keygen -o FILE` makes such a file; its keys begin with AGE-SECRET-KEY-";
+    let hint = "`age-keygen -o FILE` creates one; keys begin with AGE-SECRET-KEY-";
     let text = std::fs::read(path).map_err(|e| Refusal::new(cannot_read(path, &e), hint))?;
-    // What the parser says of a bad line would quote it.
+    // The parser's error is dropped: it would quote the bad line, which may be part of a key.
     let file = IdentityFile::from_buffer(&text[..]);
     let keys = file.ok().and_then(|file| file.into_identities().ok()).filter(|keys| !keys.is_empty());
-    keys.ok_or_else(|| Refusal::new(format!("{} is no file of age keys", path.display()), hint))
+    keys.ok_or_else(|| Refusal::new(format!("{} is not a file of age keys", path.display()), hint))
 }

@@ -1,7 +1,7 @@
-//! Reads the secrets that a run needs: all of them, so that all that is wrong is told at once, and before anything else.
+//! Reads all secrets that a run needs before the run starts, so that all problems are reported at once.
 //!
-//! Each value is a [`Secret`] as soon as it is read. Knows the inventory, Vault and the programs and files that keep
-//! secrets; never what they are for.
+//! Each value becomes a [`Secret`] as soon as it is read. Knows the inventory, Vault, and the programs and files that
+//! hold secrets; never what the secrets are for.
 
 mod age;
 mod refusal;
@@ -22,22 +22,23 @@ use crate::finding::{Finding, Findings, did_you_mean, listed};
 use crate::inventory::{Inventory, Origin, SecretEntry};
 use crate::secret::{MIN_MASKED_BYTES, Secret, environment};
 
-/// How long Vault, and each call of `sops`, may take.
+/// Timeout of each request to Vault and of each call of `sops`.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The permission bits that let others in.
+/// The permission bits of group and others.
 const OTHERS_MODE: u32 = 0o077;
 
-/// Why not all secrets were read.
+/// Not all secrets could be read.
 #[derive(Debug)]
 pub struct UnreadableSecrets {
-    /// One for each that cannot be read, and all warnings.
+    /// One error for each unreadable secret, and all warnings.
     pub findings: Findings,
-    /// Whether that is only since its source could not be reached; nothing is known to be wrong with what was asked then.
+    /// Whether all failures are sources that could not be reached: nothing is known to be wrong with the secrets
+    /// themselves then.
     pub unreachable: bool,
 }
 
-/// Reads the values of `entries`, and warns of what is unwise.
+/// Reads the values of `entries`. The findings are warnings: readable by others, too short.
 ///
 /// # Errors
 /// When one of them cannot be read; all are tried.
@@ -56,7 +57,7 @@ pub async fn read(
     for entry in entries {
         match reader.value(entry).await {
             Ok(value) => {
-                reader.judge(entry, &value);
+                reader.warn_if_short(entry, &value);
                 values.insert(entry.name.value.clone(), value);
             }
             Err(refusal) => {
@@ -72,9 +73,9 @@ pub async fn read(
 
 struct Reader {
     vault: vault::Backend,
-    /// Decrypted files of SOPS; each is read once.
+    /// Decrypted SOPS files, by path: each is decrypted once.
     documents: HashMap<PathBuf, Value>,
-    /// The fields of Vault's secrets, by path and version; each is asked for once.
+    /// Fields of Vault secrets, by path and version of the engine: each is requested once.
     fields: HashMap<(String, u32), Map<String, Value>>,
     findings: Findings,
 }
@@ -92,45 +93,45 @@ impl Reader {
             Origin::Age { file, identity } => {
                 let identity = identity.clone().or_else(age::standard_identity).ok_or_else(|| {
                     let hint = "add `identity = \"PATH\"` to the secret, or set ROLLOUT_AGE_IDENTITY";
-                    Refusal::new(format!("nothing says which key {} is encrypted for", file.display()), hint)
+                    Refusal::new(format!("there is no age key to decrypt {} with", file.display()), hint)
                 })?;
                 self.warn_of_mode(entry, &identity);
                 text(age::decrypt(file, &identity)?, file)
             }
-            Origin::Sops { file, key } => self.of_document(file, key).await,
-            Origin::Vault { path, key, kv } => self.of_vault(path, key, *kv).await,
+            Origin::Sops { file, key } => self.read_sops(file, key).await,
+            Origin::Vault { path, key, kv } => self.read_vault(path, key, *kv).await,
         }
     }
 
-    async fn of_document(&mut self, file: &Path, key: &[String]) -> Result<Secret, Refusal> {
+    async fn read_sops(&mut self, file: &Path, key: &[String]) -> Result<Secret, Refusal> {
         if !self.documents.contains_key(file) {
             self.documents.insert(file.to_owned(), sops::decrypt("sops", file, READ_TIMEOUT).await?);
         }
-        let (document, of) = (&self.documents[file], file.display());
+        let (document, source) = (&self.documents[file], file.display());
         let found = key.iter().try_fold(document, |value, name| {
             let names = value.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
-            value.get(name).ok_or_else(|| missing(&of, &key.join("."), name, names.collect()))
+            value.get(name).ok_or_else(|| missing(&source, &key.join("."), name, names.collect()))
         })?;
-        scalar(found, &of, &key.join("."))
+        scalar(found, &source, &key.join("."))
     }
 
-    async fn of_vault(&mut self, path: &str, key: &str, kv: u32) -> Result<Secret, Refusal> {
-        let (place, of) = ((path.to_owned(), kv), format!("{path} in Vault"));
-        if !self.fields.contains_key(&place) {
-            let fields = self.fields_of(path, kv).await?;
-            self.fields.insert(place.clone(), fields);
+    async fn read_vault(&mut self, path: &str, key: &str, kv: u32) -> Result<Secret, Refusal> {
+        let (id, source) = ((path.to_owned(), kv), format!("{path} in Vault"));
+        if !self.fields.contains_key(&id) {
+            let fields = self.vault_fields(path, kv).await?;
+            self.fields.insert(id.clone(), fields);
         }
-        let fields = &self.fields[&place];
+        let fields = &self.fields[&id];
         let names = || fields.keys().map(String::as_str).collect();
-        scalar(fields.get(key).ok_or_else(|| missing(&of, key, key, names()))?, &of, key)
+        scalar(fields.get(key).ok_or_else(|| missing(&source, key, key, names()))?, &source, key)
     }
 
-    async fn fields_of(&self, path: &str, kv: u32) -> Result<Map<String, Value>, Refusal> {
+    async fn vault_fields(&self, path: &str, kv: u32) -> Result<Map<String, Value>, Refusal> {
         let (mount, below) = path.split_once('/').unwrap_or((path, ""));
-        let asked = if kv == 2 { format!("{mount}/data/{below}") } else { path.to_owned() };
-        match self.vault.probe(&vault::Probe::Read { path: asked }, &CallContext::silent(READ_TIMEOUT)).await? {
+        let api_path = if kv == 2 { format!("{mount}/data/{below}") } else { path.to_owned() };
+        match self.vault.probe(&vault::Probe::Read { path: api_path }, &CallContext::silent(READ_TIMEOUT)).await? {
             vault::Fact::Found { data, .. } if kv != 2 => Ok(data.0),
-            // A version that was deleted has no fields, and is found all the same.
+            // KV version 2 answers for a deleted version without an object of fields.
             vault::Fact::Found { mut data, .. } if data.0.get("data").is_some_and(Value::is_object) => {
                 match data.0.remove("data") {
                     Some(Value::Object(fields)) => Ok(fields),
@@ -138,13 +139,13 @@ impl Reader {
                 }
             }
             _ => {
-                let hint = format!("`vault kv get {path}` should show it; of version 1 of the engine, add `kv = 1`");
-                Err(Refusal::new(format!("there is no {path} in Vault, or not any more"), hint))
+                let hint = format!("check with `vault kv get {path}`; for version 1 of the engine, add `kv = 1`");
+                Err(Refusal::new(format!("{path} does not exist in Vault, or was deleted"), hint))
             }
         }
     }
 
-    /// A file that others on this machine may read.
+    /// Warns when others on this machine may read the file.
     fn warn_of_mode(&mut self, entry: &SecretEntry, path: &Path) {
         let mode = std::fs::metadata(path).map_or(0, |meta| meta.permissions().mode() & 0o7777);
         if mode & OTHERS_MODE != 0 {
@@ -154,7 +155,7 @@ impl Reader {
         }
     }
 
-    fn judge(&mut self, entry: &SecretEntry, value: &Secret) {
+    fn warn_if_short(&mut self, entry: &SecretEntry, value: &Secret) {
         if value.expose().len() < MIN_MASKED_BYTES {
             let name = &entry.name.value;
             let message = format!(
@@ -180,7 +181,7 @@ fn env(name: &str) -> Result<Secret, Refusal> {
     }
 }
 
-/// All of a file, without the line break that editors put at its end.
+/// The whole file without one trailing line break, which editors add.
 fn text(bytes: Vec<u8>, path: &Path) -> Result<Secret, Refusal> {
     let text = String::from_utf8(bytes).map_err(|_| {
         Refusal::new(format!("{} is not UTF-8 text", path.display()), "keep it in base64, and use `| b64decode`")
@@ -192,22 +193,22 @@ fn text(bytes: Vec<u8>, path: &Path) -> Result<Secret, Refusal> {
     Ok(Secret::new(text))
 }
 
-/// Text, or a number or truth value as text; not empty.
-fn scalar(value: &Value, of: &dyn Display, key: &str) -> Result<Secret, Refusal> {
+/// The value at `key` as text: a string, number or boolean that is not empty.
+fn scalar(value: &Value, source: &dyn Display, key: &str) -> Result<Secret, Refusal> {
     match value {
         Value::String(text) if text.is_empty() => {
-            Err(Refusal::new(format!("`{key}` of {of} is empty"), "give it a value"))
+            Err(Refusal::new(format!("`{key}` of {source} is empty"), "give it a value"))
         }
         Value::String(text) => Ok(Secret::new(text.clone())),
         Value::Number(_) | Value::Bool(_) => Ok(Secret::new(value.to_string())),
-        _ => Err(Refusal::new(format!("`{key}` of {of} is no text"), "name a value that is one")),
+        _ => Err(Refusal::new(format!("`{key}` of {source} is not text"), "name a key whose value is text")),
     }
 }
 
-fn missing(of: &dyn Display, key: &str, name: &str, names: Vec<&str>) -> Refusal {
+fn missing(source: &dyn Display, key: &str, name: &str, names: Vec<&str>) -> Refusal {
     let near = did_you_mean(name, names.iter().copied());
-    let hint = near.unwrap_or_else(|| format!("beside it there is {}", listed(names)));
-    Refusal::new(format!("there is no `{key}` in {of}"), hint)
+    let hint = near.unwrap_or_else(|| format!("the keys there are {}", listed(names)));
+    Refusal::new(format!("there is no `{key}` in {source}"), hint)
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
-//! Why a secret cannot be read.
+//! The error of reading one secret.
 
 use std::path::Path;
 
 use crate::connect::error::ConnectError;
 
-/// What is wrong with one secret, and what to do about it.
+/// Why one secret cannot be read, and what the user can do.
 pub struct Refusal {
     pub message: String,
     pub hint: String,
-    /// Whether only its source could not be reached.
+    /// Whether the secret's source could not be reached.
     pub unreachable: bool,
 }
 
@@ -26,7 +26,6 @@ impl From<ConnectError> for Refusal {
     }
 }
 
-/// That a file cannot be read.
 pub fn cannot_read(path: &Path, error: &std::io::Error) -> String {
     format!("cannot read {}: {error}", path.display())
 }

@@ -82,7 +82,7 @@ async fn age_files_are_read_binary_and_armored() {
       ·       ───
     3 │ b = { age = 'key', identity = 'key' }
       ╰────
-     help: `age -d -i FOLDER/other FOLDER/binary.age` should show it
+     help: check with `age -d -i FOLDER/other FOLDER/binary.age`
 
      × secret `b`: FOLDER/key cannot be decrypted with FOLDER/key: Header is invalid
       ╭─[plan.toml:3:7]
@@ -91,15 +91,15 @@ async fn age_files_are_read_binary_and_armored() {
       ·       ───
     4 │ c = { age = 'binary.age', identity = 'no-key' }
       ╰────
-     help: `age -d -i FOLDER/key FOLDER/key` should show it
+     help: check with `age -d -i FOLDER/key FOLDER/key`
 
-     × secret `c`: FOLDER/no-key is no file of age keys
+     × secret `c`: FOLDER/no-key is not a file of age keys
       ╭─[plan.toml:4:7]
     3 │ b = { age = 'key', identity = 'key' }
     4 │ c = { age = 'binary.age', identity = 'no-key' }
       ·       ───
       ╰────
-     help: `age-keygen -o FILE` makes such a file; its keys begin with AGE-SECRET-KEY-
+     help: `age-keygen -o FILE` creates one; keys begin with AGE-SECRET-KEY-
     "#);
 }
 
@@ -148,7 +148,7 @@ async fn all_that_cannot_be_read_is_told_at_once_with_what_to_do() {
       ╰────
      help: keep it in base64, and use `| b64decode`
 
-     × secret `e`: nothing says which key FOLDER/binary is encrypted for
+     × secret `e`: there is no age key to decrypt FOLDER/binary with
       ╭─[plan.toml:6:7]
     5 │ d.file = 'binary'
     6 │ e = { age = 'binary' }
@@ -175,7 +175,7 @@ async fn a_missing_sops_is_told_as_such() {
     assert!(refusal.hint.contains("install sops"), "{}", refusal.hint);
 }
 
-/// A program in the place of sops, for what the real one does not do on request.
+/// A fake sops prints what the real one never prints on request.
 #[tokio::test]
 async fn what_sops_prints_is_never_quoted() {
     let folder = tempfile::tempdir().unwrap();
@@ -192,5 +192,5 @@ fn values_of_a_document_become_text() {
         |value: Value| scalar(&value, &"x", "k").map(|secret| secret.expose().to_owned()).map_err(|e| e.message);
     assert_eq!(expose(serde_json::json!(123_456)), Ok("123456".into()));
     assert_eq!(expose(serde_json::json!("")), Err("`k` of x is empty".into()));
-    assert_eq!(expose(serde_json::json!([])), Err("`k` of x is no text".into()));
+    assert_eq!(expose(serde_json::json!([])), Err("`k` of x is not text".into()));
 }

@@ -1,4 +1,4 @@
-//! The real thing: asks and writes over HTTP.
+//! The Vault backend: dispatches probes and effects to HTTP requests.
 
 use tokio::sync::{Mutex, OnceCell};
 
@@ -6,7 +6,7 @@ use super::types::{Effect, EffectResult, Fact, Probe};
 use crate::connect::{CallContext, ConnectError};
 use crate::inventory::{Inventory, Vault};
 
-/// The real thing; connects when first asked.
+/// Vault access for one inventory; the HTTP client is built on first use.
 pub struct Backend {
     pub(super) vault: Vault,
     pub(super) client: OnceCell<reqwest::Client>,
@@ -14,15 +14,15 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// For the endpoints of an inventory.
     pub fn new(inventory: &Inventory) -> Self {
         Self { vault: inventory.vault.clone(), client: OnceCell::new(), active: Mutex::new(None) }
     }
 
-    /// Asks one question.
+    /// Answers one probe.
     ///
     /// # Errors
-    /// When no node can answer, the token is missing or not enough. An absent path or a node that is down is a fact.
+    /// When no node can answer, or the token is missing or lacks a right. An absent path or a node that is down is a
+    /// fact.
     pub async fn probe(&self, probe: &Probe, call: &CallContext) -> Result<Fact, ConnectError> {
         match probe {
             Probe::Health => Ok(Fact::Health(self.health(call).await?)),

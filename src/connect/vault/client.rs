@@ -1,4 +1,4 @@
-//! Requests to the active node: the token, retries that cannot repeat a change, and errors in Vault's own words.
+//! HTTP requests to the active node: token, retries that cannot repeat a change, and Vault's own error messages.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use reqwest::{Client, StatusCode, Url, redirect};
 use serde_json::{Map, Value};
 
 use super::{Backend, Data, Fact};
-use crate::connect::http::{bounded_body, certificates, is_loopback, why};
+use crate::connect::http::{bounded_body, certificates, is_loopback, reason};
 use crate::connect::{CallContext, ConnectError, tls};
 use crate::secret::Secret;
 
-/// Between two attempts of a request.
+/// Pause between two attempts of a request.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 
-/// The longest answer that is read, bytes. Vault itself takes requests of up to 32 MiB.
+/// Longer answers are refused, bytes. Vault itself accepts requests of up to 32 MiB.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
-/// The largest file of a CA, bytes.
+/// Larger CA files are refused, bytes.
 const MAX_CA_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Vault's words for "there is nothing there" where it does not say 404.
-const NOTHING_THERE: [&str; 3] =
+/// Messages by which Vault says that nothing is at a path, where its status is not 404.
+const ABSENCE_MESSAGES: [&str; 3] =
     ["no default issuer currently configured", "no secret engine mount at", "unable to find pki issuer"];
 
 struct Answer {
@@ -35,7 +35,7 @@ impl Backend {
             return Ok(client);
         }
         let client = self.build_client()?;
-        // A second caller may have been faster; both clients serve.
+        // Another caller may have set the client meanwhile; either client will do.
         drop(self.client.set(client));
         self.client.get().ok_or_else(|| ConnectError::failed("the Vault client is not there"))
     }
@@ -49,14 +49,14 @@ impl Backend {
         }
         let mut urls = Vec::new();
         for address in addresses {
-            let bad = |e| ConnectError::failed(format!("[vault] addresses: {address} is no URL: {e}"));
+            let bad = |e| ConnectError::failed(format!("[vault] addresses: {address} is not a URL: {e}"));
             urls.push(Url::parse(address).map_err(bad)?);
         }
         let mut builder = Client::builder();
         if urls.iter().any(is_loopback) {
             builder = builder.no_proxy();
         }
-        // The token goes along with every hop, so only to nodes that the user has named.
+        // The token is sent with every redirect, so redirects may only lead to nodes that the user has named.
         let origins: Vec<_> = urls.iter().map(Url::origin).collect();
         builder = builder.redirect(redirect::Policy::custom(move |attempt| {
             if attempt.previous().len() < 5 && origins.contains(&attempt.url().origin()) {
@@ -73,7 +73,7 @@ impl Backend {
             let pem = crate::document::read_text(path, MAX_CA_FILE_BYTES).map_err(|e| bad(e.to_string()))?;
             builder = builder.tls_certs_only(certificates(&pem).map_err(bad)?);
         }
-        builder.build().map_err(|e| ConnectError::failed(format!("cannot set up TLS for Vault: {}", why(&e))))
+        builder.build().map_err(|e| ConnectError::failed(format!("cannot set up TLS for Vault: {}", reason(&e))))
     }
 
     fn token(&self) -> Result<Secret, ConnectError> {
@@ -88,10 +88,10 @@ impl Backend {
         if answer.status.is_success() {
             return Ok(Fact::Found { data: data(answer.body), at: Timestamp::now() });
         }
-        let said = errors(&answer.body);
-        let lower = said.to_lowercase();
-        if answer.status == StatusCode::NOT_FOUND || NOTHING_THERE.iter().any(|words| lower.contains(words)) {
-            let why = if said.is_empty() { "nothing lies at this path".to_owned() } else { said };
+        let text = errors(&answer.body);
+        let lower = text.to_lowercase();
+        if answer.status == StatusCode::NOT_FOUND || ABSENCE_MESSAGES.iter().any(|words| lower.contains(words)) {
+            let why = if text.is_empty() { "there is nothing at this path".to_owned() } else { text };
             return Ok(Fact::Absent { why });
         }
         Err(self.refusal("read", path, &answer))
@@ -109,7 +109,8 @@ impl Backend {
         }
     }
 
-    /// Repeats only what was certainly not carried out: never a write that may have reached a node.
+    /// Sends a request to the active node. Retries only requests that were certainly not carried out: never a write
+    /// that may have reached a node.
     async fn request(
         &self,
         method: reqwest::Method,
@@ -120,7 +121,7 @@ impl Backend {
         let token = self.token()?;
         let client = self.client()?;
         loop {
-            let node = self.active(call).await?;
+            let node = self.active_node(call).await?;
             let url = format!("{}/v1/{}", node.trim_end_matches('/'), path.trim_matches('/'));
             let mut request = client
                 .request(method.clone(), url)
@@ -147,7 +148,7 @@ impl Backend {
             let sent = match sent.await {
                 Ok(None) => {
                     let message = format!(
-                        "Vault at {node} answers {method} {path} with more than {} MiB; what was asked may be done",
+                        "Vault at {node} answers {method} {path} with more than {} MiB; the request may have been carried out",
                         MAX_ANSWER_BYTES / 1024 / 1024
                     );
                     let error = if method == reqwest::Method::GET { ConnectError::failed } else { ConnectError::lost };
@@ -156,42 +157,43 @@ impl Backend {
                 Ok(Some(answer)) => Ok(answer),
                 Err(error) => Err(error),
             };
-            let seen = match sent {
+            let problem = match sent {
                 Ok(answer) if not_active(&answer) => {
                     format!("it is no longer active (HTTP {})", answer.status.as_u16())
                 }
                 Ok(answer) => return Ok(answer),
-                Err(error) if error.is_connect() || method == reqwest::Method::GET => why(&error),
+                Err(error) if error.is_connect() || method == reqwest::Method::GET => reason(&error),
                 Err(error) => {
-                    self.forget(&node).await;
+                    self.forget_active(&node).await;
                     let message =
-                        format!("the connection to Vault at {node} broke during {method} {path}: {}", why(&error));
+                        format!("the connection to Vault at {node} broke during {method} {path}: {}", reason(&error));
                     return Err(ConnectError::lost(message));
                 }
             };
-            self.forget(&node).await;
+            self.forget_active(&node).await;
             if call.remaining() < RETRY_DELAY {
-                let message = format!("no answer to {method} {path} from Vault in time; last seen of {node}: {seen}");
+                let message =
+                    format!("no answer to {method} {path} from Vault in time; last error from {node}: {problem}");
                 return Err(ConnectError::unreachable(message));
             }
-            (call.progress)(format!("asking again: {node}: {seen}"));
+            (call.progress)(format!("retrying: {node}: {problem}"));
             tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 
     fn refusal(&self, capability: &str, path: &str, answer: &Answer) -> ConnectError {
         let status = answer.status.as_u16();
-        let said = errors(&answer.body);
-        let message = if said.is_empty() {
+        let text = errors(&answer.body);
+        let message = if text.is_empty() {
             format!("Vault answers {path} with HTTP {status}")
         } else {
-            format!("Vault answers {path} with HTTP {status}: {said}")
+            format!("Vault answers {path} with HTTP {status}: {text}")
         };
         let error = ConnectError::failed(message);
         match status {
             403 => error.hint(format!(
                 "the token from {} is not valid or its policy lacks {capability} on {path}; \
-                 look with: vault token lookup, vault token capabilities {path}",
+                 check with `vault token lookup` and `vault token capabilities {path}`",
                 self.vault.token
             )),
             _ => error,
@@ -199,11 +201,10 @@ impl Backend {
     }
 }
 
-/// Whether the node turned the request away unread because it is not (or no longer) the active one.
+/// Whether the node rejected the request unread because it is not (or no longer) the active node.
 fn not_active(answer: &Answer) -> bool {
     let status = answer.status.as_u16();
-    let said = || errors(&answer.body);
-    matches!(status, 429 | 472 | 473 | 503) || status == 500 && said().contains("local node not active")
+    matches!(status, 429 | 472 | 473 | 503) || status == 500 && errors(&answer.body).contains("local node not active")
 }
 
 fn data(mut body: Value) -> Data {
@@ -217,7 +218,7 @@ fn texts(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// Vault's `errors`, on one line.
+/// The texts of Vault's `errors`, on one line.
 fn errors(body: &Value) -> String {
     let lines = texts(&body["errors"]).flat_map(str::lines).map(|line| line.trim().trim_start_matches("* "));
     lines.filter(|l| !l.is_empty() && !l.ends_with("error occurred:")).collect::<Vec<_>>().join("; ")

@@ -1,8 +1,8 @@
-//! Vault or OpenBao: its HTTP API as data.
+//! Vault or OpenBao over its HTTP API.
 //!
-//! Reads and writes go to the active node, since standbys may answer from an older state; which node that is is asked for
-//! once and again after a failure. Knows the inventory, HTTP and the shared vocabulary; knows no engine's meaning but for
-//! [`Effect::SignCsr`], whose private key is made here so that it travels nowhere but into the result.
+//! Reads and writes go to the active node, since standbys may answer from an older state. The active node is looked up
+//! once, and again after a failure. The only operation that knows a secrets engine is [`Effect::SignCsr`]: its private
+//! key is generated here, so that the key travels nowhere but into the result.
 
 mod backend;
 mod client;

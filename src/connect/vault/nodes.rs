@@ -1,4 +1,4 @@
-//! The nodes of a Vault cluster: how each one is, and which one is active.
+//! Health of the nodes of a Vault cluster, and the search for the active node.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use serde_json::Value;
 
 use super::backend::Backend;
 use super::types::{Node, State};
-use crate::connect::http::{bounded_body, why};
+use crate::connect::http::{bounded_body, reason};
 use crate::connect::{CallContext, ConnectError};
 
-/// How long a healthy node may take to say so.
+/// Timeout of one node's health check.
 const NODE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest answer to it, bytes; they have some hundred.
+/// Longer answers to a health check are cut, bytes; real ones have some hundred.
 const MAX_HEALTH_BYTES: usize = 64 * 1024;
 
-/// Between two looks at the nodes while they elect.
+/// Pause between two health checks while the nodes elect a leader.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Backend {
@@ -32,15 +32,15 @@ impl Backend {
                     let body: Value = serde_json::from_str(&body).unwrap_or_default();
                     (state, body["version"].as_str().unwrap_or_default().to_owned())
                 }
-                Err(error) => (State::Unreachable(why(&error)), String::new()),
+                Err(error) => (State::Unreachable(reason(&error)), String::new()),
             };
             Node { address: address.clone(), state, version }
         });
         Ok(join_all(nodes).await)
     }
 
-    /// The active node's address; waits out an election.
-    pub(super) async fn active(&self, call: &CallContext) -> Result<String, ConnectError> {
+    /// The address of the active node, from the cache or by health checks. Waits while an election is under way.
+    pub(super) async fn active_node(&self, call: &CallContext) -> Result<String, ConnectError> {
         let mut known = self.active.lock().await;
         if let Some(address) = &*known {
             return Ok(address.clone());
@@ -50,25 +50,25 @@ impl Backend {
             if let Some(node) = nodes.iter().find(|n| n.state == State::Active) {
                 return Ok(known.insert(node.address.clone()).clone());
             }
-            let seen = list(&nodes);
+            let states = describe(&nodes);
             if !nodes.iter().any(|n| n.state.is_standby()) || call.remaining() < POLL_INTERVAL {
-                let message = format!("no active Vault node: {seen}");
-                return Err(ConnectError::unreachable(message).hint(self.advice(&nodes)));
+                let message = format!("no active Vault node: {states}");
+                return Err(ConnectError::unreachable(message).hint(self.hint(&nodes)));
             }
-            (call.progress)(format!("no Vault node is active yet: {seen}"));
+            (call.progress)(format!("no Vault node is active yet: {states}"));
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Has the active node looked for again, unless another caller has found a new one meanwhile.
-    pub(super) async fn forget(&self, address: &str) {
+    /// Clears the cached active node if that is `address`: another caller may have found a new one meanwhile.
+    pub(super) async fn forget_active(&self, address: &str) {
         let mut known = self.active.lock().await;
         if known.as_deref() == Some(address) {
             *known = None;
         }
     }
 
-    fn advice(&self, nodes: &[Node]) -> String {
+    fn hint(&self, nodes: &[Node]) -> String {
         let first = |wanted: fn(&State) -> bool| nodes.iter().find(|n| wanted(&n.state)).map(|n| n.address.as_str());
         if let Some(address) = first(|s| *s == State::Sealed) {
             return format!("unseal it: vault operator unseal -address={address}");
@@ -88,6 +88,6 @@ impl Backend {
     }
 }
 
-fn list(nodes: &[Node]) -> String {
+fn describe(nodes: &[Node]) -> String {
     nodes.iter().map(|n| format!("{} {}", n.address, n.state)).collect::<Vec<_>>().join(", ")
 }

@@ -1,4 +1,4 @@
-//! A CA certificate for a key that is made here: Vault sees the request, never the key.
+//! Requests a CA certificate for a private key that is generated here: Vault sees the signing request, never the key.
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use serde_json::json;
@@ -9,10 +9,10 @@ use crate::secret::Secret;
 
 impl Backend {
     pub(super) async fn sign(&self, request: &SignCsr, call: &CallContext) -> Result<EffectResult, ConnectError> {
-        let broken = |e: rcgen::Error| ConnectError::failed(format!("no signing request could be made: {e}"));
-        let pair = KeyPair::generate().map_err(broken)?;
+        let failed = |e: rcgen::Error| ConnectError::failed(format!("no signing request could be made: {e}"));
+        let pair = KeyPair::generate().map_err(failed)?;
         let key = Secret::new(pair.serialize_pem());
-        let csr = parameters(request).and_then(|p| p.serialize_request(&pair)).and_then(|c| c.pem()).map_err(broken)?;
+        let csr = parameters(request).and_then(|p| p.serialize_request(&pair)).and_then(|c| c.pem()).map_err(failed)?;
         let path = format!("{}/root/sign-intermediate", request.mount);
         let answer = self.write(&path, &body(request, &csr), call).await?;
         let certificate = answer.text("certificate").unwrap_or_default().to_owned();
@@ -37,7 +37,7 @@ fn parameters(request: &SignCsr) -> Result<CertificateParams, rcgen::Error> {
     Ok(params)
 }
 
-/// The subject is said again, since Vault takes it from here and not from the request.
+/// Parameters of `root/sign-intermediate`. Vault takes the subject from here, not from the signing request.
 fn body(request: &SignCsr, csr: &str) -> Data {
     let mut body = serde_json::Map::new();
     body.insert("csr".into(), json!(csr));

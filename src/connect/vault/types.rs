@@ -1,37 +1,36 @@
-//! What can be asked of Vault and done there, as data.
+//! Probes, facts and effects of Vault.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::secret::Secret;
 
-/// A question.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Probe {
-    /// How every configured node is.
+    /// The health of every configured node.
     Health,
-    /// What lies at a path: `pki/issuer/default/json`, without `/v1/`.
+    /// Reads a path such as `pki/issuer/default/json`.
     Read {
-        /// The path.
+        /// The path without `/v1/`.
         path: String,
     },
 }
 
-/// An answer.
+/// The answer to a [`Probe`].
 #[derive(Debug, Clone)]
 pub enum Fact {
     /// The nodes, in the inventory's order.
     Health(Vec<Node>),
-    /// What lies at the path.
+    /// The answer to a read of an existing path.
     Found {
         /// The response's `data`.
         data: Data,
-        /// When it was asked, by this machine's clock.
+        /// When the path was read, by this machine's clock.
         at: Timestamp,
     },
-    /// Nothing lies there.
+    /// Nothing is at the path.
     Absent {
-        /// Vault's own words.
+        /// Vault's own message.
         why: String,
     },
 }
@@ -41,12 +40,12 @@ pub enum Fact {
 pub struct Data(pub Map<String, Value>);
 
 impl Data {
-    /// A string of it.
+    /// The string at `key`.
     pub fn text(&self, key: &str) -> Option<&str> {
         self.0.get(key)?.as_str()
     }
 
-    /// A list of strings of it; empty when it is not there.
+    /// The list of strings at `key`; empty when there is none.
     pub fn texts(&self, key: &str) -> Vec<&str> {
         self.0.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
     }
@@ -58,21 +57,20 @@ impl std::fmt::Debug for Data {
     }
 }
 
-/// A change.
 #[derive(Debug, Clone)]
 pub enum Effect {
-    /// A `POST`: creates, replaces or calls.
+    /// A `POST` to a path.
     Write {
         /// Path without `/v1/`.
         path: String,
-        /// The JSON object that is sent.
+        /// The JSON object to send.
         body: Data,
     },
-    /// Makes a key here and has a PKI mount sign a CA certificate for it.
+    /// Generates a private key on this machine and has a PKI mount sign a CA certificate for it.
     SignCsr(SignCsr),
 }
 
-/// A CA certificate that is asked for. The key is EC P-256.
+/// A request for a CA certificate. The key is EC P-256.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignCsr {
     /// The PKI mount whose default issuer signs.
@@ -83,24 +81,24 @@ pub struct SignCsr {
     pub organization: String,
     /// Lifetime, seconds.
     pub ttl: u64,
-    /// How many CAs may stand below this one.
+    /// How many further CAs may follow in the chain below this one.
     pub max_path_length: u32,
     /// DNS names as subject alternative names.
     pub dns_names: Vec<String>,
 }
 
-/// What came of an [`Effect`].
+/// The result of an [`Effect`].
 #[derive(Clone)]
 pub enum EffectResult {
-    /// The response's `data`; empty where Vault sends none.
+    /// The response's `data`; empty when Vault sends none.
     Written(Data),
-    /// The certificate.
+    /// The result of [`Effect::SignCsr`].
     Signed {
         /// PEM.
         certificate: String,
-        /// PEM of the issuing CA and those above it, as far as the mount knows them.
+        /// PEM of the issuing CA and the CAs above it, as far as the mount knows them.
         chain: Vec<String>,
-        /// PEM (PKCS#8).
+        /// The private key, PEM (PKCS#8).
         key: Secret,
     },
 }
@@ -114,33 +112,31 @@ impl std::fmt::Debug for EffectResult {
     }
 }
 
-/// One node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// As in the inventory.
+    /// The URL from the inventory.
     pub address: String,
-    /// How it is.
     pub state: State,
-    /// Version, where it says so.
+    /// Vault's version; empty when the node does not report one.
     pub version: String,
 }
 
-/// How a node is, by its answer to `sys/health`.
+/// A node's state, by the status of its answer to `sys/health`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// 200.
+    /// Status 200.
     Active,
-    /// 429: unsealed, ready to take over.
+    /// Status 429: unsealed, ready to take over.
     Standby,
-    /// 473: a standby that serves reads.
+    /// Status 473: a standby that serves reads.
     PerformanceStandby,
-    /// 472: unsealed, of a disaster recovery secondary.
+    /// Status 472: unsealed, of a disaster recovery secondary.
     RecoverySecondary,
-    /// 501.
+    /// Status 501.
     Uninitialised,
-    /// 503.
+    /// Status 503.
     Sealed,
-    /// No answer: why.
+    /// No answer, and the reason.
     Unreachable(String),
     /// Any other status.
     UnexpectedStatus(u16),
@@ -162,7 +158,6 @@ impl std::fmt::Display for State {
 }
 
 impl State {
-    /// The state that a status of `sys/health` stands for.
     pub fn of_status(status: u16) -> Self {
         match status {
             200 => Self::Active,
@@ -175,7 +170,7 @@ impl State {
         }
     }
 
-    /// Whether it is unsealed and may become active.
+    /// Whether the node is unsealed and may become active.
     pub fn is_standby(&self) -> bool {
         matches!(self, Self::Standby | Self::PerformanceStandby)
     }

@@ -1,30 +1,30 @@
-# What a shell of ours must know to guard a change: sent with each such request. POSIX sh with coreutils or busybox.
+# Functions for guards: sent with each request about one. POSIX sh with coreutils or busybox.
 # shellcheck shell=sh disable=SC2154
 #
-# A guard is a folder: what is kept, the timer that puts it back, and a mark of how it stands, with the guard's token in
-# its name: armed, restoring, restored, off. Whoever renames the mark first has it, so that nothing is both confirmed and
-# put back.
+# A guard is a folder: the saved files, the timer that restores them, and a mark for its phase, with the guard's token
+# in its name: armed, restoring, restored, off. Whoever renames the mark first wins, so that nothing is both confirmed
+# and restored.
 
-# A user has one at a time: none can put back what another one has changed.
+# Each user has at most one guard: no user can restore what another one has changed.
 _ro_gd=${HOME:-/root}/.rollout-guard
 
-# Whether the process that waits or restores is there; its number goes to _ro_gp.
+# Whether the process that waits or restores is running; sets _ro_gp to its id.
 _ro_guard_alive() {
 	_ro_gp=
 	{ read -r _ro_gp _ro_gs <pid && read -r _ro_gl <"/proc/$_ro_gp/stat"; } 2>/dev/null || return
 	set -f
-	# After the name in parentheses: state, parent, group, and as the 20th when it started.
+	# After the name in parentheses: state, parent, group; the 20th field is the start time.
 	# shellcheck disable=SC2086
 	set -- ${_ro_gl##*) }
 	set +f
 	[ "${20}" = "$_ro_gs" ] && [ "$1" != Z ]
 }
 
-# How it stands: `none`, or its mark, token, seconds left, whether its process is there, and how the activation ended; then
-# whose it is; then what was logged.
+# Prints the state: `none`, or a line of mark, token, seconds left, whether the process is running, exit status of the
+# activation; then the unit; then the log.
 _ro_guard_look() (
 	cd "$_ro_gd" 2>/dev/null || { echo none; exit 0; }
-	# The mark may be renamed between the listing of names and the look at one: at most three times.
+	# The mark may be renamed between the listing and the test, at most three times.
 	for _ in 1 2 3 4; do
 		for mark in armed.* restoring.* restored.*; do
 			test -e "$mark" || continue
@@ -44,7 +44,7 @@ _ro_guard_look() (
 	echo none
 )
 
-# SECONDS TOKEN: starts the process that waits so long and then restores. It must outlive this shell and its connection.
+# SECONDS TOKEN: starts the process that waits and then restores. It must outlive this shell and its connection.
 _ro_guard_start() {
 	rm -f pid
 	if ! { [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ] &&
@@ -59,7 +59,8 @@ _ro_guard_start() {
 	[ -e pid ]
 }
 
-# TOKEN SECONDS UNIT RESTORE TIMER: waits from now on; RESTORE is run after all is put back, TIMER is the timer's script.
+# TOKEN SECONDS UNIT RESTORE TIMER: sets up the guard. RESTORE runs after everything is restored; TIMER is the timer's
+# script.
 _ro_guard_arm() (
 	umask 077
 	if [ "$(_ro_guard_look)" != none ]; then
@@ -84,10 +85,11 @@ _ro_guard_arm() (
 	trap - EXIT
 )
 
-# KIND PATH: keeps what is there. `whole`: all of it; `attributes`: mode and owner; `live`: a value below /proc.
+# KIND PATH: saves the present state. `whole`: the file or folder; `attributes`: mode and owner; `live`: a value below
+# /proc.
 _ro_guard_keep() {
 	if [ "$1" = attributes ] && ! [ -e "$2" ] && ! [ -e "${2%/*}/" ]; then
-		# What makes a folder makes its parents too.
+		# Making a folder makes its missing parents too.
 		_ro_guard_keep attributes "${2%/*}" || return
 	fi
 	rm -rf new && mkdir new && printf '%s\n' "$1" >new/kind && printf '%s\n' "$2" >new/path || return
@@ -104,7 +106,7 @@ _ro_guard_keep() {
 	mv new "kept/$tries"
 }
 
-# TOKEN [KIND PATH]...: keeps all these, if the guard stands.
+# TOKEN [KIND PATH]...: saves all these, if the guard is armed.
 _ro_guard_hold() (
 	umask 077
 	token=$1
@@ -119,7 +121,8 @@ _ro_guard_hold() (
 	done
 )
 
-# TOKEN: fails if the guard's time ran out meanwhile. What was done then may have come after all was put back: once more.
+# TOKEN: fails if the guard's time ran out meanwhile. The change may have been made after the restore, so restores
+# again.
 _ro_guard_held() (
 	cd "$_ro_gd" 2>/dev/null && [ -e "armed.$1" ] && exit 0
 	tries=0
@@ -132,7 +135,7 @@ _ro_guard_held() (
 	exit 1
 )
 
-# TOKEN COMMAND: puts the change into effect; goes on by itself when that cuts the connection. Its end is waited for a while.
+# TOKEN COMMAND: activates the change; goes on even if that cuts the connection. Waits a few seconds for its end.
 _ro_guard_apply() (
 	umask 077
 	cd "$_ro_gd" && [ -e "armed.$1" ] && printf '%s\n' "$2" >apply && rm -f applied || exit
@@ -146,7 +149,7 @@ _ro_guard_apply() (
 	done
 )
 
-# TOKEN: has the host restore all now, unless it does already.
+# TOKEN: starts restoring now, unless that is under way.
 _ro_guard_restore() (
 	cd "$_ro_gd" || exit
 	if mv "armed.$1" "restoring.$1" 2>/dev/null; then
@@ -157,7 +160,7 @@ _ro_guard_restore() (
 	mv "restoring.$1" "armed.$1" && _ro_guard_start 0 "$1"
 )
 
-# MARK TOKEN: takes the guard away, if it stands so.
+# MARK TOKEN: removes the guard, if it is in that phase.
 _ro_guard_off() (
 	cd "$_ro_gd" && mv "$1.$2" "off.$2" || exit
 	if _ro_guard_alive; then kill -s TERM -- "-$_ro_gp" 2>/dev/null; fi

@@ -1,7 +1,8 @@
-//! A change that its host takes back by itself, unless it is told in time that all is well.
+//! Guards: a change that the host reverts by itself unless it is confirmed in time.
 //!
-//! What a change alters is kept on the host, and a process of its own there waits: it outlives the connection, and whoever
-//! made it. All is data here: what is sent (`lib.sh`, and `timer.sh`, which the host runs by itself) and what is answered.
+//! The host saves what the change alters, and a process on the host waits for the confirmation; it outlives the
+//! connection and this program. This module only builds requests (`lib.sh`, and `timer.sh`, which runs on the host by
+//! itself) and parses their answers.
 
 use std::time::Duration;
 
@@ -14,13 +15,13 @@ use super::types::{CommandOutput, Effect, GuardCommand, GuardPhase, GuardState};
 use crate::connect::ConnectError;
 
 const LIBRARY: &str = include_str!("lib.sh");
-/// The longest time that a host may say is left; none of our guards has one like it.
+/// Limit for the time that a host reports; real guards are far shorter.
 const MAX_GUARD_TIME: Duration = Duration::from_secs(366 * 24 * 3600);
 
 const TIMER: &str = concat!(include_str!("../place.sh"), include_str!("timer.sh"));
 
 impl GuardCommand {
-    /// As a request; of several parts, the last but one is the effect's own.
+    /// The request. With several parts, the last but one is the effect's own.
     pub fn request(&self) -> Request {
         let call = |words: &[&str]| format!("{LIBRARY}\n{}", quote::words(words.iter().copied()));
         let one = |words: &[&str]| Request { parts: vec![call(words)], ..Request::default() };
@@ -30,14 +31,15 @@ impl GuardCommand {
                 one(&["_ro_guard_arm", token, &seconds, unit, restore.as_deref().unwrap_or_default(), TIMER])
             }
             Self::Within { token, effect } => {
-                let kept = kept(effect);
+                let kept = paths_to_keep(effect);
                 let words: Vec<&str> = ["_ro_guard_hold", token.as_str()]
                     .into_iter()
                     .chain(kept.iter().flat_map(|(kind, path)| [*kind, path.as_str()]))
                     .collect();
                 let mut request = effects::request(effect);
                 let effect = request.parts.concat();
-                // What is not wanted must not be taken for the next request.
+                // Even if the effect is skipped, its payload must be read, or the shell would parse it as the next
+                // request.
                 let skip = if request.payload.is_some() { "cat >/dev/null; " } else { "" };
                 request.parts = vec![
                     format!("{} </dev/null; _ro_f=$?; _ro_give $_ro_f", call(&words)),
@@ -53,29 +55,29 @@ impl GuardCommand {
         }
     }
 
-    /// What came of the request.
+    /// The result of the request, or why it failed.
     pub fn judge(&self, mut done: Vec<CommandOutput>) -> Result<CommandOutput, ConnectError> {
         let last = done.pop().ok_or_else(|| ConnectError::lost("the host gave no answer"))?;
         let refused = |what: &str, done: &CommandOutput| {
-            let said = done.stderr.last_lines(5);
-            Err(ConnectError::failed(format!("{what}{}{said}", if said.is_empty() { "" } else { ": " })))
+            let stderr = done.stderr.last_lines(5);
+            Err(ConnectError::failed(format!("{what}{}{stderr}", if stderr.is_empty() { "" } else { ": " })))
         };
         match (self, done.as_slice()) {
             (Self::Within { .. }, [held, _]) if held.exit != 0 => {
-                refused("cannot keep what would be put back, so nothing was changed", held)
+                refused("cannot save the present state, so nothing was changed", held)
             }
-            (Self::Within { .. }, [_, _]) if last.exit != 0 => refused("the guard did not hold", &last),
+            (Self::Within { .. }, [_, _]) if last.exit != 0 => {
+                refused("the guard expired while the change was made", &last)
+            }
             (Self::Within { effect, .. }, [_, done]) => effects::judge(effect, done.clone()),
             _ if last.exit == 0 => Ok(last),
             (Self::Arm { .. }, _) => refused("cannot guard the change, so nothing was changed", &last),
-            (Self::Apply { .. }, _) => {
-                refused("the guard's time was over before the change was put into effect", &last)
-            }
-            _ => refused("the guard does not stand any more", &last),
+            (Self::Apply { .. }, _) => refused("the guard expired before the change was activated", &last),
+            _ => refused("the guard is gone or is already restoring", &last),
         }
     }
 
-    /// Refuses what would show a secret to others on the host, or keep one there.
+    /// Refuses commands that would show a secret to other users of the host, or store one there.
     pub fn check(&self) -> Result<(), ConnectError> {
         match self {
             Self::Within { effect, .. } => exposed::check_effect(effect),
@@ -86,12 +88,12 @@ impl GuardCommand {
     }
 }
 
-/// Asks how the guard stands.
-pub fn look() -> String {
+/// The script that reports the guard's state.
+pub fn probe_script() -> String {
     format!("{LIBRARY}\n_ro_guard_look")
 }
 
-/// The answer; `None` when there is none.
+/// Parses the guard's state; `None` when there is no guard.
 pub fn read(answer: &CommandOutput) -> Result<Option<GuardState>, ConnectError> {
     let text = answer.stdout.text();
     let mut lines = text.lines();
@@ -99,18 +101,18 @@ pub fn read(answer: &CommandOutput) -> Result<Option<GuardState>, ConnectError> 
     if first == "none" {
         return Ok(None);
     }
-    let standing = || {
+    let parse = || {
         let words: Vec<&str> = first.split(' ').collect();
         let [mark, token, left, alive, applied] = words[..] else { return None };
-        let (unit, said) = (lines.next()?.to_owned(), lines.collect::<Vec<_>>());
-        let mark = match (mark, said.last()) {
+        let (unit, output) = (lines.next()?.to_owned(), lines.collect::<Vec<_>>());
+        let mark = match (mark, output.last()) {
             ("armed", _) => GuardPhase::Armed,
             ("restoring", _) => GuardPhase::Restoring,
             ("restored", Some(&"ok")) => GuardPhase::Restored,
             ("restored", _) => GuardPhase::RestoredInPart,
             _ => return None,
         };
-        let said = if matches!(mark, GuardPhase::Restored) { &said[..said.len() - 1] } else { &said };
+        let output = if matches!(mark, GuardPhase::Restored) { &output[..output.len() - 1] } else { &output };
         Some(GuardState {
             phase: mark,
             token: token.to_owned(),
@@ -118,22 +120,22 @@ pub fn read(answer: &CommandOutput) -> Result<Option<GuardState>, ConnectError> 
             alive: alive == "yes",
             applied: applied.parse().ok(),
             unit,
-            output: said.join("\n"),
+            output: output.join("\n"),
         })
     };
-    let error = || ConnectError::failed(format!("cannot tell how the guard stands: {text} {}", answer.stderr.text()));
-    standing().map(Some).ok_or_else(error)
+    let error = || ConnectError::failed(format!("cannot read the guard's state: {text} {}", answer.stderr.text()));
+    parse().map(Some).ok_or_else(error)
 }
 
 impl Effect {
-    /// Whether all that it alters can be kept and put back without knowing more of it.
+    /// Whether a guard can save everything that the effect alters.
     pub fn is_revertible(&self) -> bool {
         !matches!(self, Self::Run(_) | Self::LoadModule { .. } | Self::Guard(_))
     }
 }
 
-/// What an effect alters: how it is to be kept, and its path.
-fn kept(effect: &Effect) -> Vec<(&'static str, String)> {
+/// The paths that an effect alters, each with the way to save it.
+fn paths_to_keep(effect: &Effect) -> Vec<(&'static str, String)> {
     match effect {
         Effect::WriteFile(super::WriteFile { path, .. }) | Effect::Link { path, .. } | Effect::Remove { path } => {
             vec![("whole", path.clone())]

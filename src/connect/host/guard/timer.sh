@@ -1,6 +1,6 @@
 # shellcheck shell=sh disable=SC2154
-# FOLDER SECONDS TOKEN: runs on the host by itself. Waits, then puts back what the folder keeps, unless the guard was taken
-# away before.
+# FOLDER SECONDS TOKEN: runs on the host by itself. Waits, then restores what the folder holds, unless the guard was
+# removed before.
 trap '' HUP INT
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 umask 077
@@ -14,12 +14,12 @@ set -- ${stat##*) }
 set +f
 echo "$$ ${20}" >pid.new && mv pid.new pid
 
-# The monotonic clock: that of the wall may jump.
+# sleep uses the monotonic clock; the wall clock may jump.
 sleep "$seconds"
 mv "armed.$token" "restoring.$token" 2>/dev/null || exit 0
 trap '' TERM
 
-# An activation that is still at work must not go on behind this.
+# An activation that is still running must not go on after the restore.
 if [ -e applying ] && ! [ -e applied ]; then
 	group=$(cat applying)
 	kill -s TERM -- "-$group"
@@ -27,7 +27,7 @@ if [ -e applying ] && ! [ -e applied ]; then
 	kill -s KILL -- "-$group"
 fi 2>/dev/null
 
-# ENTRY: in a shell of its own.
+# ENTRY: restores one entry, in a subshell.
 put_back() (
 	kind=$(cat "$1/kind")
 	what=$PWD/$1/what
@@ -47,7 +47,7 @@ put_back() (
 		if [ -d "../$name" ] && ! [ -L "../$name" ]; then
 			mkdir "./$name.gone" && mv -- "../$name" "./$name.gone" || exit
 		fi
-		# Nor over a mount point.
+		# Nor over a mount point: write in place.
 		mv -f -- "./$name" .. || { [ -n "$_ro_safe" ] && [ -f "$what" ] && cat -- "$what" >"$path"; }
 		;;
 	attributes)

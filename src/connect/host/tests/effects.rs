@@ -171,7 +171,7 @@ async fn what_is_asked_behind_effects_is_answered_as_it_is_after_them() {
     let (one, two) = (sandbox.path("one"), sandbox.path("two"));
     let probe = |path: &Path, read| Probe::File { path: text(path), read };
     let ask = async |effects: &[Effect], probes: &[Probe]| {
-        let (done, error, [facts, _]) = sandbox.row(effects, probes, &[]).await;
+        let (done, error, [facts, _]) = sandbox.pipeline(effects, probes, &[]).await;
         (done, error, facts)
     };
     let writes = [Effect::WriteFile(file(&one, "it's 1\n")), Effect::WriteFile(file(&two, "2"))];
@@ -186,7 +186,7 @@ async fn what_is_asked_behind_effects_is_answered_as_it_is_after_them() {
     assert_eq!((same.content.as_deref(), same.sha256.clone()), (None, Some(sha256(b"2"))));
     assert_eq!(other.content.as_deref(), Some(&b"2"[..]));
 
-    // A command's own answer is not held up by the one who asks behind it and is ended with it.
+    // The command's own answer is not delayed by the follow-up probe, which ends with the shell.
     let probes = [Probe::Run(Run::shell("kill -9 $$"))];
     let (done, error, facts) = ask(&[run("echo done")], &probes).await;
     assert_eq!((done[0].stdout.text().as_str(), error.is_none(), facts.is_none()), ("done", true, true));

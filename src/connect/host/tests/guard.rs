@@ -5,17 +5,18 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 
 use super::super::frame::Frame;
-use super::super::guard::{look, read};
+use super::super::guard::{probe_script, read};
 use super::super::link::spawn;
-use super::super::shell::{Mode, Pace, Shell};
+use super::super::reply::ExchangeOptions;
+use super::super::shell::{Mode, Shell};
 use super::protocol::shells;
 use super::*;
 
-/// Longer than any test.
+/// A guard's time, longer than any test.
 const LONG: Duration = Duration::from_secs(500);
 const SHORT: Duration = Duration::from_secs(1);
 
-/// A host whose user has a home of his own; `sh` is one of several shells there.
+/// A host whose user has a home folder of his own; `sh` is one of several shells.
 struct Place {
     folder: tempfile::TempDir,
     shell: Shell,
@@ -52,8 +53,11 @@ impl Place {
 
     async fn exchange(&mut self, parts: Vec<String>) -> Vec<CommandOutput> {
         let mut frame = Frame::new();
-        parts.into_iter().for_each(|part| frame.part(part));
-        self.shell.exchange(&frame, None, Pace::until(Instant::now() + Duration::from_secs(20))).await.unwrap()
+        parts.into_iter().for_each(|part| frame.add_part(part));
+        self.shell
+            .exchange(&frame, None, ExchangeOptions::until(Instant::now() + Duration::from_secs(20)))
+            .await
+            .unwrap()
     }
 
     async fn perform(&mut self, guard: GuardCommand) -> Result<CommandOutput, String> {
@@ -71,7 +75,7 @@ impl Place {
     }
 
     async fn standing(&mut self) -> Option<GuardState> {
-        let done = self.exchange(vec![look()]).await;
+        let done = self.exchange(vec![probe_script()]).await;
         read(&done[0]).unwrap()
     }
 
@@ -92,7 +96,7 @@ impl Place {
         text.split(' ').next().unwrap().parse().unwrap()
     }
 
-    /// All below `t`: names, modes, targets and contents.
+    /// Everything below `t`: names, modes, targets and contents.
     fn listing(&self) -> Vec<String> {
         fn walk(path: &Path, out: &mut Vec<String>) {
             let about = fs::symlink_metadata(path).unwrap();
@@ -210,9 +214,9 @@ async fn when_its_time_is_over_nothing_is_changed_or_confirmed_any_more() {
 async fn a_guard_that_begins_to_restore_while_it_is_looked_at_is_seen() {
     in_each_shell(async |mut host| {
         host.arm(LONG, None).await;
-        // The timer's process comes between the listing of names and the look at the first one.
+        // The timer renames the mark between the listing and the test of the first name.
         let renames = "test() { command mv armed.t1 restoring.t1 2>/dev/null; command [ \"$@\" ]; }";
-        let (library, looks) = look().rsplit_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let (library, looks) = probe_script().rsplit_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
         let done = host.exchange(vec![format!("{library}\n{renames}\n{looks}")]).await;
         assert_eq!(read(&done[0]).unwrap().map(|standing| standing.phase), Some(GuardPhase::Restoring));
     })
@@ -228,7 +232,7 @@ async fn an_effect_that_ends_after_the_time_is_over_is_put_back_too() {
             host.folder.path().display()
         );
         let error = host.within(write(&host.path("made"), Some(&gone))).await.unwrap_err();
-        assert!(error.contains("the guard did not hold"), "{error}");
+        assert!(error.contains("the guard expired while the change was made"), "{error}");
         host.restored().await;
         assert!(!Path::new(&host.path("made")).exists());
     })
@@ -280,7 +284,7 @@ async fn what_cannot_be_kept_is_not_changed() {
         host.arm(LONG, None).await;
         fs::remove_dir_all(host.folder.path().join("home/.rollout-guard/kept")).unwrap();
         let error = host.within(write(&host.path("made"), None)).await.unwrap_err();
-        assert!(error.contains("cannot keep what would be put back"), "{error}");
+        assert!(error.contains("cannot save the present state"), "{error}");
         assert!(!Path::new(&host.path("made")).exists());
     })
     .await;
@@ -296,7 +300,7 @@ async fn a_large_file_goes_over_its_own_channel_or_is_not_taken_for_a_request() 
     let path = path.to_str().unwrap().to_owned();
     let effect =
         Effect::WriteFile(WriteFile { path: path.clone(), content, attributes, backup: false, validate: None });
-    // There is no such guard.
+    // No guard with this token exists.
     let within = Effect::Guard(GuardCommand::Within { token: "none".into(), effect: Box::new(effect) });
     let error = backend.perform(&target, &within, &call()).await.unwrap_err();
     assert!(error.to_string().contains("nothing was changed"), "{error}");

@@ -1,4 +1,4 @@
-//! How much at a time: sessions of a connection, connections of a server.
+//! Limits: sessions of a connection, connections of a server.
 
 use super::sshd::{Sshd, target};
 use super::*;
@@ -12,7 +12,7 @@ async fn a_server_that_allows_fewer_sessions_gets_fewer() {
         assert_eq!(done.stdout.text(), n.to_string());
     };
     futures::future::join_all((0..12).map(one)).await;
-    // One for a large file is needed too, while two are idle.
+    // A large file needs a session too, while two shells are idle.
     let path = sshd.folder.path().join("large").to_str().unwrap().to_owned();
     let write = Effect::WriteFile(WriteFile {
         path: path.clone(),
@@ -38,7 +38,7 @@ async fn a_server_that_allows_no_session_is_told_from_one_that_is_away() {
     let sshd = Sshd::start("MaxSessions 0");
     let error = sshd.backend().perform(&sshd.target(), &run("true"), &call()).await.unwrap_err();
     let ConnectError::Failed { message, hint } = error else { panic!("{error:?}") };
-    assert!(message.contains("opens no session") && hint.unwrap().contains("MaxSessions"), "{message}");
+    assert!(message.contains("refuses to open a session") && hint.unwrap().contains("MaxSessions"), "{message}");
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn a_host_has_no_more_shells_than_the_inventory_allows() {
 
 #[tokio::test]
 async fn many_hosts_behind_one_server_do_not_overrun_it() {
-    // All connections beyond ten that are not logged in are dropped; the server may see the end of a login late.
+    // The server drops all connections beyond ten that are not logged in; it may notice the end of a login late.
     let sshd = Sshd::start("MaxStartups 10:100:10");
     let mut inventory = sshd.inventory();
     inventory.ssh.connect_timeout = Some(Duration::from_secs(10));

@@ -1,19 +1,19 @@
-//! Against real shells and a real sshd.
+//! Tests with real shells and a real sshd.
 
 mod effects;
 mod guard;
-mod kept;
 mod limits;
 mod local;
+mod persistent;
+mod pipelines;
+mod preconnect;
 mod protocol;
-mod rows;
 mod sandbox;
 mod secrets;
 mod ssh;
 mod sshd;
 mod staged;
 mod sudo;
-mod warm;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::connect::{CallContext, Target};
 
-/// A call whose deadline only a hang reaches.
+/// A call with a deadline that only a hanging test reaches.
 fn call() -> CallContext {
     CallContext::silent(Duration::from_secs(20))
 }
@@ -32,7 +32,7 @@ fn run(script: &str) -> Effect {
     Effect::Run(Run::shell(script))
 }
 
-/// A call that hands over the first line that is printed.
+/// A call, and the progress lines that it reports.
 fn listening(timeout: Duration) -> (CallContext, Lines) {
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     let mut call = CallContext::silent(timeout);
@@ -40,7 +40,7 @@ fn listening(timeout: Duration) -> (CallContext, Lines) {
     (call, Lines(receiver))
 }
 
-/// Lines that a command prints, as they come.
+/// Progress lines, as they arrive.
 struct Lines(tokio::sync::mpsc::UnboundedReceiver<String>);
 
 impl Lines {
@@ -50,7 +50,6 @@ impl Lines {
     }
 }
 
-/// Waits until a condition holds.
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !holds() {
@@ -59,13 +58,13 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Whether a process runs; a zombie does not.
+/// Whether a process is running; a zombie is not.
 fn runs(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
 }
 
-/// Starts a command that prints its process id and hangs, cancels it in the way given, and sees that it is gone.
+/// Starts a command that prints its process id and hangs, drops the call, and checks that the process is gone.
 async fn ends_when_dropped(backend: &Backend, target: &Target, script: &str) {
     let (call, mut lines) = listening(Duration::from_secs(30));
     let effect = run(script);
@@ -81,7 +80,7 @@ async fn ends_when_dropped(backend: &Backend, target: &Target, script: &str) {
     assert_eq!(done.stdout.text(), "again");
 }
 
-/// The same when time runs out.
+/// Checks that a hanging process is gone after the call's deadline.
 async fn ends_at_the_deadline(backend: &Backend, target: &Target) {
     let (call, mut lines) = listening(Duration::from_millis(1500));
     let started = Instant::now();

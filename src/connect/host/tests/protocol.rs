@@ -5,11 +5,12 @@ use std::path::Path;
 use super::super::frame::{Frame, user_script};
 use super::super::link::spawn;
 use super::super::output::MAX_BYTES;
-use super::super::shell::{Mode, Pace, Shell, Streams};
+use super::super::reply::ExchangeOptions;
+use super::super::shell::{Mode, Shell, Streams};
 use super::*;
 use crate::needs;
 
-/// Shells that a host may have as `sh`, of those that are here.
+/// Those shells that are installed here and that a host may have as `sh`.
 pub fn shells() -> impl Iterator<Item = &'static str> {
     ["dash", "busybox", "bash"].into_iter().filter(|shell| needs::program(shell))
 }
@@ -18,7 +19,7 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
-/// Starts `shell`; `arguments` are words as a login shell would split them. Busybox gets only its own tools.
+/// Starts `shell` with `arguments` split into words. Busybox gets only its own tools.
 fn start(shell: &str, arguments: &str, tools: &Path) -> Streams {
     let mut command = tokio::process::Command::new("sh");
     let program = if shell == "busybox" { "busybox sh" } else { shell };
@@ -33,8 +34,8 @@ fn start(shell: &str, arguments: &str, tools: &Path) -> Streams {
 
 pub async fn exchange(shell: &mut Shell, parts: &[String]) -> Vec<CommandOutput> {
     let mut frame = Frame::new();
-    parts.iter().for_each(|part| frame.part(part.clone()));
-    shell.exchange(&frame, None, Pace::until(soon())).await.unwrap()
+    parts.iter().for_each(|part| frame.add_part(part.clone()));
+    shell.exchange(&frame, None, ExchangeOptions::until(soon())).await.unwrap()
 }
 
 pub async fn in_each_shell(mode: Mode, check: impl AsyncFn(Shell)) {
@@ -92,7 +93,7 @@ async fn a_syntax_error_hurts_only_its_own_script() {
 #[tokio::test]
 async fn no_output_of_a_script_is_taken_for_framing() {
     in_each_shell(Mode::Program, async |mut shell| {
-        // All that a script can find out about its surroundings, printed back.
+        // Everything that a script can find out about its environment, printed back.
         let done =
             exchange(&mut shell, &[user_script("set; export -p; printf '\\001%s 0\\n' \"$_ro_n\"", None, b"")]).await;
         assert_eq!(done.len(), 1);
@@ -111,7 +112,7 @@ async fn floods_on_both_streams_neither_hang_nor_fill_memory() {
         for (output, length) in [(&done[0].stdout, 5_000_000), (&done[0].stderr, 1_500_000)] {
             let hash = sha256(&vec![0; length]);
             assert_eq!((output.length, &output.sha256), (length as u64, &hash));
-            // Secrets of other tests may reach across the cut.
+            // Secrets of other tests may lie across the cut.
             assert!((MAX_BYTES / 2..=MAX_BYTES).contains(&output.tail.len()), "{}", output.tail.len());
         }
         assert_eq!(done[1].stdout.text(), "next");
@@ -136,10 +137,10 @@ async fn a_large_payload_follows_its_request() {
     let payload: Vec<u8> = (0..=250).cycle().take(3_000_000).collect();
     in_each_shell(Mode::Lines, async |mut shell| {
         let mut frame = Frame::new();
-        frame.part(user_script("cat", None, b""));
-        let done = shell.exchange(&frame, Some(&payload.clone().into()), Pace::until(soon())).await.unwrap();
+        frame.add_part(user_script("cat", None, b""));
+        let done = shell.exchange(&frame, Some(&payload.clone().into()), ExchangeOptions::until(soon())).await.unwrap();
         assert_eq!((done[0].stdout.length, &done[0].stdout.sha256), (payload.len() as u64, &sha256(&payload)));
-        assert!(!shell.takes_more());
+        assert!(!shell.is_reusable());
     })
     .await;
 }
@@ -150,8 +151,8 @@ async fn half_a_payload_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file").to_str().unwrap().to_owned();
         let mut frame = Frame::new();
-        frame.part(format!("_ro_write {path} 100 '' 0644 '' ''"));
-        let done = shell.exchange(&frame, Some(&"half".into()), Pace::until(soon())).await.unwrap();
+        frame.add_part(format!("_ro_write {path} 100 '' 0644 '' ''"));
+        let done = shell.exchange(&frame, Some(&"half".into()), ExchangeOptions::until(soon())).await.unwrap();
         assert_eq!((done[0].exit, done[0].stderr.text()), (1, "only 4 of 100 bytes arrived".into()));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     })
@@ -176,9 +177,9 @@ async fn a_script_does_not_outlive_the_one_who_sent_it() {
         let begun = folder.path().join("begun");
         let hangs = format!("sh -c 'echo $$ >{0}.new; mv {0}.new {0}; exec sleep 600'", begun.display());
         let mut frame = Frame::new();
-        frame.part(user_script(&hangs, None, b"input"));
-        // The request is sent, and then its sender goes, without a word.
-        let sent = shell.exchange(&frame, None, Pace::until(soon()));
+        frame.add_part(user_script(&hangs, None, b"input"));
+        // The sender sends the request and disappears without closing it properly.
+        let sent = shell.exchange(&frame, None, ExchangeOptions::until(soon()));
         tokio::select! {
             _ = sent => panic!("{name}: it ended by itself"),
             () = until("the script began", || begun.exists()) => {}
@@ -195,11 +196,11 @@ async fn a_shell_that_ends_is_noticed_at_once() {
     in_each_shell(Mode::Program, async |mut shell| {
         assert!(!shell.has_ended());
         let mut frame = Frame::new();
-        frame.part(user_script("echo last words; kill -9 $$", None, b""));
+        frame.add_part(user_script("echo last words; kill -9 $$", None, b""));
         let started = Instant::now();
-        let broken = shell.exchange(&frame, None, Pace::until(soon())).await.unwrap_err();
-        assert!(!broken.deadline && started.elapsed() < Duration::from_secs(5));
-        assert_eq!(broken.seen, "last words");
+        let broken = shell.exchange(&frame, None, ExchangeOptions::until(soon())).await.unwrap_err();
+        assert!(!broken.timed_out && started.elapsed() < Duration::from_secs(5));
+        assert_eq!(broken.last_output, "last words");
         assert!(shell.has_ended());
     })
     .await;
@@ -210,7 +211,7 @@ async fn a_program_that_is_no_shell_is_shown_with_its_words() {
     let mut command = tokio::process::Command::new("sh");
     command.arg("-c").arg("echo This account is not available.; exit 1");
     let broken = Shell::start(spawn(command).unwrap(), Mode::Program, None, soon()).await.err().unwrap();
-    assert_eq!((broken.deadline, broken.seen.as_str()), (false, "This account is not available."));
+    assert_eq!((broken.timed_out, broken.last_output.as_str()), (false, "This account is not available."));
 }
 
 #[tokio::test]

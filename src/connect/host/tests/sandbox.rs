@@ -1,4 +1,4 @@
-//! This machine, with a folder to work in.
+//! This machine as a host, with a temporary folder.
 
 use std::path::{Path, PathBuf};
 
@@ -22,30 +22,25 @@ impl Sandbox {
         self.backend.perform(&Target::default(), &effect, &call()).await
     }
 
-    pub async fn look(&self, probe: &Probe) -> Fact {
+    pub async fn probe(&self, probe: &Probe) -> Fact {
         let mut facts = self.backend.probe(&Target::default(), std::slice::from_ref(probe), &call()).await.unwrap();
         facts.pop().unwrap()
     }
 
-    /// Sends a row: what was done, what ended it early, and the answers to `behind` and `otherwise`.
-    pub async fn row(
+    /// Sends a pipeline; returns the results, why it ended early, and the answers to `on_success` and `on_failure`.
+    pub async fn pipeline(
         &self,
         effects: &[Effect],
-        behind: &[Probe],
-        otherwise: &[Probe],
+        on_success: &[Probe],
+        on_failure: &[Probe],
     ) -> (Vec<CommandOutput>, Option<ConnectError>, [Option<Vec<Fact>>; 2]) {
         let seen = Mutex::new(Vec::new());
         let done = |done| seen.lock().unwrap().push(done);
-        let within = vec![Duration::from_secs(20); effects.len()];
-        let (behind, otherwise) = (behind.to_vec(), otherwise.to_vec());
-        let row = Pipeline {
-            effects: effects.to_vec(),
-            timeouts: &within,
-            on_success: behind,
-            on_failure: otherwise,
-            on_result: &done,
-        };
-        let (error, facts) = self.backend.perform_pipeline(&Target::default(), row, &call()).await;
+        let timeouts = vec![Duration::from_secs(20); effects.len()];
+        let (on_success, on_failure) = (on_success.to_vec(), on_failure.to_vec());
+        let pipeline =
+            Pipeline { effects: effects.to_vec(), timeouts: &timeouts, on_success, on_failure, on_result: &done };
+        let (error, facts) = self.backend.perform_pipeline(&Target::default(), pipeline, &call()).await;
         (seen.into_inner().unwrap(), error, facts)
     }
 }

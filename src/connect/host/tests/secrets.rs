@@ -1,8 +1,8 @@
-//! Nothing sensitive is in any process's arguments or environment, on either side.
+//! Nothing secret is in the arguments or environment of any process, on either side.
 
 use super::*;
 
-/// Where `text` is seen among the arguments and environments of all processes.
+/// The processes whose arguments or environment contain `text`.
 pub fn seen(text: &str) -> Vec<String> {
     let mut places = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {

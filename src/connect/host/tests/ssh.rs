@@ -71,7 +71,7 @@ async fn an_unknown_host_key_is_refused() {
     let sshd = Sshd::start("");
     sshd.know("");
     let (message, hint) = refused(&sshd).await;
-    assert!(message.contains("host key of 127.0.0.1 is not known"), "{message}");
+    assert!(message.contains("host key of 127.0.0.1 is not in known_hosts"), "{message}");
     assert!(hint.contains("fingerprint"), "{hint}");
 }
 
@@ -103,7 +103,7 @@ async fn addresses_that_lead_nowhere_are_told_apart() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_port = silent.local_addr().unwrap().port();
     let closed_port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    assert!(ask("no-such-host.invalid", 22).await.contains("the name no-such-host.invalid is not known"));
+    assert!(ask("no-such-host.invalid", 22).await.contains("the name no-such-host.invalid does not resolve"));
     assert!(ask("127.0.0.1", closed_port).await.contains("refuses the connection"));
     assert!(ask("127.0.0.1", silent_port).await.contains("does not answer"));
 }
@@ -170,10 +170,10 @@ async fn a_connection_lost_between_calls_is_made_again_unnoticed() {
     let say = run("echo done");
     assert_eq!(backend.perform(&target, &say, &call()).await.unwrap().stdout.text(), "done");
     sshd.cut();
-    // A question may be asked twice.
+    // A probe may be repeated.
     backend.probe(&target, &[Probe::System], &call()).await.unwrap();
     sshd.cut();
-    // A shell that has not been used for a while is asked before it gets a task.
+    // A shell that has been idle for a while is tested before its next request.
     tokio::time::sleep(super::super::remote::TRUSTED_IDLE_TIME).await;
     assert_eq!(backend.perform(&target, &say, &call()).await.unwrap().stdout.text(), "done");
     assert_eq!(sshd.logins(), 3);

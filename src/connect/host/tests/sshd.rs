@@ -1,4 +1,4 @@
-//! A real sshd of the current user's, on loopback, with keys of its own; ends with the test.
+//! A real sshd run by the current user, on loopback, with keys of its own; ends with the test.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,15 @@ use super::*;
 
 /// A running server.
 pub struct Sshd {
-    /// Everything of it: keys, configuration, log.
+    /// Holds keys, configuration and log.
     pub folder: tempfile::TempDir,
-    /// Where it listens.
+    /// The port it listens on.
     pub port: u16,
     server: Child,
 }
 
 impl Sshd {
-    /// Starts one; `settings` are further lines of its configuration.
+    /// Starts a server; `settings` are further lines of its configuration.
     pub fn start(settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
@@ -25,7 +25,7 @@ impl Sshd {
             assert!(made.is_ok_and(|s| s.success()), "ssh-keygen must be installed (package openssh-client)");
         }
         std::fs::copy(path("user.pub"), path("authorized_keys")).unwrap();
-        // As root sshd insists on this folder, which the system's own service would make.
+        // When run as root, sshd requires this folder, which the system's service would create.
         let _ = std::fs::create_dir("/run/sshd");
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -65,19 +65,18 @@ impl Sshd {
         self.folder.path().join(name)
     }
 
-    /// A public key as known_hosts has it.
+    /// A public key in the format of known_hosts.
     pub fn public_key(&self, name: &str) -> String {
         let text = std::fs::read_to_string(self.path(&format!("{name}.pub"))).unwrap();
         text.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
     }
 
-    /// Makes this the only host key that the client knows; none when empty.
+    /// Makes this the only host key that the client knows; no key when empty.
     pub fn know(&self, key: &str) {
         let line = if key.is_empty() { String::new() } else { format!("[127.0.0.1]:{} {key}\n", self.port) };
         std::fs::write(self.path("known_hosts"), line).unwrap();
     }
 
-    /// Makes the client log in with this key.
     pub fn client_config(&self, key: &str) {
         let lines = [
             "Host *".to_owned(),
@@ -88,12 +87,12 @@ impl Sshd {
         std::fs::write(self.path("ssh_config"), lines.join("\n")).unwrap();
     }
 
-    /// A backend that connects as configured here.
+    /// A backend that connects to this server.
     pub fn backend(&self) -> Backend {
         Backend::new(&self.inventory())
     }
 
-    /// An inventory that leads ssh here.
+    /// An inventory for this server.
     pub fn inventory(&self) -> Inventory {
         let mut inventory = Inventory::default();
         inventory.ssh.config = Some(self.path("ssh_config"));
@@ -106,22 +105,22 @@ impl Sshd {
         target("127.0.0.1", self.port)
     }
 
-    /// How many logins there were.
+    /// The number of logins so far.
     pub fn logins(&self) -> usize {
         std::fs::read_to_string(self.path("log")).unwrap_or_default().matches("Accepted publickey").count()
     }
 
-    /// How many connections there are.
+    /// The number of open connections.
     pub fn sessions(&self) -> usize {
         children(self.server.id()).len()
     }
 
-    /// Cuts all its connections, as a failing network or host would.
+    /// Cuts all connections, like a failing network or host.
     pub fn cut(&self) {
         self.signal("-KILL");
     }
 
-    /// Keeps its connections from answering, as a network that is gone would.
+    /// Stops all connections from answering, like a network that is gone.
     pub fn stop_sessions(&self) {
         self.signal("-STOP");
     }
@@ -141,7 +140,7 @@ impl Drop for Sshd {
     }
 }
 
-/// An address as a host of the inventory.
+/// A host of the inventory with this address.
 pub fn target(address: &str, port: u16) -> Target {
     let host = Host { name: "pi-1".into(), address: address.into(), port: Some(port), ..Host::default() };
     Target { host: Some(Arc::new(host)), as_root: false, reconnect: false }

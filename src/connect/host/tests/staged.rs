@@ -1,4 +1,4 @@
-//! Files of a row are put beside their places together; with each kind of shell.
+//! Staged writes of consecutive files, with each kind of shell.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -6,9 +6,10 @@ use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::super::effects::row;
+use super::super::effects::pipeline_request;
 use super::super::frame::Frame;
-use super::super::shell::{Mode, Pace};
+use super::super::reply::ExchangeOptions;
+use super::super::shell::Mode;
 use super::protocol::{exchange, in_each_shell};
 use super::sandbox::{file, text};
 use super::*;
@@ -44,7 +45,7 @@ async fn files_arrive_with_their_modes_and_nothing_is_left_beside_them() {
             write(&at("d/d"), "4", 0o644),
             write(&at("e"), "5", 0o644),
         ];
-        let parts = row(&effects).parts;
+        let parts = pipeline_request(&effects).parts;
         assert!(parts[0].contains("_ro_stage") && parts[3].contains("_ro_stage"), "{parts:?}");
         let done = exchange(&mut shell, &parts).await;
         assert_eq!(exits(&done), [0; 6], "{done:?}");
@@ -61,7 +62,7 @@ async fn files_arrive_with_their_modes_and_nothing_is_left_beside_them() {
                 vec!["c".to_owned(), "d".to_owned()]
             )
         );
-        // What was sent stays with nobody.
+        // No process keeps the contents.
         let set = exchange(&mut shell, &["set".to_owned()]).await[0].stdout.text();
         assert!(!set.lines().any(|line| line.starts_with("_ro_v") || line.starts_with("_ro_s0=")), "{set}");
     })
@@ -76,7 +77,7 @@ async fn a_file_that_cannot_be_written_ends_the_row_there() {
         fs::create_dir(at("taken")).unwrap();
         for (bad, why) in [("no/c", "there is no directory"), ("taken", "is a directory")] {
             let files = ["a", "b", bad, "d"].map(|name| write(&at(name), name, 0o644));
-            let done = exchange(&mut shell, &row(&files).parts).await;
+            let done = exchange(&mut shell, &pipeline_request(&files).parts).await;
             assert_eq!(exits(&done), [0, 0, 1, 1]);
             assert!(done[2].stderr.text().contains(why), "{done:?}");
             assert_eq!(names(folder.path()), ["a", "b", "taken"]);
@@ -102,7 +103,7 @@ async fn files_with_owners_go_along_also_two_for_one_place() {
         let me = rustix::process::getuid().as_raw();
         let own = me.to_string();
         let effects = [write(&at("a"), "1", 0o644), owned(&at("b"), "first", &own), owned(&at("b"), "second", &own)];
-        let parts = row(&effects).parts;
+        let parts = pipeline_request(&effects).parts;
         assert!(parts[0].contains("_ro_stage ") && !parts[1..].concat().contains("_ro_stage "), "{parts:?}");
         let done = exchange(&mut shell, &parts).await;
         assert_eq!(exits(&done), [0; 3], "{done:?}");
@@ -120,7 +121,7 @@ async fn an_owner_that_is_not_there_ends_the_row_at_its_file() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let effects = [write(&at("a"), "1", 0o644), owned(&at("b"), "2", "no-such-user"), write(&at("c"), "3", 0o644)];
-        let done = exchange(&mut shell, &row(&effects).parts).await;
+        let done = exchange(&mut shell, &pipeline_request(&effects).parts).await;
         assert_eq!(exits(&done), [0, 1, 1]);
         assert!(done[1].stderr.text().contains("no-such-user"), "{done:?}");
         assert_eq!(names(folder.path()), ["a"]);
@@ -136,15 +137,15 @@ async fn a_row_that_is_cut_off_leaves_nothing_beside_its_files() {
         let at = |name: &str| folder.path().join("t").join(name);
         fs::create_dir(folder.path().join("t")).unwrap();
         let begun = folder.path().join("begun");
-        // It hangs when the second file is to be put at its place.
+        // The pipeline hangs when the second file is to be renamed into place.
         let hangs = "case $* in */b) touch BEGUN; while :; do sleep 0.1; done ;; *) command mv \"$@\" ;; esac";
         let mv = format!("mv() {{ {}; }}", hangs.replace("BEGUN", &text(&begun)));
         exchange(&mut shell, &[mv]).await;
         let group = Pid::from_raw(i32::try_from(shell.identity.group).unwrap()).unwrap();
         let mut frame = Frame::new();
-        row(&["a", "b", "c"].map(|name| write(&at(name), name, 0o644))).parts.into_iter().for_each(|part| frame.part(part));
+        pipeline_request(&["a", "b", "c"].map(|name| write(&at(name), name, 0o644))).parts.into_iter().for_each(|part| frame.add_part(part));
         tokio::select! {
-            done = shell.exchange(&frame, None, Pace::until(Instant::now() + Duration::from_secs(20))) => panic!("{done:?}"),
+            done = shell.exchange(&frame, None, ExchangeOptions::until(Instant::now() + Duration::from_secs(20))) => panic!("{done:?}"),
             () = until("the second one is about to be put at its place", || begun.exists()) => {}
         }
         assert_eq!(names(&at("")).len(), 3);

@@ -1,4 +1,4 @@
-//! Becoming root by a real sudo that wants a password. Needs root, to make users.
+//! Becomes root by a real sudo that wants a password. Needs root, to create users.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -16,7 +16,8 @@ struct Account {
 }
 
 impl Account {
-    /// A user with these lines of sudoers, `USER` being its name, and an sshd with these settings; `None` without root.
+    /// Creates a user with these lines of sudoers, in which `USER` stands for the name, and an sshd with these
+    /// settings; `None` without root.
     fn new(password: &str, sudoers: &str, settings: &str) -> Option<Self> {
         if !needs::root("make users") || !["useradd", "sudo", "sshd"].into_iter().all(needs::program) {
             return None;
@@ -28,7 +29,7 @@ impl Account {
         let mut chpasswd = Command::new("chpasswd").stdin(Stdio::piped()).spawn().unwrap();
         chpasswd.stdin.take().unwrap().write_all(format!("{}:{password}\n", account.name).as_bytes()).unwrap();
         assert!(chpasswd.wait().unwrap().success());
-        // The server reads the user's keys as that user.
+        // The server reads the user's keys with that user's rights.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(account.sshd.folder.path(), open).unwrap();
         let log = format!("Defaults:{} logfile={}\n", account.name, account.log().display());
@@ -44,7 +45,7 @@ impl Account {
         self.sshd.folder.path().join("sudo.log")
     }
 
-    /// This user, who is to become root.
+    /// A target that becomes root from this user.
     fn target(&self) -> Target {
         let mut target = self.sshd.target();
         let host = Arc::make_mut(target.host.as_mut().unwrap());
@@ -54,10 +55,10 @@ impl Account {
         target
     }
 
-    /// A backend that is told this password.
+    /// A backend with this sudo password.
     fn backend(&self, password: &str) -> Backend {
         let backend = self.sshd.backend();
-        backend.know([("sudo".to_owned(), Secret::new(password))].into());
+        backend.set_sudo_passwords([("sudo".to_owned(), Secret::new(password))].into());
         backend
     }
 }
@@ -66,7 +67,7 @@ impl Drop for Account {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(self.sudoers());
         self.sshd.cut();
-        // Other tests may be at the list of users at the same time.
+        // Other tests may change the list of users at the same time.
         let gone = || Command::new("userdel").args(["-f", &self.name]).output().is_ok_and(|o| o.status.success());
         for _ in 0..50 {
             if gone() {
@@ -77,7 +78,7 @@ impl Drop for Account {
     }
 }
 
-/// A password that does something where a shell reads it.
+/// A password that would do something if a shell ran it.
 fn password(trace: &std::path::Path) -> String {
     format!("touch {}; x=p-{}", trace.display(), super::super::frame::nonce())
 }
@@ -111,7 +112,7 @@ async fn sudo_gets_its_password_and_nobody_else_does() {
     let (done, places) = tokio::join!(backend.perform(&target, &effect, &call), looking);
     assert_eq!(done.unwrap().stdout.text(), format!("0\n{}", account.name));
     assert_eq!(places, Vec::<String>::new());
-    // A channel that carries a file is a shell of its own.
+    // A large file gets a shell of its own.
     let content: Vec<u8> = (0..=250).cycle().take(2_000_000).collect();
     let path = folder.path().join("large").to_str().unwrap().to_owned();
     let write = Effect::WriteFile(WriteFile {
@@ -149,7 +150,7 @@ async fn a_password_that_sudo_does_not_ask_for_is_not_sent() {
     let folder = tempfile::tempdir().unwrap();
     let trace = folder.path().join("trace");
     let password = password(&trace);
-    // A shell that shows what it runs shows the words by which sudo would ask, too.
+    // A shell that echoes its commands also prints the words of sudo's prompt.
     let shows = "ForceCommand set -x; exec sh -x -c \"$SSH_ORIGINAL_COMMAND\"";
     for settings in ["", shows] {
         for sudoers in [WITHOUT, ALL] {
@@ -174,7 +175,7 @@ async fn root_is_not_asked_for_a_password() {
     }
     let folder = tempfile::tempdir().unwrap();
     let trace = folder.path().join("trace");
-    backend.know([("sudo".to_owned(), Secret::new(password(&trace)))].into());
+    backend.set_sudo_passwords([("sudo".to_owned(), Secret::new(password(&trace)))].into());
     let mut target = sshd.target();
     Arc::make_mut(target.host.as_mut().unwrap()).access.password = Some("sudo".into());
     target.as_root = true;
@@ -194,7 +195,7 @@ async fn a_wrong_password_is_tried_once() {
     }
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     try_it().await;
-    // What needs no root goes on.
+    // Requests that need no root still work.
     let user = Target { as_root: false, ..target.clone() };
     assert_ne!(backend.perform(&user, &run("id -u"), &call()).await.unwrap().stdout.text(), "0");
     let log = || std::fs::read_to_string(account.log()).unwrap_or_default();

@@ -1,12 +1,12 @@
-//! Why a run has no lease.
+//! Errors of taking and keeping a lease.
 
 use crate::event::Problem;
 
-/// Why there is no lease.
+/// The lease could not be taken, or not be renewed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LeaseError {
-    /// There is no cluster to ask.
+    /// The cluster cannot be reached.
     Unreachable(Problem),
-    /// The cluster will not, or broke off.
+    /// The cluster refused the request, or the connection broke.
     Refused(Problem),
 }

@@ -1,4 +1,4 @@
-//! One Lease in its cluster: reading, and writing that does nothing when somebody else wrote meanwhile.
+//! Reads and writes one Lease object. Writes do nothing if somebody else wrote meanwhile.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use crate::event::Problem;
 use crate::holder::Held;
 use crate::inventory::Inventory;
 
-/// Where the lease is.
+/// A Lease object in its cluster.
 pub struct LeaseObject {
     backend: Backend,
     namespace: String,
@@ -28,19 +28,20 @@ impl fmt::Display for LeaseObject {
 }
 
 impl LeaseObject {
-    /// The lease of a plan, by a connection of its own: it is renewed also when the steps' is stuck.
+    /// The lease of a plan. It has a connection of its own, so that it is renewed even when the steps' connection is
+    /// stuck.
     pub fn new(inventory: &Inventory, plan: &str) -> Self {
         let namespace = inventory.kube.lease_namespace().to_owned();
         Self { backend: Backend::new(inventory), namespace, name: name(plan) }
     }
 
-    /// The lease, when it is there.
+    /// Reads the lease; `None` when it does not exist.
     ///
     /// # Errors
-    /// [`LeaseError::Unreachable`] also when there is no kubeconfig yet, or a server that is of no use yet.
+    /// [`LeaseError::Unreachable`] also when there is no kubeconfig yet, or the server is not usable yet.
     pub async fn read(&self, call: &CallContext) -> Result<Option<Object>, LeaseError> {
         let (api, what) = (self.api().await?, format!("read {self}"));
-        match self.backend.ask_raw(&what, false, call, api.get_opt(&self.name)).await.map_err(unreachable)? {
+        match self.backend.send_raw(&what, false, call, api.get_opt(&self.name)).await.map_err(unreachable)? {
             Ok(found) => Ok(found),
             Err(Error::Api(status)) if status.code >= 500 || status.code == 429 => {
                 Err(LeaseError::Unreachable(Problem::new(format!("{what}: {}", status.message))))
@@ -49,11 +50,11 @@ impl LeaseObject {
         }
     }
 
-    /// Writes the lease: makes it where `object` has no resource version, changes that very version otherwise. `None`
-    /// when that is not how it is any more.
+    /// Writes the lease: creates it if `object` has no resource version, else updates exactly that version. `None` when
+    /// somebody else has created, changed or deleted it meanwhile.
     ///
     /// # Errors
-    /// Whether it was written is not known when the answer got lost.
+    /// When the answer got lost, it is unknown whether the lease was written.
     pub async fn write(&self, object: &Object, call: &CallContext) -> Result<Option<Object>, LeaseError> {
         let (api, what) = (self.api().await?, format!("write {self}"));
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
@@ -61,9 +62,9 @@ impl LeaseObject {
         let mut object = object.clone();
         object.metadata.name = Some(self.name.clone());
         let written = if makes {
-            self.backend.ask_raw(&what, true, call, api.create(&params, &object)).await
+            self.backend.send_raw(&what, true, call, api.create(&params, &object)).await
         } else {
-            self.backend.ask_raw(&what, true, call, api.replace(&self.name, &params, &object)).await
+            self.backend.send_raw(&what, true, call, api.replace(&self.name, &params, &object)).await
         };
         match written.map_err(|e| LeaseError::Refused(e.problem()))? {
             Ok(written) => Ok(Some(written)),
@@ -72,7 +73,7 @@ impl LeaseObject {
         }
     }
 
-    /// The lease as somebody else's. Its times come from one clock, its holder's.
+    /// Describes a lease held by another run. Its times are all from that holder's clock.
     pub fn held(&self, spec: &LeaseSpec) -> Held {
         let renewed = spec.renew_time.as_ref().map(|time| time.0.as_microsecond());
         let renewed = renewed.and_then(|time| jiff::Timestamp::from_microsecond(time).ok()).unwrap_or_default();
@@ -108,7 +109,7 @@ fn unreachable(error: ConnectError) -> LeaseError {
     LeaseError::Unreachable(error.problem())
 }
 
-/// The lease of a plan of that name. Plans may have names that objects may not.
+/// The name of a plan's lease: names of plans may contain characters that names of objects may not.
 fn name(plan: &str) -> String {
     let plain: String = plan.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(200).collect();
     format!("rollout-{}", plain.trim_end_matches('-'))

@@ -1,4 +1,4 @@
-//! Whether somebody else's lease still stands, by nobody's clock but ours.
+//! Decides whether another run's lease is still valid, by this machine's clock only.
 
 use std::time::Duration;
 
@@ -7,37 +7,36 @@ use tokio::time::Instant;
 
 use super::timing::LEASE_DURATION;
 
-/// How a lease stands.
+/// The state of a lease, as observed so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseState {
-    /// Nobody holds it.
     Free,
-    /// Its holder may be alive, or dead: nothing has been seen yet that tells.
+    /// Held; not observed for long enough to tell whether the holder is alive.
     Held,
-    /// Its holder has been seen to be at work.
+    /// Held, and the holder has renewed it while observed.
     Alive,
-    /// Its holder has not renewed it for as long as it said it would take at most.
+    /// Held, but not renewed for the lease's whole duration while observed.
     Dead,
 }
 
-/// Watches one lease. The times in it come from clocks that may be wrong by years (a Raspberry Pi has none that runs
-/// without power), so they are only ever compared with themselves: a lease is dead once we have seen it unchanged for its
-/// whole duration, and alive as soon as it changes.
+/// Observes one lease. The times in it come from clocks that may be wrong by years (a Raspberry Pi's clock stops
+/// without power), so they are only compared with each other: a lease is dead once it has been observed unchanged for
+/// its whole duration, and alive as soon as it changes.
 #[derive(Debug, Default)]
 pub struct Observer {
-    seen: Option<(LeaseSpec, Instant)>,
-    /// Whether it has changed since the first look.
+    last_seen: Option<(LeaseSpec, Instant)>,
+    /// Whether the lease has changed since the first observation.
     changed: bool,
 }
 
 impl Observer {
-    /// Takes note of what the lease says `now`.
+    /// Records the lease as read at `now`; returns its state.
     pub fn observe(&mut self, spec: &LeaseSpec, now: Instant) -> LeaseState {
         if spec.holder_identity.as_deref().unwrap_or_default().is_empty() {
             *self = Self::default();
             return LeaseState::Free;
         }
-        match &self.seen {
+        match &self.last_seen {
             Some((before, since)) if before == spec => {
                 if now.duration_since(*since) >= duration(spec) {
                     return LeaseState::Dead;
@@ -45,14 +44,14 @@ impl Observer {
             }
             before => {
                 self.changed = before.is_some();
-                self.seen = Some((spec.clone(), now));
+                self.last_seen = Some((spec.clone(), now));
             }
         }
         if self.changed { LeaseState::Alive } else { LeaseState::Held }
     }
 }
 
-/// How long the lease lasts after each renewal.
+/// The lease's own duration, or the default if it has none.
 fn duration(spec: &LeaseSpec) -> Duration {
     let seconds = spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok());
     seconds.map_or(LEASE_DURATION, Duration::from_secs)
@@ -66,7 +65,7 @@ mod tests {
 
     use super::*;
 
-    /// Renewed in 1970, as a machine without a clock says.
+    /// A lease renewed in 1970, according to a machine without a clock.
     fn lease(holder: &str, renewed: i64) -> LeaseSpec {
         LeaseSpec {
             holder_identity: Some(holder.to_owned()),
@@ -84,7 +83,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lease_is_dead_when_we_have_seen_it_unchanged_for_its_whole_duration() {
         let mut o = Observer::default();
-        // However old its time is: the first look says nothing.
+        // The first observation proves nothing, however old the time in the lease is.
         assert_eq!(after(&mut o, 0.0, &lease("a", 0)).await, LeaseState::Held);
         assert_eq!(after(&mut o, 14.9, &lease("a", 0)).await, LeaseState::Held);
         assert_eq!(after(&mut o, 0.1, &lease("a", 0)).await, LeaseState::Dead);
@@ -98,7 +97,7 @@ mod tests {
         assert_eq!(after(&mut o, 14.0, &lease("a", 3)).await, LeaseState::Alive);
         assert_eq!(after(&mut o, 14.0, &lease("a", 3)).await, LeaseState::Alive);
         assert_eq!(after(&mut o, 1.0, &lease("a", 3)).await, LeaseState::Dead);
-        // It lives after all, or another one has it.
+        // The holder is alive after all, or another run has taken the lease.
         assert_eq!(after(&mut o, 1.0, &lease("a", 4)).await, LeaseState::Alive);
         assert_eq!(after(&mut o, 1.0, &lease("b", 4)).await, LeaseState::Alive);
     }

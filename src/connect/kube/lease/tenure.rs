@@ -1,4 +1,4 @@
-//! How long a holder may believe that the lease is its own, and when it renews it.
+//! Decides how long the holder may rely on its lease, and when to renew it.
 
 use std::time::Duration;
 
@@ -6,67 +6,67 @@ use tokio::time::Instant;
 
 use super::timing::{LEASE_DURATION, RENEW_INTERVAL};
 
-/// Pause after a renewal that did not work out.
+/// Pause after a failed renewal.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// What came of a renewal.
+/// The result of a renewal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// The lease is ours for another while.
+pub enum Renewal {
+    /// The lease was renewed.
     Renewed,
-    /// It is not ours any more; who or what took it.
+    /// The lease is no longer held by this run; who or what took it.
     Gone(String),
-    /// No answer, or none that says whose it is.
-    Silent(String),
+    /// No answer, or one that does not tell who holds the lease.
+    Failed(String),
 }
 
-/// What follows from it.
+/// What to do after a renewal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Renew it again then.
+    /// Renew again at this time.
     At(Instant),
-    /// The lock is lost, and why.
+    /// The lease is lost; the reason.
     Lost(String),
 }
 
-/// The time for which the lease is surely ours. It counts from *before* the last renewal that worked was sent: others
-/// count from after they saw it, so they cannot take the lease before this has ended.
+/// The time during which the lease is certainly held. It starts when the last successful renewal was *sent*: other runs
+/// count from when they saw the renewal, so they cannot take the lease before this time has ended.
 #[derive(Debug)]
 pub struct Tenure {
     renewed: Instant,
 }
 
 impl Tenure {
-    /// Of a lease that was taken by a request sent at `sent`.
+    /// For a lease taken by a request sent at `sent`.
     pub fn new(sent: Instant) -> Self {
         Self { renewed: sent }
     }
 
-    /// When to renew it first.
+    /// The time of the first renewal.
     pub fn first(&self) -> Instant {
         self.renewed + RENEW_INTERVAL
     }
 
-    /// How long a renewal that is sent `now` may take. A machine that slept past the end still asks: when nobody has
-    /// written to the lease meanwhile, nobody has held it.
-    pub fn patience(&self, now: Instant) -> Duration {
+    /// Timeout of a renewal sent at `now`. A machine that slept past the end of the lease still tries: if nobody has
+    /// written to the lease, nobody else has held it.
+    pub fn renewal_timeout(&self, now: Instant) -> Duration {
         (self.renewed + LEASE_DURATION).saturating_duration_since(now).clamp(RETRY_DELAY, RENEW_INTERVAL)
     }
 
-    /// Judges the answer to a renewal that was sent at `sent`.
-    pub fn judge(&mut self, answer: Answer, sent: Instant, now: Instant) -> Next {
+    /// Evaluates the answer to a renewal sent at `sent`.
+    pub fn judge(&mut self, answer: Renewal, sent: Instant, now: Instant) -> Next {
         match answer {
-            Answer::Renewed => {
+            Renewal::Renewed => {
                 self.renewed = sent;
                 Next::At(sent + RENEW_INTERVAL)
             }
-            Answer::Gone(who) => Next::Lost(who),
-            // The next attempt would have to end in time too.
-            Answer::Silent(why) if now + RETRY_DELAY + RETRY_DELAY > self.renewed + LEASE_DURATION => {
+            Renewal::Gone(who) => Next::Lost(who),
+            // Give up if another attempt could not end in time.
+            Renewal::Failed(why) if now + RETRY_DELAY + RETRY_DELAY > self.renewed + LEASE_DURATION => {
                 let age = now.duration_since(self.renewed).as_secs();
                 Next::Lost(format!("the lease could not be renewed for {age}s: {why}"))
             }
-            Answer::Silent(_) => Next::At(now + RETRY_DELAY),
+            Renewal::Failed(_) => Next::At(now + RETRY_DELAY),
         }
     }
 }
@@ -77,19 +77,19 @@ mod tests {
 
     use super::*;
 
-    fn silent() -> Answer {
-        Answer::Silent("connection refused".to_owned())
+    fn silent() -> Renewal {
+        Renewal::Failed("connection refused".to_owned())
     }
 
-    /// Renews until the lock is lost; each call ends after `takes` or when patience does.
-    async fn lost_after(answers: impl Fn(u32) -> Answer, takes: Duration) -> (Duration, String, u32) {
+    /// Renews until the lease is lost; each renewal takes `takes`, cut off by its timeout.
+    async fn lost_after(answers: impl Fn(u32) -> Renewal, takes: Duration) -> (Duration, String, u32) {
         let began = Instant::now();
         let mut tenure = Tenure::new(began);
         let mut at = tenure.first();
         for n in 1.. {
             sleep_until(at).await;
             let sent = Instant::now();
-            advance(takes.min(tenure.patience(sent))).await;
+            advance(takes.min(tenure.renewal_timeout(sent))).await;
             match tenure.judge(answers(n), sent, Instant::now()) {
                 Next::At(next) => at = next,
                 Next::Lost(why) => return (began.elapsed(), why, n),
@@ -100,7 +100,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_is_renewed_every_five_seconds_and_lost_when_another_has_it() {
-        let answers = |n| if n < 100 { Answer::Renewed } else { Answer::Gone("b holds it".to_owned()) };
+        let answers = |n| if n < 100 { Renewal::Renewed } else { Renewal::Gone("b holds it".to_owned()) };
         let (after, why, _) = lost_after(answers, Duration::from_millis(100)).await;
         assert_eq!((after.as_millis(), why.as_str()), (500_100, "b holds it"));
     }
@@ -116,9 +116,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_answer_in_time_makes_good_for_silence() {
-        let answers = |n| if n == 5 { Answer::Renewed } else { silent() };
+        let answers = |n| if n == 5 { Renewal::Renewed } else { silent() };
         let (after, _, attempts) = lost_after(answers, Duration::from_millis(0)).await;
-        // Silent at 5, 6, 7 and 8 s, renewed at 9 s.
+        // Failed at 5, 6, 7 and 8 s, renewed at 9 s.
         assert!(
             after > Duration::from_secs(9) + Duration::from_secs(12) && after <= Duration::from_secs(24),
             "{after:?}"
@@ -131,8 +131,8 @@ mod tests {
         let mut tenure = Tenure::new(Instant::now());
         advance(Duration::from_secs(3600)).await;
         let sent = Instant::now();
-        assert!(tenure.patience(sent) > Duration::ZERO);
-        assert_eq!(tenure.judge(Answer::Renewed, sent, sent), Next::At(sent + RENEW_INTERVAL));
+        assert!(tenure.renewal_timeout(sent) > Duration::ZERO);
+        assert_eq!(tenure.judge(Renewal::Renewed, sent, sent), Next::At(sent + RENEW_INTERVAL));
         advance(Duration::from_secs(3600)).await;
         let sent = Instant::now();
         assert!(matches!(tenure.judge(silent(), sent, sent), Next::Lost(_)));

@@ -1,9 +1,9 @@
-//! How long a lease lasts.
+//! Duration and renewal interval of leases.
 
 use std::time::Duration;
 
-/// How long a lease lasts after each renewal: a holder that died frees it within this time.
+/// How long a lease is valid after each renewal: the lease of a dead holder becomes free within this time.
 pub const LEASE_DURATION: Duration = Duration::from_secs(15);
 
-/// From one renewal to the next.
+/// Time between two renewals.
 pub const RENEW_INTERVAL: Duration = Duration::from_secs(5);

@@ -1,26 +1,26 @@
-//! How much of their answers hosts may make us hold: each output is cut by itself, but a request may have very many.
+//! A memory budget for answers. Each output is cut by itself, but a request may have very many outputs.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of the answers to one request, on each of its two streams.
+/// Limit for the answers to one request, on each of its two streams, bytes.
 const MAX_PER_REQUEST: usize = 64 << 20;
-/// Bytes of the answers to all requests that are under way.
+/// Limit for the answers to all running requests together, bytes.
 const MAX_TOTAL: usize = 512 << 20;
 
 static TOTAL: AtomicUsize = AtomicUsize::new(0);
 
-/// What is held of one stream; given back when dropped.
+/// The bytes in memory of one stream; returned to the budget when dropped.
 #[derive(Default)]
-pub struct Held(usize);
+pub struct OutputBudget(usize);
 
-impl Held {
-    /// Holds more.
+impl OutputBudget {
+    /// Counts `bytes` more.
     pub fn add(&mut self, bytes: usize) {
         self.0 = self.0.saturating_add(bytes);
         TOTAL.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Which limit is passed, if any is.
+    /// The limit that is exceeded, if any, as the end of a sentence `HOST answered …`.
     pub fn excess(&self) -> Option<String> {
         let mib = |bytes: usize| format!("{} MiB", bytes >> 20);
         if self.0 > MAX_PER_REQUEST {
@@ -32,7 +32,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for OutputBudget {
     fn drop(&mut self) {
         TOTAL.fetch_sub(self.0, Ordering::Relaxed);
     }

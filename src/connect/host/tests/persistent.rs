@@ -1,4 +1,4 @@
-//! Connections that are kept for the next run, over a real sshd.
+//! Connections kept for the next run, over a real sshd.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use super::sshd::Sshd;
 use super::*;
 
-/// A run of its own.
+/// A backend as a run of its own.
 fn run_of(sshd: &Sshd, folder: &Path) -> Backend {
     let mut inventory = sshd.inventory();
     inventory.ssh.control_persist = Some(Duration::from_secs(600));
@@ -23,20 +23,20 @@ fn links(folder: &Path) -> Vec<PathBuf> {
     entries.filter(|path| path.is_symlink()).collect()
 }
 
-/// The only kept master's process, as `ssh -O check` tells it.
+/// The process id of the only persistent master, by `ssh -O check`.
 fn master(folder: &Path) -> u32 {
     let links = links(folder);
     assert_eq!(links.len(), 1, "{links:?}");
-    let told = Command::new("ssh").args(["-O", "check", "-S"]).arg(&links[0]).arg("any").output().unwrap();
-    let told = String::from_utf8_lossy(&told.stderr).into_owned();
-    told.split("pid=").nth(1).and_then(|t| t.split(')').next()).unwrap_or_else(|| panic!("{told}")).parse().unwrap()
+    let output = Command::new("ssh").args(["-O", "check", "-S"]).arg(&links[0]).arg("any").output().unwrap();
+    let output = String::from_utf8_lossy(&output.stderr).into_owned();
+    output.split("pid=").nth(1).and_then(|t| t.split(')').next()).unwrap_or_else(|| panic!("{output}")).parse().unwrap()
 }
 
 fn signal(name: &str, pid: u32) {
     assert!(Command::new("kill").arg(name).arg(pid.to_string()).status().unwrap().success());
 }
 
-/// Ends a stopped process with the test.
+/// Kills a stopped process at the end of the test.
 struct Stopped(u32);
 
 impl Drop for Stopped {
@@ -55,14 +55,14 @@ async fn the_next_run_uses_the_same_connection() {
     }
     assert_eq!(sshd.logins(), 1);
     let pid = master(folder.path());
-    // As the documentation says.
+    // The command is in the documentation.
     let ended = Command::new("ssh").args(["-O", "exit", "-S"]).arg(&links(folder.path())[0]).arg("any").output();
     assert!(ended.unwrap().status.success());
     until("the master is gone", || !runs(pid)).await;
     let backend = run_of(&sshd, folder.path());
     says(&backend, &sshd.target()).await;
     assert_eq!((sshd.logins(), links(folder.path()).len()), (2, 1));
-    // Nothing is left of the first one.
+    // Nothing is left of the first master.
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }
 
@@ -123,7 +123,7 @@ async fn a_master_whose_network_is_gone_is_given_up_soon() {
     let (sshd, folder) = (Sshd::start(""), tempfile::tempdir().unwrap());
     says(&run_of(&sshd, folder.path()), &sshd.target()).await;
     let first = master(folder.path());
-    // The server takes what is sent, and never answers.
+    // The server accepts data and never answers.
     sshd.stop_sessions();
     let started = Instant::now();
     let backend = run_of(&sshd, folder.path());

@@ -1,4 +1,4 @@
-//! What an effect leaves behind, where that is sure without asking. Errs on the side of "not sure".
+//! Predicts the answer to a probe after an effect, where that needs no request. When in doubt, it makes no prediction.
 
 use sha2::{Digest as _, Sha256};
 
@@ -8,9 +8,11 @@ use super::types::{CONTENT_LIMIT, Effect, Fact, File, FileKind, Probe, Read, Wri
 use crate::digest::hex;
 
 impl Effect {
-    /// The answer to `probe` once this has worked, when the one before it was `seen`; `None` when only the host can tell.
-    pub fn predict_answer(&self, probe: &Probe, seen: &Fact) -> Option<Fact> {
-        let (Self::WriteFile(written), Probe::File { path, read }, Fact::File(Some(file))) = (self, probe, seen) else {
+    /// The answer to `probe` after this effect has succeeded, given that the answer before was `seen`; `None` when only
+    /// the host can tell.
+    pub fn predict_answer(&self, probe: &Probe, before: &Fact) -> Option<Fact> {
+        let (Self::WriteFile(written), Probe::File { path, read }, Fact::File(Some(file))) = (self, probe, before)
+        else {
             return None;
         };
         let WriteFile { path: changed, content: Content::Bytes(content), attributes, .. } = written else {
@@ -18,7 +20,7 @@ impl Effect {
         };
         let content = content.as_slice();
         let mode = attributes.mode.unwrap_or(0o600);
-        // Owners of a new file, and what the kernel makes of setuid bits, are known only there.
+        // Only the host knows who owns a new file without a given owner, and which setuid bits the kernel keeps.
         let keeps = |wanted: Option<&String>, number: u32, name: &str| {
             wanted.is_some_and(|wanted| *wanted == number.to_string() || wanted == name)
         };
@@ -55,7 +57,7 @@ mod tests {
         Effect::WriteFile(WriteFile { path: path.into(), content, attributes, backup: false, validate: None })
     }
 
-    fn seen(kind: FileKind) -> Fact {
+    fn fact_before(kind: FileKind) -> Fact {
         let (owner, group) = ("root".to_owned(), "root".to_owned());
         let (sha256, content) = (Some("of old".into()), Some(b"old".to_vec()));
         Fact::File(Some(File {
@@ -73,9 +75,9 @@ mod tests {
         }))
     }
 
-    fn left(effect: &Effect, read: Read) -> Option<File> {
+    fn predicted(effect: &Effect, read: Read) -> Option<File> {
         let probe = Probe::File { path: "/etc/motd".into(), read };
-        match effect.predict_answer(&probe, &seen(FileKind::Regular)) {
+        match effect.predict_answer(&probe, &fact_before(FileKind::Regular)) {
             Some(Fact::File(file)) => file,
             _ => None,
         }
@@ -83,18 +85,18 @@ mod tests {
 
     #[test]
     fn a_file_that_keeps_its_owner_is_known_as_far_as_it_was_asked_for() {
-        // As `sha256sum` has it.
+        // Computed by `sha256sum`.
         let hash = "7aa7a5359173d05b63cfd682e3c38487f3cb4f7f1d60659fe59fab1505977d4c";
         for owner in ["0", "root"] {
             let effect = write("/etc/motd", "new\n", Some(owner), 0o644);
-            let file = left(&effect, Read::Content).unwrap();
+            let file = predicted(&effect, Read::Content).unwrap();
             assert_eq!((file.mode, file.size, file.uid, file.owner.as_str()), (0o644, 4, 0, "root"));
             assert_eq!(file.content.as_deref(), Some(&b"new\n"[..]));
-            assert_eq!(left(&effect, Read::Stat).unwrap().sha256, None);
-            let hashed = left(&effect, Read::Hash).unwrap();
+            assert_eq!(predicted(&effect, Read::Stat).unwrap().sha256, None);
+            let hashed = predicted(&effect, Read::Hash).unwrap();
             assert_eq!((hashed.content, hashed.sha256), (None, file.sha256.clone()));
-            assert_eq!(left(&effect, Read::unless("new\n")).unwrap().content, None, "only its hash is told");
-            assert_eq!(left(&effect, Read::unless("other")).unwrap().content, file.content);
+            assert_eq!(predicted(&effect, Read::unless("new\n")).unwrap().content, None, "only its hash is told");
+            assert_eq!(predicted(&effect, Read::unless("other")).unwrap().content, file.content);
             assert_eq!(file.sha256.as_deref(), Some(hash));
         }
     }
@@ -109,11 +111,11 @@ mod tests {
             (write("/etc/hosts", "new", Some("0"), 0o644), "another file"),
             (Effect::Remove { path: "/etc/motd".into() }, "another effect"),
         ] {
-            assert_eq!(left(&effect, Read::Content), None, "{what}");
+            assert_eq!(predicted(&effect, Read::Content), None, "{what}");
         }
         let effect = write("/etc/motd", "new", Some("0"), 0o644);
         let probe = Probe::File { path: "/etc/motd".into(), read: Read::Content };
         assert_eq!(effect.predict_answer(&probe, &Fact::File(None)), None);
-        assert_eq!(effect.predict_answer(&probe, &seen(FileKind::Link("/run/motd".into()))), None);
+        assert_eq!(effect.predict_answer(&probe, &fact_before(FileKind::Link("/run/motd".into()))), None);
     }
 }
