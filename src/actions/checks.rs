@@ -102,7 +102,7 @@ fn a_guard_is_handed_down_to_what_it_can_hold() {
         step("elsewhere", file).replace("phase.p", "phase.other"),
     ];
     let mut plan = parse(&format!("[phase.p]\nguard = \"1m\"\nguard_apply = \"reload\"\n{}", rest.concat()));
-    plan.hand_down_guards(&Registry::standard());
+    plan.apply_phase_guards(&Registry::standard());
     let steps = plan.phases.iter().flat_map(|phase| &phase.steps);
     let guarded = steps.filter_map(|step| Some((step.id.value.as_str(), step.guard.as_ref()?)));
     let guarded: Vec<_> = guarded.map(|(id, guard)| (id, guard.time.value.as_secs(), guard.apply.is_some())).collect();

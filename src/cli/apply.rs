@@ -28,7 +28,7 @@ pub struct Args {
 pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
     let key_of = |saved: &SavedPlan| {
         let source = &saved.source;
-        Store::known_key(&source.plan, &saved.plan, source.inventory.as_deref())
+        Store::existing_key(&source.plan, &saved.plan, source.inventory.as_deref())
     };
     let (saved, hash) = SavedPlan::load(&args.file, key_of).map_err(|e| {
         Failure::usage(Problem::new(e.to_string()).hint("save a plan with `rollout plan PLAN -o FILE`"))
@@ -43,8 +43,8 @@ pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, 
         let look = Session::new(&replay.selection, &args.manner, Mode::Preview);
         let look = Session { quiet: true, compared: true, ..look };
         let now = look.go(&replay.options, terminal)?;
-        let now = SavedPlan::of(&now.events, now.plan, now.source);
-        let moved = saved.moved(&now);
+        let now = SavedPlan::from_events(&now.events, now.plan, now.source);
+        let moved = saved.differences(&now);
         if !moved.is_empty() {
             let lines: Vec<String> = moved.iter().map(|line| format!("  {line}")).collect();
             let at = saved.at.strftime("%F %T UTC");

@@ -79,7 +79,7 @@ pub fn start(selection: &Selection, options: &Options, terminal: &Terminal) -> R
 fn begun(child: &mut Child, store: &Store, before: Option<&str>) -> Result<Option<RunInfo>, Failure> {
     loop {
         let ended = child.try_wait()?.is_some();
-        match store.begun_after(before) {
+        match store.started_after(before) {
             Some(run) => return Ok(Some(run)),
             None if ended => return Ok(None),
             None => std::thread::sleep(Duration::from_millis(50)),

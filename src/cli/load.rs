@@ -15,7 +15,7 @@ use crate::inventory::{Host, Inventory, Origin, find};
 use crate::journal::{JournalError, Store};
 use crate::plan::{Plan, Scope, check, secrets};
 use crate::secret::environment;
-use crate::template::{Endless, RENDER_TIMEOUT, Templates, watched};
+use crate::template::{RENDER_TIMEOUT, RenderTimedOut, Templates, with_watchdog};
 
 /// A plan and where it runs.
 pub struct Loaded {
@@ -43,7 +43,7 @@ pub fn checked(path: &Path, options: &Options, terminal: &Terminal) -> Result<Lo
     })?;
     terminal.warnings(&warnings);
     let overrides = options.overrides();
-    let loaded = watched(move || {
+    let loaded = with_watchdog(move || {
         let templates = Templates::new(plan.project(&inventory));
         // Whatever is wrong with a variable is among the findings.
         let (scope, _errors) = Scope::new(&plan, &inventory, &overrides, &templates);
@@ -75,7 +75,7 @@ pub fn examine(path: &Path, options: &Options) -> Result<(Plan, Inventory, Findi
     match inventory {
         Ok(inventory) => {
             let overrides = options.overrides();
-            let checked = watched(move || {
+            let checked = with_watchdog(move || {
                 let found = check(&plan, &inventory, &Registry::standard(), &overrides);
                 (plan, inventory, found)
             });
@@ -90,7 +90,7 @@ pub fn examine(path: &Path, options: &Options) -> Result<(Plan, Inventory, Findi
     }
 }
 
-fn endless(Endless { template }: Endless) -> Findings {
+fn endless(RenderTimedOut { template }: RenderTimedOut) -> Findings {
     let message = format!("rendering `{template}` takes more than {} seconds", RENDER_TIMEOUT.as_secs());
     let help = "does it compare or write out lists that hold the same lists over and over?";
     Finding::error("endless-template", message).help(help).into()

@@ -54,7 +54,7 @@ impl Locks {
         let (say, lost) = watch::channel(None);
         let lease = if loaded.plan.touches_cluster(&Registry::standard()) {
             // A run on this machine that was killed had the same two: we have one, so it does not have the other.
-            let killed = flock.killed().cloned();
+            let killed = flock.stale_holder().cloned();
             let candidate = Candidate::new(&loaded.inventory, &loaded.plan.name.value, flock.run(), killed);
             Keeper::take(candidate, &mut wait, say)?
         } else {

@@ -28,7 +28,7 @@ impl OpenedJournal {
     /// When the key cannot be read or written.
     pub fn of_preview(loaded: &Loaded, compared: bool) -> Result<Self, Failure> {
         if compared {
-            loaded.store()?.key()?.marks();
+            loaded.store()?.key()?.use_for_marks();
         }
         let key = match (has_secrets(loaded), compared) {
             (false, _) => None,
@@ -45,7 +45,7 @@ impl OpenedJournal {
     pub fn open(loaded: &Loaded, fresh: bool, locks: Locks) -> Result<Self, Failure> {
         let store = loaded.store()?;
         let key = store.key()?;
-        key.marks();
+        key.use_for_marks();
         let key = has_secrets(loaded).then_some(key);
         let past = Self { id: locks.run().to_owned(), locks: Some(locks), key, ..Self::default() };
         Ok(past.read(&store, fresh)?)
@@ -56,7 +56,7 @@ impl OpenedJournal {
             Err(error) if fresh && !matches!(error, JournalError::Io { .. }) => None,
             latest => latest?,
         };
-        self.earlier = latest.map(|(_, events)| PreviousRun::of(&events, fresh)).unwrap_or_default();
+        self.earlier = latest.map(|(_, events)| PreviousRun::from_events(&events, fresh)).unwrap_or_default();
         self.journal = Some(store.create(&self.id)?);
         Ok(self)
     }

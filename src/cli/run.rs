@@ -101,7 +101,7 @@ pub fn plan(args: &PlanArgs, options: &Options, terminal: &Terminal) -> Result<E
             let problem = Problem::new(format!("{} is not written: the preview did not end well", path.display()));
             return Err(Failure::Problem(problem.hint("see above for why"), exit(&report)));
         }
-        let saved = SavedPlan::of(&walked.events, walked.plan, walked.source);
+        let saved = SavedPlan::from_events(&walked.events, walked.plan, walked.source);
         let source = &saved.source;
         let store = Store::open(&source.plan, &saved.plan, source.inventory.as_deref())?;
         saved.save(path, &store.key()?).map_err(|e| Failure::Problem(Problem::new(e.to_string()), Exit::Failed))?;

@@ -26,7 +26,7 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
         terminal.json(&events)?;
     } else {
         let mut text = Text::new(args.diff, format!("rollout run (plan {})", info.plan));
-        terminal.data(&(finished(&events, &mut text) + &open(&events, &mut text, info.is_under_way())))?;
+        terminal.data(&(finished(&events, &mut text) + &open(&events, &mut text, info.is_running())))?;
     }
     Ok(Exit::Ok)
 }

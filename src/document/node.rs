@@ -74,8 +74,8 @@ impl Table {
     }
 
     /// The table without places.
-    pub fn plain(&self) -> Map<String, Value> {
-        self.entries.iter().map(|(key, node)| (key.value.clone(), node.plain())).collect()
+    pub fn to_json(&self) -> Map<String, Value> {
+        self.entries.iter().map(|(key, node)| (key.value.clone(), node.to_json())).collect()
     }
 }
 
@@ -90,11 +90,11 @@ impl Node {
     }
 
     /// The value without places.
-    pub fn plain(&self) -> Value {
+    pub fn to_json(&self) -> Value {
         match &self.item {
             Item::Scalar(value) => value.clone(),
-            Item::List(items) => items.iter().map(Self::plain).collect(),
-            Item::Table(table) => Value::Object(table.plain()),
+            Item::List(items) => items.iter().map(Self::to_json).collect(),
+            Item::Table(table) => Value::Object(table.to_json()),
         }
     }
 
@@ -113,5 +113,5 @@ impl Node {
 
 /// The TOML value that `text` is, else `text` itself.
 pub fn toml_or_text(text: &str) -> Value {
-    DeValue::parse(text).map_or_else(|_| text.into(), |v| Node::new(v.get_ref(), v.span()).plain())
+    DeValue::parse(text).map_or_else(|_| text.into(), |v| Node::new(v.get_ref(), v.span()).to_json())
 }

@@ -65,7 +65,7 @@ impl Project {
     ///
     /// # Errors
     /// When the path or a link leads out of the project.
-    pub fn written(&self, path: &str) -> Result<PathBuf> {
+    pub fn path_for_writing(&self, path: &str) -> Result<PathBuf> {
         let full = std::path::absolute(self.below(path)?)?;
         let there = full.ancestors().find(|p| p.symlink_metadata().is_ok()).unwrap_or(Path::new("/"));
         if there.starts_with(std::path::absolute(&self.root)?) {
@@ -219,12 +219,12 @@ mod tests {
     #[test]
     fn nothing_is_written_through_a_link_that_leads_out() {
         let (_folder, project) = project();
-        assert_eq!(project.written("new/folder/file").unwrap(), project.root().join("new/folder/file"));
-        assert!(project.written("file").is_ok() && project.written("in").is_ok());
+        assert_eq!(project.path_for_writing("new/folder/file").unwrap(), project.root().join("new/folder/file"));
+        assert!(project.path_for_writing("file").is_ok() && project.path_for_writing("in").is_ok());
         for path in ["folder-out/new", "folder-out/new/deep", "out", "dangling", "dangling/x"] {
-            assert!(project.written(path).is_err(), "{path}");
+            assert!(project.path_for_writing(path).is_err(), "{path}");
         }
-        assert!(project.clone().allow_outside(true).written("folder-out/new").is_ok());
+        assert!(project.clone().allow_outside(true).path_for_writing("folder-out/new").is_ok());
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl Reader {
     }
 
     /// Notes every key that is left over; `of` is what the table is, `known` the keys that it may have.
-    pub fn no_more(&mut self, table: Table, of: &str, known: &[&str]) {
+    pub fn reject_unknown(&mut self, table: Table, of: &str, known: &[&str]) {
         for (key, _) in table.entries {
             let near = did_you_mean(&key.value, known.iter().copied());
             let help = near.unwrap_or_else(|| format!("{of} may have {}", listed(known.iter().copied())));

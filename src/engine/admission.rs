@@ -53,7 +53,7 @@ pub(super) fn admit(
     reference: &UnitRef,
     pipeline: &HashSet<NodeIndex>,
 ) -> Admission {
-    let early = match run.step(unit).part {
+    let early = match run.step(unit).kind {
         StepKind::Step => precheck_step(run, state, node, unit),
         StepKind::Handler => precheck_handler(state, node, unit, reference),
         StepKind::OnFailure => precheck_undo(run, state, node, unit),
@@ -154,19 +154,19 @@ fn start_or_keep(
             upstream_change: below.as_ref().map(|(when, who)| (*when, who.as_str())),
             undoing: undoing.as_deref(),
             role: run.role(step, Some(&action)),
-            repeatable: step.part != StepKind::Step || action.on_interrupt() != Some(OnInterrupt::Stop),
-            read: state.renderer.is_read(step),
+            repeatable: step.kind != StepKind::Step || action.on_interrupt() != Some(OnInterrupt::Stop),
+            outputs_are_read: state.renderer.is_read(step),
         });
         match (decision, recorded) {
             // Handlers and undo steps run because of other units, so that their own results are never kept.
-            (Decision::Keep, _) if step.part == StepKind::Step => {
+            (Decision::Keep, _) if step.kind == StepKind::Step => {
                 return Err(Box::new(kept(definition, recorded, false)));
             }
             (Decision::Stop(why), _) => return ended(Outcome::Unknown(doubt(reference, &why))),
             (Decision::Probe(reason), recorded) => {
                 // After a change upstream, the last attempt is not continued.
                 let is_latest = |record: &&UnitRecord| below.as_ref().is_none_or(|(at, _)| Some(*at) <= record.touched);
-                let goes_on = recorded.filter(|record| record.goes_on()).filter(is_latest);
+                let goes_on = recorded.filter(|record| record.may_be_half_done()).filter(is_latest);
                 if let Some(rest) = goes_on.and_then(|_| action.resumed()) {
                     (action, resumed) = (rest, true);
                 }

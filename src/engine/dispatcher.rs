@@ -158,7 +158,7 @@ impl Dispatcher {
     fn dispatch_unit(&mut self, node: NodeIndex, unit: Unit) -> Result<Option<Launch>, JournalError> {
         let reference = unit.reference(&self.run.plan);
         // A handler has several nodes when steps flush it. Whether it runs here is known once it has ended at the other node.
-        if self.run.step(&unit).part == StepKind::Handler && self.in_flight.runs(&reference) {
+        if self.run.step(&unit).kind == StepKind::Handler && self.in_flight.runs(&reference) {
             self.state.scheduler.defer(node);
             return Ok(None);
         }

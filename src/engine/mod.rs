@@ -110,7 +110,7 @@ impl Engine {
     /// If the journal cannot be written: the run stops, and no event is published that is not durable.
     pub async fn run(mut self) -> Result<Report, EngineError> {
         if self.plan.phases.iter().any(|phase| phase.guard.is_some()) {
-            Arc::make_mut(&mut self.plan).hand_down_guards(&*self.registry);
+            Arc::make_mut(&mut self.plan).apply_phase_guards(&*self.registry);
         }
         let began = Instant::now();
         let tasks = Tasks::new();
@@ -120,7 +120,7 @@ impl Engine {
             run: self.run.clone(),
             plan: self.plan.name.value.clone(),
             mode: self.mode,
-            units: self.graph.steps(&self.plan),
+            units: self.graph.step_count(&self.plan),
             resumed_from: self.earlier.run.clone(),
             whole: if part { self.earlier.whole.clone() } else { Some(self.run.clone()) },
             source: self.source.clone(),
@@ -129,7 +129,7 @@ impl Engine {
         let recorder = Recorder::new(self.journal, self.readers, sensitive.map(|step| step.id.value.clone()).collect());
         let (plan, graph, registry) = (self.plan, self.graph, self.registry);
         let run = RunSpec { plan, graph, registry, mode: self.mode, options: self.options };
-        let state = RunState::new(&run, self.renderer, self.earlier.memory, self.approved);
+        let state = RunState::new(&run, self.renderer, self.earlier.history, self.approved);
         let (cache, guards) = (FactCache::default(), GuardLocks::default());
         let env = JobEnv {
             world: Arc::new(Watched(self.world)),

@@ -43,7 +43,7 @@ impl Options {
 
     /// Whether the tags select a step. Handlers and `on_failure` steps follow the steps of their phase, whatever their tags.
     pub fn takes_step(&self, step: &Step) -> bool {
-        step.part != StepKind::Step
+        step.kind != StepKind::Step
             || self.tags.is_empty()
             || step.tags.iter().any(|tag| self.tags.contains(&tag.value))
     }

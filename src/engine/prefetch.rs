@@ -59,7 +59,7 @@ pub(super) fn queries_behind(
                 // A step before this one may yet write the files that it reads.
                 let reads = writes && state.renderer.reads_files(step);
                 writes |= state.renderer.writes_files(step);
-                if step.part == StepKind::Step
+                if step.kind == StepKind::Step
                     && step.as_root == as_root
                     && !reads
                     && let Some((action, query)) = query_of(run, state, node, &behind, &names)

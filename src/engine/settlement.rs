@@ -93,7 +93,7 @@ pub(super) fn settle(
             events.push(EventKind::Notified { handler, by: reference.clone() }.into());
         }
     }
-    if step.part != StepKind::OnFailure {
+    if step.kind != StepKind::OnFailure {
         state.rollback.record_end(unit.phase, &completion.outcome, excluded_host.as_deref());
     } else if !matches!(completion.outcome, Outcome::Cancelled { .. }) {
         // An undone unit counts as changed, even if nothing was left to undo.
@@ -102,7 +102,7 @@ pub(super) fn settle(
             events.push(EventKind::Undone { unit: undone, by: reference.clone() }.into());
         }
     }
-    if step.part == StepKind::Handler {
+    if step.kind == StepKind::Handler {
         state.handlers.finished(&reference, &completion.outcome);
     }
     let (outputs, redacted) = match completion.redacted.map(|redacted| *redacted) {
@@ -129,7 +129,7 @@ pub(super) fn settle(
 /// that of an `on_failure` unit: the step that it undid is probed again and reports for itself.
 pub(super) fn pass_over(run: &RunSpec, state: &mut RunState, node: NodeIndex, unit: &Unit, reference: &UnitRef) {
     let touched = state.resume.get(reference).and_then(|record| record.touched);
-    if let Some(when) = touched.filter(|_| run.step(unit).part != StepKind::OnFailure) {
+    if let Some(when) = touched.filter(|_| run.step(unit).kind != StepKind::OnFailure) {
         state.upstream.entry(node).changed_by(unit, when, reference);
     }
     state.complete(run, node);
@@ -138,7 +138,7 @@ pub(super) fn pass_over(run: &RunSpec, state: &mut RunState, node: NodeIndex, un
 /// The host that the run goes on without, if the unit failed within `max_failures`. Adds that to the failure's hint.
 fn exclude_host(run: &RunSpec, state: &mut RunState, unit: &Unit, outcome: &mut Outcome) -> Option<String> {
     let (Outcome::Failed(problem) | Outcome::Unknown(problem)) = outcome else { return None };
-    if run.step(unit).part == StepKind::OnFailure {
+    if run.step(unit).kind == StepKind::OnFailure {
         return None;
     }
     let told = state.limits.record_failure(unit)?;
@@ -183,7 +183,7 @@ fn block_dependents(
         (Outcome::Cancelled { needs }, _) => upstream.blocked_by = Some(needs.clone()),
         _ => drop(upstream.blocked_by.get_or_insert_with(|| reference.to_string())),
     }
-    if run.step(unit).part == StepKind::OnFailure && upstream.rollback_failed.is_none() {
+    if run.step(unit).kind == StepKind::OnFailure && upstream.rollback_failed.is_none() {
         upstream.rollback_failed = Some(reference.to_string());
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn segments(
     reach: &[BTreeSet<usize>],
     in_order: impl FnOnce() -> Vec<Arc<Host>>,
 ) -> Result<Vec<Segment>, GraphError> {
-    let steps: Vec<usize> = phase.part(StepKind::Step).map(|(n, _)| n).collect();
+    let steps: Vec<usize> = phase.steps_of(StepKind::Step).map(|(n, _)| n).collect();
     if phase.pace.serial.is_none() {
         return Ok(vec![Segment { steps, handlers: true, batch: None, batches: Arc::default() }]);
     }

@@ -141,7 +141,7 @@ impl<'a, H: FnMut(&str) -> Vec<Arc<Host>>, S: Fn(&Host) -> bool> Expander<'a, H,
         let name = name.map_err(|e| wrong(step, format!("delegate_to: {e}")))?;
         let hosts_of = &mut self.hosts_of;
         let found = self.machines.entry(name.clone()).or_insert_with(|| {
-            let this = (name == Host::CONTROLLER).then(|| Arc::new(Host::this()));
+            let this = (name == Host::CONTROLLER).then(|| Arc::new(Host::localhost()));
             hosts_of(&name).into_iter().find(|h| h.name == name).or(this)
         });
         match found {
@@ -152,5 +152,5 @@ impl<'a, H: FnMut(&str) -> Vec<Arc<Host>>, S: Fn(&Host) -> bool> Expander<'a, H,
 }
 
 fn wrong(step: &Step, message: String) -> GraphError {
-    GraphError::Spread { step: step.id.value.clone(), message }
+    GraphError::Expansion { step: step.id.value.clone(), message }
 }

@@ -20,7 +20,7 @@ mod targets;
 
 pub use expansion::RenderContext;
 pub use picture::{dot, mermaid};
-pub use targets::answering;
+pub use targets::nearest_instances;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ pub enum GraphError {
     },
     /// What a step runs for cannot be known before the run; static checks say it better.
     #[error("step {step}: {message}")]
-    Spread {
+    Expansion {
         /// The step.
         step: String,
         /// What is wrong.
@@ -143,8 +143,8 @@ impl Graph {
     }
 
     /// How many units run in their turn; handlers and what undoes come on top.
-    pub fn steps(&self, plan: &Plan) -> usize {
-        self.units().filter(|unit| unit.step(plan).part == StepKind::Step).count()
+    pub fn step_count(&self, plan: &Plan) -> usize {
+        self.units().filter(|unit| unit.step(plan).kind == StepKind::Step).count()
     }
 
     /// What a step runs for, hosts out of the graph's sight included.
@@ -173,7 +173,7 @@ impl Graph {
 
 impl Instance {
     /// A unit's.
-    pub fn of(unit: &UnitRef) -> Self {
+    pub fn of_unit(unit: &UnitRef) -> Self {
         Self { host: unit.host.clone(), item: unit.item.clone() }
     }
 }

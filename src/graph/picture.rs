@@ -92,7 +92,7 @@ fn phase_edges(plan: &Plan) -> Vec<(usize, usize)> {
 
 fn step_edges(phase: &Phase) -> Vec<(usize, usize)> {
     let order = phase.order();
-    phase.part(StepKind::Step).flat_map(|(to, _)| order[to].iter().map(move |from| (*from, to))).collect()
+    phase.steps_of(StepKind::Step).flat_map(|(to, _)| order[to].iter().map(move |from| (*from, to))).collect()
 }
 
 /// A text with more lines below it.

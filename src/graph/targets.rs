@@ -19,9 +19,9 @@ impl Graph {
 
     fn named(&self, plan: &Plan, unit: &Unit, part: StepKind, names: impl Fn(&Step) -> bool) -> Vec<UnitRef> {
         let phase = &plan.phases[unit.phase];
-        let caller = Instance::of(&unit.reference(plan));
-        let named = phase.part(part).filter(|(_, step)| names(step)).flat_map(|(number, step)| {
-            let places = answering(self.instances(unit.phase, number), &caller).into_iter();
+        let caller = Instance::of_unit(&unit.reference(plan));
+        let named = phase.steps_of(part).filter(|(_, step)| names(step)).flat_map(|(number, step)| {
+            let places = nearest_instances(self.instances(unit.phase, number), &caller).into_iter();
             places.map(|Instance { host, item }| {
                 let (phase, step) = (phase.name.value.clone(), step.id.value.clone());
                 UnitRef { phase, step, item, host }
@@ -33,7 +33,7 @@ impl Graph {
 
 /// The places where a caller's request is served: the caller's own place where the named step runs there, else the places on
 /// the caller's host, else those for the caller's item, else all places.
-pub fn answering(places: &Instances, caller: &Instance) -> Vec<Instance> {
+pub fn nearest_instances(places: &Instances, caller: &Instance) -> Vec<Instance> {
     if places.contains(caller) {
         return vec![caller.clone()];
     }
@@ -74,7 +74,11 @@ mod tests {
             (&both, place(b, Some("y")), vec![place(b, Some("x"))]),
             (&once, place(a, Some("x")), once.to_vec()),
         ] {
-            assert_eq!(answering(&places.iter().cloned().collect(), &caller), served, "{caller:?} of {places:?}");
+            assert_eq!(
+                nearest_instances(&places.iter().cloned().collect(), &caller),
+                served,
+                "{caller:?} of {places:?}"
+            );
         }
     }
 }

@@ -9,7 +9,7 @@ fn at<T>(value: T) -> Spanned<T> {
 
 pub fn step(id: &str, hosts: Option<&str>, needs: Option<&[&str]>) -> Step {
     Step {
-        part: StepKind::Step,
+        kind: StepKind::Step,
         id: at(id.to_owned()),
         action: at("node.command".to_owned()),
         hosts: hosts.map(|h| at(h.to_owned())),
@@ -192,7 +192,7 @@ fn outputs_of_other_hosts_are_waited_for_over_the_steps_between() {
 fn what_flushes_waits_for_every_handler_and_for_its_own_part() {
     let notify =
         |names: &[&str], step: Step| Step { notify: names.iter().map(|n| at((*n).to_owned())).collect(), ..step };
-    let handler = |id: &str, hosts: &str| Step { part: StepKind::Handler, ..step(id, Some(hosts), None) };
+    let handler = |id: &str, hosts: &str| Step { kind: StepKind::Handler, ..step(id, Some(hosts), None) };
     let steps = vec![
         notify(&["first", "last"], step("one", Some("x,y"), None)),
         Step { flush: true, ..step("two", Some("y"), None) },
@@ -209,7 +209,7 @@ fn what_flushes_waits_for_every_handler_and_for_its_own_part() {
 #[test]
 fn a_host_is_undone_backwards_whatever_runs_elsewhere() {
     let undone = |by: &str, step: Step| Step { on_failure: vec![at(by.to_owned())], ..step };
-    let undo = |id: &str, hosts: &str| Step { part: StepKind::OnFailure, ..step(id, Some(hosts), None) };
+    let undo = |id: &str, hosts: &str| Step { kind: StepKind::OnFailure, ..step(id, Some(hosts), None) };
     let steps = vec![
         undone("undo-one", step("one", Some("y"), None)),
         undone("undo-two", step("two", Some("x"), None)),
@@ -263,7 +263,7 @@ fn what_runs_once_stands_before_or_after_all_batches() {
 #[test]
 fn handlers_run_with_their_batch() {
     let asks = Step { notify: vec![at("handler".to_owned())], ..step("one", Some("x,y"), None) };
-    let handler = Step { part: StepKind::Handler, ..step("handler", Some("x,y"), None) };
+    let handler = Step { kind: StepKind::Handler, ..step("handler", Some("x,y"), None) };
     let plan = rolling(&[Portion::Hosts(1)], vec![asks, handler]);
     assert_eq!(needs_of(&plan, "a/one@y"), ["a/handler@x", "a/one@x"]);
     assert_eq!(needs_of(&plan, "a/handler@x"), ["a/one@x"]);

@@ -16,7 +16,7 @@ impl InventoryBuilder {
     pub(super) fn access(&mut self, table: &mut Table, of: &str) -> Access {
         let mut ssh = self.reader.table(table, "ssh");
         let mut access = self.reach(&mut ssh);
-        self.reader.no_more(ssh, &format!("`ssh` of {of}"), SSH_KEYS);
+        self.reader.reject_unknown(ssh, &format!("`ssh` of {of}"), SSH_KEYS);
         access.password = self.password(table, &format!("`become` of {of}"));
         access
     }
@@ -62,7 +62,7 @@ impl InventoryBuilder {
     pub(super) fn password(&mut self, table: &mut Table, of: &str) -> Option<String> {
         let mut as_root = self.reader.table(table, "become");
         let text = self.reader.string(&mut as_root, "password");
-        self.reader.no_more(as_root, of, BECOME_KEYS);
+        self.reader.reject_unknown(as_root, of, BECOME_KEYS);
         let text = text?;
         let inner = text.value.trim().strip_prefix("{{").and_then(|t| t.strip_suffix("}}"));
         let Some(name) = inner.and_then(|t| t.trim().strip_prefix("secrets.")).map(str::trim) else {
@@ -95,13 +95,13 @@ impl InventoryBuilder {
 
 /// A value as ssh writes it.
 fn text(node: &Node) -> Option<String> {
-    match node.plain() {
+    match node.to_json() {
         Value::String(text) => Some(text),
         Value::Bool(flag) => Some(if flag { "yes" } else { "no" }.to_owned()),
         Value::Number(number) => Some(number.to_string()),
         Value::Array(_) => {
             let Item::List(items) = &node.item else { return None };
-            let texts = items.iter().map(|item| item.plain().as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
+            let texts = items.iter().map(|item| item.to_json().as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
             texts.map(|texts| texts.join(","))
         }
         _ => None,

@@ -63,7 +63,7 @@ impl InventoryBuilder {
         for (key, node) in table.entries {
             if is_variable_name(&key.value) {
                 self.inventory.places.insert(format!("{owner}/{}", key.value), node.span.clone());
-                vars.insert(key.value, node.plain());
+                vars.insert(key.value, node.to_json());
             } else {
                 let message = format!("`{}` cannot be the name of a variable", key.value);
                 let help = "letters, digits and `_`; not host, hosts, groups, steps, secrets or plan".to_owned();

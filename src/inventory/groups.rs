@@ -38,7 +38,7 @@ pub(super) fn read(builder: &mut InventoryBuilder, table: Table, everywhere: &Ac
         let access = builder.access(&mut table, &of);
         let vars = builder.reader.table(&mut table, "vars");
         let vars = builder.vars(&format!("groups/{}", name.value), vars);
-        builder.reader.no_more(table, &of, GROUP_KEYS);
+        builder.reader.reject_unknown(table, &of, GROUP_KEYS);
         groups.push(Group { name, hosts, children, access, vars });
     }
     let index: BTreeMap<&str, usize> = groups.iter().enumerate().map(|(n, g)| (g.name.value.as_str(), n)).collect();

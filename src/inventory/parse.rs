@@ -58,7 +58,7 @@ fn read(reader: Reader, mut top: Table) -> Result<Inventory, Findings> {
     builder.inventory.secrets = read_secrets(&mut builder.reader, &mut top, &builder.root);
     builder.check_passwords();
     builder.endpoints(&mut top);
-    builder.reader.no_more(top, "an inventory", TOP_KEYS);
+    builder.reader.reject_unknown(top, "an inventory", TOP_KEYS);
     builder.reader.findings.or(builder.inventory).map(|(inventory, _)| inventory)
 }
 
@@ -84,7 +84,7 @@ impl InventoryBuilder {
             self.reader.error("unknown-key", &key.0.span, message, help);
             table.entries.retain(|(key, _)| ansible(&key.value).is_none());
         }
-        self.reader.no_more(table, &of, HOST_KEYS);
+        self.reader.reject_unknown(table, &of, HOST_KEYS);
 
         let Some(names) = self.names(name) else { return };
         if self.names.len() + names.len() > MAX_NAMES {
@@ -184,7 +184,7 @@ impl InventoryBuilder {
         }
         let mut everywhere = self.reach(&mut ssh);
         self.inventory.ssh = Ssh { config, connect_timeout, control_persist };
-        self.reader.no_more(ssh, "`[ssh]`", SSH_KEYS);
+        self.reader.reject_unknown(ssh, "`[ssh]`", SSH_KEYS);
         everywhere.password = self.password(top, "`[become]`");
         everywhere
     }
@@ -195,18 +195,18 @@ impl InventoryBuilder {
         let context = self.reader.string(&mut kube, "context").map(|c| c.value);
         let lease_namespace = self.namespace(&mut kube, "lease_namespace");
         self.inventory.kube = Kube { kubeconfig, context, lease_namespace };
-        self.reader.no_more(kube, "`[kube]`", KUBE_KEYS);
+        self.reader.reject_unknown(kube, "`[kube]`", KUBE_KEYS);
 
         let mut helm = self.reader.table(top, "helm");
         // A bare name is looked up in PATH.
         self.inventory.helm = self.reader.string(&mut helm, "binary").map(|b| {
             if b.value.contains('/') { expand(&b.value, &self.root, self.home.as_deref()) } else { b.value.into() }
         });
-        self.reader.no_more(helm, "`[helm]`", HELM_KEYS);
+        self.reader.reject_unknown(helm, "`[helm]`", HELM_KEYS);
 
         let mut project = self.reader.table(top, "project");
         self.inventory.allow_outside = self.reader.flag(&mut project, "allow_outside").unwrap_or(false);
-        self.reader.no_more(project, "`[project]`", PROJECT_KEYS);
+        self.reader.reject_unknown(project, "`[project]`", PROJECT_KEYS);
 
         let mut vault = self.reader.table(top, "vault");
         let one = self.reader.string(&mut vault, "address");
@@ -241,13 +241,13 @@ impl InventoryBuilder {
         let token = self.token(&mut vault);
         let addresses = all.into_iter().map(|a| a.value).collect();
         self.inventory.vault = Vault { addresses, namespace, ca_cert, token };
-        self.reader.no_more(vault, "`[vault]`", VAULT_KEYS);
+        self.reader.reject_unknown(vault, "`[vault]`", VAULT_KEYS);
     }
 
     fn token(&mut self, vault: &mut Table) -> Token {
         if let Some((key, node)) = vault.take("token") {
             // The excerpt of this and of neighbouring findings would show it.
-            if let Value::String(token) = node.plain() {
+            if let Value::String(token) = node.to_json() {
                 crate::secret::register(&token);
             }
             let help = "put it into a file of its own and write token_file, or token_env".to_owned();

@@ -114,7 +114,7 @@ fn entry(reader: &mut Reader, name: Spanned<String>, node: Node, root: &Path) ->
         };
         let help = format!("give exactly one of {}", listed(SOURCES));
         reader.error("secret-source", at, message, Some(help));
-        reader.no_more(only_unknown(table), &of, SECRET_KEYS);
+        reader.reject_unknown(only_unknown(table), &of, SECRET_KEYS);
         return None;
     };
     let (at, source) = (source.span.clone(), source.value.clone());
@@ -141,13 +141,13 @@ fn entry(reader: &mut Reader, name: Spanned<String>, node: Node, root: &Path) ->
             reader.error("useless-key", &key.span, message, Some("take it away".into()));
         }
     }
-    reader.no_more(table, &of, SECRET_KEYS);
+    reader.reject_unknown(table, &of, SECRET_KEYS);
     Some(SecretEntry { name, file: Arc::clone(&reader.source), origin: origin?, span: at })
 }
 
 /// The value itself in the place of where it comes from.
 fn written_down(reader: &mut Reader, at: &Spanned<String>, node: &Node) {
-    if let Value::String(value) = node.plain() {
+    if let Value::String(value) = node.to_json() {
         // The excerpt of this and of neighbouring findings would show it.
         register(&value);
     }

@@ -42,7 +42,7 @@ pub struct Inventory {
 impl Inventory {
     /// Without a file: this machine alone.
     pub fn builtin() -> Self {
-        Self { hosts: vec![Arc::new(Host::this())], ..Self::default() }
+        Self { hosts: vec![Arc::new(Host::localhost())], ..Self::default() }
     }
 
     /// Where a variable stands that a host sees (`None`: that all see), if the inventory has it.
@@ -86,7 +86,7 @@ impl Host {
     pub const CONTROLLER: &str = "localhost";
 
     /// This machine.
-    pub fn this() -> Self {
+    pub fn localhost() -> Self {
         let name = Self::CONTROLLER.to_owned();
         let (connection, vars) = (Connection::Local, Map::new());
         Self { address: name.clone(), name, connection, vars, ..Self::default() }

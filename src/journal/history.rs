@@ -27,12 +27,12 @@ pub struct UnitRecord {
 
 impl UnitRecord {
     /// Whether it may have changed something and never told those whom that concerns.
-    pub fn unsettled(&self) -> bool {
+    pub fn is_unsettled(&self) -> bool {
         !self.standing.lets_dependents_start() && self.touched.is_some()
     }
 
     /// Whether it was cut off or failed when it may have changed something.
-    pub fn goes_on(&self) -> bool {
+    pub fn may_be_half_done(&self) -> bool {
         matches!(self.standing, RecordedState::Unknown | RecordedState::Failed) && self.touched.is_some()
     }
 }
@@ -50,7 +50,7 @@ pub struct RunHistory {
 
 impl RunHistory {
     /// From a run's events.
-    pub fn of(events: &[Event]) -> Self {
+    pub fn from_events(events: &[Event]) -> Self {
         let mut fold = Fold::default();
         events.iter().for_each(|event| fold.take(&event.kind));
         fold.end()
@@ -59,8 +59,8 @@ impl RunHistory {
     /// What outlives a run that ended well: who was cut off or failed and was not looked at since (it was left out of
     /// that run), and handlers that are still to run.
     #[must_use]
-    pub fn open_ends(mut self) -> Self {
-        self.units.retain(|_, r| r.unsettled());
+    pub fn only_unsettled(mut self) -> Self {
+        self.units.retain(|_, r| r.is_unsettled());
         self
     }
 
@@ -68,7 +68,7 @@ impl RunHistory {
     /// having asked for theirs. That one is done anew, whatever it was cut off at.
     #[must_use]
     pub fn fresh(self) -> Self {
-        let mut open = self.open_ends();
+        let mut open = self.only_unsettled();
         open.units.values_mut().for_each(|r| r.standing = RecordedState::Failed);
         open
     }
@@ -99,7 +99,7 @@ impl RunHistory {
     }
 
     /// Notes that a handler is asked for.
-    pub fn ask(&mut self, handler: UnitRef, by: UnitRef) {
+    pub fn add_notification(&mut self, handler: UnitRef, by: UnitRef) {
         self.handlers.entry(handler).or_default().insert(by);
     }
 
@@ -247,7 +247,7 @@ mod tests {
     use crate::event::Problem;
 
     fn memory(kinds: Vec<EventKind>) -> RunHistory {
-        RunHistory::of(&events(kinds))
+        RunHistory::from_events(&events(kinds))
     }
 
     fn failed(step: &str) -> EventKind {
@@ -278,7 +278,7 @@ mod tests {
         let warned = || finished("a", Outcome::Warned(Problem::new("no")));
         let all = memory(vec![run_started(), notified("a", "b"), started("a"), warned()]);
         assert_eq!(of(&all, "a"), (RecordedState::Warned, None, Some(4)));
-        assert!(all.handlers().is_empty() && all.open_ends().is_empty());
+        assert!(all.handlers().is_empty() && all.only_unsettled().is_empty());
     }
 
     #[test]
@@ -330,7 +330,7 @@ mod tests {
             undone("undone"),
             notified("h", "good"),
         ]);
-        let open = all.clone().open_ends();
+        let open = all.clone().only_unsettled();
         assert_eq!(open.units().map(|r| r.unit.step.as_str()).collect::<Vec<_>>(), ["bad", "cut", "undone"]);
         assert_eq!(open.handlers().len(), 1);
         let fresh = all.fresh();

@@ -45,7 +45,7 @@ impl DefinitionKey {
     }
 
     /// Makes the marks of hidden values with it, so that another process of the plan makes the same.
-    pub fn marks(&self) {
+    pub fn use_for_marks(&self) {
         secret::mark_with(self.0);
     }
 

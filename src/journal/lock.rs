@@ -68,7 +68,7 @@ impl Lock {
     }
 
     /// The run that held it before, when that did not live to give it back.
-    pub fn killed(&self) -> Option<&Holder> {
+    pub fn stale_holder(&self) -> Option<&Holder> {
         self.killed.as_ref()
     }
 }
@@ -98,7 +98,7 @@ mod tests {
         drop(first);
         assert!(!Lock::is_held(dir.path(), "one"));
         let second = Lock::take(dir.path(), || "two".to_owned()).unwrap();
-        assert_eq!((second.run(), second.killed()), ("two", None));
+        assert_eq!((second.run(), second.stale_holder()), ("two", None));
     }
 
     #[test]
@@ -108,6 +108,6 @@ mod tests {
         std::fs::write(dir.path().join("lock"), format!("{left}\n")).unwrap();
         assert!(!Lock::is_held(dir.path(), "one"));
         let second = Lock::take(dir.path(), || "two".to_owned()).unwrap();
-        assert_eq!(second.killed(), Some(&left));
+        assert_eq!(second.stale_holder(), Some(&left));
     }
 }

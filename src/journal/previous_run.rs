@@ -12,28 +12,28 @@ pub struct PreviousRun {
     /// about is still to be gone on with.
     pub whole: Option<String>,
     /// What is on record.
-    pub memory: RunHistory,
+    pub history: RunHistory,
 }
 
 impl PreviousRun {
     /// As the newest run's journal has it. A run that ended well is over but for its open ends; any other is gone on from,
     /// unless a fresh start is asked for.
-    pub fn of(events: &[Event], fresh: bool) -> Self {
+    pub fn from_events(events: &[Event], fresh: bool) -> Self {
         let started = events.iter().find_map(|event| match &event.kind {
             EventKind::RunStarted { run, whole, .. } => Some((run.clone(), whole.clone())),
             _ => None,
         });
         let Some((run, whole)) = started else { return Self::default() };
-        let memory = RunHistory::of(events);
+        let memory = RunHistory::from_events(events);
         if fresh {
-            return Self { memory: memory.fresh(), ..Self::default() };
+            return Self { history: memory.fresh(), ..Self::default() };
         }
         let well = |event: &Event| matches!(event.kind, EventKind::RunFinished { ok: true, interrupted: false, .. });
         if events.iter().any(well) && whole.as_ref().is_none_or(|whole| *whole == run) {
-            let memory = memory.open_ends();
-            return Self { run: (!memory.is_empty()).then_some(run), whole: None, memory };
+            let memory = memory.only_unsettled();
+            return Self { run: (!memory.is_empty()).then_some(run), whole: None, history: memory };
         }
-        Self { run: Some(run), whole, memory }
+        Self { run: Some(run), whole, history: memory }
     }
 }
 
@@ -52,7 +52,7 @@ mod tests {
         }
         let mut kinds = vec![start, started("a"), finished("a", Outcome::Changed)];
         kinds.extend(ends_well.then(run_finished));
-        PreviousRun::of(&events(kinds), false)
+        PreviousRun::from_events(&events(kinds), false)
     }
 
     #[test]
@@ -68,7 +68,7 @@ mod tests {
             let earlier = ran(whole, ends_well);
             let case = format!("{whole:?} {ends_well}");
             assert_eq!(earlier.run.is_some(), goes_on, "{case}");
-            assert_eq!(earlier.memory.is_empty(), !goes_on, "{case}");
+            assert_eq!(earlier.history.is_empty(), !goes_on, "{case}");
             assert_eq!(earlier.whole.as_deref(), whole_next, "{case}");
         }
     }

@@ -22,7 +22,7 @@ pub struct Case<'a> {
     /// that repeating it does no harm.
     pub repeatable: bool,
     /// Whether some step reads its outputs.
-    pub read: bool,
+    pub outputs_are_read: bool,
 }
 
 /// Later than all that is on record.
@@ -56,7 +56,7 @@ pub enum Reason {
     /// Action, parameters, host or rights are others now.
     Definition,
     /// What it stands on was touched after it was done.
-    Below(String),
+    UpstreamChanged(String),
     /// Checks are always made again: the world may have moved.
     Check,
     /// Its outputs are secret, so they are not on record.
@@ -72,7 +72,7 @@ impl std::fmt::Display for Reason {
             Self::Undone => f.write_str("it was undone"),
             Self::HalfUndone(who) => write!(f, "{who} began to undo it, and did not finish"),
             Self::Definition => f.write_str("its definition changed"),
-            Self::Below(who) => write!(f, "{who} changed after it"),
+            Self::UpstreamChanged(who) => write!(f, "{who} changed after it"),
             Self::Check => f.write_str("checks are made again"),
             Self::SecretOutputs => f.write_str("its outputs are secret, so they are not on record"),
         }
@@ -110,8 +110,8 @@ pub fn decide(case: &Case<'_>) -> Decision {
         RecordedState::Succeeded if case.role == Role::Check => probe(Reason::Check),
         RecordedState::Succeeded if recorded.definition != case.definition => probe(Reason::Definition),
         RecordedState::Succeeded => match case.upstream_change {
-            Some((when, who)) if Some(when) > recorded.done => probe(Reason::Below(who.to_owned())),
-            _ if case.read && holds_mask(&recorded.outputs) => probe(Reason::SecretOutputs),
+            Some((when, who)) if Some(when) > recorded.done => probe(Reason::UpstreamChanged(who.to_owned())),
+            _ if case.outputs_are_read && holds_mask(&recorded.outputs) => probe(Reason::SecretOutputs),
             _ => Decision::Keep,
         },
     }
@@ -174,7 +174,7 @@ mod tests {
                 undoing: self.undoing.then_some("p/undo"),
                 role: self.role,
                 repeatable: self.repeatable,
-                read: self.secret == Some(true),
+                outputs_are_read: self.secret == Some(true),
             })
         }
 
@@ -258,13 +258,13 @@ mod tests {
                 Decision::Stop(Reason::CutOff),
             ),
             (Words { undoing: true, repeatable: false, ..base }, Decision::Stop(Reason::HalfUndone("p/undo".into()))),
-            (Words { undoing: true, below: Some(THIS_RUN), ..base }, probe(Reason::Below("p/b".into()))),
+            (Words { undoing: true, below: Some(THIS_RUN), ..base }, probe(Reason::UpstreamChanged("p/b".into()))),
             (Words { standing: Some(RecordedState::Failed), repeatable: false, ..base }, probe(Reason::Failed)),
             (Words { standing: Some(RecordedState::Undone), ..base }, probe(Reason::Undone)),
             (Words { standing: Some(RecordedState::Warned), repeatable: false, ..base }, probe(Reason::Warned)),
             (Words { role: Role::Check, ..base }, probe(Reason::Check)),
             (Words { same_definition: false, ..base }, probe(Reason::Definition)),
-            (Words { below: Some(THIS_RUN), ..base }, probe(Reason::Below("p/b".into()))),
+            (Words { below: Some(THIS_RUN), ..base }, probe(Reason::UpstreamChanged("p/b".into()))),
             (Words { secret: Some(false), ..base }, Decision::Keep),
             (Words { secret: Some(true), ..base }, probe(Reason::SecretOutputs)),
         ] {

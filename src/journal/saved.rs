@@ -80,7 +80,7 @@ const EARLIER_HEAD: &str = "rollout-plan sha256:";
 
 impl SavedPlan {
     /// From a preview's events.
-    pub fn of(events: &[Event], plan: String, source: Source) -> Self {
+    pub fn from_events(events: &[Event], plan: String, source: Source) -> Self {
         let at = events.first().map_or(jiff::Timestamp::UNIX_EPOCH, |e| e.at);
         let units = events.iter().filter_map(|event| match &event.kind {
             EventKind::UnitFinished { unit, outcome, definition, diff, .. } => Some(SavedUnit {
@@ -149,13 +149,13 @@ impl SavedPlan {
     }
 
     /// What moved between this preview and a later one, a line each; empty when nothing did.
-    pub fn moved(&self, now: &Self) -> Vec<String> {
+    pub fn differences(&self, now: &Self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         let later: BTreeMap<&UnitRef, &SavedUnit> = now.units.iter().map(|u| (&u.unit, u)).collect();
         let earlier: BTreeMap<&UnitRef, &SavedUnit> = self.units.iter().map(|u| (&u.unit, u)).collect();
         for unit in &self.units {
             match later.get(&unit.unit) {
-                Some(now) => lines.extend(unit.moved(now)),
+                Some(now) => lines.extend(unit.differences(now)),
                 None => lines.push(format!("{}: is not in the plan any more", unit.unit)),
             }
         }
@@ -171,12 +171,12 @@ impl SavedPlan {
 
 impl SavedUnit {
     /// Whether the preview could not tell what the unit would do, so that whatever it turns out to be was agreed to.
-    pub fn is_open(&self) -> bool {
+    pub fn is_undecided(&self) -> bool {
         matches!(self.outcome, Outcome::Pending { .. } | Outcome::Waits { .. })
     }
 
     /// What moved between this and what is found now.
-    pub fn moved(&self, now: &Self) -> Vec<String> {
+    pub fn differences(&self, now: &Self) -> Vec<String> {
         let line = |text: String| vec![format!("{}: {text}", self.unit)];
         if let (Some(before), Some(after)) = (&self.definition, &now.definition)
             && before != after
@@ -186,7 +186,7 @@ impl SavedUnit {
             );
         }
         let (was, is) = (name(&self.outcome), name(&now.outcome));
-        if self.is_open() && now.is_open() {
+        if self.is_undecided() && now.is_undecided() {
             return Vec::new();
         }
         if self.diff == now.diff {
@@ -283,7 +283,7 @@ mod tests {
 
     fn saved(kinds: Vec<EventKind>) -> SavedPlan {
         let all = std::iter::once(run_started()).chain(kinds);
-        SavedPlan::of(&events(all), "p".into(), Source::default())
+        SavedPlan::from_events(&events(all), "p".into(), Source::default())
     }
 
     fn changing(step: &str, before: &str, after: &str) -> EventKind {
@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn nothing_moved_when_the_same_is_found() {
         let plan = || saved(vec![changing("a", "0644", "0600"), same("b")]);
-        assert_eq!(plan().moved(&plan()), [""; 0]);
+        assert_eq!(plan().differences(&plan()), [""; 0]);
     }
 
     #[test]
@@ -334,7 +334,7 @@ mod tests {
         let failed = finished("c", Outcome::Failed(Problem::new("it is gone")));
         let now = saved(vec![changing("a", "0640", "0600"), changing("b", "0700", "0600"), failed, same("d")]);
         assert_eq!(
-            plan.moved(&now),
+            plan.differences(&now),
             [
                 "p/a: mode: was 0644 → 0640",
                 "p/b: was as wanted, and would change now: ~ mode: 0700 → 0600",
@@ -344,7 +344,7 @@ mod tests {
         );
         let done = saved(vec![same("a"), same("b")]);
         assert_eq!(
-            plan.moved(&done),
+            plan.differences(&done),
             [
                 "p/a: mode was 0644 and was to be 0600; there is nothing to change there any more",
                 "p/c: is not in the plan any more",

@@ -54,7 +54,7 @@ pub enum RunState {
 
 impl RunInfo {
     /// Whether a process is at it on this machine.
-    pub fn is_under_way(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         self.path.parent().is_some_and(|folder| Lock::is_held(folder, &self.id))
     }
 }
@@ -73,7 +73,7 @@ impl Store {
     }
 
     /// The key of a plan that has one already. What is asked for may come from anywhere: nothing is made or opened by it.
-    pub fn known_key(plan: &Path, name: &str, inventory: Option<&Path>) -> Option<DefinitionKey> {
+    pub fn existing_key(plan: &Path, name: &str, inventory: Option<&Path>) -> Option<DefinitionKey> {
         let wanted = folder_name(plan, name, inventory);
         let store = Self::all().into_iter().find(|store| store.folder.file_name().is_some_and(|n| *n == *wanted))?;
         store.folder.join("key").is_file().then(|| store.key().ok()).flatten()
@@ -110,7 +110,7 @@ impl Store {
     }
 
     /// The newest run that began after all that are called `id` or earlier; earlier journals are not read.
-    pub fn begun_after(&self, id: Option<&str>) -> Option<RunInfo> {
+    pub fn started_after(&self, id: Option<&str>) -> Option<RunInfo> {
         let later = self.journals().into_iter().rev().take_while(|path| Some(id_of(path).as_str()) > id);
         let runs = later.filter_map(|path| read(&path).ok().map(|events| info(&path, &events)));
         runs.into_iter().find(|run| run.started.is_some())

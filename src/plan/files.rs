@@ -73,7 +73,7 @@ pub struct WrittenFile {
 
 impl WrittenFile {
     /// Why it is no path of a file below the plan's root, if so.
-    pub fn wrong(&self) -> Option<String> {
+    pub fn path_error(&self) -> Option<String> {
         let (path, components) = (&self.path, Path::new(&self.path).components());
         let inside = components.clone().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
         if path.ends_with('/') || components.clone().all(|c| c == Component::CurDir) || path.contains(['\n', '\0']) {

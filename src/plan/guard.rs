@@ -16,7 +16,7 @@ impl Phase {
     /// itself.
     pub fn guard_for(&self, step: &Step, kind: &ActionInfo) -> Option<&Guard> {
         let says = step.guard.is_some() || step.unguarded.is_some();
-        let may_cut = step.part == StepKind::Step && step.hosts.is_some() && !step.only_looks(kind);
+        let may_cut = step.kind == StepKind::Step && step.hosts.is_some() && !step.is_read_only(kind);
         self.guard.as_ref().filter(|_| may_cut && !says)
     }
 }
@@ -24,7 +24,7 @@ impl Phase {
 impl Plan {
     /// Gives each step the guard that its phase has for it. Each is confirmed by itself: were it done for all of them in the
     /// end, steps that are on record as done could be taken back.
-    pub fn hand_down_guards(&mut self, catalog: &dyn Catalog) {
+    pub fn apply_phase_guards(&mut self, catalog: &dyn Catalog) {
         for phase in self.phases.iter_mut().filter(|phase| phase.guard.is_some()) {
             let guard = |step: &Step| phase.guard_for(step, catalog.action(&step.action.value)?).cloned();
             let guards: Vec<_> = phase.steps.iter().map(guard).collect();
@@ -94,7 +94,7 @@ mod tests {
             (guard.time.value.as_secs(), command(&guard.apply), command(&guard.check)),
             (90, "reload".into(), "true".into())
         );
-        assert_eq!((guard.restores_by(), guard.to_string()), (Some("undo"), "guard = \"1m 30s\"".to_owned()));
+        assert_eq!((guard.restore_command(), guard.to_string()), (Some("undo"), "guard = \"1m 30s\"".to_owned()));
         let off = plan.phases[0].steps[0].unguarded.clone().unwrap();
         assert!(plan.phases[0].steps[0].guard.is_none() && &plan.source.text[off] == "guard");
     }

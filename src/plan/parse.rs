@@ -82,17 +82,17 @@ fn read(mut reader: Reader, mut top: Table) -> (Plan, Findings) {
     let name = reader.required(&mut head, "name", &header, "`[plan]`");
     let name = name.filter(|n| is_name(&mut reader, n, "a plan's name"));
     let description = reader.string(&mut head, "description").map(|d| d.value);
-    reader.no_more(head, "`[plan]`", PLAN_KEYS);
+    reader.reject_unknown(head, "`[plan]`", PLAN_KEYS);
 
     let vars = reader.table(&mut top, "vars");
     let vars = vars.entries.into_iter().filter(|(key, _)| is_variable(&mut reader, key)).collect::<Vec<_>>();
-    let vars = vars.into_iter().map(|(key, node)| (key, Spanned::new(node.plain(), node.span))).collect();
+    let vars = vars.into_iter().map(|(key, node)| (key, Spanned::new(node.to_json(), node.span))).collect();
 
     let root = project_root(&reader.source.path, "plans");
     let secrets = read_secrets(&mut reader, &mut top, &root);
     let phases = phases(&mut reader, &mut top);
     misplaced(&mut reader, &mut top);
-    reader.no_more(top, "a plan", TOP_KEYS);
+    reader.reject_unknown(top, "a plan", TOP_KEYS);
 
     let plan = Plan {
         source: reader.source.clone(),
@@ -150,7 +150,7 @@ fn phase(reader: &mut Reader, name: Spanned<String>, node: Node) -> Option<Phase
             }
         }
     }
-    reader.no_more(table, &of, PHASE_KEYS);
+    reader.reject_unknown(table, &of, PHASE_KEYS);
     Some(Phase { name, description, needs, when, pace, guard, steps })
 }
 

@@ -109,9 +109,9 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: StepKind, node: Node)
         key_spans.push((pointer.clone(), key.span.clone()));
         places(&pointer, node, &mut spans, &mut key_spans);
     }
-    let params = table.plain();
+    let params = table.to_json();
     Some(Step {
-        part,
+        kind: part,
         id,
         action,
         hosts,
@@ -157,7 +157,7 @@ fn for_each(
         return None;
     }
     places("/for_each", &node, spans, keys);
-    Some(Spanned::new(node.plain(), node.span))
+    Some(Spanned::new(node.to_json(), node.span))
 }
 
 fn retry(reader: &mut Reader, table: &mut Table) -> Retry {

@@ -96,16 +96,16 @@ impl StepKind {
 
 impl Phase {
     /// The steps of a part, with their index in `steps`.
-    pub fn part(&self, part: StepKind) -> impl Iterator<Item = (usize, &Step)> {
-        self.steps.iter().enumerate().filter(move |(_, step)| step.part == part)
+    pub fn steps_of(&self, part: StepKind) -> impl Iterator<Item = (usize, &Step)> {
+        self.steps.iter().enumerate().filter(move |(_, step)| step.kind == part)
     }
 
     /// For each step the indices of those that must end well first: those that its `needs` names, else the one before
     /// it. What does not exist is left out. A handler comes after all steps, and so does what undoes them.
     pub fn order(&self) -> Vec<Vec<usize>> {
-        let index = |id: &str| self.part(StepKind::Step).find(|(_, s)| s.id.value == id).map(|(n, _)| n);
-        let steps: Vec<usize> = self.part(StepKind::Step).map(|(n, _)| n).collect();
-        let needs = self.steps.iter().enumerate().map(|(n, step)| match (step.part, &step.needs) {
+        let index = |id: &str| self.steps_of(StepKind::Step).find(|(_, s)| s.id.value == id).map(|(n, _)| n);
+        let steps: Vec<usize> = self.steps_of(StepKind::Step).map(|(n, _)| n).collect();
+        let needs = self.steps.iter().enumerate().map(|(n, step)| match (step.kind, &step.needs) {
             (StepKind::Step, Some(names)) => names.iter().filter_map(|name| index(&name.value)).collect(),
             (StepKind::Step, None) => n.checked_sub(1).into_iter().collect(),
             _ => steps.clone(),
@@ -118,7 +118,7 @@ impl Phase {
 #[derive(Debug, Clone)]
 pub struct Step {
     /// What it is for.
-    pub part: StepKind,
+    pub kind: StepKind,
     /// Unique in the plan; its outputs are `steps.<id with dashes as underscores>.<output>`.
     pub id: Spanned<String>,
     /// Name of the action, such as `node.file`.
@@ -183,7 +183,7 @@ pub struct Guard {
 
 impl Guard {
     /// The command that the host runs when all is back: what puts the new state into effect does so with the old one.
-    pub fn restores_by(&self) -> Option<&str> {
+    pub fn restore_command(&self) -> Option<&str> {
         self.restore.as_ref().or(self.apply.as_ref()).map(|command| command.value.as_str())
     }
 }
@@ -225,7 +225,7 @@ impl Step {
     }
 
     /// Whether it only looks, as far as that can be told before its templates are rendered; `kind` is its action's.
-    pub fn only_looks(&self, kind: &ActionInfo) -> bool {
+    pub fn is_read_only(&self, kind: &ActionInfo) -> bool {
         kind.role == Role::Check || (kind.is_read_only)(&Value::Object(self.params.clone()))
     }
 

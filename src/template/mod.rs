@@ -20,4 +20,4 @@ pub use error::TemplateError;
 pub use names::{Names, OutputRef};
 pub use render::{Templates, is_template};
 pub use variables::{Resolution, VariableError, Variables};
-pub use watch::{Endless, RENDER_TIMEOUT, watched};
+pub use watch::{RENDER_TIMEOUT, RenderTimedOut, with_watchdog};

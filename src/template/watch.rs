@@ -24,7 +24,7 @@ thread_local! {
 
 /// A rendering that took too long.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endless {
+pub struct RenderTimedOut {
     /// The path of the template file, or the text itself.
     pub template: String,
 }
@@ -33,7 +33,7 @@ pub struct Endless {
 ///
 /// # Errors
 /// That rendering.
-pub fn watched<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> Result<T, Endless> {
+pub fn with_watchdog<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> Result<T, RenderTimedOut> {
     let current = Current::default();
     let (theirs, (sender, receiver)) = (Arc::clone(&current), channel());
     let thread = Builder::new().stack_size(STACK_BYTES).spawn(move || {
@@ -49,7 +49,7 @@ pub fn watched<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> R
             Err(RecvTimeoutError::Timeout) => {
                 let current = lock(&current);
                 if let Some((_, template)) = current.as_ref().filter(|(since, _)| since.elapsed() > RENDER_TIMEOUT) {
-                    return Err(Endless { template: template.clone() });
+                    return Err(RenderTimedOut { template: template.clone() });
                 }
             }
             Err(RecvTimeoutError::Disconnected) => match thread.join() {
@@ -79,18 +79,21 @@ mod tests {
     #[test]
     fn what_does_not_end_is_given_up_and_what_does_is_handed_over() {
         assert_eq!(
-            watched(|| Templates::new("/nowhere").render("", "{{ 1 + 1 }}", &Context::default())),
+            with_watchdog(|| Templates::new("/nowhere").render("", "{{ 1 + 1 }}", &Context::default())),
             Ok(Ok("2".into()))
         );
         let twice = "{% set n = namespace(a=[1], b=[1]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}{% set n.b = [n.b, n.b] %}{% endfor %}";
         let source = format!("{twice}{{{{ n.a == n.b }}}}");
-        let endless = watched(move || Templates::new("/nowhere").render("t.j2", &source, &Context::default()));
-        assert_eq!(endless, Err(Endless { template: "t.j2".to_owned() }));
+        let endless = with_watchdog(move || Templates::new("/nowhere").render("t.j2", &source, &Context::default()));
+        assert_eq!(endless, Err(RenderTimedOut { template: "t.j2".to_owned() }));
     }
 
     #[test]
     fn what_is_deep_falls_apart_on_its_stack() {
         let deep = "{% set n = namespace(a=1) %}{% for i in range(20000) %}{% set n.a = [n.a] %}{% endfor %}end";
-        assert_eq!(watched(|| Templates::new("/nowhere").render("", deep, &Context::default())), Ok(Ok("end".into())));
+        assert_eq!(
+            with_watchdog(|| Templates::new("/nowhere").render("", deep, &Context::default())),
+            Ok(Ok("end".into()))
+        );
     }
 }

@@ -70,7 +70,7 @@ to = "backup/{{ host.name }}/fstab"
 
     fn rules(&self) -> Result<(), ParamError> {
         check_file_path("path", &self.path)?;
-        self.to.wrong().map_or(Ok(()), |wrong| refuse("to", wrong))
+        self.to.path_error().map_or(Ok(()), |wrong| refuse("to", wrong))
     }
 }
 

@@ -220,10 +220,10 @@ impl<'a> Attempt<'a> {
 
     /// Why the change is another one than the approved plan shows.
     pub fn diverged(&self) -> Option<Problem> {
-        let approved = self.job.approved.as_ref().filter(|approved| !approved.is_open())?;
+        let approved = self.job.approved.as_ref().filter(|approved| !approved.is_undecided())?;
         let (unit, diff) = (approved.unit.clone(), self.diff.redacted());
         let now = SavedUnit { unit, definition: None, outcome: Outcome::Changed, diff };
-        let moved = approved.moved(&now);
+        let moved = approved.differences(&now);
         let what = moved.join("\n");
         (!moved.is_empty()).then(|| {
             Problem::new(format!("it moved since the plan was saved:\n{what}")).hint("save a new plan, and look at it")

@@ -121,7 +121,7 @@ pub async fn change(attempt: &mut Attempt<'_>, plan: &plan::Guard) -> ExecutionR
 
 async fn arm(attempt: &Attempt<'_>, plan: &plan::Guard, token: &str) -> Result<(), Problem> {
     let (token, time, unit) = (token.to_owned(), plan.time.value, attempt.job.unit.to_string());
-    let command = host::GuardCommand::Arm { token, time, unit, restore: plan.restores_by().map(str::to_owned) };
+    let command = host::GuardCommand::Arm { token, time, unit, restore: plan.restore_command().map(str::to_owned) };
     let link = GuardLink::new(attempt);
     link.progress(format!("the host takes the change back in {}", format_duration(time)));
     link.send(command, false, attempt.call.deadline).await.map_err(|error| {

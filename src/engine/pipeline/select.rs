@@ -68,7 +68,7 @@ pub(in crate::engine) fn select(
         let known = |host: &str| env.cache.is_fresh(host, &run.reference(&behind));
         // On this machine, a step may write the file from which a step behind it is rendered.
         let alike = alike && !(is_local && state.renderer.reads_files(step));
-        if !alike || step.part != StepKind::Step || !job.host().is_some_and(known) {
+        if !alike || step.kind != StepKind::Step || !job.host().is_some_and(known) {
             continue;
         }
         let upstream = state.upstream.entry(node);

@@ -332,7 +332,7 @@ fn stopped(ran: &Ran) -> Vec<Key> {
 /// What the newest run that began has left, as `rollout run` takes it over.
 pub fn earlier(journals: &[Vec<Event>], fresh: bool) -> PreviousRun {
     let began = |events: &&Vec<Event>| events.iter().any(|e| matches!(e.kind, EventKind::RunStarted { .. }));
-    journals.iter().rev().find(began).map(|events| PreviousRun::of(events, fresh)).unwrap_or_default()
+    journals.iter().rev().find(began).map(|events| PreviousRun::from_events(events, fresh)).unwrap_or_default()
 }
 
 fn troubles(rng: &mut SmallRng) -> Troubles {

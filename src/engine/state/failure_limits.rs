@@ -45,7 +45,7 @@ impl FailureLimits {
         let mut limits: BTreeMap<Scope, FailureLimit> = BTreeMap::new();
         for unit in graph.units() {
             let (phase, step) = (&plan.phases[unit.phase], unit.step(plan));
-            let Some(host) = unit.host.as_ref().filter(|_| step.part == StepKind::Step) else { continue };
+            let Some(host) = unit.host.as_ref().filter(|_| step.kind == StepKind::Step) else { continue };
             let paces = [((unit.phase, None), &phase.pace), ((unit.phase, Some(unit.step)), &step.pace)];
             for (of, pace) in paces {
                 let Some(allowed) = &pace.max_failures else { continue };

@@ -268,7 +268,7 @@ impl Renderer {
                 return Ok(());
             }
             FileKind::Written => {
-                let at = self.templates.project().written(&path).map_err(|e| Problem::new(e.to_string()))?;
+                let at = self.templates.project().path_for_writing(&path).map_err(|e| Problem::new(e.to_string()))?;
                 *value = json!({ "path": path, "at": at });
                 return Ok(());
             }

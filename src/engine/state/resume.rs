@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::engine::run_spec::RunSpec;
 use crate::event::{EventKind, RecordedState, UnitRef};
-use crate::graph::{Instance, answering};
+use crate::graph::{Instance, nearest_instances};
 use crate::journal::{RunHistory, UnitRecord};
 use crate::plan::{Role, StepKind};
 
@@ -34,7 +34,7 @@ impl Resume {
         let mut dropped = self.gone(run);
         for (unit, _) in &dropped {
             // The record of a unit that was cut off, or has yet to notify its handlers, stays in case its step comes back.
-            if !self.memory.get(unit).is_some_and(UnitRecord::unsettled) {
+            if !self.memory.get(unit).is_some_and(UnitRecord::is_unsettled) {
                 self.memory.forget(unit);
             }
         }
@@ -54,7 +54,7 @@ impl Resume {
                 None => "the plan has no such step any more",
                 Some((phase, step)) => {
                     let places = run.graph.instances(*phase, *step);
-                    if places.contains(&Instance::of(&record.unit)) {
+                    if places.contains(&Instance::of_unit(&record.unit)) {
                         return None;
                     }
                     let has_host = places.iter().any(|place| place.host == record.unit.host);
@@ -69,7 +69,7 @@ impl Resume {
     /// Pending handlers follow their step to another phase or to other hosts. Returns those whose step is gone.
     fn move_handlers(&mut self, run: &RunSpec) -> Vec<UnitRef> {
         let handlers = run.plan.phases.iter().enumerate().flat_map(|(p, phase)| {
-            phase.part(StepKind::Handler).map(move |(number, step)| (p, number, &phase.name.value, &step.id.value))
+            phase.steps_of(StepKind::Handler).map(move |(number, step)| (p, number, &phase.name.value, &step.id.value))
         });
         let handlers: Vec<_> = handlers.collect();
         let mut gone = Vec::new();
@@ -79,12 +79,16 @@ impl Resume {
             if let Some((p, number, phase, _)) = handlers.iter().find(|(.., id)| **id == handler.step) {
                 let places = run.graph.instances(*p, *number);
                 for by in callers {
-                    let own = Instance::of(&handler);
-                    let now = if places.contains(&own) { vec![own] } else { answering(places, &Instance::of(&by)) };
+                    let own = Instance::of_unit(&handler);
+                    let now = if places.contains(&own) {
+                        vec![own]
+                    } else {
+                        nearest_instances(places, &Instance::of_unit(&by))
+                    };
                     for Instance { host, item } in now {
                         found = true;
                         let (phase, step) = ((*phase).clone(), handler.step.clone());
-                        self.memory.ask(UnitRef { phase, step, item, host }, by.clone());
+                        self.memory.add_notification(UnitRef { phase, step, item, host }, by.clone());
                     }
                 }
             }
@@ -114,7 +118,7 @@ impl Resume {
         let recorded = self.memory.get(unit).filter(|_| role == Role::Change);
         Prior {
             touched: recorded.and_then(|record| record.touched),
-            unsettled: recorded.is_some_and(UnitRecord::unsettled),
+            unsettled: recorded.is_some_and(UnitRecord::is_unsettled),
             undone: recorded.is_some_and(|record| record.standing == RecordedState::Undone),
         }
     }
@@ -135,7 +139,7 @@ impl Resume {
     /// The first of these undo units that began after `done` and did not end well.
     pub fn unfinished_rollback(&self, undoers: &[UnitRef], done: Option<u64>) -> Option<String> {
         let unfinished =
-            |by: &&UnitRef| self.memory.get(by).is_some_and(|record| record.unsettled() && record.touched > done);
+            |by: &&UnitRef| self.memory.get(by).is_some_and(|record| record.is_unsettled() && record.touched > done);
         undoers.iter().find(unfinished).map(UnitRef::to_string)
     }
 }
@@ -188,7 +192,7 @@ mod tests {
         let by = unit("p", "s", None, Some("a"));
         let pending = |handler: UnitRef| {
             let mut history = RunHistory::default();
-            history.ask(handler, by.clone());
+            history.add_notification(handler, by.clone());
             let mut resume = Resume::new(history);
             let dropped = resume.reconcile(&run).len();
             (resume.handlers().keys().cloned().collect::<Vec<_>>(), dropped)

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::engine::run_spec::RunSpec;
 use crate::event::{Outcome, UnitRef};
-use crate::graph::{Instance, Unit, answering};
+use crate::graph::{Instance, Unit, nearest_instances};
 use crate::plan::StepKind;
 
 #[derive(Debug, Default)]
@@ -56,12 +56,13 @@ impl Rollback {
         let phase = &run.plan.phases[undo.phase];
         let step = run.step(undo);
         let by = run.reference(undo);
-        let here = Instance::of(&by);
+        let here = Instance::of_unit(&by);
         let answers = |unit: &UnitRef| {
-            let mut steps = phase.part(StepKind::Step);
+            let mut steps = phase.steps_of(StepKind::Step);
             steps.any(|(_, of)| of.id.value == unit.step && of.is_undone_by(step))
                 && self.runs_on(undo.phase, unit.host.as_ref())
-                && answering(run.graph.instances(undo.phase, undo.step), &Instance::of(unit)).contains(&here)
+                && nearest_instances(run.graph.instances(undo.phase, undo.step), &Instance::of_unit(unit))
+                    .contains(&here)
         };
         let changed = self.changed.iter().filter(|unit| unit.phase == phase.name.value && answers(unit));
         changed.filter(|unit| !self.undone.contains(&((*unit).clone(), by.clone()))).cloned().collect()
@@ -86,7 +87,7 @@ impl Rollback {
         }
         let units: Vec<&Unit> = run.graph.units().filter(|unit| unit.phase == phase).collect();
         let seen: HashSet<UnitRef> = units.iter().map(|unit| run.reference(unit)).collect();
-        let left = units.into_iter().filter(|unit| run.step(unit).part == StepKind::Step).filter_map(|unit| {
+        let left = units.into_iter().filter(|unit| run.step(unit).kind == StepKind::Step).filter_map(|unit| {
             let reference = run.reference(unit);
             let is_undone = self.runs_on(phase, reference.host.as_ref()) && self.changed.contains(&reference);
             let by = || run.graph.undoers_of(&run.plan, unit);

@@ -98,7 +98,7 @@ pub fn memory(unit: UnitRef, definition: &str, standing: RecordedState, touched:
     let (definition, outputs) = (definition.to_owned(), Outputs::new());
     let done = (standing == RecordedState::Succeeded).then_some(1);
     let kind = EventKind::Remembered { unit, definition, standing, outputs, done, touched };
-    RunHistory::of(&[Event { v: VERSION, seq: 1, at: jiff::Timestamp::UNIX_EPOCH, kind }])
+    RunHistory::from_events(&[Event { v: VERSION, seq: 1, at: jiff::Timestamp::UNIX_EPOCH, kind }])
 }
 
 /// A world that must not be reached.

@@ -16,7 +16,7 @@ async fn remembered(plan: Plan, world: &FakeWorld, memory: RunHistory) -> (Ran, 
     let path = dir.path().join("r.jsonl");
     let journal = Some(Journal::create(&path).unwrap());
     let ran = run_with(plan, world, Setup { journal, memory, ..Setup::default() }).await;
-    (ran, RunHistory::of(&read(&path).unwrap()))
+    (ran, RunHistory::from_events(&read(&path).unwrap()))
 }
 
 #[tokio::test]

@@ -162,7 +162,7 @@ async fn a_handler_that_panics_is_unclear_too() {
     let world = FakeWorld::default();
     let steps = vec![
         Step { notify: vec![at("h".to_owned())], ..set("a", "1") },
-        Step { part: StepKind::Handler, ..panics("h", "verdict") },
+        Step { kind: StepKind::Handler, ..panics("h", "verdict") },
     ];
     let ran = run(plan(vec![phase("p", &[], steps), phase("q", &[], vec![set("b", "1")])]), &world).await;
     is_told(&ran, "p/h");

@@ -140,7 +140,7 @@ async fn what_stands_behind_a_refused_change_is_not_sent() {
     assert_eq!(world.get("d"), None);
     // Nothing is on record of the one that was never sent.
     world.allow("c");
-    let memory = RunHistory::of(&read(&path).unwrap());
+    let memory = RunHistory::from_events(&read(&path).unwrap());
     let second = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     let whys = second.events.iter().filter_map(|e| match &e.kind {
         EventKind::UnitStarted { unit, why, .. } => Some((unit.step.as_str(), why.as_deref())),

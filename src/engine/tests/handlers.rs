@@ -8,7 +8,7 @@ fn notifying(id: &str, handler: &str) -> Step {
 
 /// A handler that leaves a mark each time it runs.
 fn handler(id: &str) -> Step {
-    Step { part: StepKind::Handler, ..step(id, "test.act", json!({ "path": id })) }
+    Step { kind: StepKind::Handler, ..step(id, "test.act", json!({ "path": id })) }
 }
 
 fn journaled(dir: &tempfile::TempDir, name: &str, memory: RunHistory) -> (Setup, std::path::PathBuf) {
@@ -84,7 +84,7 @@ async fn a_failure_or_an_interrupt_does_not_lose_a_handler() {
         let EventKind::RunFinished { handlers_left, .. } = &first.events.last().unwrap().kind else { panic!() };
         assert_eq!(handlers_left.len(), 1);
         world.allow("b");
-        let memory = RunHistory::of(&read(&path).unwrap());
+        let memory = RunHistory::from_events(&read(&path).unwrap());
         let second = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
         assert_eq!(ends(&second), ["a", "b", "restart"]);
         assert_eq!(second.word("p/a"), "kept");
@@ -102,7 +102,7 @@ async fn who_was_cut_off_after_its_change_still_notifies() {
     let text = std::fs::read_to_string(&path).unwrap();
     let started: Vec<&str> = text.lines().take_while(|l| !l.contains("notified")).collect();
     std::fs::write(&path, started.join("\n") + "\n").unwrap();
-    let memory = RunHistory::of(&read(&path).unwrap());
+    let memory = RunHistory::from_events(&read(&path).unwrap());
     let second = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!(second.word("p/a"), "same");
     assert_eq!(world.acts("restart"), 2);
@@ -118,7 +118,7 @@ async fn a_failed_handler_is_owed_still() {
     let first = run_with(make(), &world, setup).await;
     assert_eq!(first.word("p/restart"), "failed");
     world.allow("restart");
-    let memory = RunHistory::of(&read(&path).unwrap()).fresh();
+    let memory = RunHistory::from_events(&read(&path).unwrap()).fresh();
     let fresh = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!((fresh.word("p/a"), fresh.word("p/restart")), ("same", "changed"));
 }
@@ -178,7 +178,7 @@ async fn a_handler_follows_its_phase_to_another_name() {
     let (setup, path) = journaled(&dir, "first", RunHistory::default());
     run_with(make("p"), &world, setup).await;
     world.allow("b");
-    let memory = RunHistory::of(&read(&path).unwrap());
+    let memory = RunHistory::from_events(&read(&path).unwrap());
     let second = run_with(make("q"), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!(ends(&second), ["a", "b", "restart"]);
 }
@@ -195,12 +195,12 @@ async fn who_failed_and_came_back_after_an_edit_still_notifies() {
     let (setup, first) = journaled(&dir, "first", RunHistory::default());
     run_with(make(true), &world, setup).await;
     world.refuse("c");
-    let (setup, second) = journaled(&dir, "second", RunHistory::of(&read(&first).unwrap()));
+    let (setup, second) = journaled(&dir, "second", RunHistory::from_events(&read(&first).unwrap()));
     run_with(make(false), &world, setup).await;
     world.allow("c");
     // It had taken effect after all.
     world.put("a", "1");
-    let memory = RunHistory::of(&read(&second).unwrap());
+    let memory = RunHistory::from_events(&read(&second).unwrap());
     let third = run_with(make(true), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!((third.word("p/a"), world.acts("restart")), ("same", 1));
 }
@@ -214,7 +214,7 @@ async fn a_fresh_start_does_not_forget_who_has_yet_to_notify() {
     let (setup, path) = journaled(&dir, "first", RunHistory::default());
     run_with(make(), &world, setup).await;
     world.put("a", "1");
-    let memory = RunHistory::of(&read(&path).unwrap()).fresh();
+    let memory = RunHistory::from_events(&read(&path).unwrap()).fresh();
     let fresh = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!((fresh.word("p/a"), world.acts("restart")), ("same", 1));
 }
@@ -230,7 +230,7 @@ async fn a_handler_whose_condition_does_not_hold_is_not_owed_any_more() {
     assert_eq!((first.word("p/restart"), first.report.ok), ("skipped", true));
     let EventKind::RunFinished { handlers_left, .. } = &first.events.last().unwrap().kind else { panic!() };
     assert!(handlers_left.is_empty());
-    assert!(RunHistory::of(&read(&path).unwrap()).handlers().is_empty());
+    assert!(RunHistory::from_events(&read(&path).unwrap()).handlers().is_empty());
 }
 
 #[tokio::test]
@@ -241,12 +241,12 @@ async fn a_handler_that_a_person_says_is_done_is_not_owed_any_more() {
     let make = || plan(vec![phase("p", &[], vec![notifying("a", "restart"), handler("restart")])]);
     let (setup, path) = journaled(&dir, "first", RunHistory::default());
     run_with(make(), &world, setup).await;
-    let memory = RunHistory::of(&read(&path).unwrap());
+    let memory = RunHistory::from_events(&read(&path).unwrap());
     let options = Options { done: vec!["restart".into()], ..Options::default() };
     let (setup, path) = journaled(&dir, "second", memory);
     let second = run_with(make(), &world, Setup { options, ..setup }).await;
     assert_eq!((second.word("p/restart"), second.report.ok), ("kept", true));
-    assert!(RunHistory::of(&read(&path).unwrap()).handlers().is_empty());
+    assert!(RunHistory::from_events(&read(&path).unwrap()).handlers().is_empty());
 }
 
 #[tokio::test]
@@ -263,7 +263,7 @@ async fn a_handler_on_a_host_out_of_sight_is_owed_to_a_later_run() {
     assert!(!first.outcomes.contains_key("p/reload@balancers"));
     let EventKind::RunFinished { handlers_left, .. } = &first.events.last().unwrap().kind else { panic!() };
     assert_eq!(handlers_left.iter().map(ToString::to_string).collect::<Vec<_>>(), ["p/reload@balancers"]);
-    let memory = RunHistory::of(&read(&path).unwrap()).open_ends();
+    let memory = RunHistory::from_events(&read(&path).unwrap()).only_unsettled();
     let second = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!((second.word("p/a@web"), second.word("p/reload@balancers")), ("same", "changed"));
 }

@@ -26,7 +26,7 @@ async fn left(plan: Plan, world: &FakeWorld, memory: RunHistory) -> (Ran, RunHis
     let path = dir.path().join("r.jsonl");
     let journal = Some(Journal::create(&path).unwrap());
     let ran = run_with(plan, world, Setup { journal, memory, ..Setup::default() }).await;
-    (ran, RunHistory::of(&read(&path).unwrap()))
+    (ran, RunHistory::from_events(&read(&path).unwrap()))
 }
 
 fn words(ran: &Ran, units: &[&str]) -> Vec<&'static str> {
@@ -105,8 +105,8 @@ async fn an_item_whose_content_changed_is_done_again_and_no_other() {
 #[tokio::test]
 async fn a_looped_handler_answers_for_the_same_item_and_what_undoes_goes_backwards() {
     let world = FakeWorld::default();
-    let handler = |id: &str| Step { part: StepKind::Handler, ..act_each(id, &["a", "b"]) };
-    let undo = Step { part: StepKind::OnFailure, ..act_each("u", &["a", "b", "c"]) };
+    let handler = |id: &str| Step { kind: StepKind::Handler, ..act_each(id, &["a", "b"]) };
+    let undo = Step { kind: StepKind::OnFailure, ..act_each("u", &["a", "b", "c"]) };
     world.put("s-a", "1");
     let steps = |items: &[&str]| {
         let (notify, on_failure) = (vec![at("h".to_owned())], vec![at("u".to_owned())]);
@@ -182,7 +182,7 @@ async fn what_was_done_once_is_not_done_again_from_another_host_and_not_repeated
     }];
     let at = jiff::Timestamp::UNIX_EPOCH;
     let events: Vec<Event> = cut.into_iter().map(|kind| Event { v: crate::event::VERSION, seq: 0, at, kind }).collect();
-    let setup = Setup { memory: RunHistory::of(&events), sees: Some("y"), ..Setup::default() };
+    let setup = Setup { memory: RunHistory::from_events(&events), sees: Some("y"), ..Setup::default() };
     assert_eq!(run_with(make(), &world, setup).await.word("p/once"), "unknown");
 }
 

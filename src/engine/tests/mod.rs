@@ -36,7 +36,7 @@ fn at<T>(value: T) -> Spanned<T> {
 fn step(id: &str, action: &str, params: Value) -> Step {
     let Value::Object(params) = params else { panic!("parameters are a table") };
     Step {
-        part: StepKind::Step,
+        kind: StepKind::Step,
         id: at(id.to_owned()),
         action: at(action.to_owned()),
         hosts: None,
@@ -162,7 +162,7 @@ async fn try_run(plan: Plan, world: &FakeWorld, setup: Setup) -> (Result<Report,
         faults: setup.faults,
         approved: setup.agreed,
         journal: setup.journal,
-        earlier: PreviousRun { memory: setup.memory, ..PreviousRun::default() },
+        earlier: PreviousRun { history: setup.memory, ..PreviousRun::default() },
         options: setup.options,
         readers,
         interrupts: setup.interrupts,
@@ -351,7 +351,7 @@ async fn a_resumed_run_keeps_what_is_done_and_redoes_what_changed() {
 
     let mut second = make("2");
     second.phases[1].needs = vec![at("p".to_owned())];
-    let memory = RunHistory::of(&read(&path).unwrap());
+    let memory = RunHistory::from_events(&read(&path).unwrap());
     let ran = run_with(second, &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!(ran.word("p/a"), "kept");
     assert_eq!(world.get("a"), None, "a kept step is not even looked at");
@@ -370,7 +370,7 @@ async fn a_step_that_only_looks_is_made_again_by_a_resumed_run() {
         plan(vec![phase("p", &[], vec![looks])])
     };
     run_with(make(), &world, Setup { journal: Some(Journal::create(&path).unwrap()), ..Setup::default() }).await;
-    let memory = RunHistory::of(&read(&path).unwrap());
+    let memory = RunHistory::from_events(&read(&path).unwrap());
     let ran = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!(ran.word("p/looks"), "same");
 }

@@ -141,7 +141,7 @@ async fn a_failure_beside_the_hosts_is_not_within_their_limit() {
 async fn within_the_limit_only_the_failed_host_is_undone() {
     let make = |most| {
         let undo = on(HOSTS, step("undo", "test.act", json!({ "path": "undo.{{ host.name }}" })));
-        let undo = Step { part: StepKind::OnFailure, ..undo };
+        let undo = Step { kind: StepKind::OnFailure, ..undo };
         let tried = Step { on_failure: vec![at("undo".to_owned())], ..each("a") };
         plan(vec![rolling(pace(Some(1), Some(Portion::Hosts(most))), vec![tried, each("b"), undo])])
     };
@@ -162,7 +162,7 @@ async fn what_stands_on_what_this_run_undid_is_not_kept() {
     ["b.h1", "b.h2", "b.h3", "undo"].iter().for_each(|path| world.put(path, "1"));
     world.refuse("d");
     let make = || {
-        let undo = Step { part: StepKind::OnFailure, ..set("undo", "1") };
+        let undo = Step { kind: StepKind::OnFailure, ..set("undo", "1") };
         let tried = Step { on_failure: vec![at("undo".to_owned())], ..each("a") };
         let check = on(HOSTS, step("b", "test.wait", json!({ "path": "b.{{ host.name }}", "value": "1" })));
         let roll = rolling(pace(None, Some(Portion::Hosts(1))), vec![tried, check, undo]);
@@ -170,7 +170,7 @@ async fn what_stands_on_what_this_run_undid_is_not_kept() {
     };
     run_with(make(), &world, Setup { journal: Some(Journal::create(&path).unwrap()), ..Setup::default() }).await;
     world.remove("b.h1");
-    let memory = RunHistory::of(&read(&path).unwrap());
+    let memory = RunHistory::from_events(&read(&path).unwrap());
     let ran = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     // There was nothing left to undo; the next run looks again all the same, and so does this one.
     assert_eq!(words(&ran, ["p/a@h1", "p/b@h1", "p/undo", "p/a@h2"]), ["kept", "failed", "same", "kept"]);
@@ -181,7 +181,7 @@ async fn what_stands_on_what_this_run_undid_is_not_kept() {
 async fn a_handler_runs_at_the_end_of_its_batch() {
     let world = FakeWorld::default();
     let restart = on(HOSTS, step("restart", "test.act", json!({ "path": "restart.{{ host.name }}" })));
-    let restart = Step { part: StepKind::Handler, ..restart };
+    let restart = Step { kind: StepKind::Handler, ..restart };
     let asks = Step { notify: vec![at("restart".to_owned())], ..each("a") };
     let ran = run(plan(vec![rolling(pace(Some(1), None), vec![asks, restart])]), &world).await;
     assert_eq!(story(&ran), ["a@h1", "restart@h1", "a@h2", "restart@h2", "a@h3", "restart@h3"]);
@@ -196,7 +196,7 @@ async fn what_one_batch_changed_is_no_reason_to_look_at_the_next_one_again() {
     let make = || plan(vec![rolling(pace(Some(1), Some(Portion::Hosts(1))), vec![each("a")])]);
     run_with(make(), &world, Setup { journal: Some(Journal::create(&path).unwrap()), ..Setup::default() }).await;
     world.allow("a.h1");
-    let memory = RunHistory::of(&read(&path).unwrap());
+    let memory = RunHistory::from_events(&read(&path).unwrap());
     let ran = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!(words(&ran, ["p/a@h1", "p/a@h2", "p/a@h3"]), ["changed", "kept", "kept"]);
     assert!(ran.report.ok);
@@ -237,7 +237,7 @@ async fn that_nobody_answers_is_not_ignored() {
 async fn who_may_have_changed_something_asks_for_its_handlers_though_it_failed() {
     let world = FakeWorld::default();
     world.refuse("a");
-    let handler = Step { part: StepKind::Handler, ..set("h", "1") };
+    let handler = Step { kind: StepKind::Handler, ..set("h", "1") };
     let asks = |id: &str| Step { notify: vec![at("h".to_owned())], ..ignoring(set(id, "1")) };
     let ran = run(plan(vec![phase("p", &[], vec![asks("a"), handler.clone()])]), &world).await;
     assert_eq!(ran.word("p/h"), "changed");
@@ -257,7 +257,7 @@ async fn an_ignored_failure_is_looked_at_again_by_a_resumed_run() {
     let make = || plan(vec![phase("p", &[], vec![ignoring(set("a", "1")), set("b", "1"), set("c", "1")])]);
     run_with(make(), &world, Setup { journal: Some(Journal::create(&path).unwrap()), ..Setup::default() }).await;
     world.allow("a");
-    let memory = RunHistory::of(&read(&path).unwrap());
+    let memory = RunHistory::from_events(&read(&path).unwrap());
     let ran = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     let why = ran.events.iter().find_map(|e| match &e.kind {
         EventKind::UnitStarted { unit, why, .. } if unit.step == "a" => why.clone(),

@@ -10,7 +10,7 @@ async fn cut(plan: Plan, world: &FakeWorld, until: impl Fn(&EventKind) -> bool) 
     run_with(plan, world, Setup { journal: Some(Journal::create(&path).unwrap()), ..Setup::default() }).await;
     let events = read(&path).unwrap();
     let last = events.iter().rposition(|e| until(&e.kind)).unwrap();
-    RunHistory::of(&events[..=last])
+    RunHistory::from_events(&events[..=last])
 }
 
 /// A run that goes on from `memory` and is asked to stop while it writes at `path`; gives what the next one finds.
@@ -21,7 +21,7 @@ async fn interrupted_at(path: &str, plan: Plan, world: &FakeWorld, memory: RunHi
     world.on_write(path, move || interrupt.send(1).unwrap());
     let journal = Some(Journal::create(&file).unwrap());
     run_with(plan, world, Setup { memory, journal, interrupts, ..Setup::default() }).await;
-    RunHistory::of(&read(&file).unwrap())
+    RunHistory::from_events(&read(&file).unwrap())
 }
 
 fn started(step: &str) -> impl Fn(&EventKind) -> bool {
@@ -52,7 +52,7 @@ async fn what_cannot_be_looked_at_and_was_cut_off_is_not_repeated_unless_the_pla
         assert_eq!((ran.word("p/a"), world.acts("a")), (word, acts), "{more}");
         assert_eq!(ran.outcomes["p/b"].lets_dependents_start(), word != "unknown");
         // The answer holds for the runs after this one, and so does the question.
-        let memory = RunHistory::of(&read(&path).unwrap());
+        let memory = RunHistory::from_events(&read(&path).unwrap());
         let third = run_with(make(more.clone()), &world, Setup { memory, ..Setup::default() }).await;
         let again = if word == "unknown" { "unknown" } else { "kept" };
         assert_eq!((third.word("p/a"), world.acts("a")), (again, acts), "{more}");
@@ -163,7 +163,7 @@ async fn what_a_handler_did_counts_for_the_step_behind_its_flush() {
     let world = FakeWorld::default();
     let make = |flush: bool| {
         let a = Step { notify: vec![at("h".to_owned())], ..set("a", "1") };
-        let h = Step { part: StepKind::Handler, ..set("h", "1") };
+        let h = Step { kind: StepKind::Handler, ..set("h", "1") };
         plan(vec![phase("p", &[], vec![a, Step { flush, ..set("b", "1") }, set("c", "1"), h])])
     };
     world.refuse("c");
@@ -176,7 +176,7 @@ async fn what_a_handler_did_counts_for_the_step_behind_its_flush() {
     let journal = Some(Journal::create(&path).unwrap());
     run_with(make(true), &world, Setup { memory, journal, interrupts, ..Setup::default() }).await;
     world.allow("c");
-    let memory = RunHistory::of(&read(&path).unwrap());
+    let memory = RunHistory::from_events(&read(&path).unwrap());
     let third = run_with(make(true), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!((third.word("p/a"), third.word("p/b"), third.word("p/c")), ("kept", "same", "changed"));
 }
@@ -196,7 +196,7 @@ async fn who_failed_before_it_sent_anything_has_touched_nothing() {
     let second = run_with(make(), &world, Setup { memory, options, journal, ..Setup::default() }).await;
     assert_eq!(second.word("p/a"), "failed");
     world.allow("c");
-    let memory = RunHistory::of(&read(&path).unwrap());
+    let memory = RunHistory::from_events(&read(&path).unwrap());
     let third = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
     assert_eq!((third.word("p/a"), third.word("p/b"), third.word("p/c")), ("same", "kept", "changed"));
 }

@@ -9,7 +9,7 @@ fn two() -> Plan {
 
 async fn agreed(world: &FakeWorld) -> Setup {
     let seen = preview(two(), world).await;
-    let agreed = Some(SavedPlan::of(&seen.events, "test".into(), Source::default()));
+    let agreed = Some(SavedPlan::from_events(&seen.events, "test".into(), Source::default()));
     Setup { agreed, ..Setup::default() }
 }
 

@@ -7,7 +7,7 @@ fn undone_by(undo: &str, step: Step) -> Step {
 }
 
 fn undo(id: &str) -> Step {
-    Step { part: StepKind::OnFailure, ..step(id, "test.act", json!({ "path": id })) }
+    Step { kind: StepKind::OnFailure, ..step(id, "test.act", json!({ "path": id })) }
 }
 
 fn saga() -> Plan {
@@ -78,7 +78,7 @@ async fn what_was_undone_is_done_again_by_the_next_run() {
     world.refuse("d");
     run_with(saga(), &world, Setup { journal: Some(Journal::create(&path).unwrap()), ..Setup::default() }).await;
     world.allow("d");
-    let memory = RunHistory::of(&read(&path).unwrap());
+    let memory = RunHistory::from_events(&read(&path).unwrap());
     let ran = run_with(saga(), &world, Setup { memory, ..Setup::default() }).await;
     let whys: Vec<&str> = ran
         .events
@@ -102,7 +102,7 @@ async fn what_an_undo_was_at_when_it_was_cut_off_is_looked_at_again() {
     let cut = |event: &Event| matches!(&event.kind, EventKind::Undone { unit, .. } if unit.step == "c");
     let events: Vec<Event> = read(&path).unwrap().into_iter().take_while(|event| !cut(event)).collect();
     world.allow("d");
-    let ran = run_with(saga(), &world, Setup { memory: RunHistory::of(&events), ..Setup::default() }).await;
+    let ran = run_with(saga(), &world, Setup { memory: RunHistory::from_events(&events), ..Setup::default() }).await;
     let why = ran.events.iter().find_map(|e| match &e.kind {
         EventKind::UnitStarted { unit, why, .. } if unit.step == "c" => why.clone(),
         _ => None,
@@ -130,7 +130,7 @@ async fn what_an_earlier_run_did_is_undone_even_when_this_one_did_not_come_to_it
     world.on_write("b", move || interrupt.send(1).unwrap());
     let journal = Some(Journal::create(&path).unwrap());
     run_with(saga(), &world, Setup { journal, interrupts, ..Setup::default() }).await;
-    let memory = RunHistory::of(&read(&path).unwrap());
+    let memory = RunHistory::from_events(&read(&path).unwrap());
     let mut edited = saga();
     edited.phases[0].steps[0].params.insert("value".to_owned(), json!("2"));
     world.refuse("a");
@@ -159,14 +159,14 @@ async fn what_leaves_no_trace_is_not_repeated_after_its_undo_was_cut_off_unless_
         let events = read(&path).unwrap();
         let starts = |e: &Event| matches!(&e.kind, EventKind::UnitStarted { unit, .. } if unit.step == "undo-a");
         let cut = events.iter().position(starts).unwrap();
-        let memory = RunHistory::of(&events[..=cut]);
+        let memory = RunHistory::from_events(&events[..=cut]);
         world.allow("b");
         let path = dir.path().join("second");
         let journal = Some(Journal::create(&path).unwrap());
         let second = run_with(make(), &world, Setup { memory, options, journal, ..Setup::default() }).await;
         assert_eq!((second.word("p/a"), world.acts("a")), (word, acts));
         // The answer holds for the runs after this one, and so does the question.
-        let memory = RunHistory::of(&read(&path).unwrap());
+        let memory = RunHistory::from_events(&read(&path).unwrap());
         let third = run_with(make(), &world, Setup { memory, ..Setup::default() }).await;
         let again = if word == "unknown" { "unknown" } else { "kept" };
         assert_eq!((third.word("p/a"), world.acts("a")), (again, acts));

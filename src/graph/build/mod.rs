@@ -88,7 +88,7 @@ struct Ends {
 
 impl Build<'_> {
     fn build(&mut self, stretches: Vec<Segment>, end: NodeIndex) -> Result<(), GraphError> {
-        let wanted: Vec<Vec<Wanted>> = self.phase.part(StepKind::Step).map(|(n, _)| self.wanted(n)).collect();
+        let wanted: Vec<Vec<Wanted>> = self.phase.steps_of(StepKind::Step).map(|(n, _)| self.wanted(n)).collect();
         let mut units = vec![Vec::new(); wanted.len()];
         let mut before = Vec::new();
         for stretch in stretches {
@@ -104,7 +104,7 @@ impl Build<'_> {
             }
         }
         self.now = None;
-        if self.phase.part(StepKind::OnFailure).next().is_some() {
+        if self.phase.steps_of(StepKind::OnFailure).next().is_some() {
             self.undo()?;
         }
         let inner = self.inner.clone();
@@ -189,7 +189,7 @@ impl Build<'_> {
                 })
             };
             let mut nodes: Vec<Node> = chain.seeds.into_iter().map(unit).collect();
-            if self.phase.steps[step].part == StepKind::OnFailure {
+            if self.phase.steps[step].kind == StepKind::OnFailure {
                 nodes.reverse();
             }
             let nodes: Vec<NodeIndex> = nodes.into_iter().map(|node| self.add(node)).collect();
@@ -212,7 +212,7 @@ impl Build<'_> {
         let chains = self.steps[number].by_host.iter();
         let Some(stretch) = &self.now else { return chains.cloned().collect() };
         let step = &self.phase.steps[number];
-        let is_handler = step.part == StepKind::Handler;
+        let is_handler = step.kind == StepKind::Handler;
         let from_elsewhere = is_handler && self.asked_from_elsewhere(stretch, number, step);
         let takes = |host: &Host| stretch.has(host) || is_handler && (from_elsewhere || stretch.leaves_out(host));
         chains.filter(|chain| chain.host.as_deref().is_none_or(takes)).cloned().collect()
@@ -220,7 +220,7 @@ impl Build<'_> {
 
     fn asked_from_elsewhere(&self, stretch: &Segment, number: usize, handler: &Step) -> bool {
         let own = self.names(number);
-        let asking = self.phase.part(StepKind::Step).filter(|(_, step)| step.notifies(handler));
+        let asking = self.phase.steps_of(StepKind::Step).filter(|(_, step)| step.notifies(handler));
         let mut hosts = asking.flat_map(|(n, _)| self.steps[n].hosts());
         hosts.any(|host| stretch.has(host) && !own.contains(host.name.as_str()))
     }
@@ -230,8 +230,8 @@ impl Build<'_> {
     fn handlers(&mut self, before: &[Vec<NodeIndex>], steps: &[Ends]) -> Vec<Vec<NodeIndex>> {
         let mut waits: Vec<_> = before.iter().filter(|nodes| !nodes.is_empty()).cloned().collect();
         let mut handlers = Vec::new();
-        for (number, handler) in self.phase.part(StepKind::Handler) {
-            let asking = self.phase.part(StepKind::Step).filter(|(_, step)| step.notifies(handler));
+        for (number, handler) in self.phase.steps_of(StepKind::Handler) {
+            let asking = self.phase.steps_of(StepKind::Step).filter(|(_, step)| step.notifies(handler));
             let asking: Vec<(usize, &Step)> = asking.collect();
             let asked_from_elsewhere = asking.iter().any(|(_, step)| pattern(step) != pattern(handler));
             let units = self.units(number);
@@ -260,7 +260,8 @@ impl Build<'_> {
         // From the first step on, so that what undoes several steps comes where the first of them is undone.
         for number in sorted(self.phase, &self.order)? {
             for name in &self.phase.steps[number].on_failure {
-                let undo = self.phase.part(StepKind::OnFailure).find(|(_, s)| s.id.value == name.value).map(|(n, _)| n);
+                let undo =
+                    self.phase.steps_of(StepKind::OnFailure).find(|(_, s)| s.id.value == name.value).map(|(n, _)| n);
                 let undo = undo.ok_or_else(|| no_such(&self.phase.steps[number].id.value, &name.value))?;
                 if !placed.contains(&undo) {
                     placed.push(undo);

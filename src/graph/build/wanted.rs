@@ -85,7 +85,7 @@ impl Build<'_> {
 /// The phase's steps, each after those that it needs.
 pub(super) fn sorted(phase: &Phase, order: &[Vec<usize>]) -> Result<Vec<usize>, GraphError> {
     let mut dag = DiGraph::<usize, ()>::new();
-    let nodes: Vec<NodeIndex> = phase.part(StepKind::Step).map(|(n, _)| dag.add_node(n)).collect();
+    let nodes: Vec<NodeIndex> = phase.steps_of(StepKind::Step).map(|(n, _)| dag.add_node(n)).collect();
     for (to, node) in nodes.iter().enumerate() {
         for from in &order[to] {
             dag.add_edge(nodes[*from], *node, ());
@@ -107,9 +107,9 @@ pub(super) fn reach(phase: &Phase, order: &[Vec<usize>]) -> Result<Vec<BTreeSet<
 
 /// All `needs` of a phase's steps name steps of it; static checks say it better.
 pub(super) fn known_needs(phase: &Phase) -> Result<(), GraphError> {
-    for (_, step) in phase.part(StepKind::Step) {
+    for (_, step) in phase.steps_of(StepKind::Step) {
         for need in step.needs.iter().flatten() {
-            if !phase.part(StepKind::Step).any(|(_, s)| s.id.value == need.value) {
+            if !phase.steps_of(StepKind::Step).any(|(_, s)| s.id.value == need.value) {
                 return Err(no_such(&step.id.value, &need.value));
             }
         }

@@ -37,7 +37,7 @@ impl Checker<'_> {
             return;
         }
         let Some(kind) = &known.kind else { return };
-        if step.only_looks(kind) {
+        if step.is_read_only(kind) {
             let message = format!("`guard` has no effect on step `{id}`: {} only looks", kind.name);
             self.error("useless-guard", at, message, Some("guard the step that makes the change".into()));
         } else if !kind.is_revertible && guard.restore.is_none() {

@@ -54,7 +54,7 @@ impl Before {
     pub(super) fn new(plan: &Plan, steps: &[CheckedStep<'_>]) -> Self {
         let edges = phase_edges(plan);
         let place =
-            |known: &CheckedStep<'_>| OutputUse { phase: known.phase, number: known.number, part: known.step.part };
+            |known: &CheckedStep<'_>| OutputUse { phase: known.phase, number: known.number, part: known.step.kind };
         let mut named = HashMap::new();
         for (index, known) in steps.iter().enumerate() {
             named.entry(known.step.template_name()).or_insert(index);

@@ -10,12 +10,12 @@ impl Checker<'_> {
     pub(super) fn paces(&mut self) {
         let plan = self.plan;
         for phase in &plan.phases {
-            let fans_out = phase.part(StepKind::Step).any(|(_, step)| step.fans_out());
+            let fans_out = phase.steps_of(StepKind::Step).any(|(_, step)| step.fans_out());
             if !fans_out {
                 let help = "batches and limits are of hosts: give its steps `hosts`, or take the key away";
                 self.useless(&phase.pace, &format!("phase `{}` has no `hosts`", phase.name.value), help);
             }
-            for (_, step) in phase.part(StepKind::Step).filter(|(_, step)| !step.fans_out()) {
+            for (_, step) in phase.steps_of(StepKind::Step).filter(|(_, step)| !step.fans_out()) {
                 let (why, help) = match step.run_once {
                     true => ("runs once", "batches and limits are of hosts: take `run_once` away, or the key"),
                     false => ("has no `hosts`", "batches and limits are of hosts: add `hosts`, or take the key away"),
@@ -41,8 +41,9 @@ impl Checker<'_> {
     fn between_batches(&mut self, phase: &Phase, serial: &Span) {
         let order = phase.order();
         let reach: Vec<_> = (0..order.len()).map(|n| reachable(n, &order)).collect();
-        let on_hosts: Vec<usize> = phase.part(StepKind::Step).filter(|(_, s)| s.fans_out()).map(|(n, _)| n).collect();
-        for (number, step) in phase.part(StepKind::Step).filter(|(_, s)| !s.fans_out()) {
+        let on_hosts: Vec<usize> =
+            phase.steps_of(StepKind::Step).filter(|(_, s)| s.fans_out()).map(|(n, _)| n).collect();
+        for (number, step) in phase.steps_of(StepKind::Step).filter(|(_, s)| !s.fans_out()) {
             let after = on_hosts.iter().any(|n| reach[number].contains(n));
             let before = on_hosts.iter().any(|n| reach[*n].contains(&number));
             if after && before {

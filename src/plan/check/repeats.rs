@@ -23,7 +23,7 @@ impl Checker<'_> {
         let Some(kind) = known.kind.filter(|kind| !kind.conditions.is_empty()) else { return };
         let step = known.step;
         let guarded = kind.conditions.iter().any(|guard| step.params.contains_key(*guard));
-        if step.part != StepKind::Step || guarded || self.conditional(known) {
+        if step.kind != StepKind::Step || guarded || self.conditional(known) {
             return;
         }
         let message =

@@ -22,7 +22,7 @@ impl Checker<'_> {
             }
             self.called(phase, StepKind::Handler, "notifies", |step| &step.notify);
             self.called(phase, StepKind::OnFailure, "names", |step| &step.on_failure);
-            if phase.part(StepKind::Step).next().is_none() {
+            if phase.steps_of(StepKind::Step).next().is_none() {
                 let message = format!("phase `{}` has no steps", phase.name.value);
                 let help = format!("add [[phase.{}.step]], or take the phase away", phase.name.value);
                 self.warn("empty-phase", &phase.name.span, message, Some(help));
@@ -93,13 +93,13 @@ impl Checker<'_> {
         names_of: impl for<'s> Fn(&'s Step) -> &'s [Spanned<String>],
     ) {
         let key = part.key();
-        let there: Vec<&str> = phase.part(part).map(|(_, s)| s.id.value.as_str()).collect();
+        let there: Vec<&str> = phase.steps_of(part).map(|(_, s)| s.id.value.as_str()).collect();
         let wanted: Vec<&Spanned<String>> = phase.steps.iter().flat_map(names_of).collect();
         for name in &wanted {
             if there.contains(&name.value.as_str()) {
                 continue;
             }
-            let other = self.plan.phases.iter().find(|p| p.part(part).any(|(_, s)| s.id.value == name.value));
+            let other = self.plan.phases.iter().find(|p| p.steps_of(part).any(|(_, s)| s.id.value == name.value));
             let help = if let Some(other) = other {
                 format!("it is in phase `{}`: a step {verb} what stands in its own phase", other.name.value)
             } else if phase.steps.iter().any(|s| s.id.value == name.value) {
@@ -111,7 +111,7 @@ impl Checker<'_> {
             let message = format!("`{key}` of phase `{}` has no step named `{}`", phase.name.value, name.value);
             self.error("unknown-step", &name.span, message, Some(help));
         }
-        for (_, step) in phase.part(part) {
+        for (_, step) in phase.steps_of(part) {
             if !wanted.iter().any(|name| name.value == step.id.value) {
                 let id = &step.id.value;
                 let keyword = if part == StepKind::Handler { "notify" } else { "on_failure" };
@@ -127,7 +127,7 @@ impl Checker<'_> {
     }
 
     fn step_need(&mut self, phase: &Phase, number: usize, need: &Spanned<String>) {
-        let steps = || phase.part(StepKind::Step);
+        let steps = || phase.steps_of(StepKind::Step);
         if steps().any(|(_, s)| s.id.value == need.value) {
             return;
         }

@@ -226,7 +226,7 @@ impl Checker<'_> {
             FileKind::Folder => Some(folder::read(project, path).map(drop)),
             FileKind::Source => Some(project.open(path).map(drop).map_err(|e| e.to_string())),
             // What is wrong with the path itself is said by the action.
-            FileKind::Written => match project.written(path) {
+            FileKind::Written => match project.path_for_writing(path) {
                 Err(error) if error.kind() != ErrorKind::InvalidInput => Some(Err(error.to_string())),
                 _ => return,
             },

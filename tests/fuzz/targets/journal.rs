@@ -9,7 +9,7 @@ pub fn run(data: &[u8]) {
     let path = Path::new("run.jsonl");
     let bytes = lines(data);
     let Ok(events) = parse(path, &bytes) else { return };
-    let _memory = RunHistory::of(&events).open_ends();
+    let _memory = RunHistory::from_events(&events).only_unsettled();
     let cut = &bytes[..bytes.len() / 2];
     assert!(parse(path, cut).is_ok_and(|some| events.starts_with(&some)), "a cut journal is a shorter one");
     let again: Vec<u8> = events.iter().flat_map(|e| record(&serde_json::to_string(e).expect("it is JSON"))).collect();
