@@ -123,7 +123,7 @@ fn a_bad_plan_shows_all_that_is_wrong_at_once() {
         ╰────
       help: write timeout = "30s"; units are ms, s, m, h
 
-      × step `app-answers` uses an output of step `note`, which need not have run by then
+      × step `app-answers` uses an output of step `note`, which may not have run by then
         ╭─[plans/bad.toml:29:11]
      28 │ action = "http.check"
      29 │ url = "{{ steps.note.nothing }}"

@@ -1,18 +1,18 @@
-//! Durations as people write them: `90s`, `5m`, `1h30m`.
+//! Parses durations such as `90s`, `5m`, `1h30m`.
 
 use std::time::Duration;
 
-/// Longer than any step; a typo, not a plan.
+/// Maximum duration. More is taken for a typo.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// Reads a duration with its units.
+/// Parses a duration with units.
 ///
 /// # Errors
-/// What is wrong with it, as a fragment.
+/// What is wrong with the text, as part of a sentence.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration =
         text.trim().parse().map_err(|_| format!("`{text}` is not a duration such as `90s`, `5m` or `1h30m`"))?;
-    let duration = Duration::try_from(parsed).map_err(|_| format!("`{text}` is less than nothing"))?;
+    let duration = Duration::try_from(parsed).map_err(|_| format!("`{text}` is negative"))?;
     if duration > MAX_DURATION { Err(format!("`{text}` is longer than a year")) } else { Ok(duration) }
 }
 

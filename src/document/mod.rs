@@ -1,8 +1,8 @@
-//! A TOML file as a tree in which every key and value knows its place, and a reader that takes it apart; and the files of
-//! the project around it.
+//! Parses TOML files into a tree that keeps the place of every key and value, reads typed values from the tree, and
+//! opens the files of the project.
 //!
-//! Plan and inventory are read with it: they take the keys that they know, and what is left over is a finding. Knows
-//! [`crate::finding`] only. Beside it, [`yaml`]: the texts that others read.
+//! The parsers of plan and inventory take the keys that they know off the tree; keys that are left over become
+//! findings. Depends on [`crate::finding`] only. [`yaml`] reads YAML, which plan files contain for other tools.
 
 mod duration;
 mod local_file;

@@ -1,4 +1,4 @@
-//! The tree.
+//! The TOML tree with places.
 
 use std::sync::Arc;
 
@@ -8,37 +8,31 @@ use toml::de::{DeTable, DeValue};
 use super::value::scalar;
 use crate::finding::{Finding, Findings, Source, Span, Spanned};
 
-/// A value and its place.
+/// A value and its place in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// What it is.
     pub item: Item,
-    /// Its place in the file.
     pub span: Span,
 }
 
-/// A value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Item {
-    /// Text, a number, a boolean or a time (as text).
+    /// A string, a number, a boolean, or a time (as a string).
     Scalar(Value),
-    /// A list.
     List(Vec<Node>),
-    /// A table.
     Table(Table),
 }
 
 /// A table's entries, in the order of the file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table {
-    /// Key and value.
     pub entries: Vec<(Spanned<String>, Node)>,
 }
 
-/// Reads a file's text.
+/// Parses the text of a file.
 ///
 /// # Errors
-/// All places that are not TOML.
+/// All syntax errors.
 pub fn parse(source: &Arc<Source>) -> Result<Table, Findings> {
     let (tree, errors) = DeTable::parse_recoverable(&source.text);
     if errors.is_empty() {
@@ -62,18 +56,18 @@ impl Table {
                 (name, Node::new(value.get_ref(), value.span()))
             })
             .collect();
-        // The parser sorts keys by name; people sort them by meaning.
+        // The parser sorts keys by name. The order in the file matters to readers and to the order of steps.
         entries.sort_by_key(|(key, _)| key.span.start);
         Self { entries }
     }
 
-    /// Takes an entry off the table.
+    /// Removes an entry from the table and returns it.
     pub fn take(&mut self, key: &str) -> Option<(Spanned<String>, Node)> {
         let at = self.entries.iter().position(|(name, _)| name.value == key)?;
         Some(self.entries.remove(at))
     }
 
-    /// The table without places.
+    /// The table as JSON, without places.
     pub fn to_json(&self) -> Map<String, Value> {
         self.entries.iter().map(|(key, node)| (key.value.clone(), node.to_json())).collect()
     }
@@ -89,7 +83,7 @@ impl Node {
         Self { item, span }
     }
 
-    /// The value without places.
+    /// The value as JSON, without places.
     pub fn to_json(&self) -> Value {
         match &self.item {
             Item::Scalar(value) => value.clone(),
@@ -98,7 +92,7 @@ impl Node {
         }
     }
 
-    /// What it is, for messages.
+    /// The type of the value, for messages.
     pub fn type_name(&self) -> &'static str {
         match &self.item {
             Item::Scalar(Value::String(_)) => "a string",
@@ -111,7 +105,7 @@ impl Node {
     }
 }
 
-/// The TOML value that `text` is, else `text` itself.
+/// Parses `text` as a TOML value. Text that is not TOML is returned as a string.
 pub fn toml_or_text(text: &str) -> Value {
     DeValue::parse(text).map_or_else(|_| text.into(), |v| Node::new(v.get_ref(), v.span()).to_json())
 }

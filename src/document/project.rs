@@ -1,5 +1,5 @@
-//! The files of a project: the one way to open what a plan or an inventory names. Only regular files are opened, without
-//! waiting for anybody, only so much of them is read, and no link leads out of the project unless that is allowed.
+//! Opens the files that a plan or an inventory names. Only regular files are opened, without blocking; at most a given
+//! number of bytes is read; and symbolic links may not point outside of the project unless that is allowed.
 
 use std::fs::{File, FileType, Metadata};
 use std::io::{Error, ErrorKind, Read as _, Result};
@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
-/// The folder that relative paths start from, and what may be reached from there.
+/// The folder that relative paths start from, and whether links may point outside of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Project {
     root: PathBuf,
@@ -22,54 +22,53 @@ impl<P: Into<PathBuf>> From<P> for Project {
 }
 
 impl Project {
-    /// Whether links may lead out of it.
+    /// Sets whether links may point outside of the project.
     #[must_use]
     pub fn allow_outside(self, outside: bool) -> Self {
         Self { outside, ..self }
     }
 
-    /// The folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Opens a file.
+    /// Opens a file of the project. Returns its full path too.
     ///
     /// # Errors
-    /// With all that there is to say: that the path or a link leads out of the project, that it is no file, or cannot be
-    /// read.
+    /// With a complete message: when the path or a link points outside of the project, is not a regular file, or cannot
+    /// be read.
     pub fn open(&self, path: &str) -> Result<(PathBuf, File, Metadata)> {
         let full = self.locate(path)?;
-        let (file, meta) = open_file(&full).map_err(|e| unread(&full, &e))?;
-        Ok((full, file, meta))
+        let (file, metadata) = open_file(&full).map_err(|e| cannot_read(&full, &e))?;
+        Ok((full, file, metadata))
     }
 
-    /// A file's text, of at most so many bytes.
+    /// The text of a file of at most `limit` bytes.
     ///
     /// # Errors
-    /// As [`Self::open`]; also when it has more, or is not text.
+    /// As [`Self::open`]; also when the file is larger or is not UTF-8.
     pub fn text(&self, path: &str, limit: u64) -> Result<String> {
         let full = self.locate(path)?;
-        read_text(&full, limit).map_err(|e| unread(&full, &e))
+        read_text(&full, limit).map_err(|e| cannot_read(&full, &e))
     }
 
-    /// Where a folder lies.
+    /// The full path of a folder.
     ///
     /// # Errors
-    /// When the path or a link leads out of the project, or nothing is there.
+    /// When the path or a link points outside of the project, or the folder does not exist.
     pub fn folder(&self, path: &str) -> Result<PathBuf> {
         self.locate(path)
     }
 
-    /// Where a file lies that is to be written, from the root of the file system.
+    /// The absolute path of a file that is to be written. The file need not exist.
     ///
     /// # Errors
-    /// When the path or a link leads out of the project.
+    /// When the path or a link points outside of the project.
     pub fn path_for_writing(&self, path: &str) -> Result<PathBuf> {
         let full = std::path::absolute(self.below(path)?)?;
-        let there = full.ancestors().find(|p| p.symlink_metadata().is_ok()).unwrap_or(Path::new("/"));
-        if there.starts_with(std::path::absolute(&self.root)?) {
-            self.keep_inside(path, there)?;
+        let existing = full.ancestors().find(|p| p.symlink_metadata().is_ok()).unwrap_or(Path::new("/"));
+        if existing.starts_with(std::path::absolute(&self.root)?) {
+            self.keep_inside(path, existing)?;
         }
         Ok(full)
     }
@@ -81,22 +80,22 @@ impl Project {
     }
 
     fn below(&self, path: &str) -> Result<PathBuf> {
-        let inside = Path::new(path).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-        if !inside {
+        let is_below = Path::new(path).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+        if !is_below {
             let message = format!("`{path}` is not a path below {}", self.root.display());
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         Ok(super::below(&self.root, path))
     }
 
-    /// Refuses what a link leads out to.
+    /// Refuses a path that leads outside of the project by a link, unless that is allowed.
     fn keep_inside(&self, path: &str, full: &Path) -> Result<()> {
         if self.outside {
             return Ok(());
         }
-        let real = full.canonicalize().map_err(|e| unread(full, &e))?;
+        let real = full.canonicalize().map_err(|e| cannot_read(full, &e))?;
         let root = if self.root.as_os_str().is_empty() { Path::new(".") } else { &self.root };
-        if real.starts_with(root.canonicalize().map_err(|e| unread(root, &e))?) {
+        if real.starts_with(root.canonicalize().map_err(|e| cannot_read(root, &e))?) {
             return Ok(());
         }
         let message = format!(
@@ -108,62 +107,62 @@ impl Project {
     }
 }
 
-fn unread(path: &Path, error: &Error) -> Error {
+fn cannot_read(path: &Path, error: &Error) -> Error {
     Error::new(error.kind(), format!("cannot read {}: {error}", path.display()))
 }
 
-/// Opens a regular file to read it; neither waits for anybody, nor does anything to a device.
+/// Opens a regular file for reading. Never blocks, and never opens a device.
 ///
 /// # Errors
-/// When it is something else, or cannot be read.
+/// When the path is not a regular file, or cannot be read.
 pub fn open_file(path: &Path) -> Result<(File, Metadata)> {
-    // Looked at before as well: opening some devices does something.
-    regular(&std::fs::metadata(path)?)?;
+    // Checked before opening, too: opening some devices has side effects.
+    require_regular(&std::fs::metadata(path)?)?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let meta = file.metadata()?;
-    regular(&meta)?;
+    require_regular(&meta)?;
     Ok((file, meta))
 }
 
-/// All bytes of a regular file, which has at most so many.
+/// Reads a regular file of at most `limit` bytes.
 ///
 /// # Errors
-/// When it has more, is something else, or cannot be read.
+/// When the file is larger, is not a regular file, or cannot be read.
 pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let (file, meta) = open_file(path)?;
     let mut bytes = Vec::new();
-    // Some files say that they are smaller than they are.
+    // Some files report a size smaller than their content.
     if meta.len() <= limit {
         file.take(limit + 1).read_to_end(&mut bytes)?;
     }
     if meta.len().max(bytes.len() as u64) > limit {
-        let most = if limit.is_multiple_of(1 << 20) && limit > 1 << 20 {
+        let limit_text = if limit.is_multiple_of(1 << 20) && limit > 1 << 20 {
             format!("{} MiB", limit >> 20)
         } else {
             format!("{limit} bytes")
         };
-        return Err(Error::other(format!("it has more than {most}")));
+        return Err(Error::other(format!("it has more than {limit_text}")));
     }
     Ok(bytes)
 }
 
-/// The same of a text.
+/// Reads a regular file of at most `limit` bytes as text.
 ///
 /// # Errors
-/// As [`read_file`]; also when it is not text.
+/// As [`read_file`]; also when the file is not UTF-8.
 pub fn read_text(path: &Path, limit: u64) -> Result<String> {
     String::from_utf8(read_file(path, limit)?).map_err(|_| Error::other("it is not text in UTF-8"))
 }
 
-fn regular(meta: &Metadata) -> Result<()> {
+fn require_regular(meta: &Metadata) -> Result<()> {
     if meta.is_file() {
         return Ok(());
     }
-    Err(Error::other(format!("it is {}, and not a file", name(meta.file_type()))))
+    Err(Error::other(format!("it is {}, and not a file", file_type_name(meta.file_type()))))
 }
 
-fn name(kind: FileType) -> &'static str {
+fn file_type_name(kind: FileType) -> &'static str {
     if kind.is_dir() {
         "a folder"
     } else if kind.is_fifo() {
@@ -182,7 +181,7 @@ mod tests {
 
     use super::*;
 
-    /// A project with something next to it.
+    /// A project, and a folder outside of it.
     fn project() -> (tempfile::TempDir, Project) {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("project");
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_leads_out_only_where_that_is_allowed() {
+    fn links_out_of_the_project_need_permission() {
         let (_folder, project) = project();
         assert_eq!(project.text("file", 10).unwrap(), "inside");
         assert_eq!(project.text("in", 10).unwrap(), "inside");
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_through_a_link_that_leads_out() {
+    fn nothing_is_written_through_links_out_of_the_project() {
         let (_folder, project) = project();
         assert_eq!(project.path_for_writing("new/folder/file").unwrap(), project.root().join("new/folder/file"));
         assert!(project.path_for_writing("file").is_ok() && project.path_for_writing("in").is_ok());
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn only_files_are_opened_and_only_so_much_is_read() {
+    fn only_regular_files_up_to_the_limit_are_read() {
         let (_folder, project) = project();
         let project = project.allow_outside(true);
         let pipe = project.root().join("pipe");
@@ -244,7 +243,7 @@ mod tests {
             assert!(error.starts_with("cannot read ") && error.ends_with(what), "{error}");
         }
         assert!(project.text("file", 5).unwrap_err().to_string().ends_with("it has more than 5 bytes"));
-        // It says that it has none.
+        // The reported size is 0.
         assert!(read_file(Path::new("/proc/self/maps"), 5).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Takes typed values off a table and remembers what is wrong with it.
+//! Takes typed values off a table and collects the findings about it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,14 +9,13 @@ use serde_json::Value;
 use super::{Item, Node, Table, parse, parse_duration, read_text};
 use crate::finding::{Finding, Findings, Source, Span, Spanned, did_you_mean, listed};
 
-/// The largest plan or inventory, bytes.
+/// Maximum size of a plan or inventory, in bytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// A file that is being read.
 pub struct Reader {
-    /// The file.
+    /// The file's path and text.
     pub source: Arc<Source>,
-    /// What is wrong so far.
+    /// The findings so far.
     pub findings: Findings,
 }
 
@@ -24,21 +23,21 @@ impl Reader {
     /// Reads a file from disk.
     ///
     /// # Errors
-    /// When it cannot be read, is not text or not TOML; `what` says what kind of file it is.
+    /// When the file cannot be read, is not text or not TOML. `what` names the kind of file in the message.
     pub fn open(path: &Path, what: &str) -> Result<(Self, Table), Findings> {
         let text = read_text(path, MAX_FILE_BYTES).map_err(|error| {
             let message = format!("cannot read the {what} {}: {error}", path.display());
-            let help = (error.kind() == std::io::ErrorKind::NotFound).then(|| no_file(path));
+            let help = (error.kind() == std::io::ErrorKind::NotFound).then(|| missing_file_help(path));
             Findings::from(Finding::error("unreadable", message).maybe_help(help))
         })?;
         Self::new(Source { path: path.to_owned(), text })
     }
 
-    /// Reads a text. Windows line ends are taken as others are: TOML lets them mean the same, and no value has a `\\r` that
-    /// is not written in it.
+    /// Parses a text. CRLF line ends are converted to LF: TOML treats both alike, and no value contains a `\\r` that is
+    /// not written as an escape.
     ///
     /// # Errors
-    /// When it is not TOML.
+    /// When the text is not TOML.
     pub fn new(mut source: Source) -> Result<(Self, Table), Findings> {
         if source.text.contains("\r\n") {
             source.text = source.text.replace("\r\n", "\n");
@@ -48,19 +47,19 @@ impl Reader {
         Ok((Self { source, findings: Findings::new() }, table))
     }
 
-    /// Notes an error at a place.
+    /// Records an error at a place.
     pub fn error(&mut self, code: &'static str, span: &Span, message: impl Into<String>, help: Option<String>) {
         let finding = Finding::error(code, message).at(&self.source, span.clone(), "").maybe_help(help);
         self.findings.push(finding);
     }
 
-    /// Notes that a value has the wrong type.
+    /// Records that a value has the wrong type.
     pub fn wrong_type(&mut self, key: &str, node: &Node, wanted: &str, help: Option<String>) {
         let message = format!("`{key}` must be {wanted}, not {}", node.type_name());
         self.error("wrong-type", &node.span, message, help);
     }
 
-    /// Takes a string.
+    /// Takes a string off the table.
     pub fn string(&mut self, table: &mut Table, key: &str) -> Option<Spanned<String>> {
         let (_, node) = table.take(key)?;
         let Item::Scalar(Value::String(text)) = &node.item else {
@@ -74,13 +73,13 @@ impl Reader {
         Some(Spanned::new(text.clone(), node.span.clone()))
     }
 
-    /// Takes a string that may not be missing; `owner` is the place that misses it.
+    /// Takes a required string. If the key is missing, the error is reported at `owner`, about `of`.
     pub fn required(&mut self, table: &mut Table, key: &str, owner: &Span, of: &str) -> Option<Spanned<String>> {
         if !table.entries.iter().any(|(name, _)| name.value == key) {
-            let near = table.entries.iter().find(|(name, _)| did_you_mean(&name.value, [key]).is_some());
-            let help = near.map_or_else(
+            let similar = table.entries.iter().find(|(name, _)| did_you_mean(&name.value, [key]).is_some());
+            let help = similar.map_or_else(
                 || format!("add `{key} = \"…\"`"),
-                |(name, _)| format!("`{}` stands there: did you mean `{key}`?", name.value),
+                |(name, _)| format!("`{}` is there instead: did you mean `{key}`?", name.value),
             );
             self.error("missing-key", owner, format!("{of} has no `{key}`"), Some(help));
             return None;
@@ -88,7 +87,7 @@ impl Reader {
         self.string(table, key)
     }
 
-    /// Takes a list of strings; `None` when there is none.
+    /// Takes a list of strings. `None` if the key is missing.
     pub fn strings(&mut self, table: &mut Table, key: &str) -> Option<Vec<Spanned<String>>> {
         let (_, node) = table.take(key)?;
         let Item::List(items) = &node.item else {
@@ -119,7 +118,7 @@ impl Reader {
         Some(flag)
     }
 
-    /// Takes an integer within bounds.
+    /// Takes an integer and checks its bounds.
     pub fn integer(&mut self, table: &mut Table, key: &str, bounds: std::ops::RangeInclusive<u32>) -> Option<u32> {
         let (_, node) = table.take(key)?;
         let Item::Scalar(Value::Number(number)) = &node.item else {
@@ -154,7 +153,7 @@ impl Reader {
         None
     }
 
-    /// Takes a table; an empty one when there is none.
+    /// Takes a table. Returns an empty table if the key is missing.
     pub fn table(&mut self, table: &mut Table, key: &str) -> Table {
         match table.take(key) {
             None => Table::default(),
@@ -166,26 +165,27 @@ impl Reader {
         }
     }
 
-    /// Notes every key that is left over; `of` is what the table is, `known` the keys that it may have.
+    /// Reports every key that is left over as unknown. `of` names the table in the message; `known` are the keys that
+    /// it may have.
     pub fn reject_unknown(&mut self, table: Table, of: &str, known: &[&str]) {
         for (key, _) in table.entries {
-            let near = did_you_mean(&key.value, known.iter().copied());
-            let help = near.unwrap_or_else(|| format!("{of} may have {}", listed(known.iter().copied())));
+            let similar = did_you_mean(&key.value, known.iter().copied());
+            let help = similar.unwrap_or_else(|| format!("{of} may have {}", listed(known.iter().copied())));
             self.error("unknown-key", &key.span, format!("`{}` is not a key of {of}", key.value), Some(help));
         }
     }
 }
 
-/// What to do when there is no file of that name.
-fn no_file(path: &Path) -> String {
+/// The help text for a file that does not exist.
+fn missing_file_help(path: &Path) -> String {
     if path == Path::new("-") {
-        return "`-` does not stand for standard input here: name a file".into();
+        return "`-` is not read as standard input here: name a file".into();
     }
-    near_file(path).unwrap_or_else(|| "paths are relative to the current folder".into())
+    similar_file(path).unwrap_or_else(|| "paths are relative to the current folder".into())
 }
 
-/// A file of a similar name in the same folder.
-fn near_file(path: &Path) -> Option<String> {
+/// "Did you mean" for a file with a similar name in the same folder.
+fn similar_file(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let names: Vec<String> =

@@ -1,8 +1,8 @@
-//! Where a file's project begins.
+//! Finds the root folder of a file's project.
 
 use std::path::{Path, PathBuf};
 
-/// The folder that relative paths start from: the file's own, or its parent where the file lies in `folder`.
+/// The folder that relative paths start from: the folder of the file, or its parent if the file is in `folder`.
 pub fn project_root(file: &Path, folder: &str) -> PathBuf {
     let own = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let full = std::path::absolute(own).unwrap_or_else(|_| own.to_owned());
@@ -16,7 +16,7 @@ pub fn project_root(file: &Path, folder: &str) -> PathBuf {
     }
 }
 
-/// A path below a root, as a person would write it: nothing in front when the root is the current folder.
+/// Joins a path to a root for display: nothing is put in front if the root is the current folder.
 pub fn below(root: &Path, path: impl AsRef<Path>) -> PathBuf {
     if root == Path::new(".") { path.as_ref().to_owned() } else { root.join(path) }
 }

@@ -1,24 +1,25 @@
-//! From TOML to the plain values that templates and actions take.
+//! Converts TOML scalars to JSON values, and estimates the size of values.
 
 use serde_json::Value;
 use toml::de::DeValue;
 
-/// What the values of all variables may come to, on all hosts together, bytes.
+/// Maximum size of the values of all variables, on all hosts together, in bytes.
 pub const MAX_BYTES: usize = 128 << 20;
 
-/// What a value takes, about, bytes: its texts, and something for itself and each value in it.
+/// Approximate size of a value in memory, in bytes.
 pub fn size(value: &Value) -> usize {
-    const EACH: usize = 64;
-    EACH + match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(size).sum(),
-        Value::Object(map) => map.iter().map(|(key, value)| key.len() + size(value)).sum(),
-        _ => 0,
-    }
+    const VALUE_BYTES: usize = 64;
+    VALUE_BYTES
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(size).sum(),
+            Value::Object(map) => map.iter().map(|(key, value)| key.len() + size(value)).sum(),
+            _ => 0,
+        }
 }
 
-/// A value that holds no others. Times become text; infinite numbers and integers beyond 64 bits, which JSON lacks, do
-/// too.
+/// Converts a scalar; returns `None` for lists and tables. Times become strings. So do infinite numbers and integers
+/// beyond 64 bits, which JSON lacks.
 pub(super) fn scalar(value: &DeValue<'_>) -> Option<Value> {
     Some(match value {
         DeValue::String(text) => Value::String(text.to_string()),

@@ -1,4 +1,4 @@
-//! The plan's graph as text that others draw: Mermaid and Graphviz.
+//! Prints the plan's graph as Mermaid or Graphviz text.
 
 use std::fmt::Write;
 
@@ -6,14 +6,15 @@ use serde_json::Value;
 
 use crate::plan::{Guard, Pace, Phase, Plan, Step, StepKind};
 
-/// A Mermaid flowchart: phases as boxes, their steps inside.
+/// Prints a Mermaid flowchart: phases are boxes with their steps inside.
 pub fn mermaid(plan: &Plan) -> String {
     let mut out = String::from("flowchart TD\n");
     for (p, phase) in plan.phases.iter().enumerate() {
-        let text = lines(&phase.name.value, said(&phase.pace, phase.guard.as_ref()), "<br/>");
+        let text = join_lines(&phase.name.value, pace_and_guard_lines(&phase.pace, phase.guard.as_ref()), "<br/>");
         let _ = writeln!(out, "  subgraph p{p}[\"{}\"]", escape(&text));
         for (s, step) in phase.steps.iter().enumerate() {
-            let text = lines(&format!("{}<br/><i>{}</i>", step.id.value, step.action.value), about(step), "<br/>");
+            let text =
+                join_lines(&format!("{}<br/><i>{}</i>", step.id.value, step.action.value), step_lines(step), "<br/>");
             let _ = writeln!(out, "    p{p}s{s}[\"{}\"]", escape(&text));
         }
         for (from, to) in step_edges(phase) {
@@ -27,16 +28,16 @@ pub fn mermaid(plan: &Plan) -> String {
     out
 }
 
-/// A Graphviz digraph: phases as clusters, their steps inside.
+/// Prints a Graphviz digraph: phases are clusters with their steps inside.
 pub fn dot(plan: &Plan) -> String {
     let mut out = format!("digraph \"{}\" {{\n  compound=true;\n  node [shape=box];\n", escape(&plan.name.value));
     for (p, phase) in plan.phases.iter().enumerate() {
-        let more = said(&phase.pace, phase.guard.as_ref()).iter().map(|line| escape(line)).collect();
-        let text = lines(&escape(&phase.name.value), more, "\\n");
+        let details = pace_and_guard_lines(&phase.pace, phase.guard.as_ref()).iter().map(|line| escape(line)).collect();
+        let text = join_lines(&escape(&phase.name.value), details, "\\n");
         let _ = writeln!(out, "  subgraph cluster_{p} {{\n    label=\"{text}\";");
         for (s, step) in phase.steps.iter().enumerate() {
-            let more = [&step.action.value].into_iter().chain(&about(step)).map(|line| escape(line)).collect();
-            let text = lines(&escape(&step.id.value), more, "\\n");
+            let details = [&step.action.value].into_iter().chain(&step_lines(step)).map(|line| escape(line)).collect();
+            let text = join_lines(&escape(&step.id.value), details, "\\n");
             let _ = writeln!(out, "    p{p}s{s} [label=\"{text}\"];");
         }
         for (from, to) in step_edges(phase) {
@@ -45,7 +46,7 @@ pub fn dot(plan: &Plan) -> String {
         out.push_str("  }\n");
     }
     for (from, to) in phase_edges(plan) {
-        // Clusters have no edges of their own: the arrow runs between their outer steps and is cut at the frames.
+        // Graphviz has no edges between clusters: the arrow runs between two steps and is cut at the frames.
         let last = plan.phases[from].steps.len().saturating_sub(1);
         let _ = writeln!(out, "  p{from}s{last} -> p{to}s0 [ltail=cluster_{from}, lhead=cluster_{to}];");
     }
@@ -53,20 +54,24 @@ pub fn dot(plan: &Plan) -> String {
     out
 }
 
-/// What a box says of a step below its name and action, a line each.
-fn about(step: &Step) -> Vec<String> {
+/// The lines in a step's box below its id and action.
+fn step_lines(step: &Step) -> Vec<String> {
     let unguarded = step.unguarded.as_ref().map(|_| "guard = false".to_owned());
-    spread(step).into_iter().chain(said(&step.pace, step.guard.as_ref())).chain(unguarded).collect()
+    target_lines(step)
+        .into_iter()
+        .chain(pace_and_guard_lines(&step.pace, step.guard.as_ref()))
+        .chain(unguarded)
+        .collect()
 }
 
-/// The keys of a step or a phase that are told as they are written, a line each.
-fn said(pace: &Pace, guard: Option<&Guard>) -> Vec<String> {
+/// `serial`, `max_failures` and `guard` of a step or a phase, as they are written in the plan.
+fn pace_and_guard_lines(pace: &Pace, guard: Option<&Guard>) -> Vec<String> {
     let pace = Some(pace.to_string()).filter(|pace| !pace.is_empty());
     pace.into_iter().chain(guard.map(ToString::to_string)).collect()
 }
 
-/// Where a step runs, and for what, a line each.
-fn spread(step: &Step) -> Vec<String> {
+/// On which hosts and for which items a step runs.
+fn target_lines(step: &Step) -> Vec<String> {
     let hosts = step.hosts.as_ref().map(|hosts| match (step.run_once, &step.delegate_to) {
         (false, None) => format!("on {}", hosts.value),
         (true, None) => format!("once, on the first of {}", hosts.value),
@@ -82,8 +87,8 @@ fn spread(step: &Step) -> Vec<String> {
 }
 
 fn phase_edges(plan: &Plan) -> Vec<(usize, usize)> {
-    let named = plan.phases_by_name();
-    let position = |name: &str| named.get(name).copied();
+    let index = plan.phases_by_name();
+    let position = |name: &str| index.get(name).copied();
     let edges = |(to, phase): (usize, &Phase)| {
         phase.needs.iter().filter_map(|n| Some((position(&n.value)?, to))).collect::<Vec<_>>()
     };
@@ -91,12 +96,11 @@ fn phase_edges(plan: &Plan) -> Vec<(usize, usize)> {
 }
 
 fn step_edges(phase: &Phase) -> Vec<(usize, usize)> {
-    let order = phase.order();
-    phase.steps_of(StepKind::Step).flat_map(|(to, _)| order[to].iter().map(move |from| (*from, to))).collect()
+    let needs = phase.order();
+    phase.steps_of(StepKind::Step).flat_map(|(to, _)| needs[to].iter().map(move |from| (*from, to))).collect()
 }
 
-/// A text with more lines below it.
-fn lines(text: &str, more: Vec<String>, line_break: &str) -> String {
+fn join_lines(text: &str, more: Vec<String>, line_break: &str) -> String {
     [vec![text.to_owned()], more].concat().join(line_break)
 }
 
@@ -110,20 +114,18 @@ mod tests {
 
     use super::super::tests::{plan, step};
     use super::*;
-    use crate::plan::{Portion, Spanned};
+    use crate::plan::Portion;
+    use crate::plan::testing::at;
 
     fn two_phases() -> Plan {
-        plan(vec![
-            ("a", &[], vec![step("one", Some("pis"), None), step("two", None, None)]),
-            ("b", &["a"], vec![step("three", None, None)]),
-        ])
+        plan(vec![("a", &[], vec![step("one").hosts("pis"), step("two")]), ("b", &["a"], vec![step("three")])])
     }
 
     #[test]
     fn batches_and_limits_are_shown() {
         let mut plan = two_phases();
-        plan.phases[0].pace.serial = Some(Spanned::new(vec![Portion::Hosts(1), Portion::Percent(50)], 0..0));
-        plan.phases[0].steps[0].pace.max_failures = Some(Spanned::new(Portion::Percent(10), 0..0));
+        plan.phases[0].pace.serial = Some(at(vec![Portion::Hosts(1), Portion::Percent(50)]));
+        plan.phases[0].steps[0].pace.max_failures = Some(at(Portion::Percent(10)));
         let (mermaid, dot) = (mermaid(&plan), dot(&plan));
         assert!(mermaid.contains("p0[\"a<br/>serial = [1, &quot;50%&quot;]\"]"), "{mermaid}");
         assert!(mermaid.contains("on pis<br/>max_failures = &quot;10%&quot;\"]"), "{mermaid}");
@@ -134,8 +136,7 @@ mod tests {
     #[test]
     fn guards_are_shown() {
         let mut plan = two_phases();
-        let time = |seconds| Spanned::new(Duration::from_secs(seconds), 0..0);
-        let guard = |seconds| Some(Guard { time: time(seconds), apply: None, restore: None, check: None });
+        let guard = |seconds| Some(Guard::new(Duration::from_secs(seconds)));
         plan.phases[0].guard = guard(90);
         plan.phases[0].steps[0].unguarded = Some(0..0);
         plan.phases[1].steps[0].guard = guard(120);

@@ -1,62 +1,17 @@
+use serde_json::json;
+
 use super::*;
 use crate::inventory::{Connection, Inventory};
-use crate::plan::{Pace, Phase, Portion, Retry, Scope, Source, Spanned, Step, StepKind};
+use crate::plan::{Phase, Portion, Scope, Step, StepKind};
 use crate::template::Templates;
 
-fn at<T>(value: T) -> Spanned<T> {
-    Spanned::new(value, 0..0)
-}
-
-pub fn step(id: &str, hosts: Option<&str>, needs: Option<&[&str]>) -> Step {
-    Step {
-        kind: StepKind::Step,
-        id: at(id.to_owned()),
-        action: at("node.command".to_owned()),
-        hosts: hosts.map(|h| at(h.to_owned())),
-        needs: needs.map(|n| n.iter().map(|n| at((*n).to_owned())).collect()),
-        when: None,
-        for_each: None,
-        run_once: false,
-        delegate_to: None,
-        as_root: false,
-        retry: Retry::default(),
-        timeout: None,
-        pace: Pace::default(),
-        ignore_errors: false,
-        notify: Vec::new(),
-        flush: false,
-        on_failure: Vec::new(),
-        guard: None,
-        unguarded: None,
-        sensitive: false,
-        tags: Vec::new(),
-        params: serde_json::Map::new(),
-        spans: Vec::new(),
-        key_spans: Vec::new(),
-    }
+pub fn step(id: &str) -> Step {
+    Step::new(id, "node.command")
 }
 
 pub fn plan(phases: Vec<(&str, &[&str], Vec<Step>)>) -> Plan {
-    Plan {
-        source: Arc::new(Source { path: "plan.toml".into(), text: String::new() }),
-        root: ".".into(),
-        name: at("test".to_owned()),
-        description: None,
-        vars: Vec::new(),
-        secrets: Vec::new(),
-        phases: phases
-            .into_iter()
-            .map(|(name, needs, steps)| Phase {
-                name: at(name.to_owned()),
-                description: None,
-                needs: needs.iter().map(|n| at((*n).to_owned())).collect(),
-                when: None,
-                pace: Pace::default(),
-                guard: None,
-                steps,
-            })
-            .collect(),
-    }
+    let phase = |(name, needs, steps): (&str, &[&str], Vec<Step>)| Phase::new(name, steps).needs(needs);
+    Plan::new("test", phases.into_iter().map(phase).collect())
 }
 
 fn hosts(pattern: &str) -> Vec<Arc<Host>> {
@@ -85,7 +40,6 @@ fn graph_of(
     Graph::new(plan, hosts_of, in_sight, RenderContext { templates: &templates, scope: &scope })
 }
 
-/// For each unit, the units that must have ended before it.
 fn order(plan: &Plan) -> Vec<(String, Vec<String>)> {
     let graph = graph(plan, |_| true).unwrap();
     let name = |i: NodeIndex| match graph.node(i) {
@@ -117,9 +71,9 @@ fn needs_of(plan: &Plan, unit: &str) -> Vec<String> {
 #[test]
 fn steps_of_a_phase_run_in_order_and_phases_by_their_needs() {
     let plan = plan(vec![
-        ("a", &[], vec![step("one", None, None), step("two", None, None)]),
-        ("b", &["a"], vec![step("three", None, None)]),
-        ("c", &[], vec![step("four", None, None)]),
+        ("a", &[], vec![step("one"), step("two")]),
+        ("b", &["a"], vec![step("three")]),
+        ("c", &[], vec![step("four")]),
     ]);
     assert_eq!(needs_of(&plan, "a/two"), ["a/one"]);
     assert_eq!(needs_of(&plan, "b/three"), ["a/one", "a/two"]);
@@ -128,76 +82,70 @@ fn steps_of_a_phase_run_in_order_and_phases_by_their_needs() {
 
 #[test]
 fn empty_needs_start_at_once() {
-    let plan = plan(vec![("a", &[], vec![step("one", None, None), step("two", None, Some(&[]))])]);
+    let plan = plan(vec![("a", &[], vec![step("one"), step("two").needs(&[])])]);
     assert!(needs_of(&plan, "a/two").is_empty());
 }
 
 #[test]
 fn a_host_waits_only_for_itself() {
-    let plan = plan(vec![("a", &[], vec![step("one", Some("x,y"), None), step("two", Some("x,y"), None)])]);
+    let plan = plan(vec![("a", &[], vec![step("one").hosts("x,y"), step("two").hosts("x,y")])]);
     assert_eq!(needs_of(&plan, "a/two@x"), ["a/one@x"]);
 }
 
 #[test]
 fn a_host_that_the_step_before_did_not_run_on_waits_for_all_of_it() {
-    let plan = plan(vec![("a", &[], vec![step("init", Some("x,y"), None), step("join", Some("z"), None)])]);
+    let plan = plan(vec![("a", &[], vec![step("init").hosts("x,y"), step("join").hosts("z")])]);
     assert_eq!(needs_of(&plan, "a/join@z"), ["a/init@x", "a/init@y"]);
 }
 
 #[test]
 fn a_step_that_reads_other_hosts_outputs_waits_for_all_of_them() {
-    let mut second = step("two", Some("x,y"), None);
-    second.params.insert("content".into(), "{{ steps.one.hosts['y'].stdout }}".into());
-    let plan = plan(vec![("a", &[], vec![step("one", Some("x,y"), None), second])]);
+    let second = step("two").hosts("x,y").param("content", "{{ steps.one.hosts['y'].stdout }}");
+    let plan = plan(vec![("a", &[], vec![step("one").hosts("x,y"), second])]);
     assert_eq!(needs_of(&plan, "a/two@x"), ["a/one@x", "a/one@y"]);
 }
 
 #[test]
 fn a_step_without_a_matching_host_still_keeps_the_order() {
-    let plan =
-        plan(vec![("a", &[], vec![step("one", None, None), step("none", Some(""), None), step("three", None, None)])]);
+    let plan = plan(vec![("a", &[], vec![step("one"), step("none").hosts(""), step("three")])]);
     assert_eq!(needs_of(&plan, "a/three"), ["a/one"]);
 }
 
 #[test]
-fn circles_are_refused() {
-    let plan = plan(vec![("a", &["b"], vec![step("one", None, None)]), ("b", &["a"], vec![step("two", None, None)])]);
+fn cycles_are_refused() {
+    let plan = plan(vec![("a", &["b"], vec![step("one")]), ("b", &["a"], vec![step("two")])]);
     assert!(matches!(graph(&plan, |_| true), Err(GraphError::Cycle)));
 }
 
 #[test]
 fn a_step_comes_after_its_hosts_part_of_all_earlier_steps() {
-    let steps = vec![step("one", Some("x,y"), None), step("two", Some("x"), None), step("three", Some("y"), None)];
+    let steps = vec![step("one").hosts("x,y"), step("two").hosts("x"), step("three").hosts("y")];
     let plan = plan(vec![("a", &[], steps)]);
     assert_eq!(needs_of(&plan, "a/three@y"), ["a/one@x", "a/one@y", "a/two@x"]);
 }
 
 #[test]
 fn a_host_that_no_earlier_step_ran_on_waits_for_all_of_them() {
-    let steps = vec![step("one", Some("x,y"), None), step("two", Some("x"), None), step("three", Some("z"), None)];
+    let steps = vec![step("one").hosts("x,y"), step("two").hosts("x"), step("three").hosts("z")];
     let plan = plan(vec![("a", &[], steps)]);
     assert_eq!(needs_of(&plan, "a/three@z"), ["a/one@x", "a/one@y", "a/two@x"]);
 }
 
 #[test]
-fn outputs_of_other_hosts_are_waited_for_over_the_steps_between() {
-    let mut third = step("three", Some("x,y"), None);
-    third.params.insert("content".into(), "{{ steps.one.hosts['y'].stdout }}".into());
-    let steps = vec![step("one", Some("x,y"), None), step("two", Some("x,y"), None), third];
+fn a_step_waits_for_outputs_of_other_hosts_from_before_the_last_step() {
+    let third = step("three").hosts("x,y").param("content", "{{ steps.one.hosts['y'].stdout }}");
+    let steps = vec![step("one").hosts("x,y"), step("two").hosts("x,y"), third];
     let plan = plan(vec![("a", &[], steps)]);
     assert_eq!(needs_of(&plan, "a/three@x"), ["a/one@x", "a/one@y", "a/two@x"]);
 }
 
 #[test]
-fn what_flushes_waits_for_every_handler_and_for_its_own_part() {
-    let notify =
-        |names: &[&str], step: Step| Step { notify: names.iter().map(|n| at((*n).to_owned())).collect(), ..step };
-    let handler = |id: &str, hosts: &str| Step { kind: StepKind::Handler, ..step(id, Some(hosts), None) };
+fn a_step_with_flush_waits_for_every_handler() {
     let steps = vec![
-        notify(&["first", "last"], step("one", Some("x,y"), None)),
-        Step { flush: true, ..step("two", Some("y"), None) },
-        handler("first", "x,y"),
-        handler("last", "x"),
+        step("one").hosts("x,y").notify(&["first", "last"]),
+        step("two").hosts("y").flush(),
+        step("first").hosts("x,y").kind(StepKind::Handler),
+        step("last").hosts("x").kind(StepKind::Handler),
     ];
     let plan = plan(vec![("a", &[], steps)]);
     let before = needs_of(&plan, "a/two@y");
@@ -207,30 +155,26 @@ fn what_flushes_waits_for_every_handler_and_for_its_own_part() {
 }
 
 #[test]
-fn a_host_is_undone_backwards_whatever_runs_elsewhere() {
-    let undone = |by: &str, step: Step| Step { on_failure: vec![at(by.to_owned())], ..step };
-    let undo = |id: &str, hosts: &str| Step { kind: StepKind::OnFailure, ..step(id, Some(hosts), None) };
+fn a_host_is_undone_in_reverse_order_of_its_steps() {
     let steps = vec![
-        undone("undo-one", step("one", Some("y"), None)),
-        undone("undo-two", step("two", Some("x"), None)),
-        undone("undo-three", step("three", Some("x,y"), None)),
-        undo("undo-one", "y"),
-        undo("undo-two", "x"),
-        undo("undo-three", "x,y"),
+        step("one").hosts("y").on_failure(&["undo-one"]),
+        step("two").hosts("x").on_failure(&["undo-two"]),
+        step("three").hosts("x,y").on_failure(&["undo-three"]),
+        step("undo-one").hosts("y").kind(StepKind::OnFailure),
+        step("undo-two").hosts("x").kind(StepKind::OnFailure),
+        step("undo-three").hosts("x,y").kind(StepKind::OnFailure),
     ];
     let plan = plan(vec![("a", &[], steps)]);
     assert!(needs_of(&plan, "a/undo-one@y").contains(&"a/undo-three@y".to_owned()));
 }
 
 fn rolling(serial: &[Portion], steps: Vec<Step>) -> Plan {
-    let mut plan = plan(vec![("a", &[], steps)]);
-    plan.phases[0].pace.serial = Some(at(serial.to_vec()));
-    plan
+    Plan::new("test", vec![Phase::new("a", steps).serial(serial)])
 }
 
 #[test]
 fn a_batch_waits_for_all_steps_of_the_one_before() {
-    let steps = || vec![step("one", Some("x,y,z"), None), step("two", Some("y,z"), None)];
+    let steps = || vec![step("one").hosts("x,y,z"), step("two").hosts("y,z")];
     let plan = rolling(&[Portion::Hosts(1), Portion::Hosts(2)], steps());
     assert!(needs_of(&plan, "a/one@x").is_empty());
     assert_eq!(needs_of(&plan, "a/one@y"), ["a/one@x"]);
@@ -240,19 +184,18 @@ fn a_batch_waits_for_all_steps_of_the_one_before() {
 }
 
 #[test]
-fn a_step_with_batches_holds_up_nobody_else() {
-    let mut second = step("two", Some("x,y"), None);
-    second.pace.serial = Some(at(vec![Portion::Hosts(1)]));
-    let steps = vec![step("one", Some("x,y"), None), second, step("three", Some("x,y"), None)];
+fn a_step_with_batches_does_not_delay_other_steps() {
+    let second = step("two").hosts("x,y").serial(&[Portion::Hosts(1)]);
+    let steps = vec![step("one").hosts("x,y"), second, step("three").hosts("x,y")];
     let plan = plan(vec![("a", &[], steps)]);
     assert_eq!(needs_of(&plan, "a/two@y"), ["a/one@x", "a/one@y", "a/two@x"]);
     assert_eq!(needs_of(&plan, "a/three@x"), ["a/one@x", "a/two@x"]);
 }
 
 #[test]
-fn what_runs_once_stands_before_or_after_all_batches() {
-    let once = |id: &str| step(id, None, None);
-    let on = |id: &str| step(id, Some("x,y"), None);
+fn a_step_without_hosts_runs_before_or_after_all_batches() {
+    let once = |id: &str| step(id);
+    let on = |id: &str| step(id).hosts("x,y");
     let plan = rolling(&[Portion::Hosts(1)], vec![once("first"), on("one"), on("two"), once("last")]);
     assert_eq!(needs_of(&plan, "a/one@y"), ["a/first", "a/one@x", "a/two@x"]);
     assert_eq!(needs_of(&plan, "a/last"), ["a/first", "a/one@x", "a/one@y", "a/two@x", "a/two@y"]);
@@ -262,16 +205,16 @@ fn what_runs_once_stands_before_or_after_all_batches() {
 
 #[test]
 fn handlers_run_with_their_batch() {
-    let asks = Step { notify: vec![at("handler".to_owned())], ..step("one", Some("x,y"), None) };
-    let handler = Step { kind: StepKind::Handler, ..step("handler", Some("x,y"), None) };
-    let plan = rolling(&[Portion::Hosts(1)], vec![asks, handler]);
+    let notifier = step("one").hosts("x,y").notify(&["handler"]);
+    let handler = step("handler").hosts("x,y").kind(StepKind::Handler);
+    let plan = rolling(&[Portion::Hosts(1)], vec![notifier, handler]);
     assert_eq!(needs_of(&plan, "a/one@y"), ["a/handler@x", "a/one@x"]);
     assert_eq!(needs_of(&plan, "a/handler@x"), ["a/one@x"]);
 }
 
 #[test]
 fn hosts_of_several_patterns_are_in_the_order_of_the_inventory() {
-    let steps = vec![step("one", Some("y,z"), None), step("two", Some("x,z"), None)];
+    let steps = vec![step("one").hosts("y,z"), step("two").hosts("x,z")];
     let plan = rolling(&[Portion::Hosts(1)], steps);
     let all = |pattern: &str| hosts(if pattern == "all" { "x,y,z" } else { pattern });
     let graph = graph_of(&plan, all, |_| true).unwrap();
@@ -283,27 +226,21 @@ fn hosts_of_several_patterns_are_in_the_order_of_the_inventory() {
     assert_eq!(firsts.count(), 1, "x is the first batch");
 }
 
-fn items(items: &[&str], step: Step) -> Step {
-    Step { for_each: Some(at(serde_json::json!(items))), ..step }
-}
-
 #[test]
 fn a_batch_has_all_items_of_its_hosts() {
-    let each = || items(&["a", "b"], step("two", Some("x,y"), None));
-    let rolled = rolling(&[Portion::Hosts(1)], vec![step("one", Some("x,y"), None), each()]);
+    let each = || step("two").hosts("x,y").for_each(json!(["a", "b"]));
+    let rolled = rolling(&[Portion::Hosts(1)], vec![step("one").hosts("x,y"), each()]);
     assert_eq!(needs_of(&rolled, "a/two[a]@x"), ["a/one@x"]);
     assert_eq!(needs_of(&rolled, "a/one@y"), ["a/one@x", "a/two[a]@x", "a/two[b]@x"]);
-    let mut alone = each();
-    alone.pace.serial = Some(at(vec![Portion::Hosts(1)]));
-    let plan = plan(vec![("a", &[], vec![alone])]);
+    let plan = plan(vec![("a", &[], vec![each().serial(&[Portion::Hosts(1)])])]);
     assert_eq!(needs_of(&plan, "a/two[b]@x"), ["a/two[a]@x"]);
     assert_eq!(needs_of(&plan, "a/two[a]@y"), ["a/two[a]@x", "a/two[b]@x"]);
 }
 
 #[test]
-fn what_runs_once_on_a_host_is_in_no_batch() {
-    let once = |id: &str| Step { run_once: true, ..step(id, Some("x,y"), None) };
-    let on = |id: &str| step(id, Some("x,y"), None);
+fn a_step_with_run_once_is_in_no_batch() {
+    let once = |id: &str| step(id).hosts("x,y").run_once();
+    let on = |id: &str| step(id).hosts("x,y");
     let plan = rolling(&[Portion::Hosts(1)], vec![once("first"), on("one"), once("last")]);
     assert_eq!(needs_of(&plan, "a/one@y"), ["a/first", "a/one@x"]);
     assert_eq!(needs_of(&plan, "a/last"), ["a/first", "a/one@x", "a/one@y"]);
@@ -314,9 +251,9 @@ fn what_runs_once_on_a_host_is_in_no_batch() {
 #[test]
 fn a_loop_is_a_chain_on_each_host() {
     let steps = vec![
-        step("one", Some("x,y"), None),
-        items(&["a", "b"], step("two", Some("x,y"), None)),
-        step("three", Some("x,z"), None),
+        step("one").hosts("x,y"),
+        step("two").hosts("x,y").for_each(json!(["a", "b"])),
+        step("three").hosts("x,z"),
     ];
     let plan = plan(vec![("p", &[], steps)]);
     assert_eq!(needs_of(&plan, "p/two[a]@x"), ["p/one@x"]);
@@ -327,17 +264,16 @@ fn a_loop_is_a_chain_on_each_host() {
 
 #[test]
 fn a_loop_without_items_keeps_the_order() {
-    let steps =
-        vec![step("one", Some("x"), None), items(&[], step("two", Some("x"), None)), step("three", Some("x"), None)];
+    let steps = vec![step("one").hosts("x"), step("two").hosts("x").for_each(json!([])), step("three").hosts("x")];
     let plan = plan(vec![("p", &[], steps)]);
     assert_eq!(needs_of(&plan, "p/three@x"), ["p/one@x"]);
 }
 
 #[test]
-fn what_runs_once_is_on_the_first_host_in_sight() {
-    let once = Step { run_once: true, ..step("one", Some("x,y"), None) };
-    let there = Step { delegate_to: Some(at("m".to_owned())), ..step("two", Some("x,y"), None) };
-    let here = Step { delegate_to: Some(at("localhost".to_owned())), ..step("three", Some("y"), None) };
+fn run_once_uses_the_first_visible_host() {
+    let once = step("one").hosts("x,y").run_once();
+    let there = step("two").hosts("x,y").delegate_to("m");
+    let here = step("three").hosts("y").delegate_to("localhost");
     let plan = plan(vec![("p", &[], vec![once, there, here])]);
     let spread = |in_sight: fn(&Host) -> bool| {
         let graph = graph(&plan, in_sight).unwrap();

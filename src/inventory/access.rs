@@ -1,4 +1,4 @@
-//! What can be said of all hosts, of a group or of one host: how ssh reaches it, and how its user becomes root.
+//! Reads the keys `ssh` and `become`, which may be set for all hosts, for a group, or for one host.
 
 use serde_json::Value;
 
@@ -12,17 +12,17 @@ pub(super) const SSH_KEYS: &[&str] = &["max_sessions", "options"];
 pub(super) const BECOME_KEYS: &[&str] = &["password"];
 
 impl InventoryBuilder {
-    /// Takes `ssh` and `become` off a host or a group.
-    pub(super) fn access(&mut self, table: &mut Table, of: &str) -> Access {
+    /// Takes `ssh` and `become` off the table of a host or a group.
+    pub(super) fn access(&mut self, table: &mut Table, owner: &str) -> Access {
         let mut ssh = self.reader.table(table, "ssh");
-        let mut access = self.reach(&mut ssh);
-        self.reader.reject_unknown(ssh, &format!("`ssh` of {of}"), SSH_KEYS);
-        access.password = self.password(table, &format!("`become` of {of}"));
+        let mut access = self.ssh_access(&mut ssh);
+        self.reader.reject_unknown(ssh, &format!("`ssh` of {owner}"), SSH_KEYS);
+        access.password = self.password(table, &format!("`become` of {owner}"));
         access
     }
 
-    /// Takes off an `ssh` table what may stand at all places.
-    pub(super) fn reach(&mut self, ssh: &mut Table) -> Access {
+    /// Takes the keys off an `ssh` table that are allowed at every level.
+    pub(super) fn ssh_access(&mut self, ssh: &mut Table) -> Access {
         let max_sessions = self.reader.integer(ssh, "max_sessions", 1..=100);
         let table = self.reader.table(ssh, "options");
         let options = table.entries.into_iter().filter_map(|(name, node)| self.option(name, &node)).collect();
@@ -30,7 +30,7 @@ impl InventoryBuilder {
     }
 
     fn option(&mut self, name: Spanned<String>, node: &Node) -> Option<(String, String)> {
-        if let Some(why) = forbidden(&name.value) {
+        if let Some(why) = why_forbidden(&name.value) {
             self.reader.error(
                 "bad-option",
                 &name.span,
@@ -41,35 +41,40 @@ impl InventoryBuilder {
         }
         if name.value.is_empty() || !name.value.chars().all(|c| c.is_ascii_alphanumeric()) {
             let help = "write it as in ssh_config(5), for example KexAlgorithms".to_owned();
-            self.reader.error("bad-option", &name.span, format!("`{}` is no option of ssh", name.value), Some(help));
+            self.reader.error(
+                "bad-option",
+                &name.span,
+                format!("`{}` is not an option of ssh", name.value),
+                Some(help),
+            );
             return None;
         }
-        let value = text(node);
+        let value = ssh_value(node);
         if value.is_none() {
-            let wanted = "a text, a number, `true` or `false`, or a list of texts";
-            self.reader.wrong_type(&name.value, node, wanted, None);
+            let expected = "a text, a number, `true` or `false`, or a list of texts";
+            self.reader.wrong_type(&name.value, node, expected, None);
         }
         let value = value?;
         if value.trim().is_empty() || value.contains(char::is_control) {
-            let message = format!("`{}` has no value on one line", name.value);
+            let message = format!("`{}` needs a value of exactly one line", name.value);
             self.reader.error("bad-value", &node.span, message, None);
             return None;
         }
         Some((name.value, value))
     }
 
-    /// Takes `become` off a table: the name of the secret that is the password.
+    /// Takes `become` off a table and returns the name of the secret that holds the password.
     pub(super) fn password(&mut self, table: &mut Table, of: &str) -> Option<String> {
         let mut as_root = self.reader.table(table, "become");
         let text = self.reader.string(&mut as_root, "password");
         self.reader.reject_unknown(as_root, of, BECOME_KEYS);
         let text = text?;
-        let inner = text.value.trim().strip_prefix("{{").and_then(|t| t.strip_suffix("}}"));
-        let Some(name) = inner.and_then(|t| t.trim().strip_prefix("secrets.")).map(str::trim) else {
-            // The excerpt of this and of neighbouring findings would show it.
+        let expression = text.value.trim().strip_prefix("{{").and_then(|t| t.strip_suffix("}}"));
+        let Some(name) = expression.and_then(|t| t.trim().strip_prefix("secrets.")).map(str::trim) else {
+            // Registered as a secret, or the excerpts of this and of neighbouring findings would show it.
             register(&text.value);
             let help = "name a secret of `[secrets]`: password = \"{{ secrets.NAME }}\"".to_owned();
-            let message = "a password does not belong into an inventory";
+            let message = "a password does not belong in an inventory";
             self.reader.error("secret-in-file", &text.span, message, Some(help));
             return None;
         };
@@ -77,13 +82,13 @@ impl InventoryBuilder {
         Some(name.to_owned())
     }
 
-    /// Notes passwords whose secrets the inventory does not have.
+    /// Reports passwords that name a secret which the inventory does not have.
     pub(super) fn check_passwords(&mut self) {
         let names: Vec<&str> = self.inventory.secrets.iter().map(|entry| entry.name.value.as_str()).collect();
         for password in std::mem::take(&mut self.passwords) {
             if !names.contains(&password.value.as_str()) {
-                let near = did_you_mean(&password.value, names.iter().copied());
-                let help = near.unwrap_or_else(|| {
+                let similar = did_you_mean(&password.value, names.iter().copied());
+                let help = similar.unwrap_or_else(|| {
                     format!("say where it comes from: under [secrets], {} = {{ file = \"PATH\" }}", password.value)
                 });
                 let message = format!("the inventory has no secret `{}`", password.value);
@@ -93,8 +98,8 @@ impl InventoryBuilder {
     }
 }
 
-/// A value as ssh writes it.
-fn text(node: &Node) -> Option<String> {
+/// Formats a value for ssh: booleans as `yes` and `no`, lists joined by commas.
+fn ssh_value(node: &Node) -> Option<String> {
     match node.to_json() {
         Value::String(text) => Some(text),
         Value::Bool(flag) => Some(if flag { "yes" } else { "no" }.to_owned()),
@@ -108,13 +113,13 @@ fn text(node: &Node) -> Option<String> {
     }
 }
 
-/// Why an option of ssh cannot be set: something that is promised hangs on it, or it has a place of its own.
-fn forbidden(name: &str) -> Option<&'static str> {
+/// Why an option of ssh cannot be set: `rollout` depends on its value, or sets it by a key of its own.
+fn why_forbidden(name: &str) -> Option<&'static str> {
     Some(match name.to_ascii_lowercase().as_str() {
         "stricthostkeychecking" | "nohostauthenticationforlocalhost" => {
             "host keys are always verified: add the host's key to known_hosts"
         }
-        "batchmode" => "nobody could answer a question of ssh: use a key, by an agent if it has a passphrase",
+        "batchmode" => "nobody can answer prompts of ssh: use a key, with ssh-agent if it has a passphrase",
         "controlmaster" | "controlpath" | "controlpersist" => {
             "the connection is shared by all steps already; to keep it between runs, set `[ssh] control_persist`"
         }
@@ -125,7 +130,7 @@ fn forbidden(name: &str) -> Option<&'static str> {
         "hostname" => "set the host's `address`",
         "user" => "set the host's `user`",
         "port" => "set the host's `port`",
-        "loglevel" => "what goes wrong is found in what ssh says",
+        "loglevel" => "`rollout` depends on the messages of ssh",
         "host" | "match" | "include" => "write it into an ssh_config file, and name that in `[ssh] config`",
         "remotecommand" | "sessiontype" | "requesttty" | "stdinnull" | "forkafterauthentication" => {
             "shells are started on the connection, without a terminal"

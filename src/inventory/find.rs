@@ -1,4 +1,4 @@
-//! Which inventory file a plan runs against.
+//! Finds the inventory file for a plan.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::document::{Project, below};
 use crate::finding::{Finding, Findings, listed};
 
-/// The inventory file of the project at `root`: `inventory/default.toml`, else the only file in `inventory/`; `None`
-/// when there is none at all.
+/// The inventory file of the project at `root`: `inventory/default.toml`, else the only TOML file in `inventory/`.
+/// `None` if there is none.
 ///
 /// # Errors
-/// When there are several and none is the default.
+/// When there are several files and none is `default.toml`.
 pub fn find(root: &Path) -> Result<Option<PathBuf>, Findings> {
     let folder = below(root, "inventory");
     let default = folder.join("default.toml");
@@ -30,7 +30,7 @@ pub fn find(root: &Path) -> Result<Option<PathBuf>, Findings> {
     files.pop().map(|file| inside(root, file)).transpose()
 }
 
-/// A file that nobody has named must not lie outside of the project.
+/// Refuses a file outside of the project: the user has not named it.
 fn inside(root: &Path, file: PathBuf) -> Result<PathBuf, Findings> {
     let path = file.strip_prefix(root).unwrap_or(&file).to_string_lossy();
     match Project::from(root).folder(&path) {
@@ -43,7 +43,7 @@ fn inside(root: &Path, file: PathBuf) -> Result<PathBuf, Findings> {
     }
 }
 
-/// The folder that relative paths start from: the file's own, or its parent where the file lies in `inventory/`.
+/// The folder that relative paths start from: the folder of the file, or its parent if the file is in `inventory/`.
 pub(super) fn root(file: &Path) -> PathBuf {
     crate::document::project_root(file, "inventory")
 }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_or_the_only_one_is_taken() {
+    fn default_toml_or_the_only_file_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let file = |name: &str| dir.path().join("inventory").join(name);
         assert_eq!(find(dir.path()), Ok(None));

@@ -1,4 +1,4 @@
-//! `[groups.*]`: who is in them, and what variables they hand down.
+//! Reads `[groups.*]`: their members, and the variables and access settings that the hosts inherit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +20,8 @@ struct Group {
     vars: Map<String, Value>,
 }
 
-/// Reads all groups into the inventory, and what they and `everywhere` say below what their hosts say of themselves.
+/// Reads all groups into the inventory. Hosts inherit from their groups, and groups from `everywhere`; what a host sets
+/// itself wins.
 pub(super) fn read(builder: &mut InventoryBuilder, table: Table, everywhere: &Access) {
     let mut groups = Vec::new();
     for (name, node) in table.entries {
@@ -28,17 +29,22 @@ pub(super) fn read(builder: &mut InventoryBuilder, table: Table, everywhere: &Ac
             builder.reader.wrong_type(&format!("groups.{}", name.value), &node, "a table", None);
             continue;
         };
-        let of = format!("group `{}`", name.value);
+        let label = format!("group `{}`", name.value);
         if name.value == "all" || builder.names.contains(&name.value) {
             let what = if name.value == "all" { "always means all hosts" } else { "is the name of a host too" };
-            builder.reader.error("bad-name", &name.span, format!("{of} {what}"), Some("give it another name".into()));
+            builder.reader.error(
+                "bad-name",
+                &name.span,
+                format!("{label} {what}"),
+                Some("give it another name".into()),
+            );
         }
         let hosts = builder.reader.strings(&mut table, "hosts").unwrap_or_default();
         let children = builder.reader.strings(&mut table, "children").unwrap_or_default();
-        let access = builder.access(&mut table, &of);
+        let access = builder.access(&mut table, &label);
         let vars = builder.reader.table(&mut table, "vars");
         let vars = builder.vars(&format!("groups/{}", name.value), vars);
-        builder.reader.reject_unknown(table, &of, GROUP_KEYS);
+        builder.reader.reject_unknown(table, &label, GROUP_KEYS);
         groups.push(Group { name, hosts, children, access, vars });
     }
     let index: BTreeMap<&str, usize> = groups.iter().enumerate().map(|(n, g)| (g.name.value.as_str(), n)).collect();
@@ -55,7 +61,7 @@ pub(super) fn read(builder: &mut InventoryBuilder, table: Table, everywhere: &Ac
         .zip(&members)
         .map(|(group, set)| (group.name.value.clone(), order.iter().filter(|h| set.contains(*h)).cloned().collect()))
         .collect();
-    hand_down(builder, &groups, &members, &children, &parents_first, everywhere);
+    inherit_from_groups(builder, &groups, &members, &children, &parents_first, everywhere);
 }
 
 fn own_hosts(builder: &mut InventoryBuilder, group: &Group, index: &BTreeMap<&str, usize>) -> BTreeSet<String> {
@@ -87,18 +93,18 @@ fn children(builder: &mut InventoryBuilder, group: &Group, index: &BTreeMap<&str
     found
 }
 
-/// Whether no group is its own descendant; each circle is shown.
+/// Whether no group contains itself; reports each cycle.
 fn acyclic(builder: &mut InventoryBuilder, groups: &[Group], children: &[Vec<usize>]) -> bool {
-    let circles = cycles(children);
-    for path in &circles {
+    let found = cycles(children);
+    for path in &found {
         let names: Vec<&str> = path.iter().map(|g| groups[*g].name.value.as_str()).collect();
         let message = format!("groups contain each other: {}", names.join(" → "));
         builder.reader.error("cycle", &groups[path[0]].name.span, message, None);
     }
-    circles.is_empty()
+    found.is_empty()
 }
 
-/// The hosts of each group: its own and its children's.
+/// The hosts of each group: its own and those of its children.
 fn members(own: Vec<BTreeSet<String>>, children: &[Vec<usize>], parents_first: &[usize]) -> Vec<BTreeSet<String>> {
     let mut members = own;
     for group in parents_first.iter().rev() {
@@ -111,9 +117,9 @@ fn members(own: Vec<BTreeSet<String>>, children: &[Vec<usize>], parents_first: &
     members
 }
 
-/// Puts what the groups say below what the hosts say themselves: a child's hides its parents', a later group's an earlier
-/// one's.
-fn hand_down(
+/// Merges the settings of groups into their hosts. The host's own settings win, then those of child groups over parent
+/// groups, then those of later groups over earlier ones.
+fn inherit_from_groups(
     builder: &mut InventoryBuilder,
     groups: &[Group],
     members: &[BTreeSet<String>],
@@ -128,7 +134,7 @@ fn hand_down(
         }
     }
     for (group, members) in groups.iter().zip(members) {
-        if !builder.copies(&format!("groups/{}", group.name.value), &group.vars, members.len()) {
+        if !builder.reserve_vars(&format!("groups/{}", group.name.value), &group.vars, members.len()) {
             return;
         }
     }
@@ -138,11 +144,11 @@ fn hand_down(
         let (mut vars, mut access) = (Map::new(), everywhere.clone());
         for group in order.iter().filter(|g| members[**g].contains(&host.name)) {
             vars.extend(groups[*group].vars.clone());
-            access = groups[*group].access.clone().over(&access);
+            access = groups[*group].access.clone().with_fallback(&access);
         }
         let host = Arc::make_mut(host);
         vars.extend(std::mem::take(&mut host.vars));
         host.vars = vars;
-        host.access = std::mem::take(&mut host.access).over(&access);
+        host.access = std::mem::take(&mut host.access).with_fallback(&access);
     }
 }

@@ -1,6 +1,6 @@
-//! Hosts, groups, variables and endpoints: where a plan runs.
+//! The inventory: hosts, groups, variables, and the endpoints of cluster and Vault.
 //!
-//! Knows the shared vocabulary only; never connects, and reads no secret before it is asked for.
+//! Opens no connection. Reads a token or secret only when it is used.
 
 mod access;
 mod builder;

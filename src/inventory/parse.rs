@@ -1,4 +1,4 @@
-//! From a file to an [`Inventory`].
+//! Parses a file into an [`Inventory`].
 
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
@@ -28,16 +28,16 @@ impl Inventory {
     /// Reads an inventory file.
     ///
     /// # Errors
-    /// All that is wrong with it.
+    /// All findings about the file.
     pub fn load(path: &Path) -> Result<Self, Findings> {
         let (reader, table) = Reader::open(path, "inventory")?;
         read(reader, table)
     }
 
-    /// Reads an inventory's text; `path` is where it would lie.
+    /// Parses the text of an inventory; `path` is the path for messages and relative paths.
     ///
     /// # Errors
-    /// All that is wrong with it.
+    /// All findings about the file.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Findings> {
         let (reader, table) = Reader::new(Source { path: path.to_owned(), text: text.to_owned() })?;
         read(reader, table)
@@ -53,8 +53,8 @@ fn read(reader: Reader, mut top: Table) -> Result<Inventory, Findings> {
         builder.host(&name, node);
     }
     let table = builder.reader.table(&mut top, "groups");
-    let everywhere = builder.ssh(&mut top);
-    groups::read(&mut builder, table, &everywhere);
+    let for_all_hosts = builder.ssh(&mut top);
+    groups::read(&mut builder, table, &for_all_hosts);
     builder.inventory.secrets = read_secrets(&mut builder.reader, &mut top, &builder.root);
     builder.check_passwords();
     builder.endpoints(&mut top);
@@ -69,39 +69,39 @@ impl InventoryBuilder {
             self.reader.wrong_type(&format!("hosts.{}", name.value), &node, "a table", Some(help));
             return;
         };
-        let of = format!("host `{}`", name.value);
+        let label = format!("host `{}`", name.value);
         let address = self.reader.string(&mut table, "address");
         let user = self.reader.string(&mut table, "user").map(|u| u.value);
         let port = self.reader.integer(&mut table, "port", 1..=65_535).and_then(|p| u16::try_from(p).ok());
         let connection = self.reader.string(&mut table, "connection");
         let connection = connection.map_or(Connection::Ssh, |c| self.connection(&c));
-        let access = self.access(&mut table, &of);
+        let access = self.access(&mut table, &label);
         let vars = self.reader.table(&mut table, "vars");
         let vars = self.vars(&format!("hosts/{}", name.value), vars);
-        if let Some(key) = table.entries.iter().find(|(key, _)| ansible(&key.value).is_some()) {
-            let help = ansible(&key.0.value).map(|ours| format!("write `{ours}`"));
-            let message = format!("`{}` is not a key of {of}", key.0.value);
+        if let Some(key) = table.entries.iter().find(|(key, _)| rollout_name(&key.value).is_some()) {
+            let help = rollout_name(&key.0.value).map(|ours| format!("write `{ours}`"));
+            let message = format!("`{}` is not a key of {label}", key.0.value);
             self.reader.error("unknown-key", &key.0.span, message, help);
-            table.entries.retain(|(key, _)| ansible(&key.value).is_none());
+            table.entries.retain(|(key, _)| rollout_name(&key.value).is_none());
         }
-        self.reader.reject_unknown(table, &of, HOST_KEYS);
+        self.reader.reject_unknown(table, &label, HOST_KEYS);
 
         let Some(names) = self.names(name) else { return };
         if self.names.len() + names.len() > MAX_NAMES {
-            self.reader.error("too-many", &name.span, format!("these are more than {MAX_NAMES} hosts"), None);
+            self.reader.error("too-many", &name.span, format!("more than {MAX_NAMES} hosts"), None);
             return;
         }
-        if !self.copies(&format!("hosts/{}", name.value), &vars, names.len()) {
+        if !self.reserve_vars(&format!("hosts/{}", name.value), &vars, names.len()) {
             return;
         }
         let addresses = self.addresses(&names, address.as_ref());
         for (one, address) in names.into_iter().zip(addresses) {
             if !self.names.insert(one.clone()) {
-                self.reader.error("duplicate", &name.span, format!("host `{one}` is there twice"), None);
+                self.reader.error("duplicate", &name.span, format!("host `{one}` is defined twice"), None);
                 continue;
             }
             if let Some(address) = address.as_deref().filter(|a| a.is_empty() || a.starts_with('-')) {
-                self.reader.error("bad-address", &name.span, format!("`{address}` is not an address of {of}"), None);
+                self.reader.error("bad-address", &name.span, format!("`{address}` is not an address of {label}"), None);
                 continue;
             }
             let address = address.unwrap_or_else(|| one.clone());
@@ -110,7 +110,7 @@ impl InventoryBuilder {
         }
     }
 
-    /// The names of a host table, ranges expanded.
+    /// The host names of a table `[hosts.NAME]`, with ranges expanded.
     fn names(&mut self, name: &Spanned<String>) -> Option<Vec<String>> {
         let names = match expand_range(&name.value) {
             Ok(names) => names,
@@ -119,12 +119,12 @@ impl InventoryBuilder {
                 return None;
             }
         };
-        let good = |n: &String| {
+        let is_host_name = |n: &String| {
             let mut chars = n.chars();
             chars.next().is_some_and(|c| c.is_ascii_alphanumeric())
                 && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
         };
-        if names.iter().all(good) && name.value != "all" {
+        if names.iter().all(is_host_name) && name.value != "all" {
             return Some(names);
         }
         let help = "letters, digits, `-`, `_` and `.`, not `all`; anything else can be its `address`".to_owned();
@@ -132,11 +132,11 @@ impl InventoryBuilder {
         None
     }
 
-    /// The address of each name: a range of them goes along with the range of names.
+    /// The address of each host: a range of addresses is paired with the range of names.
     fn addresses(&mut self, names: &[String], address: Option<&Spanned<String>>) -> Vec<Option<String>> {
         let Some(address) = address else { return vec![None; names.len()] };
-        // An IPv6 address in brackets is no range; ssh takes it without them.
-        let expanded = match in_brackets(&address.value) {
+        // An IPv6 address in brackets is not a range; ssh wants it without brackets.
+        let expanded = match bracketed_ipv6(&address.value) {
             Some((inner, "")) => Ok(vec![inner.to_owned()]),
             Some((inner, rest)) => Err(format!("`{rest}` behind the address {inner}: a port is set by `port = …`")),
             None => expand_range(&address.value),
@@ -168,25 +168,25 @@ impl InventoryBuilder {
         }
     }
 
-    /// Takes `[ssh]` and `[become]`; gives what they say of all hosts.
+    /// Takes `[ssh]` and `[become]`, and returns the settings that apply to all hosts.
     fn ssh(&mut self, top: &mut Table) -> Access {
         let mut ssh = self.reader.table(top, "ssh");
         let config = self.path(&mut ssh, "config");
         let connect_timeout = self.reader.duration(&mut ssh, "connect_timeout");
-        let place =
+        let key_span =
             ssh.entries.iter().find(|(key, _)| key.value == "control_persist").map(|(_, node)| node.span.clone());
         let control_persist = self.reader.duration(&mut ssh, "control_persist");
-        if let (Some(span), Some(kept)) = (place, control_persist)
-            && kept < Duration::from_secs(1)
+        if let (Some(span), Some(time)) = (key_span, control_persist)
+            && time < Duration::from_secs(1)
         {
             let help = "leave it out to end connections with the run".to_owned();
             self.reader.error("bad-duration", &span, "`control_persist` is less than a second", Some(help));
         }
-        let mut everywhere = self.reach(&mut ssh);
+        let mut for_all_hosts = self.ssh_access(&mut ssh);
         self.inventory.ssh = Ssh { config, connect_timeout, control_persist };
         self.reader.reject_unknown(ssh, "`[ssh]`", SSH_KEYS);
-        everywhere.password = self.password(top, "`[become]`");
-        everywhere
+        for_all_hosts.password = self.password(top, "`[become]`");
+        for_all_hosts
     }
 
     fn endpoints(&mut self, top: &mut Table) {
@@ -198,7 +198,7 @@ impl InventoryBuilder {
         self.reader.reject_unknown(kube, "`[kube]`", KUBE_KEYS);
 
         let mut helm = self.reader.table(top, "helm");
-        // A bare name is looked up in PATH.
+        // A name without a slash is looked up in PATH.
         self.inventory.helm = self.reader.string(&mut helm, "binary").map(|b| {
             if b.value.contains('/') { expand(&b.value, &self.root, self.home.as_deref()) } else { b.value.into() }
         });
@@ -209,49 +209,49 @@ impl InventoryBuilder {
         self.reader.reject_unknown(project, "`[project]`", PROJECT_KEYS);
 
         let mut vault = self.reader.table(top, "vault");
-        let one = self.reader.string(&mut vault, "address");
-        let mut all = self.reader.strings(&mut vault, "addresses").unwrap_or_default();
-        all.splice(0..0, one);
+        let single = self.reader.string(&mut vault, "address");
+        let mut urls = self.reader.strings(&mut vault, "addresses").unwrap_or_default();
+        urls.splice(0..0, single);
         let allow_http = self.reader.flag(&mut vault, "allow_http").unwrap_or_default();
-        for address in &all {
-            // A scheme is written in letters of either case.
+        for address in &urls {
+            // URL schemes are case-insensitive.
             let scheme = address.value.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
             let (message, help) = match scheme.as_deref() {
                 Some("https") => continue,
                 Some("http") if allow_http => continue,
                 Some("http") => (
-                    format!("`{}` sends the token and all secrets in clear", address.value),
+                    format!("`{}` sends the token and all secrets unencrypted", address.value),
                     "write https://, or, where nobody else can listen, `allow_http = true` under [vault]".to_owned(),
                 ),
-                _ => (format!("`{}` is no URL", address.value), format!("write \"https://{}\"", address.value)),
+                _ => (format!("`{}` is not a URL", address.value), format!("write \"https://{}\"", address.value)),
             };
             self.reader.error("bad-address", &address.span, message, Some(help));
         }
         let namespace = self.reader.string(&mut vault, "namespace").and_then(|namespace| {
             let path = namespace.value.trim_matches('/');
-            let good = !path.is_empty() && path.chars().all(|c| c.is_ascii_graphic());
-            if !good {
+            let is_valid = !path.is_empty() && path.chars().all(|c| c.is_ascii_graphic());
+            if !is_valid {
                 let message = format!("`{}` cannot be a namespace of Vault", namespace.value);
                 let help = "write its path, such as \"team/mesh\"".to_owned();
                 self.reader.error("bad-name", &namespace.span, message, Some(help));
             }
-            good.then(|| path.to_owned())
+            is_valid.then(|| path.to_owned())
         });
         let ca_cert = self.path(&mut vault, "ca_cert");
         let token = self.token(&mut vault);
-        let addresses = all.into_iter().map(|a| a.value).collect();
+        let addresses = urls.into_iter().map(|a| a.value).collect();
         self.inventory.vault = Vault { addresses, namespace, ca_cert, token };
         self.reader.reject_unknown(vault, "`[vault]`", VAULT_KEYS);
     }
 
     fn token(&mut self, vault: &mut Table) -> Token {
         if let Some((key, node)) = vault.take("token") {
-            // The excerpt of this and of neighbouring findings would show it.
+            // Registered as a secret, or the excerpts of this and of neighbouring findings would show it.
             if let Value::String(token) = node.to_json() {
                 crate::secret::register(&token);
             }
             let help = "put it into a file of its own and write token_file, or token_env".to_owned();
-            self.reader.error("secret-in-file", &key.span, "a token does not belong into an inventory", Some(help));
+            self.reader.error("secret-in-file", &key.span, "a token does not belong in an inventory", Some(help));
         }
         let file = self.path(vault, "token_file");
         let env = self.reader.string(vault, "token_env");
@@ -268,9 +268,9 @@ impl InventoryBuilder {
 
     fn namespace(&mut self, table: &mut Table, key: &str) -> Option<String> {
         let text = self.reader.string(table, key)?;
-        let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        let good = !text.value.is_empty() && text.value.len() <= 63 && text.value.chars().all(inner);
-        if !good || text.value.starts_with('-') || text.value.ends_with('-') {
+        let is_inner_char = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let is_valid = !text.value.is_empty() && text.value.len() <= 63 && text.value.chars().all(is_inner_char);
+        if !is_valid || text.value.starts_with('-') || text.value.ends_with('-') {
             let help = "lower-case letters, digits and `-` within, at most 63".to_owned();
             let message = format!("`{}` cannot be a namespace's name", text.value);
             self.reader.error("bad-name", &text.span, message, Some(help));
@@ -285,8 +285,8 @@ impl InventoryBuilder {
     }
 }
 
-/// Our name for a key that other tools have.
-fn ansible(key: &str) -> Option<&'static str> {
+/// The name of our key for a key of Ansible or another tool.
+fn rollout_name(key: &str) -> Option<&'static str> {
     Some(match key {
         "ansible_host" | "host" | "ip" | "hostname" => "address",
         "ansible_user" => "user",
@@ -296,8 +296,8 @@ fn ansible(key: &str) -> Option<&'static str> {
     })
 }
 
-/// The IPv6 address in brackets that a text begins with, and what follows.
-fn in_brackets(text: &str) -> Option<(&str, &str)> {
+/// Splits a text that begins with an IPv6 address in brackets into the address and the rest.
+fn bracketed_ipv6(text: &str) -> Option<(&str, &str)> {
     let (inner, rest) = text.strip_prefix('[')?.split_once(']')?;
     let plain = inner.split_once('%').map_or(inner, |(address, _zone)| address);
     plain.parse::<Ipv6Addr>().ok().map(|_| (inner, rest))

@@ -1,15 +1,15 @@
-//! Paths as they stand in an inventory.
+//! Expands paths in an inventory.
 
 use std::path::{Path, PathBuf};
 
 use crate::document::below;
 
-/// The user's home.
+/// The user's home directory.
 pub(super) fn home() -> Option<PathBuf> {
     std::env::home_dir().filter(|h| !h.as_os_str().is_empty())
 }
 
-/// A path with `~` and `$HOME` expanded; a relative one starts from `root`.
+/// Expands `~` and `$HOME`; relative paths start from `root`.
 pub(super) fn expand(text: &str, root: &Path, home: Option<&Path>) -> PathBuf {
     let rest = ["~", "$HOME", "${HOME}"].into_iter().find_map(|prefix| {
         let rest = text.strip_prefix(prefix)?;
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn home_and_root_are_put_in_front() {
+    fn home_and_root_are_prepended() {
         let expand = |text| expand(text, Path::new("/project"), Some(Path::new("/home/me")));
         for (text, wanted) in [
             ("~/.kube/config", "/home/me/.kube/config"),

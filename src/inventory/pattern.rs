@@ -1,4 +1,5 @@
-//! Host patterns: `all`, names, groups, `pi-*`, `pi-[1:3]`; `a,b` together, `:!b` without, `:&b` only those also in.
+//! Host patterns: `all`, names, groups, `pi-*`, `pi-[1:3]`; `a,b` is the union, `a:!b` excludes hosts, `a:&b` is the
+//! intersection.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
@@ -8,24 +9,23 @@ use super::range::expand_range;
 use super::{Host, Inventory};
 use crate::finding::{did_you_mean, listed};
 
-/// A pattern that does not lead to hosts.
+/// A pattern that names no hosts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct PatternError {
-    /// What is wrong, with the part that is.
+    /// What is wrong, with the part of the pattern.
     pub message: String,
-    /// What to do about it.
     pub help: Option<String>,
-    /// Bytes of the pattern that it is about.
+    /// The wrong part, as a byte range of the pattern.
     pub range: Range<usize>,
 }
 
 impl Inventory {
-    /// The hosts of a pattern, in the order of the inventory. First all that are named, then only those that every `&`
-    /// names too, then without those that a `!` names.
+    /// The hosts of a pattern, in the order of the inventory: the union of all plain terms, intersected with each `&`
+    /// term, without the hosts of the `!` terms.
     ///
     /// # Errors
-    /// When a part names nothing; not when nothing is left in the end.
+    /// When a term matches no host. An empty result is not an error.
     pub fn select(&self, pattern: &str) -> Result<Vec<Arc<Host>>, PatternError> {
         let mut union = BTreeSet::new();
         let mut intersections = Vec::new();
@@ -33,13 +33,13 @@ impl Inventory {
         let mut only_exclusions = true;
         for range in parts(pattern) {
             let term = &pattern[range.clone()];
-            let fail = |(message, help)| PatternError { message, help, range: range.clone() };
+            let with_range = |(message, help)| PatternError { message, help, range: range.clone() };
             match term.as_bytes().first() {
-                Some(b'!') => exclusions.extend(self.term(&term[1..]).map_err(fail)?),
-                Some(b'&') => intersections.push(self.term(&term[1..]).map_err(fail)?),
+                Some(b'!') => exclusions.extend(self.select_term(&term[1..]).map_err(with_range)?),
+                Some(b'&') => intersections.push(self.select_term(&term[1..]).map_err(with_range)?),
                 _ => {
                     only_exclusions = false;
-                    union.extend(self.term(term).map_err(fail)?);
+                    union.extend(self.select_term(term).map_err(with_range)?);
                 }
             }
         }
@@ -47,13 +47,13 @@ impl Inventory {
             let help = Some("begin with the hosts to choose from, for example `all:!pi-1`".to_owned());
             return Err(PatternError { message: format!("`{pattern}` names no hosts"), help, range: 0..pattern.len() });
         }
-        let chosen =
+        let is_selected =
             |n: &usize| union.contains(n) && intersections.iter().all(|i| i.contains(n)) && !exclusions.contains(n);
-        Ok((0..self.hosts.len()).filter(chosen).map(|n| Arc::clone(&self.hosts[n])).collect())
+        Ok((0..self.hosts.len()).filter(is_selected).map(|n| Arc::clone(&self.hosts[n])).collect())
     }
 
-    /// Indices of the hosts of one part.
-    fn term(&self, term: &str) -> Result<BTreeSet<usize>, (String, Option<String>)> {
+    /// Indices of the hosts of one term.
+    fn select_term(&self, term: &str) -> Result<BTreeSet<usize>, (String, Option<String>)> {
         if term == "all" || term == "*" {
             return Ok((0..self.hosts.len()).collect());
         }
@@ -63,37 +63,37 @@ impl Inventory {
         }
         if term.contains(['*', '?']) {
             let found = self.indices(|h| glob(term.as_bytes(), h.name.as_bytes()));
-            let none = || (format!("`{term}` matches no host"), Some(self.known()));
+            let none = || (format!("`{term}` matches no host"), Some(self.known_names_help()));
             return if found.is_empty() { Err(none()) } else { Ok(found) };
         }
         let names = expand_range(term).map_err(|message| (message, None))?;
-        let places: HashMap<&str, usize> = self.hosts.iter().enumerate().map(|(n, h)| (h.name.as_str(), n)).collect();
-        names.iter().map(|name| places.get(name.as_str()).copied().ok_or_else(|| self.no_host(name))).collect()
+        let indices: HashMap<&str, usize> = self.hosts.iter().enumerate().map(|(n, h)| (h.name.as_str(), n)).collect();
+        names.iter().map(|name| indices.get(name.as_str()).copied().ok_or_else(|| self.unknown_host(name))).collect()
     }
 
-    fn no_host(&self, name: &str) -> (String, Option<String>) {
-        let near = did_you_mean(name, self.names());
+    fn unknown_host(&self, name: &str) -> (String, Option<String>) {
+        let similar = did_you_mean(name, self.known_names());
         let local = (name == "localhost").then(|| "add [hosts.localhost] with connection = \"local\"".to_owned());
-        (format!("no host or group is named `{name}`"), near.or(local).or_else(|| Some(self.known())))
+        (format!("no host or group is named `{name}`"), similar.or(local).or_else(|| Some(self.known_names_help())))
     }
 
-    fn indices(&self, wanted: impl Fn(&Host) -> bool) -> BTreeSet<usize> {
-        (0..self.hosts.len()).filter(|n| wanted(&self.hosts[*n])).collect()
+    fn indices(&self, matches: impl Fn(&Host) -> bool) -> BTreeSet<usize> {
+        (0..self.hosts.len()).filter(|n| matches(&self.hosts[*n])).collect()
     }
 
-    /// Everything that a pattern can name.
-    fn names(&self) -> impl Iterator<Item = &str> {
+    /// All names that a pattern can use.
+    fn known_names(&self) -> impl Iterator<Item = &str> {
         let groups = self.groups.iter().map(|(name, _)| name.as_str());
         groups.chain(self.hosts.iter().map(|h| h.name.as_str())).chain(["all"])
     }
 
-    fn known(&self) -> String {
+    fn known_names_help(&self) -> String {
         let from = self.path.as_ref().map_or("without an inventory".to_owned(), |p| format!("in {}", p.display()));
-        format!("{from} there are {}", listed(self.names()))
+        format!("{from} there are {}", listed(self.known_names()))
     }
 }
 
-/// The parts between `,` and `:`, which both mean "and also" and stand for themselves inside of `[ ]`.
+/// The terms of a pattern, as byte ranges. `,` and `:` both separate terms, except inside of `[ ]`.
 fn parts(pattern: &str) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let (mut start, mut depth) = (0, 0_u32);
@@ -115,7 +115,8 @@ fn parts(pattern: &str) -> Vec<Range<usize>> {
     parts
 }
 
-/// Only the last `*` is ever tried again with more of the name: what an earlier one could take, it can too.
+/// Matches `*` and `?`. Only the last `*` is retried with a longer match, which takes quadratic time at most: whatever
+/// an earlier `*` could match, the last one can match too.
 fn glob(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut star = None;
@@ -185,12 +186,12 @@ mod tests {
         ] {
             assert_eq!(glob(pattern.as_bytes(), name.as_bytes()), wanted, "{pattern} {name}");
         }
-        // It would take years to try all ways.
+        // A backtracking matcher would take years for this.
         assert!(!glob(format!("{}b", "*a".repeat(60)).as_bytes(), "a".repeat(250).as_bytes()));
     }
 
     #[test]
-    fn what_names_nothing_is_marked() {
+    fn terms_that_match_no_host_are_marked() {
         insta::assert_snapshot!(select("control,pi-11"), @r"no host or group is named `pi-11` @8..13 did you mean `pi-1`?");
         insta::assert_snapshot!(select("ctrl"), @r"no host or group is named `ctrl` @0..4 in i.toml there are `pis`, `odd`, `control`, `pi-1`, `pi-2`, `pi-3`, `pi-4`, `all`");
         insta::assert_snapshot!(select("web-*"), @r"`web-*` matches no host @0..5 in i.toml there are `pis`, `odd`, `control`, `pi-1`, `pi-2`, `pi-3`, `pi-4`, `all`");
@@ -206,7 +207,7 @@ mod tests {
         }
 
         #[test]
-        fn exclusion_and_intersection_part_a_set(a in "(pis|odd|control|all)", b in "(pis|odd|control|all)") {
+        fn exclusion_and_intersection_divide_a_set(a in "(pis|odd|control|all)", b in "(pis|odd|control|all)") {
             let (inventory, names) = (inventory(), |hosts: Vec<Arc<Host>>| hosts.iter().map(|h| h.name.clone()).collect::<BTreeSet<_>>());
             let without = names(inventory.select(&format!("{a}:!{b}")).unwrap());
             let with = names(inventory.select(&format!("{a}:&{b}")).unwrap());

@@ -1,14 +1,14 @@
 //! Ranges in names: `pi-[1:20]`, `rack[1:2]-pi-[01:08]`.
 
-/// More names than this, in one go or in all, are a typo.
+/// Maximum number of names in a range, and of hosts in all. More are taken for a typo.
 pub(super) const MAX_NAMES: usize = 10_000;
-/// No name or address of a host is longer, bytes.
+/// Maximum length of a host name or address, in bytes.
 const MAX_NAME_BYTES: usize = 253;
 
-/// All names that a name with ranges stands for; a name without ranges stands for itself. Leading zeros are kept.
+/// Expands the ranges in a name; a name without ranges is returned itself. Leading zeros are kept.
 ///
 /// # Errors
-/// What is wrong with the range, as a fragment.
+/// What is wrong with the range, as part of a sentence.
 pub fn expand_range(name: &str) -> Result<Vec<String>, String> {
     if name.len() > MAX_NAME_BYTES {
         let start: String = name.chars().take(30).collect();
@@ -22,10 +22,10 @@ pub fn expand_range(name: &str) -> Result<Vec<String>, String> {
         };
     };
     let (range, after) = rest.split_once(']').ok_or_else(|| format!("`{name}` has a `[` without a `]`"))?;
-    let bad = || format!("`[{range}]` is not a range such as `[1:20]` or `[01:20]`");
-    let (first, last) = range.split_once([':', '-']).ok_or_else(bad)?;
+    let not_a_range = || format!("`[{range}]` is not a range such as `[1:20]` or `[01:20]`");
+    let (first, last) = range.split_once([':', '-']).ok_or_else(not_a_range)?;
     let number = |text: &str| text.parse::<u32>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
-    let (Some(low), Some(high)) = (number(first), number(last)) else { return Err(bad()) };
+    let (Some(low), Some(high)) = (number(first), number(last)) else { return Err(not_a_range()) };
     if low > high {
         return Err(format!("`[{range}]` begins after its end"));
     }
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_said() {
+    fn invalid_ranges_are_refused() {
         let (zeros, many) = (format!("a[{}:1]", "0".repeat(70_000)), "[1:1]".repeat(20_000));
         for text in [&zeros, &many] {
             assert!(expand_range(text).unwrap_err().ends_with("is longer than 253 bytes"));
@@ -64,7 +64,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn as_many_names_as_numbers(low in 0..500u32, more in 0..500u32) {
+        fn a_range_has_one_name_for_each_number(low in 0..500u32, more in 0..500u32) {
             let names = expand_range(&format!("a[{low}:{}]", low + more)).unwrap();
             proptest::prop_assert_eq!(names.len(), more as usize + 1);
             proptest::prop_assert_eq!(names.iter().collect::<std::collections::HashSet<_>>().len(), names.len());

@@ -1,4 +1,4 @@
-//! The JSON Schema of inventory files, for editors.
+//! Builds the JSON Schema of inventory files, for editors.
 
 use std::collections::BTreeMap;
 
@@ -20,43 +20,43 @@ macro_rules! documented {
 }
 
 documented! {
-    /// An inventory: where plans run.
+    /// An inventory: the hosts and endpoints that plans run against.
     struct InventoryFile {
-        /// Hosts by name; a name may have ranges, such as `pi-[1:20]`.
+        /// Hosts by name; a name may contain ranges, such as `pi-[1:20]`.
         hosts: BTreeMap<String, HostKeys>,
-        /// Groups by name.
+        /// Groups of hosts by name.
         groups: BTreeMap<String, GroupKeys>,
-        /// Variables of every plan that runs here; they override the plan's own.
+        /// Variables for every plan that runs with this inventory; they override the plan's own.
         vars: BTreeMap<String, Value>,
-        /// Secrets by name, used as `{{ secrets.NAME }}`; they come before the plan's of the same names.
+        /// Secrets by name, used as `{{ secrets.NAME }}`; they override secrets of the same names in the plan.
         secrets: BTreeMap<String, SecretKeys>,
-        /// How ssh connects.
+        /// SSH settings for all hosts.
         ssh: SshKeys,
-        /// How the hosts' users become root.
+        /// How users become root on the hosts.
         r#become: BecomeKeys,
-        /// Which cluster.
+        /// The Kubernetes cluster.
         kube: KubeKeys,
-        /// Which Vault or OpenBao.
+        /// The Vault or OpenBao server.
         vault: VaultKeys,
-        /// Which Helm.
+        /// The Helm program.
         helm: HelmKeys,
-        /// What plans may reach on the machine that runs them.
+        /// Which files plans may use on the machine that runs `rollout`.
         project: ProjectKeys,
     }
 
     /// A host.
     struct HostKeys {
-        /// Name or address that ssh is given; default the host's name. With a range of names, a range of addresses.
+        /// Host name or IP address for ssh; default the host's name. For a range of names, a range of addresses.
         address: String,
-        /// User to log in as; default what ssh decides.
+        /// User to log in as; default that of the ssh configuration.
         user: String,
-        /// Port; default what ssh decides.
+        /// TCP port; default that of the ssh configuration.
         port: u16,
-        /// How it is reached; default `ssh`.
+        /// How the host is reached; default `ssh`.
         connection: ConnectionKind,
-        /// How ssh reaches it; comes before what its groups and `[ssh]` say.
+        /// SSH settings of this host; they override those of its groups and of `[ssh]`.
         ssh: HostSshKeys,
-        /// How its user becomes root; comes before what its groups and `[become]` say.
+        /// How the user becomes root on this host; overrides the groups and `[become]`.
         r#become: BecomeKeys,
         /// Variables of this host; they override those of its groups.
         vars: BTreeMap<String, Value>,
@@ -64,86 +64,90 @@ documented! {
 
     /// A group of hosts.
     struct GroupKeys {
-        /// Host patterns.
+        /// Host patterns of the group's members, such as `pi-*`.
         hosts: Vec<String>,
-        /// Groups whose hosts belong to this one too.
+        /// Groups whose hosts also belong to this group.
         children: Vec<String>,
-        /// How ssh reaches its hosts.
+        /// SSH settings of the group's hosts; they override `[ssh]`.
         ssh: HostSshKeys,
-        /// How its hosts' users become root.
+        /// How users become root on the group's hosts; overrides `[become]`.
         r#become: BecomeKeys,
-        /// Variables of its hosts.
+        /// Variables of the group's hosts; they override `[vars]`.
         vars: BTreeMap<String, Value>,
     }
 
-    /// How ssh connects.
+    /// SSH settings for all hosts.
     struct SshKeys {
-        /// An ssh_config file in the place of `~/.ssh/config`.
+        /// Path of an ssh_config file to use instead of `~/.ssh/config`.
         config: String,
-        /// Such as `10s`, which is the default.
+        /// Timeout for connecting to a host, such as `5s`; default `10s`.
         connect_timeout: String,
-        /// How long a connection that is not in use is kept for the next run, such as `10m`; default not at all.
+        /// How long an idle connection is kept open for the next run, such as `10m`; at least `1s`. Default:
+        /// connections end with the run.
         control_persist: String,
-        /// Shells that a host has at a time, at most; default 6. The server's MaxSessions is 10.
+        /// Maximum number of shells on a host at a time, 1 to 100; default 6. It should stay below `MaxSessions` of the
+        /// SSH server, which is 10 by default.
         max_sessions: u32,
-        /// Options of ssh itself, such as `KexAlgorithms`; they come before those in its configuration.
+        /// Options of ssh itself, such as `KexAlgorithms`; they override those in the ssh configuration.
         options: BTreeMap<String, Value>,
     }
 
-    /// How ssh reaches a host.
+    /// SSH settings of a host.
     struct HostSshKeys {
-        /// Shells that it has at a time, at most; default 6. The server's MaxSessions is 10.
+        /// Maximum number of shells on a host at a time, 1 to 100; default 6. It should stay below `MaxSessions` of the
+        /// SSH server, which is 10 by default.
         max_sessions: u32,
-        /// Options of ssh itself, such as `KexAlgorithms`; they come before those in its configuration.
+        /// Options of ssh itself, such as `KexAlgorithms`; they override those in the ssh configuration.
         options: BTreeMap<String, Value>,
     }
 
-    /// How a user becomes root, by sudo.
+    /// How a user becomes root, which is always by sudo.
     struct BecomeKeys {
-        /// The password that sudo asks for, as `{{ secrets.NAME }}`; default that it asks for none.
+        /// Password for sudo, as `{{ secrets.NAME }}`; default none, for users who need no password.
         password: String,
     }
 
-    /// Which cluster.
+    /// The Kubernetes cluster.
     struct KubeKeys {
-        /// Default `$KUBECONFIG`, then `~/.kube/config`, then the pod's service account.
+        /// Path of the kubeconfig file; default `$KUBECONFIG`, then `~/.kube/config`, then the service account of the
+        /// pod.
         kubeconfig: String,
-        /// Default the file's current one.
+        /// Context in the kubeconfig file; default its current context.
         context: String,
-        /// Namespace of the Leases by which runs on different machines keep out of each other's way; default
-        /// `kube-system`. Needs the rights get, create and update on leases.coordination.k8s.io there.
+        /// Namespace of the Leases that keep runs on different machines from overlapping; default `kube-system`. Needs
+        /// the rights get, create and update on leases.coordination.k8s.io there.
         lease_namespace: String,
     }
 
-    /// Which Vault or OpenBao.
+    /// The Vault or OpenBao server.
     struct VaultKeys {
-        /// The API of the only node, such as `https://host:8200`.
+        /// URL of the API, such as `https://host:8200`, if there is only one node.
         address: String,
-        /// The API of each node; the active one is used.
+        /// URLs of the API of each node; the active node is used.
         addresses: Vec<String>,
-        /// Whether addresses may be `http://`, so that the token and all secrets go in clear; default `false`.
+        /// Whether addresses may use `http://`, which sends the token and all secrets unencrypted; default `false`.
         allow_http: bool,
-        /// Path of the namespace in which all mounts and secrets of this file and its plans are, such as `team/mesh`;
-        /// default the root namespace.
+        /// Path of the namespace for all mounts and secrets of this file and its plans, such as `team/mesh`; default
+        /// the root namespace.
         namespace: String,
-        /// PEM file of the CA that signed the API's certificate; default the system's.
+        /// PEM file of the CA that signed the certificate of the API; default the CAs of the system.
         ca_cert: String,
-        /// File that has the token; default `$VAULT_TOKEN`, then `~/.vault-token`.
+        /// File that contains the token; default `$VAULT_TOKEN`, then `~/.vault-token`.
         token_file: String,
-        /// Name of the environment variable that has the token.
+        /// Name of the environment variable that contains the token.
         token_env: String,
     }
 
-    /// What plans may reach on the machine that runs them.
+    /// Which files plans may use on the machine that runs `rollout`.
     struct ProjectKeys {
-        /// Whether links in a project may lead out of it: to templates, scripts and other files, and to those that are
-        /// written there; default `false`.
+        /// Whether symbolic links in a project may point outside of it, to files that are read or written there;
+        /// default `false`.
         allow_outside: bool,
     }
 
-    /// Which Helm.
+    /// The Helm program.
     struct HelmKeys {
-        /// The program; default `helm` in PATH.
+        /// Path or name of the Helm program; default `helm` in PATH.
         binary: String,
     }
 }
@@ -155,11 +159,10 @@ documented! {
 enum ConnectionKind {
     /// By the ssh program.
     Ssh,
-    /// It is this machine.
+    /// The host is this machine; no connection is needed.
     Local,
 }
 
-/// The schema of an inventory file.
 pub fn schema() -> Value {
     let mut schema = schemars::schema_for!(InventoryFile).to_value();
     schema["title"] = json!("rollout inventory");

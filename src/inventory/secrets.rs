@@ -1,4 +1,4 @@
-//! `[secrets.NAME]`, in plans and inventories alike: where the value of a secret comes from. Nothing here reads one.
+//! Parses `[secrets.NAME]` of plans and inventories: where the value of a secret comes from. Reads no secret.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,109 +12,106 @@ use crate::finding::{Source, Span, Spanned, listed};
 use crate::secret::register;
 use crate::template::is_variable_name;
 
-/// A secret by name.
+/// An entry `[secrets.NAME]`.
 #[derive(Debug, Clone)]
 pub struct SecretEntry {
-    /// Its name: `secrets.NAME` in templates.
+    /// Name; templates use it as `secrets.NAME`.
     pub name: Spanned<String>,
-    /// The file that it stands in.
+    /// The file that contains the entry.
     pub file: Arc<Source>,
     /// Where its value comes from.
     pub origin: Origin,
-    /// Where that stands.
+    /// Place of the key that names the origin.
     pub span: Span,
 }
 
 /// Where a secret's value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// An environment variable of ours.
+    /// An environment variable of `rollout`.
     Env(String),
-    /// All of a file.
+    /// The whole content of a file.
     File(PathBuf),
-    /// A field of a Vault secret; its path without `data/`, and the version of its key-value engine.
+    /// A field of a secret in Vault's key-value engine.
     Vault {
-        /// The first part is the engine's mount.
+        /// Path without `data/`; the first part is the mount of the engine.
         path: String,
-        /// The field.
+        /// Name of the field.
         key: String,
-        /// 1 or 2.
+        /// Version of the key-value engine, 1 or 2.
         kv: u32,
     },
-    /// All of a file that is encrypted with age.
+    /// The whole content of a file that is encrypted with age.
     Age {
-        /// The file.
         file: PathBuf,
-        /// The file with the key to it; default `$ROLLOUT_AGE_IDENTITY`.
+        /// File with the private key; default `$ROLLOUT_AGE_IDENTITY`.
         identity: Option<PathBuf>,
     },
     /// A value in a file that is encrypted with SOPS.
     Sops {
-        /// The file.
         file: PathBuf,
-        /// Names from the top down to it.
+        /// Path of keys from the top of the file to the value.
         key: Vec<String>,
     },
 }
 
-/// Where a secret's value comes from: one of `env`, `file`, `vault`, `age` and `sops`.
+/// Where the value of a secret comes from: exactly one of `env`, `file`, `vault`, `age` and `sops`.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its documentation is used; a test compares its keys with those that are read")]
 pub struct SecretKeys {
-    /// Name of an environment variable.
+    /// Name of the environment variable that contains the value.
     env: Option<String>,
-    /// A file that has nothing else in it; a line break at its end is left out.
+    /// Path of a file that contains only the value; a line break at its end is dropped.
     file: Option<String>,
     /// Path of a key-value secret in the inventory's Vault, such as `secret/grafana`; the first part is the mount.
     vault: Option<String>,
-    /// With `vault` the field; with `sops` where the value is, such as `grafana.password`.
+    /// With `vault`: name of the field. With `sops`: path of the value in the file, such as `grafana.password`.
     key: Option<String>,
     /// With `vault`: version of the key-value engine, 1 or 2; default 2.
     #[schemars(range(min = 1, max = 2))]
     kv: Option<u32>,
-    /// A file that is encrypted with age, binary or armored.
+    /// Path of a file that is encrypted with age, binary or armored.
     age: Option<String>,
-    /// With `age`: the file with the key to it; default `$ROLLOUT_AGE_IDENTITY`.
+    /// With `age`: path of the file with the private key; default `$ROLLOUT_AGE_IDENTITY`.
     identity: Option<String>,
-    /// A file that is encrypted with SOPS; the program `sops` reads it.
+    /// Path of a file that is encrypted with SOPS; the program `sops` decrypts it.
     sops: Option<String>,
 }
 
-/// Keys of `[secrets.NAME]`.
 pub const SECRET_KEYS: &[&str] = &["env", "file", "vault", "key", "kv", "age", "identity", "sops"];
 const SOURCES: [&str; 5] = ["env", "file", "vault", "age", "sops"];
 
-/// Takes `[secrets]` off a file; relative paths start from `root`.
+/// Takes `[secrets]` off the top of a file; relative paths start from `root`.
 pub fn read_secrets(reader: &mut Reader, top: &mut Table, root: &Path) -> Vec<SecretEntry> {
     let table = reader.table(top, "secrets");
     table.entries.into_iter().filter_map(|(name, node)| entry(reader, name, node, root)).collect()
 }
 
 fn entry(reader: &mut Reader, name: Spanned<String>, node: Node, root: &Path) -> Option<SecretEntry> {
-    let of = format!("secret `{}`", name.value);
+    let owner = format!("secret `{}`", name.value);
     if !is_variable_name(&name.value) {
         let help = "letters, digits and `_`, as in {{ secrets.db_password }}".to_owned();
         reader.error("bad-name", &name.span, format!("`{}` cannot be the name of a secret", name.value), Some(help));
     }
     let Item::Table(mut table) = node.item else {
-        written_down(reader, &name, &node);
+        refuse_inline_value(reader, &name, &node);
         return None;
     };
     if let Some((key, node)) = table.take("value") {
-        written_down(reader, &key, &node);
+        refuse_inline_value(reader, &key, &node);
         return None;
     }
-    let given: Vec<Spanned<String>> =
+    let origins: Vec<Spanned<String>> =
         table.entries.iter().map(|(key, _)| key).filter(|k| SOURCES.contains(&k.value.as_str())).cloned().collect();
-    let [source] = &given[..] else {
-        let (at, message) = match given.get(1) {
-            Some(second) => (&second.span, format!("{of} has {}", listed(given.iter().map(|k| k.value.as_str())))),
-            None => (&name.span, format!("{of} does not say where its value comes from")),
+    let [source] = &origins[..] else {
+        let (at, message) = match origins.get(1) {
+            Some(second) => (&second.span, format!("{owner} has {}", listed(origins.iter().map(|k| k.value.as_str())))),
+            None => (&name.span, format!("{owner} does not say where its value comes from")),
         };
         let help = format!("give exactly one of {}", listed(SOURCES));
         reader.error("secret-source", at, message, Some(help));
-        reader.reject_unknown(only_unknown(table), &of, SECRET_KEYS);
+        reader.reject_unknown(without_known_keys(table), &owner, SECRET_KEYS);
         return None;
     };
     let (at, source) = (source.span.clone(), source.value.clone());
@@ -124,35 +121,35 @@ fn entry(reader: &mut Reader, name: Spanned<String>, node: Node, root: &Path) ->
     let origin = match source.as_str() {
         "env" => reader.string(&mut table, "env").and_then(|text| env(reader, &text)),
         "file" => path(reader, &mut table, "file").map(Origin::File),
-        "vault" => vault(reader, &mut table, &at, &of),
+        "vault" => vault(reader, &mut table, &at, &owner),
         "age" => {
             let identity = path(reader, &mut table, "identity");
             path(reader, &mut table, "age").map(|file| Origin::Age { file, identity })
         }
         _ => {
-            let key = reader.required(&mut table, "key", &at, &of);
+            let key = reader.required(&mut table, "key", &at, &owner);
             let key = key.map(|k| k.value.split('.').map(str::to_owned).collect());
             path(reader, &mut table, "sops").zip(key).map(|(file, key)| Origin::Sops { file, key })
         }
     };
     for (key, goes_with) in [("key", "`vault` or `sops`"), ("kv", "`vault`"), ("identity", "`age`")] {
         if let Some((key, _)) = table.take(key) {
-            let message = format!("`{}` of {of} does nothing without {goes_with}", key.value);
-            reader.error("useless-key", &key.span, message, Some("take it away".into()));
+            let message = format!("`{}` of {owner} does nothing without {goes_with}", key.value);
+            reader.error("useless-key", &key.span, message, Some("remove it".into()));
         }
     }
-    reader.reject_unknown(table, &of, SECRET_KEYS);
+    reader.reject_unknown(table, &owner, SECRET_KEYS);
     Some(SecretEntry { name, file: Arc::clone(&reader.source), origin: origin?, span: at })
 }
 
-/// The value itself in the place of where it comes from.
-fn written_down(reader: &mut Reader, at: &Spanned<String>, node: &Node) {
+/// Reports a secret whose value itself is written into the file.
+fn refuse_inline_value(reader: &mut Reader, at: &Spanned<String>, node: &Node) {
     if let Value::String(value) = node.to_json() {
-        // The excerpt of this and of neighbouring findings would show it.
+        // Registered as a secret, or the excerpts of this and of neighbouring findings would show it.
         register(&value);
     }
     let help = "name where it comes from, for example env = \"DB_PASSWORD\" or file = \"~/.secrets/db\"".to_owned();
-    reader.error("secret-in-file", &at.span, "a secret's value does not belong into this file", Some(help));
+    reader.error("secret-in-file", &at.span, "the value of a secret does not belong in this file", Some(help));
 }
 
 fn env(reader: &mut Reader, text: &Spanned<String>) -> Option<Origin> {
@@ -165,26 +162,26 @@ fn env(reader: &mut Reader, text: &Spanned<String>) -> Option<Origin> {
     Some(Origin::Env(name.to_owned()))
 }
 
-fn vault(reader: &mut Reader, table: &mut Table, at: &Span, of: &str) -> Option<Origin> {
+fn vault(reader: &mut Reader, table: &mut Table, at: &Span, owner: &str) -> Option<Origin> {
     let path = reader.string(table, "vault");
-    let key = reader.required(table, "key", at, of);
+    let key = reader.required(table, "key", at, owner);
     let kv = reader.integer(table, "kv", 1..=2).unwrap_or(2);
     let path = path.filter(|path| {
-        let inside = path.value.trim_matches('/').split_once('/');
-        if inside.is_none() {
+        let below_mount = path.value.trim_matches('/').split_once('/');
+        if below_mount.is_none() {
             let help = "write MOUNT/PATH, for example \"secret/grafana\"".to_owned();
-            reader.error("bad-value", &path.span, format!("`{}` is no path below a mount", path.value), Some(help));
-        } else if kv == 2 && inside.is_some_and(|(_, path)| path.starts_with("data/")) {
+            reader.error("bad-value", &path.span, format!("`{}` is not a path below a mount", path.value), Some(help));
+        } else if kv == 2 && below_mount.is_some_and(|(_, path)| path.starts_with("data/")) {
             let help = format!("write \"{}\"", path.value.replacen("/data/", "/", 1));
             let message = "`data/` belongs to the API, not to the secret's path".to_owned();
             reader.error("bad-value", &path.span, message, Some(help));
         }
-        inside.is_some()
+        below_mount.is_some()
     });
     Some(Origin::Vault { path: path?.value.trim_matches('/').to_owned(), key: key?.value, kv })
 }
 
-fn only_unknown(mut table: Table) -> Table {
+fn without_known_keys(mut table: Table) -> Table {
     table.entries.retain(|(key, _)| !SECRET_KEYS.contains(&key.value.as_str()));
     table
 }
@@ -203,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn each_source_is_read() {
+    fn each_origin_is_parsed() {
         let text = "[secrets]\na.env = '$A'\nb.file = 'b'\nc = { vault = '/secret/c/', key = 'k' }\n\
                     d = { vault = 'kv/d', key = 'k', kv = 1 }\ne.age = '/e.age'\nf = { age = 'f', identity = 'key' }\n\
                     g = { sops = 'g.yaml', key = 'x.y' }";
@@ -222,13 +219,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_shown_where_it_is() {
+    fn errors_are_shown_at_their_place() {
         insta::assert_snapshot!(read(
             "[secrets]\nplain = 'hunter2-in-the-file'\nb = { value = 'other-in-the-file' }\nc = {}\n\
              d = { env = 'D', file = 'd' }\ne = { env = 'A=B' }\nf = { vault = 'secret', key = 'k' }\n\
              g = { vault = 'secret/data/g' }\nh = { file = 'h', kv = 2 }\ni = { fiel = 'i' }\n'j-k' = { env = 'J' }\n"
         ).unwrap_err(), @r#"
-     × a secret's value does not belong into this file
+     × the value of a secret does not belong in this file
       ╭─[plan.toml:2:1]
     1 │ [secrets]
     2 │ plain = '‹secret›'
@@ -237,7 +234,7 @@ mod tests {
       ╰────
      help: name where it comes from, for example env = "DB_PASSWORD" or file = "~/.secrets/db"
 
-     × a secret's value does not belong into this file
+     × the value of a secret does not belong in this file
       ╭─[plan.toml:3:7]
     2 │ plain = '‹secret›'
     3 │ b = { value = '‹secret›' }
@@ -272,7 +269,7 @@ mod tests {
     7 │ f = { vault = 'secret', key = 'k' }
       ╰────
 
-     × `secret` is no path below a mount
+     × `secret` is not a path below a mount
       ╭─[plan.toml:7:15]
     6 │ e = { env = 'A=B' }
     7 │ f = { vault = 'secret', key = 'k' }
@@ -306,7 +303,7 @@ mod tests {
        ·                   ──
     10 │ i = { fiel = 'i' }
        ╰────
-     help: take it away
+     help: remove it
 
      × secret `i` does not say where its value comes from
        ╭─[plan.toml:10:1]

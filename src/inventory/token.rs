@@ -1,4 +1,4 @@
-//! Where a Vault token comes from. It is read when it is first needed, so that static checks need none.
+//! Where a Vault token comes from. The token is read at its first use, so that static checks work without one.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,23 +7,22 @@ use super::paths::home;
 use crate::document::read_text;
 use crate::secret::{Secret, environment};
 
-/// Where Vault's own command looks first.
+/// The environment variable that the `vault` command reads first.
 const DEFAULT_VARIABLE: &str = "VAULT_TOKEN";
 
-/// Where a token comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Token {
-    /// Where Vault's own command looks: `$VAULT_TOKEN`, then `~/.vault-token`.
+    /// As the `vault` command does: `$VAULT_TOKEN`, then `~/.vault-token`.
     #[default]
     Standard,
-    /// `token_file`: a file that has nothing else in it.
+    /// `token_file`: a file that contains only the token.
     File(PathBuf),
-    /// `token_env`: an environment variable of ours.
+    /// `token_env`: an environment variable of `rollout`.
     Env(String),
 }
 
 impl Token {
-    /// The environment variable that it is in, or may be.
+    /// The environment variable that contains, or may contain, the token.
     pub fn variable(&self) -> Option<&str> {
         match self {
             Self::Standard => Some(DEFAULT_VARIABLE),
@@ -32,10 +31,10 @@ impl Token {
         }
     }
 
-    /// Reads it; anew each time, since others may renew it.
+    /// Reads the token. Not cached, since another program may renew the token.
     ///
     /// # Errors
-    /// Why there is none, as a fragment.
+    /// Why there is no token, as part of a sentence.
     pub fn read(&self) -> Result<Secret, String> {
         let text = match self {
             Self::File(path) => from_file(path)?,
@@ -62,7 +61,7 @@ impl fmt::Display for Token {
     }
 }
 
-/// The longest file with a token, bytes.
+/// Maximum size of a token file, in bytes.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 fn from_file(path: &Path) -> Result<String, String> {
@@ -84,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_read_without_its_line_break_each_time_anew() {
+    fn a_token_is_read_at_each_use_without_its_line_break() {
         let dir = tempfile::tempdir().unwrap();
         let token = Token::File(dir.path().join("token"));
         assert!(token.read().is_err_and(|why| why.contains("cannot read")));

@@ -10,20 +10,20 @@ use super::range::expand_range;
 use super::{SecretEntry, Token};
 use crate::finding::{Source, Span};
 
-/// An inventory file.
+/// A parsed inventory file.
 #[derive(Clone, Default)]
 pub struct Inventory {
-    /// The file; `None` for the built-in inventory that has only `localhost`.
+    /// Path of the file. `None` for the built-in inventory, which has only `localhost`.
     pub path: Option<PathBuf>,
     /// The file's text, for findings.
     pub source: Option<Arc<Source>>,
     /// `[hosts.*]`, in file order, ranges expanded.
     pub hosts: Vec<Arc<Host>>,
-    /// `[groups.*]`: name and member hosts, children expanded.
+    /// `[groups.*]`: names and member hosts, including those of child groups.
     pub groups: Vec<(String, Vec<String>)>,
-    /// `[vars]`: override the plan's.
+    /// `[vars]`; they override the plan's.
     pub vars: Map<String, Value>,
-    /// `[secrets.*]`: come before the plan's of the same names.
+    /// `[secrets.*]`; they override secrets of the same names in the plan.
     pub secrets: Vec<SecretEntry>,
     /// `[ssh]`.
     pub ssh: Ssh,
@@ -31,21 +31,22 @@ pub struct Inventory {
     pub kube: Kube,
     /// `[vault]`.
     pub vault: Vault,
-    /// `[project] allow_outside`: whether links in a project may lead out of it.
+    /// `[project] allow_outside`: whether symbolic links in a project may point outside of it.
     pub allow_outside: bool,
     /// `[helm] binary`: the helm program; default `helm` in PATH.
     pub helm: Option<PathBuf>,
-    /// Where variables stand in the file.
+    /// Places of variables in the file.
     pub(super) places: Places,
 }
 
 impl Inventory {
-    /// Without a file: this machine alone.
+    /// The inventory that is used without a file: it contains only this machine.
     pub fn builtin() -> Self {
         Self { hosts: vec![Arc::new(Host::localhost())], ..Self::default() }
     }
 
-    /// Where a variable stands that a host sees (`None`: that all see), if the inventory has it.
+    /// The definition of the variable that a host sees (`None`: that is seen without a host), if it is in the
+    /// inventory.
     pub fn place(&self, host: Option<&str>, variable: &str) -> Option<(&Arc<Source>, &Span)> {
         let groups = self.groups.iter().filter(|(_, members)| members.iter().any(|m| Some(m.as_str()) == host));
         let in_groups = groups.rev().find_map(|(group, _)| self.places.get(&format!("groups/{group}/{variable}")));
@@ -62,30 +63,27 @@ impl Inventory {
     }
 }
 
-/// A host.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Host {
     /// Name in patterns, outputs and messages.
     pub name: String,
-    /// Name or address that ssh is given; default the name (so that `~/.ssh/config` can say the rest).
+    /// Host name or IP address for ssh; default the host's name, for which `~/.ssh/config` may have settings.
     pub address: String,
-    /// How it is reached.
     pub connection: Connection,
-    /// User to log in as; default what ssh decides.
+    /// User to log in as; default that of the ssh configuration.
     pub user: Option<String>,
-    /// Port; default what ssh decides.
+    /// TCP port; default that of the ssh configuration.
     pub port: Option<u16>,
-    /// What the inventory, its groups and itself say of how it is reached.
+    /// SSH and sudo settings, merged from `[ssh]`, the groups and the host itself.
     pub access: Access,
-    /// The host's own variables, with its groups' below them.
+    /// Variables of the host, including those inherited from its groups.
     pub vars: Map<String, Value>,
 }
 
 impl Host {
-    /// The name of this machine where no inventory gives it another meaning.
+    /// The name of this machine, unless the inventory defines a host of this name.
     pub const CONTROLLER: &str = "localhost";
 
-    /// This machine.
     pub fn localhost() -> Self {
         let name = Self::CONTROLLER.to_owned();
         let (connection, vars) = (Connection::Local, Map::new());
@@ -93,30 +91,30 @@ impl Host {
     }
 }
 
-/// How a host is reached.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Connection {
     /// By the ssh program.
     #[default]
     Ssh,
-    /// It is this machine.
+    /// The host is this machine; no connection is needed.
     Local,
 }
 
-/// How a host is reached, and how its user becomes root there.
+/// SSH and sudo settings of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Access {
-    /// `ssh.options`: options of ssh itself, as in its configuration.
+    /// `ssh.options`: options as in ssh_config(5).
     pub options: BTreeMap<String, String>,
-    /// `ssh.max_sessions`: how many shells it may have at a time; default 6.
+    /// `ssh.max_sessions`: maximum number of shells on the host at a time; default 6.
     pub max_sessions: Option<u32>,
-    /// `become.password`: the name of the secret that is its user's password for sudo.
+    /// `become.password`: name of the secret that contains the user's sudo password.
     pub password: Option<String>,
 }
 
 impl Access {
-    /// What is said here, and for the rest what is said of more hosts; options one by one.
-    pub(super) fn over(mut self, wider: &Self) -> Self {
+    /// Fills settings that are missing here from `wider`, the settings of a larger set of hosts. Options are merged one
+    /// by one.
+    pub(super) fn with_fallback(mut self, wider: &Self) -> Self {
         for (name, value) in &wider.options {
             if !self.options.keys().any(|ours| ours.eq_ignore_ascii_case(name)) {
                 self.options.insert(name.clone(), value.clone());
@@ -128,47 +126,47 @@ impl Access {
     }
 }
 
-/// `[ssh]`: how ssh connects.
+/// `[ssh]`: settings for all connections.
 #[derive(Clone, Default)]
 pub struct Ssh {
-    /// `config`: an ssh_config file in the place of `~/.ssh/config`.
+    /// `config`: an ssh_config file to use instead of `~/.ssh/config`.
     pub config: Option<PathBuf>,
     /// `connect_timeout`; default 10 s.
     pub connect_timeout: Option<std::time::Duration>,
-    /// `control_persist`: how long a connection that is not in use is kept for the next run; default not at all.
+    /// `control_persist`: how long an idle connection is kept open for the next run; default not at all.
     pub control_persist: Option<std::time::Duration>,
 }
 
-/// `[kube]`: which cluster.
+/// `[kube]`: the Kubernetes cluster.
 #[derive(Clone, Default)]
 pub struct Kube {
     /// `kubeconfig`; default `$KUBECONFIG`, then `~/.kube/config`, then the pod's service account.
     pub kubeconfig: Option<PathBuf>,
-    /// `context`; default the file's current one.
+    /// `context`; default the current context of the kubeconfig file.
     pub context: Option<String>,
-    /// `lease_namespace`: where runs hold their lock; see [`Kube::lease_namespace`].
+    /// `lease_namespace`; see [`Kube::lease_namespace`].
     pub lease_namespace: Option<String>,
 }
 
 impl Kube {
-    /// The namespace of the Leases that keep runs on different machines apart; default `kube-system`.
+    /// The namespace of the Leases that keep runs on different machines from overlapping; default `kube-system`.
     pub fn lease_namespace(&self) -> &str {
         self.lease_namespace.as_deref().unwrap_or("kube-system")
     }
 }
 
-/// `[vault]`: which Vault or OpenBao.
+/// `[vault]`: the Vault or OpenBao server.
 #[derive(Clone, Default)]
 pub struct Vault {
-    /// `addresses`: the API of each node, `https://host:8200`; the first healthy active one is used.
+    /// `addresses`: URLs of the API of each node, such as `https://host:8200`; the first healthy active node is used.
     pub addresses: Vec<String>,
-    /// `namespace`: path of the namespace in which all paths are, without slashes at its ends; default the root one.
+    /// `namespace`: path of the namespace, without slashes at its ends; default the root namespace.
     pub namespace: Option<String>,
-    /// `ca_cert`: PEM file of the CA that signed the API's certificate; default the system's.
+    /// `ca_cert`: PEM file of the CA that signed the certificate of the API; default the CAs of the system.
     pub ca_cert: Option<PathBuf>,
     /// `token_file` or `token_env`: where the token comes from.
     pub token: Token,
 }
 
-/// Where variables stand, by `vars/NAME`, `hosts/TABLE/NAME` and `groups/GROUP/NAME`.
+/// Places of variables, by `vars/NAME`, `hosts/TABLE/NAME` and `groups/GROUP/NAME`.
 pub(super) type Places = BTreeMap<String, Span>;

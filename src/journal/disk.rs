@@ -1,4 +1,4 @@
-//! Where a journal's bytes go: a file, or in tests something that fails when it is told to.
+//! The storage behind a journal: a file, or in tests a fake that fails on demand.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -6,18 +6,17 @@ use std::path::Path;
 
 use crate::private;
 
-/// An append-only store of bytes.
 pub trait Disk: Send {
-    /// Appends; a part of `bytes` may be there after a failure.
+    /// Appends bytes. After a failure, a part of them may have been written.
     ///
     /// # Errors
-    /// What the system says, for example that no space is left.
+    /// The error of the system, for example that no space is left.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes all that was appended durable. After a failure nobody knows which part of it is.
+    /// Makes all appended bytes durable. After a failure it is unknown which part of them is durable.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     fn sync(&mut self) -> io::Result<()>;
 }
 
@@ -31,10 +30,10 @@ impl Disk for File {
     }
 }
 
-/// Makes a new file, whose name is durable too.
+/// Creates a new file and makes its directory entry durable.
 ///
 /// # Errors
-/// When it exists or cannot be made.
+/// When the file exists or cannot be created.
 pub fn create(path: &Path) -> io::Result<File> {
     let file = private::file().write(true).create_new(true).open(path)?;
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));

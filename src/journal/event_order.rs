@@ -1,4 +1,4 @@
-//! Which event may follow which: checked when a journal is written, and again when it is read.
+//! The order in which events may follow each other. Checked when a journal is written and again when it is read.
 //!
 //! | event | legal when |
 //! |---|---|
@@ -16,7 +16,7 @@ use std::collections::HashSet;
 
 use crate::event::{EventKind, Outcome, UnitRef};
 
-/// What has been seen of a run so far.
+/// The state of a run after the events so far.
 #[derive(Debug, Default)]
 pub struct EventOrder {
     started: bool,
@@ -25,13 +25,13 @@ pub struct EventOrder {
 }
 
 impl EventOrder {
-    /// Takes the next event in.
+    /// Checks the next event and applies it to the state.
     ///
     /// # Errors
-    /// Who cannot do so now, and why; nothing is taken in then.
+    /// Why the event cannot follow. The state is unchanged then.
     pub fn step(&mut self, kind: &EventKind) -> Result<(), String> {
         if self.finished && !matches!(kind, EventKind::Progress { .. } | EventKind::Unknown) {
-            return Err("something follows the run's end".to_owned());
+            return Err("an event follows the end of the run".to_owned());
         }
         let running = |unit: &UnitRef| self.running.contains(unit);
         match kind {
@@ -44,14 +44,14 @@ impl EventOrder {
                 Err(format!("the run ends while {unit} is running"))
             }
             EventKind::UnitStarted { unit, .. } if running(unit) => Err(format!("{unit} starts while it is running")),
-            EventKind::UnitFinished { unit, .. } if ran(kind) && !running(unit) => {
+            EventKind::UnitFinished { unit, .. } if ended_after_running(kind) && !running(unit) => {
                 Err(format!("{unit} ends without having started"))
             }
-            EventKind::UnitFinished { unit, .. } if !ran(kind) && running(unit) => {
-                Err(format!("{unit} is passed over while it is running"))
+            EventKind::UnitFinished { unit, .. } if !ended_after_running(kind) && running(unit) => {
+                Err(format!("{unit} is skipped while it is running"))
             }
             EventKind::UnitRetried { unit, .. } if !running(unit) => {
-                Err(format!("{unit} is tried again without having started"))
+                Err(format!("{unit} is retried without having started"))
             }
             EventKind::Undone { unit, .. } if running(unit) => Err(format!("{unit} is undone while it is running")),
             EventKind::UnitStarted { .. }
@@ -77,8 +77,8 @@ impl EventOrder {
     }
 }
 
-/// Whether a unit's end is that of something that ran.
-fn ran(kind: &EventKind) -> bool {
+/// Whether the event is the end of a unit that ran.
+fn ended_after_running(kind: &EventKind) -> bool {
     matches!(kind, EventKind::UnitFinished { definition: Some(_), outcome, .. } if !matches!(outcome, Outcome::Kept { .. }))
 }
 
@@ -109,7 +109,6 @@ mod tests {
         ]
     }
 
-    /// The events that may come next, by name.
     fn next(so_far: &[EventKind]) -> Vec<&'static str> {
         let may = |kind: &EventKind| {
             let mut legal = EventOrder::default();
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_follow_what() {
+    fn only_legal_events_may_follow() {
         assert_eq!(next(&[]), ["remembered", "notified", "run started"]);
         assert_eq!(next(&[run_started()]), ["notified", "started", "kept", "undone", "run finished"]);
         assert_eq!(next(&[run_started(), started("a")]), ["notified", "retried", "finished"]);

@@ -1,7 +1,7 @@
-//! One run's file: a line a record, `<crc32 of the JSON, 8 hex digits> <JSON of an Event>`.
+//! The journal file of one run. Each line is a record: `<crc32 of the JSON, 8 hex digits> <JSON of an Event>`.
 //!
-//! A last line without its line break was torn by a crash and is ignored; any other line that is not as it was written
-//! means that the file was damaged otherwise, and is refused. Every version of the format that was ever released is read.
+//! A last line without a line break was cut off by a crash and is ignored. Any other invalid line means that the file
+//! is damaged, and the file is refused. Every released version of the format can be read.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -11,103 +11,98 @@ use super::event_order::EventOrder;
 use crate::event::{Event, VERSION};
 use crate::private::NotPrivate;
 
-/// What is wrong with a journal.
+/// Why a journal cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// The disk or its rights.
+    /// An I/O error.
     #[error("journal {}: {source}", path.display())]
     Io {
-        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The folder of the journals is not the user's alone.
+    /// Other users have access to the folder of the journals.
     #[error("{what}")]
     Open {
-        /// Which folder, and who gets at it.
+        /// The folder, and who has access.
         what: String,
-        /// What to do about it.
         hint: String,
     },
-    /// A whole line does not match its checksum or is no event.
+    /// A complete line does not match its checksum or is not an event.
     #[error("journal {} is damaged at line {line}: {why}", path.display())]
     Damaged {
-        /// The file.
         path: PathBuf,
-        /// From 1.
+        /// Line number, from 1.
         line: usize,
-        /// What is wrong there.
         why: String,
     },
-    /// An event that cannot follow what was recorded before it.
-    #[error("journal {} cannot be right at line {line}: {why}", path.display())]
+    /// An event that cannot follow the events before it.
+    #[error("journal {} has an impossible event at line {line}: {why}", path.display())]
     Illegal {
-        /// The file.
         path: PathBuf,
-        /// From 1.
+        /// Line number, from 1.
         line: usize,
-        /// Why it cannot be.
+        /// Why the event cannot follow.
         why: String,
     },
-    /// It was written by a newer version of this program.
+    /// A newer version of this program has written the journal.
     #[error("journal {} has format {found}; this version reads up to {VERSION}", path.display())]
     TooNew {
-        /// The file.
         path: PathBuf,
-        /// Its format.
+        /// Version of its format.
         found: u32,
     },
 }
 
 /// The open journal of the current run.
 ///
-/// After a failure it stays failed: a disk that lost one write cannot vouch for what follows.
+/// After a failed write, all further writes fail too: records after a lost one must not be trusted.
 pub struct Journal {
     path: PathBuf,
     disk: Box<dyn Disk>,
-    legal: EventOrder,
+    order: EventOrder,
     lines: usize,
     pending: Vec<u8>,
     failed: bool,
 }
 
 impl Journal {
-    /// Makes a new file; it must not exist.
+    /// Creates a new file, which must not exist.
     ///
     /// # Errors
-    /// When the file cannot be made.
+    /// When the file exists or cannot be created.
     pub fn create(path: &Path) -> Result<Self, JournalError> {
         let file = disk::create(path).map_err(|e| io(path, e))?;
         Ok(Self::on(Box::new(file), path))
     }
 
-    /// A journal on an empty disk; `path` is its name in messages.
+    /// A journal on an empty disk; `path` is used in messages.
     pub fn on(disk: Box<dyn Disk>, path: &Path) -> Self {
-        Self { path: path.to_owned(), disk, legal: EventOrder::default(), lines: 0, pending: Vec::new(), failed: false }
+        Self { path: path.to_owned(), disk, order: EventOrder::default(), lines: 0, pending: Vec::new(), failed: false }
     }
 
-    /// Adds a record; on its way to the disk only with [`Journal::sync`].
+    /// Adds a record to the buffer. [`Journal::sync`] writes the buffer to the disk.
     ///
     /// # Errors
-    /// [`JournalError::Illegal`] when it cannot follow what is there: a defect of the program.
+    /// [`JournalError::Illegal`] if the event cannot follow the events so far, which is a defect of the program.
     pub fn append(&mut self, event: &Event) -> Result<(), JournalError> {
         self.lines += 1;
         let illegal = |why| JournalError::Illegal { path: self.path.clone(), line: self.lines, why };
-        self.legal.step(&event.kind).map_err(illegal)?;
+        self.order.step(&event.kind).map_err(illegal)?;
         let json = serde_json::to_vec(event).map_err(|e| io(&self.path, e.into()))?;
         let crc = crc32fast::hash(&json);
-        // Writing to memory does not fail.
+        // Writing to a `Vec` does not fail.
         let _ = write!(self.pending, "{crc:08x} ");
         self.pending.extend_from_slice(&json);
         self.pending.push(b'\n');
         Ok(())
     }
 
-    /// Makes all records so far durable: one write and one `fsync` for however many there are.
+    /// Makes all records so far durable, by one write and one `fsync` for any number of records.
     ///
     /// # Errors
-    /// When the disk refuses, now or before; the run must then stop, and nothing appended since the last sync counts.
+    /// When this or an earlier write failed. The run must stop then, and no record since the last successful sync
+    /// counts.
     pub fn sync(&mut self) -> Result<(), JournalError> {
         if self.failed {
             return Err(io(&self.path, io::Error::other("an earlier write failed")));
@@ -123,15 +118,16 @@ impl Journal {
     }
 }
 
-/// All whole records of a file, in order.
+/// Reads all complete records of a file, in order.
 ///
 /// # Errors
-/// When it cannot be read, is damaged otherwise than by a write that was cut off, or tells what cannot be.
+/// When the file cannot be read, is damaged other than by a write that was cut off, or contains events in an impossible
+/// order.
 pub fn read(path: &Path) -> Result<Vec<Event>, JournalError> {
     parse(path, &std::fs::read(path).map_err(|e| io(path, e))?)
 }
 
-/// All whole records of a file's content, in order; `path` is its name in messages.
+/// Parses all complete records of a file's content, in order; `path` is used in messages.
 ///
 /// # Errors
 /// As [`read`].
@@ -147,7 +143,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Event>, JournalError> {
                 legal.step(&event.kind).map_err(illegal)?;
                 events.push(event);
             }
-            // Only the last line can lack it.
+            // Only the last line can lack a line break.
             Err(_) if !line.ends_with(b"\n") => {}
             Err(why) => return Err(JournalError::Damaged { path, line: line_number, why }),
         }
@@ -206,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_at_any_byte_loses_only_the_record_that_it_hits() {
+    fn a_cut_at_any_byte_loses_only_one_record() {
         let (_dir, path) = written(&sample());
         let whole = std::fs::read(&path).unwrap();
         for cut in 0..whole.len() {
@@ -221,7 +217,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         let but_last = &sample()[..sample().len() - 1];
         for (at, was) in whole.iter().enumerate() {
-            // Any other byte in its place, or none.
+            // Replaces the byte by any other byte, or deletes it.
             for now in (0..=u8::MAX).filter(|now| now != was).map(Some).chain([None]) {
                 let bytes = [&whole[..at], now.as_slice(), &whole[at + 1..]].concat();
                 match parse(&path, &bytes) {
@@ -240,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_in_writing_and_in_reading() {
+    fn impossible_events_are_refused_in_writing_and_in_reading() {
         let (_dir, path) = written(&sample()[..1]);
         let line = |event: &Event| {
             let json = serde_json::to_string(event).unwrap();
@@ -262,7 +258,7 @@ mod tests {
         assert!(matches!(error, JournalError::TooNew { .. }), "{error}");
     }
 
-    /// A disk that fails at its n-th operation, and only there.
+    /// A disk on which only the n-th operation fails.
     #[derive(Default, Clone)]
     struct Flaky(Arc<Mutex<(usize, Option<usize>)>>);
 
@@ -284,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_failed_write_or_sync_nothing_is_vouched_for() {
+    fn after_a_failed_write_or_sync_all_further_writes_fail() {
         for fails_at in 1..=2 {
             let disk = Flaky::default();
             disk.0.lock().unwrap().1 = Some(fails_at);

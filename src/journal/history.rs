@@ -1,114 +1,111 @@
-//! What earlier runs recorded, folded into one entry a unit.
+//! Reduces the events of earlier runs to one record for each unit.
 //!
-//! A journal begins with what its run took over ([`Kind::Remembered`]), so the newest journal alone tells everything:
-//! older ones may be deleted. Time is a count of records, which goes on from run to run: a unit may be kept only when
-//! nothing that it stands on was touched after it was done.
+//! A journal begins with the records taken over from the run before ([`EventKind::Remembered`]), so the newest journal
+//! alone is enough and older ones may be deleted. Time is a counter of events that continues from run to run: a unit
+//! may be kept only if nothing it depends on was touched after the unit was done.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::event::{Event, EventKind, Outcome, Outputs, RecordedState, UnitRef};
 
-/// What is on record of a unit.
+/// The record of a unit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnitRecord {
-    /// The unit, as it was named then.
+    /// The unit, by its name in the run that recorded it.
     pub unit: UnitRef,
-    /// Hash of the definition that ran.
+    /// Hash of the definition that was executed.
     pub definition: String,
-    /// How it stands.
+    /// How the unit ended.
     pub standing: RecordedState,
-    /// Its outputs, when it ended well.
+    /// The outputs, if the unit succeeded.
     pub outputs: Outputs,
-    /// When it ended well last.
+    /// Time of its last success.
     pub done: Option<u64>,
-    /// When it may have changed something last.
+    /// Time when the unit may last have changed something.
     pub touched: Option<u64>,
 }
 
 impl UnitRecord {
-    /// Whether it may have changed something and never told those whom that concerns.
+    /// Whether the unit may have changed something, but did not succeed, so that its dependents and handlers have not
+    /// run for that change.
     pub fn is_unsettled(&self) -> bool {
         !self.standing.lets_dependents_start() && self.touched.is_some()
     }
 
-    /// Whether it was cut off or failed when it may have changed something.
+    /// Whether the unit was cut off or failed after it may have changed something.
     pub fn may_be_half_done(&self) -> bool {
         matches!(self.standing, RecordedState::Unknown | RecordedState::Failed) && self.touched.is_some()
     }
 }
 
-/// A unit's place in the memory: step, item, host. Its phase does not matter, since steps may move between phases.
+/// Identifies a unit across runs: step, item, host. The phase is left out, since steps may move between phases.
 type Key = (String, Option<String>, Option<String>);
 
-/// What earlier runs recorded.
+/// The records of earlier runs.
 #[derive(Debug, Clone, Default)]
 pub struct RunHistory {
     units: BTreeMap<Key, UnitRecord>,
-    /// Handlers that were notified and have not run since, with those who asked for them.
+    /// Handlers that were notified and have not run since, with the units that notified them.
     handlers: BTreeMap<UnitRef, BTreeSet<UnitRef>>,
 }
 
 impl RunHistory {
-    /// From a run's events.
+    /// Reduces the events of a run.
     pub fn from_events(events: &[Event]) -> Self {
         let mut fold = Fold::default();
-        events.iter().for_each(|event| fold.take(&event.kind));
-        fold.end()
+        events.iter().for_each(|event| fold.apply(&event.kind));
+        fold.finish_all()
     }
 
-    /// What outlives a run that ended well: who was cut off or failed and was not looked at since (it was left out of
-    /// that run), and handlers that are still to run.
+    /// Keeps only what remains open after a successful run: units that were cut off or failed and were not part of that
+    /// run, and handlers that have not run yet.
     #[must_use]
     pub fn only_unsettled(mut self) -> Self {
         self.units.retain(|_, r| r.is_unsettled());
         self
     }
 
-    /// What outlives even a fresh start: handlers that are still to run, and who may have changed something without
-    /// having asked for theirs. That one is done anew, whatever it was cut off at.
+    /// Keeps only what remains open even after a fresh start: handlers that have not run yet, and units that may have
+    /// changed something without notifying their handlers. These units are run again, even if they were cut off.
     #[must_use]
     pub fn fresh(self) -> Self {
-        let mut open = self.only_unsettled();
-        open.units.values_mut().for_each(|r| r.standing = RecordedState::Failed);
-        open
+        let mut remaining = self.only_unsettled();
+        remaining.units.values_mut().for_each(|r| r.standing = RecordedState::Failed);
+        remaining
     }
 
-    /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
         self.units.is_empty() && self.handlers.is_empty()
     }
 
-    /// What is known of a unit.
     pub fn get(&self, unit: &UnitRef) -> Option<&UnitRecord> {
         self.units.get(&key(unit))
     }
 
-    /// All units.
+    /// The records of all units.
     pub fn units(&self) -> impl Iterator<Item = &UnitRecord> {
         self.units.values()
     }
 
-    /// The handlers that are still to run, with those who asked for them.
+    /// The handlers that have not run yet, with the units that notified them.
     pub fn handlers(&self) -> &BTreeMap<UnitRef, BTreeSet<UnitRef>> {
         &self.handlers
     }
 
-    /// Forgets a unit.
     pub fn forget(&mut self, unit: &UnitRef) {
         self.units.remove(&key(unit));
     }
 
-    /// Notes that a handler is asked for.
+    /// Records that unit `by` notified a handler.
     pub fn add_notification(&mut self, handler: UnitRef, by: UnitRef) {
         self.handlers.entry(handler).or_default().insert(by);
     }
 
-    /// Forgets that a handler was notified.
     pub fn forget_handler(&mut self, handler: &UnitRef) {
         self.handlers.remove(handler);
     }
 
-    /// The records that hand all this on to the next journal.
+    /// The events with which the next journal begins.
     pub fn records(&self) -> impl Iterator<Item = EventKind> {
         let units = self.units.values().cloned().map(|r| EventKind::Remembered {
             unit: r.unit,
@@ -118,11 +115,11 @@ impl RunHistory {
             done: r.done,
             touched: r.touched,
         });
-        let asked = |(handler, by): (&UnitRef, &BTreeSet<UnitRef>)| {
+        let notifications = |(handler, by): (&UnitRef, &BTreeSet<UnitRef>)| {
             let handler = handler.clone();
             by.clone().into_iter().map(move |by| EventKind::Notified { handler: handler.clone(), by })
         };
-        units.chain(self.handlers.iter().flat_map(asked))
+        units.chain(self.handlers.iter().flat_map(notifications))
     }
 }
 
@@ -130,41 +127,42 @@ fn key(unit: &UnitRef) -> Key {
     (unit.step.clone(), unit.item.clone(), unit.host.clone())
 }
 
-/// A memory in the making.
+/// The state while events are reduced to a [`RunHistory`].
 #[derive(Default)]
 struct Fold {
-    memory: RunHistory,
+    history: RunHistory,
     clock: u64,
-    /// Running units, as they stood before.
+    /// Running units, with their records from before they started.
     running: HashMap<Key, Option<UnitRecord>>,
-    /// Running handlers, with the notifications that they answer. One that comes meanwhile is a new one.
-    answering: HashMap<UnitRef, BTreeSet<UnitRef>>,
+    /// Running handlers, with the notifications for which they run. A notification that arrives while a handler runs
+    /// requires another run.
+    running_handlers: HashMap<UnitRef, BTreeSet<UnitRef>>,
 }
 
 impl Fold {
-    fn take(&mut self, kind: &EventKind) {
+    fn apply(&mut self, kind: &EventKind) {
         self.clock += 1;
         match kind {
             EventKind::Remembered { unit, definition, standing, outputs, done, touched } => {
                 let (unit, definition, outputs) = (unit.clone(), definition.clone(), outputs.clone());
                 self.clock = self.clock.max(done.unwrap_or_default()).max(touched.unwrap_or_default());
-                let recorded =
+                let record =
                     UnitRecord { unit, definition, standing: *standing, outputs, done: *done, touched: *touched };
-                self.memory.units.insert(key(&recorded.unit), recorded);
+                self.history.units.insert(key(&record.unit), record);
             }
             EventKind::Notified { handler, by } => {
-                self.memory.handlers.entry(handler.clone()).or_default().insert(by.clone());
+                self.history.handlers.entry(handler.clone()).or_default().insert(by.clone());
             }
             EventKind::UnitStarted { unit, definition, .. } => self.start(unit, definition),
             EventKind::UnitFinished { unit, outcome, definition: Some(definition), outputs, acted, .. } => {
                 self.finish(unit, outcome, definition, outputs, *acted);
             }
-            // A handler whose condition does not hold has been answered.
-            EventKind::UnitFinished { unit, outcome: Outcome::Skipped { .. }, .. } => self.memory.forget_handler(unit),
+            // A handler that is skipped by its condition needs not run later.
+            EventKind::UnitFinished { unit, outcome: Outcome::Skipped { .. }, .. } => self.history.forget_handler(unit),
             EventKind::Undone { unit, .. } => {
-                if let Some(recorded) = self.memory.units.get_mut(&key(unit)) {
-                    recorded.standing = RecordedState::Undone;
-                    recorded.touched = Some(self.clock);
+                if let Some(record) = self.history.units.get_mut(&key(unit)) {
+                    record.standing = RecordedState::Undone;
+                    record.touched = Some(self.clock);
                 }
             }
             _ => {}
@@ -172,48 +170,48 @@ impl Fold {
     }
 
     fn start(&mut self, unit: &UnitRef, definition: &str) {
-        let before = self.memory.get(unit).cloned();
+        let before = self.history.get(unit).cloned();
         let done = before.as_ref().and_then(|r| r.done);
         self.running.insert(key(unit), before);
         self.set(unit, definition, RecordedState::Unknown, &Outputs::new(), done, Some(self.clock));
-        if let Some(by) = self.memory.handlers.remove(unit) {
-            self.answering.insert(unit.clone(), by);
+        if let Some(by) = self.history.handlers.remove(unit) {
+            self.running_handlers.insert(unit.clone(), by);
         }
     }
 
     fn finish(&mut self, unit: &UnitRef, outcome: &Outcome, definition: &str, outputs: &Outputs, acted: bool) {
         let now = Some(self.clock);
         let started = self.running.remove(&key(unit));
-        let before = started.unwrap_or_else(|| self.memory.get(unit).cloned());
+        let before = started.unwrap_or_else(|| self.history.get(unit).cloned());
         if let Outcome::Cancelled { .. } = outcome {
-            // It was to be sent together with one that failed, and was not.
+            // The unit was queued behind one that failed, and was not sent to the host.
             match before {
-                Some(before) => drop(self.memory.units.insert(key(unit), before)),
-                None => self.memory.forget(unit),
+                Some(before) => drop(self.history.units.insert(key(unit), before)),
+                None => self.history.forget(unit),
             }
             return;
         }
         let (done, touched) = (before.as_ref().and_then(|r| r.done), before.as_ref().and_then(|r| r.touched));
-        let stood = before.map(|r| r.standing);
+        let earlier_state = before.map(|r| r.standing);
         let (standing, done, touched) = match outcome {
             Outcome::Same { .. } => (RecordedState::Succeeded, now, touched),
-            Outcome::Kept { said: false } if stood == Some(RecordedState::Succeeded) => {
+            Outcome::Kept { said: false } if earlier_state == Some(RecordedState::Succeeded) => {
                 (RecordedState::Succeeded, done.or(now), touched)
             }
             Outcome::Kept { .. } => (RecordedState::Succeeded, now, touched),
             Outcome::Changed => (RecordedState::Succeeded, now, now),
             Outcome::Unknown(_) => (RecordedState::Unknown, done, now),
             Outcome::Warned(_) => (RecordedState::Warned, done, if acted { now } else { touched }),
-            // It never came to change anything.
-            _ if !acted && stood == Some(RecordedState::Undone) => (RecordedState::Undone, done, touched),
+            // The unit failed before it changed anything.
+            _ if !acted && earlier_state == Some(RecordedState::Undone) => (RecordedState::Undone, done, touched),
             _ if !acted => (RecordedState::Failed, done, touched),
             _ => (RecordedState::Failed, done, now),
         };
         self.set(unit, definition, standing, outputs, done, touched);
-        match (self.answering.remove(unit), standing.lets_dependents_start()) {
-            (Some(by), false) => self.memory.handlers.entry(unit.clone()).or_default().extend(by),
-            // A person said that it is done.
-            (None, true) => self.memory.forget_handler(unit),
+        match (self.running_handlers.remove(unit), standing.lets_dependents_start()) {
+            (Some(by), false) => self.history.handlers.entry(unit.clone()).or_default().extend(by),
+            // The user has confirmed that the handler is done.
+            (None, true) => self.history.forget_handler(unit),
             _ => {}
         }
     }
@@ -228,15 +226,15 @@ impl Fold {
         touched: Option<u64>,
     ) {
         let (outputs, definition) = (outputs.clone(), definition.to_owned());
-        let recorded = UnitRecord { unit: unit.clone(), definition, standing, outputs, done, touched };
-        self.memory.units.insert(key(unit), recorded);
+        let record = UnitRecord { unit: unit.clone(), definition, standing, outputs, done, touched };
+        self.history.units.insert(key(unit), record);
     }
 
-    fn end(mut self) -> RunHistory {
-        for (handler, by) in self.answering {
-            self.memory.handlers.entry(handler).or_default().extend(by);
+    fn finish_all(mut self) -> RunHistory {
+        for (handler, by) in self.running_handlers {
+            self.history.handlers.entry(handler).or_default().extend(by);
         }
-        self.memory
+        self.history
     }
 }
 
@@ -264,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn each_end_has_its_standing_and_its_times() {
+    fn each_outcome_has_its_state_and_times() {
         let of = |end: Vec<EventKind>| of(&memory([vec![run_started(), started("a")], end].concat()), "a");
         assert_eq!(of(vec![]), (RecordedState::Unknown, None, Some(2)));
         assert_eq!(of(vec![same("a")]), (RecordedState::Succeeded, Some(3), None));
@@ -274,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ignored_failure_owes_nothing_and_leaves_nothing_open() {
+    fn an_ignored_failure_is_settled() {
         let warned = || finished("a", Outcome::Warned(Problem::new("no")));
         let all = memory(vec![run_started(), notified("a", "b"), started("a"), warned()]);
         assert_eq!(of(&all, "a"), (RecordedState::Warned, None, Some(4)));
@@ -282,13 +280,13 @@ mod tests {
     }
 
     #[test]
-    fn a_second_look_that_finds_all_well_does_not_forget_what_was_touched_before() {
+    fn a_later_probe_keeps_the_time_of_the_last_change() {
         let twice = vec![run_started(), started("a"), failed("a"), started("a"), same("a")];
         assert_eq!(of(&memory(twice), "a"), (RecordedState::Succeeded, Some(5), Some(3)));
     }
 
     #[test]
-    fn what_is_handed_on_is_remembered_with_its_times() {
+    fn records_are_passed_on_with_their_times() {
         let first = memory(vec![
             run_started(),
             started("a"),
@@ -306,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_is_owed_until_it_has_run_well_since_it_was_last_asked_for() {
+    fn a_handler_is_open_until_it_succeeds_after_its_last_notification() {
         let owed = |kinds: Vec<EventKind>| !memory([vec![run_started()], kinds].concat()).handlers().is_empty();
         let well = || finished("h", Outcome::Changed);
         assert!(owed(vec![notified("h", "a")]));
@@ -317,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn open_ends_outlive_a_good_run() {
+    fn unsettled_units_and_handlers_outlive_a_successful_run() {
         let all = memory(vec![
             run_started(),
             started("good"),

@@ -1,4 +1,5 @@
-//! The run lock of this machine: `flock` on a file beside the journals. The kernel frees it when the holder dies.
+//! The lock of a run on this machine: `flock` on a file next to the journals. The kernel releases the lock when its
+//! holder dies.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -8,73 +9,75 @@ use super::JournalError;
 use crate::holder::{Held, Holder};
 use crate::private;
 
-/// Held while a run lasts.
+/// A lock that is held during a run, and released when dropped.
 pub struct Lock {
     file: File,
     run: String,
-    killed: Option<Holder>,
+    stale_holder: Option<Holder>,
 }
 
-/// Why there is no lock.
+/// Why the lock could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Somebody else runs this plan.
+    /// Another process runs this plan.
     #[error("{0}")]
     Held(Held),
-    /// The disk or its rights.
+    /// An I/O error.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
 
 impl Lock {
-    /// Takes the lock in `folder` for a run. It is named only then: the run that held the lock until now may have begun
-    /// after any earlier look at the journals.
+    /// Takes the lock in `folder` for a run. `name` is called only after the lock is taken, since another run may have
+    /// started after any earlier look at the journals.
     ///
     /// # Errors
-    /// [`LockError::Held`] when another process has it.
+    /// [`LockError::Held`] if another process holds the lock.
     pub fn take(folder: &Path, name: impl FnOnce() -> String) -> Result<Self, LockError> {
         let path = folder.join("lock");
-        let io = |source| LockError::Journal(JournalError::Io { path: path.clone(), source });
-        let mut file = private::file().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
-        let taken = file.try_lock();
+        let io_error = |source| LockError::Journal(JournalError::Io { path: path.clone(), source });
+        let mut file =
+            private::file().read(true).write(true).create(true).truncate(false).open(&path).map_err(io_error)?;
+        let locked = file.try_lock();
         let mut text = String::new();
-        file.read_to_string(&mut text).map_err(io)?;
-        match taken {
+        file.read_to_string(&mut text).map_err(io_error)?;
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(LockError::Held(Held::new(path.display().to_string(), &text, jiff::Timestamp::now())));
             }
-            Err(TryLockError::Error(source)) => return Err(io(source)),
+            Err(TryLockError::Error(source)) => return Err(io_error(source)),
         }
         let run = name();
         let holder = Holder::here(&run);
-        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{holder}")).map_err(io)?;
-        Ok(Self { file, run, killed: text.parse().ok() })
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{holder}")).map_err(io_error)?;
+        Ok(Self { file, run, stale_holder: text.parse().ok() })
     }
 
-    /// Whether the run of that id holds the lock in `folder`.
+    /// Whether run `run` holds the lock in `folder`.
     pub fn is_held(folder: &Path, run: &str) -> bool {
         let Ok(mut file) = File::open(folder.join("lock")) else { return false };
         let mut text = String::new();
-        let named =
+        let is_named =
             file.read_to_string(&mut text).is_ok() && text.parse().is_ok_and(|holder: Holder| holder.run == run);
-        // The name of a run that was killed stays; only then is the lock tried, so as to be in nobody's way.
-        named && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+        // The file still names a run that was killed, so the lock itself must be tried. It is tried only for the right
+        // name, to disturb nobody.
+        is_named && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
 
-    /// The id of the run that holds it.
+    /// The id of the run that holds this lock.
     pub fn run(&self) -> &str {
         &self.run
     }
 
-    /// The run that held it before, when that did not live to give it back.
+    /// The run that held the lock before, if it was killed without releasing it.
     pub fn stale_holder(&self) -> Option<&Holder> {
-        self.killed.as_ref()
+        self.stale_holder.as_ref()
     }
 }
 
 impl Drop for Lock {
-    /// Takes the name away first, so that nobody reads it as the next holder's.
+    /// Clears the name first, so that nobody takes it for the next holder.
     fn drop(&mut self) {
         let _left_there = self.file.set_len(0);
     }
@@ -85,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_one_hears_who_holds_it_and_gets_it_afterwards() {
+    fn a_second_run_is_told_the_holder_and_gets_the_lock_afterwards() {
         let dir = tempfile::tempdir().unwrap();
         let first = Lock::take(dir.path(), || "one".to_owned()).unwrap();
         let Err(LockError::Held(held)) = Lock::take(dir.path(), || "two".to_owned()) else {
@@ -102,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_that_did_not_give_it_back_was_killed() {
+    fn a_holder_that_did_not_release_the_lock_was_killed() {
         let dir = tempfile::tempdir().unwrap();
         let left = Holder::here("one");
         std::fs::write(dir.path().join("lock"), format!("{left}\n")).unwrap();

@@ -1,7 +1,9 @@
-//! What was done, on disk: one append-only file of events a run, and the lock that keeps two runs apart.
+//! Records on disk what runs have done: one append-only file of events for each run, and a lock that prevents two runs
+//! at once.
 //!
-//! The world is the state; the journal only remembers what was done, so that a run can go on where another one ended.
-//! Knows events; never actions. A folder holds the runs of one plan with one inventory.
+//! The state is that of the hosts and clusters themselves; the journal only records what was done, so that a run can
+//! continue where another one stopped. Depends on events, never on actions. A folder contains the runs of one plan with
+//! one inventory.
 
 mod disk;
 mod event_order;

@@ -1,39 +1,40 @@
-//! What earlier runs have left to a new one.
+//! What a new run takes over from earlier runs.
 
 use super::RunHistory;
 use crate::event::{Event, EventKind};
 
-/// What earlier runs have left to a new one.
+/// What a new run takes over from earlier runs.
 #[derive(Debug, Clone, Default)]
 pub struct PreviousRun {
-    /// The run that the new one goes on from; `None`: it starts anew.
+    /// The run that the new run resumes. `None`: the new run starts from the beginning.
     pub run: Option<String>,
-    /// The run of the whole plan that has yet to end well. A run of a part that ends well does not end it: what it was
-    /// about is still to be gone on with.
+    /// The run of the whole plan that has not succeeded yet. A successful run of a part of the plan does not finish it:
+    /// the rest still has to be resumed.
     pub whole: Option<String>,
-    /// What is on record.
+    /// The records of earlier runs.
     pub history: RunHistory,
 }
 
 impl PreviousRun {
-    /// As the newest run's journal has it. A run that ended well is over but for its open ends; any other is gone on from,
-    /// unless a fresh start is asked for.
+    /// Derived from the journal of the newest run. A successful run is finished except for open units and handlers; any
+    /// other run is resumed, unless a fresh start is requested.
     pub fn from_events(events: &[Event], fresh: bool) -> Self {
         let started = events.iter().find_map(|event| match &event.kind {
             EventKind::RunStarted { run, whole, .. } => Some((run.clone(), whole.clone())),
             _ => None,
         });
         let Some((run, whole)) = started else { return Self::default() };
-        let memory = RunHistory::from_events(events);
+        let history = RunHistory::from_events(events);
         if fresh {
-            return Self { history: memory.fresh(), ..Self::default() };
+            return Self { history: history.fresh(), ..Self::default() };
         }
-        let well = |event: &Event| matches!(event.kind, EventKind::RunFinished { ok: true, interrupted: false, .. });
-        if events.iter().any(well) && whole.as_ref().is_none_or(|whole| *whole == run) {
-            let memory = memory.only_unsettled();
-            return Self { run: (!memory.is_empty()).then_some(run), whole: None, history: memory };
+        let succeeded =
+            |event: &Event| matches!(event.kind, EventKind::RunFinished { ok: true, interrupted: false, .. });
+        if events.iter().any(succeeded) && whole.as_ref().is_none_or(|whole| *whole == run) {
+            let history = history.only_unsettled();
+            return Self { run: (!history.is_empty()).then_some(run), whole: None, history };
         }
-        Self { run: Some(run), whole, history: memory }
+        Self { run: Some(run), whole, history }
     }
 }
 
@@ -43,7 +44,7 @@ mod tests {
     use super::*;
     use crate::event::Outcome;
 
-    /// A run that did a step: of the whole plan (its own id), of a part (none), or of a part of another run's.
+    /// A run with one step: of the whole plan (its own id), of a part (none), or of a part of another run's plan.
     fn ran(whole: Option<&str>, ends_well: bool) -> PreviousRun {
         let mut start = run_started();
         if let EventKind::RunStarted { run, whole: of, .. } = &mut start {
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_and_what_is_gone_on_from() {
+    fn successful_runs_are_finished_and_others_are_resumed() {
         for (whole, ends_well, goes_on, whole_next) in [
             (Some("r"), true, false, None),
             (Some("r"), false, true, Some("r")),

@@ -1,65 +1,64 @@
-//! The decision table of a resumed run. Pure.
+//! The decision table of a resumed run: keep a unit, probe it, or stop. Pure functions.
 
 use super::history::UnitRecord;
 use crate::event::{Outputs, RecordedState};
 use crate::plan::Role;
 use crate::secret::MASK;
 
-/// All that decides about a unit.
+/// The facts that decide about a unit.
 #[derive(Debug, Clone, Copy)]
 pub struct Case<'a> {
-    /// What is on record of it.
+    /// The record of the unit, if there is one.
     pub recorded: Option<&'a UnitRecord>,
-    /// Hash of its definition now.
+    /// Hash of its current definition.
     pub definition: &'a str,
-    /// When something that it stands on was touched last, and who that was; [`NOW`] when this run did it.
+    /// When something that the unit depends on was last touched, and by which unit; [`THIS_RUN`] if by this run.
     pub upstream_change: Option<(u64, &'a str)>,
-    /// Who began to undo it since it was done, and did not come to a good end.
+    /// The rollback step that started to undo the unit since it was done, and did not succeed.
     pub undoing: Option<&'a str>,
-    /// Whether it can change anything.
+    /// Whether its action can change anything.
     pub role: Role,
-    /// Whether it may be started again after it was cut off: its probes tell whether that is needed, or the plan says
-    /// that repeating it does no harm.
+    /// Whether the unit may be started again after it was cut off: its probe tells whether that is needed, or the plan
+    /// says that repeating it does no harm.
     pub repeatable: bool,
-    /// Whether some step reads its outputs.
     pub outputs_are_read: bool,
 }
 
-/// Later than all that is on record.
+/// A time later than all recorded times.
 pub const THIS_RUN: u64 = u64::MAX;
 
-/// What to do with a unit of a resumed run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// It is done: take its outputs from the record.
+    /// The unit is done: take its outputs from the record.
     Keep,
-    /// Probe it, and do what its verdict says; for people, why it is not kept. `None`: nothing is on record.
+    /// Probe the unit, and act if the probe says so. The reason tells the user why the unit is not kept; `None` if
+    /// there is no record.
     Probe(Option<Reason>),
-    /// It was cut off, or its undo was; nobody can tell whether it is in effect, and it must not happen twice: a person
-    /// decides.
+    /// The unit or its rollback step was cut off, it is unknown whether its change is in effect, and the change must
+    /// not be made twice: the user decides.
     Stop(Reason),
 }
 
-/// Why a unit that is on record is not kept.
+/// Why a recorded unit is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// It was started, and its end is not on record.
+    /// The unit was started, and its end is not recorded.
     CutOff,
-    /// It ended badly.
+    /// The unit failed.
     Failed,
-    /// It ended badly, and that was ignored.
+    /// The unit failed, and the failure was ignored.
     Warned,
-    /// It was undone when its phase failed.
+    /// The unit was undone when its phase failed.
     Undone,
-    /// Undoing it was begun and not finished.
+    /// Undoing the unit was started and not finished.
     HalfUndone(String),
-    /// Action, parameters, host or rights are others now.
+    /// Action, parameters, host or rights have changed.
     Definition,
-    /// What it stands on was touched after it was done.
+    /// Something that the unit depends on was touched after the unit was done.
     UpstreamChanged(String),
-    /// Checks are always made again: the world may have moved.
+    /// Checks always run again, since the state of the systems may have changed.
     Check,
-    /// Its outputs are secret, so they are not on record.
+    /// The outputs are secret, so they are not recorded.
     SecretOutputs,
 }
 
@@ -70,16 +69,16 @@ impl std::fmt::Display for Reason {
             Self::Failed => f.write_str("it had failed"),
             Self::Warned => f.write_str("it had failed, which was ignored"),
             Self::Undone => f.write_str("it was undone"),
-            Self::HalfUndone(who) => write!(f, "{who} began to undo it, and did not finish"),
+            Self::HalfUndone(by) => write!(f, "{by} began to undo it, and did not finish"),
             Self::Definition => f.write_str("its definition changed"),
-            Self::UpstreamChanged(who) => write!(f, "{who} changed after it"),
+            Self::UpstreamChanged(by) => write!(f, "{by} changed after it"),
             Self::Check => f.write_str("checks are made again"),
             Self::SecretOutputs => f.write_str("its outputs are secret, so they are not on record"),
         }
     }
 }
 
-/// The decision table; the first row that fits counts.
+/// The decision table; the first matching row counts.
 ///
 /// | recorded | definition | below | unit | decision |
 /// |---|---|---|---|---|
@@ -98,8 +97,8 @@ pub fn decide(case: &Case<'_>) -> Decision {
     let probe = |why| Decision::Probe(Some(why));
     let half_undone =
         case.undoing.filter(|_| matches!(recorded.standing, RecordedState::Succeeded | RecordedState::Undone));
-    if let Some(who) = half_undone.filter(|_| !case.repeatable) {
-        return Decision::Stop(Reason::HalfUndone(who.to_owned()));
+    if let Some(by) = half_undone.filter(|_| !case.repeatable) {
+        return Decision::Stop(Reason::HalfUndone(by.to_owned()));
     }
     match recorded.standing {
         RecordedState::Unknown if !case.repeatable => Decision::Stop(Reason::CutOff),
@@ -110,14 +109,14 @@ pub fn decide(case: &Case<'_>) -> Decision {
         RecordedState::Succeeded if case.role == Role::Check => probe(Reason::Check),
         RecordedState::Succeeded if recorded.definition != case.definition => probe(Reason::Definition),
         RecordedState::Succeeded => match case.upstream_change {
-            Some((when, who)) if Some(when) > recorded.done => probe(Reason::UpstreamChanged(who.to_owned())),
+            Some((when, by)) if Some(when) > recorded.done => probe(Reason::UpstreamChanged(by.to_owned())),
             _ if case.outputs_are_read && holds_mask(&recorded.outputs) => probe(Reason::SecretOutputs),
             _ => Decision::Keep,
         },
     }
 }
 
-/// Outputs that hold a secret are not on record; the step must be looked at again to have them.
+/// Whether some output was masked. Secret outputs are not recorded, so the step must run again to provide them.
 fn holds_mask(outputs: &Outputs) -> bool {
     serde_json::to_string(outputs).map_or(true, |json| json.contains(MASK))
 }
@@ -137,23 +136,23 @@ mod tests {
         RecordedState::Warned,
     ];
 
-    /// A case in the words of the table.
+    /// A case in the terms of the table.
     #[derive(Debug, Clone, Copy)]
-    struct Words {
+    struct TestCase {
         standing: Option<RecordedState>,
         same_definition: bool,
-        /// Below: untouched, touched before it was done, touched after, touched by this run.
+        /// When something upstream was touched: never, before the unit was done, after, or by this run.
         below: Option<u64>,
         role: Role,
         undoing: bool,
         repeatable: bool,
-        /// Its outputs: plain, secret, secret and read.
+        /// Its outputs: not secret, secret, secret and read.
         secret: Option<bool>,
     }
 
     const DONE: u64 = 5;
 
-    impl Words {
+    impl TestCase {
         fn decide(&self) -> Decision {
             let mut outputs = Outputs::new();
             if self.secret.is_some() {
@@ -205,40 +204,40 @@ mod tests {
         }
     }
 
-    /// The promise, said the other way round: what must hold for each answer to be right.
-    fn right(words: &Words, decision: &Decision) -> bool {
-        let below_is_older = words.below.is_none_or(|when| when < DONE);
-        let may_keep = words.standing == Some(RecordedState::Succeeded)
-            && words.same_definition
+    /// The specification, stated independently: what must hold for each decision to be right.
+    fn is_right(test_case: &TestCase, decision: &Decision) -> bool {
+        let below_is_older = test_case.below.is_none_or(|when| when < DONE);
+        let may_keep = test_case.standing == Some(RecordedState::Succeeded)
+            && test_case.same_definition
             && below_is_older
-            && words.role == Role::Change
-            && words.secret != Some(true);
-        let in_doubt = match words.standing {
+            && test_case.role == Role::Change
+            && test_case.secret != Some(true);
+        let in_doubt = match test_case.standing {
             Some(RecordedState::Unknown) => true,
-            Some(RecordedState::Succeeded | RecordedState::Undone) => words.undoing,
+            Some(RecordedState::Succeeded | RecordedState::Undone) => test_case.undoing,
             Some(RecordedState::Failed | RecordedState::Warned) | None => false,
         };
-        let must_stop = in_doubt && !words.repeatable;
+        let must_stop = in_doubt && !test_case.repeatable;
         match decision {
             Decision::Keep => may_keep && !must_stop,
             Decision::Stop(_) => must_stop,
-            Decision::Probe(why) => !may_keep && !must_stop && why.is_some() == words.standing.is_some(),
+            Decision::Probe(why) => !may_keep && !must_stop && why.is_some() == test_case.standing.is_some(),
         }
     }
 
     #[test]
-    fn the_table_agrees_with_the_promise_everywhere() {
-        let all = Words::all();
+    fn the_table_agrees_with_the_specification_everywhere() {
+        let all = TestCase::all();
         assert_eq!(all.len(), 6 * 2 * 4 * 2 * 4 * 3);
-        for words in all {
-            let decision = words.decide();
-            assert!(right(&words, &decision), "{words:?} → {decision:?}");
+        for test_case in all {
+            let decision = test_case.decide();
+            assert!(is_right(&test_case, &decision), "{test_case:?} → {decision:?}");
         }
     }
 
     #[test]
     fn each_row_by_hand() {
-        let base = Words {
+        let base = TestCase {
             standing: Some(RecordedState::Succeeded),
             same_definition: true,
             below: None,
@@ -248,37 +247,40 @@ mod tests {
             secret: None,
         };
         let probe = |why| Decision::Probe(Some(why));
-        for (words, decision) in [
+        for (test_case, decision) in [
             (base, Decision::Keep),
-            (Words { below: Some(DONE - 1), ..base }, Decision::Keep),
-            (Words { standing: None, ..base }, Decision::Probe(None)),
-            (Words { standing: Some(RecordedState::Unknown), ..base }, probe(Reason::CutOff)),
+            (TestCase { below: Some(DONE - 1), ..base }, Decision::Keep),
+            (TestCase { standing: None, ..base }, Decision::Probe(None)),
+            (TestCase { standing: Some(RecordedState::Unknown), ..base }, probe(Reason::CutOff)),
             (
-                Words { standing: Some(RecordedState::Unknown), repeatable: false, ..base },
+                TestCase { standing: Some(RecordedState::Unknown), repeatable: false, ..base },
                 Decision::Stop(Reason::CutOff),
             ),
-            (Words { undoing: true, repeatable: false, ..base }, Decision::Stop(Reason::HalfUndone("p/undo".into()))),
-            (Words { undoing: true, below: Some(THIS_RUN), ..base }, probe(Reason::UpstreamChanged("p/b".into()))),
-            (Words { standing: Some(RecordedState::Failed), repeatable: false, ..base }, probe(Reason::Failed)),
-            (Words { standing: Some(RecordedState::Undone), ..base }, probe(Reason::Undone)),
-            (Words { standing: Some(RecordedState::Warned), repeatable: false, ..base }, probe(Reason::Warned)),
-            (Words { role: Role::Check, ..base }, probe(Reason::Check)),
-            (Words { same_definition: false, ..base }, probe(Reason::Definition)),
-            (Words { below: Some(THIS_RUN), ..base }, probe(Reason::UpstreamChanged("p/b".into()))),
-            (Words { secret: Some(false), ..base }, Decision::Keep),
-            (Words { secret: Some(true), ..base }, probe(Reason::SecretOutputs)),
+            (
+                TestCase { undoing: true, repeatable: false, ..base },
+                Decision::Stop(Reason::HalfUndone("p/undo".into())),
+            ),
+            (TestCase { undoing: true, below: Some(THIS_RUN), ..base }, probe(Reason::UpstreamChanged("p/b".into()))),
+            (TestCase { standing: Some(RecordedState::Failed), repeatable: false, ..base }, probe(Reason::Failed)),
+            (TestCase { standing: Some(RecordedState::Undone), ..base }, probe(Reason::Undone)),
+            (TestCase { standing: Some(RecordedState::Warned), repeatable: false, ..base }, probe(Reason::Warned)),
+            (TestCase { role: Role::Check, ..base }, probe(Reason::Check)),
+            (TestCase { same_definition: false, ..base }, probe(Reason::Definition)),
+            (TestCase { below: Some(THIS_RUN), ..base }, probe(Reason::UpstreamChanged("p/b".into()))),
+            (TestCase { secret: Some(false), ..base }, Decision::Keep),
+            (TestCase { secret: Some(true), ..base }, probe(Reason::SecretOutputs)),
         ] {
-            assert_eq!(words.decide(), decision, "{words:?}");
+            assert_eq!(test_case.decide(), decision, "{test_case:?}");
         }
     }
 
     proptest! {
-        /// Knowing more that speaks against keeping a unit never makes it kept.
+        /// An additional reason against keeping a unit never leads to keeping it.
         #[test]
-        fn doubts_never_lead_to_keeping(index in 0..Words::all().len(), later in 0..10_u64) {
-            let words = Words::all()[index];
-            let doubtful = Words { below: Some(words.below.unwrap_or_default().max(later)), ..words };
-            prop_assert!(doubtful.decide() != Decision::Keep || words.decide() == Decision::Keep);
+        fn doubts_never_lead_to_keeping(index in 0..TestCase::all().len(), later in 0..10_u64) {
+            let test_case = TestCase::all()[index];
+            let doubtful = TestCase { below: Some(test_case.below.unwrap_or_default().max(later)), ..test_case };
+            prop_assert!(doubtful.decide() != Decision::Keep || test_case.decide() == Decision::Keep);
         }
     }
 }

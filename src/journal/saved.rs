@@ -1,8 +1,8 @@
-//! A saved plan: what a preview found, to be applied exactly so later.
+//! Saved plans: the result of a preview, to be applied later exactly as it was shown.
 //!
-//! It holds what each step would change and hashes of definitions, no secret: everything in it has passed the redactor.
-//! A hash of the content stands beside it, made with the plan's key: a file that was cut or edited is noticed, also where
-//! who edited it made a new hash.
+//! A saved plan contains the changes of each step and hashes of definitions, but no secrets: everything has passed the
+//! redactor. An HMAC of the content, made with the plan's key, detects files that were cut off or edited; nobody
+//! without the key can make a new one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,71 +15,64 @@ use crate::digest;
 use crate::document::read_text;
 use crate::event::{Event, EventKind, Outcome, Source, UnitRef, name};
 
-/// The version of the file's format.
+/// Version of the file format.
 const FORMAT: u32 = 1;
 
-/// The largest file, bytes.
+/// Maximum size of a file, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// A preview on file.
+/// A saved preview.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SavedPlan {
-    /// Version of the format.
+    /// Version of the file format.
     pub format: u32,
-    /// The plan's name.
+    /// Name of the plan.
     pub plan: String,
-    /// When the preview was made.
+    /// Time of the preview.
     pub at: jiff::Timestamp,
-    /// What the preview was asked for.
+    /// The arguments of the preview.
     pub source: Source,
-    /// SHA-256 of the plan's and the inventory's file.
+    /// SHA-256 of the plan file and the inventory file.
     pub files: BTreeMap<PathBuf, String>,
-    /// What each unit would do, in the order in which the preview came to it.
+    /// The result for each unit, in the order of the preview.
     pub units: Vec<SavedUnit>,
 }
 
-/// What a unit would do.
+/// The result of the preview for one unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SavedUnit {
-    /// The unit.
     pub unit: UnitRef,
-    /// Hash of its definition; absent where it was not known yet, or the unit is skipped.
+    /// Hash of the unit's definition. `None` if it was not known yet, or if the unit is skipped.
     pub definition: Option<String>,
-    /// How it ended in the preview.
+    /// The outcome in the preview.
     pub outcome: Outcome,
-    /// What it would change.
+    /// The changes that the unit would make.
     pub diff: Diff,
 }
 
 /// Why a saved plan cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SavedError {
-    /// The disk or its rights.
+    /// An I/O error.
     #[error("{}: {source}", path.display())]
     Io {
-        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// It is no saved plan, or not the one that was saved.
+    /// The file is not a saved plan, or was changed since it was saved.
     #[error("{} is not a saved plan as `rollout plan -o` wrote it: {why}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
+    Damaged { path: PathBuf, why: String },
 }
 
-/// What the first line of the file begins with; the content's hash follows, then a line of JSON.
+/// Beginning of the first line of the file. The hash of the content follows, then a line of JSON.
 const HEAD: &str = "rollout-plan hmac-sha256:";
 
-/// The same as earlier versions wrote it, without a key.
+/// Beginning of files of earlier versions, which used a hash without a key.
 const EARLIER_HEAD: &str = "rollout-plan sha256:";
 
 impl SavedPlan {
-    /// From a preview's events.
+    /// Collects the results from the events of a preview.
     pub fn from_events(events: &[Event], plan: String, source: Source) -> Self {
         let at = events.first().map_or(jiff::Timestamp::UNIX_EPOCH, |e| e.at);
         let units = events.iter().filter_map(|event| match &event.kind {
@@ -92,31 +85,33 @@ impl SavedPlan {
             _ => None,
         });
         let files = [Some(&source.plan), source.inventory.as_ref()].into_iter().flatten();
-        let files = files.map(|path| (path.clone(), hash_of(path))).collect();
+        let files = files.map(|path| (path.clone(), file_hash(path))).collect();
         Self { format: FORMAT, plan, at, units: units.collect(), files, source }
     }
 
-    /// Writes it, with a name that appears only when it is whole. Readable by its owner alone: it shows what is where.
+    /// Writes the file atomically, readable only by its owner since it shows the state of systems. Returns the hash of
+    /// the content.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// On I/O errors.
     pub fn save(&self, path: &Path, key: &DefinitionKey) -> Result<String, SavedError> {
-        let io = |source| SavedError::Io { path: path.to_owned(), source };
-        let content = serde_json::to_string(self).map_err(|e| io(e.into()))?;
+        let io_error = |source| SavedError::Io { path: path.to_owned(), source };
+        let content = serde_json::to_string(self).map_err(|e| io_error(e.into()))?;
         let seal = key.seal(&content);
         let text = format!("{HEAD}{seal}\n{content}\n");
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
-        std::io::Write::write_all(&mut file, text.as_bytes()).map_err(io)?;
-        file.as_file().sync_all().map_err(io)?;
-        file.persist(path).map_err(|e| io(e.error))?;
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io_error)?;
+        std::io::Write::write_all(&mut file, text.as_bytes()).map_err(io_error)?;
+        file.as_file().sync_all().map_err(io_error)?;
+        file.persist(path).map_err(|e| io_error(e.error))?;
         Ok(seal)
     }
 
-    /// Reads it; gives its hash too. `key_of` finds the key of the plan that the file names.
+    /// Reads a file and verifies its hash, which is returned too. `key_of` finds the key of the plan that the file
+    /// names.
     ///
     /// # Errors
-    /// When it cannot be read, or is not what was saved.
+    /// When the file cannot be read, or was changed since it was saved.
     pub fn load(
         path: &Path,
         key_of: impl FnOnce(&Self) -> Option<DefinitionKey>,
@@ -126,15 +121,15 @@ impl SavedPlan {
         let damaged = |why: String| SavedError::Damaged { path: path.to_owned(), why };
         let (head, content) = text.split_once('\n').ok_or_else(|| damaged("it has no content".to_owned()))?;
         if head.starts_with(EARLIER_HEAD) {
-            return Err(damaged("an earlier version saved it, without the plan's key; save it anew".to_owned()));
+            return Err(damaged("an earlier version saved it, without the plan's key; save it again".to_owned()));
         }
         let seal = head.strip_prefix(HEAD).ok_or_else(|| damaged(format!("it does not begin with {HEAD}")))?;
         let content = content.trim_end_matches('\n');
         let plan: Self = serde_json::from_str(content).map_err(|e| damaged(e.to_string()))?;
         let why = match key_of(&plan) {
             None => {
-                "its plan has no key here; it was edited, or saved by another user, on another machine or with another \
-                     ROLLOUT_STATE_DIR"
+                "there is no key of its plan here; the file was edited, or saved by another user, on another machine or \
+                 with another ROLLOUT_STATE_DIR"
             }
             Some(key) if key.seal(content) != seal => "its content does not match its hash; it was cut off or edited",
             Some(_) => "",
@@ -148,7 +143,7 @@ impl SavedPlan {
         Ok((plan, seal.to_owned()))
     }
 
-    /// What moved between this preview and a later one, a line each; empty when nothing did.
+    /// The differences between this preview and a later one, one line each. Empty if there are none.
     pub fn differences(&self, now: &Self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         let later: BTreeMap<&UnitRef, &SavedUnit> = now.units.iter().map(|u| (&u.unit, u)).collect();
@@ -162,7 +157,7 @@ impl SavedPlan {
         let new = now.units.iter().filter(|u| !earlier.contains_key(&u.unit));
         lines.extend(new.map(|u| format!("{}: was not in the plan", u.unit)));
         if !lines.is_empty() {
-            let changed = self.files.iter().filter(|(path, hash)| hash_of(path) != **hash);
+            let changed = self.files.iter().filter(|(path, hash)| file_hash(path) != **hash);
             lines.extend(changed.map(|(path, _)| format!("{} was edited since", path.display())));
         }
         lines
@@ -170,12 +165,12 @@ impl SavedPlan {
 }
 
 impl SavedUnit {
-    /// Whether the preview could not tell what the unit would do, so that whatever it turns out to be was agreed to.
+    /// Whether the preview could not tell what the unit would do, so that the user has agreed to any change.
     pub fn is_undecided(&self) -> bool {
         matches!(self.outcome, Outcome::Pending { .. } | Outcome::Waits { .. })
     }
 
-    /// What moved between this and what is found now.
+    /// The differences between this result and a later one.
     pub fn differences(&self, now: &Self) -> Vec<String> {
         let line = |text: String| vec![format!("{}: {text}", self.unit)];
         if let (Some(before), Some(after)) = (&self.definition, &now.definition)
@@ -190,13 +185,17 @@ impl SavedUnit {
             return Vec::new();
         }
         if self.diff == now.diff {
-            return if was == is { Vec::new() } else { line(format!("was {was}, is {is}{}", why(&now.outcome))) };
+            return if was == is {
+                Vec::new()
+            } else {
+                line(format!("was {was}, is {is}{}", outcome_detail(&now.outcome)))
+            };
         }
-        moved_deltas(&self.diff, &now.diff).into_iter().map(|text| format!("{}: {text}", self.unit)).collect()
+        changed_deltas(&self.diff, &now.diff).into_iter().map(|text| format!("{}: {text}", self.unit)).collect()
     }
 }
 
-fn why(outcome: &Outcome) -> String {
+fn outcome_detail(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Failed(problem) | Outcome::Warned(problem) | Outcome::Unknown(problem) => {
             format!(" ({})", problem.message)
@@ -206,18 +205,18 @@ fn why(outcome: &Outcome) -> String {
     }
 }
 
-/// Which facts moved: what was there when the plan was saved, and what is there now.
-fn moved_deltas(before: &Diff, now: &Diff) -> Vec<String> {
+/// Compares two diffs: the state when the plan was saved, and the state now.
+fn changed_deltas(before: &Diff, now: &Diff) -> Vec<String> {
     let mut lines = Vec::new();
     for delta in &before.0 {
         match now.0.iter().find(|d| same_subject(delta, d)) {
-            Some(there) if there == delta => {}
-            Some(there) => lines.push(both(delta, there)),
-            None => lines.push(format!("{}; there is nothing to change there any more", was(delta))),
+            Some(later) if later == delta => {}
+            Some(later) => lines.push(describe_change(delta, later)),
+            None => lines.push(format!("{}; there is nothing to change there any more", describe_planned(delta))),
         }
     }
     for delta in now.0.iter().filter(|d| !before.0.iter().any(|b| same_subject(b, d))) {
-        lines.push(format!("was as wanted, and would change now: {}", delta.lines().join("\n    ")));
+        lines.push(format!("needed no change before, and would change now: {}", delta.lines().join("\n    ")));
     }
     lines
 }
@@ -231,29 +230,30 @@ fn same_subject(a: &Delta, b: &Delta) -> bool {
     }
 }
 
-fn both(then: &Delta, now: &Delta) -> String {
-    match (then, now) {
+fn describe_change(before: &Delta, now: &Delta) -> String {
+    match (before, now) {
         (
-            Delta::Field { path, before: then, after: wanted, owner: was_owned },
+            Delta::Field { path, before, after: wanted, owner: was_owned },
             Delta::Field { before: now, after: wanted_now, owner, .. },
         ) => {
-            let mut facts = Vec::new();
-            let mut fact = |name: &str, a: &Option<String>, b: &Option<String>| {
+            let mut changes = Vec::new();
+            let mut compare = |name: &str, a: &Option<String>, b: &Option<String>| {
                 if a != b {
-                    facts.push(format!("{name} {} → {}", shown(a), shown(b)));
+                    changes.push(format!("{name} {} → {}", shown(a), shown(b)));
                 }
             };
-            fact("was", then, now);
-            fact("was to be", wanted, wanted_now);
-            fact("owned by", was_owned, owner);
-            format!("{path}: {}", facts.join(", "))
+            compare("was", before, now);
+            compare("was to be", wanted, wanted_now);
+            compare("owned by", was_owned, owner);
+            format!("{path}: {}", changes.join(", "))
         }
-        (Delta::Text { label, before: then, .. }, Delta::Text { before: now, .. }) if then != now => {
-            let moved = Delta::Text { label: format!("{label} was edited"), before: then.clone(), after: now.clone() };
+        (Delta::Text { label, before, .. }, Delta::Text { before: now, .. }) if before != now => {
+            let moved =
+                Delta::Text { label: format!("{label} was edited"), before: before.clone(), after: now.clone() };
             moved.lines().join("\n    ")
         }
-        (Delta::Text { label, .. }, _) => format!("{label}: other content is wanted"),
-        _ => was(then),
+        (Delta::Text { label, .. }, _) => format!("{label}: the wanted content has changed"),
+        _ => describe_planned(before),
     }
 }
 
@@ -261,17 +261,17 @@ fn shown(value: &Option<String>) -> String {
     value.clone().unwrap_or_else(|| "absent".to_owned())
 }
 
-fn was(delta: &Delta) -> String {
+fn describe_planned(delta: &Delta) -> String {
     match delta {
         Delta::Field { path, before, after, .. } => {
             format!("{path} was {} and was to be {}", shown(before), shown(after))
         }
-        Delta::Text { label, .. } => format!("{label} was other than wanted"),
+        Delta::Text { label, .. } => format!("{label} was to change"),
         Delta::Act { what } => format!("it was to {what}"),
     }
 }
 
-fn hash_of(path: &Path) -> String {
+fn file_hash(path: &Path) -> String {
     std::fs::read(path).map(|bytes| digest::sha256(&bytes)).unwrap_or_default()
 }
 
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_as_it_was_saved_and_no_other() {
+    fn only_unchanged_files_are_loaded() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.rollout");
         let plan = saved(vec![changing("a", "0644", "0600")]);
@@ -316,20 +316,20 @@ mod tests {
             std::fs::write(&path, wrong).unwrap();
             assert!(matches!(load(), Err(SavedError::Damaged { .. })));
         }
-        // Who edits it can make no hash for it, as he could before there was a key.
+        // A hash without a key, as earlier versions used, is refused: anybody could make it.
         let content = text.lines().nth(1).unwrap().replace("0600", "0666");
         std::fs::write(&path, format!("{EARLIER_HEAD}{}\n{content}\n", digest::sha256(content.as_bytes()))).unwrap();
-        assert!(load().unwrap_err().to_string().contains("save it anew"));
+        assert!(load().unwrap_err().to_string().contains("save it again"));
     }
 
     #[test]
-    fn nothing_moved_when_the_same_is_found() {
+    fn equal_previews_have_no_differences() {
         let plan = || saved(vec![changing("a", "0644", "0600"), same("b")]);
         assert_eq!(plan().differences(&plan()), [""; 0]);
     }
 
     #[test]
-    fn what_moved_is_said_with_both_values() {
+    fn differences_show_both_values() {
         let plan = saved(vec![changing("a", "0644", "0600"), same("b"), same("c")]);
         let failed = finished("c", Outcome::Failed(Problem::new("it is gone")));
         let now = saved(vec![changing("a", "0640", "0600"), changing("b", "0700", "0600"), failed, same("d")]);
@@ -337,7 +337,7 @@ mod tests {
             plan.differences(&now),
             [
                 "p/a: mode: was 0644 → 0640",
-                "p/b: was as wanted, and would change now: ~ mode: 0700 → 0600",
+                "p/b: needed no change before, and would change now: ~ mode: 0700 → 0600",
                 "p/c: was same, is failed (it is gone)",
                 "p/d: was not in the plan",
             ]

@@ -1,4 +1,4 @@
-//! Where journals lie: `<state>/<plan>-<hash of plan and inventory path>/<run>.jsonl`.
+//! The folders of journals: `<state>/<plan>-<hash of plan and inventory path>/<run>.jsonl`.
 //!
 //! `<state>` is `$ROLLOUT_STATE_DIR`, else `$XDG_STATE_HOME/rollout`, else `~/.local/state/rollout`.
 
@@ -15,71 +15,69 @@ pub struct Store {
     folder: PathBuf,
 }
 
-/// A run on record.
+/// A recorded run.
 #[derive(Debug, Clone)]
 pub struct RunInfo {
-    /// Its id.
     pub id: String,
-    /// Its file.
+    /// Path of the journal.
     pub path: PathBuf,
-    /// The plan's name.
+    /// Name of the plan.
     pub plan: String,
-    /// What it was asked to run; journals of format 1 do not tell.
+    /// The arguments of the run. Not contained in journals of format 1.
     pub source: Option<Source>,
-    /// When it began.
     pub started: Option<jiff::Timestamp>,
-    /// Seconds it took.
+    /// Duration in seconds.
     pub elapsed: Option<f64>,
-    /// How it stands.
     pub state: RunState,
-    /// The counts, once it ended.
+    /// The counts, if the run has ended.
     pub summary: Summary,
 }
 
-/// How a run stands.
+/// The state of a recorded run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
-    /// Every unit ended well.
+    /// All units succeeded.
     Succeeded,
-    /// Some unit did not.
+    /// Some unit did not succeed.
     Failed,
-    /// A signal ended it.
+    /// A signal interrupted the run.
     Interrupted,
-    /// It has no end on record: it still runs, or was killed.
+    /// No end is recorded: the run is still running, or was killed.
     Unfinished,
-    /// Its journal is damaged, or of a newer version; what it did is not known.
+    /// The journal is damaged or of a newer version, so it is unknown what the run did.
     Unreadable,
 }
 
 impl RunInfo {
-    /// Whether a process is at it on this machine.
+    /// Whether the run is still running on this machine.
     pub fn is_running(&self) -> bool {
         self.path.parent().is_some_and(|folder| Lock::is_held(folder, &self.id))
     }
 }
 
 impl Store {
-    /// The store of a plan with an inventory, made if need be.
+    /// Opens the store of a plan with an inventory, and creates its folder if needed.
     ///
     /// # Errors
-    /// When the folder cannot be made, or is not the user's alone.
+    /// When the folder cannot be created, or other users have access to it.
     pub fn open(plan: &Path, name: &str, inventory: Option<&Path>) -> Result<Self, JournalError> {
-        close_state()?;
+        protect_state_folder()?;
         let folder = state_dir().join(folder_name(plan, name, inventory));
         private::folder(&folder)?;
         private::files_in(&folder, false)?;
         Ok(Self { folder })
     }
 
-    /// The key of a plan that has one already. What is asked for may come from anywhere: nothing is made or opened by it.
+    /// The key of a plan, if it has one. The arguments may come from an untrusted file, so nothing is created or opened
+    /// at their paths.
     pub fn existing_key(plan: &Path, name: &str, inventory: Option<&Path>) -> Option<DefinitionKey> {
-        let wanted = folder_name(plan, name, inventory);
-        let store = Self::all().into_iter().find(|store| store.folder.file_name().is_some_and(|n| *n == *wanted))?;
+        let wanted_name = folder_name(plan, name, inventory);
+        let store =
+            Self::all().into_iter().find(|store| store.folder.file_name().is_some_and(|n| *n == *wanted_name))?;
         store.folder.join("key").is_file().then(|| store.key().ok()).flatten()
     }
 
-    /// The stores of all plans.
     fn all() -> Vec<Self> {
         let entries = std::fs::read_dir(state_dir()).into_iter().flatten().flatten();
         entries.map(|e| e.path()).filter(|p| p.is_dir()).map(|folder| Self { folder }).collect()
@@ -92,84 +90,84 @@ impl Store {
         runs
     }
 
-    /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// A new run's id, later than all that are here: a clock that was set back must not make an old run the newest.
+    /// A new run id, which sorts after all existing ones even if the clock was set back.
     pub fn new_run_id(&self) -> String {
         let newest = self.newest_id().and_then(|id| time_of(&id));
         let after = newest.and_then(|time| time.checked_add(jiff::SignedDuration::from_millis(1)).ok());
         id_at(jiff::Timestamp::now().max(after.unwrap_or(jiff::Timestamp::MIN)))
     }
 
-    /// The newest id that is here, of a run that began or did not come to it.
+    /// The newest run id in the folder, including runs that never started.
     pub fn newest_id(&self) -> Option<String> {
         self.journals().last().map(|path| id_of(path))
     }
 
-    /// The newest run that began after all that are called `id` or earlier; earlier journals are not read.
+    /// The newest started run whose id sorts after `id`. Journals up to `id` are not read.
     pub fn started_after(&self, id: Option<&str>) -> Option<RunInfo> {
-        let later = self.journals().into_iter().rev().take_while(|path| Some(id_of(path).as_str()) > id);
-        let runs = later.filter_map(|path| read(&path).ok().map(|events| info(&path, &events)));
+        let newer_paths = self.journals().into_iter().rev().take_while(|path| Some(id_of(path).as_str()) > id);
+        let runs = newer_paths.filter_map(|path| read(&path).ok().map(|events| run_info(&path, &events)));
         runs.into_iter().find(|run| run.started.is_some())
     }
 
-    /// The key of the hashes of definitions in its journals and saved plans.
+    /// The key for the hashes in journals and saved plans.
     ///
     /// # Errors
-    /// When its file cannot be made or read.
+    /// When the key file cannot be created or read.
     pub fn key(&self) -> Result<DefinitionKey, JournalError> {
-        DefinitionKey::keep(&self.folder)
+        DefinitionKey::load_or_create(&self.folder)
     }
 
-    /// A new journal for the run of that id.
+    /// Creates the journal of run `id`.
     ///
     /// # Errors
-    /// When the file cannot be made.
+    /// When the file cannot be created.
     pub fn create(&self, id: &str) -> Result<Journal, JournalError> {
         Journal::create(&self.folder.join(format!("{id}.jsonl")))
     }
 
-    /// The runs, oldest first; those that cannot be read too, since one of them may be the newest.
+    /// All runs, oldest first, including those with unreadable journals, since one of them may be the newest.
     pub fn runs(&self) -> Vec<RunInfo> {
         let journals = self.journals();
-        let runs = journals.iter().map(|path| read(path).map_or_else(|_| self.unreadable(path), |e| info(path, &e)));
+        let runs =
+            journals.iter().map(|path| read(path).map_or_else(|_| self.unreadable(path), |e| run_info(path, &e)));
         runs.filter(|run| run.started.is_some() || run.state == RunState::Unreadable).collect()
     }
 
-    /// A run of whose journal only the name tells anything.
+    /// Describes a run with an unreadable journal by the names of its file and folder.
     fn unreadable(&self, path: &Path) -> RunInfo {
         let folder = self.folder.file_name().unwrap_or_default().to_string_lossy();
         let plan = folder.rsplit_once('-').map(|(plan, _)| plan.to_owned()).unwrap_or_default();
         let id = id_of(path);
-        RunInfo { plan, started: time_of(&id), state: RunState::Unreadable, ..info(path, &[]) }
+        RunInfo { plan, started: time_of(&id), state: RunState::Unreadable, ..run_info(path, &[]) }
     }
 
-    /// The newest run, with its events. One that was killed before its start was on disk did not happen.
+    /// The newest run, with its events. Runs that were killed before their start was recorded are ignored.
     ///
     /// # Errors
-    /// When its journal is damaged.
+    /// When the journal is damaged.
     pub fn latest(&self) -> Result<Option<(RunInfo, Vec<Event>)>, JournalError> {
         for path in self.journals().iter().rev() {
             let events = read(path)?;
             if events.iter().any(|e| matches!(e.kind, EventKind::RunStarted { .. })) {
-                return Ok(Some((info(path, &events), events)));
+                return Ok(Some((run_info(path, &events), events)));
             }
         }
         Ok(None)
     }
 
-    /// Deletes old runs: all but the newest `keep`, and of those that are older than `age`. The newest one of each plan
-    /// stays in any case, since the next run goes on from it. Gives the ids of what was deleted.
+    /// Deletes the journals of old runs: all but the newest `keep` of each plan, and of those only the ones older than
+    /// `age`. The newest run of each plan is never deleted, since the next run may resume it. Returns the deleted ids.
     ///
     /// # Errors
     /// When a file cannot be deleted.
     pub fn prune(keep: usize, age: Option<std::time::Duration>) -> Result<Vec<String>, JournalError> {
-        close_state()?;
+        protect_state_folder()?;
         let now = jiff::Timestamp::now();
-        let is_old = |id: &str| {
+        let is_expired = |id: &str| {
             age.is_none_or(|age| time_of(id).is_some_and(|then| now.duration_since(then).unsigned_abs() > age))
         };
         let mut deleted = Vec::new();
@@ -178,7 +176,7 @@ impl Store {
             let journals = store.journals();
             for path in &journals[..journals.len().saturating_sub(keep.max(1))] {
                 let id = id_of(path);
-                if id >= newest.id || !is_old(&id) {
+                if id >= newest.id || !is_expired(&id) {
                     continue;
                 }
                 std::fs::remove_file(path).map_err(|source| JournalError::Io { path: path.clone(), source })?;
@@ -189,7 +187,7 @@ impl Store {
         Ok(deleted)
     }
 
-    /// Logs of detached runs go with their journals.
+    /// Deletes the logs of detached runs whose journals were deleted.
     fn prune_logs(&self, newest: &str) {
         let kept: Vec<PathBuf> = self.journals();
         let oldest = kept.first().map_or_else(|| newest.to_owned(), |path| id_of(path));
@@ -202,7 +200,7 @@ impl Store {
         }
     }
 
-    /// The journals' files, oldest first.
+    /// Paths of the journals, oldest first.
     fn journals(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let mut paths: Vec<PathBuf> =
@@ -212,12 +210,11 @@ impl Store {
     }
 }
 
-/// A new run's id: `<UTC date>-<time>-<milliseconds><random>`, so that ids sort by age.
+/// Creates a run id: `<UTC date>-<time>-<milliseconds><random>`, so that ids sort by age.
 pub fn new_run_id() -> String {
     id_at(jiff::Timestamp::now())
 }
 
-/// The name of a plan's folder.
 fn folder_name(plan: &Path, name: &str, inventory: Option<&Path>) -> String {
     let canonical = |p: &Path| p.canonicalize().unwrap_or_else(|_| p.to_owned());
     let inventory = inventory.map(canonical).unwrap_or_default();
@@ -231,7 +228,7 @@ fn id_at(time: jiff::Timestamp) -> String {
 
 const ID_TIME: &str = "%Y%m%d-%H%M%S";
 
-/// When a run of that id began, to the millisecond.
+/// The start time that is encoded in a run id, to the millisecond.
 fn time_of(id: &str) -> Option<jiff::Timestamp> {
     let (seconds, rest) = id.split_at_checked(15)?;
     let time = jiff::civil::DateTime::strptime(ID_TIME, seconds).ok()?;
@@ -240,12 +237,12 @@ fn time_of(id: &str) -> Option<jiff::Timestamp> {
     time.checked_add(jiff::SignedDuration::from_millis(milliseconds)).ok()
 }
 
-/// The id of the run whose journal, or log, that is.
+/// The run id in the name of a journal or log.
 fn id_of(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn info(path: &Path, events: &[Event]) -> RunInfo {
+fn run_info(path: &Path, events: &[Event]) -> RunInfo {
     let mut info = RunInfo {
         id: id_of(path),
         path: path.to_owned(),
@@ -278,8 +275,8 @@ fn info(path: &Path, events: &[Event]) -> RunInfo {
     info
 }
 
-/// Makes sure that the folder of all journals is there and the user's alone; earlier versions left it open to be read.
-fn close_state() -> Result<(), JournalError> {
+/// Creates the folder of all journals, or restricts it to the user: earlier versions left it readable for others.
+fn protect_state_folder() -> Result<(), JournalError> {
     let folder = state_dir();
     if private::folder(&folder)? {
         private::files_in(&folder, true)?;

@@ -1,4 +1,4 @@
-//! Events for this folder's tests.
+//! Sample events for tests of the journal.
 
 use crate::event::{Event, EventKind, Mode, Outcome, Outputs, RecordedState, Summary, UnitRef, VERSION};
 

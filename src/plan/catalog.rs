@@ -1,49 +1,50 @@
-//! What the static checks must know of an action, without knowing the action.
+//! What the static checks need to know about actions. The plan module names no action: the actions come in as a
+//! [`Catalog`].
 
 use serde_json::Value;
 
 use crate::document::yaml;
 
-/// What is wrong with the text of the parameter of that name.
+/// Checks a text: takes the name of the parameter and its text, returns the error if there is one.
 pub type TextCheck = fn(&str, &str) -> Option<yaml::Error>;
 
 /// The actions that a plan may name.
 pub trait Catalog: Send + Sync {
-    /// The action of that name.
     fn action(&self, name: &str) -> Option<&ActionInfo>;
-    /// All actions, by name.
+    /// All actions, sorted by name.
     fn actions(&self) -> Vec<&ActionInfo>;
 }
 
-/// One action, as its documentation and the static checks see it.
+/// One action, as the documentation and the static checks see it.
 #[derive(Debug, Clone, Copy)]
 pub struct ActionInfo {
     /// Name in plans, such as `node.file`.
     pub name: &'static str,
     /// One line of documentation.
     pub summary: &'static str,
-    /// Where it runs.
     pub runs_on: RunsOn,
-    /// Whether it can change anything.
     pub role: Role,
-    /// Whether it only looks by its parameters, whatever its role; they may be templates yet.
+    /// Whether the action changes nothing with these parameters, even if its role is [`Role::Change`]. The parameters
+    /// may still contain templates.
     pub is_read_only: fn(&Value) -> bool,
-    /// Whether all that it changes on a host can be kept before and put back: files, links, live kernel parameters.
+    /// Whether everything that the action changes on a host can be backed up and restored: files, links, live kernel
+    /// parameters.
     pub is_revertible: bool,
-    /// What later steps may use.
+    /// Values that later steps can use.
     pub outputs: &'static [Output],
-    /// Parameters one of which (or `when`) a step must have, since it would do the same again in each run without. None:
-    /// it needs no guard.
+    /// Parameters of which a step must have at least one (or `when`), because without them the step would act again in
+    /// each run. Empty: no condition is needed.
     pub conditions: &'static [&'static str],
-    /// A step as one would write it in a plan.
+    /// An example step in TOML.
     pub example: &'static str,
-    /// JSON Schema of the parameters. String properties with `"format": "template"` name a template file whose rendered
-    /// text the action gets; `"format": "file"` a file that is taken as it is, `"format": "written"` one that it writes.
+    /// JSON Schema of the parameters. The `format` of a string property says that it names a file of the project:
+    /// `template` a template, whose rendered text the action gets; `file` a text file; `source` a file of any size and
+    /// kind; `folder` a folder; `written` a file that the step writes.
     pub schema: fn() -> Value,
-    /// Where the text of a file, or of a string, is read by rules of others: what is wrong with the text of a parameter. Of
-    /// parameters that it does not know, nothing is.
+    /// Checks parameters whose text other tools parse, such as Kubernetes manifests. Returns no error for all other
+    /// parameters.
     pub check_text: Option<TextCheck>,
-    /// Checks rendered parameters: types, required ones, values that exclude each other.
+    /// Checks rendered parameters: types, required parameters, and values that exclude each other.
     pub validate: fn(&Value) -> Result<(), ParamError>,
 }
 
@@ -54,34 +55,34 @@ pub enum RunsOn {
     Host,
     /// Once, from the machine that runs the tool.
     Controller,
-    /// As [`Place::Controller`], and it reaches a cluster's API: a run of such a plan holds a lock in the cluster.
+    /// Like [`RunsOn::Controller`], and the action uses the API of a cluster: a run of such a plan holds a lock in the
+    /// cluster.
     Cluster,
 }
 
 /// Whether an action can change anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It only looks; a resumed run looks again.
+    /// The action changes nothing. A resumed run runs it again.
     Check,
-    /// It brings about a state; a resumed run keeps it when nothing it depends on has changed.
+    /// The action establishes a state. A resumed run skips it if nothing it depends on has changed.
     Change,
 }
 
-/// A value that a step hands on.
+/// A value that a step provides to later steps.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     /// Name in templates.
     pub name: &'static str,
-    /// What it is, with its unit.
+    /// Description, with the unit.
     pub about: &'static str,
 }
 
-/// A parameter that an action refuses.
+/// A parameter value that an action refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParamError {
     /// JSON pointer to the parameter (`/values/0`); empty for the step as a whole.
     pub pointer: String,
-    /// What is wrong with it.
     pub message: String,
 }
 

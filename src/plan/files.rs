@@ -1,8 +1,8 @@
-//! Parameters that name a file or folder of the project.
+//! Types of parameters that name a file or folder of the project.
 //!
-//! In a plan they are paths. Before the action is built, the engine reads the file below the plan's root and hands over
-//! path and content, or of a file that a step writes, path and place; the schema's `format` tells it which parameters
-//! those are.
+//! In a plan these parameters are paths. Before the engine builds the action, it reads the file below the plan's root
+//! and passes path and content instead, or, for a file that the step writes, path and absolute path. The `format` in
+//! the schema tells the engine which parameters these are.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use crate::document::LocalFile;
 
-/// A template file; `content` is its rendered text. An empty path stands for no file.
+/// A template file; `content` is the rendered text. An empty path means that no file is given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TemplateFile {
     /// As written in the plan.
@@ -21,7 +21,7 @@ pub struct TemplateFile {
     pub content: String,
 }
 
-/// A file taken as it is. An empty path stands for no file.
+/// A text file that is used unchanged. An empty path means that no file is given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PlainFile {
     /// As written in the plan.
@@ -30,23 +30,23 @@ pub struct PlainFile {
     pub content: String,
 }
 
-/// A file of any size and kind taken as it is. An empty path stands for no file.
+/// A file of any size and kind that is used unchanged. An empty path means that no file is given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceFile {
     /// As written in the plan.
     pub path: String,
-    /// The text, where it is a short one; empty in static checks.
+    /// The content of a short text file. Empty for other files, and in static checks.
     pub content: String,
-    /// Where it lies, where it is long or no text.
+    /// The file itself, if it is large or not text.
     pub file: Option<LocalFile>,
 }
 
-/// A folder, with the files in it and below.
+/// A folder and all files below it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Folder {
     /// As written in the plan.
     pub path: String,
-    /// Its files, by name; none in static checks.
+    /// The files, sorted by path. Empty in static checks.
     pub files: Vec<FolderFile>,
 }
 
@@ -55,10 +55,9 @@ pub struct Folder {
 pub struct FolderFile {
     /// Path below the folder.
     pub path: String,
-    /// All of it.
     #[serde(deserialize_with = "from_base64")]
     pub content: Vec<u8>,
-    /// Whether its owner may execute it.
+    /// Whether the owner may execute the file.
     pub executable: bool,
 }
 
@@ -67,17 +66,17 @@ pub struct FolderFile {
 pub struct WrittenFile {
     /// As written in the plan, rendered.
     pub path: String,
-    /// The same from the root of the file system; empty in static checks.
+    /// Absolute path; empty in static checks.
     pub at: PathBuf,
 }
 
 impl WrittenFile {
-    /// Why it is no path of a file below the plan's root, if so.
+    /// Why the path does not name a file below the plan's root; `None` if it does.
     pub fn path_error(&self) -> Option<String> {
         let (path, components) = (&self.path, Path::new(&self.path).components());
         let inside = components.clone().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
         if path.ends_with('/') || components.clone().all(|c| c == Component::CurDir) || path.contains(['\n', '\0']) {
-            return Some(format!("\"{path}\" is no path of a file"));
+            return Some(format!("\"{path}\" is not the path of a file"));
         }
         (!inside).then(|| format!("\"{path}\" is not a path below the plan's root"))
     }

@@ -1,4 +1,5 @@
-//! How a host takes a change back by itself, should it cut the connection: of a step, and of a phase for its steps.
+//! Reads `guard` and its commands, of steps and of phases. A guarded host reverts a change by itself if the change cuts
+//! the connection.
 
 use std::time::Duration;
 
@@ -8,22 +9,22 @@ use super::{ActionInfo, Catalog, Guard, Phase, Plan, Spanned, Step, StepKind};
 use crate::document::{Item, Reader, Table};
 use crate::finding::Span;
 
-/// The host counts in whole seconds.
+/// The host's timer counts whole seconds.
 const MIN_GUARD_TIME: Duration = Duration::from_secs(1);
 
 impl Phase {
-    /// The phase's guard, where it is one for the step: one that may change a host in its turn, and says nothing of guards
-    /// itself.
-    pub fn guard_for(&self, step: &Step, kind: &ActionInfo) -> Option<&Guard> {
-        let says = step.guard.is_some() || step.unguarded.is_some();
-        let may_cut = step.kind == StepKind::Step && step.hosts.is_some() && !step.is_read_only(kind);
-        self.guard.as_ref().filter(|_| may_cut && !says)
+    /// The phase's guard, if it applies to the step: a regular step that may change a host and has neither `guard` nor
+    /// `guard = false` itself.
+    pub fn guard_for(&self, step: &Step, action: &ActionInfo) -> Option<&Guard> {
+        let has_own_guard = step.guard.is_some() || step.unguarded.is_some();
+        let may_change_host = step.kind == StepKind::Step && step.hosts.is_some() && !step.is_read_only(action);
+        self.guard.as_ref().filter(|_| may_change_host && !has_own_guard)
     }
 }
 
 impl Plan {
-    /// Gives each step the guard that its phase has for it. Each is confirmed by itself: were it done for all of them in the
-    /// end, steps that are on record as done could be taken back.
+    /// Copies the guard of each phase to the steps it applies to. Each step is confirmed on its own: if all were
+    /// confirmed together at the end, steps that are already recorded as done could be reverted.
     pub fn apply_phase_guards(&mut self, catalog: &dyn Catalog) {
         for phase in self.phases.iter_mut().filter(|phase| phase.guard.is_some()) {
             let guard = |step: &Step| phase.guard_for(step, catalog.action(&step.action.value)?).cloned();
@@ -35,21 +36,21 @@ impl Plan {
     }
 }
 
-/// Takes `guard = false`; where it stands.
+/// Takes `guard = false` off the table and returns its place.
 pub(super) fn unguarded(table: &mut Table) -> Option<Span> {
     let (_, node) = table.entries.iter().find(|(key, _)| key.value == "guard")?;
     let is_off = matches!(node.item, Item::Scalar(Value::Bool(false)));
     is_off.then(|| table.take("guard"))?.map(|(key, _)| key.span)
 }
 
-/// Takes `guard` and what belongs to it.
+/// Takes `guard` and the `guard_…` commands off the table.
 pub(super) fn guard(reader: &mut Reader, table: &mut Table) -> Option<Guard> {
-    let place =
+    let key_span =
         |table: &Table, key: &str| table.entries.iter().find(|(k, _)| k.value == key).map(|(k, _)| k.span.clone());
-    let span = place(table, "guard");
+    let span = key_span(table, "guard");
     let time = reader.duration(table, "guard");
     let mut command = |key: &str| {
-        let at = place(table, key);
+        let at = key_span(table, key);
         let command = reader.string(table, key);
         if let (None, Some(at)) = (&span, at) {
             let help = format!("add `guard = \"2m\"`, or leave `{key}` out");
@@ -61,7 +62,12 @@ pub(super) fn guard(reader: &mut Reader, table: &mut Table) -> Option<Guard> {
     let (time, span) = (time?, span?);
     if time < MIN_GUARD_TIME {
         let help = "the time must be enough to change, reload and connect anew: write guard = \"2m\"".to_owned();
-        reader.error("bad-duration", &span, "a guard of less than a second restores at once", Some(help));
+        reader.error(
+            "bad-duration",
+            &span,
+            "a guard of less than a second would revert the change at once",
+            Some(help),
+        );
     }
     Some(Guard { time: Spanned::new(time, span), apply, restore, check })
 }
@@ -73,7 +79,6 @@ mod tests {
     use super::*;
     use crate::finding::Style;
 
-    /// A step of phase `p` with these keys.
     fn step(id: &str, keys: &str) -> String {
         format!("[[phase.p.step]]\nid = \"{id}\"\n{keys}\n")
     }
@@ -100,9 +105,9 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_a_guard_that_make_none_are_refused() {
+    fn incomplete_guards_are_refused() {
         let step = |keys: &str| step("a", &format!("action = \"x\"\n{keys}"));
-        for (phase, rest, said) in [
+        for (phase, rest, expected) in [
             ("guard_check = \"true\"", step(""), "`guard_check` without `guard` does nothing"),
             ("guard = \"10ms\"", step(""), "less than a second"),
             ("guard = false", step(""), "`guard` must be a duration such as \"90s\", not a boolean"),
@@ -110,8 +115,8 @@ mod tests {
             ("guard = \"1m\"", step("guard_check = \"true\""), "`guard_check` without `guard` does nothing"),
             ("guard = \"1m\"", step("guard = false\nguard_check = \"true\""), "`guard_check` without `guard`"),
         ] {
-            let told = parse(phase, &rest).unwrap_err();
-            assert!(told.contains(said) && told.contains("plans/a.toml:"), "{phase} {rest}: {told}");
+            let report = parse(phase, &rest).unwrap_err();
+            assert!(report.contains(expected) && report.contains("plans/a.toml:"), "{phase} {rest}: {report}");
         }
     }
 }

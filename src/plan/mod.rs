@@ -1,7 +1,7 @@
-//! The plan file: what it says, with the place where it says it.
+//! The plan file as data, with the place in the file of every value, and its static checks.
 //!
-//! Knows the inventory and the shared vocabulary; never opens a connection and knows no action by name: what actions
-//! there are comes in as a [`Catalog`].
+//! Depends on the inventory and the modules below it. Opens no connection and names no action: the available actions
+//! come in as a [`Catalog`].
 
 mod catalog;
 mod check;
@@ -20,7 +20,7 @@ mod secrets;
 pub mod source;
 mod step;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 mod types;
 
 pub use crate::finding::{Source, Span, Spanned};

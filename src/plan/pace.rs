@@ -1,4 +1,4 @@
-//! How a step or a phase goes over its hosts: in which batches, and how many hosts may fail.
+//! Reads `serial` and `max_failures` of a step or a phase: the batches of hosts, and how many hosts may fail.
 
 use std::fmt;
 
@@ -7,20 +7,20 @@ use serde_json::Value;
 use super::Spanned;
 use crate::document::{Item, Node, Reader, Table};
 
-/// Most hosts that a key may name; more is a typo.
+/// Maximum number of hosts in a key. More are taken for a typo.
 const MAX_HOSTS: u32 = 100_000;
 
-/// Some of a number of hosts.
+/// A number of hosts, absolute or relative to all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Portion {
-    /// That many.
+    /// A number of hosts.
     Hosts(u32),
-    /// Percent of them.
+    /// A percentage of all hosts.
     Percent(u32),
 }
 
 impl Portion {
-    /// How many of `total` are the next batch: a part of a host is a host, and there is at least one.
+    /// Size of the next batch of `total` hosts: percentages are rounded up, and a batch has at least one host.
     fn batch_of(self, total: usize) -> usize {
         let hosts = match self {
             Self::Hosts(hosts) => hosts as usize,
@@ -29,7 +29,7 @@ impl Portion {
         hosts.max(1)
     }
 
-    /// How many of `total` it allows: a part of a host is none.
+    /// How many of `total` hosts may fail: percentages are rounded down.
     pub fn at_most_of(self, total: usize) -> usize {
         match self {
             Self::Hosts(hosts) => hosts as usize,
@@ -47,17 +47,18 @@ impl fmt::Display for Portion {
     }
 }
 
-/// How a step or a phase goes over its hosts.
+/// The batches of a step or a phase, and its failure limit.
 #[derive(Debug, Clone, Default)]
 pub struct Pace {
-    /// The sizes of its batches, the last one again and again; `None`: all hosts at once.
+    /// `serial`: the sizes of the batches; the last size is used for all further batches. `None`: all hosts at once.
     pub serial: Option<Spanned<Vec<Portion>>>,
-    /// How many of its hosts may fail and the others still go on; `None`: a failure is one of the whole.
+    /// `max_failures`: how many hosts may fail before the other hosts stop. `None`: no further batch starts after a
+    /// failure.
     pub max_failures: Option<Spanned<Portion>>,
 }
 
 impl Pace {
-    /// The sizes of the batches of `total` hosts, in their order.
+    /// The sizes of the batches of `total` hosts, in order.
     pub fn batches(&self, total: usize) -> Vec<usize> {
         let Some(sizes) = &self.serial else { return vec![total] };
         let mut sizes = sizes.value.iter();
@@ -72,7 +73,7 @@ impl Pace {
 }
 
 impl fmt::Display for Pace {
-    /// As in a plan, on one line; empty when it says nothing.
+    /// As written in a plan, on one line. Empty if neither key is set.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let serial = self.serial.as_ref().map(|sizes| match sizes.value.as_slice() {
             [only] => format!("serial = {only}"),
@@ -83,13 +84,13 @@ impl fmt::Display for Pace {
     }
 }
 
-/// Takes `serial` and `max_failures`.
+/// Takes `serial` and `max_failures` off the table.
 pub(super) fn pace(reader: &mut Reader, table: &mut Table) -> Pace {
     let serial = table.take("serial").and_then(|(_, node)| {
         let sizes = match &node.item {
             Item::List(items) if items.is_empty() => {
                 let help = "write how many hosts go first: serial = 1, or serial = [1, \"50%\"]".to_owned();
-                reader.error("out-of-range", &node.span, "`serial` names no batch", Some(help));
+                reader.error("out-of-range", &node.span, "`serial` has no batch size", Some(help));
                 return None;
             }
             Item::List(items) => {
@@ -118,8 +119,8 @@ fn portion(reader: &mut Reader, key: &str, least: u32, node: &Node) -> Option<Po
             let Some(percent) = text.strip_suffix('%') else {
                 let number = text.trim().parse::<u32>();
                 let help = number.map_or_else(
-                    |_| format!("write {key} = 2 or {key} = \"25%\"; templates are not taken"),
-                    |n| format!("write {key} = {n} for hosts, {key} = \"{n}%\" for a part of them"),
+                    |_| format!("write {key} = 2 or {key} = \"25%\"; templates are not allowed"),
+                    |n| format!("write {key} = {n} for hosts, {key} = \"{n}%\" for a share of them"),
                 );
                 let message = format!("`{key}` must be a number of hosts or a percentage, not \"{text}\"");
                 reader.error("bad-portion", &node.span, message, Some(help));
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_have_all_hosts_and_the_last_size_goes_on() {
+    fn batches_cover_all_hosts_and_the_last_size_repeats() {
         use Portion::{Hosts, Percent};
         assert_eq!(batches(&[Hosts(2)], 5), [2, 2, 1]);
         assert_eq!(batches(&[Hosts(9)], 5), [5]);
@@ -168,14 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_host_may_not_fail() {
+    fn failure_limits_are_rounded_down() {
         assert_eq!(Portion::Percent(10).at_most_of(19), 1);
         assert_eq!(Portion::Percent(10).at_most_of(9), 0);
         assert_eq!(Portion::Hosts(3).at_most_of(2), 3);
     }
 
     #[test]
-    fn a_pace_is_told_as_it_is_written() {
+    fn a_pace_is_displayed_as_it_is_written() {
         let serial = Some(Spanned::new(vec![Portion::Hosts(1), Portion::Percent(50)], 0..0));
         let pace = Pace { serial, max_failures: Some(Spanned::new(Portion::Percent(10), 0..0)) };
         assert_eq!(pace.to_string(), "serial = [1, \"50%\"], max_failures = \"10%\"");
@@ -183,19 +184,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_portion_is_told_with_what_to_write() {
+    fn invalid_portions_are_refused_with_help() {
         let text = "[plan]\nname = \"x\"\n[phase.one]\nserial = \"1/2\"\nmax_failures = \"130%\"\n\
                     [[phase.one.step]]\nid = \"a\"\naction = \"x\"\nserial = [1, 0, \"0%\", true]\nmax_failures = \"2\"\n\
                     [[phase.one.step]]\nid = \"b\"\naction = \"x\"\nserial = []\nmax_failures = -1\n\
                     [[phase.one.on_failure]]\nid = \"c\"\naction = \"x\"\nserial = 1\nignore_errors = true\n";
         let Err(findings) = Plan::parse("plan.toml".as_ref(), text) else { panic!("accepted") };
         let text = findings.text(Style { color: false, unicode: true, width: 100 });
-        let said = |line: &&str| ["×", "╭─", "help:"].iter().any(|mark| line.contains(mark));
-        let said: Vec<&str> = text.lines().filter(said).map(str::trim).collect();
-        insta::assert_snapshot!(said.join("\n"), @r#"
+        let shown = |line: &&str| ["×", "╭─", "help:"].iter().any(|mark| line.contains(mark));
+        let shown: Vec<&str> = text.lines().filter(shown).map(str::trim).collect();
+        insta::assert_snapshot!(shown.join("\n"), @r#"
         × `serial` must be a number of hosts or a percentage, not "1/2"
         ╭─[plan.toml:4:10]
-        help: write serial = 2 or serial = "25%"; templates are not taken
+        help: write serial = 2 or serial = "25%"; templates are not allowed
         × `max_failures` must be from "0%" to "100%", not "130%"
         ╭─[plan.toml:5:16]
         × `serial` must be from 1 to 100000, not 0
@@ -206,18 +207,18 @@ mod tests {
         ╭─[plan.toml:9:23]
         × `max_failures` must be a number of hosts or a percentage, not "2"
         ╭─[plan.toml:10:16]
-        help: write max_failures = 2 for hosts, max_failures = "2%" for a part of them
-        × `serial` names no batch
+        help: write max_failures = 2 for hosts, max_failures = "2%" for a share of them
+        × `serial` has no batch size
         ╭─[plan.toml:14:10]
         help: write how many hosts go first: serial = 1, or serial = [1, "50%"]
         × `max_failures` must be from 0 to 100000, not -1
         ╭─[plan.toml:15:16]
         × `serial` is not a key of a step of `on_failure`
         ╭─[plan.toml:19:1]
-        help: what undoes a step runs when the phase fails, the last step's first
+        help: rollback steps run when the phase fails, in reverse order
         × `ignore_errors` is not a key of a step of `on_failure`
         ╭─[plan.toml:20:1]
-        help: what could not be undone is told at the end of the run, and must be seen to
+        help: failures of rollback steps are always reported at the end of the run
         "#);
     }
 }

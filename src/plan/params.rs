@@ -1,4 +1,4 @@
-//! An action's parameters, read off its JSON Schema: for the checks and for the documentation.
+//! Derives the list of an action's parameters from its JSON Schema, for the checks and for the documentation.
 
 use serde_json::Value;
 
@@ -7,56 +7,55 @@ use super::ActionInfo;
 /// One parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Param {
-    /// Its key in a step.
+    /// Key in the step.
     pub name: String,
-    /// What it is.
+    /// Description.
     pub about: String,
     /// Its type in words, such as `list of strings`.
     pub kind: String,
-    /// Whether a step must have it.
     pub required: bool,
-    /// What holds without it, when that says something.
+    /// Default value. `None` also for empty defaults, which mean "not given".
     pub default: Option<Value>,
-    /// Whether its strings name files of the project.
+    /// Set if strings in the value name files of the project.
     pub file: Option<FileKind>,
     sample: Value,
 }
 
 impl Param {
-    /// Some value of its type, for a value that is not known yet.
+    /// A value of the right type, used in the place of a value that is not known yet.
     pub(super) fn sample(&self) -> Value {
         self.sample.clone()
     }
 }
 
-/// What becomes of a file that a parameter names.
+/// How a file is used that a parameter names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
-    /// It is rendered.
+    /// A template, which is rendered.
     Template,
-    /// It is a text, and taken as it is.
+    /// A text file, used unchanged.
     Plain,
-    /// It is taken as it is, and may be of any size and kind.
+    /// A file of any size and kind, used unchanged.
     Source,
-    /// It is a folder, and all files in it are taken as they are.
+    /// A folder, all of whose files are used unchanged.
     Folder,
-    /// It is written by the step, on the machine that runs the tool.
+    /// A file that the step writes on the machine that runs `rollout`.
     Written,
 }
 
 impl ActionInfo {
-    /// Its parameters, in the order of its definition.
+    /// The parameters, in the order of their definition.
     pub fn params(&self) -> Vec<Param> {
         let schema = (self.schema)();
         let required: Vec<&str> = strings(&schema["required"]);
         let Some(properties) = schema["properties"].as_object() else { return Vec::new() };
         let param = |(name, property): (&String, &Value)| Param {
             name: name.clone(),
-            about: text(property, &schema),
-            kind: words(property, &schema),
+            about: description(property, &schema),
+            kind: type_in_words(property, &schema),
             required: required.contains(&name.as_str()),
-            default: property.get("default").filter(|d| says_something(d)).cloned(),
-            file: file(property, &schema),
+            default: property.get("default").filter(|d| is_worth_showing(d)).cloned(),
+            file: file_kind(property, &schema),
             sample: sample(property, &schema),
         };
         properties.iter().map(param).collect()
@@ -67,8 +66,8 @@ fn strings(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-/// An empty default is how "not given" looks.
-fn says_something(default: &Value) -> bool {
+/// Whether a default tells the reader something. An empty default means "not given".
+fn is_worth_showing(default: &Value) -> bool {
     match default {
         Value::Null => false,
         Value::String(s) => !s.is_empty(),
@@ -78,18 +77,18 @@ fn says_something(default: &Value) -> bool {
     }
 }
 
-fn text(property: &Value, schema: &Value) -> String {
+fn description(property: &Value, schema: &Value) -> String {
     let own = property["description"].as_str().or_else(|| resolve(property, schema)["description"].as_str());
     own.unwrap_or_default().trim().to_owned()
 }
 
-/// The definition that a `$ref` leads to, or the property itself.
+/// Follows a `$ref`; a property without one is returned itself.
 fn resolve<'a>(property: &'a Value, schema: &'a Value) -> &'a Value {
     let target = property["$ref"].as_str().and_then(|r| r.strip_prefix('#')).and_then(|p| schema.pointer(p));
     target.unwrap_or(property)
 }
 
-/// The alternatives of a property, without `null`.
+/// The alternative schemas of a property, without `null`.
 fn alternatives<'a>(property: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
     let property = resolve(property, schema);
     let options = ["anyOf", "oneOf"].into_iter().find_map(|k| property[k].as_array());
@@ -103,7 +102,7 @@ fn alternatives<'a>(property: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
     }
 }
 
-fn file(property: &Value, schema: &Value) -> Option<FileKind> {
+fn file_kind(property: &Value, schema: &Value) -> Option<FileKind> {
     alternatives(property, schema).into_iter().find_map(|p| match p["format"].as_str() {
         Some("template") => Some(FileKind::Template),
         Some("file") => Some(FileKind::Plain),
@@ -113,12 +112,11 @@ fn file(property: &Value, schema: &Value) -> Option<FileKind> {
         _ => ["items", "additionalProperties"]
             .into_iter()
             .filter_map(|k| p.get(k))
-            .find_map(|inner| inner.is_object().then(|| file(inner, schema)).flatten()),
+            .find_map(|inner| inner.is_object().then(|| file_kind(inner, schema)).flatten()),
     })
 }
 
-/// The type in words.
-fn words(property: &Value, schema: &Value) -> String {
+fn type_in_words(property: &Value, schema: &Value) -> String {
     let options = alternatives(property, schema);
     let constants: Vec<String> = options
         .iter()
@@ -129,12 +127,12 @@ fn words(property: &Value, schema: &Value) -> String {
     if !constants.is_empty() {
         return format!("one of {}", constants.join(", "));
     }
-    let mut words: Vec<String> = options.into_iter().map(|o| one_type(o, schema)).collect();
+    let mut words: Vec<String> = options.into_iter().map(|o| single_type(o, schema)).collect();
     words.dedup();
     words.join(" or ")
 }
 
-fn one_type(property: &Value, schema: &Value) -> String {
+fn single_type(property: &Value, schema: &Value) -> String {
     let types = match &property["type"] {
         Value::String(one) => vec![one.as_str()],
         many => strings(many),
@@ -144,13 +142,13 @@ fn one_type(property: &Value, schema: &Value) -> String {
         ("string", Some("file" | "source" | "written")) => "file".to_owned(),
         ("string", Some("folder")) => "folder".to_owned(),
         ("integer", _) => range("integer", property),
-        ("array", _) => match words(&property["items"], schema).as_str() {
+        ("array", _) => match type_in_words(&property["items"], schema).as_str() {
             one @ ("string" | "integer" | "table" | "file" | "template file") => format!("list of {one}s"),
             other => format!("list of {other}"),
         },
         ("object", _) => match property.get("additionalProperties").filter(|p| p.is_object()) {
             Some(value) if value.get("type").is_some() || value.get("$ref").is_some() => {
-                format!("table of {}", words(value, schema))
+                format!("table of {}", type_in_words(value, schema))
             }
             _ => "table".to_owned(),
         },
@@ -160,7 +158,6 @@ fn one_type(property: &Value, schema: &Value) -> String {
     if names.is_empty() { "any value".to_owned() } else { names.join(" or ") }
 }
 
-/// Some value of a property's type.
 fn sample(property: &Value, schema: &Value) -> Value {
     let options = alternatives(property, schema);
     let Some(first) = options.first() else { return Value::Null };
@@ -177,7 +174,7 @@ fn sample(property: &Value, schema: &Value) -> Value {
     }
 }
 
-/// Only narrow ranges: `0..=4294967295` is what a machine sees, not a person.
+/// Shows only narrow ranges: `0..=4294967295` follows from the integer type and tells the reader nothing.
 fn range(name: &str, property: &Value) -> String {
     match (property["minimum"].as_i64(), property["maximum"].as_i64()) {
         (Some(low), Some(high)) if high <= 65_535 => format!("{name} {low}–{high}"),
@@ -195,11 +192,11 @@ mod tests {
     fn parameters_are_described_in_words() {
         let catalog = catalog();
         let params = catalog.action("test.file").unwrap().params();
-        let seen: Vec<String> = params
+        let lines: Vec<String> = params
             .iter()
             .map(|p| format!("{}: {} req={} {:?} {:?}", p.name, p.kind, p.required, p.default, p.file))
             .collect();
-        insta::assert_snapshot!(seen.join("\n"), @r#"
+        insta::assert_snapshot!(lines.join("\n"), @r#"
         path: string req=true None None
         template: template file req=false None Some(Template)
         source: file req=false None Some(Plain)

@@ -1,4 +1,4 @@
-//! The JSON Schema of plan files, for editors: from the actions' own schemas and the keys that every step may have.
+//! Builds the JSON Schema of plan files, for editors, from the schemas of the actions and the common keys of all steps.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{Catalog, StepKind};
 use crate::inventory::SecretKeys;
 
-/// Deepest nesting of definitions that is followed; a schema that refers to itself ends there.
+/// Maximum depth to which nested definitions are inlined. A schema that refers to itself ends there.
 const MAX_DEPTH: usize = 8;
 
 /// A plan file.
@@ -16,159 +16,165 @@ const MAX_DEPTH: usize = 8;
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its documentation is used; a test compares its keys with those that are read")]
 struct PlanFile {
-    /// What this plan is.
-    plan: Head,
-    /// Variables, used as `{{ name }}`; the inventory and `--var` override them.
+    /// Name and description of the plan.
+    plan: PlanKeys,
+    /// Variables, used as `{{ name }}`. Variables of the inventory and `--var` override them.
     #[serde(default)]
     vars: BTreeMap<String, Value>,
-    /// Secrets by name, used as `{{ secrets.NAME }}`; the inventory's of the same names come first.
+    /// Secrets by name, used as `{{ secrets.NAME }}`. A secret of the same name in the inventory overrides the plan's.
     #[serde(default)]
     secrets: BTreeMap<String, SecretKeys>,
-    /// The phases by name: the nodes of the graph.
+    /// Phases by name. Phases run in parallel unless one `needs` the other.
     phase: BTreeMap<String, PhaseKeys>,
 }
 
-/// What this plan is.
+/// Name and description of the plan.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its documentation is used; a test compares its keys with those that are read")]
-struct Head {
-    /// Name of the plan: lower-case letters, digits, `-`, `_` and `.`.
+struct PlanKeys {
+    /// Name of the plan: lower-case letters, digits, `-`, `_` and `.`; at most 100 characters.
     name: String,
-    /// One line for people.
+    /// Description in one line, for readers.
     description: Option<String>,
 }
 
-/// A phase: steps that run in order, unless they say otherwise.
+/// A phase: steps that run in file order, unless their `needs` say otherwise.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its documentation is used; a test compares its keys with those that are read")]
 struct PhaseKeys {
-    /// One line for people.
+    /// Description in one line, for readers.
     description: Option<String>,
-    /// Phases that must end well first.
+    /// Phases that must succeed before this phase starts; default none.
     needs: Option<Vec<String>>,
-    /// Expression; the phase is skipped when it is false.
+    /// Expression such as `zone == 'eu'`; the phase is skipped if it is false. Default: the phase always runs.
     when: Option<String>,
-    /// Batches of hosts, each of which goes through all steps before the next one starts: a number, a percentage such as
-    /// `25%`, or a list of sizes, the last of which goes on.
+    /// Size of the batches of hosts; each batch completes all steps of the phase before the next batch starts. A number
+    /// of hosts, a percentage such as `25%`, or a list of sizes, whose last one repeats. Default: all hosts at once.
     #[schemars(schema_with = "batches")]
     serial: Option<Value>,
-    /// How many of its hosts may fail, a number or a percentage, and the others still go on, without the failed ones.
+    /// How many hosts may fail, as a number or a percentage such as `10%`, before the other hosts stop. Default: no
+    /// further batch starts after a failure.
     #[schemars(schema_with = "portion")]
     max_failures: Option<Value>,
-    /// For changes that may cut the connection: the guard of each of its steps that changes a host and has none of its own,
-    /// such as `2m`. Each is confirmed by itself.
+    /// For changes that may cut the connection: guard time, such as `2m`, of each step that changes a host and has no
+    /// `guard` of its own. Each step is confirmed on its own. Default: no guard.
     guard: Option<String>,
-    /// Command that puts a step's change into effect under the guard.
+    /// Command that activates a step's change while the guard is armed, such as `systemctl reload ssh`.
     guard_apply: Option<String>,
-    /// Command that the host runs when it has put back what was there before a step; default `guard_apply`.
+    /// Command that the host runs after it has restored the state before a step; default `guard_apply`.
     guard_restore: Option<String>,
-    /// Command that must end well over the new connection, too.
+    /// Command that must succeed over the new connection before the change is confirmed; default none.
     guard_check: Option<String>,
-    /// The steps.
+    /// Steps of the phase.
     step: Option<Vec<Value>>,
-    /// Steps that run once at the end of the phase, if a changed step has notified them.
+    /// Handlers: steps that run once at the end of the phase if a step that changed something notified them.
     handler: Option<Vec<Value>>,
-    /// Steps that undo others when the phase fails, the last step's first.
+    /// Steps that undo other steps if the phase fails, in reverse order of those steps.
     on_failure: Option<Vec<Value>>,
 }
 
-/// Keys that every step may have.
+/// Common keys of all steps.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its documentation is used; a test compares its keys with those that are read")]
 struct StepKeys {
-    /// Unique in the plan; later steps find this one's outputs as `steps.ID.OUTPUT`, with `_` for `-` and `.`.
+    /// Id of the step, unique in the plan. Later steps read its outputs as `steps.ID.OUTPUT`, with `_` for `-` and `.`
+    /// in the id.
     id: String,
-    /// What to do; `rollout actions` lists all.
+    /// Name of the action, such as `node.file`; `rollout actions` lists all actions.
     action: String,
-    /// Host pattern: the step runs once on each host. `all`, names, groups, `pi-*`, `pi-[1:3]`; `a,b`, `a:!b`, `a:&b`.
+    /// Host pattern: the step runs once on each of these hosts. `all`, names, groups, `pi-*`, `pi-[1:3]`; `a,b` (both),
+    /// `a:!b` (a without b), `a:&b` (only hosts in both).
     hosts: Option<String>,
-    /// Steps of the same phase that must end well first; default the step before this one. `[]`: none.
+    /// Ids of steps of the same phase that must succeed first; default the step before this one. `[]`: none.
     needs: Option<Vec<String>>,
-    /// Expression; the step is skipped when it is false.
+    /// Expression such as `host.disk is defined`; the step is skipped if it is false. Default: the step always runs.
     when: Option<String>,
     /// Runs the step once for each item, in order: a list, a table, or one `{{ expression }}` over variables. Templates
-    /// see `item`; of a table `item.key` and `item.value`. Tables in a list have a `name`.
+    /// see the item as `item`; for a table as `item.key` and `item.value`. A table in a list needs a `name`.
     for_each: Option<ForEach>,
-    /// Whether it runs once, on the first of its hosts, for all of them.
+    /// Whether the step runs only once, on the first of its hosts, for all of them; default `false`.
     run_once: Option<bool>,
-    /// Name of the machine that it runs on instead of the host, such as `localhost`; may be a template.
+    /// Name of the machine on which the step runs instead of its host, such as `localhost`; may be a template. Default:
+    /// the host.
     delegate_to: Option<String>,
-    /// Whether it runs as root on the host.
+    /// Whether the step runs as root on the host, by sudo; default `false`.
     r#become: Option<bool>,
-    /// Attempts after the first one failed.
+    /// How often a failed attempt is retried; default 0.
     #[schemars(range(max = 1000))]
     retry: Option<u32>,
-    /// Pause before the second attempt, such as `2s`; doubled for each further one, never more than a minute.
+    /// Delay before the first retry, such as `2s`; doubled for each further retry, up to one minute. Default `1s`.
     retry_delay: Option<String>,
-    /// Deadline of one attempt, and of a wait, such as `90s` or `5m`.
+    /// Timeout of one attempt, and of waiting for a condition, such as `90s` or `5m`; default that of the action.
     timeout: Option<String>,
-    /// Batches of hosts, each of which is done before the next one starts: a number, a percentage such as `25%`, or a list
-    /// of sizes, the last of which goes on. Only steps of `step` have this key.
+    /// Size of the batches of hosts; each batch completes the step before the next one starts. A number of hosts, a
+    /// percentage such as `25%`, or a list of sizes, whose last one repeats. Default: all hosts at once. Only for
+    /// `step`.
     #[schemars(schema_with = "batches")]
     serial: Option<Value>,
-    /// How many of its hosts may fail, a number or a percentage, and the others still go on, without the failed ones. Only
-    /// steps of `step` have this key.
+    /// How many hosts may fail, as a number or a percentage such as `10%`, before the other hosts stop. Default: no
+    /// further batch starts after a failure. Only for `step`.
     #[schemars(schema_with = "portion")]
     max_failures: Option<Value>,
-    /// Whether what needs it goes on when it fails; it is shown as a warning then. A host that cannot be reached is a
-    /// failure all the same.
+    /// Whether the run continues if this step fails; the failure is shown as a warning. A host that cannot be reached
+    /// still counts as a failure. Default `false`.
     ignore_errors: Option<bool>,
-    /// Handlers of the phase that run when this step changed something. Only steps of `step` have this key.
+    /// Ids of handlers of the phase that run if this step changes something. Only for `step`.
     notify: Option<Vec<String>>,
-    /// Whether the handlers that were notified so far run before this step. Only steps of `step` have this key.
+    /// Whether the handlers notified so far run before this step, and not only at the end of the phase; default
+    /// `false`. Only for `step`.
     flush: Option<bool>,
-    /// Steps of the phase's `on_failure` that undo this one. Only steps of `step` have this key.
+    /// Ids of `on_failure` steps of the phase that undo this step if the phase fails. Only for `step`.
     on_failure: Option<Vec<String>>,
-    /// For a change that may cut the connection: the host takes it back by itself unless it can be reached over a new
-    /// connection within this time, such as `2m`. Only steps of `step` have this key and the three that follow. In the place
-    /// of the phase's guard as a whole; `false`: without that one.
+    /// For a change that may cut the connection: the host reverts the change by itself unless it is reached over a new
+    /// connection within this time, such as `2m`. Replaces the guard of the phase and its commands; `false` turns the
+    /// phase's guard off for this step. Only for `step`, as are the `guard_…` keys.
     #[schemars(schema_with = "time_or_false")]
     guard: Option<Value>,
-    /// Command that puts the change into effect under the guard, such as `systemctl reload ssh`: a handler would run when
-    /// the guard is off.
+    /// Command that activates the change while the guard is armed, such as `systemctl reload ssh`. A handler would run
+    /// too late, after the guard is off.
     guard_apply: Option<String>,
-    /// Command that the host runs when it has put back what was there before; default `guard_apply`.
+    /// Command that the host runs after it has restored the earlier state; default `guard_apply`.
     guard_restore: Option<String>,
-    /// Command that must end well over the new connection, too.
+    /// Command that must succeed over the new connection before the change is confirmed; default none.
     guard_check: Option<String>,
-    /// Whether its diff, outputs and output are masked.
+    /// Whether diff, outputs and console output of the step are masked; default `false`.
     sensitive: Option<bool>,
-    /// Labels.
+    /// Labels for `--tags`.
     tags: Option<Vec<String>>,
 }
 
-/// What a step is done for.
+/// Items of a loop.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "only its documentation is used")]
 enum ForEach {
-    /// The items, each with a name: texts, numbers, or tables with a `name`.
+    /// List of items: strings, numbers, or tables with a `name`.
     List(Vec<Value>),
-    /// The items by name.
+    /// Items by name.
     Table(BTreeMap<String, Value>),
-    /// A template that comes to one of these.
+    /// A template whose value is a list or a table.
     Template(String),
 }
 
-/// A duration, or none in spite of another one.
+/// A duration, or `false`.
 fn time_or_false(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "anyOf": [{ "type": "string" }, { "const": false }] })
 }
 
-/// A number of hosts or a part of them.
+/// A number of hosts or a percentage.
 fn portion(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string", "pattern": "^[0-9]{1,3}%$" }] })
 }
 
-/// One size or several.
+/// One batch size or a list of sizes.
 fn batches(generator: &mut SchemaGenerator) -> Schema {
     let one = portion(generator);
     json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
 }
 
-/// The schema of a plan that may name the actions of `catalog`.
+/// The schema of plans that use the actions of `catalog`.
 pub fn schema(catalog: &dyn Catalog) -> Value {
     let mut schema = inlined(&schemars::schema_for!(PlanFile).to_value(), MAX_DEPTH);
     schema["title"] = json!("rollout plan");
@@ -176,17 +182,18 @@ pub fn schema(catalog: &dyn Catalog) -> Value {
     let steps: Vec<Value> = catalog
         .actions()
         .into_iter()
-        .map(|kind| {
-            let own = inlined(&(kind.schema)(), MAX_DEPTH);
+        .map(|action| {
+            let action_schema = inlined(&(action.schema)(), MAX_DEPTH);
             let mut properties = common["properties"].as_object().cloned().unwrap_or_default();
-            properties["action"] = json!({ "const": kind.name, "description": kind.summary });
-            let own_properties = own["properties"].as_object().into_iter().flatten();
-            properties.extend(own_properties.map(|(name, property)| (name.clone(), or_template(property))));
+            properties["action"] = json!({ "const": action.name, "description": action.summary });
+            let action_properties = action_schema["properties"].as_object().into_iter().flatten();
+            properties.extend(action_properties.map(|(name, property)| (name.clone(), or_template(property))));
             let required: Vec<Value> = ["id", "action"].into_iter().map(Value::from).collect();
-            let required = required.into_iter().chain(own["required"].as_array().cloned().unwrap_or_default());
+            let required =
+                required.into_iter().chain(action_schema["required"].as_array().cloned().unwrap_or_default());
             json!({
-                "title": kind.name,
-                "description": kind.summary,
+                "title": action.name,
+                "description": action.summary,
                 "type": "object",
                 "properties": properties,
                 "required": required.collect::<Vec<_>>(),
@@ -201,7 +208,7 @@ pub fn schema(catalog: &dyn Catalog) -> Value {
     schema
 }
 
-/// The schema with every `$ref` replaced by what it refers to, and without definitions of its own.
+/// Replaces every `$ref` by its definition, and drops the definitions.
 pub(crate) fn inlined(schema: &Value, depth: usize) -> Value {
     fn walk(value: &Value, root: &Value, depth: usize) -> Value {
         match value {
@@ -212,7 +219,7 @@ pub(crate) fn inlined(schema: &Value, depth: usize) -> Value {
                         return json!({});
                     }
                     let mut out = walk(target, root, depth - 1);
-                    // What stands beside the reference says more than the definition.
+                    // Keys beside the `$ref` override those of the definition.
                     for (key, value) in map.iter().filter(|(key, _)| *key != "$ref") {
                         out[key] = walk(value, root, depth);
                     }
@@ -228,7 +235,7 @@ pub(crate) fn inlined(schema: &Value, depth: usize) -> Value {
     walk(schema, schema, depth)
 }
 
-/// The property, or a template that renders to it, at every level.
+/// Allows a template string in the place of any value that is not a string, at every level.
 fn or_template(property: &Value) -> Value {
     let mut own = property.clone();
     for inner in ["items", "additionalProperties"] {
@@ -253,7 +260,7 @@ fn or_template(property: &Value) -> Value {
         return own;
     }
     let mut out = Map::new();
-    // Editors show these for the property itself.
+    // Editors show these keys only at the property itself, not inside `anyOf`.
     for key in ["description", "default"] {
         if let Some(value) = own.as_object_mut().and_then(|map| map.remove(key)) {
             out.insert(key.to_owned(), value);
@@ -277,13 +284,13 @@ mod tests {
     #[test]
     fn the_schema_has_the_keys_that_are_read() {
         assert_eq!(keys(&schemars::schema_for!(PlanFile).to_value()), TOP_KEYS);
-        assert_eq!(keys(&schemars::schema_for!(Head).to_value()), PLAN_KEYS);
+        assert_eq!(keys(&schemars::schema_for!(PlanKeys).to_value()), PLAN_KEYS);
         assert_eq!(keys(&schemars::schema_for!(PhaseKeys).to_value()), PHASE_KEYS);
         assert_eq!(keys(&schemars::schema_for!(StepKeys).to_value()), STEP_KEYS);
     }
 
     #[test]
-    fn each_action_is_one_shape_of_a_step() {
+    fn each_action_is_one_alternative_of_a_step() {
         let schema = schema(&catalog());
         let step = &schema["properties"]["phase"]["additionalProperties"]["properties"]["step"]["items"];
         let file = &step["oneOf"][0];

@@ -1,4 +1,4 @@
-//! What the templates of a plan see: its own variables, the inventory's, and each host's.
+//! Resolves the variables that a plan's templates see: the plan's, the inventory's, and each host's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,9 +8,9 @@ use super::{Plan, secret_entries};
 use crate::inventory::{Host, Inventory};
 use crate::template::{Context, Templates, VariableError, Variables};
 
-/// The values of a plan's templates, all but `steps`, which the run adds.
+/// The values that templates see. Only `steps` is missing, which the engine adds during the run.
 ///
-/// Precedence, highest first: `--var`, host's, groups', inventory's `[vars]`, plan's `[vars]`.
+/// Precedence, highest first: `--var`, host, groups, `[vars]` of the inventory, `[vars]` of the plan.
 pub struct Scope {
     controller: Context,
     hosts: BTreeMap<String, Context>,
@@ -18,18 +18,17 @@ pub struct Scope {
     differing: BTreeSet<String>,
 }
 
-/// A variable that cannot be resolved, and where.
+/// A variable that cannot be resolved, and the host on which it cannot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopeError {
-    /// The host whose variables these are; `None` when it is so without a host.
+    /// The host. `None` if the variable cannot be resolved without a host either.
     pub host: Option<String>,
-    /// What is wrong.
     pub error: VariableError,
 }
 
 impl Scope {
-    /// Resolves all variables, without a look at any secret: something else stands in the place of their values. What can
-    /// be resolved is in the scope, whatever else is wrong.
+    /// Resolves all variables without reading secrets: placeholders stand for their values. The scope contains every
+    /// variable that can be resolved, whatever the errors.
     pub fn new(
         plan: &Plan,
         inventory: &Inventory,
@@ -39,7 +38,7 @@ impl Scope {
         Self::with_secrets(plan, inventory, overrides, templates, &secret_entries::stand_ins(plan, inventory))
     }
 
-    /// The same with the values of some secrets; what uses others is not defined.
+    /// Like [`Self::new`], with the values of some secrets. Variables that use other secrets are undefined.
     pub fn with_secrets(
         plan: &Plan,
         inventory: &Inventory,
@@ -56,10 +55,10 @@ impl Scope {
             .with("groups", &Value::Object(groups))
             .with("secrets", &Value::Object(secrets.clone()));
         let mut errors: Vec<ScopeError> = Vec::new();
-        let mut take = |host: Option<&Host>, new: &[VariableError]| {
+        let mut record = |host: Option<&Host>, new: &[VariableError]| {
             let host = host.map(|h| h.name.clone());
             for error in new {
-                // What is wrong everywhere is said once.
+                // An error that occurs on all hosts is reported once.
                 if !errors.iter().any(|o| o.error == *error) {
                     errors.push(ScopeError { host: host.clone(), error: error.clone() });
                 }
@@ -68,50 +67,50 @@ impl Scope {
         };
 
         let mut variables = Variables::new(templates, &[&vars, &inventory.vars, overrides], &base);
-        let mut full = take(None, &variables.shared.errors);
+        let mut is_full = record(None, &variables.shared.errors);
         let shared = base.with_all(&variables.shared.values);
-        let mut facts = Map::new();
+        let mut all_facts = Map::new();
         let mut differing = variables.shared.per_host.clone();
-        let mut own = Vec::new();
+        let mut host_values = Vec::new();
         for host in &inventory.hosts {
-            if full {
+            if is_full {
                 break;
             }
-            let plain = json!({ "name": host.name, "address": host.address });
+            let identity = json!({ "name": host.name, "address": host.address });
             let vars = host.vars.iter().filter(|(name, _)| !overrides.contains_key(*name));
             let vars = vars.map(|(name, value)| (name.clone(), value.clone())).collect();
-            let resolved = variables.of_host(&vars, &shared.with("host", &plain));
-            full = take(Some(host), &resolved.errors);
-            // Also what refers to a variable of the host, and so is another value than elsewhere.
-            let all = &variables.shared.values;
-            let other = resolved.values.iter().filter(|(name, value)| all.get(*name) != Some(value));
-            differing.extend(other.map(|(name, _)| name.clone()));
-            let of = |name: &String| {
-                resolved.values.get(name).or_else(|| all.get(name).filter(|_| !vars.contains_key(name)))
+            let resolved = variables.of_host(&vars, &shared.with("host", &identity));
+            is_full = record(Some(host), &resolved.errors);
+            // Includes variables that only refer to a variable of the host.
+            let shared_values = &variables.shared.values;
+            let differing_here = resolved.values.iter().filter(|(name, value)| shared_values.get(*name) != Some(value));
+            differing.extend(differing_here.map(|(name, _)| name.clone()));
+            let lookup = |name: &String| {
+                resolved.values.get(name).or_else(|| shared_values.get(name).filter(|_| !vars.contains_key(name)))
             };
-            facts.insert(host.name.clone(), about(host, of));
-            own.push((host.name.clone(), shared.with_all(&resolved.values)));
+            all_facts.insert(host.name.clone(), about(host, lookup));
+            host_values.push((host.name.clone(), shared.with_all(&resolved.values)));
         }
-        let facts = Context::default().with("hosts", &Value::Object(facts));
-        let of_host = |(name, context): (String, Context)| {
-            let context = context.below(&facts).with_entry_as("host", "hosts", &name);
+        let all_facts = Context::default().with("hosts", &Value::Object(all_facts));
+        let with_facts = |(name, context): (String, Context)| {
+            let context = context.below(&all_facts).with_entry_as("host", "hosts", &name);
             (name, context)
         };
-        let (hosts, controller) = (own.into_iter().map(of_host).collect(), shared.below(&facts));
+        let (hosts, controller) = (host_values.into_iter().map(with_facts).collect(), shared.below(&all_facts));
         (Self { controller, hosts, per_host: variables.shared.per_host, differing }, errors)
     }
 
-    /// For a step without hosts.
+    /// The values for a step without hosts.
     pub fn controller(&self) -> &Context {
         &self.controller
     }
 
-    /// For a step on that host; of one that the inventory does not have, the controller's.
+    /// The values for a step on a host. For a host that is not in the inventory, those of the controller.
     pub fn host(&self, name: &str) -> &Context {
         self.hosts.get(name).unwrap_or(&self.controller)
     }
 
-    /// The controller's and all hosts'.
+    /// The values on the controller and on each host.
     pub fn all(&self) -> impl Iterator<Item = &Context> {
         std::iter::once(&self.controller).chain(self.hosts.values())
     }
@@ -121,13 +120,13 @@ impl Scope {
         self.differing.contains(variable)
     }
 
-    /// Whether a variable exists in the steps of hosts only, since it uses `host`.
+    /// Whether a variable exists only in steps with hosts, because it uses `host`.
     pub fn is_per_host(&self, variable: &str) -> bool {
         self.per_host.contains(variable)
     }
 }
 
-/// `host`: name, address, and its own variables, rendered.
+/// The table `hosts.NAME`: name, address, and the host's own variables, rendered.
 fn about<'v>(host: &Host, resolved: impl Fn(&String) -> Option<&'v Value>) -> Value {
     let mut about: Map<String, Value> =
         host.vars.keys().filter_map(|k| Some((k.clone(), resolved(k)?.clone()))).collect();

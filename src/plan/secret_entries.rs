@@ -1,4 +1,4 @@
-//! The secrets that a plan may use, and what stands in the place of their values in the checks. Reads none.
+//! The secrets that a plan may use, and the placeholders for their values in the checks. Reads no secret.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,16 @@ use serde_json::{Map, Value};
 use super::Plan;
 use crate::inventory::{Inventory, SecretEntry};
 
-/// The secrets by name: the inventory's, and the plan's that it does not have.
+/// All secrets by name. A secret of the inventory overrides the plan's.
 pub fn secrets<'a>(plan: &'a Plan, inventory: &'a Inventory) -> BTreeMap<&'a str, &'a SecretEntry> {
     plan.secrets.iter().chain(&inventory.secrets).map(|entry| (entry.name.value.as_str(), entry)).collect()
 }
 
-/// What the checks see in the place of a secret's value. The redactor knows it, so rules about secrets hold for it.
+/// Prefix of the placeholder that the checks see instead of a secret. The placeholder is registered with the redactor,
+/// so rules about secrets apply to it.
 const STAND_IN: &str = "stand-in-for-secret-";
 
-/// The secrets, each with something else in the place of its value.
+/// Placeholders for all secrets, by name.
 pub(super) fn stand_ins(plan: &Plan, inventory: &Inventory) -> Map<String, Value> {
     let stand_in = |name: &str| {
         let text = format!("{STAND_IN}{name}");
@@ -25,7 +26,7 @@ pub(super) fn stand_ins(plan: &Plan, inventory: &Inventory) -> Map<String, Value
     secrets(plan, inventory).into_keys().map(stand_in).collect()
 }
 
-/// The same values as if no secret were in them.
+/// The values with the placeholders replaced by text that the redactor does not treat as secret.
 pub(super) fn without_secrets(values: &Map<String, Value>) -> Map<String, Value> {
     let text = Value::Object(values.clone()).to_string().replace(STAND_IN, "stand-in-for-nobody-");
     match serde_json::from_str(&text) {

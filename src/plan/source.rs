@@ -1,4 +1,5 @@
-//! A file of the project that is taken as it is, of any size: a short text whole, of all else size and hash.
+//! Reads files of the project that are used unchanged and may have any size: short texts as a whole, all others by size
+//! and hash.
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
@@ -14,29 +15,30 @@ use crate::digest::hex;
 use crate::document::Project;
 use crate::sync::lock;
 
-/// Texts up to this many bytes are read whole, so that a change of one can be shown.
+/// Texts up to this size in bytes are read as a whole, so that a diff can be shown.
 const MAX_TEXT_BYTES: u64 = 256 * 1024;
-/// How much of a file is in memory while it is hashed, bytes.
-const PIECE_BYTES: usize = 64 * 1024;
+/// Buffer size for hashing, in bytes.
+const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Reads files; one that is the same as before is not hashed again for each host.
+/// Reads files and caches their hashes, so that an unchanged file is not hashed again for each host.
 #[derive(Default)]
 pub struct Sources(Mutex<HashMap<PathBuf, (Stamp, String)>>);
 
-/// What tells a file from what lay there before.
+/// Metadata that changes when a file is modified or replaced: inode, size, mtime, ctime.
 type Stamp = [i64; 6];
 
 impl Sources {
-    /// The file at `path` of the project: `path` and `content`, or `path` and `file` with its own `path`, `size` and `sha256`.
+    /// Reads the file at `path` of the project. Returns `path` and `content` for a short text, else `path` and `file`
+    /// with the full `path`, `size` and `sha256`.
     ///
     /// # Errors
-    /// When it is no file of the project, or cannot be read.
+    /// When `path` is not a file of the project, or cannot be read.
     pub fn read(&self, project: &Project, path: &str) -> Result<Value, String> {
-        let (full, mut file, meta) = project.open(path).map_err(|e| e.to_string())?;
-        let wrong = |error: std::io::Error| format!("cannot read {}: {error}", full.display());
+        let (full, mut file, metadata) = project.open(path).map_err(|e| e.to_string())?;
+        let cannot_read = |error: std::io::Error| format!("cannot read {}: {error}", full.display());
         let mut start = Vec::new();
-        if meta.len() <= MAX_TEXT_BYTES {
-            (&mut file).take(MAX_TEXT_BYTES + 1).read_to_end(&mut start).map_err(wrong)?;
+        if metadata.len() <= MAX_TEXT_BYTES {
+            (&mut file).take(MAX_TEXT_BYTES + 1).read_to_end(&mut start).map_err(cannot_read)?;
             let text = String::from_utf8(start).map_err(std::string::FromUtf8Error::into_bytes);
             match text {
                 Ok(content) if content.len() as u64 <= MAX_TEXT_BYTES => {
@@ -46,15 +48,15 @@ impl Sources {
                 Err(bytes) => start = bytes,
             }
         }
-        let stamp = stamp(&meta);
-        let mut known = lock(&self.0);
-        let hash = match known.get(&full) {
-            Some((of, hash)) if *of == stamp => hash.clone(),
-            // No more than it had when it was looked at: some have no end.
-            _ => hash(&start, file.take(meta.len().saturating_sub(start.len() as u64))).map_err(wrong)?,
+        let stamp = stamp(&metadata);
+        let mut cache = lock(&self.0);
+        let hash = match cache.get(&full) {
+            Some((cached, hash)) if *cached == stamp => hash.clone(),
+            // Reads at most the size found before: some files have no end.
+            _ => hash(&start, file.take(metadata.len().saturating_sub(start.len() as u64))).map_err(cannot_read)?,
         };
-        known.insert(full.clone(), (stamp, hash.clone()));
-        Ok(json!({ "path": path, "file": { "path": full, "size": meta.len(), "sha256": hash } }))
+        cache.insert(full.clone(), (stamp, hash.clone()));
+        Ok(json!({ "path": path, "file": { "path": full, "size": metadata.len(), "sha256": hash } }))
     }
 }
 
@@ -66,11 +68,11 @@ fn stamp(meta: &Metadata) -> Stamp {
 fn hash(start: &[u8], mut rest: Take<File>) -> std::io::Result<String> {
     let mut hash = Sha256::new();
     hash.update(start);
-    let mut piece = vec![0; PIECE_BYTES];
+    let mut buffer = vec![0; BUFFER_BYTES];
     loop {
-        match rest.read(&mut piece)? {
+        match rest.read(&mut buffer)? {
             0 => return Ok(hex(&hash.finalize())),
-            count => hash.update(&piece[..count]),
+            count => hash.update(&buffer[..count]),
         }
     }
 }
@@ -80,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_text_is_read_and_all_else_only_hashed() {
+    fn short_texts_are_read_and_other_files_hashed() {
         let root = tempfile::tempdir().unwrap();
         let sources = Sources::default();
         let put = |content: &[u8]| {
@@ -96,13 +98,13 @@ mod tests {
             let (size, sha256) = (content.len(), crate::digest::sha256(&content));
             let file = json!({ "path": root.path().join("f"), "size": size, "sha256": sha256 });
             assert_eq!(put(&content), json!({ "path": "f", "file": file }));
-            // From memory.
+            // Answered from the cache.
             assert_eq!(sources.read(&root.path().into(), "f").unwrap()["file"], file);
         }
     }
 
     #[test]
-    fn what_is_no_file_of_the_project_is_refused() {
+    fn only_files_of_the_project_are_read() {
         let root = tempfile::tempdir().unwrap();
         let refused = |path: &str| Sources::default().read(&root.path().into(), path).unwrap_err();
         assert!(refused("../x").contains("not a path below") && refused("/etc/passwd").contains("not a path below"));

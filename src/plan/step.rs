@@ -1,16 +1,15 @@
-//! One step: the keys that every step may have are taken off, the rest are the action's parameters.
+//! Parses one step: takes the common keys off the table and keeps the rest as the action's parameters.
 
 use serde_json::Value;
 
 use super::guard::{guard, unguarded};
-use super::keys::{is_name, places};
+use super::keys::{collect_spans, is_name};
 use super::pace::pace;
 use super::{Retry, Step, StepKind};
 use crate::document::{Item, Node, Reader, Table};
 use crate::finding::{Span, Spanned};
 use crate::template::is_template;
 
-/// Keys that every step may have.
 pub(super) const STEP_KEYS: &[&str] = &[
     "id",
     "action",
@@ -38,8 +37,8 @@ pub(super) const STEP_KEYS: &[&str] = &[
     "tags",
 ];
 
-/// Keys that only a phase's steps have: what handlers and `on_failure` steps wait for is given.
-const ONLY_STEPS: &[&str] = &[
+/// Keys that only `step` may have. Handlers and `on_failure` steps have a fixed place in the phase.
+const STEP_ONLY_KEYS: &[&str] = &[
     "needs",
     "serial",
     "max_failures",
@@ -53,24 +52,24 @@ const ONLY_STEPS: &[&str] = &[
     "tags",
 ];
 
-/// Most attempts after the first; more is a typo.
+/// Maximum for `retry`. More is taken for a typo.
 const MAX_RETRIES: u32 = 1000;
 
-pub(super) fn step(reader: &mut Reader, phase: &str, part: StepKind, node: Node) -> Option<Step> {
-    let key = part.key();
+pub(super) fn step(reader: &mut Reader, phase: &str, kind: StepKind, node: Node) -> Option<Step> {
+    let key = kind.key();
     let Item::Table(mut table) = node.item else {
         let help = format!("write [[phase.{phase}.{key}]] and under it the step's keys");
         reader.wrong_type(key, &node, "a table", Some(help));
         return None;
     };
     let header = header(&table, &node.span);
-    if part != StepKind::Step {
-        for name in ONLY_STEPS {
+    if kind != StepKind::Step {
+        for name in STEP_ONLY_KEYS {
             if let Some((name, _)) = table.take(name) {
                 let message = format!("`{}` is not a key of a step of `{key}`", name.value);
-                let help = match part {
+                let help = match kind {
                     StepKind::Handler => "a handler runs at the end of its phase when a step has notified it",
-                    _ => "what undoes a step runs when the phase fails, the last step's first",
+                    _ => "rollback steps run when the phase fails, in reverse order",
                 };
                 reader.error("unknown-key", &name.span, message, Some(help.to_owned()));
             }
@@ -78,8 +77,8 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: StepKind, node: Node)
     }
     let id = reader.required(&mut table, "id", &header, "a step");
     let name = id.as_ref().map_or_else(|| "a step".to_owned(), |id| format!("step `{}`", id.value));
-    let here = id.as_ref().map_or(header, |id| id.span.clone());
-    let action = reader.required(&mut table, "action", &here, &name);
+    let place = id.as_ref().map_or(header, |id| id.span.clone());
+    let action = reader.required(&mut table, "action", &place, &name);
     let hosts = reader.string(&mut table, "hosts");
     let needs = reader.strings(&mut table, "needs");
     let when = reader.string(&mut table, "when");
@@ -92,7 +91,7 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: StepKind, node: Node)
     let retry = retry(reader, &mut table);
     let timeout = reader.duration(&mut table, "timeout");
     let pace = pace(reader, &mut table);
-    let ignore_errors = ignore_errors(reader, &mut table, part);
+    let ignore_errors = ignore_errors(reader, &mut table, kind);
     let notify = reader.strings(&mut table, "notify").unwrap_or_default();
     let flush = reader.flag(&mut table, "flush").unwrap_or_default();
     let on_failure = reader.strings(&mut table, "on_failure").unwrap_or_default();
@@ -103,15 +102,15 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: StepKind, node: Node)
 
     let (id, action) = (id?, action?);
     is_name(reader, &id, "a step's id");
-    spans.push((String::new(), here));
+    spans.push((String::new(), place));
     for (key, node) in &table.entries {
         let pointer = format!("/{}", key.value);
         key_spans.push((pointer.clone(), key.span.clone()));
-        places(&pointer, node, &mut spans, &mut key_spans);
+        collect_spans(&pointer, node, &mut spans, &mut key_spans);
     }
     let params = table.to_json();
     Some(Step {
-        kind: part,
+        kind,
         id,
         action,
         hosts,
@@ -138,7 +137,7 @@ pub(super) fn step(reader: &mut Reader, phase: &str, part: StepKind, node: Node)
     })
 }
 
-/// A list, a table, or a template that comes to one of these; with the places of what is in it.
+/// Takes `for_each`, a list, a table or a template, and collects the places of its values.
 fn for_each(
     reader: &mut Reader,
     table: &mut Table,
@@ -156,7 +155,7 @@ fn for_each(
         reader.wrong_type("for_each", &node, "a list, a table or one `{{ expression }}`", help);
         return None;
     }
-    places("/for_each", &node, spans, keys);
+    collect_spans("/for_each", &node, spans, keys);
     Some(Spanned::new(node.to_json(), node.span))
 }
 
@@ -172,18 +171,18 @@ fn retry(reader: &mut Reader, table: &mut Table) -> Retry {
     Retry { times, delay }
 }
 
-fn ignore_errors(reader: &mut Reader, table: &mut Table, part: StepKind) -> bool {
+fn ignore_errors(reader: &mut Reader, table: &mut Table, kind: StepKind) -> bool {
     let place = table.entries.iter().find(|(k, _)| k.value == "ignore_errors").map(|(k, _)| k.span.clone());
     let ignores = reader.flag(table, "ignore_errors").unwrap_or_default();
-    if let (StepKind::OnFailure, Some(span)) = (part, place) {
+    if let (StepKind::OnFailure, Some(span)) = (kind, place) {
         let message = "`ignore_errors` is not a key of a step of `on_failure`";
-        let help = "what could not be undone is told at the end of the run, and must be seen to".to_owned();
+        let help = "failures of rollback steps are always reported at the end of the run".to_owned();
         reader.error("unknown-key", &span, message, Some(help));
     }
     ignores
 }
 
-/// The step's header, or its first key where it has none.
+/// Place of the step's header, or of its first key if it has no header.
 fn header(table: &Table, span: &Span) -> Span {
     let first = table.entries.first().map_or(span.start, |(key, _)| key.span.start);
     if span.start < first {
@@ -194,12 +193,12 @@ fn header(table: &Table, span: &Span) -> Span {
 }
 
 impl Step {
-    /// Where a parameter's value stands; of one that the step does not have, the nearest place around it.
+    /// Place of a parameter's value. For a pointer that does not exist, the nearest enclosing place.
     pub fn place(&self, pointer: &str) -> Span {
         nearest(&self.spans, pointer).unwrap_or_else(|| self.id.span.clone())
     }
 
-    /// Where a parameter's key stands; of one that the step does not have, the step's id.
+    /// Place of a parameter's key. For a pointer that does not exist, the place of the step's id.
     pub fn key_place(&self, pointer: &str) -> Span {
         nearest(&self.key_spans, pointer).unwrap_or_else(|| self.id.span.clone())
     }

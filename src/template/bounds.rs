@@ -1,34 +1,36 @@
-//! Bounds on templates, so that a wrong one is an error and not the end of the program: the engine's parser descends once
-//! for each operator, a loop has no end of its own, and variables that double each other need little text.
+//! Limits on templates, so that a bad template is an error and does not crash the program. The engine's parser recurses
+//! once for each operator, loops may be endless, and variables that double each other create huge texts from small
+//! ones.
 
-// The engine's own tokens, by its feature `unstable_machinery`: its stable interface parses at once, and counting with
-// rules of our own would be fooled by strings, comments and raw blocks. A version that takes them away fails to build.
+// Uses the engine's own tokenizer (feature `unstable_machinery`), because its stable API parses at once, and a
+// tokenizer of our own would be confused by strings, comments and raw blocks. A version of the engine without this API
+// does not compile.
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Error, ErrorKind};
 
 use crate::defect::caught;
 
-/// Names, values and signs in one tag. The smallest stack of a thread is good for twice as many.
+/// Maximum number of tokens in one tag. The smallest thread stack allows twice as many.
 const MAX_TOKENS: usize = 500;
-/// `elif`s in one template, which lie in each other.
+/// Maximum number of `elif`s in one template: the engine parses them as nested.
 const MAX_BRANCHES: usize = 200;
-/// The engine's steps in one rendering: enough for a loop over ten thousand hosts. It counts 64 bytes of text as one, so
-/// that memory is bounded too. The checks render for each host.
+/// Maximum number of steps in one rendering: enough for a loop over ten thousand hosts. The engine counts 64 bytes of
+/// text as one step, so this limits memory too.
 pub const FUEL: u64 = 250_000;
-/// Variables that stand on each other.
+/// Maximum length of a chain of variables that refer to each other.
 pub const MAX_CHAIN: usize = 100;
 
-/// Refuses a template, or an expression, that is too large to be parsed.
+/// Refuses a template or an expression that is too large for the parser.
 pub fn check(source: &str, expression: bool, syntax: &SyntaxConfig) -> Result<(), Error> {
-    // The engine's lexer does not count beyond the 65,535th column, and a build with checks fails there.
+    // The engine's lexer overflows beyond column 65,535, and panics there in builds with overflow checks.
     caught(|| count(source, expression, syntax))
         .unwrap_or_else(|_| refuse("it stands on a line that is too long".to_owned()))
 }
 
 fn count(source: &str, expression: bool, syntax: &SyntaxConfig) -> Result<(), Error> {
     let (mut tokens, mut branches) = (0, 0);
-    // What is no token is the parser's to say.
+    // Invalid tokens are left to the parser, which reports them.
     for (token, _) in tokenize(source, expression, syntax.clone()).map_while(Result::ok) {
         match token {
             Token::TemplateData(_) | Token::VariableEnd | Token::BlockEnd => tokens = 0,
@@ -37,7 +39,7 @@ fn count(source: &str, expression: bool, syntax: &SyntaxConfig) -> Result<(), Er
             _ => tokens += 1,
         }
         if tokens > MAX_TOKENS {
-            return refuse(format!("more than {MAX_TOKENS} names, values and signs in one tag"));
+            return refuse(format!("more than {MAX_TOKENS} tokens in one tag"));
         }
         if branches > MAX_BRANCHES {
             return refuse(format!("more than {MAX_BRANCHES} times `elif`"));
@@ -46,8 +48,8 @@ fn count(source: &str, expression: bool, syntax: &SyntaxConfig) -> Result<(), Er
     Ok(())
 }
 
-fn refuse(why: String) -> Result<(), Error> {
-    Err(Error::new(ErrorKind::SyntaxError, why))
+fn refuse(message: String) -> Result<(), Error> {
+    Err(Error::new(ErrorKind::SyntaxError, message))
 }
 
 #[cfg(test)]
@@ -62,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_overflow_the_stack_is_refused() {
+    fn templates_that_would_overflow_the_stack_are_refused() {
         for (before, after) in [
             ("", "+1"),
             ("", "~1"),
@@ -75,14 +77,14 @@ mod tests {
             ("1 if 1 else ", ""),
         ] {
             let source = format!("{{{{ {}1{} }}}}", before.repeat(20_000), after.repeat(20_000));
-            assert_eq!(error(&source), "template does not parse: more than 500 names, values and signs in one tag");
+            assert_eq!(error(&source), "template does not parse: more than 500 tokens in one tag");
         }
         let source = format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(20_000));
         assert_eq!(error(&source), "template does not parse: more than 200 times `elif`");
     }
 
     #[test]
-    fn what_is_just_small_enough_is_rendered() {
+    fn templates_just_below_the_limits_are_rendered() {
         let render = |source: &str| Templates::new("/nowhere").render("", source, &Context::new(&Map::new()));
         assert_eq!(render(&format!("{{{{ 1{} }}}}", "+1".repeat(249))).unwrap(), "250");
         assert_eq!(render(&format!("{{{{ {}1 }}}}", "not ".repeat(499))).unwrap(), "False");
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_much_from_little_is_ended() {
+    fn small_templates_with_huge_results_are_stopped() {
         let twice = |name: &str| {
             format!(
                 "{{% set {name} = namespace(a=[1]) %}}{{% for i in range(40) %}}{{% set {name}.a = [{name}.a, {name}.a] %}}{{% endfor %}}"
@@ -130,8 +132,11 @@ mod tests {
             "{{ range(100000) | join('a' * 1000000) }}",
             "{{ 'a' * 10000000000 }}",
         ] {
-            let said = error(&(twice("ns") + end));
-            assert!(said.contains("takes more than 250000 steps") || said.contains("is out of range"), "{end}: {said}");
+            let message = error(&(twice("ns") + end));
+            assert!(
+                message.contains("takes more than 250000 steps") || message.contains("is out of range"),
+                "{end}: {message}"
+            );
         }
         for end in
             ["{{ range(9223372036854775807, -9223372036854775808, -1) }}", "{{ range(1, -1, -9223372036854775808) }}"]
@@ -140,7 +145,7 @@ mod tests {
         }
         let deep =
             "{% set ns = namespace(a=1) %}{% for i in range(500) %}{% set ns.a = [ns.a] %}{% endfor %}{{ ns.a }}";
-        assert!(error(deep).contains("values lie more than 128 deep in each other"));
+        assert!(error(deep).contains("values are nested more than 128 levels deep"));
         let templates = Templates::new("/nowhere");
         let value = templates.evaluate("[[1] * 100000] * 100000", &Context::default()).unwrap_err();
         assert!(value.to_string().contains("takes more than 250000 steps"));
@@ -148,12 +153,12 @@ mod tests {
 
     #[test]
     fn an_open_tag_at_the_end_of_a_long_line_is_an_error() {
-        let said = error(&"{% raw %}".repeat(10_000));
-        assert!(said.starts_with("template does not parse: "), "{said}");
+        let message = error(&"{% raw %}".repeat(10_000));
+        assert!(message.starts_with("template does not parse: "), "{message}");
     }
 
     #[test]
-    fn a_loop_that_takes_too_long_is_ended() {
+    fn a_loop_that_takes_too_long_is_stopped() {
         let source = "{% for i in range(99999) %}{% for j in range(99999) %}x{% endfor %}{% endfor %}";
         assert_eq!(error(source), "template takes more than 250000 steps or 16 MB to render");
     }
@@ -170,13 +175,13 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_variables_has_an_end() {
+    fn chains_of_variables_are_limited() {
         let mut vars = Map::new();
         for n in (0..5000).rev() {
             vars.insert(format!("x{n}"), json!(format!("{{{{ x{} }}}}", n.max(1) - 1)));
         }
         vars.insert("x0".to_owned(), json!("a"));
         let errors = Variables::new(&Templates::new("/nowhere"), &[&vars], &Context::new(&Map::new())).shared.errors;
-        assert_eq!(errors[0].to_string(), "variable `x4899`: it stands below 100 others in a row");
+        assert_eq!(errors[0].to_string(), "variable `x4899`: it refers to a chain of 100 other variables");
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a template.
+//! Errors of templates.
 
 use std::ops::Range;
 
@@ -6,19 +6,19 @@ use std::ops::Range;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}{}", place(.name, *.line))]
 pub struct TemplateError {
-    /// The template file's path below the root; empty for a string in the plan.
+    /// Path of the template file below the root. Empty for a string in the plan.
     pub name: String,
     /// Line in the template, from 1.
     pub line: Option<usize>,
-    /// Bytes in the template's source that it is about.
+    /// Byte range of the error in the template's source.
     pub range: Option<Range<usize>>,
-    /// What is wrong, with the name of what is not defined.
+    /// The message. For an undefined expression, it contains the expression.
     pub message: String,
-    /// The expression that is not defined, such as `steps.a.ip`.
+    /// The undefined expression, such as `steps.a.ip`.
     pub undefined: Option<String>,
 }
 
-/// Words that begin an action of Go's templates, and no expression of ours that parses.
+/// Words that begin an action in Go templates, but no valid expression here.
 const GO_FUNCTIONS: [&str; 13] = [
     "range", "with", "define", "template", "block", "include", "toYaml", "printf", "index", "json", "if", "else", "end",
 ];
@@ -37,54 +37,55 @@ impl TemplateError {
         Self { name: name.to_owned(), line: None, range: None, message: message.into(), undefined: None }
     }
 
-    /// What may be meant by a text that does not parse: the templates of other tools, and the shell, have braces too.
+    /// A hint for a text that does not parse: templates of other tools, and the shell, use braces too.
     pub fn hint(&self, source: &str) -> Option<&'static str> {
         if !self.message.starts_with("template does not parse") {
             return None;
         }
-        let go = source.split("{{").skip(1).any(|inner| {
+        let looks_like_go = source.split("{{").skip(1).any(|inner| {
             let inner = inner.trim_start_matches('-').trim_start();
             let word = inner.split([' ', '}', '(', '"']).next().unwrap_or_default();
             inner.starts_with(['.', '$', '/', '`']) || GO_FUNCTIONS.contains(&word)
         });
-        if go {
+        if looks_like_go {
             return Some(
                 "is it a template of Go, as docker, kubectl and helm take it? put {% raw %}…{% endraw %} around it",
             );
         }
-        let shell = source.contains("${#") || source.contains("{#") && !source.contains("#}");
-        shell.then_some("`{#` begins a comment; put {% raw %}…{% endraw %} around what is meant for the shell")
+        let looks_like_shell = source.contains("${#") || source.contains("{#") && !source.contains("#}");
+        looks_like_shell
+            .then_some("`{#` begins a comment; put {% raw %}…{% endraw %} around what is meant for the shell")
     }
 
     pub(super) fn undefined(name: &str, what: &str) -> Self {
         Self { undefined: Some(what.to_owned()), ..Self::new(name, format!("`{what}` is not defined")) }
     }
 
-    /// From the engine's error; `source` is the text of the template called `name`.
+    /// Converts an error of the engine; `source` is the text of the template called `name`.
     pub(super) fn from_engine(error: &minijinja::Error, name: &str, source: &str) -> Self {
         use minijinja::ErrorKind;
-        // "error in x": what is wrong is said by the template that is included.
-        let inner = |error: &minijinja::Error| error.kind() == ErrorKind::BadInclude;
+        // "error in x": the cause has the details from the included template.
+        let is_include = |error: &minijinja::Error| error.kind() == ErrorKind::BadInclude;
         let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<minijinja::Error>());
-        if let Some(cause) = cause.filter(|_| inner(error)) {
+        if let Some(cause) = cause.filter(|_| is_include(error)) {
             return Self::from_engine(cause, name, source);
         }
-        // An included template reports under its own name, and then the range is not one of ours.
-        let of = error.name().and_then(|of| of.split(VERBATIM).next());
-        let foreign = of.is_some_and(|n| n != name && n != ANONYMOUS && n != EXPRESSION);
-        let at = if foreign { of.unwrap_or(name) } else { name };
-        let range = if foreign { None } else { error.range() };
+        // An error in an included template has that template's name, and a range in that template.
+        let origin = error.name().and_then(|origin| origin.split(VERBATIM).next());
+        let is_included = origin.is_some_and(|n| n != name && n != ANONYMOUS && n != EXPRESSION);
+        let template_name = if is_included { origin.unwrap_or(name) } else { name };
+        let range = if is_included { None } else { error.range() };
         let text = range.clone().and_then(|r| source.get(r)).map(|t| t.trim().to_owned());
-        let mut out = match (error.kind(), text) {
-            (ErrorKind::UndefinedError, Some(text)) => Self::undefined(at, &text),
-            (kind, _) => Self::new(at, message(kind, error.detail())),
+        let mut converted = match (error.kind(), text) {
+            (ErrorKind::UndefinedError, Some(text)) => Self::undefined(template_name, &text),
+            (kind, _) => Self::new(template_name, message(kind, error.detail())),
         };
-        (out.line, out.range) = (error.line(), range);
-        out
+        (converted.line, converted.range) = (error.line(), range);
+        converted
     }
 }
 
-/// Stands between a template's name and its text, where that is given and not loaded.
+/// Separates name and text in the key under which the engine caches a template whose text is passed in.
 pub(super) const VERBATIM: char = '\0';
 
 pub(super) const ANONYMOUS: &str = "<string>";
@@ -93,7 +94,7 @@ const EXPRESSION: &str = "<expression>";
 fn message(kind: minijinja::ErrorKind, detail: Option<&str>) -> String {
     match detail {
         Some(detail) if kind == minijinja::ErrorKind::SyntaxError => format!("template does not parse: {detail}"),
-        Some("recursion limit exceeded") => "template includes or calls itself without an end".to_owned(),
+        Some("recursion limit exceeded") => "template includes or calls itself endlessly".to_owned(),
         Some(detail) => format!("template fails: {detail}"),
         None if kind == minijinja::ErrorKind::OutOfFuel => {
             let steps = super::bounds::FUEL;
@@ -108,7 +109,7 @@ mod tests {
     use crate::template::Templates;
 
     #[test]
-    fn the_braces_of_others_are_recognised() {
+    fn templates_of_other_tools_are_recognised() {
         let hint = |text: &str| Templates::new("/nowhere").names("", text).err().and_then(|e| e.hint(text));
         for text in [
             "docker ps --format '{{.Names}}'",

@@ -1,4 +1,4 @@
-//! Filters beyond Jinja's own: encodings, YAML and JSON both ways, shell quoting, checksums, paths.
+//! Additional filters: encodings, YAML and JSON both ways, shell quoting, checksums, paths.
 
 use crate::digest;
 use crate::document::yaml;
@@ -7,9 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
-use super::weight::afford;
+use super::weight::weigh_within_budget;
 
-/// Adds all of them.
+/// Registers the filters.
 pub(super) fn add(env: &mut Environment<'_>) {
     env.add_filter("b64encode", |text: &str| STANDARD.encode(text));
     env.add_filter("b64decode", b64decode);
@@ -33,9 +33,9 @@ fn b64decode(text: &str) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|_| refuse("b64decode", "the content is not UTF-8 text"))
 }
 
-/// Without the line break at the end, so that `{{ x | to_yaml | indent(4) }}` fits into a line of its own.
+/// Drops the line break at the end, so that `{{ x | to_yaml | indent(4) }}` can stand on its own line.
 fn to_yaml(state: &State<'_, '_>, value: Value) -> Result<String, Error> {
-    afford(state, &value)?;
+    weigh_within_budget(state, &value)?;
     let json = serde_json::to_value(&value).map_err(|e| refuse("to_yaml", e))?;
     Ok(yaml::to_string(&json).trim_end_matches('\n').to_owned())
 }
@@ -45,9 +45,9 @@ fn from_yaml(text: &str) -> Result<Value, Error> {
     Ok(Value::from(Serde(value)))
 }
 
-/// Unlike `tojson`, which makes its output safe for HTML, the plain text.
+/// Plain JSON, unlike `tojson`, which escapes its output for HTML.
 fn to_json(state: &State<'_, '_>, value: Value) -> Result<String, Error> {
-    afford(state, &value)?;
+    weigh_within_budget(state, &value)?;
     serde_json::to_string(&value).map_err(|e| refuse("to_json", e))
 }
 
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_cannot_be_read_is_not_shown() {
+    fn errors_of_filters_do_not_show_their_input() {
         let secret = format!("Losung-7042: {{ x: [1, 2\n{}", "Losung-7042 ".repeat(20));
         crate::secret::register(&secret);
         let context = Context::new(&serde_json::from_value(serde_json::json!({"s": secret})).unwrap());
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shell_reads_back_what_was_quoted() {
+    fn quoted_text_is_read_back_by_the_shell() {
         let quoted = render("{{ s | quote }}");
         assert_eq!(shlex::split(&quoted).unwrap(), ["it's"]);
     }

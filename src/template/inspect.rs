@@ -1,4 +1,4 @@
-//! What a template uses, without rendering it.
+//! Finds the names and filters that a template uses, without rendering it.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,10 @@ use super::names::Names;
 use super::render::{MAX_FILE_BYTES, Templates, is_template};
 
 impl Templates {
-    /// The names in a template; `name` as for [`Templates::render`]. Included files are not entered, see
-    /// [`Names::files`].
+    /// The names in a template; `name` as for [`Templates::render`]. Included files are not read; see [`Names::files`].
     ///
     /// # Errors
-    /// When it does not parse.
+    /// When the template or expression does not parse.
     pub fn names(&self, name: &str, source: &str) -> Result<Names, TemplateError> {
         let template = self.template(name, source).map_err(|e| TemplateError::from_engine(&e, name, source))?;
         Ok(Names::sort(template.undeclared_variables(true), source))
@@ -22,14 +21,14 @@ impl Templates {
     /// The names in an expression such as a `when`.
     ///
     /// # Errors
-    /// When it does not parse.
+    /// When the template or expression does not parse.
     pub fn names_in_expression(&self, expression: &str) -> Result<Names, TemplateError> {
         let bare = self.single_expression(expression.trim()).unwrap_or(expression);
         let compiled = self.compile(bare).map_err(|e| TemplateError::from_engine(&e, "", expression))?;
         Ok(Names::in_expression(&compiled, bare))
     }
 
-    /// The names in all strings of a value; those that don't parse are passed over.
+    /// The names in all strings of a value. Strings that do not parse are skipped.
     pub fn names_in_value(&self, value: &Value) -> Names {
         let mut names = Names::default();
         match value {
@@ -41,18 +40,16 @@ impl Templates {
         names
     }
 
-    /// The text of a file below the root.
-    ///
     /// # Errors
-    /// When it is not there, cannot be read, is not text, is larger than 16 MiB or lies outside the root.
+    /// When the file does not exist, cannot be read, is not text, is larger than 16 MiB or lies outside the root.
     pub fn read(&self, path: &str) -> Result<String, TemplateError> {
         self.project().text(path, MAX_FILE_BYTES).map_err(|e| TemplateError::new(path, e.to_string()))
     }
 
-    /// The names in a template file and in all that it includes.
+    /// The names in a template file and in all files that it includes.
     ///
     /// # Errors
-    /// The first file that is not there or does not parse.
+    /// The error of the first file that does not exist or does not parse.
     pub fn names_in_file(&self, path: &str) -> Result<Names, TemplateError> {
         let mut names = Names::default();
         let mut todo = vec![path.to_owned()];
@@ -67,11 +64,11 @@ impl Templates {
         Ok(names)
     }
 
-    /// The filters in a template that do not exist; the language itself finds out only when it renders.
+    /// The unknown filters in a template. The engine itself reports them only while rendering.
     pub fn unknown_filters(&self, source: &str) -> BTreeSet<String> {
         let known = |name: &str| {
-            let tried = self.env().compile_expression_owned(format!("'' | {name}")).and_then(|e| e.eval(()));
-            !tried.is_err_and(|e| e.kind() == minijinja::ErrorKind::UnknownFilter)
+            let result = self.env().compile_expression_owned(format!("'' | {name}")).and_then(|e| e.eval(()));
+            !result.is_err_and(|e| e.kind() == minijinja::ErrorKind::UnknownFilter)
         };
         let mut unknown = BTreeSet::new();
         for code in blocks(source) {
@@ -86,15 +83,15 @@ impl Templates {
     }
 }
 
-/// What stands in `{{ }}` and `{% %}`.
+/// The code inside `{{ }}` and `{% %}`.
 fn blocks(source: &str) -> impl Iterator<Item = &str> {
-    let between = |open: &'static str, close: &'static str| {
+    let inside = |open: &'static str, close: &'static str| {
         source.split(open).skip(1).filter_map(move |rest| rest.split(close).next())
     };
-    between("{{", "}}").chain(between("{%", "%}"))
+    inside("{{", "}}").chain(inside("{%", "%}"))
 }
 
-/// The code with its string literals emptied.
+/// Removes the content of string literals.
 fn without_strings(code: &str) -> String {
     let mut out = String::new();
     let mut quote = None;
@@ -126,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_must_come_from_outside_is_listed() {
+    fn names_defined_by_the_template_itself_are_not_listed() {
         let found = names("{% set a = b.c %}{{ a }}{% for x in range(n) %}{{ x.y }}{{ loop.index }}{% endfor %}");
         assert_eq!(found.iter().collect::<Vec<_>>(), ["b.c", "n"]);
     }

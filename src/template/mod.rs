@@ -1,7 +1,7 @@
 //! Templates: `{{ … }}` in strings and files, and expressions such as `when`.
 //!
-//! Strict: what is not defined is an error that names it and its line. Knows the shared vocabulary only; reads template
-//! files below the plan's root and nothing else. The language is Jinja's, with the filters of [`filters`] added.
+//! Undefined names are errors with name and line. Reads template files below the plan's root and nothing else. The
+//! language is Jinja's, with the additional filters of `filters`.
 
 mod bounds;
 mod builtin;

@@ -1,5 +1,3 @@
-//! The names that a template uses.
-
 use std::collections::BTreeSet;
 
 use minijinja::Expression;
@@ -9,16 +7,16 @@ use minijinja::Expression;
 pub struct Names {
     all: BTreeSet<String>,
     guarded: BTreeSet<String>,
-    /// Paths of the templates that it includes, imports or extends.
+    /// Paths of the templates that are included, imported or extended.
     pub files: BTreeSet<String>,
 }
 
 /// A use of a step's output: `steps.ID.OUTPUT`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OutputRef {
-    /// The step, by its name in templates (`-` and `.` are `_`).
+    /// Name of the step in templates (with `_` for `-` and `.`).
     pub step: String,
-    /// The output; `None` for the step as a whole, or for its outputs of all hosts or items (`steps.ID.hosts`,
+    /// Name of the output. `None` for the step as a whole, or for its outputs by host or item (`steps.ID.hosts`,
     /// `steps.ID.items`).
     pub output: Option<String>,
 }
@@ -34,31 +32,30 @@ impl Names {
         Self { all, guarded, files: included(source) }
     }
 
-    /// All names.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.all.iter().map(String::as_str)
     }
 
-    /// The names that must be defined: all but those that stand with `is defined` or `default`.
+    /// The names that must be defined: all except those used with `is defined` or `default`.
     pub fn unguarded(&self) -> impl Iterator<Item = &str> {
         self.all.difference(&self.guarded).map(String::as_str)
     }
 
-    /// Leaves out names.
+    /// Removes the names for which `left_out` returns true.
     #[must_use]
     pub fn without(mut self, left_out: impl Fn(&str) -> bool) -> Self {
         self.all.retain(|name| !left_out(name));
         self
     }
 
-    /// Takes in the names of another template.
+    /// Adds the names of another template.
     pub fn extend(&mut self, other: Self) {
         self.all.extend(other.all);
         self.guarded.extend(other.guarded);
         self.files.extend(other.files);
     }
 
-    /// The steps' outputs among them.
+    /// The step outputs among the names.
     pub fn outputs(&self) -> BTreeSet<OutputRef> {
         let refs = self.all.iter().filter_map(|name| {
             let mut parts = name.split('.');
@@ -75,16 +72,16 @@ impl Names {
     }
 }
 
-/// The language's own functions, which it reports like variables.
+/// Whether a name is a built-in function, which the engine reports like a variable.
 fn is_function(name: &str) -> bool {
     let head = name.split('.').next().unwrap_or_default();
     matches!(head, "range" | "dict" | "namespace" | "debug" | "loop" | "self" | "caller" | "super" | "true" | "false")
 }
 
-/// Whether the template itself says what happens when `name` is not defined.
+/// Whether the template handles an undefined `name` itself.
 fn is_guarded(name: &str, source: &str) -> bool {
     source.match_indices(name).any(|(at, _)| {
-        let whole = !source[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '.'));
+        let is_whole_word = !source[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '.'));
         let rest = source[at + name.len()..].trim_start();
         let filter = rest.strip_prefix('|').map(str::trim_start);
         let filtered = filter.is_some_and(|f| f.starts_with("default") || f.starts_with("d("));
@@ -94,11 +91,11 @@ fn is_guarded(name: &str, source: &str) -> bool {
                 || t.starts_with("undefined")
                 || t.trim_start_matches("not").trim_start().starts_with("defined")
         });
-        whole && (filtered || tested)
+        is_whole_word && (filtered || tested)
     })
 }
 
-/// String literals after `include`, `import`, `extends` and `from`.
+/// The paths in `include`, `import`, `extends` and `from`, if they are string literals.
 fn included(source: &str) -> BTreeSet<String> {
     let mut files = BTreeSet::new();
     for block in source.split("{%").skip(1) {

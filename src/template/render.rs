@@ -1,4 +1,4 @@
-//! Rendering of strings, files and whole parameter tables.
+//! Renders strings, files and whole parameter tables.
 
 use std::io::ErrorKind as Io;
 use std::path::Path;
@@ -13,44 +13,44 @@ use super::{Context, Names, TemplateError, bounds, builtin, filters, watch};
 use crate::defect::caught;
 use crate::document::Project;
 
-/// The template engine of one plan. Included files are read once; make a new one to see newer ones.
+/// The template engine of one plan. Included files are cached; create a new engine to see changes.
 pub struct Templates {
     project: Project,
     env: Environment<'static>,
     syntax: SyntaxConfig,
 }
 
-/// Most bytes of a file that is read whole.
+/// Maximum size of a template file, in bytes.
 pub(super) const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Whether a string has anything to render.
+/// Whether a string contains template syntax.
 pub fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%") || text.contains("{#")
 }
 
 impl Templates {
-    /// For a plan of this project, or of one whose relative paths start from this folder.
+    /// Creates the engine for a project, or for the project at a folder.
     pub fn new(project: impl Into<Project>) -> Self {
         let project = project.into();
         let mut env = Environment::new();
         env.set_undefined_behavior(UndefinedBehavior::Strict);
-        // The engine would else write JSON into YAML templates, by their file name.
+        // By default the engine escapes values by file name: it would write JSON into YAML templates.
         env.set_auto_escape_callback(|_| AutoEscape::None);
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).trim_blocks(true).lstrip_blocks(true).build();
         let syntax = syntax.unwrap_or_default();
         env.set_syntax(syntax.clone());
         env.set_fuel(Some(bounds::FUEL));
-        // Gives errors their place; values that the engine collects with it never reach a message.
+        // Needed for the place of errors. The values that the engine collects in debug mode never reach a message.
         env.set_debug(true);
-        let (files, of_files) = (project.clone(), syntax.clone());
+        let (files, file_syntax) = (project.clone(), syntax.clone());
         env.set_loader(move |name| {
             if let Some((_, source)) = name.split_once(VERBATIM) {
-                bounds::check(source, false, &of_files)?;
+                bounds::check(source, false, &file_syntax)?;
                 return Ok(Some(source.to_owned()));
             }
             match files.text(name, MAX_FILE_BYTES) {
                 Ok(source) => {
-                    bounds::check(&source, false, &of_files)?;
+                    bounds::check(&source, false, &file_syntax)?;
                     Ok(Some(source))
                 }
                 Err(error) if error.kind() == Io::NotFound => Ok(None),
@@ -62,28 +62,28 @@ impl Templates {
         Self { project, env, syntax }
     }
 
-    /// The folder that template files lie below.
+    /// The root folder of template files.
     pub fn root(&self) -> &Path {
         self.project.root()
     }
 
-    /// The files that it may read.
+    /// The project whose files templates may read.
     pub fn project(&self) -> &Project {
         &self.project
     }
 
-    /// Renders a template; `name` is its path below the root, or empty for a string of the plan.
+    /// Renders a template. `name` is its path below the root, or empty for a string of the plan.
     ///
     /// # Errors
-    /// When it does not parse, something is not defined or a filter refuses its input.
+    /// When the template does not parse, a name is undefined or a filter refuses its input.
     pub fn render(&self, name: &str, source: &str, context: &Context) -> Result<String, TemplateError> {
-        let called = if name.is_empty() { ANONYMOUS } else { name };
-        let render = || self.template(called, source)?.render(context.0.clone());
-        guarded(name, source, render)
+        let label = if name.is_empty() { ANONYMOUS } else { name };
+        let render = || self.template(label, source)?.render(context.0.clone());
+        run_engine(name, source, render)
     }
 
-    /// Renders every string in a value. A string that is one `{{ expression }}` becomes that expression's value, with its
-    /// type; strings without templates stay as they are.
+    /// Renders every string in a value. A string that consists of one `{{ expression }}` becomes the value of the
+    /// expression, with its type.
     ///
     /// # Errors
     /// As [`Self::render`].
@@ -108,55 +108,56 @@ impl Templates {
     /// The value of an expression.
     ///
     /// # Errors
-    /// As [`Self::render`]; also when the value itself is not defined.
+    /// As [`Self::render`]; also when the value itself is undefined.
     pub fn evaluate(&self, expression: &str, context: &Context) -> Result<Value, TemplateError> {
         let value = self.value_of(expression, context)?;
         weigh(&value, bounds::FUEL * 64).map_err(|e| TemplateError::from_engine(&e, "", expression))?;
         serde_json::to_value(&value).map_err(|e| TemplateError::new("", format!("value has no plain form: {e}")))
     }
 
-    /// Whether an expression such as a `when` holds; it may stand in `{{ }}`.
+    /// Whether an expression such as a `when` is true. The expression may be enclosed in `{{ }}`.
     ///
     /// # Errors
     /// As [`Self::evaluate`].
     pub fn is_true(&self, expression: &str, context: &Context) -> Result<bool, TemplateError> {
-        let bare = self.single_expression(expression.trim()).unwrap_or(expression);
-        Ok(self.value_of(bare, context)?.is_true())
+        let inner_expression = self.single_expression(expression.trim()).unwrap_or(expression);
+        Ok(self.value_of(inner_expression, context)?.is_true())
     }
 
     fn value_of(&self, expression: &str, context: &Context) -> Result<minijinja::Value, TemplateError> {
         let place = |e: &minijinja::Error| TemplateError::from_engine(e, "", expression);
         let compiled = self.compile(expression).map_err(|e| place(&e))?;
-        // A comparison with something undefined is simply false to the engine; to us it is a mistyped name.
+        // The engine evaluates a comparison with an undefined name to false. Here it is reported as a misspelt name.
         if let Some(name) = Names::in_expression(&compiled, expression).unguarded().find(|n| !context.has(n)) {
             return Err(TemplateError::undefined("", name));
         }
-        let value = guarded("", expression, || compiled.eval(context.0.clone()))?;
+        let value = run_engine("", expression, || compiled.eval(context.0.clone()))?;
         if value.is_undefined() { Err(TemplateError::undefined("", expression.trim())) } else { Ok(value) }
     }
 
-    /// The expression, when the text is exactly one `{{ expression }}`. Blanks and line ends around it make it a text, of
-    /// which they are a part, but for those that a `-` in the braces takes away.
+    /// The expression, if the text is exactly one `{{ expression }}`. Blanks and line breaks around the braces make the
+    /// text a string, unless a `-` in the braces strips them.
     pub(super) fn single_expression<'a>(&self, text: &'a str) -> Option<&'a str> {
         let text = if text.trim_start().starts_with("{{-") { text.trim_start() } else { text };
         let text = if text.trim_end().ends_with("-}}") { text.trim_end() } else { text };
         let inner = text.strip_prefix("{{")?.strip_suffix("}}")?;
         let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
         let inner = inner.strip_suffix(['-', '+']).unwrap_or(inner);
-        // So that the most common text that is none need not be parsed.
+        // Avoids parsing for the most common text that is not a single expression.
         if inner.contains("{{") && !inner.contains(['"', '\'']) {
             return None;
         }
-        // `{{ a }} {{ b }}` leaves `a }} {{ b`, which is no expression.
+        // `{{ a }} {{ b }}` leaves `a }} {{ b`, which does not parse.
         self.compile(inner).is_ok().then_some(inner)
     }
 
-    /// A template that is not too large for the engine. It is parsed once: most are rendered for each host.
+    /// Parses a template, after a check of its size. The engine caches the result, since most templates are rendered
+    /// for each host.
     pub(super) fn template(&self, name: &str, source: &str) -> Result<Template<'_, '_>, Error> {
         self.env.get_template(&format!("{name}{VERBATIM}{source}"))
     }
 
-    /// An expression that is not too large for the engine.
+    /// Compiles an expression, after a check of its size.
     pub(super) fn compile<'a>(&'a self, expression: &'a str) -> Result<Expression<'a, 'a>, Error> {
         bounds::check(expression, true, &self.syntax)?;
         let env: &Environment<'a> = &self.env;
@@ -168,10 +169,10 @@ impl Templates {
     }
 }
 
-/// What the engine gives, seen by who watches; a defect of the engine is an error of the template.
-fn guarded<T>(name: &str, source: &str, act: impl FnOnce() -> Result<T, Error>) -> Result<T, TemplateError> {
-    let called = || if name.is_empty() { source.to_owned() } else { name.to_owned() };
-    match watch::seen(called, || caught(act)) {
+/// Runs the engine under the watchdog. Turns a panic of the engine into an error of the template.
+fn run_engine<T>(name: &str, source: &str, run: impl FnOnce() -> Result<T, Error>) -> Result<T, TemplateError> {
+    let label = || if name.is_empty() { source.to_owned() } else { name.to_owned() };
+    match watch::tracked(label, || caught(run)) {
         Ok(result) => result.map_err(|e| TemplateError::from_engine(&e, name, source)),
         Err(defect) => Err(TemplateError::new(name, format!("template fails: {}", defect.message))),
     }
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_changes_under_its_name_is_rendered_as_it_is_now() {
+    fn a_changed_text_with_the_same_name_is_rendered_anew() {
         let templates = templates();
         for (source, wanted) in
             [("port {{ port }}", "port 80"), ("{{ app.name }}", "web"), ("port {{ port }}", "port 80")]
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_defined_is_named_with_its_line() {
+    fn undefined_names_are_reported_with_their_line() {
         let error = templates().render("t.j2", "a\nb {{ app.nmae }}\n", &context()).unwrap_err();
         assert_eq!(error.undefined.as_deref(), Some("app.nmae"));
         assert_eq!(error.to_string(), "`app.nmae` is not defined (t.j2, line 2)");
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_hold_or_not_and_never_guess() {
+    fn expressions_are_true_or_false_and_undefined_names_are_errors() {
         let is_true = |e: &str| templates().is_true(e, &context());
         assert!(is_true("port == 80 and app.name in ['web']").unwrap());
         assert!(!is_true("{{ off }}").unwrap());

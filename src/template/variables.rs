@@ -1,4 +1,4 @@
-//! Variables that refer to other variables.
+//! Resolves variables that refer to other variables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,38 +7,33 @@ use serde_json::{Map, Value};
 use super::{Context, TemplateError, Templates, bounds};
 use crate::document::{MAX_BYTES, size};
 
-/// What became of a set of variables.
+/// The result of resolving a set of variables.
 #[derive(Clone, Default)]
 pub struct Resolution {
-    /// Every variable that could be resolved, rendered.
+    /// The rendered values of all variables that could be resolved.
     pub values: Map<String, Value>,
-    /// Variables that use `host` and were resolved without one: they exist in the steps of hosts only.
+    /// Variables that use `host`, if there was none. They exist only in steps with hosts.
     pub per_host: BTreeSet<String>,
-    /// What is wrong with the others.
+    /// The errors of all other variables.
     pub errors: Vec<VariableError>,
 }
 
 /// A variable that cannot be resolved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VariableError {
-    /// It refers to itself, directly or through others.
+    /// The variable refers to itself, directly or through others.
     #[error("variable refers to itself: {}", .0.join(" → "))]
     Cycle(Vec<String>),
-    /// Its template is wrong.
+    /// The template fails.
     #[error("variable `{name}`: {error}")]
-    Template {
-        /// The variable.
-        name: String,
-        /// What is wrong.
-        error: TemplateError,
-    },
-    /// There is no room for its value, nor for those of further ones.
-    #[error("variable `{name}`: with it, the values of all variables come to more than {most} MiB", name = .0, most = MAX_BYTES >> 20)]
+    Template { name: String, error: TemplateError },
+    /// The value exceeds the memory limit. No further variables are resolved.
+    #[error("variable `{name}`: with it, the values of all variables take more than {most} MiB", name = .0, most = MAX_BYTES >> 20)]
     Full(String),
 }
 
 impl VariableError {
-    /// The variable that it is about; of a cycle the first one.
+    /// Name of the variable; for a cycle, of the first one.
     pub fn variable(&self) -> &str {
         match self {
             Self::Cycle(path) => path.first().map_or("", String::as_str),
@@ -47,21 +42,23 @@ impl VariableError {
     }
 }
 
-/// The variables of all layers. They are resolved once; a host has values of its own of those that differ there.
+/// The variables of all layers. Variables that do not depend on a host are resolved once; a host gets values of its own
+/// only for those that differ there.
 pub struct Variables<'a> {
     templates: &'a Templates,
     raw: Map<String, Value>,
-    /// For each variable, and for `host`, those that use it.
+    /// For each variable, and for `host`, the variables that refer to it.
     users: BTreeMap<String, Vec<String>>,
     broken: BTreeSet<String>,
-    /// Bytes that further values may take.
-    room: usize,
-    /// Without a host.
+    /// How many more bytes all values may take.
+    remaining_bytes: usize,
+    /// The result without a host.
     pub shared: Resolution,
 }
 
 impl<'a> Variables<'a> {
-    /// Resolves what needs no host. A later layer hides an earlier one's; `base` has what else they may use.
+    /// Resolves all variables that need no host. Later layers override earlier ones; `base` contains other values that
+    /// the variables may use.
     pub fn new(templates: &'a Templates, layers: &[&Map<String, Value>], base: &Context) -> Self {
         let mut raw = Map::new();
         for layer in layers {
@@ -69,19 +66,19 @@ impl<'a> Variables<'a> {
         }
         let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in &raw {
-            for head in heads(templates, value) {
-                users.entry(head).or_default().push(name.clone());
+            for root in root_names(templates, value) {
+                users.entry(root).or_default().push(name.clone());
             }
         }
-        let (shared, room) = (Resolution::default(), MAX_BYTES);
-        let mut all = Self { templates, raw, users, broken: BTreeSet::new(), room, shared };
-        let (shared, broken, room) = all.walk(&Map::new(), None, base);
-        (all.shared, all.broken, all.room) = (shared, broken, room);
-        all
+        let (shared, remaining_bytes) = (Resolution::default(), MAX_BYTES);
+        let mut variables = Self { templates, raw, users, broken: BTreeSet::new(), remaining_bytes, shared };
+        let (shared, broken, remaining_bytes) = variables.walk(&Map::new(), None, base);
+        (variables.shared, variables.broken, variables.remaining_bytes) = (shared, broken, remaining_bytes);
+        variables
     }
 
-    /// What a host has values of its own of: its variables `own`, and what uses these or `host`. `base` has the shared
-    /// values, and `host`.
+    /// Resolves the variables of a host: its own variables `own`, and all that refer to these or to `host`. `base`
+    /// contains the shared values, and `host`.
     pub fn of_host(&mut self, own: &Map<String, Value>, base: &Context) -> Resolution {
         let mut differing: BTreeSet<String> = own.keys().cloned().collect();
         let mut todo: Vec<&str> = own.keys().map(String::as_str).chain(["host"]).collect();
@@ -92,8 +89,8 @@ impl<'a> Variables<'a> {
                 }
             }
         }
-        let (resolution, _, room) = self.walk(own, Some(&differing), base);
-        self.room = room;
+        let (resolution, _, remaining_bytes) = self.walk(own, Some(&differing), base);
+        self.remaining_bytes = remaining_bytes;
         resolution
     }
 
@@ -103,73 +100,77 @@ impl<'a> Variables<'a> {
         only: Option<&BTreeSet<String>>,
         base: &Context,
     ) -> (Resolution, BTreeSet<String>, usize) {
-        let (path, broken, out, room) = (Vec::new(), BTreeSet::new(), Resolution::default(), Some(self.room));
-        let mut walk = Walk { all: self, own, only, base, path, broken, room, out };
+        let (path, broken, resolution, remaining_bytes) =
+            (Vec::new(), BTreeSet::new(), Resolution::default(), Some(self.remaining_bytes));
+        let mut walk = Walk { variables: self, own, only, base, path, broken, remaining_bytes, resolution };
         let names = || self.raw.keys().chain(own.keys().filter(|name| !self.raw.contains_key(*name)));
         for name in names() {
             walk.visit(name);
         }
-        let (mut out, broken, room) = (walk.out, walk.broken, walk.room.unwrap_or_default());
-        // In the order of their definition, not of their resolution.
-        out.values = names().filter_map(|k| out.values.remove(k).map(|v| (k.clone(), v))).collect();
-        (out, broken, room)
+        let (mut resolution, broken, remaining_bytes) =
+            (walk.resolution, walk.broken, walk.remaining_bytes.unwrap_or_default());
+        // Restores the order of definition; variables were resolved in the order of references.
+        resolution.values = names().filter_map(|k| resolution.values.remove(k).map(|v| (k.clone(), v))).collect();
+        (resolution, broken, remaining_bytes)
     }
 }
 
-/// First parts of the names that a value uses.
-fn heads(templates: &Templates, value: &Value) -> BTreeSet<String> {
+fn root_names(templates: &Templates, value: &Value) -> BTreeSet<String> {
     templates.names_in_value(value).iter().filter_map(|n| n.split('.').next()).map(str::to_owned).collect()
 }
 
 struct Walk<'a> {
-    all: &'a Variables<'a>,
+    variables: &'a Variables<'a>,
     own: &'a Map<String, Value>,
-    /// The variables to resolve; `None`: all. The others have their shared values.
+    /// The variables to resolve; `None`: all. All others keep their shared values.
     only: Option<&'a BTreeSet<String>>,
     base: &'a Context,
     path: Vec<String>,
     broken: BTreeSet<String>,
-    /// Bytes that further values may take; `None`: there was no room for one.
-    room: Option<usize>,
-    out: Resolution,
+    /// How many more bytes all values may take. `None` after the limit was exceeded.
+    remaining_bytes: Option<usize>,
+    resolution: Resolution,
 }
 
 impl Walk<'_> {
-    /// Resolves one variable, after those that it refers to.
+    /// Resolves one variable, after the variables that it refers to.
     fn visit(&mut self, name: &str) {
-        let done = self.out.values.contains_key(name) || self.broken.contains(name) || self.out.per_host.contains(name);
-        let Some(raw) = self.own.get(name).or_else(|| self.all.raw.get(name)) else { return };
-        if done || self.is_shared(name) || self.room.is_none() {
+        let done = self.resolution.values.contains_key(name)
+            || self.broken.contains(name)
+            || self.resolution.per_host.contains(name);
+        let Some(raw) = self.own.get(name).or_else(|| self.variables.raw.get(name)) else { return };
+        if done || self.is_shared(name) || self.remaining_bytes.is_none() {
             return;
         }
         if let Some(start) = self.path.iter().position(|n| n == name) {
             let cycle: Vec<String> = self.path[start..].iter().cloned().chain([name.to_owned()]).collect();
             self.broken.extend(cycle.iter().cloned());
-            self.out.errors.push(VariableError::Cycle(cycle));
+            self.resolution.errors.push(VariableError::Cycle(cycle));
             return;
         }
-        let heads = heads(self.all.templates, raw);
+        let root_names = root_names(self.variables.templates, raw);
         if self.path.len() == bounds::MAX_CHAIN {
-            let error = TemplateError::new("", format!("it stands below {} others in a row", bounds::MAX_CHAIN));
+            let error =
+                TemplateError::new("", format!("it refers to a chain of {} other variables", bounds::MAX_CHAIN));
             self.fail(VariableError::Template { name: name.to_owned(), error });
             return;
         }
         self.path.push(name.to_owned());
-        for head in &heads {
-            self.visit(head);
+        for root in &root_names {
+            self.visit(root);
         }
         self.path.pop();
         if self.broken.contains(name) {
             return;
         }
-        let hostless = heads.contains("host") && !self.base.has("host");
-        if hostless || heads.iter().any(|h| self.out.per_host.contains(h)) {
-            self.out.per_host.insert(name.to_owned());
-        } else if heads.iter().any(|h| self.is_broken(h)) {
-            // Its own error would only repeat the other one's.
+        let has_no_host = root_names.contains("host") && !self.base.has("host");
+        if has_no_host || root_names.iter().any(|h| self.resolution.per_host.contains(h)) {
+            self.resolution.per_host.insert(name.to_owned());
+        } else if root_names.iter().any(|h| self.is_broken(h)) {
+            // An error here would only repeat that of the other variable.
             self.broken.insert(name.to_owned());
         } else {
-            self.render(name, raw, &heads);
+            self.render(name, raw, &root_names);
         }
     }
 
@@ -178,21 +179,21 @@ impl Walk<'_> {
     }
 
     fn is_broken(&self, name: &str) -> bool {
-        if self.is_shared(name) { self.all.broken.contains(name) } else { self.broken.contains(name) }
+        if self.is_shared(name) { self.variables.broken.contains(name) } else { self.broken.contains(name) }
     }
 
-    fn render(&mut self, name: &str, raw: &Value, heads: &BTreeSet<String>) {
-        let Some(room) = self.room else { return };
-        let used = heads.iter().filter_map(|h| Some((h.clone(), self.out.values.get(h)?.clone())));
+    fn render(&mut self, name: &str, raw: &Value, root_names: &BTreeSet<String>) {
+        let Some(remaining_bytes) = self.remaining_bytes else { return };
+        let used = root_names.iter().filter_map(|h| Some((h.clone(), self.resolution.values.get(h)?.clone())));
         let context = self.base.with_all(&used.collect());
-        match self.all.templates.render_value(raw, &context) {
-            Ok(value) => match room.checked_sub(size(&value)) {
+        match self.variables.templates.render_value(raw, &context) {
+            Ok(value) => match remaining_bytes.checked_sub(size(&value)) {
                 Some(left) => {
-                    self.room = Some(left);
-                    self.out.values.insert(name.to_owned(), value);
+                    self.remaining_bytes = Some(left);
+                    self.resolution.values.insert(name.to_owned(), value);
                 }
                 None => {
-                    self.room = None;
+                    self.remaining_bytes = None;
                     self.fail(VariableError::Full(name.to_owned()));
                 }
             },
@@ -202,7 +203,7 @@ impl Walk<'_> {
 
     fn fail(&mut self, error: VariableError) {
         self.broken.insert(error.variable().to_owned());
-        self.out.errors.push(error);
+        self.resolution.errors.push(error);
     }
 }
 
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn types_go_through() {
+    fn types_are_kept() {
         let got = resolve_all(&[json!({ "b": "{{ a }}", "a": [1], "c": { "d": "{{ b[0] }}" } })], &json!({}));
         assert_eq!(Value::Object(got.values), json!({ "b": [1], "a": [1], "c": { "d": 1 } }));
     }
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_a_host_wait_for_one() {
+    fn variables_that_use_host_are_resolved_with_a_host() {
         let vars = json!({ "url": "http://{{ host.address }}", "page": "{{ url }}/x" });
         let got = resolve_all(std::slice::from_ref(&vars), &json!({}));
         assert_eq!(got.per_host.iter().collect::<Vec<_>>(), ["page", "url"]);
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_has_values_of_its_own_only_of_what_differs_there() {
+    fn a_host_has_own_values_only_for_variables_that_differ() {
         let vars = json!({
             "zone": "lan", "fqdn": "{{ host.name }}.{{ zone }}", "disk": "sda", "path": "/dev/{{ disk }}", "twice": "{{ path }}{{ zone }}",
             "wrong": "{{ nobody }}", "of_wrong": "{{ wrong }}{{ disk }}",
@@ -278,15 +279,15 @@ mod tests {
     }
 
     #[test]
-    fn values_take_only_so_much_room_on_all_hosts_together() {
+    fn values_of_all_hosts_share_one_memory_limit() {
         let vars = json!({ "big": "{{ 'x' * 8000000 }}", "of_host": "{{ big }}{{ host.name }}" });
         let templates = Templates::new("/nowhere");
         let mut all = Variables::new(&templates, &[vars.as_object().unwrap()], &Context::default());
         let base = Context::new(&all.shared.values).with("host", &json!({ "name": "pi" }));
         let errors: Vec<_> = (0..20).map(|_| all.of_host(&Map::new(), &base).errors).collect();
         assert_eq!((&errors[0], &errors[19]), (&Vec::new(), &vec![VariableError::Full("of_host".to_owned())]));
-        let said = errors[19][0].to_string();
-        assert_eq!(said, "variable `of_host`: with it, the values of all variables come to more than 128 MiB");
+        let message = errors[19][0].to_string();
+        assert_eq!(message, "variable `of_host`: with it, the values of all variables take more than 128 MiB");
     }
 
     proptest::proptest! {

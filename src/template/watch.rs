@@ -1,6 +1,6 @@
-//! A rendering that does not end: the engine counts its steps, but one of them, such as the comparison of two lists that
-//! hold the same lists over and over, may be as long as it likes. So whoever renders what others wrote does it on a thread
-//! of its own, and gives that up.
+//! A watchdog for renderings that do not end. The engine limits the number of steps, but one step, such as comparing
+//! two deeply shared lists, may take arbitrarily long. So code that renders templates of users runs on a thread of its
+//! own, which is abandoned after a timeout.
 
 use std::cell::RefCell;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -10,38 +10,39 @@ use std::time::{Duration, Instant};
 
 use crate::sync::lock;
 
-/// How long one rendering may take. All of its steps are done in a small part of that.
+/// Timeout of one rendering. The permitted number of steps takes a small part of it.
 pub const RENDER_TIMEOUT: Duration = Duration::from_secs(3);
-/// The stack, bytes: lists that lie in each other as deep as a rendering can make them fall apart within it.
+/// Stack size of the thread, in bytes: dropping lists that are nested as deeply as possible needs this much.
 const STACK_BYTES: usize = 256 << 20;
 
-/// What is rendered, and since when.
+/// The template that is being rendered, and since when.
 type Current = Arc<Mutex<Option<(Instant, String)>>>;
 
 thread_local! {
     static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
 }
 
-/// A rendering that took too long.
+/// A rendering exceeded the timeout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderTimedOut {
-    /// The path of the template file, or the text itself.
+    /// The path of the template file, or the template itself.
     pub template: String,
 }
 
-/// What `act` gives, done on a thread of its own, which is left alone when one of its renderings does not end.
+/// Runs `act` on a thread of its own and returns its result. The thread is abandoned if one of its renderings exceeds
+/// the timeout.
 ///
 /// # Errors
-/// That rendering.
+/// The template whose rendering exceeded the timeout.
 pub fn with_watchdog<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> Result<T, RenderTimedOut> {
     let current = Current::default();
-    let (theirs, (sender, receiver)) = (Arc::clone(&current), channel());
+    let (thread_current, (sender, receiver)) = (Arc::clone(&current), channel());
     let thread = Builder::new().stack_size(STACK_BYTES).spawn(move || {
-        CURRENT.set(Some(theirs));
-        // Whoever gave up listens no more.
+        CURRENT.set(Some(thread_current));
+        // After a timeout, nobody receives the result.
         let _ignored = sender.send(act());
     });
-    // Where the system gives no further thread, it gives nothing else either.
+    // If no thread can be created, the program cannot go on.
     let thread = thread.unwrap_or_else(|error| panic!("cannot begin a thread: {error}"));
     loop {
         match receiver.recv_timeout(RENDER_TIMEOUT / 10) {
@@ -60,8 +61,8 @@ pub fn with_watchdog<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static
     }
 }
 
-/// Renders `template`, seen by who watches this thread.
-pub(super) fn seen<T>(template: impl FnOnce() -> String, render: impl FnOnce() -> T) -> T {
+/// Records that `template` is being rendered, for the watchdog of this thread.
+pub(super) fn tracked<T>(template: impl FnOnce() -> String, render: impl FnOnce() -> T) -> T {
     let Some(current) = CURRENT.with_borrow(Clone::clone) else { return render() };
     let set = |now| *lock(&current) = now;
     set(Some((Instant::now(), template())));
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_end_is_given_up_and_what_does_is_handed_over() {
+    fn an_endless_rendering_is_abandoned() {
         assert_eq!(
             with_watchdog(|| Templates::new("/nowhere").render("", "{{ 1 + 1 }}", &Context::default())),
             Ok(Ok("2".into()))
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_deep_falls_apart_on_its_stack() {
+    fn deeply_nested_values_are_dropped_without_overflow() {
         let deep = "{% set n = namespace(a=1) %}{% for i in range(20000) %}{% set n.a = [n.a] %}{% endfor %}end";
         assert_eq!(
             with_watchdog(|| Templates::new("/nowhere").render("", deep, &Context::default())),

@@ -1,37 +1,36 @@
-//! What a value comes to when it is written out: lists that hold the same list twice, forty times over, take little room
-//! and no end of text. The engine counts such text only once it is made, so it is weighed before.
+//! Computes the size of a value when printed. A list that contains the same list twice, nested forty times, takes
+//! little memory but prints endlessly. The engine counts such text only after creating it, so the size is checked
+//! before.
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 
-/// How deep values may lie in each other; each level costs some of the program's stack.
+/// Maximum nesting of values; each level takes some stack.
 const MAX_DEPTH: usize = 128;
-/// What a value costs besides its text, bytes.
+/// Size counted for each value besides its text, in bytes.
 const VALUE_BYTES: u64 = 16;
-/// The engine's steps are this many bytes.
+/// Bytes of text that the engine counts as one step.
 const BYTES_PER_FUEL: u64 = 64;
 
-/// What a value comes to.
+/// The size of a value when printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Weight {
-    /// Its text, and something for each value in it.
+    /// Size of the text, and a fixed size for each value.
     pub bytes: u64,
-    /// It and all values in it.
+    /// Number of values, including the outermost.
     pub values: u64,
-    /// How deep these lie.
+    /// Maximum nesting.
     pub depth: u64,
 }
 
-/// Weighs a value.
-///
 /// # Errors
-/// When it comes to more than `most` bytes, or is too deep.
-pub fn weigh(value: &Value, most: u64) -> Result<Weight, Error> {
+/// When the value has more than `most` bytes, or is nested too deeply.
+pub fn weigh(value: &Value, limit: u64) -> Result<Weight, Error> {
     let mut weight = Weight::default();
     let mut todo = vec![(value.clone(), 0)];
     while let Some((value, depth)) = todo.pop() {
         if depth > MAX_DEPTH {
-            let message = format!("values lie more than {MAX_DEPTH} deep in each other");
+            let message = format!("values are nested more than {MAX_DEPTH} levels deep");
             return Err(Error::new(ErrorKind::InvalidOperation, message));
         }
         weight.values += 1;
@@ -44,31 +43,31 @@ pub fn weigh(value: &Value, most: u64) -> Result<Weight, Error> {
                     todo.push((value.get_item(&item)?, depth + 1));
                 }
                 todo.push((item, depth + 1));
-                if weight.bytes + todo.len() as u64 * VALUE_BYTES > most {
+                if weight.bytes + todo.len() as u64 * VALUE_BYTES > limit {
                     break;
                 }
             }
         }
-        if weight.bytes + todo.len() as u64 * VALUE_BYTES > most {
+        if weight.bytes + todo.len() as u64 * VALUE_BYTES > limit {
             return Err(ErrorKind::OutOfFuel.into());
         }
     }
     Ok(weight)
 }
 
-/// Weighs what a filter or the template itself is about to write out.
+/// Computes the size of a value that is about to be printed, limited by the remaining fuel.
 ///
 /// # Errors
-/// As [`weigh`], where the rendering has no more to spend.
-pub fn afford(state: &State<'_, '_>, value: &Value) -> Result<Weight, Error> {
+/// When the value needs more than the remaining fuel, or is nested too deeply.
+pub fn weigh_within_budget(state: &State<'_, '_>, value: &Value) -> Result<Weight, Error> {
     match value.kind() {
-        ValueKind::Map | ValueKind::Seq | ValueKind::Iterable => weigh(value, left(state)),
+        ValueKind::Map | ValueKind::Seq | ValueKind::Iterable => weigh(value, remaining_bytes(state)),
         _ => Ok(Weight::default()),
     }
 }
 
-/// Bytes that a rendering may still spend.
-pub fn left(state: &State<'_, '_>) -> u64 {
+/// How many more bytes the rendering may print.
+pub fn remaining_bytes(state: &State<'_, '_>) -> u64 {
     state.fuel_levels().map_or(0, |(_, left)| left.saturating_mul(BYTES_PER_FUEL))
 }
 
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shared_counts_each_time() {
+    fn shared_values_count_each_time() {
         let mut value = Value::from(vec!["four"]);
         assert_eq!(weigh(&value, 100).unwrap(), Weight { bytes: 36, values: 2, depth: 1 });
         for _ in 0..40 {

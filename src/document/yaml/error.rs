@@ -1,15 +1,15 @@
-//! Why a YAML text is not read.
+//! The error of parsing YAML.
 
 use std::fmt;
 
-/// The first fault of a text.
+/// The first error in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     /// Line, from 1.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// What is wrong, without the place.
+    /// The message, without the place.
     pub message: String,
 }
 

@@ -1,7 +1,8 @@
-//! YAML as the tools read it that it is written for: kubectl and helm. One reader for the whole program.
+//! Reads YAML with the same rules as the tools that it is written for: kubectl and helm. The whole program uses this
+//! reader.
 //!
-//! [`granit_parser`] takes the text apart; what the parts mean is decided here, by the rules of go-yaml ([`scalar`]).
-//! Errors say where and what kind of fault; none shows a part of the text where that holds a secret.
+//! [`granit_parser`] tokenises the text; `scalar` interprets scalars by the rules of go-yaml. Errors contain the
+//! place and the kind of error, but no part of a text that contains a secret.
 
 mod error;
 mod limits;
@@ -16,10 +17,11 @@ pub use limits::{MAX_BYTES, MAX_DEPTH, MAX_VALUES};
 pub use tree::{Document, Repeated, documents};
 pub use write::to_string;
 
-/// The one document of a text; null when there is none. More documents are a mistake unless they are empty.
+/// Parses a text with one document. The value is null if there is no document. Further documents are an error unless
+/// they are empty.
 ///
 /// # Errors
-/// The first fault.
+/// The first error in the text.
 pub fn from_str(text: &str, repeated: Repeated) -> Result<Value, Error> {
     let mut documents = documents(text, repeated)?.into_iter();
     let first = documents.next().map_or(Value::Null, |document| document.value);
@@ -28,7 +30,7 @@ pub fn from_str(text: &str, repeated: Repeated) -> Result<Value, Error> {
         Some(another) => Err(Error {
             line: another.line,
             column: 1,
-            message: "a second document starts here, and only the first would be read; take it out".to_owned(),
+            message: "a second document starts here, and only the first would be read; remove it".to_owned(),
         }),
     }
 }

@@ -1,30 +1,30 @@
-//! What a scalar means, by the rules of go-yaml: the reader of kubectl, helm and all of Kubernetes.
+//! Interprets scalars by the rules of go-yaml, the parser of kubectl, helm and all of Kubernetes.
 //!
-//! They are neither those of YAML 1.1 nor of 1.2: `0400` and `0o400` are octal, `1_000` is a number, `yes`, `on` and `y`
-//! are truth values, `1:30` is a text.
+//! These rules are neither those of YAML 1.1 nor of 1.2: `0400` and `0o400` are octal, `1_000` is a number, `yes`, `on`
+//! and `y` are booleans, `1:30` is a string.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-/// A scalar's meaning.
+/// The value of a scalar.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Scalar {
     Null,
     Bool(bool),
     Int(i64),
-    /// Beyond what [`Self::Int`] holds.
+    /// An integer above the range of [`Self::Int`].
     Large(u64),
     Float(f64),
     Text(String),
 }
 
-/// What a text without quotes and without a tag means.
+/// The value of a scalar without quotes and tag.
 pub(super) fn plain(text: &str) -> Scalar {
     resolve(text).unwrap_or_else(|| Scalar::Text(text.to_owned()))
 }
 
-/// What a text with a tag of YAML's own (`!!int`) means, with quotes or without.
+/// The value of a scalar with one of YAML's own tags (`!!int`), quoted or not.
 pub(super) fn tagged(tag: &str, text: &str) -> Result<Scalar, String> {
     let found = resolve(text);
     match (tag, found) {
@@ -33,10 +33,10 @@ pub(super) fn tagged(tag: &str, text: &str) -> Result<Scalar, String> {
         ("float", Some(Scalar::Int(number))) => Ok(Scalar::Float(number as f64)),
         ("bool", Some(truth @ Scalar::Bool(_))) => Ok(truth),
         ("null", Some(Scalar::Null)) => Ok(Scalar::Null),
-        ("int" | "float" | "bool" | "null", _) => Err(format!("this is no value for the tag !!{tag}")),
+        ("int" | "float" | "bool" | "null", _) => Err(format!("this is not a value for the tag !!{tag}")),
         ("binary", _) => {
             let bytes: String = text.split_whitespace().collect();
-            let bytes = STANDARD.decode(bytes).map_err(|_| "this is no base64, which the tag !!binary asks for")?;
+            let bytes = STANDARD.decode(bytes).map_err(|_| "the value of a !!binary tag must be base64")?;
             String::from_utf8(bytes)
                 .map(Scalar::Text)
                 .map_err(|_| "the bytes of this !!binary are no text in UTF-8, which JSON needs".to_owned())
@@ -59,11 +59,11 @@ fn resolve(text: &str) -> Option<Scalar> {
 
 fn number(text: &str) -> Option<Scalar> {
     match text.as_bytes()[0] {
-        // Here go-yaml asks Go's own reader of floats, which wants underscores between digits.
+        // Here go-yaml calls Go's float parser, which accepts underscores only between digits.
         b'.' => {
             let digit = |at: Option<usize>| at.and_then(|at| text.as_bytes().get(at)).is_some_and(u8::is_ascii_digit);
-            let apart = text.match_indices('_').all(|(at, _)| digit(at.checked_sub(1)) && digit(Some(at + 1)));
-            if apart { float(&text.replace('_', "")) } else { None }
+            let between_digits = text.match_indices('_').all(|(at, _)| digit(at.checked_sub(1)) && digit(Some(at + 1)));
+            if between_digits { float(&text.replace('_', "")) } else { None }
         }
         b'0'..=b'9' | b'+' | b'-' => {
             let bare = text.replace('_', "");
@@ -73,7 +73,7 @@ fn number(text: &str) -> Option<Scalar> {
     }
 }
 
-/// A whole number with the prefixes that Go knows; a leading zero alone makes it octal.
+/// Parses an integer with the prefixes that Go accepts; a leading zero alone means octal.
 fn integer(text: &str) -> Option<Scalar> {
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -90,37 +90,37 @@ fn integer(text: &str) -> Option<Scalar> {
     if !digits.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         return None;
     }
-    let size = u64::from_str_radix(digits, radix).ok()?;
+    let magnitude = u64::from_str_radix(digits, radix).ok()?;
     if negative {
-        return 0_i64.checked_sub_unsigned(size).map(Scalar::Int);
+        return 0_i64.checked_sub_unsigned(magnitude).map(Scalar::Int);
     }
-    // Go takes a plus only where the number fits into 64 bits with a sign.
-    match i64::try_from(size) {
+    // Go accepts a plus sign only for numbers that fit into a signed 64-bit integer.
+    match i64::try_from(magnitude) {
         Ok(number) => Some(Scalar::Int(number)),
         Err(_) if text.starts_with('+') => None,
-        Err(_) => Some(Scalar::Large(size)),
+        Err(_) => Some(Scalar::Large(magnitude)),
     }
 }
 
-/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`; what is too large is a text.
+/// Parses `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`. Numbers that are too large stay strings.
 fn float(text: &str) -> Option<Scalar> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['-', '+']).unwrap_or(exponent))),
         None => (unsigned, None),
     };
-    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    let lawful = digits(whole)
-        && digits(part)
-        && !(whole.is_empty() && part.is_empty())
+    let is_valid = digits(whole)
+        && digits(fraction)
+        && !(whole.is_empty() && fraction.is_empty())
         && exponent.is_none_or(|e| !e.is_empty() && digits(e));
-    let number: f64 = lawful.then(|| text.parse().ok())??;
+    let number: f64 = is_valid.then(|| text.parse().ok())??;
     number.is_finite().then_some(Scalar::Float(number))
 }
 
 impl Scalar {
-    /// As JSON; `None`: JSON has no such number.
+    /// The value as JSON. `None` if JSON has no such number.
     pub(super) fn value(self) -> Option<Value> {
         Some(match self {
             Self::Null => Value::Null,
@@ -132,7 +132,7 @@ impl Scalar {
         })
     }
 
-    /// As the key of a table; `None`: it cannot be one.
+    /// The value as the key of a table. `None` if it cannot be a key.
     pub(super) fn key(&self) -> Option<String> {
         Some(match self {
             Self::Null | Self::Large(_) => return None,
@@ -144,7 +144,7 @@ impl Scalar {
     }
 }
 
-/// Go writes a float without a fraction as a whole number, and the API wants one for a field that holds whole numbers.
+/// Converts a float without a fraction to an integer, as Go does: the Kubernetes API wants integers in integer fields.
 fn json_float(number: f64) -> Option<Value> {
     let digits = number.to_string();
     let whole = digits.parse::<i64>().ok().map(Value::from);
@@ -153,7 +153,7 @@ fn json_float(number: f64) -> Option<Value> {
         .or_else(|| serde_json::Number::from_f64(number).map(Value::Number))
 }
 
-/// A float as `strconv.FormatFloat(number, 'g', -1, 32)` of Go writes it, by which keys that are floats become texts.
+/// Formats a float as Go's `strconv.FormatFloat(number, 'g', -1, 32)` does, which go-yaml uses for keys.
 fn float_key(number: f64) -> String {
     let number = number as f32;
     if number.is_nan() {
@@ -176,9 +176,9 @@ fn float_key(number: f64) -> String {
 mod tests {
     use super::super::{Repeated, from_str};
 
-    /// Each line: a scalar, what sigs.k8s.io/yaml 1.6.0 makes of it as a value, and as a key; `!` is an error. Made by
-    /// printing `yaml.YAMLToJSON` of `v: SCALAR` and of `SCALAR: v`. Left out: bytes of `!!binary` that are no text, of which
-    /// Go would lose some.
+    /// Each line: a scalar, its value and its key according to sigs.k8s.io/yaml 1.6.0; `!` is an error. Generated by
+    /// printing `yaml.YAMLToJSON` of `v: SCALAR` and of `SCALAR: v`. Without `!!binary` values that are not text, of
+    /// which Go would lose some bytes.
     const BY_GO: &str = include_str!("scalars.tsv");
 
     #[test]
@@ -187,21 +187,24 @@ mod tests {
         for line in BY_GO.lines() {
             let [scalar, value, key] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
             let read = |yaml: String| from_str(&yaml, Repeated::LastWins);
-            let seen = read(format!("v: {scalar}\n")).map(|v| v["v"].clone());
-            let wanted = serde_json::from_str::<serde_json::Value>(value);
-            let same = match (&seen, &wanted) {
-                (Ok(seen), Ok(wanted)) => seen == wanted || seen.as_f64().is_some_and(|s| wanted.as_f64() == Some(s)),
+            let actual = read(format!("v: {scalar}\n")).map(|v| v["v"].clone());
+            let expected = serde_json::from_str::<serde_json::Value>(value);
+            let same = match (&actual, &expected) {
+                (Ok(actual), Ok(expected)) => {
+                    actual == expected || actual.as_f64().is_some_and(|s| expected.as_f64() == Some(s))
+                }
                 (Err(_), Err(_)) => true,
                 _ => false,
             };
             if !same {
-                wrong.push(format!("{scalar}: {seen:?}, not {value}"));
+                wrong.push(format!("{scalar}: {actual:?}, not {value}"));
             }
-            let seen = read(format!("{scalar}: v\n"));
-            let seen = seen.as_ref().map(|v| v.as_object().and_then(|m| m.keys().next()).cloned().unwrap_or_default());
-            let wanted = serde_json::from_str::<String>(key);
-            if seen.as_ref().ok() != wanted.as_ref().ok() {
-                wrong.push(format!("{scalar} as a key: {seen:?}, not {key}"));
+            let actual = read(format!("{scalar}: v\n"));
+            let actual =
+                actual.as_ref().map(|v| v.as_object().and_then(|m| m.keys().next()).cloned().unwrap_or_default());
+            let expected = serde_json::from_str::<String>(key);
+            if actual.as_ref().ok() != expected.as_ref().ok() {
+                wrong.push(format!("{scalar} as a key: {actual:?}, not {key}"));
             }
         }
         assert!(BY_GO.lines().count() > 300);

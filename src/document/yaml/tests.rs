@@ -10,7 +10,7 @@ fn strict(text: &str) -> Result<Value, Error> {
     from_str(text, Repeated::Refuse)
 }
 
-/// A text with what sigs.k8s.io/yaml 1.6.0 makes of it.
+/// A text and its value according to sigs.k8s.io/yaml 1.6.0.
 #[test]
 fn texts_are_read_as_kubernetes_reads_them() {
     for (text, wanted) in [
@@ -68,9 +68,9 @@ fn texts_are_read_as_kubernetes_reads_them() {
 }
 
 #[test]
-fn a_key_that_stands_twice_is_refused_where_it_is_a_mistake() {
+fn repeated_keys_are_refused_unless_the_last_one_wins() {
     let error = strict("a: 1\nb:\n  c: 1\n  d: 2\n  c: 3\n").unwrap_err();
-    let message = "line 5 column 3: the key `c` stands a second time in the same table; the first is in line 3";
+    let message = "line 5 column 3: the key `c` occurs twice in the same table; the first is in line 3";
     assert_eq!(error.to_string(), message);
     assert!(strict("1: a\n'1': b\n").is_err(), "they are one key in JSON");
     assert_eq!(strict("m: &m {a: 1}\nx: {<<: *m, a: 2}\n").unwrap()["x"], json!({"a": 2}));
@@ -103,7 +103,7 @@ fn documents_know_where_they_start() {
 }
 
 #[test]
-fn bundles_of_any_lawful_size_are_read() {
+fn bundles_up_to_the_maximum_size_are_read() {
     let many = "a: 1\n---\n".repeat(1100);
     assert!(documents(&many, Repeated::Refuse).unwrap().len() >= 1100);
     let values = format!("[{}]", "1,".repeat(300_000));
@@ -115,7 +115,7 @@ fn bundles_of_any_lawful_size_are_read() {
     let nested: String = (0..200).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
     assert!(strict(&nested).is_ok());
     let error = strict(&deep(MAX_DEPTH + 1)).unwrap_err().to_string();
-    assert!(error.ends_with("more than 250 lists and tables lie in each other"), "{error}");
+    assert!(error.ends_with("more than 250 nested lists and tables"), "{error}");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn aliases_that_multiply_are_refused_before_they_take_memory() {
         bomb.push_str(&format!("a{level}: &a{level} [{inner}]\n"));
     }
     let error = loose(&bomb).unwrap_err().to_string();
-    assert!(error.contains("more than 1000000 values, those of aliases counted each time"), "{error}");
+    assert!(error.contains("more than 1000000 values, with aliases counted each time"), "{error}");
     let large = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), "*a,".repeat(1000));
     let error = loose(&large).unwrap_err().to_string();
     assert!(error.contains("more than 64 MiB"), "{error}");

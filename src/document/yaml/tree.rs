@@ -1,4 +1,4 @@
-//! From the parser's events to JSON values, with aliases put in and `<<` merged.
+//! Builds JSON values from the parser's events, with aliases resolved and `<<` merged.
 
 use std::collections::HashMap;
 
@@ -6,35 +6,34 @@ use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use serde_json::{Map, Value};
 
 use super::error::Error;
-use super::limits::{MAX_DEPTH, Size, Spent};
+use super::limits::{MAX_DEPTH, Size, Usage};
 use super::scalar::{Scalar, plain, tagged};
 use crate::secret;
 
-/// What a key that stands twice in one table means.
+/// How to treat a key that occurs twice in one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeated {
-    /// A mistake.
+    /// Report an error.
     Refuse,
-    /// The last one counts, as in all that helm reads.
+    /// Use the last value, as helm does.
     LastWins,
 }
 
 /// One document of a text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    /// What it holds.
     pub value: Value,
-    /// The line that its content starts in, from 1.
+    /// The line where the content starts, from 1.
     pub line: usize,
 }
 
 /// A line and a column, from 1.
 type Place = (usize, usize);
 
-/// All documents of a text; one without content is null.
+/// Parses all documents of a text. A document without content is null.
 ///
 /// # Errors
-/// The first fault.
+/// The first error in the text.
 pub fn documents(text: &str, repeated: Repeated) -> Result<Vec<Document>, Error> {
     let options = granit_parser::options! {
         emit_comments: false,
@@ -54,31 +53,31 @@ pub fn documents(text: &str, repeated: Repeated) -> Result<Vec<Document>, Error>
     Ok(builder.documents)
 }
 
-/// A finished value.
+/// A complete value.
 #[derive(Clone)]
 enum Node {
     Scalar(Scalar),
     Tree(Value),
 }
 
-/// A list or table that is not finished.
-struct Open {
-    inner: Inner,
+/// A list or table whose end has not been read yet.
+struct OpenContainer {
+    container: Container,
     anchor: usize,
     place: Place,
     size: Size,
 }
 
-enum Inner {
+enum Container {
     List(Vec<Value>),
     Table { map: Map<String, Value>, keys: HashMap<String, Place>, key: Key },
 }
 
-/// Where a table is between key and value.
+/// What the next value in a table is.
 enum Key {
     Awaited,
     Named(String),
-    /// `<<`: the value's entries become the table's own.
+    /// The value of `<<`, whose entries are merged into the table.
     Merge,
 }
 
@@ -87,9 +86,9 @@ struct Builder<'a> {
     repeated: Repeated,
     documents: Vec<Document>,
     line: usize,
-    open: Vec<Open>,
+    open: Vec<OpenContainer>,
     anchors: HashMap<usize, (Node, Size)>,
-    spent: Spent,
+    usage: Usage,
 }
 
 impl<'a> Builder<'a> {
@@ -101,7 +100,7 @@ impl<'a> Builder<'a> {
             line: 1,
             open: Vec::new(),
             anchors: HashMap::new(),
-            spent: Spent::default(),
+            usage: Usage::default(),
         }
     }
 
@@ -115,92 +114,92 @@ impl<'a> Builder<'a> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let size = Size { values: 1, bytes: text.len(), depth: 0 };
-                self.spent.add(size, self.open.len(), place)?;
+                self.usage.add(size, self.open.len(), place)?;
                 let is_merge = &*text == "<<" && style == ScalarStyle::Plain && tag.is_none();
-                if let (true, Some(Open { inner: Inner::Table { key: key @ Key::Awaited, .. }, .. })) =
+                if let (true, Some(OpenContainer { container: Container::Table { key: key @ Key::Awaited, .. }, .. })) =
                     (is_merge, self.open.last_mut())
                 {
                     *key = Key::Merge;
                     return Ok(());
                 }
-                let scalar = meaning(&text, style, tag.as_deref()).map_err(|why| error(place, why))?;
-                self.finished(Node::Scalar(scalar), size, anchor, place)?;
+                let scalar = resolve_scalar(&text, style, tag.as_deref()).map_err(|message| error(place, message))?;
+                self.insert(Node::Scalar(scalar), size, anchor, place)?;
             }
-            Event::SequenceStart(_, anchor, _) => self.start(Inner::List(Vec::new()), anchor, place)?,
+            Event::SequenceStart(_, anchor, _) => self.start(Container::List(Vec::new()), anchor, place)?,
             Event::MappingStart(_, anchor, _) => {
-                let inner = Inner::Table { map: Map::new(), keys: HashMap::new(), key: Key::Awaited };
-                self.start(inner, anchor, place)?;
+                let container = Container::Table { map: Map::new(), keys: HashMap::new(), key: Key::Awaited };
+                self.start(container, anchor, place)?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(open) = self.open.pop() else { return Ok(()) };
-                let value = match open.inner {
-                    Inner::List(items) => Value::Array(items),
-                    Inner::Table { map, .. } => Value::Object(map),
+                let value = match open.container {
+                    Container::List(items) => Value::Array(items),
+                    Container::Table { map, .. } => Value::Object(map),
                 };
                 let size = Size { depth: open.size.depth + 1, ..open.size };
-                self.finished(Node::Tree(value), size, open.anchor, open.place)?;
+                self.insert(Node::Tree(value), size, open.anchor, open.place)?;
             }
             Event::Alias(anchor) => {
-                // Only what is finished can be put in.
+                // An alias can only stand for a complete value.
                 let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
-                    return Err(error(place, "this alias stands inside of what it names"));
+                    return Err(error(place, "this alias refers to the value that contains it"));
                 };
-                self.spent.add(size, self.open.len(), place)?;
-                self.finished(node, size, 0, place)?;
+                self.usage.add(size, self.open.len(), place)?;
+                self.insert(node, size, 0, place)?;
             }
-            // What is left says nothing of values.
+            // The other events carry no values.
             _ => {}
         }
         Ok(())
     }
 
-    fn start(&mut self, inner: Inner, anchor: usize, place: Place) -> Result<(), Error> {
+    fn start(&mut self, container: Container, anchor: usize, place: Place) -> Result<(), Error> {
         let size = Size { values: 1, ..Size::default() };
-        self.spent.add(Size { depth: 1, ..size }, self.open.len(), place)?;
-        self.open.push(Open { inner, anchor, place, size });
+        self.usage.add(Size { depth: 1, ..size }, self.open.len(), place)?;
+        self.open.push(OpenContainer { container, anchor, place, size });
         Ok(())
     }
 
-    /// Puts a value where it belongs.
-    fn finished(&mut self, node: Node, size: Size, anchor: usize, place: Place) -> Result<(), Error> {
+    /// Adds a complete value to the enclosing list or table, or to the document.
+    fn insert(&mut self, node: Node, size: Size, anchor: usize, place: Place) -> Result<(), Error> {
         if anchor != 0 {
             self.anchors.insert(anchor, (node.clone(), size));
         }
-        let Some(outer) = self.open.last_mut() else {
+        let Some(parent) = self.open.last_mut() else {
             if let Some(document) = self.documents.last_mut() {
                 (document.value, document.line) = (value(node, place)?, place.0);
             }
             return Ok(());
         };
-        outer.size.values = outer.size.values.saturating_add(size.values);
-        outer.size.bytes = outer.size.bytes.saturating_add(size.bytes);
-        outer.size.depth = outer.size.depth.max(size.depth);
-        let (map, keys, key) = match &mut outer.inner {
-            Inner::List(items) => {
+        parent.size.values = parent.size.values.saturating_add(size.values);
+        parent.size.bytes = parent.size.bytes.saturating_add(size.bytes);
+        parent.size.depth = parent.size.depth.max(size.depth);
+        let (map, keys, key) = match &mut parent.container {
+            Container::List(items) => {
                 items.push(value(node, place)?);
                 return Ok(());
             }
-            Inner::Table { map, keys, key } => (map, keys, key),
+            Container::Table { map, keys, key } => (map, keys, key),
         };
         match std::mem::replace(key, Key::Awaited) {
             Key::Awaited => {
-                let name = name(&node).map_err(|why| error(place, why))?;
-                let earlier = keys.insert(name.clone(), place);
-                if let (Some(earlier), Repeated::Refuse) = (earlier, self.repeated) {
-                    return Err(self.twice(&name, earlier, place));
+                let key_text = key_name(&node).map_err(|message| error(place, message))?;
+                let first_place = keys.insert(key_text.clone(), place);
+                if let (Some(first_place), Repeated::Refuse) = (first_place, self.repeated) {
+                    return Err(self.repeated_key(&key_text, first_place, place));
                 }
-                *key = Key::Named(name);
+                *key = Key::Named(key_text);
             }
-            Key::Named(name) => drop(map.insert(name, value(node, place)?)),
-            Key::Merge => merge(map, value(node, place)?).map_err(|why| error(place, why))?,
+            Key::Named(key_text) => drop(map.insert(key_text, value(node, place)?)),
+            Key::Merge => merge(map, value(node, place)?).map_err(|message| error(place, message))?,
         }
         Ok(())
     }
 
-    fn twice(&self, name: &str, earlier: Place, place: Place) -> Error {
-        // What a secret holds may be a key.
+    fn repeated_key(&self, name: &str, first_place: Place, place: Place) -> Error {
+        // The key may be part of a secret.
         let key = if secret::is_in(self.text) { "this key".to_owned() } else { format!("the key `{name}`") };
-        error(place, format!("{key} stands a second time in the same table; the first is in line {}", earlier.0))
+        error(place, format!("{key} occurs twice in the same table; the first is in line {}", first_place.0))
     }
 }
 
@@ -208,7 +207,7 @@ fn error(place: Place, message: impl Into<String>) -> Error {
     Error { line: place.0, column: place.1, message: message.into() }
 }
 
-fn meaning(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Scalar, String> {
+fn resolve_scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Scalar, String> {
     match tag.map(|tag| tag.suffix_in_namespace("tag:yaml.org,2002:")) {
         None if style == ScalarStyle::Plain => Ok(plain(text)),
         Some(Some(tag)) => tagged(&tag, text),
@@ -219,22 +218,23 @@ fn meaning(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Scalar, 
 fn value(node: Node, place: Place) -> Result<Value, Error> {
     match node {
         Node::Tree(value) => Ok(value),
-        Node::Scalar(scalar) => scalar.value().ok_or_else(|| {
-            error(place, "this is an infinite number or none at all, which JSON lacks; as a text it needs quotes")
-        }),
+        Node::Scalar(scalar) => scalar
+            .value()
+            .ok_or_else(|| error(place, "JSON has no infinite numbers or NaN; quote the value if a string is meant")),
     }
 }
 
-fn name(node: &Node) -> Result<String, &'static str> {
+fn key_name(node: &Node) -> Result<String, &'static str> {
     match node {
         Node::Tree(_) => Err("a list or table cannot be a key; a value such as {{ x }} needs quotes"),
         Node::Scalar(scalar) => {
-            scalar.key().ok_or("nothing and numbers this large cannot be keys; a text needs quotes")
+            scalar.key().ok_or("null and numbers this large cannot be keys; quote the key if a string is meant")
         }
     }
 }
 
-/// Lays a table, or each of a list of tables, below what comes after it: earlier tables of the list win.
+/// Merges a table, or each of a list of tables, into `map`. Later keys of `map` override them; in a list, earlier
+/// tables win.
 fn merge(map: &mut Map<String, Value>, value: Value) -> Result<(), &'static str> {
     const WANTED: &str = "`<<` takes a table or a list of tables";
     let tables = match value {

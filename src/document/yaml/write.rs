@@ -1,8 +1,8 @@
-//! Values as YAML that every reader takes for the same values.
+//! Writes values as YAML that every YAML parser reads as the same values.
 
 use serde_json::Value;
 
-/// The value as YAML, with a line break at the end.
+/// Formats the value as YAML, with a line break at the end.
 pub fn to_string(value: &Value) -> String {
     serde_saphyr::to_string(value).unwrap_or_else(|_| format!("{value:#}\n"))
 }

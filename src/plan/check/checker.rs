@@ -1,4 +1,4 @@
-//! What all checks share: the plan, what is known of it, and what was found.
+//! State that all checks share: the plan, its surroundings, and the findings.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::inventory::{Host, Inventory};
 use crate::plan::{ActionInfo, Catalog, Param, Plan, References, Scope, Step};
 use crate::template::{Context, Templates};
 
-/// What the templates of a step see.
+/// The values that the templates of a step see on one host, for one item.
 pub(super) struct View {
-    /// Without one, on the controller.
+    /// `None`: on the controller.
     pub(super) host: Option<Arc<Host>>,
-    /// The item's name, in a loop.
+    /// Key of the loop item.
     pub(super) item: Option<String>,
     pub(super) context: Context,
 }
@@ -28,27 +28,27 @@ pub(super) struct Checker<'a> {
     pub(super) templates: Templates,
     pub(super) scope: Scope,
     pub(super) references: References,
-    /// The actions' parameters, by action.
+    /// Cached parameters of each action, by action name.
     pub(super) params: HashMap<&'static str, Arc<Vec<Param>>>,
-    /// First parts of all names that templates use.
+    /// First parts of all names that templates use, for the warning about unused variables.
     pub(super) used: BTreeSet<String>,
-    /// The secrets that templates use, also through variables.
+    /// Names of the secrets that templates use, directly or through variables.
     pub(super) used_secrets: BTreeSet<String>,
     pub(super) findings: Findings,
-    /// What is left of the time for trying templates on one host after the other.
-    pub(super) rendering: Duration,
+    /// Time left for rendering template files on all hosts.
+    pub(super) render_time_left: Duration,
 }
 
-/// How long template files are tried on one host after the other, all together.
+/// Maximum total time for rendering template files on all hosts.
 pub(super) const RENDER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A step with what the checks found out about it.
+/// A step with its action and hosts.
 pub(super) struct CheckedStep<'a> {
     pub(super) phase: usize,
     pub(super) number: usize,
     pub(super) step: &'a Step,
-    pub(super) kind: Option<ActionInfo>,
-    /// The hosts that it runs on; `None` when it runs on none or its pattern is wrong.
+    pub(super) action: Option<ActionInfo>,
+    /// The hosts of the step. `None` if it has no `hosts` or the pattern is wrong.
     pub(super) hosts: Option<Vec<Arc<Host>>>,
 }
 
@@ -63,25 +63,25 @@ impl Checker<'_> {
         self.findings.push(finding);
     }
 
-    pub(super) fn params_of(&mut self, kind: &ActionInfo) -> Arc<Vec<Param>> {
-        Arc::clone(self.params.entry(kind.name).or_insert_with(|| Arc::new(kind.params())))
+    pub(super) fn params_of(&mut self, action: &ActionInfo) -> Arc<Vec<Param>> {
+        Arc::clone(self.params.entry(action.name).or_insert_with(|| Arc::new(action.params())))
     }
 }
 
-/// Where a name stands in a text as a word of its own, inside of a template's braces if it is there.
-pub(super) fn word(text: &str, name: &str) -> Option<Span> {
-    let part = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
-    let whole = |at: &usize| {
+/// Finds a name in a text as a whole word, preferably inside the braces of a template.
+pub(super) fn find_word(text: &str, name: &str) -> Option<Span> {
+    let is_name_char = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    let is_whole_word = |at: &usize| {
         let (before, after) = (&text[..*at], &text[at + name.len()..]);
-        !before.ends_with(part) && !after.starts_with(|c: char| c.is_alphanumeric() || c == '_')
+        !before.ends_with(is_name_char) && !after.starts_with(|c: char| c.is_alphanumeric() || c == '_')
     };
-    let inside = |at: &usize| {
+    let is_in_braces = |at: &usize| {
         let before = &text[..*at];
         let open = before.rfind("{{").max(before.rfind("{%"));
         let close = before.rfind("}}").max(before.rfind("%}"));
         open.is_some() && open > close
     };
-    let all: Vec<usize> = text.match_indices(name).map(|(at, _)| at).filter(whole).collect();
-    let at = all.iter().find(|at| inside(at)).or_else(|| all.first())?;
+    let all: Vec<usize> = text.match_indices(name).map(|(at, _)| at).filter(is_whole_word).collect();
+    let at = all.iter().find(|at| is_in_braces(at)).or_else(|| all.first())?;
     Some(*at..at + name.len())
 }

@@ -1,9 +1,11 @@
-//! Everything that can be known of a plan without a connection, all findings at once.
+//! The static checks: everything that can be found out about a plan without a connection. All findings are reported at
+//! once.
 //!
-//! Split by concern: [`structure`] (ids, needs, circles), [`hosts`] (patterns), [`pace`] (batches, limits), [`loops`]
-//! (`for_each` and its relatives), [`guard`] (changes that may cut the connection), [`params`] (actions and what they take),
-//! [`repeats`] (what would be done over and over), [`templates`] (names in strings and files), [`outputs`] (what steps hand
-//! to later ones), [`units`] (how many there are), [`variables`] (what fails, and what nothing uses).
+//! One module for each concern: [`structure`] (ids, needs, cycles), [`hosts`] (patterns), [`pace`] (batches, limits),
+//! [`loops`] (`for_each`, `run_once`, `delegate_to`), [`guard`] (changes that may cut the connection), [`params`]
+//! (actions and their parameters), [`repeats`] (steps that would act in each run), [`templates`] (names in strings),
+//! [`template_files`] (names in files), [`outputs`] (outputs of earlier steps), [`units`] (the number of units),
+//! [`variables`] (variables that fail or are unused).
 
 mod checker;
 mod foreign;
@@ -15,6 +17,7 @@ mod pace;
 mod params;
 mod repeats;
 mod structure;
+mod template_files;
 mod templates;
 #[cfg(test)]
 mod tests;
@@ -33,7 +36,7 @@ use crate::finding::Findings;
 use crate::inventory::Inventory;
 use crate::template::{Templates, VariableError};
 
-/// What is wrong with a plan that is read, against an inventory and the actions that there are.
+/// Checks a parsed plan against an inventory and the available actions.
 pub fn check(plan: &Plan, inventory: &Inventory, catalog: &dyn Catalog, overrides: &Map<String, Value>) -> Findings {
     let templates = Templates::new(plan.project(inventory));
     let (scope, scope_errors) = Scope::new(plan, inventory, overrides, &templates);
@@ -49,17 +52,17 @@ pub fn check(plan: &Plan, inventory: &Inventory, catalog: &dyn Catalog, override
         used: BTreeSet::new(),
         used_secrets: BTreeSet::new(),
         findings: Findings::new(),
-        rendering: RENDER_TIMEOUT,
+        render_time_left: RENDER_TIMEOUT,
     };
     if scope_errors.iter().any(|error| matches!(error.error, VariableError::Full(_))) {
-        // Nothing else can be told: variables are missing.
+        // Variables are missing, so other checks would report false errors.
         checker.variables(&scope_errors);
         return checker.findings.sorted();
     }
     checker.structure();
     checker.paces();
     let steps = checker.steps();
-    if !checker.units(&steps) {
+    if !checker.check_unit_count(&steps) {
         return checker.findings.sorted();
     }
     checker.guards(&steps);
@@ -68,25 +71,24 @@ pub fn check(plan: &Plan, inventory: &Inventory, catalog: &dyn Catalog, override
     checker.variables(&scope_errors);
     checker.loops(&steps);
     checker.templates(&steps);
-    // An unknown action may use anything.
-    if steps.iter().all(|known| known.kind.is_some()) {
+    // An unknown action may use any variable.
+    if steps.iter().all(|checked| checked.action.is_some()) {
         checker.unused();
     }
     checker.findings.sorted()
 }
 
 impl<'a> Checker<'a> {
-    /// All steps, with their action and hosts.
     fn steps(&mut self) -> Vec<CheckedStep<'a>> {
         let plan = self.plan;
-        let mut known = Vec::new();
+        let mut checked = Vec::new();
         for (phase, Phase { steps, .. }) in plan.phases.iter().enumerate() {
             for (number, step) in steps.iter().enumerate() {
-                let kind = self.kind(step);
-                let hosts = self.hosts(step, kind.as_ref());
-                known.push(CheckedStep { phase, number, step, kind, hosts });
+                let action = self.action(step);
+                let hosts = self.hosts(step, action.as_ref());
+                checked.push(CheckedStep { phase, number, step, action, hosts });
             }
         }
-        known
+        checked
     }
 }

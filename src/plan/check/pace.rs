@@ -1,4 +1,4 @@
-//! How steps and phases go over their hosts: keys that do nothing, and orders that batches cannot keep.
+//! Checks `serial` and `max_failures`: keys without effect, and orders that batches cannot keep.
 
 use super::checker::{CheckedStep, Checker};
 use super::outputs::reachable;
@@ -12,15 +12,15 @@ impl Checker<'_> {
         for phase in &plan.phases {
             let fans_out = phase.steps_of(StepKind::Step).any(|(_, step)| step.fans_out());
             if !fans_out {
-                let help = "batches and limits are of hosts: give its steps `hosts`, or take the key away";
-                self.useless(&phase.pace, &format!("phase `{}` has no `hosts`", phase.name.value), help);
+                let help = "these keys need hosts: give its steps `hosts`, or remove the key";
+                self.useless_pace(&phase.pace, &format!("phase `{}` has no `hosts`", phase.name.value), help);
             }
             for (_, step) in phase.steps_of(StepKind::Step).filter(|(_, step)| !step.fans_out()) {
                 let (why, help) = match step.run_once {
-                    true => ("runs once", "batches and limits are of hosts: take `run_once` away, or the key"),
-                    false => ("has no `hosts`", "batches and limits are of hosts: add `hosts`, or take the key away"),
+                    true => ("runs once", "these keys need hosts: remove `run_once` or the key"),
+                    false => ("has no `hosts`", "these keys need hosts: add `hosts`, or remove the key"),
                 };
-                self.useless(&step.pace, &format!("step `{}` {why}", step.id.value), help);
+                self.useless_pace(&step.pace, &format!("step `{}` {why}", step.id.value), help);
             }
             if let Some(serial) = phase.pace.serial.as_ref().filter(|_| fans_out) {
                 self.between_batches(phase, &serial.span);
@@ -28,7 +28,7 @@ impl Checker<'_> {
         }
     }
 
-    fn useless(&mut self, pace: &Pace, why: &str, help: &str) {
+    fn useless_pace(&mut self, pace: &Pace, why: &str, help: &str) {
         let serial = pace.serial.as_ref().map(|serial| ("serial", &serial.span));
         let failures = pace.max_failures.as_ref().map(|most| ("max_failures", &most.span));
         for (key, span) in serial.into_iter().chain(failures) {
@@ -37,15 +37,16 @@ impl Checker<'_> {
         }
     }
 
-    /// A step that runs once cannot come after one batch and before another part of it.
+    /// Reports steps that run once between steps that run in batches: each batch would have to wait for such a step and
+    /// run before it.
     fn between_batches(&mut self, phase: &Phase, serial: &Span) {
         let order = phase.order();
-        let reach: Vec<_> = (0..order.len()).map(|n| reachable(n, &order)).collect();
+        let transitive_needs: Vec<_> = (0..order.len()).map(|n| reachable(n, &order)).collect();
         let on_hosts: Vec<usize> =
             phase.steps_of(StepKind::Step).filter(|(_, s)| s.fans_out()).map(|(n, _)| n).collect();
         for (number, step) in phase.steps_of(StepKind::Step).filter(|(_, s)| !s.fans_out()) {
-            let after = on_hosts.iter().any(|n| reach[number].contains(n));
-            let before = on_hosts.iter().any(|n| reach[*n].contains(&number));
+            let after = on_hosts.iter().any(|n| transitive_needs[number].contains(n));
+            let before = on_hosts.iter().any(|n| transitive_needs[*n].contains(&number));
             if after && before {
                 let message = format!(
                     "step `{}` runs once, between steps that run on hosts, and phase `{}` has `serial`",
@@ -63,21 +64,21 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether a step in a phase with `serial` looks at other hosts' outputs of the same phase, which a later batch has yet
-    /// to make.
-    pub(super) fn reads_across_batches(&self, reader: &CheckedStep<'_>, maker: &CheckedStep<'_>) -> bool {
+    /// Whether a step in a phase with `serial` reads outputs of other hosts from the same phase. A later batch may not
+    /// have produced them yet.
+    pub(super) fn reads_across_batches(&self, reader: &CheckedStep<'_>, producer: &CheckedStep<'_>) -> bool {
         let serial = self.plan.phases[reader.phase].pace.serial.is_some();
-        serial && reader.phase == maker.phase && reader.step.fans_out() && maker.step.fans_out()
+        serial && reader.phase == producer.phase && reader.step.fans_out() && producer.step.fans_out()
     }
 
-    /// Whether a step says itself, by its `when` or its phase's, what becomes of it where an output is not there.
-    pub(super) fn asks_first(&self, reader: &CheckedStep<'_>, output: &str) -> bool {
+    /// Whether the `when` of the step or of its phase handles a missing output.
+    pub(super) fn is_guarded_by_when(&self, reader: &CheckedStep<'_>, output: &str) -> bool {
         let of_phase = self.plan.phases[reader.phase].when.as_ref();
         let whens = reader.step.when.iter().chain(of_phase);
         let mut names = whens.filter_map(|when| self.templates.names_in_expression(&when.value).ok());
         names.any(|names: Names| {
-            let guards = |name: &str| name == output || output.starts_with(&format!("{name}."));
-            names.iter().any(guards) && !names.unguarded().any(guards)
+            let covers = |name: &str| name == output || output.starts_with(&format!("{name}."));
+            names.iter().any(covers) && !names.unguarded().any(covers)
         })
     }
 }

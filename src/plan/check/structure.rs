@@ -1,4 +1,4 @@
-//! Ids, needs and circles.
+//! Checks ids, needs, handlers, `on_failure` steps, and cycles.
 
 use std::collections::HashMap;
 
@@ -20,28 +20,28 @@ impl Checker<'_> {
                     self.step_need(phase, number, need);
                 }
             }
-            self.called(phase, StepKind::Handler, "notifies", |step| &step.notify);
-            self.called(phase, StepKind::OnFailure, "names", |step| &step.on_failure);
+            self.named_steps(phase, StepKind::Handler, "notifies", |step| &step.notify);
+            self.named_steps(phase, StepKind::OnFailure, "names", |step| &step.on_failure);
             if phase.steps_of(StepKind::Step).next().is_none() {
                 let message = format!("phase `{}` has no steps", phase.name.value);
-                let help = format!("add [[phase.{}.step]], or take the phase away", phase.name.value);
+                let help = format!("add [[phase.{}.step]], or remove the phase", phase.name.value);
                 self.warn("empty-phase", &phase.name.span, message, Some(help));
             }
         }
-        let place = |n: usize, of: usize| {
+        let place = |n: usize, label: usize| {
             let phase = &plan.phases[n];
-            let named = phase.needs.iter().find(|need| need.value == plan.phases[of].name.value);
+            let named = phase.needs.iter().find(|need| need.value == plan.phases[label].name.value);
             named.map_or(&phase.name.span, |need| &need.span)
         };
-        self.circle("phases", &phase_edges(plan), |n| &plan.phases[n].name.value, place);
+        self.report_cycles("phases", &phase_edges(plan), |n| &plan.phases[n].name.value, place);
         for phase in &plan.phases {
-            let of = format!("steps of phase `{}`", phase.name.value);
-            let place = |n: usize, of: usize| {
+            let label = format!("steps of phase `{}`", phase.name.value);
+            let place = |n: usize, label: usize| {
                 let step = &phase.steps[n];
-                let named = step.needs.iter().flatten().find(|need| need.value == phase.steps[of].id.value);
+                let named = step.needs.iter().flatten().find(|need| need.value == phase.steps[label].id.value);
                 named.map_or(&step.id.span, |need| &need.span)
             };
-            self.circle(&of, &phase.order(), |n| &phase.steps[n].id.value, place);
+            self.report_cycles(&label, &phase.order(), |n| &phase.steps[n].id.value, place);
         }
     }
 
@@ -84,38 +84,39 @@ impl Checker<'_> {
         self.error("unknown-phase", &need.span, format!("no phase is named `{}`", need.value), Some(help));
     }
 
-    /// The handlers and `on_failure` steps of a phase: do those exist that are named, and is each one named.
-    fn called(
+    /// Checks the handlers or `on_failure` steps of a phase: each name in a step must exist, and each handler must be
+    /// named by a step.
+    fn named_steps(
         &mut self,
         phase: &Phase,
-        part: StepKind,
+        kind: StepKind,
         verb: &str,
         names_of: impl for<'s> Fn(&'s Step) -> &'s [Spanned<String>],
     ) {
-        let key = part.key();
-        let there: Vec<&str> = phase.steps_of(part).map(|(_, s)| s.id.value.as_str()).collect();
-        let wanted: Vec<&Spanned<String>> = phase.steps.iter().flat_map(names_of).collect();
-        for name in &wanted {
-            if there.contains(&name.value.as_str()) {
+        let key = kind.key();
+        let existing: Vec<&str> = phase.steps_of(kind).map(|(_, s)| s.id.value.as_str()).collect();
+        let named: Vec<&Spanned<String>> = phase.steps.iter().flat_map(names_of).collect();
+        for name in &named {
+            if existing.contains(&name.value.as_str()) {
                 continue;
             }
-            let other = self.plan.phases.iter().find(|p| p.steps_of(part).any(|(_, s)| s.id.value == name.value));
+            let other = self.plan.phases.iter().find(|p| p.steps_of(kind).any(|(_, s)| s.id.value == name.value));
             let help = if let Some(other) = other {
-                format!("it is in phase `{}`: a step {verb} what stands in its own phase", other.name.value)
+                format!("it is in phase `{}`: a step {verb} steps of its own phase only", other.name.value)
             } else if phase.steps.iter().any(|s| s.id.value == name.value) {
-                format!("it stands in another list: write it below [[phase.{}.{key}]]", phase.name.value)
+                format!("it is in another list: move it below [[phase.{}.{key}]]", phase.name.value)
             } else {
-                did_you_mean(&name.value, there.iter().copied())
+                did_you_mean(&name.value, existing.iter().copied())
                     .unwrap_or_else(|| format!("add [[phase.{}.{key}]] with this id", phase.name.value))
             };
             let message = format!("`{key}` of phase `{}` has no step named `{}`", phase.name.value, name.value);
             self.error("unknown-step", &name.span, message, Some(help));
         }
-        for (_, step) in phase.steps_of(part) {
-            if !wanted.iter().any(|name| name.value == step.id.value) {
+        for (_, step) in phase.steps_of(kind) {
+            if !named.iter().any(|name| name.value == step.id.value) {
                 let id = &step.id.value;
-                let keyword = if part == StepKind::Handler { "notify" } else { "on_failure" };
-                let help = format!("add {keyword} = [\"{id}\"] to a step of the phase, or take it away");
+                let keyword = if kind == StepKind::Handler { "notify" } else { "on_failure" };
+                let help = format!("add {keyword} = [\"{id}\"] to a step of the phase, or remove it");
                 self.error(
                     "unused-step",
                     &step.id.span,
@@ -148,8 +149,8 @@ impl Checker<'_> {
         self.error("unknown-step", &need.span, message, Some(help));
     }
 
-    /// Shows each circle with the way around; `place` is where a node says that it needs another.
-    fn circle<'p>(
+    /// Reports each cycle with its path. `place` is where a node names another node as a need.
+    fn report_cycles<'p>(
         &mut self,
         of: &str,
         edges: &[Vec<usize>],
@@ -159,13 +160,13 @@ impl Checker<'_> {
         for path in cycles(edges) {
             let names: Vec<&str> = path.iter().map(|n| name(*n)).collect();
             let message = format!("{of} need each other: {}", names.join(" → "));
-            let help = "an arrow reads \"needs\"; take one of them away".to_owned();
+            let help = "an arrow means \"needs\"; remove one of them".to_owned();
             self.error("cycle", place(path[0], path[1]), message, Some(help));
         }
     }
 }
 
-/// For each phase the phases that it needs.
+/// For each phase, the indices of the phases that it needs.
 pub(super) fn phase_edges(plan: &Plan) -> Vec<Vec<usize>> {
     let index = plan.phases_by_name();
     let needs = |p: &Phase| p.needs.iter().filter_map(|n| index.get(n.value.as_str()).copied()).collect();

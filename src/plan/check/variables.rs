@@ -1,9 +1,9 @@
-//! Variables that cannot be resolved, and variables and secrets that nothing uses.
+//! Reports variables that cannot be resolved, and variables and secrets that are not used.
 
 use serde_json::Value;
 
 use super::checker::Checker;
-use super::templates::{fails, variable_help};
+use super::templates::{is_render_failure, variable_help};
 use crate::finding::Finding;
 use crate::plan::ScopeError;
 use crate::template::VariableError;
@@ -12,7 +12,7 @@ impl Checker<'_> {
     pub(super) fn variables(&mut self, errors: &[ScopeError]) {
         for error in errors {
             let name = error.error.variable();
-            if self.only_a_secret_can_tell(&error.error) {
+            if self.depends_on_secret(&error.error) {
                 continue;
             }
             let known = |what: &str| self.scope.controller().names_at(what);
@@ -36,14 +36,14 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether a variable fails on what stands in the place of a secret: a filter that takes the secret itself.
-    fn only_a_secret_can_tell(&self, error: &VariableError) -> bool {
+    /// Whether the error may be caused by the placeholder of a secret, such as a filter that needs the real value.
+    fn depends_on_secret(&self, error: &VariableError) -> bool {
         let VariableError::Template { name, error } = error else { return false };
         let names = self.templates.names_in_value(&Value::String(format!("{{{{ {name} }}}}")));
-        fails(error) && !self.references.secrets_of(&names).is_empty()
+        is_render_failure(error) && !self.references.secrets_of(&names).is_empty()
     }
 
-    /// Variables and secrets of the plan that nothing uses.
+    /// Warns about variables and secrets of the plan that are not used.
     pub(super) fn unused(&mut self) {
         let plan = self.plan;
         for (_, value) in &plan.vars {

@@ -1,9 +1,9 @@
-//! Texts that others read.
+//! Texts that other tools parse.
 
 use super::*;
 
 #[test]
-fn what_their_reader_would_refuse_is_shown_where_it_stands() {
+fn errors_of_other_tools_are_shown_at_their_place() {
     let project = Project::new()
         .file("good.yaml", "a: 0400\n")
         .file("broken.yaml", "a: 1\nb: [1\nc: 2\n")
@@ -20,7 +20,7 @@ release = "x"
 values = ["good.yaml", "broken.yaml", "twice.yaml.j2", "made.yaml.j2"]
 "#), @r"
     × ROOT/broken.yaml:3:2 : 2: illegal placement of ':' indicator
-    × ROOT/made.yaml.j2:1:1 : in line 2 of what it is rendered to: the key `x` stands a second time in the same table; the first is in line 1
-    × ROOT/twice.yaml.j2:5:1 a: 2: the key `a` stands a second time in the same table; the first is in line 1 (once it is rendered, where this is line 3)
+    × ROOT/made.yaml.j2:1:1 : in line 2 of the rendered text: the key `x` occurs twice in the same table; the first is in line 1
+    × ROOT/twice.yaml.j2:5:1 a: 2: the key `a` occurs twice in the same table; the first is in line 1 (in line 3 of the rendered text)
     ");
 }

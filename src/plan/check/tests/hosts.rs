@@ -1,9 +1,9 @@
-//! Steps whose hosts do not fit.
+//! Steps with wrong hosts.
 
 use super::*;
 
 #[test]
-fn hosts_and_actions_that_do_not_fit() {
+fn wrong_and_useless_hosts() {
     insta::assert_snapshot!(Project::new().table(r#"
 [phase.one]
 [[phase.one.step]]
@@ -39,11 +39,11 @@ release = "x"
     × 7:10 "test.file": step `a` has no `hosts`, and test.file runs on hosts
         add `hosts = "all"`, a group or a host of the inventory
     × 12:9 "all": step `b` has `hosts`, but test.release runs once, from this machine
-        take `hosts` away
+        remove `hosts`
     × 17:18 pi-11: no host or group is named `pi-11`
         did you mean `pi-1`?
     ⚠ 22:9 "pi-1:!pis": no host is left of `pi-1:!pis`: step `d` does nothing
-    × 27:9 "{{ target }}": `hosts` takes no templates
+    × 27:9 "{{ target }}": `hosts` cannot contain templates
         use a group, and let each inventory say who is in it
     ⚠ 30:6 "f": `become` has no effect on step `f`, which runs on no host
     "#);

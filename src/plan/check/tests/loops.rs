@@ -7,18 +7,18 @@ fn project() -> Project {
     project.file("templates/ada.j2", "{{ item.name }}\n")
 }
 
-/// A step that writes a file on the Pis, with these keys besides.
+/// A plan whose only step writes a file on the Pis, with these additional keys.
 fn plan(vars: &str, keys: &str) -> String {
     let step = "[[phase.p.step]]\nid = \"a\"\naction = \"test.file\"\nhosts = \"pis\"\n";
     format!("{vars}\n[phase.p]\n{step}{keys}\n")
 }
 
-fn said(vars: &str, keys: &str) -> String {
+fn report(vars: &str, keys: &str) -> String {
     project().check(&plan(vars, keys))
 }
 
 fn first_line(vars: &str, keys: &str) -> String {
-    said(vars, keys).lines().next().unwrap_or_default().trim().to_owned()
+    report(vars, keys).lines().next().unwrap_or_default().trim().to_owned()
 }
 
 #[test]
@@ -36,15 +36,15 @@ fn good_loops_have_no_findings() {
     ] {
         let keys =
             if keys.contains("path") { keys.to_owned() } else { format!("path = \"/{{{{ item.name }}}}\"\n{keys}") };
-        let all = said(users, &keys);
-        // What a case does not use, others do.
+        let all = report(users, &keys);
+        // Ignores warnings: each case leaves some variables unused.
         let errors: Vec<&str> = all.lines().filter(|l| l.contains('×')).collect();
         assert!(errors.is_empty(), "{keys}: {all}");
     }
 }
 
 #[test]
-fn what_is_no_loop_is_said_in_its_place() {
+fn invalid_loops_are_reported_at_their_place() {
     let tables = [
         ("", "for_each = [\"x\", \"y\", \"x\"]\npath = \"/{{ item }}\""),
         ("", "for_each = [{ nmae = \"x\" }]\npath = \"/a\""),
@@ -56,15 +56,15 @@ fn what_is_no_loop_is_said_in_its_place() {
     .map(|(vars, keys)| project().table(&plan(vars, keys)));
     insta::assert_snapshot!(tables.concat(), @r#"
     × 9:23 "x": items 1 and 3 of `for_each` are both named `x`
-        a run knows an item by its name: give one of them another, or take it away
+        a run identifies items by their names: rename or remove one of them
     × 9:13 { nmae = "x" }: item 1 of `for_each` has no name: it is a table
         items are texts or numbers, or tables with a `name`; or write a table, whose keys are their names
     × 9:13 item: `item` is defined in steps with `for_each` only
         give the step `for_each = ["…"]`, or name a variable otherwise
-    × 9:12 "{{ steps.b.checksum }}": `for_each` is decided before the first step runs, so no step's outputs are there yet
+    × 9:12 "{{ steps.b.checksum }}": `for_each` is evaluated before the first step runs, so outputs of steps are not available
         write the items into [vars], or let one step do it for all of them with a template
     × 10:18 "{{ secrets.word }}": an item of `for_each` has a secret in its name
-        items are named everywhere: give it a `name`, and keep the secret in another field
+        names of items are shown in output: give the item a `name`, and keep the secret in another field
     × ROOT/templates/motd.j2:1:4 item.nmae: `item.nmae` is not defined
         did you mean `name`?
     × 12:13 item.uid: `item.uid` is not defined for `ada`
@@ -73,7 +73,7 @@ fn what_is_no_loop_is_said_in_its_place() {
 }
 
 #[test]
-fn lists_of_the_wrong_kind() {
+fn invalid_lists() {
     let lines = [
         ("", "for_each = \"{{ domain }}\"\npath = \"/a\""),
         ("", "for_each = \"{{ doman }}\"\npath = \"/a\""),
@@ -89,14 +89,14 @@ fn lists_of_the_wrong_kind() {
     ]
     .map(|(vars, keys)| first_line(vars, keys));
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    × `for_each` must come to a list or a table, not a text
+    × `for_each` must be a list or a table, not a text
     × `doman` is not defined
     × item 1 of `for_each` has no name: it is a list
     × an item of `for_each` has an empty name
-    × an item of `for_each` has a name of several lines or with signs that cannot be shown: "a\nb"
-    × `for_each` comes to 2000 items; 1000 are allowed
+    × an item of `for_each` has control characters in its name: "a\nb"
+    × `for_each` has 2000 items; 1000 are allowed
     ⚠ `for_each` has no items: step `a` does nothing
-    × `item` is not there yet in `for_each` itself
+    × `item` is not defined in `for_each` itself
     × the items of `for_each` are made from a secret, so their names cannot be known
     × `count` must be an integer 0–255, not 300
     × `count` must be an integer 0–255, not a string
@@ -106,15 +106,15 @@ fn lists_of_the_wrong_kind() {
 #[test]
 fn secrets_may_be_in_other_fields() {
     let secrets = "[secrets]\nword = { env = \"W\" }";
-    let said = said(
+    let report = report(
         secrets,
         "for_each = [{ name = \"x\", word = \"{{ secrets.word }}\" }]\npath = \"/{{ item.name }}\"\nmode = \"{{ item.word }}\"",
     );
-    assert_eq!(said, "0 errors");
+    assert_eq!(report, "0 errors");
 }
 
 #[test]
-fn machines_that_are_not_there() {
+fn unknown_machines_in_delegate_to() {
     let lines = [
         "delegate_to = \"contrl\"\npath = \"/a\"",
         "delegate_to = \"{{ host.address }}\"\npath = \"/a\"",
@@ -129,7 +129,7 @@ fn machines_that_are_not_there() {
     × no host is named `contrl`
     × no host is named `10.0.0.1`
     × no host is named `pi-*`
-    × `delegate_to` is decided before the first step runs, so no step's outputs are there yet
+    × `delegate_to` is evaluated before the first step runs, so outputs of steps are not available
     × `nothing` is not defined
     × step `b` has `delegate_to`, but test.release runs once, from this machine
     ⚠ `run_once` has no effect on step `b`, which runs once anyway
@@ -137,7 +137,7 @@ fn machines_that_are_not_there() {
 }
 
 #[test]
-fn outputs_of_loops_are_by_item_and_those_of_one_run_are_for_all() {
+fn outputs_of_loops_are_by_item_and_outputs_of_run_once_are_not_by_host() {
     let lines = [
         "b.checksum",
         "b.items['x'].checksum",
@@ -154,14 +154,14 @@ fn outputs_of_loops_are_by_item_and_those_of_one_run_are_for_all() {
             "[[phase.q.step]]\nid = \"r\"\naction = \"test.release\"\nrelease = \"{{{{ steps.{output} }}}}\"\n"
         );
         let text = format!("{others}[phase.q]\nneeds = [\"o\"]\n{release}");
-        let said = Project::new().check(&text);
-        format!("{output}: {}", said.lines().next().unwrap_or_default().trim())
+        let report = Project::new().check(&text);
+        format!("{output}: {}", report.lines().next().unwrap_or_default().trim())
     });
     insta::assert_snapshot!(lines.join("\n"), @r"
     b.checksum: × step `b` is a loop: each item has a `checksum` of its own
     b.items['x'].checksum: 0 errors
     c.checksum: 0 errors
     c.hosts['pi-1'].checksum: × step `c` runs once
-    c.items['x'].checksum: × step `c` is no loop
+    c.items['x'].checksum: × step `c` is not a loop
     ");
 }

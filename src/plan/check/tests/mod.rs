@@ -1,4 +1,4 @@
-//! One test for each class of bad plan: what a person reads, where it is one finding; a table, where there are many.
+//! One test for each class of bad plan. A single finding is compared as the user reads it; several findings as a table.
 
 mod foreign;
 mod guard;
@@ -53,7 +53,7 @@ impl Project {
         self
     }
 
-    /// The findings of a plan whose `[plan]` is given.
+    /// The findings of a plan; `[plan]` is added.
     fn findings(&self, text: &str, overrides: &Value) -> Findings {
         let text = format!("[plan]\nname = \"demo\"\n{text}");
         let mut plan = Plan::parse(Path::new("plans/a.toml"), &text).unwrap_or_else(|f| panic!("{}", f.text(STYLE)));
@@ -63,7 +63,7 @@ impl Project {
         check(&plan, &inventory, &catalog(), &overrides)
     }
 
-    /// As a person reads them.
+    /// The findings as the user reads them.
     fn check(&self, text: &str) -> String {
         self.check_with(text, &json!({}))
     }
@@ -74,7 +74,7 @@ impl Project {
         if text.is_empty() { format!("{} errors", findings.count(Severity::Error)) } else { text }
     }
 
-    /// As a table, where there are many: the place and what is marked there, what is wrong, and what to do about it.
+    /// The findings as a table: the place and the marked text, the message, and the help.
     fn table(&self, text: &str) -> String {
         self.table_with(text, &json!({}))
     }

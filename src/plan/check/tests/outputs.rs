@@ -1,9 +1,9 @@
-//! What steps hand to later ones.
+//! Uses of step outputs.
 
 use super::*;
 
 #[test]
-fn outputs_that_do_not_exist_or_come_too_late() {
+fn missing_outputs_and_outputs_used_too_early() {
     insta::assert_snapshot!(Project::new().table(r#"
 [phase.one]
 when = "steps.here.revision > 1"
@@ -35,16 +35,16 @@ id = "far-away"
 action = "test.release"
 release = "x"
 "#), @r#"
-    × 5:9 steps.here: phase `one` uses an output of step `here`, which need not have run by then
+    × 5:9 steps.here: phase `one` uses an output of step `here`, which may not have run by then
         a phase's `when` is decided before its steps
     × 9:15 steps.here: step `here` uses its own output
-    × 9:40 steps.after: step `here` uses an output of step `after`, which need not have run by then
+    × 9:40 steps.after: step `here` uses an output of step `after`, which may not have run by then
         put it after step `after`, or let it need that step
-    × 9:66 steps.far_away: step `here` uses an output of step `far-away`, which need not have run by then
+    × 9:66 steps.far_away: step `here` uses an output of step `far-away`, which may not have run by then
         let phase `one` need phase `two`
     × 13:15 steps.heer: no step is called `heer` in templates
         did you mean `here`?
-    × 13:15 steps: `steps` is not used with a name, so nobody can tell which step must run first
+    × 13:15 steps: `steps` is used without a step id, so it is unknown which step must run first
         write steps.ID.OUTPUT, with `_` in the place of `-` and `.` in the id
     × 13:40 steps.here.revison: step `here` has no output `revison`
         did you mean `revision`?

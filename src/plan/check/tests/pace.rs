@@ -1,9 +1,9 @@
-//! Batches, limits and failures that are ignored.
+//! Batches, failure limits and ignored failures.
 
 use super::*;
 
 #[test]
-fn batches_and_limits_are_of_hosts() {
+fn batches_and_limits_need_hosts() {
     insta::assert_snapshot!(Project::new().table(r#"
 [phase.one]
 serial = 1
@@ -40,11 +40,11 @@ action = "test.release"
 release = "{{ steps.b.hosts['pi-1'].checksum }}"
 "#), @r#"
     × 5:10 1: `serial` does nothing: phase `one` has no `hosts`
-        batches and limits are of hosts: give its steps `hosts`, or take the key away
+        these keys need hosts: give its steps `hosts`, or remove the key
     × 6:16 1: `max_failures` does nothing: phase `one` has no `hosts`
-        batches and limits are of hosts: give its steps `hosts`, or take the key away
+        these keys need hosts: give its steps `hosts`, or remove the key
     × 11:10 1: `serial` does nothing: step `a` has no `hosts`
-        batches and limits are of hosts: add `hosts`, or take the key away
+        these keys need hosts: add `hosts`, or remove the key
     × 25:6 "between" (runs once) and 13:10 [1, "50%"] (batch by batch): step `between` runs once, between steps that run on hosts, and phase `two` has `serial`
         each batch goes through all steps before the next one: give it `hosts`, or a phase of its own
     × 32:12 steps.b: a batch cannot read what other hosts make of step `b`: their batch may come later
@@ -53,7 +53,7 @@ release = "{{ steps.b.hosts['pi-1'].checksum }}"
 }
 
 #[test]
-fn who_uses_outputs_of_a_step_that_may_fail_says_what_to_do_without() {
+fn outputs_of_a_step_that_may_fail_need_a_default_or_a_condition() {
     insta::assert_snapshot!(Project::new().check(r#"
 [phase.one]
 [[phase.one.step]]

@@ -1,9 +1,9 @@
-//! Actions that are not there, and parameters that they refuse.
+//! Unknown actions, and parameters that actions refuse.
 
 use super::*;
 
 #[test]
-fn actions_and_parameters() {
+fn unknown_actions_and_invalid_parameters() {
     insta::assert_snapshot!(Project::new().table(r#"
 [vars]
 port = "eighty"

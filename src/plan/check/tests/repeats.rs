@@ -1,4 +1,4 @@
-//! What would be done over and over.
+//! Steps that would act in each run.
 
 use super::*;
 
@@ -7,14 +7,14 @@ fn fetch(part: &str, id: &str, rest: &str) -> String {
 }
 
 #[test]
-fn a_step_that_would_do_the_same_in_each_run_needs_a_guard() {
+fn a_step_that_would_act_in_each_run_needs_a_condition() {
     let guarded = fetch("step", "a", "hosts = \"pi-1\"\nto = \"a\"\nonly_if = \"x\"");
     let when = fetch("step", "b", "hosts = \"pi-1\"\nto = \"b\"\nwhen = \"host.name == 'pi-1'\"\nnotify = [\"c\"]");
     let handler = fetch("handler", "c", "hosts = \"pi-1\"\nto = \"c\"");
     assert_eq!(Project::new().check(&format!("[phase.p]\n{guarded}{when}{handler}")), "0 errors");
     let bare = fetch("step", "d", "hosts = \"pi-1\"\nto = \"d\"");
     let said = Project::new().check(&format!("[phase.p]\n{bare}"));
-    assert!(said.contains("step `d` has no guard: test.fetch would do the same again in each run"), "{said}");
+    assert!(said.contains("step `d` has no condition: test.fetch would act again in each run"), "{said}");
     assert!(said.contains("`only_if`, `when`, or make it a `[[phase.p.handler]]`"), "{said}");
 }
 
@@ -35,7 +35,7 @@ fn no_two_hosts_write_the_same_file() {
     assert_eq!(check(&[each("got/{{ item }}")]), "0 errors");
     assert!(check(&[each("got/x")]).contains("a[u]@pi-1 and a[v]@pi-1 would both write `got/x`"));
     assert_eq!(check(&[format!("{}run_once = true\n", to("a", "pis", "x"))]), "0 errors");
-    // Whether a step is left out on a host, only the run can tell.
+    // Whether a step is skipped on a host is known only during the run.
     let when = fetch("step", "a", "hosts = \"pis\"\nto = \"x\"\nwhen = \"host.name == 'pi-1'\"");
     assert_eq!(check(&[when]), "0 errors");
 }

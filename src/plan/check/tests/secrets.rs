@@ -38,7 +38,7 @@ template = "templates/bad.j2"
     × 7:9 "{{ secrets.jsn }}": variable `wrong`: `secrets.jsn` is not defined
         did you mean `json`?
     ⚠ 11:1 spare: secret `spare` is not used
-    × 13:9 secrets: `secrets` is not used with a name, so nobody can tell which one must be read
+    × 13:9 secrets: `secrets` is used without a name, so it is unknown which secret to read
         write secrets.NAME
     × 26:13 secrets.nothing_like_it: no secret is named `nothing_like_it`
         add [secrets.nothing_like_it] to the plan or the inventory, with where its value comes from

@@ -1,9 +1,9 @@
-//! Ids, needs and circles; handlers and `on_failure` steps.
+//! Ids, needs and cycles; handlers and `on_failure` steps.
 
 use super::*;
 
 #[test]
-fn needs_and_circles() {
+fn needs_and_cycles() {
     insta::assert_snapshot!(Project::new().table(r#"
 [phase.a]
 needs = ["b", "x-step"]
@@ -39,13 +39,13 @@ release = "x"
 needs = ["a", "bb"]
 "#), @r#"
     × 5:10 "b": phases need each other: a → b → c → a
-        an arrow reads "needs"; take one of them away
+        an arrow means "needs"; remove one of them
     × 5:15 "x-step": no phase is named `x-step`
         it is a step of phase `b`; phases need phases
     × 10:10 "three": steps of phase `a` need each other: one → three → two → one
-        an arrow reads "needs"; take one of them away
+        an arrow means "needs"; remove one of them
     × 25:10 "one": steps of phase `b` need each other: x-step → one → x.step → x-step
-        an arrow reads "needs"; take one of them away
+        an arrow means "needs"; remove one of them
     × 25:17 "a": no step of phase `b` is named `a`
         it is a phase: write `needs` below [phase.b]
     × 25:22 "tow": no step of phase `b` is named `tow`
@@ -55,7 +55,7 @@ needs = ["a", "bb"]
     × 31:6 "one" (again) and 7:6 "one" (first): two steps have the id `one`
         ids are unique in the whole plan, since outputs are addressed by them
     ⚠ 34:8 c: phase `c` has no steps
-        add [[phase.c.step]], or take the phase away
+        add [[phase.c.step]], or remove the phase
     × 35:15 "bb": no phase is named `bb`
         the phases are `a`, `b`, `c`
     "#);
@@ -70,12 +70,12 @@ fn an_empty_phase_is_a_warning() {
     3 │ [phase.one]
       ·        ───
       ╰────
-     help: add [[phase.one.step]], or take the phase away
+     help: add [[phase.one.step]], or remove the phase
     "#);
 }
 
 #[test]
-fn handlers_and_on_failure_steps_that_are_not_there() {
+fn missing_handlers_and_on_failure_steps() {
     insta::assert_snapshot!(Project::new().table(r#"
 [phase.one]
 [[phase.one.step]]
@@ -112,18 +112,18 @@ release = "x"
     × 9:11 "relaod": `handler` of phase `one` has no step named `relaod`
         did you mean `reload`?
     × 9:21 "b": `handler` of phase `one` has no step named `b`
-        it stands in another list: write it below [[phase.one.handler]]
+        it is in another list: move it below [[phase.one.handler]]
     × 9:26 "elsewhere": `handler` of phase `one` has no step named `elsewhere`
-        it is in phase `two`: a step notifies what stands in its own phase
+        it is in phase `two`: a step notifies steps of its own phase only
     × 10:15 "reload": `on_failure` of phase `one` has no step named `reload`
-        it stands in another list: write it below [[phase.one.on_failure]]
+        it is in another list: move it below [[phase.one.on_failure]]
     × 10:25 "nothing-like-it": `on_failure` of phase `one` has no step named `nothing-like-it`
         add [[phase.one.on_failure]] with this id
     "#);
 }
 
 #[test]
-fn handlers_and_on_failure_steps_that_nobody_names() {
+fn unused_handlers_and_on_failure_steps() {
     insta::assert_snapshot!(Project::new().table(r#"
 [phase.one]
 [[phase.one.step]]
@@ -146,11 +146,11 @@ release = "x"
 notify = ["reload"]
 "#), @r#"
     × 10:6 "reload": no step notifies `reload`, so it never runs
-        add notify = ["reload"] to a step of the phase, or take it away
+        add notify = ["reload"] to a step of the phase, or remove it
     × 14:6 "undo": no step names `undo`, so it never runs
-        add on_failure = ["undo"] to a step of the phase, or take it away
+        add on_failure = ["undo"] to a step of the phase, or remove it
     × 22:11 "reload": `handler` of phase `two` has no step named `reload`
-        it is in phase `one`: a step notifies what stands in its own phase
+        it is in phase `one`: a step notifies steps of its own phase only
     "#);
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn names_that_are_not_defined() {
+fn undefined_names() {
     let project = Project::new()
         .file("good.j2", "fine\n{{ zone }}\n{{ versoin }}\n{% include 'part.j2' %}")
         .file("part.j2", "{{ nothing.at.all }}")
@@ -57,7 +57,7 @@ mode = "{{ version | upper }}"
 }
 
 #[test]
-fn a_template_is_tried_on_each_host() {
+fn a_template_is_rendered_for_each_host() {
     let project = Project::new().file(
         "templates/t.j2",
         "{% if host.name == 'pi-2' %}{% for a in range(99999) %}{{ a }}{{ a }}{% endfor %}{% endif %}",
@@ -77,7 +77,7 @@ template = "templates/t.j2"
 }
 
 #[test]
-fn a_script_with_line_ends_of_windows_is_told() {
+fn a_script_with_crlf_line_ends_is_a_warning() {
     let project = Project::new().file("templates/t.j2", "#!/bin/sh\r\ntrue\r\n").file("templates/u.j2", "true\r\n");
     let said = project.table(
         r#"

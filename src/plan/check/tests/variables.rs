@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn variables_of_the_plan() {
+fn wrong_and_unused_variables() {
     insta::assert_snapshot!(Project::new().table_with(r#"
 [vars]
 a = "{{ b }}"
@@ -20,7 +20,7 @@ action = "test.release"
 release = "{{ a }}{{ d }}{{ e }}{{ own }}{{ given }}"
 "#, &json!({ "given": 1 })), @r#"
     × 5:5 "{{ b }}": variable refers to itself: a → b → c → a
-        an arrow reads "refers to"; give one of them a value of its own
+        an arrow means "refers to"; give one of these variables a value of its own
     × 8:5 "{{ domian }}": variable `d`: `domian` is not defined
         did you mean `domain`?
     × 9:5 "{{ steps.x.y }}": variable `e`: `steps.x.y` is not defined

@@ -1,11 +1,11 @@
-//! A small catalog of actions for this folder's tests, built as the real one is.
+//! Test support: a small catalog of actions, built like the real one.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ActionInfo, Catalog, Output, ParamError, PlainFile, Role, RunsOn, TemplateFile, WrittenFile};
 use crate::document::yaml::{Repeated, from_str};
+use crate::plan::{ActionInfo, Catalog, Output, ParamError, PlainFile, Role, RunsOn, TemplateFile, WrittenFile};
 
 /// A host action.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,10 +39,10 @@ fn mode() -> String {
 #[derive(Debug, Default, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum State {
-    /// It is.
+    /// The file exists.
     #[default]
     Present,
-    /// It is not.
+    /// The file does not exist.
     Absent,
 }
 
@@ -87,10 +87,10 @@ struct Fetch {
     only_if: Option<String>,
 }
 
-pub(super) struct Test(Vec<ActionInfo>);
+pub struct Test(Vec<ActionInfo>);
 
 /// `test.file` and `test.fetch` on hosts, `test.release` on the controller.
-pub(super) fn catalog() -> Test {
+pub fn catalog() -> Test {
     let file = ActionInfo {
         name: "test.file",
         summary: "writes a file",
