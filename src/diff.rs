@@ -1,4 +1,4 @@
-//! What a step would change or has changed, as data. Readers (terminal, JSON, journal) render it.
+//! The changes of a step as data. Terminal, JSON output and journal render them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,11 +6,11 @@ use similar::TextDiff;
 
 use crate::secret::{MASK, redact, shown};
 
-mod gone;
+mod removed;
 
-use gone::{Known, has_secret};
+use removed::{NewWords, has_or_had_secret};
 
-/// The changes of one step, in the order in which they are shown.
+/// The changes of one step, in display order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Diff(pub Vec<Delta>);
 
@@ -18,88 +18,84 @@ pub struct Diff(pub Vec<Delta>);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Delta {
-    /// A single value: `path` names it (`mode`, `Deployment app/web spec.replicas`); `None` means absent.
+    /// A single value. `path` names it, such as `mode` or `Deployment app/web spec.replicas`.
     Field {
-        /// What changes.
+        /// Name of the value.
         path: String,
-        /// The value that is there.
+        /// The current value; absent if there is none.
         before: Option<String>,
-        /// The value that is wanted.
+        /// The wanted value; absent if the value is removed.
         after: Option<String>,
-        /// Who else claims the field: the field manager of a Kubernetes conflict.
+        /// The field manager that owns the field, in a Kubernetes conflict.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         owner: Option<String>,
     },
     /// A text of several lines, shown as a unified diff.
     Text {
-        /// What changes: a path or an object's name.
+        /// Path or name of the object that changes.
         label: String,
-        /// The text that is there; empty when absent.
+        /// The current text; empty if there is none.
         before: String,
-        /// The text that is wanted; empty when it goes.
+        /// The wanted text; empty if the text is removed.
         after: String,
     },
-    /// Something done that leaves no comparable state, such as a command.
+    /// An operation without a state to compare, such as a command.
     Act {
-        /// In the imperative: `run systemctl restart x`.
+        /// The operation in the imperative: `run systemctl restart x`.
         what: String,
     },
 }
 
 impl Diff {
-    /// A diff of one field.
     pub fn field(path: impl Into<String>, before: Option<String>, after: Option<String>) -> Self {
         Self(vec![Delta::Field { path: path.into(), before, after, owner: None }])
     }
 
-    /// A diff of one text.
     pub fn text(label: impl Into<String>, before: impl Into<String>, after: impl Into<String>) -> Self {
         Self(vec![Delta::Text { label: label.into(), before: before.into(), after: after.into() }])
     }
 
-    /// A diff of one act.
     pub fn act(what: impl Into<String>) -> Self {
         Self(vec![Delta::Act { what: what.into() }])
     }
 
-    /// Adds the change of one field unless both sides are equal.
+    /// Adds the change of a field, unless both values are equal.
     pub fn push_field(&mut self, path: impl Into<String>, before: Option<String>, after: Option<String>) {
         if before != after {
             self.0.push(Delta::Field { path: path.into(), before, after, owner: None });
         }
     }
 
-    /// Whether there is nothing to change.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The same diff as it may be shown: control characters are written down and every registered secret is masked. Where
-    /// a secret comes, what goes may be its earlier value, which nobody has registered: it is masked, too, unless it tells
-    /// nothing.
+    /// The diff for display: control characters are escaped and registered secrets masked. If a new value contains a
+    /// secret, the removed text may hold an earlier secret that is no longer registered; it is masked, too, unless it
+    /// is harmless.
     #[must_use]
     pub fn redacted(&self) -> Self {
-        let secret = self.0.iter().any(|delta| delta.after().is_some_and(has_secret));
-        let mut diff = if secret { self.without_gone() } else { self.clone() };
-        diff.texts(&mut |text| *text = shown(text));
+        let secret = self.0.iter().any(|delta| delta.after().is_some_and(has_or_had_secret));
+        let mut diff = if secret { self.mask_removed() } else { self.clone() };
+        diff.visit_texts(&mut |text| *text = shown(text));
         diff
     }
 
-    /// The same diff in which what goes is masked, unless it tells nothing.
+    /// The diff with removed text masked, unless it is harmless.
     #[must_use]
-    pub fn without_gone(&self) -> Self {
+    pub fn mask_removed(&self) -> Self {
         let new: Vec<String> = self.0.iter().filter_map(Delta::after).map(|text| redact(text).into_owned()).collect();
-        let known = Known::new(new.iter().map(String::as_str));
+        let words = NewWords::new(new.iter().map(String::as_str));
         let one = |delta: &Delta| {
             let mut delta = delta.clone();
             match &mut delta {
                 Delta::Field { before: Some(before), after, .. } => {
-                    let secret = after.as_deref().is_some_and(has_secret);
-                    if secret || !known.tells_nothing(before, after.as_deref()) {
+                    let secret = after.as_deref().is_some_and(has_or_had_secret);
+                    if secret || !words.is_harmless(before, after.as_deref()) {
                         MASK.clone_into(before);
                     }
                 }
-                Delta::Text { before, after, .. } => *before = known.without_gone(before, after),
+                Delta::Text { before, after, .. } => *before = words.mask_removed(before, after),
                 Delta::Field { before: None, .. } | Delta::Act { .. } => {}
             }
             delta
@@ -107,23 +103,23 @@ impl Diff {
         Self(self.0.iter().map(one).collect())
     }
 
-    /// Calls `each` with every text in it.
-    pub fn texts(&mut self, each: &mut dyn FnMut(&mut String)) {
+    /// Calls `visit` with every text of the diff.
+    pub fn visit_texts(&mut self, visit: &mut dyn FnMut(&mut String)) {
         for delta in &mut self.0 {
             match delta {
                 Delta::Field { path, before, after, owner } => {
                     [Some(path), before.as_mut(), after.as_mut(), owner.as_mut()]
                         .into_iter()
                         .flatten()
-                        .for_each(&mut *each);
+                        .for_each(&mut *visit);
                 }
-                Delta::Text { label, before, after } => [label, before, after].into_iter().for_each(&mut *each),
-                Delta::Act { what } => each(what),
+                Delta::Text { label, before, after } => [label, before, after].into_iter().for_each(&mut *visit),
+                Delta::Act { what } => visit(what),
             }
         }
     }
 
-    /// The same diff with every value masked: for steps marked `sensitive`.
+    /// The diff with every value masked, for steps marked `sensitive`.
     #[must_use]
     pub fn masked(&self) -> Self {
         let opt = |s: &Option<String>| s.as_ref().map(|_| MASK.to_owned());
@@ -148,15 +144,15 @@ impl Diff {
     }
 }
 
-/// An old text in which what goes is masked, unless it tells nothing: for texts that are nobody's business, also where no
-/// secret is known.
-pub fn hide_gone(before: &str, after: &str) -> String {
+/// The old text with removed lines masked, unless they are harmless. For private texts, also where no secret is
+/// registered.
+pub fn mask_removed_lines(before: &str, after: &str) -> String {
     let new = redact(after);
-    Known::new([&*new]).without_gone(before, after)
+    NewWords::new([&*new]).mask_removed(before, after)
 }
 
 impl Delta {
-    /// The new value.
+    /// The new value, if the change has one.
     fn after(&self) -> Option<&str> {
         match self {
             Self::Field { after, .. } => after.as_deref(),
@@ -238,7 +234,7 @@ mod tests {
         let mut diff = Diff::field("data.pw", Some("hunter-of-old".into()), None);
         diff.push_field("data.size", Some("10".into()), Some("12".into()));
         diff.push_field("data.image", Some("registry/app:1.2".into()), Some("registry/app:1.3".into()));
-        let lines: Vec<String> = diff.without_gone().redacted().0.iter().flat_map(Delta::lines).collect();
+        let lines: Vec<String> = diff.mask_removed().redacted().0.iter().flat_map(Delta::lines).collect();
         assert_eq!(
             lines,
             ["- data.pw: ‹secret›", "~ data.size: 10 → 12", "~ data.image: registry/app:1.2 → registry/app:1.3"]
@@ -259,7 +255,7 @@ mod tests {
         let Delta::Text { before, after, .. } = &diff.0[0] else { panic!("{diff:?}") };
         assert_eq!(after, "user: a\npassword: ‹secret›\nport: 2\n");
         assert_eq!(before, "user: a\n‹secret›\nport: 1\n");
-        // An action that cuts a text masks it before.
+        // An action that shortens a text masks its secrets first.
         for after in ["x new-secret-of-diff", "x ‹secret›"] {
             let diff = Diff::field("data.k", Some("old-secret".into()), Some(after.into())).redacted();
             assert_eq!(diff.0[0].lines(), ["~ data.k: ‹secret› → x ‹secret›"]);

@@ -1,4 +1,4 @@
-//! Hashes as text. Part of the shared vocabulary: knows nothing of the crate.
+//! Hashes as text.
 
 use sha2::{Digest as _, Sha256};
 
@@ -8,7 +8,7 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
-/// SHA-256 of bytes, lower-case hexadecimal: 64 digits.
+/// SHA-256 as 64 lower-case hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }

@@ -1,16 +1,16 @@
-//! As much of a text as a person reads: a host or an API may answer a line of a megabyte.
+//! Shortens texts for display: a host or an API may answer a line of a megabyte.
 
 use std::borrow::Cow;
 
-/// Characters of a line in a message, at most.
+/// The most characters shown of a line.
 const MAX_LINE_CHARS: usize = 500;
-/// Lines of a message at its beginning that stay, and at its end.
+/// Lines kept at the beginning and at the end of a long message.
 const FIRST_LINES: usize = 40;
 const LAST_LINES: usize = 20;
 
-/// A message with its long lines cut, and the middle left out where there are too many of them. Secrets must be masked
-/// before: a part of one is not known for it.
-pub fn message(text: &str) -> Cow<'_, str> {
+/// Cuts long lines, and leaves out the middle of a message with too many lines. Mask secrets before: the redactor does
+/// not recognise a part of a secret.
+pub fn shorten(text: &str) -> Cow<'_, str> {
     if text.len() <= MAX_LINE_CHARS {
         return Cow::Borrowed(text);
     }
@@ -26,7 +26,7 @@ pub fn message(text: &str) -> Cow<'_, str> {
     )
 }
 
-/// The first characters of a text; `…` tells that more follow.
+/// The first characters of a text, with `…` if more follow.
 pub fn head(text: &str, characters: usize) -> Cow<'_, str> {
     match text.char_indices().nth(characters) {
         Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
@@ -34,7 +34,7 @@ pub fn head(text: &str, characters: usize) -> Cow<'_, str> {
     }
 }
 
-/// The last characters of a text; `…` tells that more came before.
+/// The last characters of a text, with `…` if more precede.
 pub fn tail(text: &str, characters: usize) -> Cow<'_, str> {
     match text.char_indices().rev().nth(characters) {
         Some((before, c)) => Cow::Owned(format!("…{}", text.get(before + c.len_utf8()..).unwrap_or_default())),
@@ -42,8 +42,8 @@ pub fn tail(text: &str, characters: usize) -> Cow<'_, str> {
     }
 }
 
-/// The part of a line around one of its bytes, of about so many characters, and where that byte is in the part; `…` tells
-/// that there is more.
+/// About `characters` characters of a line around byte `at`, with `…` where text is left out, and the position of that
+/// byte in the part.
 pub fn around(line: &str, at: usize, characters: usize) -> (Cow<'_, str>, usize) {
     let at = line.floor_char_boundary(at);
     let (before, after) = line.split_at(at);
@@ -62,9 +62,9 @@ mod tests {
 
     #[test]
     fn what_is_short_stays_and_long_lines_are_cut_between_characters() {
-        assert_eq!((head("häß", 3), tail("häß", 3), message("a\nb")), ("häß".into(), "häß".into(), "a\nb".into()));
+        assert_eq!((head("häß", 3), tail("häß", 3), shorten("a\nb")), ("häß".into(), "häß".into(), "a\nb".into()));
         assert_eq!((head("häßlich", 3), tail("häßlich", 4)), ("häß…".into(), "…lich".into()));
-        let cut = message(&format!("x\n{}\ny", "ä".repeat(1_000_000))).into_owned();
+        let cut = shorten(&format!("x\n{}\ny", "ä".repeat(1_000_000))).into_owned();
         assert_eq!(cut, format!("x\n{}…\ny", "ä".repeat(MAX_LINE_CHARS)));
     }
 
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn of_many_lines_the_middle_goes() {
         let many: Vec<String> = (0..1000).map(|n| format!("line {n}")).collect();
-        let cut = message(&many.join("\n")).into_owned();
+        let cut = shorten(&many.join("\n")).into_owned();
         let lines: Vec<&str> = cut.lines().collect();
         assert_eq!((lines.len(), lines[0], lines[60]), (61, "line 0", "line 999"));
         assert_eq!(lines[FIRST_LINES], "[… 940 lines are left out here …]");

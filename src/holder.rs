@@ -1,6 +1,6 @@
-//! Who holds a run lock: what a holder leaves in it, and what others make of that.
+//! The holder of a run lock: how the holder writes its name into the lock, and how others read it.
 //!
-//! Locks of one machine and of a cluster share this. Knows nothing of the crate.
+//! Shared by the file lock and the cluster's Lease.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,38 +9,36 @@ use std::str::FromStr;
 use jiff::fmt::friendly::{Spacing, SpanPrinter};
 use jiff::{SignedDuration, Timestamp};
 
-/// A run that holds a lock. Written as `run=… user=… host=… process=… since=…`, which is unlike that of any other run.
+/// A run that holds a lock. Written as `run=… user=… host=… process=… since=…`, which is unique to the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// The run's id.
     pub run: String,
-    /// Name of the user.
     pub user: String,
-    /// Name of the machine.
+    /// Host name of the machine.
     pub host: String,
-    /// Process id there.
+    /// Process id on that machine.
     pub process: u32,
-    /// When it took the lock, by its own clock.
+    /// When the holder took the lock, by its own clock.
     pub since: Timestamp,
 }
 
 impl Holder {
-    /// This process, from now on.
+    /// This process as the holder, since now.
     pub fn here(run: &str) -> Self {
         let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
         let user = user.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
         let second = Timestamp::now().as_second();
         Self {
-            run: word(run),
-            user: word(&user),
+            run: single_word(run),
+            user: single_word(&user),
             host: host_name(),
             process: std::process::id(),
             since: Timestamp::from_second(second).unwrap_or_default(),
         }
     }
 
-    /// Whether that is the same run, which takes more than one lock.
-    pub fn is_run_of(&self, other: &Self) -> bool {
+    /// Whether both are the same run, whose locks may have different times.
+    pub fn is_same_run(&self, other: &Self) -> bool {
         Self { since: other.since, ..self.clone() } == *other
     }
 }
@@ -55,7 +53,7 @@ impl fmt::Display for Holder {
 impl FromStr for Holder {
     type Err = ();
 
-    /// Keys that a later version adds are passed over.
+    /// Ignores keys that a later version adds.
     fn from_str(text: &str) -> Result<Self, ()> {
         let pairs: HashMap<&str, &str> = text.split_whitespace().filter_map(|pair| pair.split_once('=')).collect();
         let value = |key| pairs.get(key).copied().ok_or(());
@@ -69,33 +67,33 @@ impl FromStr for Holder {
     }
 }
 
-/// A lock that somebody else holds.
+/// A lock that another run or program holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// Which lock: a file, or a Lease.
+    /// Name of the lock: a file, or a Lease.
     pub lock: String,
-    /// What the holder wrote; not always one of ours.
+    /// The holder's text; not a [`Holder`] if another program wrote it.
     pub text: String,
-    /// For how long it has been held.
+    /// How long the lock has been held.
     pub age: Option<SignedDuration>,
 }
 
 impl Held {
-    /// A lock whose holder's clock showed `now` when it was last heard of. Only one clock is asked, so that it does not
-    /// matter whether it is right.
+    /// `now` is the time of the holder's clock when the lock was last read. Only the holder's clock is used, so a wrong
+    /// clock does not matter.
     pub fn new(lock: impl Into<String>, text: &str, now: Timestamp) -> Self {
         let mut held = Self { lock: lock.into(), text: text.trim().to_owned(), age: None };
         held.age = held.holder().map(|holder| now.duration_since(holder.since).max(SignedDuration::ZERO));
         held
     }
 
-    /// The holder, when it is a run of ours.
+    /// The holder, if the text was written by `rollout`.
     pub fn holder(&self) -> Option<Holder> {
         self.text.parse().ok()
     }
 
-    /// The holder's run, when its journal is on this machine.
-    pub fn run_here(&self) -> Option<String> {
+    /// The holder's run, if it runs on this machine, so that its journal is here.
+    pub fn local_run(&self) -> Option<String> {
         self.holder().filter(|holder| holder.host == host_name()).map(|holder| holder.run)
     }
 }
@@ -116,12 +114,11 @@ impl fmt::Display for Held {
     }
 }
 
-/// The name of this machine.
 fn host_name() -> String {
-    word(&rustix::system::uname().nodename().to_string_lossy())
+    single_word(&rustix::system::uname().nodename().to_string_lossy())
 }
 
-fn word(text: &str) -> String {
+fn single_word(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join("_")
 }
 
@@ -154,9 +151,9 @@ mod tests {
     #[test]
     fn a_run_is_the_same_in_all_of_its_locks() {
         let later = Holder { since: ada().since + SignedDuration::from_secs(3), ..ada() };
-        assert!(ada().is_run_of(&later));
-        assert!(!ada().is_run_of(&Holder { host: "control-pi".into(), ..later.clone() }));
-        assert!(!ada().is_run_of(&Holder { run: "20261124-153515-07c12".into(), ..later }));
+        assert!(ada().is_same_run(&later));
+        assert!(!ada().is_same_run(&Holder { host: "control-pi".into(), ..later.clone() }));
+        assert!(!ada().is_same_run(&Holder { run: "20261124-153515-07c12".into(), ..later }));
     }
 
     #[test]
@@ -179,7 +176,7 @@ mod tests {
 
     #[test]
     fn only_a_run_of_this_machine_can_be_looked_at_here() {
-        let held = |holder: Holder| Held::new("l", &holder.to_string(), Timestamp::UNIX_EPOCH).run_here();
+        let held = |holder: Holder| Held::new("l", &holder.to_string(), Timestamp::UNIX_EPOCH).local_run();
         assert_eq!(held(Holder::here("mine")).as_deref(), Some("mine"));
         assert_eq!(held(Holder { host: "no such machine".replace(' ', "-"), ..ada() }), None);
     }

@@ -1,26 +1,27 @@
 //! `rollout` rolls systems out: a flat TOML plan, run as a graph over SSH, Kubernetes, Helm and Vault.
 //!
-//! The modules from the bottom to the top; each imports only those above it in this list (`tests/layers` sees to it):
+//! The modules, from the bottom to the top. Each one imports only modules above it in this list (`tests/layers` checks
+//! this):
 //!
-//! - [`sync`] — locks
+//! - [`sync`] — locks that ignore poison
 //! - [`digest`] — hashes as text
-//! - [`excerpt`] — the beginning or the end of a text
-//! - [`holder`] — who holds a lock
-//! - [`private`] — files and folders that only their owner may read
-//! - [`secret`] — values that no sink may show, and the redactor
-//! - [`diff`] — what a step changes
-//! - [`event`] — what a run tells
-//! - [`defect`] — panics as errors
+//! - [`excerpt`] — shortens texts for display
+//! - [`holder`] — the holder of a run lock
+//! - [`private`] — files and folders that only their owner may access
+//! - [`secret`] — secret values, and the redactor that masks them in all output
+//! - [`diff`] — the changes of a step
+//! - [`event`] — the events of a run
+//! - [`defect`] — turns panics into errors
 //! - [`finding`] — what is wrong with a file, and where
-//! - [`document`] — TOML and YAML with places, the files of a project
-//! - [`template`] — `{{ … }}`
+//! - [`document`] — TOML and YAML with source places, and the files of a project
+//! - [`template`] — `{{ … }}` templates
 //! - [`inventory`] — hosts, groups, endpoints
 //! - [`plan`] — phases and steps, and their checks
-//! - [`graph`] — units and what they wait for
-//! - [`journal`] — what is on record of runs, and what a later run makes of it
-//! - [`connect`] — how hosts, clusters and Vault are reached
+//! - [`graph`] — units and their dependencies
+//! - [`journal`] — the records of runs, and what a later run reads from them
+//! - [`connect`] — connections to hosts, clusters and Vault
 //! - [`actions`] — what steps do, as data
-//! - [`engine`] — walks the graph
+//! - [`engine`] — runs the graph
 //! - [`ui`] — shows events
 //! - [`cli`] — the subcommands
 
@@ -43,7 +44,7 @@ pub mod inventory;
 pub mod journal;
 #[cfg(test)]
 #[path = "../tests/shared/needs.rs"]
-#[allow(dead_code, reason = "other tests ask more of it")]
+#[allow(dead_code, reason = "other tests use the rest of this file")]
 mod needs;
 pub mod plan;
 pub mod private;

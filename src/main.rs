@@ -1,4 +1,4 @@
-//! Parses arguments and maps the error to an exit code; nothing else.
+//! Entry point; all work is in [`rollout::cli`].
 
 use std::process::ExitCode;
 

@@ -1,95 +1,91 @@
-//! Folders and files of the user alone: journals and what lies beside them tell what is on the hosts.
+//! Folders and files that only the user may access: journals and the files beside them tell what is on the hosts.
 //!
-//! Whoever else could write there could make a run believe what did not happen; so such a folder is refused. One that
-//! others could only read, as earlier versions left it, is closed.
+//! A folder that others can write to is refused, because they could forge a journal. A folder that others can only
+//! read, as earlier versions left it, is closed.
 
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Why a folder is not used.
+/// Why a folder is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum NotPrivate {
-    /// The system refuses.
+    /// The system refuses access.
     #[error("{}: {source}", path.display())]
-    Io {
-        /// The folder, or a file in it.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It is somebody else's, or open to others.
+    Io { path: PathBuf, source: io::Error },
+    /// The folder belongs to another user, or others can write to it.
     #[error("{what}")]
     Open {
-        /// Which folder, and who gets at it.
+        /// The folder, and who has access.
         what: String,
-        /// What to do about it.
         hint: String,
     },
 }
 
-/// How to open or make a file that only its owner gets at.
-pub fn file() -> OpenOptions {
+/// Options that create a file with mode 0600.
+pub fn open_options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.mode(0o600);
     options
 }
 
-/// Makes sure that a folder is there and nobody else's. Says whether others could read it until now.
+/// Creates the folder if needed, and makes sure that only the user has access. Returns whether others could read it
+/// before.
 ///
 /// # Errors
-/// When it cannot be made, or others can write there.
-pub fn folder(path: &Path) -> Result<bool, NotPrivate> {
+/// When the folder cannot be created, belongs to another user, or others can write to it.
+pub fn ensure_folder(path: &Path) -> Result<bool, NotPrivate> {
     let io = |source| NotPrivate::Io { path: path.to_owned(), source };
     let open = |what: &str, hint: String| {
-        let what = format!("{} {what}: nothing is kept there, nor read from there", path.display());
+        let what = format!("{} {what}, so rollout does not use it", path.display());
         Err(NotPrivate::Open { what, hint })
     };
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
-    let (link, seen) = (std::fs::symlink_metadata(path).map_err(io)?, std::fs::metadata(path).map_err(io)?);
-    let us = rustix::process::geteuid().as_raw();
-    let owner = [link.uid(), seen.uid()].into_iter().find(|owner| *owner != us);
+    let (link, metadata) = (std::fs::symlink_metadata(path).map_err(io)?, std::fs::metadata(path).map_err(io)?);
+    let user = rustix::process::geteuid().as_raw();
+    let owner = [link.uid(), metadata.uid()].into_iter().find(|owner| *owner != user);
     if let Some(owner) = owner {
-        let hint = "name a folder of your own in ROLLOUT_STATE_DIR, or run this as the user that it belongs to";
-        return open(&format!("belongs to another user (number {owner}), not to you (number {us})"), hint.to_owned());
+        let hint = "set ROLLOUT_STATE_DIR to a folder of your own, or run rollout as the owner of this one";
+        return open(&format!("belongs to another user (number {owner}), not to you (number {user})"), hint.to_owned());
     }
-    if seen.mode() & 0o022 != 0 {
-        let hint = format!("look whether all that is in it is yours, then `chmod -R go= {}`", path.display());
+    if metadata.mode() & 0o022 != 0 {
+        let hint = format!("check that everything in it is yours, then run `chmod -R go= {}`", path.display());
         return open("can be written by others", hint);
     }
-    close(path, seen.mode()).map_err(io)
+    close_to_others(path, metadata.mode()).map_err(io)
 }
 
-/// Closes the files in a folder that others could read, and with `deeply` those in the folders in it. Links are left as
-/// they are.
+/// Removes the access of others to the files in a folder, and with `deeply` also to its subfolders and their files.
+/// Links are left alone.
 ///
 /// # Errors
-/// When the system refuses.
-pub fn files_in(folder: &Path, deeply: bool) -> Result<(), NotPrivate> {
+/// When the folder cannot be read, or a mode cannot be changed.
+pub fn close_files_in(folder: &Path, deeply: bool) -> Result<(), NotPrivate> {
     let io = |source| NotPrivate::Io { path: folder.to_owned(), source };
-    let us = rustix::process::geteuid().as_raw();
+    let user = rustix::process::geteuid().as_raw();
     for entry in std::fs::read_dir(folder).map_err(io)? {
         let entry = entry.map_err(io)?;
-        let seen = match entry.metadata() {
-            Ok(seen) => seen,
-            // Another run may be at work.
+        let metadata = match entry.metadata() {
+            Ok(metadata) => metadata,
+            // Another run may have removed the file.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(io(error)),
         };
-        if seen.uid() != us || !(seen.is_file() || deeply && seen.is_dir()) {
+        if metadata.uid() != user || !(metadata.is_file() || deeply && metadata.is_dir()) {
             continue;
         }
         let path = entry.path();
-        close(&path, seen.mode()).or_else(|e| if e.kind() == ErrorKind::NotFound { Ok(false) } else { Err(io(e)) })?;
-        if seen.is_dir() {
-            files_in(&path, deeply)?;
+        close_to_others(&path, metadata.mode())
+            .or_else(|e| if e.kind() == ErrorKind::NotFound { Ok(false) } else { Err(io(e)) })?;
+        if metadata.is_dir() {
+            close_files_in(&path, deeply)?;
         }
     }
     Ok(())
 }
 
-fn close(path: &Path, mode: u32) -> io::Result<bool> {
+fn close_to_others(path: &Path, mode: u32) -> io::Result<bool> {
     let is_open = mode & 0o077 != 0;
     if is_open {
         std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700))?;
@@ -110,7 +106,7 @@ mod tests {
     }
 
     fn refusal(path: &Path) -> (String, String) {
-        match folder(path) {
+        match ensure_folder(path) {
             Err(NotPrivate::Open { what, hint }) => (what, hint),
             other => panic!("{other:?}"),
         }
@@ -120,20 +116,20 @@ mod tests {
     fn a_folder_is_made_closed_and_one_that_others_could_read_is_closed() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("a/b");
-        assert!(!folder(&path).unwrap());
+        assert!(!ensure_folder(&path).unwrap());
         assert_eq!((mode(&path), mode(&parent.path().join("a"))), (0o700, 0o700));
         set(&path, 0o755);
-        assert!(folder(&path).unwrap() && mode(&path) == 0o700);
+        assert!(ensure_folder(&path).unwrap() && mode(&path) == 0o700);
     }
 
     #[test]
     fn one_that_others_can_write_in_is_refused_also_behind_a_link() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("a");
-        folder(&path).unwrap();
+        ensure_folder(&path).unwrap();
         let link = parent.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        folder(&link).unwrap();
+        ensure_folder(&link).unwrap();
         for open in [0o770, 0o702, 0o1777] {
             set(&path, open);
             for path in [&path, &link] {
@@ -150,7 +146,7 @@ mod tests {
         }
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("a");
-        folder(&path).unwrap();
+        ensure_folder(&path).unwrap();
         std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
         let mine = parent.path().join("mine");
         std::os::unix::fs::symlink(&path, &mine).unwrap();
@@ -174,9 +170,9 @@ mod tests {
         }
         set(&at("state/plan"), 0o755);
         std::os::unix::fs::symlink(at("other"), at("state/link")).unwrap();
-        files_in(&at("state"), false).unwrap();
+        close_files_in(&at("state"), false).unwrap();
         assert_eq!((mode(&at("state/log")), mode(&at("state/plan/run.jsonl"))), (0o600, 0o644));
-        files_in(&at("state"), true).unwrap();
+        close_files_in(&at("state"), true).unwrap();
         assert_eq!((mode(&at("state/plan")), mode(&at("state/plan/run.jsonl"))), (0o700, 0o600));
         assert_eq!(mode(&at("other")), 0o644);
     }

@@ -1,19 +1,16 @@
-//! Locks that are taken whether or not somebody panicked with them. A panic over one answer must not end what has nothing
-//! to do with it, and what a lock guards here is whole at any time: it is changed in one go.
+//! Locks that ignore poison. A panic over one host's answer must not stop other units, and no critical section of this
+//! crate leaves its data half-changed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Takes a mutex.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes a lock to read.
 pub fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes a lock to write.
 pub fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,5 @@
-//! `rollout check` and the other subcommands that connect to nothing: the real program on the files in `fixtures/check`.
+//! `rollout check` and other subcommands that do not connect to anything: the real program on the files in
+//! `fixtures/check`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

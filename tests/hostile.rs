@@ -1,5 +1,5 @@
-//! `rollout check` on repositories made to keep it busy, to take all memory or to end it: the real program, with little
-//! memory and a deadline. Each ends as a bad plan does, with a finding that a person can read.
+//! `rollout check` on hostile repositories, which try to keep it busy, exhaust memory or crash it. The real program
+//! runs with little memory and a deadline, and must end with a readable finding each time.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,21 +7,21 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What the program may take, KiB.
+/// Memory limit of the program, in KiB.
 const MEMORY: u64 = 2 * 1024 * 1024;
-/// Only what hangs takes so long, seconds.
+/// Deadline in seconds; only a hang takes longer.
 const DEADLINE: u64 = 120;
-/// The longest output, bytes: a screen or two.
+/// The longest output in bytes: one or two screens.
 const MOST_SAID: usize = 8_000;
 
-/// A repository, and what is said of it.
+/// A repository, and the expected message.
 struct Case {
     name: &'static str,
     says: &'static str,
     plan: String,
     hosts: String,
     template: String,
-    /// What is made by other means than writing a text.
+    /// Creates files that are more than a text.
     make: fn(&Path),
 }
 
@@ -31,7 +31,7 @@ impl Case {
         Self { name, says, plan: String::new(), hosts, template: "text".to_owned(), make: |_| {} }
     }
 
-    /// With one step, which puts the template on all hosts.
+    /// A repository with one step, which writes the template to all hosts.
     fn step(self, vars: &str, keys: &str) -> Self {
         let plan = format!(
             "[plan]\nname = \"p\"\n[vars]\n{vars}\n[[phase.one.step]]\nid = \"put\"\naction = \"node.template\"\n\
@@ -40,7 +40,7 @@ impl Case {
         Self { plan, ..self }
     }
 
-    /// With that template, put on the one host.
+    /// A repository with one step, which writes this template to one host.
     fn template(self, text: &str) -> Self {
         let case = Self { template: text.to_owned(), ..self };
         case.step("", "path = \"/x\"\ntemplate = \"templates/t.j2\"")
@@ -62,7 +62,7 @@ impl Case {
         Self { make, ..self }
     }
 
-    /// What is wrong with how the program ended.
+    /// What is wrong with the program's result, if anything.
     fn wrong(&self) -> Option<String> {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -85,7 +85,7 @@ impl Case {
         if done.status.code() != Some(2) {
             return Some(format!("ended with {:?}, signal {:?}: {start}", done.status.code(), done.status.signal()));
         }
-        // The renderer breaks long lines.
+        // The renderer wraps long lines.
         let words = said.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
         if !words.contains(self.says) {
             return Some(format!("does not say {:?}: {start}", self.says));
@@ -147,7 +147,7 @@ fn plans_that_multiply() {
         file(Case::new("variables of hosts", "variable `v").step(&doubling("{{ host.name }}"), content).hosts(9999)),
         file(Case::new("variables of a group", "`v`").step("", &content.replace("v14", "v")).hosts(9999))
             .with_group(&huge),
-        // What does not depend on the host is there once; the mistake behind it is found.
+        // Values that do not depend on the host exist once, so the limit is not reached and the later mistake is found.
         file(
             Case::new("variables of all", "`nobody` is not defined")
                 .step(&doubling(""), &format!("{content}\nmode = \"{{{{ nobody }}}}\""))
@@ -156,7 +156,7 @@ fn plans_that_multiply() {
     ]);
 }
 
-/// A template with two lists, `{0}` and `{1}` of its end, that hold the same list twice, forty times over.
+/// A template with two lists, `{0}` and `{1}` at the end, each of which contains one list twice, nested forty times.
 fn with_doubled(end: &str) -> String {
     let twice = |name: &str| {
         format!(

@@ -1,4 +1,4 @@
-//! Run locks on this machine: who is told of whom, waiting, and holders that die. The real program each time.
+//! Run locks on this machine: messages about the holder, waiting, and holders that die. All tests run the real program.
 #![expect(clippy::unwrap_used, reason = "a test fails by panic")]
 
 use std::fs;
@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long anything may take.
+/// Deadline for anything in these tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A plan with a gate: its step says that it has begun by a file, and ends once there is a file `go`.
+/// A plan with a gate: its step creates a file when it starts, and ends once the file `go` exists.
 struct Project {
     dir: tempfile::TempDir,
 }
@@ -51,7 +51,7 @@ impl Project {
         command
     }
 
-    /// A run that is at its gate.
+    /// Starts a run and waits until it is at its gate.
     fn started(&self) -> Child {
         let mut run = self.run(&[]).spawn().unwrap();
         let began = Instant::now();
@@ -67,7 +67,7 @@ impl Project {
     }
 }
 
-/// How a run ended; it must before long.
+/// Waits for the end of a run, up to the deadline.
 fn end(run: &mut Child) -> Option<i32> {
     let began = Instant::now();
     loop {
@@ -86,7 +86,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The line of stderr that begins so; it is read up to there.
+/// Reads stderr up to the line that begins with `start`.
 fn line(stderr: &mut impl Iterator<Item = String>, start: &str) -> String {
     stderr.find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no line began with {start}"))
 }
@@ -107,7 +107,7 @@ fn a_second_runner_hears_which_lock_who_where_and_what_to_do() {
     ] {
         assert!(said.contains(&part), "{part} is not in {said}");
     }
-    // What it says to do can be done: the run is on record.
+    // The hint works: the run is recorded.
     let run = said.split_once("rollout show ").unwrap().1.split('`').next().unwrap();
     assert!(said.contains(&format!("run {run} of ada")), "{said}");
     let mut show = Command::new(env!("CARGO_BIN_EXE_rollout"));
@@ -207,7 +207,7 @@ fn without_a_cluster_the_run_goes_on_and_warns() {
          content = \"x\"\n[[phase.cluster.step]]\nid = \"b\"\naction = \"kube.wait\"\nkind = \"Node\"\n\
          condition = \"Ready\"\n",
     );
-    // The plan touches a cluster, whatever of it runs.
+    // The plan uses a cluster, whichever part of it runs.
     for config in [config, project.path("no-such-file")] {
         let output = project.run(&["--skip", "cluster"]).env("KUBECONFIG", &config).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{output:?}");

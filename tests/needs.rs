@@ -1,4 +1,4 @@
-//! A test that cannot run does not pass unnoticed.
+//! A test that cannot run prints a note, and fails with `ROLLOUT_ALL`.
 
 #[path = "shared/needs.rs"]
 #[allow(dead_code, reason = "other tests ask more of it")]

@@ -1,4 +1,4 @@
-//! The project's own plans, without a connection: they load, and their templates make sense in every inventory.
+//! The project's own plans, without connections: they load, and their templates render in every inventory.
 #![expect(clippy::unwrap_used, reason = "a test fails by panic")]
 
 use std::path::Path;
@@ -70,7 +70,7 @@ fn values_follow_their_variables() {
     let istiod = |overrides| values("templates/istiod-values.yaml.j2", overrides);
     let scaled = istiod(serde_json::json!({}));
     assert_eq!(scaled["pilot"]["autoscaleMax"], 2);
-    // istiod does not start when a quantity is a number.
+    // istiod does not start if a quantity is a number instead of a text.
     assert_eq!(scaled["global"]["proxy"]["resources"]["limits"]["cpu"], "1");
     assert_eq!(scaled["global"]["defaultPodDisruptionBudget"]["enabled"], false);
     let fixed = istiod(serde_json::json!({ "istiod_autoscale": false, "istiod_replicas": 2, "istiod_memory": "1Gi" }));

@@ -81,7 +81,7 @@ impl Registry {
                 check_text: T::CHECK_TEXT,
                 validate: |params| parse::<T>(params).map(drop),
             },
-            build: |params| Ok(Watched::boxed(Arc::new(parse::<T>(params)?), secret::is_in_value(params))),
+            build: |params| Ok(Watched::boxed(Arc::new(parse::<T>(params)?), secret::value_has_secret(params))),
         });
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::{Action, ActionRef, OnInterrupt, Resource, Verdict};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
-use crate::defect::caught;
+use crate::defect::catch_panic;
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 
@@ -27,7 +27,7 @@ impl Watched {
     }
 
     fn without_gone(&self, diff: Diff) -> Diff {
-        if self.has_secret { diff.without_gone() } else { diff }
+        if self.has_secret { diff.mask_removed() } else { diff }
     }
 
     fn says(&self, verdict: Verdict) -> Verdict {
@@ -41,7 +41,7 @@ impl Watched {
         if let Some(defect) = self.defect.get() {
             return Err(defect.clone());
         }
-        caught(|| question(&*self.action)).map_err(|defect| self.defect.get_or_init(|| defect).clone())
+        catch_panic(|| question(&*self.action)).map_err(|defect| self.defect.get_or_init(|| defect).clone())
     }
 }
 
@@ -83,7 +83,7 @@ impl Action for Watched {
     }
 
     fn writes(&self) -> Option<&Path> {
-        caught(|| self.action.writes()).unwrap_or_else(|defect| {
+        catch_panic(|| self.action.writes()).unwrap_or_else(|defect| {
             self.defect.get_or_init(|| defect);
             None
         })

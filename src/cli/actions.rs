@@ -1,4 +1,4 @@
-//! `rollout actions [NAME]`: the list of actions, and the page of one.
+//! `rollout actions [NAME]`: lists the actions, or prints the reference of one.
 
 use std::fmt::Write as _;
 
@@ -13,26 +13,25 @@ use crate::event::Problem;
 use crate::finding::did_you_mean;
 use crate::plan::{ActionInfo, Catalog, Param, Role, RunsOn};
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Show this action alone, such as `node.file`; a group such as `node` lists its actions
+    /// Show only this action, such as `node.file`, or list a group of actions, such as `node`
     name: Option<String>,
 }
 
-/// Lists or shows.
+/// Lists all actions or those of a group, or shows one.
 pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     let registry = Registry::standard();
-    let kinds = registry.actions();
+    let actions = registry.actions();
     match &args.name {
-        None => list(&kinds, terminal)?,
+        None => list(&actions, terminal)?,
         Some(name) => match registry.action(name) {
-            Some(kind) => show(kind, terminal)?,
+            Some(action) => show(action, terminal)?,
             None => {
                 let prefix = format!("{name}.");
-                let group: Vec<&ActionInfo> = kinds.iter().filter(|k| k.name.starts_with(&prefix)).copied().collect();
+                let group: Vec<&ActionInfo> = actions.iter().filter(|k| k.name.starts_with(&prefix)).copied().collect();
                 if group.is_empty() {
-                    let near = did_you_mean(name, kinds.iter().map(|k| k.name));
+                    let near = did_you_mean(name, actions.iter().map(|k| k.name));
                     let hint = near.unwrap_or_else(|| "`rollout actions` lists all of them".into());
                     return Err(Failure::usage(Problem::new(format!("no action is named `{name}`")).hint(hint)));
                 }
@@ -43,24 +42,24 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn list(kinds: &[&ActionInfo], terminal: &Terminal) -> std::io::Result<()> {
+fn list(actions: &[&ActionInfo], terminal: &Terminal) -> std::io::Result<()> {
     if terminal.format == Format::Json {
-        return terminal.json(&kinds.iter().map(|k| record(k)).collect::<Vec<_>>());
+        return terminal.json(&actions.iter().map(|k| record(k)).collect::<Vec<_>>());
     }
-    let width = kinds.iter().map(|k| k.name.len()).max().unwrap_or_default();
+    let width = actions.iter().map(|k| k.name.len()).max().unwrap_or_default();
     let mut out = String::new();
-    for kind in kinds {
-        let place = format!("{:<10}", place(kind.runs_on));
-        let _ = writeln!(out, "{CYAN}{:<width$}{CYAN:#}  {DIM}{place}{DIM:#}  {}", kind.name, kind.summary);
+    for action in actions {
+        let place = format!("{:<10}", place(action.runs_on));
+        let _ = writeln!(out, "{CYAN}{:<width$}{CYAN:#}  {DIM}{place}{DIM:#}  {}", action.name, action.summary);
     }
     terminal.data(&out)
 }
 
-fn show(kind: &ActionInfo, terminal: &Terminal) -> std::io::Result<()> {
+fn show(action: &ActionInfo, terminal: &Terminal) -> std::io::Result<()> {
     if terminal.format == Format::Json {
-        return terminal.json(&record(kind));
+        return terminal.json(&record(action));
     }
-    terminal.data(&page(kind))
+    terminal.data(&page(action))
 }
 
 fn place(place: RunsOn) -> &'static str {
@@ -71,55 +70,55 @@ fn place(place: RunsOn) -> &'static str {
     }
 }
 
-fn record(kind: &ActionInfo) -> Value {
-    let outputs: Vec<Value> = kind.outputs.iter().map(|o| json!({ "name": o.name, "about": o.about })).collect();
+fn record(action: &ActionInfo) -> Value {
+    let outputs: Vec<Value> = action.outputs.iter().map(|o| json!({ "name": o.name, "about": o.about })).collect();
     json!({
-        "name": kind.name,
-        "summary": kind.summary,
-        "place": place(kind.runs_on),
-        "changes": kind.role == Role::Change,
+        "name": action.name,
+        "summary": action.summary,
+        "place": place(action.runs_on),
+        "changes": action.role == Role::Change,
         "outputs": outputs,
-        "example": kind.example,
-        "schema": (kind.schema)(),
+        "example": action.example,
+        "schema": (action.schema)(),
     })
 }
 
-/// The page of one action.
-fn page(kind: &ActionInfo) -> String {
-    let mut out = format!("{CYAN}{BOLD}{}{BOLD:#}{CYAN:#}: {}\n", kind.name, kind.summary);
-    let place = match kind.runs_on {
+/// The reference of one action as text.
+fn page(action: &ActionInfo) -> String {
+    let mut out = format!("{CYAN}{BOLD}{}{BOLD:#}{CYAN:#}: {}\n", action.name, action.summary);
+    let place = match action.runs_on {
         RunsOn::Host => "Runs on each host of the step's `hosts`",
         RunsOn::Controller => "Runs once, from this machine",
         RunsOn::Cluster => "Runs once, from this machine, through the cluster's API",
     };
-    let role = match kind.role {
-        Role::Check => "it only looks.",
-        Role::Change => "it changes things, and only what differs.",
+    let role = match action.role {
+        Role::Check => "it only looks and never changes anything.",
+        Role::Change => "it changes only what differs from the parameters.",
     };
     let _ = writeln!(out, "\n{place}; {role}");
-    let params = kind.params();
+    let params = action.params();
     for (title, required) in [("Required", true), ("Optional", false)] {
         if params.iter().any(|p| p.required == required) {
             let _ = writeln!(out, "\n{BOLD}{title} parameters{BOLD:#}");
             params.iter().filter(|p| p.required == required).for_each(|p| parameter(&mut out, p));
         }
     }
-    if !kind.outputs.is_empty() {
+    if !action.outputs.is_empty() {
         let _ = writeln!(out, "\n{BOLD}Outputs{BOLD:#} {DIM}steps.ID.NAME in later steps{DIM:#}");
-        for output in kind.outputs {
+        for output in action.outputs {
             let _ = writeln!(out, "  {CYAN}{}{CYAN:#}\n      {}", output.name, output.about);
         }
     }
     let _ = writeln!(out, "\n{BOLD}Example{BOLD:#}");
-    for line in example(kind).lines() {
+    for line in example(action).lines() {
         let _ = writeln!(out, "  {line}");
     }
     out
 }
 
-/// The example with a step's header.
-fn example(kind: &ActionInfo) -> String {
-    let text = kind.example.trim();
+/// The action's example, with a step header in front where the example has none.
+fn example(action: &ActionInfo) -> String {
+    let text = action.example.trim();
     if text.contains("[[phase.") { text.to_owned() } else { format!("[[phase.NAME.step]]\n{text}") }
 }
 
@@ -150,7 +149,8 @@ mod tests {
             let plan = Plan::parse(Path::new("plans/example.toml"), &text)
                 .unwrap_or_else(|f| panic!("{}", f.text(Style { color: false, unicode: true, width: 100 })));
             assert!(plan.phases.iter().flat_map(|p| &p.steps).any(|s| s.action.value == kind.name), "{}", kind.name);
-            // Hosts, variables and files of an example are those of the reader's project.
+            // Hosts, variables and files in examples exist only in the reader's project, so findings about them are
+            // ignored.
             let wrong = check(&plan, &inventory, &registry, &serde_json::Map::new());
             let refused = wrong.iter().find(|f| f.code.ends_with("-parameter") || f.code.ends_with("-action"));
             assert_eq!(refused, None, "{}", kind.name);

@@ -1,10 +1,10 @@
-//! `rollout apply FILE`: does exactly what a saved plan shows, or says what moved since.
+//! `rollout apply FILE`: makes exactly the changes that a saved plan shows, or lists what has moved since.
 
 use std::path::PathBuf;
 
 use super::exit::Exit;
 use super::failure::Failure;
-use super::lock::Waiting;
+use super::lock::LockArgs;
 use super::options::Options;
 use super::replay::Replay;
 use super::selection::DisplayArgs;
@@ -13,18 +13,17 @@ use super::terminal::Terminal;
 use crate::event::{Mode, Problem};
 use crate::journal::{SavedPlan, Store};
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The file that `rollout plan -o FILE` wrote
     file: PathBuf,
     #[command(flatten)]
-    manner: DisplayArgs,
+    display: DisplayArgs,
     #[command(flatten)]
-    waiting: Waiting,
+    lock: LockArgs,
 }
 
-/// Looks whether anything moved, then applies it.
+/// Compares a new preview with the saved plan, and runs it only if both agree.
 pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
     let key_of = |saved: &SavedPlan| {
         let source = &saved.source;
@@ -34,30 +33,31 @@ pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, 
         Failure::usage(Problem::new(e.to_string()).hint("save a plan with `rollout plan PLAN -o FILE`"))
     })?;
     if options.inventory.is_some() || !options.vars.is_empty() {
-        let problem = Problem::new("a saved plan has its inventory and variables in it");
-        return Err(Failure::usage(problem.hint("leave out -i and --var, or save another plan with them")));
+        let problem = Problem::new("a saved plan already contains its inventory and variables");
+        return Err(Failure::usage(problem.hint("leave out -i and --var, or save a new plan with them")));
     }
     let replay = Replay::of(&saved.source, options)?;
-    // What an apply that was cut off has done already is no reason to refuse: its own journal tells what that was.
-    if !replay.goes_on_from(&saved.plan, &hash) {
-        let look = Session::new(&replay.selection, &args.manner, Mode::Preview);
-        let look = Session { quiet: true, compared: true, ..look };
-        let now = look.go(&replay.options, terminal)?;
-        let now = SavedPlan::from_events(&now.events, now.plan, now.source);
-        let moved = saved.differences(&now);
+    // An interrupted apply of the same file is continued without a comparison: its own changes would count as moves.
+    if !replay.continues_apply_of(&saved.plan, &hash) {
+        let preview = Session::new(&replay.selection, &args.display, Mode::Preview);
+        let preview = Session { is_quiet: true, is_compared: true, ..preview };
+        let result = preview.run(&replay.options, terminal)?;
+        let current = SavedPlan::from_events(&result.events, result.plan, result.source);
+        let moved = saved.differences(&current);
         if !moved.is_empty() {
             let lines: Vec<String> = moved.iter().map(|line| format!("  {line}")).collect();
             let at = saved.at.strftime("%F %T UTC");
-            let message = format!("what {} shows has moved since {at}:\n{}", args.file.display(), lines.join("\n"));
-            let hint = format!("nothing was done; look again: rollout plan {}", saved.source.plan.display());
+            let message =
+                format!("values have moved since {} was saved ({at}):\n{}", args.file.display(), lines.join("\n"));
+            let hint = format!("nothing was changed; make a new preview: rollout plan {}", saved.source.plan.display());
             return Err(Failure::Problem(Problem::new(message).hint(hint), Exit::Failed));
         }
     }
     let session = Session {
-        wait_lock: args.waiting.wait_lock,
-        agreed: Some((saved, hash)),
-        again: Some(format!("rollout apply {}", args.file.display())),
-        ..Session::new(&replay.selection, &args.manner, Mode::Run)
+        wait_lock: args.lock.wait_lock,
+        saved_plan: Some((saved, hash)),
+        resume_command: Some(format!("rollout apply {}", args.file.display())),
+        ..Session::new(&replay.selection, &args.display, Mode::Run)
     };
-    Ok(exit(&session.go(&replay.options, terminal)?.report))
+    Ok(exit(&session.run(&replay.options, terminal)?.report))
 }

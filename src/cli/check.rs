@@ -1,4 +1,4 @@
-//! `rollout check PLAN...`
+//! `rollout check PLAN...`: reports what is wrong with plans, without connecting to anything.
 
 use std::path::{Path, PathBuf};
 
@@ -6,14 +6,13 @@ use serde_json::json;
 
 use super::exit::Exit;
 use super::failure::Failure;
-use super::load::examine;
+use super::load::load_with_findings;
 use super::options::{Format, Options};
 use super::terminal::{CYAN, GREEN, Terminal};
 use crate::finding::Findings;
 use crate::inventory::Inventory;
 use crate::plan::Plan;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Plan files
@@ -21,15 +20,15 @@ pub struct Args {
     plans: Vec<PathBuf>,
 }
 
-/// Checks each plan and shows all findings of all of them.
+/// Checks each plan, and shows the findings of all of them together.
 pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
     let mut all = Findings::new();
     let mut good = String::new();
     for path in &args.plans {
-        let findings = match examine(path, options) {
+        let findings = match load_with_findings(path, options) {
             Ok((plan, inventory, findings)) => {
                 if !findings.has_errors() {
-                    good.push_str(&line(path, &plan, &inventory));
+                    good.push_str(&success_line(path, &plan, &inventory));
                 }
                 findings
             }
@@ -46,8 +45,8 @@ pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, 
     Ok(if all.has_errors() { Exit::Usage } else { Exit::Ok })
 }
 
-/// What is good, in one line.
-fn line(path: &Path, plan: &Plan, inventory: &Inventory) -> String {
+/// The line for a plan without errors.
+fn success_line(path: &Path, plan: &Plan, inventory: &Inventory) -> String {
     let steps = plan.phases.iter().map(|p| p.steps.len()).sum();
     let place = inventory.path.as_ref().map_or("this machine".to_owned(), |p| p.display().to_string());
     format!(

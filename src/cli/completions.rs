@@ -1,4 +1,4 @@
-//! `rollout completions SHELL`
+//! `rollout completions SHELL`: prints a completion script.
 
 use clap_complete::Shell;
 
@@ -6,14 +6,12 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::terminal::Terminal;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The shell
+    /// The shell to complete for
     shell: Shell,
 }
 
-/// Prints the script for a command line.
 pub fn run(args: &Args, command: &mut clap::Command, terminal: &Terminal) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, command, "rollout", &mut script);

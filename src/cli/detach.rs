@@ -1,4 +1,4 @@
-//! `rollout run --detach`: the run goes on in a session of its own, so that a closed terminal or laptop lid does not end it.
+//! `rollout run --detach`: the run continues in a session of its own, so that closing the terminal does not end it.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -19,64 +19,63 @@ use crate::journal::{RunInfo, Store};
 use crate::private;
 use crate::secret::environment;
 
-/// The flag by which a child knows that it is the detached one.
+/// Tells the spawned process that it is the detached run.
 pub const FLAG: &str = "--detached";
 
 static DETACHED: AtomicBool = AtomicBool::new(false);
 
-/// Whether this process is detached.
+/// Whether this process is the detached run.
 pub fn is_detached() -> bool {
     DETACHED.load(Ordering::Relaxed)
 }
 
-/// Leaves the terminal's session; for the child.
+/// Starts a new session, so that the terminal's hangup does not reach this process. Called by the detached run.
 ///
 /// # Errors
-/// When the system refuses.
+/// When `setsid` fails.
 pub fn leave_terminal() -> Result<(), Failure> {
     DETACHED.store(true, Ordering::Relaxed);
     match setsid() {
-        // It has left before, and then began anew without the secrets in its environment. To ask for the session instead
-        // would not do: one of another PID namespace has no number here, which `getsid` cannot say.
+        // `EPERM`: this process already leads its session, since it re-executed itself to drop secrets from its
+        // environment. Asking `getsid` instead would not work: in another PID namespace the session has no number.
         Ok(_) | Err(Errno::PERM) => Ok(()),
         Err(e) => Err(Failure::Output(e.into())),
     }
 }
 
-/// Starts the same command again, away from the terminal, and returns once its run has begun.
+/// Spawns the same command in a new session, and returns once its run has started.
 ///
 /// # Errors
-/// When it cannot be started.
+/// When the process cannot be spawned.
 pub fn start(selection: &Selection, options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
-    let loaded = load::checked(&selection.plan, options, terminal)?;
+    let loaded = load::load_checked(&selection.plan, options, terminal)?;
     let io = |e: std::io::Error| Failure::Problem(Problem::new(format!("cannot detach: {e}")), Exit::Failed);
     let store = loaded.store()?;
     let before = store.newest_id();
     let log = store.folder().join(format!("{}.log", store.new_run_id()));
-    let file = private::file().write(true).create_new(true).open(&log).map_err(io)?;
+    let file = private::open_options().write(true).create_new(true).open(&log).map_err(io)?;
     let arguments = std::env::args_os().skip(1).map(|a| if a == "--detach" { FLAG.into() } else { a });
     let mut child = Command::new(std::env::current_exe().map_err(io)?)
         .args(arguments)
-        // As the user gave them: it takes them out of its own environment, too.
+        // The environment as the user set it; the child removes secrets from its own environment again.
         .envs(environment::handed_over())
         .stdin(Stdio::null())
         .stdout(file.try_clone().map_err(io)?)
         .stderr(file)
         .spawn()
         .map_err(io)?;
-    let Some(run) = begun(&mut child, &store, before.as_deref())? else {
-        return ended_at_once(&mut child, &log, terminal);
+    let Some(run) = wait_for_start(&mut child, &store, before.as_deref())? else {
+        return report_early_end(&mut child, &log, terminal);
     };
     let (id, pid) = (&run.id, child.id());
-    terminal.data(&format!("run {CYAN}{id}{CYAN:#} of {} goes on in the background, process {pid}\n", run.plan))?;
-    terminal
-        .note(&format!("how it stands: rollout show {id}; what it prints: {}; to end it: kill {pid}\n", log.display()));
+    terminal.data(&format!("run {CYAN}{id}{CYAN:#} of {} continues in the background as process {pid}\n", run.plan))?;
+    terminal.note(&format!("its state: rollout show {id}; its output: {}; to stop it: kill {pid}\n", log.display()));
     Ok(Exit::Ok)
 }
 
-/// Waits until the child's run has begun; `None` when the child ended before that. It may wait for a lock as long as it
-/// was told to, and so does this.
-fn begun(child: &mut Child, store: &Store, before: Option<&str>) -> Result<Option<RunInfo>, Failure> {
+/// Waits until the child's run has started; `None` if the child ended before. No timeout of its own: the child may be
+/// waiting for a lock with `--wait-lock`.
+fn wait_for_start(child: &mut Child, store: &Store, before: Option<&str>) -> Result<Option<RunInfo>, Failure> {
     loop {
         let ended = child.try_wait()?.is_some();
         match store.started_after(before) {
@@ -87,10 +86,10 @@ fn begun(child: &mut Child, store: &Store, before: Option<&str>) -> Result<Optio
     }
 }
 
-fn ended_at_once(child: &mut Child, log: &Path, terminal: &Terminal) -> Result<Exit, Failure> {
+fn report_early_end(child: &mut Child, log: &Path, terminal: &Terminal) -> Result<Exit, Failure> {
     terminal.note(&std::fs::read_to_string(log)?);
     let code = child.wait()?.code();
     let _ = std::fs::remove_file(log);
-    let known = [Exit::Ok, Exit::Usage, Exit::Unreachable, Exit::Locked, Exit::Interrupted];
-    Ok(known.into_iter().find(|exit| Some(*exit as i32) == code).unwrap_or(Exit::Failed))
+    let exits = [Exit::Ok, Exit::Usage, Exit::Unreachable, Exit::Locked, Exit::Interrupted];
+    Ok(exits.into_iter().find(|exit| Some(*exit as i32) == code).unwrap_or(Exit::Failed))
 }

@@ -1,12 +1,11 @@
-//! Exit codes, documented and stable.
+//! The program's exit codes; they are documented and stable.
 
 use std::process::ExitCode;
 
-/// How a call of the program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Done, or nothing to do.
+    /// The work is done, or there was nothing to do.
     Ok = 0,
     /// A step failed.
     Failed = 1,
@@ -18,7 +17,7 @@ pub enum Exit {
     Unreachable = 4,
     /// Another run holds the lock.
     Locked = 5,
-    /// A signal ended it.
+    /// A signal stopped the run.
     Interrupted = 130,
 }
 

@@ -1,4 +1,4 @@
-//! Why a subcommand ended early, and how that is shown.
+//! Why a subcommand ended early: shown to the user, and mapped to an exit code.
 
 use std::io;
 
@@ -9,26 +9,24 @@ use crate::event::Problem;
 use crate::finding::Findings;
 use crate::journal::JournalError;
 
-/// Why a subcommand ended early.
 #[derive(Debug)]
 pub enum Failure {
     /// The plan or the inventory is wrong.
     Findings(Findings),
-    /// Secrets cannot be read.
     Secrets(UnreadableSecrets),
-    /// Anything else, and the exit code for it.
+    /// Any other problem, with its exit code.
     Problem(Problem, Exit),
-    /// Output could not be written; a reader that went away is none of our business.
+    /// Output could not be written. A closed pipe is no failure.
     Output(io::Error),
 }
 
 impl Failure {
-    /// Bad usage, for example a name that does not exist.
+    /// Bad usage, such as a name that does not exist.
     pub fn usage(problem: Problem) -> Self {
         Self::Problem(problem, Exit::Usage)
     }
 
-    /// Shows it, and says how the program ends.
+    /// Shows the failure and returns the exit code.
     pub fn report(self, terminal: &Terminal) -> Exit {
         match self {
             Self::Findings(findings) => {
@@ -69,7 +67,7 @@ impl From<JournalError> for Failure {
         let hint = match &error {
             JournalError::Open { hint, .. } => hint.clone(),
             JournalError::Io { .. } => "ROLLOUT_STATE_DIR names another folder for journals".to_owned(),
-            _ => "`--fresh` starts anew: the world is the state, so only the memory of that run is lost".to_owned(),
+            _ => "`--fresh` starts anew; only the record of that run is lost, since every run asks the hosts for their state".to_owned(),
         };
         Self::Problem(Problem::new(error.to_string()).hint(hint), Exit::Failed)
     }

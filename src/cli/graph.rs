@@ -1,4 +1,4 @@
-//! `rollout graph PLAN`: the plan's picture.
+//! `rollout graph PLAN`: prints the plan as a picture.
 
 use std::path::PathBuf;
 
@@ -11,13 +11,12 @@ use super::options::Options;
 use super::terminal::Terminal;
 use crate::graph;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The plan file
     plan: PathBuf,
-    /// Form of the picture
-    #[arg(long = "format", value_enum, default_value_t)]
+    /// Format of the picture
+    #[arg(long = "format", value_name = "FORMAT", value_enum, default_value_t)]
     picture: Picture,
 }
 
@@ -30,9 +29,8 @@ enum Picture {
     Dot,
 }
 
-/// Prints the picture.
 pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
-    let loaded = load::checked(&args.plan, options, terminal)?;
+    let loaded = load::load_checked(&args.plan, options, terminal)?;
     terminal.data(&match args.picture {
         Picture::Mermaid => graph::mermaid(&loaded.plan),
         Picture::Dot => graph::dot(&loaded.plan),

@@ -1,4 +1,4 @@
-//! `--inject UNIT=WHAT[@POINT]`: makes a run go wrong on purpose, to try what it promises. Hidden from help.
+//! `--inject UNIT=FAULT[@POINT]`: makes a run fail on purpose, to test how it recovers. Hidden from help.
 
 use std::collections::HashSet;
 use std::io::Write as _;
@@ -9,24 +9,23 @@ use crate::engine::{Faults, Point};
 use crate::event::UnitRef;
 use crate::sync::lock;
 
-/// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
-    /// The unit does what it does, and is told as failed.
+enum FaultKind {
+    /// The unit runs, and is then reported as failed.
     Fail,
-    /// It runs twice.
+    /// The unit runs twice.
     Repeat,
-    /// The process is killed, as by `kill -9`.
+    /// The process kills itself with SIGKILL.
     Kill,
-    /// The process says on stdout where it is (`halted POINT UNIT`), and stands still.
+    /// The process prints `halted POINT UNIT` on stdout and stops there, until it is killed.
     Halt,
 }
 
-/// One thing that goes wrong, once.
+/// One fault, which happens once.
 #[derive(Debug, Clone)]
 pub struct Injection {
     unit: String,
-    what: What,
+    kind: FaultKind,
     point: Point,
 }
 
@@ -36,12 +35,12 @@ impl FromStr for Injection {
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = "expected UNIT=fail|repeat|kill|halt[@POINT]";
         let (unit, rest) = text.rsplit_once('=').ok_or(expected)?;
-        let (what, point) = rest.split_once('@').map_or((rest, None), |(what, point)| (what, Some(point)));
-        let what = match what {
-            "fail" => What::Fail,
-            "repeat" => What::Repeat,
-            "kill" => What::Kill,
-            "halt" => What::Halt,
+        let (kind, point) = rest.split_once('@').map_or((rest, None), |(kind, point)| (kind, Some(point)));
+        let kind = match kind {
+            "fail" => FaultKind::Fail,
+            "repeat" => FaultKind::Repeat,
+            "kill" => FaultKind::Kill,
+            "halt" => FaultKind::Halt,
             _ => return Err(expected.to_owned()),
         };
         let names = || Point::ALL.map(Point::name).join(", ");
@@ -52,40 +51,39 @@ impl FromStr for Injection {
                 .find(|p| p.name() == name)
                 .ok_or_else(|| format!("no point is named {name}; there are {}", names()))?,
         };
-        Ok(Self { unit: unit.to_owned(), what, point })
+        Ok(Self { unit: unit.to_owned(), kind, point })
     }
 }
 
-/// All that goes wrong in a run.
+/// All faults of a run.
 #[derive(Debug)]
 pub struct Injections {
     all: Vec<Injection>,
-    done: Mutex<HashSet<usize>>,
+    used: Mutex<HashSet<usize>>,
 }
 
 impl Injections {
-    /// Those that were asked for.
     pub fn new(all: Vec<Injection>) -> Self {
-        Self { all, done: Mutex::default() }
+        Self { all, used: Mutex::default() }
     }
 
-    /// The first one that fits and has not happened yet; it has now.
-    fn take(&self, unit: &UnitRef, fits: impl Fn(&Injection) -> bool) -> Option<What> {
-        let mut done = lock(&self.done);
+    /// Takes the first unused fault of the unit that fits, and marks the fault as used.
+    fn take(&self, unit: &UnitRef, fits: impl Fn(&Injection) -> bool) -> Option<FaultKind> {
+        let mut used = lock(&self.used);
         let (index, found) = self
             .all
             .iter()
             .enumerate()
-            .find(|(n, one)| !done.contains(n) && unit.is_meant_by(&one.unit) && fits(one))?;
-        done.insert(index);
-        Some(found.what)
+            .find(|(n, one)| !used.contains(n) && unit.is_meant_by(&one.unit) && fits(one))?;
+        used.insert(index);
+        Some(found.kind)
     }
 }
 
 impl Faults for Injections {
     fn reach(&self, point: Point, unit: &UnitRef) {
-        match self.take(unit, |one| one.point == point && matches!(one.what, What::Kill | What::Halt)) {
-            Some(What::Kill) => {
+        match self.take(unit, |one| one.point == point && matches!(one.kind, FaultKind::Kill | FaultKind::Halt)) {
+            Some(FaultKind::Kill) => {
                 let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
             }
             Some(_) => {
@@ -100,16 +98,16 @@ impl Faults for Injections {
     }
 
     fn meddles(&self, unit: &UnitRef) -> bool {
-        let ends = |one: &Injection| matches!(one.what, What::Fail | What::Repeat);
-        self.all.iter().any(|one| ends(one) && unit.is_meant_by(&one.unit))
+        let changes_outcome = |one: &Injection| matches!(one.kind, FaultKind::Fail | FaultKind::Repeat);
+        self.all.iter().any(|one| changes_outcome(one) && unit.is_meant_by(&one.unit))
     }
 
     fn fails(&self, unit: &UnitRef) -> bool {
-        self.take(unit, |one| one.what == What::Fail).is_some()
+        self.take(unit, |one| one.kind == FaultKind::Fail).is_some()
     }
 
     fn repeats(&self, unit: &UnitRef) -> bool {
-        self.take(unit, |one| one.what == What::Repeat).is_some()
+        self.take(unit, |one| one.kind == FaultKind::Repeat).is_some()
     }
 }
 

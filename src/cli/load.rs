@@ -1,4 +1,4 @@
-//! What most subcommands start with: the plan, its inventory, and the checks of both.
+//! Loads and checks a plan and its inventory; most subcommands start with this.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,27 +17,27 @@ use crate::plan::{Plan, Scope, check, secrets};
 use crate::secret::environment;
 use crate::template::{RENDER_TIMEOUT, RenderTimedOut, Templates, with_watchdog};
 
-/// A plan and where it runs.
+/// A checked plan with its inventory, variables and template engine.
 pub struct Loaded {
-    /// The plan.
     pub plan: Plan,
-    /// The inventory.
     pub inventory: Inventory,
-    /// What its templates see.
+    /// The values that the plan's templates can use.
     pub scope: Scope,
-    /// The engine that renders them.
+    /// Renders the plan's templates.
     pub templates: Templates,
 }
 
-/// Loads both and checks them; warnings are shown.
+/// Loads and checks the plan and its inventory, and shows the warnings.
+///
+/// If a secret is in an environment variable, the process replaces itself by a copy without that variable.
 ///
 /// # Errors
-/// All findings, when one is an error.
-pub fn checked(path: &Path, options: &Options, terminal: &Terminal) -> Result<Loaded, Failure> {
-    let (plan, inventory, findings) = examine(path, options)?;
+/// All findings, if any of them is an error.
+pub fn load_checked(path: &Path, options: &Options, terminal: &Terminal) -> Result<Loaded, Failure> {
+    let (plan, inventory, findings) = load_with_findings(path, options)?;
     let ((), warnings) = findings.or(())?;
-    // Before anything is shown, since the program begins anew.
-    environment::hand_over(&variables(&plan, &inventory)).map_err(|e| {
+    // Before any output, because the program may start over here and would print it twice.
+    environment::hand_over(&secret_variables(&plan, &inventory)).map_err(|e| {
         let problem = Problem::new(format!("cannot take secrets out of the environment: {e}"));
         Failure::Problem(problem.hint("put them into files of mode 0600, and name those"), Exit::Failed)
     })?;
@@ -45,27 +45,26 @@ pub fn checked(path: &Path, options: &Options, terminal: &Terminal) -> Result<Lo
     let overrides = options.overrides();
     let loaded = with_watchdog(move || {
         let templates = Templates::new(plan.project(&inventory));
-        // Whatever is wrong with a variable is among the findings.
+        // Errors in variables are already among the findings.
         let (scope, _errors) = Scope::new(&plan, &inventory, &overrides, &templates);
         Loaded { plan, inventory, scope, templates }
     });
-    Ok(loaded.map_err(endless)?)
+    Ok(loaded.map_err(timeout_finding)?)
 }
 
-/// The environment variables that secrets and the Vault token may be in.
-fn variables(plan: &Plan, inventory: &Inventory) -> BTreeSet<String> {
+/// The environment variables that the plan's secrets and the Vault token come from.
+fn secret_variables(plan: &Plan, inventory: &Inventory) -> BTreeSet<String> {
     let origins = secrets(plan, inventory).into_values().map(|entry| &entry.origin);
-    let of_secrets =
-        origins.filter_map(|origin| if let Origin::Env(name) = origin { Some(name.as_str()) } else { None });
+    let names = origins.filter_map(|origin| if let Origin::Env(name) = origin { Some(name.as_str()) } else { None });
     let token = inventory.vault.token.variable().filter(|_| !inventory.vault.addresses.is_empty());
-    of_secrets.chain(token).map(str::to_owned).collect()
+    names.chain(token).map(str::to_owned).collect()
 }
 
-/// Loads both, with everything that is wrong with them.
+/// Loads the plan and its inventory, together with all findings about them.
 ///
 /// # Errors
-/// When one of them cannot be read so far that the two can be compared.
-pub fn examine(path: &Path, options: &Options) -> Result<(Plan, Inventory, Findings), Findings> {
+/// When the plan or the inventory cannot be parsed well enough to check one against the other.
+pub fn load_with_findings(path: &Path, options: &Options) -> Result<(Plan, Inventory, Findings), Findings> {
     let (plan, mut findings) = Plan::load_partly(path)?;
     let file = match &options.inventory {
         Some(file) => Ok(Some(file.clone())),
@@ -79,7 +78,7 @@ pub fn examine(path: &Path, options: &Options) -> Result<(Plan, Inventory, Findi
                 let found = check(&plan, &inventory, &Registry::standard(), &overrides);
                 (plan, inventory, found)
             });
-            let (plan, inventory, found) = checked.map_err(endless)?;
+            let (plan, inventory, found) = checked.map_err(timeout_finding)?;
             findings.extend(found);
             Ok((plan, inventory, findings.sorted()))
         }
@@ -90,36 +89,36 @@ pub fn examine(path: &Path, options: &Options) -> Result<(Plan, Inventory, Findi
     }
 }
 
-fn endless(RenderTimedOut { template }: RenderTimedOut) -> Findings {
+fn timeout_finding(RenderTimedOut { template }: RenderTimedOut) -> Findings {
     let message = format!("rendering `{template}` takes more than {} seconds", RENDER_TIMEOUT.as_secs());
     let help = "does it compare or write out lists that hold the same lists over and over?";
     Finding::error("endless-template", message).help(help).into()
 }
 
 impl Loaded {
-    /// Where its journals lie.
+    /// The journals of this plan and inventory.
     ///
     /// # Errors
-    /// When that folder cannot be made.
+    /// When the folder of the journals cannot be created.
     pub fn store(&self) -> Result<Store, JournalError> {
         Store::open(&self.plan.source.path, &self.plan.name.value, self.inventory.path.as_deref())
     }
 
-    /// The hosts of a pattern that a person typed.
+    /// The hosts of a pattern from the command line.
     ///
     /// # Errors
-    /// When it names what the inventory does not have.
+    /// When the pattern names a host or group that the inventory does not have.
     pub fn hosts(&self, pattern: &str) -> Result<Vec<Arc<Host>>, Failure> {
         self.inventory
             .select(pattern)
             .map_err(|e| Failure::usage(Problem::new(e.message).hint(e.help.unwrap_or_default())))
     }
 
-    /// Makes sure that some step has that tag.
+    /// Checks that some step has the tag.
     ///
     /// # Errors
-    /// When none has.
-    pub fn tag(&self, wanted: &str) -> Result<(), Failure> {
+    /// When no step has it.
+    pub fn check_tag(&self, wanted: &str) -> Result<(), Failure> {
         let steps = self.plan.phases.iter().flat_map(|p| &p.steps);
         let tags: BTreeSet<&str> = steps.flat_map(|s| &s.tags).map(|t| t.value.as_str()).collect();
         if tags.contains(wanted) {
@@ -130,11 +129,11 @@ impl Loaded {
         Err(Failure::usage(Problem::new(format!("no step of the plan has the tag `{wanted}`")).hint(hint)))
     }
 
-    /// Makes sure that there is a phase of that name.
+    /// Checks that the plan has a phase of this name.
     ///
     /// # Errors
-    /// When there is none.
-    pub fn phase(&self, name: &str) -> Result<(), Failure> {
+    /// When it has none.
+    pub fn check_phase(&self, name: &str) -> Result<(), Failure> {
         let names = self.plan.phases.iter().map(|p| p.name.value.as_str());
         if names.clone().any(|n| n == name) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The locks of a run: one on this machine, and one in the cluster where the plan touches it.
+//! The locks of a run: a file lock on this machine, and a Lease in the cluster if the plan uses the cluster.
 
 use std::time::{Duration, Instant};
 
@@ -16,34 +16,35 @@ use crate::event::Problem;
 use crate::holder::Held;
 use crate::journal::{Lock, LockError, Store};
 
-/// Pause between two looks at the lock of this machine.
+/// Pause between two attempts to take the file lock.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Pause between two looks at the lock in the cluster.
+/// Pause between two attempts to take the Lease.
 const CLUSTER_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What to do while somebody else runs the plan.
+/// Options for when another run of the plan holds the lock.
 #[derive(Debug, clap::Args)]
-pub struct Waiting {
-    /// Wait this long for another run of the plan to end, such as `90s` or `5m` [default: only until it is known to be alive]
+pub struct LockArgs {
+    /// Wait up to this long for another run of the plan to end, such as `90s` or `5m` [default: do not wait, except to
+    /// find out whether the other run is still alive]
     #[arg(long, value_name = "DURATION", value_parser = crate::document::parse_duration)]
     pub wait_lock: Option<Duration>,
 }
 
-/// Held while a run lasts; given back when dropped, the cluster's first. Not to be dropped inside a runtime.
+/// The locks of a run, released on drop, the Lease first. Must not be dropped inside an async runtime.
 pub struct Locks {
     lost: watch::Receiver<Option<String>>,
-    _lease: Option<Keeper>,
+    _lease: Option<LeaseKeeper>,
     flock: Lock,
 }
 
 impl Locks {
-    /// Takes the locks for a new run; waits for both up to `wait`.
+    /// Takes both locks for a new run, waiting up to `wait` in total.
     ///
     /// # Errors
-    /// With [`Exit::Locked`] when somebody else has one of them.
+    /// With [`Exit::Locked`] when another run holds one of the locks.
     pub fn take(loaded: &Loaded, store: &Store, wait: Option<Duration>, terminal: &Terminal) -> Result<Self, Failure> {
-        let mut wait = Wait { began: Instant::now(), limit: wait, terminal, said: false };
+        let mut wait = LockWait { began: Instant::now(), limit: wait, terminal, is_announced: false };
         let flock = loop {
             match Lock::take(store.folder(), || store.new_run_id()) {
                 Ok(lock) => break lock,
@@ -51,61 +52,68 @@ impl Locks {
                 Err(LockError::Journal(error)) => return Err(error.into()),
             }
         };
-        let (say, lost) = watch::channel(None);
+        let (report_loss, lost) = watch::channel(None);
         let lease = if loaded.plan.touches_cluster(&Registry::standard()) {
-            // A run on this machine that was killed had the same two: we have one, so it does not have the other.
+            // A killed run of this machine held both locks. Its file lock is ours now, so its Lease is free to take.
             let killed = flock.stale_holder().cloned();
             let candidate = Candidate::new(&loaded.inventory, &loaded.plan.name.value, flock.run(), killed);
-            Keeper::take(candidate, &mut wait, say)?
+            LeaseKeeper::take(candidate, &mut wait, report_loss)?
         } else {
             None
         };
         Ok(Self { lost, _lease: lease, flock })
     }
 
-    /// The new run's id.
     pub fn run(&self) -> &str {
         self.flock.run()
     }
 
-    /// Tells why a lock was lost, if it comes to that.
+    /// Receives the reason if a lock is lost during the run.
     pub fn lost(&self) -> watch::Receiver<Option<String>> {
         self.lost.clone()
     }
 
-    /// Why the run that held them was stopped, if the loss of a lock is it.
-    pub fn why_stopped(&self) -> Option<Failure> {
+    /// The failure to report if the run was stopped because a lock was lost.
+    pub fn loss_failure(&self) -> Option<Failure> {
         let why = self.lost.borrow().clone()?;
-        let problem = Problem::new(format!("the run stopped early, since its lock is lost: {why}"))
-            .hint("run the plan again to go on from here, once nobody else runs it");
+        let problem = Problem::new(format!("the run stopped early, because it has lost its lock: {why}"))
+            .hint("run the plan again once nobody else runs it; it continues from here");
         Some(Failure::Problem(problem, Exit::Locked))
     }
 }
 
-/// Waits for locks.
-struct Wait<'a> {
+/// Waits for a lock, up to a deadline, and tells the user once.
+struct LockWait<'a> {
     began: Instant,
     limit: Option<Duration>,
     terminal: &'a Terminal,
-    said: bool,
+    is_announced: bool,
 }
 
-impl Wait<'_> {
-    /// How long to wait until the next look; says once who is waited for. `silence` is why the last look saw nothing. One
-    /// that is not known to be alive is watched until it is, or its lease has run out, whatever the limit: else who never
-    /// waits would be kept out by the dead for good.
-    fn pause(&mut self, held: &Held, silence: Option<&str>, alive: bool, pause: Duration) -> Result<Duration, Failure> {
+impl LockWait<'_> {
+    /// How long to sleep before the next attempt; fails when the wait is over. The first call tells the user who holds
+    /// the lock. `poll_error` is why the last attempt got no answer.
+    ///
+    /// A holder that is not known to be alive is watched beyond the deadline, until it renews the lock or its Lease
+    /// expires. Without that, a dead holder would lock out every run that does not wait.
+    fn pause(
+        &mut self,
+        held: &Held,
+        poll_error: Option<&str>,
+        alive: bool,
+        pause: Duration,
+    ) -> Result<Duration, Failure> {
         let limit = self.limit.unwrap_or_default();
         let left = limit.saturating_sub(self.began.elapsed());
         if left.is_zero() && alive {
-            return Err(locked(held, silence, self.limit));
+            return Err(locked(held, poll_error, self.limit));
         }
-        if !self.said {
-            self.said = true;
+        if !self.is_announced {
+            self.is_announced = true;
             let time = if alive || !left.is_zero() {
                 format!("for {limit:?} at most")
             } else {
-                format!("to see within {:?} whether that is still at work", lease::LEASE_DURATION)
+                format!("up to {:?}, to see whether that run is still alive", lease::LEASE_DURATION)
             };
             self.terminal.note(&format!("{YELLOW}waiting:{YELLOW:#} {held}; {time}\n"));
         }
@@ -113,60 +121,61 @@ impl Wait<'_> {
     }
 }
 
-fn locked(held: &Held, silence: Option<&str>, waited: Option<Duration>) -> Failure {
+fn locked(held: &Held, poll_error: Option<&str>, waited: Option<Duration>) -> Failure {
     let waited = waited.map(|time| format!(", after {time:?} of waiting")).unwrap_or_default();
-    let silence = silence.map(|why| format!("; seen last, for now {why}")).unwrap_or_default();
-    let look = held.run_here().map(|run| format!("look at it with `rollout show {run}`, ")).unwrap_or_default();
+    let poll_error = poll_error.map(|why| format!("; the lock cannot be read right now: {why}")).unwrap_or_default();
+    let show_hint =
+        held.local_run().map(|run| format!("see what it does with `rollout show {run}`, ")).unwrap_or_default();
     let hint = format!(
-        "{look}wait for it with `--wait-lock 5m`; when its holder dies, a lock on this machine frees itself at once, a \
-         lease within {:?}",
+        "{show_hint}wait for it with `--wait-lock 5m`; if its process dies, the lock becomes free by itself: at once on \
+         this machine, within {:?} in the cluster",
         lease::LEASE_DURATION
     );
     Failure::Problem(
-        Problem::new(format!("another run of the plan is under way{waited}: {held}{silence}")).hint(hint),
+        Problem::new(format!("another run of the plan is under way{waited}: {held}{poll_error}")).hint(hint),
         Exit::Locked,
     )
 }
 
-/// Keeps a lease on a thread of its own, whatever the run is busy with.
-struct Keeper {
+/// Renews a Lease on a thread of its own, so that a busy run does not delay it.
+struct LeaseKeeper {
     runtime: Runtime,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
 }
 
-impl Keeper {
-    /// Without a cluster there is nothing to keep: the plan may be what brings it up.
+impl LeaseKeeper {
+    /// Takes the Lease; `None` if the cluster cannot be reached, because the plan may be what brings the cluster up.
     fn take(
         mut candidate: Candidate,
-        wait: &mut Wait,
+        wait: &mut LockWait,
         lost: watch::Sender<Option<String>>,
     ) -> Result<Option<Self>, Failure> {
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("lease").enable_all().build()?;
-        let Some(lease) = runtime.block_on(take(&mut candidate, wait))? else { return Ok(None) };
+        let Some(lease) = runtime.block_on(take_lease(&mut candidate, wait))? else { return Ok(None) };
         let (stop, stopped) = oneshot::channel();
         let task = runtime.spawn(lease.keep(stopped, lost));
         Ok(Some(Self { runtime, stop: Some(stop), task: Some(task) }))
     }
 }
 
-impl Drop for Keeper {
+impl Drop for LeaseKeeper {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(task) = self.task.take() {
-            // It bounds its own time.
+            // The release has a timeout of its own.
             let _released = self.runtime.block_on(task);
         }
     }
 }
 
-async fn take(candidate: &mut Candidate, wait: &mut Wait<'_>) -> Result<Option<Box<Lease>>, Failure> {
-    let mut seen: Option<Held> = None;
+async fn take_lease(candidate: &mut Candidate, wait: &mut LockWait<'_>) -> Result<Option<Box<Lease>>, Failure> {
+    let mut last_held: Option<Held> = None;
     loop {
-        let (held, alive, silence) = match (candidate.attempt().await, seen.take()) {
+        let (held, alive, poll_error) = match (candidate.attempt().await, last_held.take()) {
             (Ok(Attempt::Taken(lease)), _) => return Ok(Some(lease)),
             (Ok(Attempt::Held { held, alive }), _) => (held, alive, None),
-            // Whoever was seen there may still be at it.
+            // The holder that was seen before may still be running.
             (Err(LeaseError::Unreachable(problem)), Some(held)) => (held, true, Some(problem.message)),
             (Err(LeaseError::Unreachable(problem)), None) => {
                 wait.terminal.note(&format!(
@@ -181,8 +190,8 @@ async fn take(candidate: &mut Candidate, wait: &mut Wait<'_>) -> Result<Option<B
                 return Err(Failure::Problem(problem, exit));
             }
         };
-        let pause = wait.pause(&held, silence.as_deref(), alive, CLUSTER_POLL_INTERVAL)?;
-        seen = Some(held);
+        let pause = wait.pause(&held, poll_error.as_deref(), alive, CLUSTER_POLL_INTERVAL)?;
+        last_held = Some(held);
         tokio::time::sleep(pause).await;
     }
 }

@@ -1,5 +1,4 @@
-//! What the program says of itself on stderr, secrets masked: its log, where `RUST_LOG` asks for one, and its last words
-//! when it panics.
+//! The program's own diagnostics on stderr, with secrets masked: the log that `RUST_LOG` turns on, and panic messages.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write};
@@ -10,30 +9,30 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::secret::shown;
 
-/// From now on.
+/// Installs the panic hook, and the log if `RUST_LOG` is set.
 pub fn start() {
     std::panic::set_hook(Box::new(|info| {
-        match crate::defect::noted(info.location()) {
-            // The unit tells; the rest is for who looks for the defect.
-            true => tracing::error!("{}", last_words(info)),
-            false => drop(Entry::default().write_all(last_words(info).as_bytes())),
+        match crate::defect::note_panic(info.location()) {
+            // The unit reports this panic to the user, so the details go only to the log.
+            true => tracing::error!("{}", panic_report(info)),
+            false => drop(Entry::default().write_all(panic_report(info).as_bytes())),
         }
     }));
     if std::env::var_os(EnvFilter::DEFAULT_ENV).is_some() {
         let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).with_writer(Entries);
-        // Only a second start would fail.
+        // Fails only if a logger is already installed.
         let _ = log.with_ansi(false).try_init();
     }
 }
 
-fn last_words(info: &PanicHookInfo<'_>) -> String {
+fn panic_report(info: &PanicHookInfo<'_>) -> String {
     let trace = Backtrace::capture();
     let trace = if trace.status() == BacktraceStatus::Captured { format!("{trace}") } else { String::new() };
     let thread = std::thread::current();
     format!("thread '{}' {info}\nthis is a defect of rollout\n{trace}", thread.name().unwrap_or_default())
 }
 
-/// Makes an [`Entry`] for each thing that is logged.
+/// Makes an [`Entry`] for each log message.
 struct Entries;
 
 impl<'a> MakeWriter<'a> for Entries {
@@ -44,7 +43,8 @@ impl<'a> MakeWriter<'a> for Entries {
     }
 }
 
-/// Holds back what is written until all of it is there, since a part of a secret would not be known for one.
+/// Buffers one log message and writes it when dropped. Written piece by piece, a secret could be cut in two and escape
+/// the redactor.
 #[derive(Default)]
 struct Entry(Vec<u8>);
 
@@ -62,7 +62,7 @@ impl Write for Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let text = String::from_utf8_lossy(&self.0);
-        // Nobody may be reading it.
+        // A closed stderr is no error.
         let _ = io::stderr().lock().write_all(shown(&text).as_bytes());
     }
 }

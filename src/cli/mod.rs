@@ -1,7 +1,7 @@
 //! The command line: one small file per subcommand.
 //!
-//! A subcommand loads what it needs, calls the layers below and says how the program ends. Data goes to stdout, all else
-//! to stderr; only this folder and the readers of the event stream write to the terminal.
+//! A subcommand loads what it needs, calls the layers below, and returns the exit code. Data goes to stdout, everything
+//! else to stderr. Only this folder and the readers of the event stream (`ui`) write to the terminal.
 
 mod actions;
 mod apply;
@@ -55,19 +55,19 @@ pub struct Cli {
 enum Command {
     /// Check plans without connecting to anything
     Check(check::Args),
-    /// Run a plan; goes on from the last run when that did not end well
+    /// Run a plan; if the last run did not succeed, continue from there
     Run(run::RunArgs),
-    /// Show what a run would change, and change nothing
+    /// Preview a plan: show what a run would change, and change nothing
     Plan(run::PlanArgs),
-    /// Do exactly what a saved plan shows, or say what moved since
+    /// Make exactly the changes of a saved plan, or list what has moved since
     Apply(apply::Args),
-    /// Go on from a run that did not end well, asked for as it was then
+    /// Continue a run that did not succeed, with the arguments that it had
     Resume(resume::Args),
-    /// Try the plan in a test environment: each step fails once and is recovered from, a run after that changes nothing
+    /// In a test environment, let each step fail once, continue, and run again, which must change nothing
     Prove(prove::Args),
-    /// Print the plan's graph as a picture
+    /// Print a plan's graph as a picture
     Graph(graph::Args),
-    /// List what ran here
+    /// List the runs of this machine, or delete old ones
     Runs(runs::Args),
     /// Show what each step of a run did, saw and printed
     Show(show::Args),
@@ -79,14 +79,14 @@ enum Command {
     Completions(completions::Args),
 }
 
-/// Runs the program.
+/// Parses the arguments, runs the subcommand, and returns the exit code.
 pub fn main() -> ExitCode {
     environment::receive();
     log::start();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version come this way too, with exit code 0.
+            // `--help` and `--version` are reported as errors too, with exit code 0.
             let _unread = error.print();
             return u8::try_from(error.exit_code()).map_or(Exit::Usage.into(), ExitCode::from);
         }

@@ -1,4 +1,4 @@
-//! What is on record of a plan, and the right to add to it.
+//! The journal of a new run, and what earlier runs of the plan left.
 
 use super::failure::Failure;
 use super::load::Loaded;
@@ -6,27 +6,26 @@ use super::lock::Locks;
 use crate::journal::{DefinitionKey, Journal, JournalError, PreviousRun, Store, new_run_id};
 use crate::plan::secrets;
 
-/// A new run's id, and what it goes on from.
 #[derive(Default)]
 pub struct OpenedJournal {
-    /// The new run's id.
     pub id: String,
-    /// Held while the run lasts.
+    /// Held until the run ends; previews take none.
     pub locks: Option<Locks>,
-    /// The new run's journal; none for previews.
+    /// Records the new run; previews have none.
     pub journal: Option<Journal>,
-    /// What earlier runs have left to it.
+    /// What earlier runs recorded.
     pub earlier: PreviousRun,
-    /// The key of the hashes of definitions; none where the plan has no secrets.
+    /// Key for the hashes of step definitions; none if the plan has no secrets.
     pub key: Option<DefinitionKey>,
 }
 
 impl OpenedJournal {
-    /// Of a preview, which goes on from nothing; only one that is compared with another leaves something behind, the key.
+    /// For a preview. It continues no earlier run and writes no journal. Only a preview that is compared with another
+    /// one creates the plan's key on disk.
     ///
     /// # Errors
     /// When the key cannot be read or written.
-    pub fn of_preview(loaded: &Loaded, compared: bool) -> Result<Self, Failure> {
+    pub fn for_preview(loaded: &Loaded, compared: bool) -> Result<Self, Failure> {
         if compared {
             loaded.store()?.key()?.use_for_marks();
         }
@@ -38,20 +37,20 @@ impl OpenedJournal {
         Ok(Self { id: new_run_id(), key, ..Self::default() })
     }
 
-    /// Of a run that has its locks; it goes on from the newest one, see [`Earlier::of`].
+    /// For a run that holds its locks. The run continues the latest one, see [`PreviousRun::of`].
     ///
     /// # Errors
     /// When the journals cannot be read or written.
-    pub fn open(loaded: &Loaded, fresh: bool, locks: Locks) -> Result<Self, Failure> {
+    pub fn for_run(loaded: &Loaded, fresh: bool, locks: Locks) -> Result<Self, Failure> {
         let store = loaded.store()?;
         let key = store.key()?;
         key.use_for_marks();
         let key = has_secrets(loaded).then_some(key);
-        let past = Self { id: locks.run().to_owned(), locks: Some(locks), key, ..Self::default() };
-        Ok(past.read(&store, fresh)?)
+        let opened = Self { id: locks.run().to_owned(), locks: Some(locks), key, ..Self::default() };
+        Ok(opened.continue_latest(&store, fresh)?)
     }
 
-    fn read(mut self, store: &Store, fresh: bool) -> Result<Self, JournalError> {
+    fn continue_latest(mut self, store: &Store, fresh: bool) -> Result<Self, JournalError> {
         let latest = match store.latest() {
             Err(error) if fresh && !matches!(error, JournalError::Io { .. }) => None,
             latest => latest?,
@@ -62,7 +61,8 @@ impl OpenedJournal {
     }
 }
 
-/// Whether the hash of a definition may tell something that is nobody's business.
+/// Whether a step's definition may contain a secret. Its hash is then keyed, so that nobody can guess the secret from
+/// it.
 fn has_secrets(loaded: &Loaded) -> bool {
     let mut steps = loaded.plan.phases.iter().flat_map(|phase| &phase.steps);
     !secrets(&loaded.plan, &loaded.inventory).is_empty() || steps.any(|step| step.sensitive)

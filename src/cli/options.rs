@@ -1,51 +1,49 @@
-//! Options that every subcommand understands.
+//! Options that every subcommand accepts.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
-/// Options that every subcommand understands.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
     /// Inventory file [default: inventory/default.toml, else the only file in inventory/, else this machine alone]
     #[arg(short, long, global = true, value_name = "FILE", env = "ROLLOUT_INVENTORY")]
     pub inventory: Option<PathBuf>,
-    /// Set a variable, above all other places; VALUE is a TOML value, else a string. Repeatable
+    /// Set a variable; overrides the plan and the inventory. VALUE is read as TOML, or else as text. Repeatable
     #[arg(long = "var", global = true, value_name = "NAME=VALUE", value_parser = parse_var)]
     pub vars: Vec<(String, Value)>,
-    /// Write text for people or JSON for programs
+    /// Write text, or JSON for programs
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
-    /// When to write colours
+    /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub color: Color,
 }
 
-/// For whom output is.
+/// Format of the output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// People.
+    /// Text for people
     #[default]
     Text,
-    /// Programs.
+    /// JSON for programs
     Json,
 }
 
-/// When to write colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless NO_COLOR is set.
+    /// On a terminal, unless NO_COLOR is set
     #[default]
     Auto,
-    /// Also into pipes and files.
+    /// Always, also into pipes and files
     Always,
-    /// Nowhere.
+    /// Never
     Never,
 }
 
 impl Options {
-    /// The variables of `--var`; the last one of a name wins.
+    /// The variables of `--var`. If a name is given twice, the last value wins.
     pub fn overrides(&self) -> Map<String, Value> {
         self.vars.iter().cloned().collect()
     }
@@ -55,7 +53,9 @@ fn parse_var(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     let name = name.trim();
     if !crate::template::is_variable_name(name) {
-        return Err(format!("`{name}` is not a variable name (letters, digits and `_`, not one of ours)"));
+        return Err(format!(
+            "`{name}` is not a variable name: use letters, digits and `_`, and no name that rollout defines itself"
+        ));
     }
     Ok((name.to_owned(), crate::document::toml_or_text(value)))
 }

@@ -1,5 +1,5 @@
-//! `rollout prove PLAN`: tries, in a test environment, what the plan promises: every step fails once and is recovered
-//! from, and a run after that changes nothing.
+//! `rollout prove PLAN`: checks in a test environment that every step recovers from a failure, and that a run after
+//! that changes nothing.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -14,22 +14,21 @@ use super::selection::{DisplayArgs, Selection};
 use super::session::{RunResult, Session, exit};
 use super::terminal::{DIM, GREEN, RED, Terminal};
 use crate::engine::Faults;
-use crate::event::{Event, EventKind, Mode, Outcome, Problem, UnitRef, name};
+use crate::event::{Event, EventKind, Mode, Outcome, Problem, UnitRef, outcome_name};
 use crate::sync::lock;
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
-    manner: DisplayArgs,
-    /// Yes, this is a test environment: run the plan on it again and again, and fail each step on purpose
+    display: DisplayArgs,
+    /// Confirm that this is a test environment: the plan runs on it many times, and each step fails on purpose
     #[arg(long)]
     yes: bool,
 }
 
-/// Fails each unit the first time that it ends well.
+/// Fails each unit the first time that it would succeed.
 #[derive(Default)]
 struct FailsOnce(Mutex<HashSet<UnitRef>>);
 
@@ -49,122 +48,122 @@ impl Faults for FailsOnce {
     }
 }
 
-/// What was seen of a step.
+/// What happened to a unit.
 #[derive(Debug, Clone, Default, Serialize)]
-struct Seen {
-    /// The round in which it failed on purpose.
+struct UnitHistory {
+    /// The round in which the unit failed on purpose.
     failed: Option<usize>,
-    /// The round in which it ended well after that.
+    /// The round in which the unit succeeded after that.
     recovered: Option<usize>,
-    /// How it ended in the run after all that.
+    /// The outcome in the last run, after all rounds.
     again: Option<&'static str>,
 }
 
-/// Proves it, and reports step by step.
+/// Runs the plan in rounds until nothing fails, then once more, and reports on each step.
 pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
     if !args.yes {
-        let problem = Problem::new("this runs the plan for real, many times, and fails each of its steps on purpose");
-        return Err(Failure::usage(problem.hint("against a test environment: rollout prove PLAN -i INVENTORY --yes")));
+        let problem = Problem::new("this runs the plan for real, many times, and makes each step fail on purpose");
+        return Err(Failure::usage(problem.hint("use a test environment: rollout prove PLAN -i INVENTORY --yes")));
     }
     let faults = Arc::new(FailsOnce::default());
-    let mut seen: BTreeMap<UnitRef, Seen> = BTreeMap::new();
+    let mut histories: BTreeMap<UnitRef, UnitHistory> = BTreeMap::new();
     let mut order = Vec::new();
     for round in 1.. {
         let session = Session {
             fresh: round == 1,
             faults: faults.clone(),
-            quiet: true,
-            ..Session::new(&args.selection, &args.manner, Mode::Run)
+            is_quiet: true,
+            ..Session::new(&args.selection, &args.display, Mode::Run)
         };
-        let walked = session.go(options, terminal)?;
-        if walked.report.interrupted {
+        let result = session.run(options, terminal)?;
+        if result.report.interrupted {
             return Ok(Exit::Interrupted);
         }
-        let failed = note(&walked.events, round, &faults, &mut seen, &mut order);
-        if walked.report.ok {
-            terminal.note(&format!("round {round}: ended well\n"));
+        let failed = record_round(&result.events, round, &faults, &mut histories, &mut order);
+        if result.report.ok {
+            terminal.note(&format!("round {round}: succeeded\n"));
             break;
         }
         if failed.is_empty() {
-            return Err(by_itself(&walked, round));
+            return Err(unplanned_failure(&result, round));
         }
-        terminal.note(&format!("round {round}: failed on purpose, then gone on from: {}\n", failed.join(", ")));
+        terminal.note(&format!("round {round}: failed on purpose: {}\n", failed.join(", ")));
     }
-    let session = Session { fresh: true, quiet: true, ..Session::new(&args.selection, &args.manner, Mode::Run) };
-    let last = session.go(options, terminal)?;
-    for (unit, outcome) in ends(&last.events) {
-        seen.entry(unit.clone()).or_default().again = Some(name(outcome));
+    let session = Session { fresh: true, is_quiet: true, ..Session::new(&args.selection, &args.display, Mode::Run) };
+    let last = session.run(options, terminal)?;
+    for (unit, outcome) in unit_outcomes(&last.events) {
+        histories.entry(unit.clone()).or_default().again = Some(outcome_name(outcome));
     }
-    report(&order, &seen, terminal)?;
+    report(&order, &histories, terminal)?;
     let changed = last.report.summary.get("changed");
     Ok(if last.report.ok && changed == 0 { Exit::Ok } else { Exit::Failed })
 }
 
-/// Takes a round's ends in; gives those that failed on purpose.
-fn note(
+/// Records the outcomes of a round, and returns the units that failed on purpose.
+fn record_round(
     events: &[Event],
     round: usize,
     faults: &FailsOnce,
-    seen: &mut BTreeMap<UnitRef, Seen>,
+    histories: &mut BTreeMap<UnitRef, UnitHistory>,
     order: &mut Vec<UnitRef>,
 ) -> Vec<String> {
     let mut failed = Vec::new();
-    for (unit, outcome) in ends(events) {
+    for (unit, outcome) in unit_outcomes(events) {
         if !order.contains(unit) {
             order.push(unit.clone());
         }
-        let of = seen.entry(unit.clone()).or_default();
+        let history = histories.entry(unit.clone()).or_default();
         match outcome {
-            // Not by its message, which is masked where the step is sensitive.
-            Outcome::Failed(_) | Outcome::Warned(_) if of.failed.is_none() && faults.has_failed(unit) => {
-                of.failed = Some(round);
+            // The message cannot tell: it is masked if the step is sensitive.
+            Outcome::Failed(_) | Outcome::Warned(_) if history.failed.is_none() && faults.has_failed(unit) => {
+                history.failed = Some(round);
                 failed.push(unit.to_string());
             }
-            Outcome::Same { .. } | Outcome::Changed if of.recovered.is_none() => of.recovered = Some(round),
+            Outcome::Same { .. } | Outcome::Changed if history.recovered.is_none() => history.recovered = Some(round),
             _ => {}
         }
     }
     failed
 }
 
-fn ends(events: &[Event]) -> impl Iterator<Item = (&UnitRef, &Outcome)> {
+fn unit_outcomes(events: &[Event]) -> impl Iterator<Item = (&UnitRef, &Outcome)> {
     events.iter().filter_map(|event| match &event.kind {
         EventKind::UnitFinished { unit, outcome, .. } => Some((unit, outcome)),
         _ => None,
     })
 }
 
-/// A step that nobody made fail.
-fn by_itself(walked: &RunResult, round: usize) -> Failure {
-    let failed = ends(&walked.events).find_map(|(unit, outcome)| match outcome {
+/// A round failed, but no step failed on purpose.
+fn unplanned_failure(result: &RunResult, round: usize) -> Failure {
+    let failed = unit_outcomes(&result.events).find_map(|(unit, outcome)| match outcome {
         Outcome::Failed(problem) | Outcome::Unknown(problem) => Some((unit, problem)),
         _ => None,
     });
     let problem = match failed {
         Some((unit, problem)) => Problem {
-            message: format!("in round {round} {unit} failed by itself: {}", problem.message),
+            message: format!("in round {round}, {unit} failed without being made to: {}", problem.message),
             ..problem.clone()
         },
-        None => Problem::new(format!("round {round} did not end well")),
+        None => Problem::new(format!("round {round} failed, but no step did")),
     };
-    Failure::Problem(problem, exit(&walked.report))
+    Failure::Problem(problem, exit(&result.report))
 }
 
-fn report(order: &[UnitRef], seen: &BTreeMap<UnitRef, Seen>, terminal: &Terminal) -> Result<(), Failure> {
+fn report(order: &[UnitRef], histories: &BTreeMap<UnitRef, UnitHistory>, terminal: &Terminal) -> Result<(), Failure> {
     if terminal.format == Format::Json {
-        let rows = order.iter().map(|unit| serde_json::json!({ "unit": unit, "seen": seen[unit] }));
+        let rows = order.iter().map(|unit| serde_json::json!({ "unit": unit, "seen": histories[unit] }));
         return Ok(terminal.json(&rows.collect::<Vec<_>>())?);
     }
     let mut out = String::new();
     let mut changes = 0;
     for unit in order {
-        let of = &seen[unit];
-        let recovery = match (of.failed, of.recovered) {
+        let history = &histories[unit];
+        let recovery = match (history.failed, history.recovered) {
             (Some(failed), Some(recovered)) => format!("failed in round {failed}, recovered in round {recovered}"),
-            (Some(failed), None) => format!("failed in round {failed}, needed no more since"),
+            (Some(failed), None) => format!("failed in round {failed}, was not needed after that"),
             (None, _) => "did not run".to_owned(),
         };
-        let again = of.again.unwrap_or("not run");
+        let again = history.again.unwrap_or("not run");
         let good = again != "changed";
         changes += usize::from(!good);
         let (style, sign) = if good { (GREEN, '✓') } else { (RED, '✗') };
@@ -174,11 +173,11 @@ fn report(order: &[UnitRef], seen: &BTreeMap<UnitRef, Seen>, terminal: &Terminal
     let _ = match changes {
         0 => writeln!(
             out,
-            "\n{GREEN}proven{GREEN:#}: each step was recovered from, and a run after that changed nothing"
+            "\n{GREEN}proven{GREEN:#}: each step recovered from a failure, and a run after that changed nothing"
         ),
         n => writeln!(
             out,
-            "\n{RED}not proven{RED:#}: {n} {} each time; give a command a guard (`creates`, `unless`)",
+            "\n{RED}not proven{RED:#}: {n} {} in every run; give a command a condition (`creates`, `unless`)",
             if n == 1 { "step changes something" } else { "steps change something" }
         ),
     };

@@ -1,4 +1,4 @@
-//! Asking again for what an earlier run or a saved plan was asked for.
+//! Repeats the arguments of an earlier run or a saved plan.
 
 use std::ffi::OsString;
 
@@ -11,19 +11,18 @@ use crate::event::{Problem, Source};
 use crate::journal::{RunState, Store};
 use crate::secret::MASK;
 
-/// What was asked for then, as if it were typed now.
+/// The recorded arguments, parsed as if they were typed now.
 #[derive(Debug)]
 pub struct Replay {
-    /// The plan and its parts.
+    /// The plan, and which part of it to run.
     pub selection: Selection,
-    /// Inventory and variables; output as asked for now.
+    /// Inventory and variables as recorded, output format as given now.
     pub options: Options,
 }
 
-/// The arguments of a [`Source`].
 #[derive(Parser)]
 #[command(no_binary_name = true)]
-struct Typed {
+struct ReplayArgs {
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
@@ -31,30 +30,30 @@ struct Typed {
 }
 
 impl Replay {
-    /// Reads what was asked for; how to show it comes from now.
+    /// Parses the recorded arguments. Output format and colour come from `now`.
     ///
     /// # Errors
-    /// When it cannot be asked for again.
+    /// When a recorded variable is a masked secret, or an argument is not understood any more.
     pub fn of(source: &Source, now: &Options) -> Result<Self, Failure> {
         if source.arguments.iter().any(|argument| argument.contains(MASK)) {
-            let problem = Problem::new("a variable that was given with --var is a secret, so it is not on record");
-            return Err(Failure::usage(problem.hint("run the plan itself, and give it again")));
+            let problem = Problem::new("a variable given with --var contains a secret, so its value was not recorded");
+            return Err(Failure::usage(problem.hint("use `rollout run PLAN`, and give the variable again")));
         }
         let mut arguments: Vec<OsString> = vec![source.plan.clone().into()];
         if let Some(inventory) = &source.inventory {
             arguments.extend(["--inventory".into(), inventory.clone().into()]);
         }
         arguments.extend(source.arguments.iter().map(OsString::from));
-        let typed = Typed::try_parse_from(arguments).map_err(|e| {
+        let args = ReplayArgs::try_parse_from(arguments).map_err(|e| {
             let message = e.to_string().lines().next().unwrap_or_default().to_owned();
-            Failure::usage(Problem::new(format!("what was asked for then is not understood now: {message}")))
+            Failure::usage(Problem::new(format!("this version does not understand the recorded arguments: {message}")))
         })?;
-        let options = Options { output: now.output, color: now.color, ..typed.options };
-        Ok(Self { selection: typed.selection, options })
+        let options = Options { output: now.output, color: now.color, ..args.options };
+        Ok(Self { selection: args.selection, options })
     }
 
-    /// Whether the last run of the plan was an apply of the saved plan of that hash, and did not end well.
-    pub fn goes_on_from(&self, plan: &str, hash: &str) -> bool {
+    /// Whether the latest run of the plan applied the saved plan with this hash, and did not succeed.
+    pub fn continues_apply_of(&self, plan: &str, hash: &str) -> bool {
         let store = Store::open(&self.selection.plan, plan, self.options.inventory.as_deref());
         let latest = store.and_then(|store| store.latest()).ok().flatten();
         latest.is_some_and(|(info, _)| {

@@ -1,4 +1,4 @@
-//! `rollout runs`: what ran here.
+//! `rollout runs`: lists the runs of this machine, or deletes old ones.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -13,21 +13,20 @@ use crate::document::parse_duration;
 use crate::event::Problem;
 use crate::journal::{JournalError, RunInfo, RunState, Store};
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only runs of the plan of this name
+    /// Only runs of the plan with this name
     plan: Option<String>,
-    /// Show this many, the newest last
-    #[arg(short = 'n', long, default_value_t = 20)]
+    /// Show this many runs, the newest last
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
     limit: usize,
     /// Delete old runs: all but the newest ones of each plan, see --keep and --older-than
     #[arg(long, conflicts_with = "plan")]
     prune: bool,
-    /// With --prune: how many runs of each plan stay; never less than one, from which the next run goes on
-    #[arg(long, default_value_t = 10, requires = "prune")]
+    /// With --prune: keep this many runs of each plan; at least one is always kept, because the next run continues it
+    #[arg(long, default_value_t = 10, value_name = "N", requires = "prune")]
     keep: usize,
-    /// With --prune: delete only what is older, such as `720h`
+    /// With --prune: delete only runs older than this, such as `720h`
     #[arg(long, value_name = "DURATION", requires = "prune", value_parser = parse_duration)]
     older_than: Option<Duration>,
 }

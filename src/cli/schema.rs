@@ -1,4 +1,4 @@
-//! `rollout schema [plan|inventory|event]`
+//! `rollout schema [plan|inventory|event]`: prints a JSON Schema.
 
 use clap::ValueEnum;
 
@@ -8,31 +8,29 @@ use super::terminal::Terminal;
 use crate::actions::Registry;
 use crate::{event, inventory, plan};
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What the schema is of
+    /// What to print the schema of
     #[arg(value_enum, default_value_t)]
-    of: Of,
+    kind: SchemaKind,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum Of {
+enum SchemaKind {
     /// Plan files
     #[default]
     Plan,
     /// Inventory files
     Inventory,
-    /// One line of `--output json`, and of a journal
+    /// One line of `--output json` of a run, or of a journal
     Event,
 }
 
-/// Prints the schema.
 pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
-    let schema = match args.of {
-        Of::Plan => plan::schema(&Registry::standard()),
-        Of::Inventory => inventory::schema(),
-        Of::Event => schemars::schema_for!(event::Event).to_value(),
+    let schema = match args.kind {
+        SchemaKind::Plan => plan::schema(&Registry::standard()),
+        SchemaKind::Inventory => inventory::schema(),
+        SchemaKind::Event => schemars::schema_for!(event::Event).to_value(),
     };
     terminal.json(&schema)?;
     Ok(Exit::Ok)

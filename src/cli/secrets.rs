@@ -1,4 +1,4 @@
-//! Reads the secrets that a run uses, before any step begins, and puts those of steps where its templates find them.
+//! Reads the secrets that the selected steps use before the first step starts, and makes them available to templates.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,23 +13,23 @@ use crate::connect::secrets::read;
 use crate::plan::{References, Scope, secrets, used_secrets};
 use crate::secret::Secret;
 
-/// What a run is about, by number.
-pub struct Chosen {
-    /// Phases whose `when` is looked at.
+/// The parts of a run that may use a secret; phases and steps by index.
+pub struct Consumers {
+    /// Phases whose `when` is evaluated.
     pub phases: BTreeSet<usize>,
-    /// Steps, with their phases.
+    /// Pairs of phase and step.
     pub steps: BTreeSet<(usize, usize)>,
-    /// Secrets that are sudo's passwords on hosts where it is needed.
+    /// Names of the secrets that hold sudo passwords of hosts with root steps.
     pub passwords: BTreeSet<String>,
 }
 
-/// Reads what the chosen steps use; gives the passwords.
+/// Reads the secrets that the selected steps use, and returns the sudo passwords by name.
 ///
 /// # Errors
 /// All secrets that cannot be read.
 pub async fn load(
     loaded: &mut Loaded,
-    chosen: &Chosen,
+    consumers: &Consumers,
     options: &Options,
     terminal: &Terminal,
 ) -> Result<BTreeMap<String, Secret>, Failure> {
@@ -40,16 +40,17 @@ pub async fn load(
     }
     let overrides = options.overrides();
     let references = References::new(plan, inventory, &overrides, templates);
-    let phases = chosen.phases.iter().map(|n| &plan.phases[*n]);
-    let steps = chosen.steps.iter().map(|(phase, step)| &plan.phases[*phase].steps[*step]);
+    let phases = consumers.phases.iter().map(|n| &plan.phases[*n]);
+    let steps = consumers.steps.iter().map(|(phase, step)| &plan.phases[*phase].steps[*step]);
     let used = used_secrets(phases, steps, &references, &Registry::standard(), scope, templates);
-    let needed = used.union(&chosen.passwords);
+    let needed = used.union(&consumers.passwords);
     let entries: Vec<_> = needed.filter_map(|name| declared.get(name.as_str()).copied()).collect();
     let (values, warnings) = read(&entries, inventory).await?;
     terminal.warnings(&warnings);
-    let of_steps = values.iter().filter(|(name, _)| used.contains(*name));
-    let of_steps: Map<String, Value> = of_steps.map(|(name, secret)| (name.clone(), secret.expose().into())).collect();
-    // A variable that stays without its secret is one that no step of the run uses.
-    (*scope, _) = Scope::with_secrets(plan, inventory, &overrides, templates, &of_steps);
-    Ok(values.into_iter().filter(|(name, _)| chosen.passwords.contains(name)).collect())
+    let step_values = values.iter().filter(|(name, _)| used.contains(*name));
+    let step_values: Map<String, Value> =
+        step_values.map(|(name, secret)| (name.clone(), secret.expose().into())).collect();
+    // Errors are ignored: a variable whose secret was not read is used by no selected step.
+    (*scope, _) = Scope::with_secrets(plan, inventory, &overrides, templates, &step_values);
+    Ok(values.into_iter().filter(|(name, _)| consumers.passwords.contains(name)).collect())
 }

@@ -1,4 +1,4 @@
-//! Which part of a plan is walked, and how: the arguments that `run`, `plan` and their relatives share.
+//! Arguments shared by `run`, `plan` and other subcommands: which part of a plan to run, and how to show it.
 
 use std::path::PathBuf;
 
@@ -10,30 +10,28 @@ use crate::graph::{Graph, RenderContext};
 use crate::inventory::Host;
 use crate::ui::DiffStyle;
 
-/// Which plan, and which part of it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Selection {
     /// The plan file
     pub plan: PathBuf,
-    /// Only these hosts (a host pattern, such as `pi-1` or `workers:!pi-2`)
+    /// Only these hosts: a host pattern, such as `pi-1` or `workers:!pi-2`
     #[arg(long, value_name = "PATTERN")]
     pub limit: Option<String>,
-    /// Only this phase; what it needs is taken as done. Repeatable
+    /// Only this phase; phases that it needs are taken as done. Repeatable
     #[arg(long, value_name = "PHASE")]
     pub only: Vec<String>,
-    /// Leave this phase out; what needs it runs all the same. Repeatable
+    /// Leave this phase out; phases that need it run all the same. Repeatable
     #[arg(long, value_name = "PHASE")]
     pub skip: Vec<String>,
-    /// Only steps that have one of these tags; what they need is taken as done. Repeatable, or with commas
+    /// Only steps with one of these tags; steps that they need are taken as done. Repeatable, or separated by commas
     #[arg(long, value_name = "TAG", value_delimiter = ',')]
     pub tags: Vec<String>,
 }
 
-/// How it is walked and shown.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DisplayArgs {
-    /// Steps at a time, over all hosts
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Run up to this many steps at a time, over all hosts
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub parallel: u32,
     /// How much of the changes to show [default: full in a preview, summary in a run]
     #[arg(long, value_enum)]
@@ -41,18 +39,18 @@ pub struct DisplayArgs {
 }
 
 impl Selection {
-    /// The graph of what is selected.
+    /// The graph of the selected hosts; checks the names of phases and tags.
     pub fn graph(&self, loaded: &Loaded) -> Result<Graph, Failure> {
-        self.only.iter().chain(&self.skip).try_for_each(|phase| loaded.phase(phase))?;
-        self.tags.iter().try_for_each(|tag| loaded.tag(tag))?;
+        self.only.iter().chain(&self.skip).try_for_each(|phase| loaded.check_phase(phase))?;
+        self.tags.iter().try_for_each(|tag| loaded.check_tag(tag))?;
         let limit = self.limit.as_deref().map(|pattern| loaded.hosts(pattern)).transpose()?;
-        let in_sight = |host: &Host| limit.as_ref().is_none_or(|only| only.iter().any(|o| o.name == host.name));
-        let known = RenderContext { templates: &loaded.templates, scope: &loaded.scope };
-        Graph::new(&loaded.plan, |pattern| loaded.hosts(pattern).unwrap_or_default(), in_sight, known)
+        let is_included = |host: &Host| limit.as_ref().is_none_or(|only| only.iter().any(|o| o.name == host.name));
+        let context = RenderContext { templates: &loaded.templates, scope: &loaded.scope };
+        Graph::new(&loaded.plan, |pattern| loaded.hosts(pattern).unwrap_or_default(), is_included, context)
             .map_err(|e| Failure::usage(Problem::new(e.to_string())))
     }
 
-    /// The same selection, and the variables, as one would type them.
+    /// The selection and the variables as command-line arguments.
     pub fn arguments(&self, options: &Options) -> Vec<String> {
         let mut arguments = Vec::new();
         let mut add = |name: &str, value: &str| arguments.extend([format!("--{name}"), value.to_owned()]);

@@ -1,4 +1,4 @@
-//! One walk over a plan, from its file to its report: what `run`, `plan` and their relatives have in common.
+//! One run or preview of a plan, from its file to its report; shared by `run`, `plan`, `apply`, `resume` and `prove`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -27,152 +27,147 @@ use crate::inventory::Host;
 use crate::journal::SavedPlan;
 use crate::ui::{self, DiffStyle, Style, Text};
 
-/// A walk that is asked for.
+/// The inputs of one run or preview.
 pub struct Session<'a> {
-    /// Which plan.
     pub selection: &'a Selection,
-    /// How.
-    pub manner: &'a DisplayArgs,
-    /// Preview or run.
+    pub display: &'a DisplayArgs,
     pub mode: Mode,
-    /// Whether to start anew instead of going on.
+    /// Whether to start anew instead of continuing the last run.
     pub fresh: bool,
-    /// How long to wait for another run of the plan to end.
+    /// How long to wait for another run to release the lock; `None`: not at all.
     pub wait_lock: Option<Duration>,
-    /// Units to take as done.
+    /// Units from `--done`: taken as done.
     pub done: Vec<String>,
-    /// Units to run, whatever is on record.
+    /// Units from `--rerun`: run again, whatever the journal says.
     pub rerun: Vec<String>,
-    /// What goes wrong on purpose.
+    /// Faults to inject.
     pub faults: Arc<dyn Faults>,
-    /// The saved plan that it must keep to.
-    pub agreed: Option<(SavedPlan, String)>,
-    /// Whether it is a preview that is compared with another one, and so needs the plan's key for its hashes.
-    pub compared: bool,
-    /// The command that goes on after a failure, where it is not `rollout run PLAN`.
-    pub again: Option<String>,
-    /// Whether nothing is shown.
-    pub quiet: bool,
+    /// The saved plan that limits what may change, and its hash.
+    pub saved_plan: Option<(SavedPlan, String)>,
+    /// Whether this preview is compared with another one, and so needs the plan's key for its hashes.
+    pub is_compared: bool,
+    /// The command that continues after a failure; default `rollout run PLAN`.
+    pub resume_command: Option<String>,
+    /// Whether to show no events.
+    pub is_quiet: bool,
 }
 
-/// How it went.
+/// The result of a run or preview.
 pub struct RunResult {
-    /// The plan's name.
     pub plan: String,
-    /// What was asked for.
+    /// The arguments, for repeating the run.
     pub source: Source,
-    /// The counts.
     pub report: Report,
-    /// All that was told.
+    /// All events except progress.
     pub events: Vec<Event>,
 }
 
 impl<'a> Session<'a> {
-    /// An ordinary one.
-    pub fn new(selection: &'a Selection, manner: &'a DisplayArgs, mode: Mode) -> Self {
+    /// A session with the defaults: nothing injected, no saved plan, events shown.
+    pub fn new(selection: &'a Selection, display: &'a DisplayArgs, mode: Mode) -> Self {
         Self {
             selection,
-            manner,
+            display,
             mode,
             fresh: false,
             wait_lock: None,
             done: Vec::new(),
             rerun: Vec::new(),
             faults: Arc::new(()),
-            agreed: None,
-            compared: false,
-            again: None,
-            quiet: false,
+            saved_plan: None,
+            is_compared: false,
+            resume_command: None,
+            is_quiet: false,
         }
     }
 
-    /// Loads the plan, takes the locks and walks the graph.
+    /// Loads the plan, takes the locks, reads the secrets, and runs the graph.
     ///
     /// # Errors
-    /// What kept it from starting, or made the journal unusable.
-    pub fn go(mut self, options: &Options, terminal: &Terminal) -> Result<RunResult, Failure> {
-        let mut loaded = load::checked(&self.selection.plan, options, terminal)?;
+    /// When the run cannot start, or its journal cannot be written.
+    pub fn run(mut self, options: &Options, terminal: &Terminal) -> Result<RunResult, Failure> {
+        let mut loaded = load::load_checked(&self.selection.plan, options, terminal)?;
         let graph = self.selection.graph(&loaded)?;
-        self.named_units(&loaded, &graph)?;
+        self.check_named_units(&loaded, &graph)?;
         let runtime = tokio::runtime::Runtime::new()?;
         let limits = self.limits();
-        let chosen = chosen(&limits, &loaded, &graph);
+        let selected = selected(&limits, &loaded, &graph);
         let world = Arc::new(RealWorld::new(&loaded.inventory));
         {
-            // While locks and secrets are waited for, so that the first steps need not wait for connections. All that it
-            // does ends with the runtime.
+            // Connects while locks and secrets are awaited, so that the first steps find connections ready. The tasks
+            // end with the runtime.
             let _inside = runtime.enter();
-            world.preconnect(chosen.hosts.iter().take(limits.parallel).cloned());
+            world.preconnect(selected.hosts.iter().take(limits.parallel).cloned());
         }
         let locks = match self.mode {
             Mode::Preview => None,
             Mode::Run => Some(Locks::take(&loaded, &loaded.store()?, self.wait_lock, terminal)?),
         };
-        // Not earlier: while one waits for a lock, they may become others.
-        world.set_sudo_passwords(runtime.block_on(secrets::load(&mut loaded, &chosen.secrets, options, terminal))?);
-        let past = match locks {
-            None => OpenedJournal::of_preview(&loaded, self.compared)?,
-            Some(locks) => OpenedJournal::open(&loaded, self.fresh, locks)?,
+        // Only after the locks are held: secrets may change during the wait.
+        world.set_sudo_passwords(runtime.block_on(secrets::load(&mut loaded, &selected.secrets, options, terminal))?);
+        let opened = match locks {
+            None => OpenedJournal::for_preview(&loaded, self.is_compared)?,
+            Some(locks) => OpenedJournal::for_run(&loaded, self.fresh, locks)?,
         };
-        let locks = past.locks;
+        let locks = opened.locks;
         let lost = locks.as_ref().map_or_else(|| watch::channel(None).1, Locks::lost);
         let name = loaded.plan.name.value.clone();
         let source = Source {
             plan: absolute(&loaded.plan.source.path),
             inventory: loaded.inventory.path.as_deref().map(absolute),
             arguments: self.selection.arguments(options),
-            saved: self.agreed.as_ref().map(|(_, hash)| hash.clone()),
+            saved: self.saved_plan.as_ref().map(|(_, hash)| hash.clone()),
         };
-        let agreed = self.agreed.take();
-        let walked = runtime.block_on(async {
+        let saved_plan = self.saved_plan.take();
+        let result = runtime.block_on(async {
             let (readers, events) = mpsc::unbounded_channel();
-            let style = if self.quiet { Style::Nothing } else { style(terminal) };
-            let shown = tokio::spawn(ui::show(events, ui::reader(style, self.text())));
+            let style = if self.is_quiet { Style::Nothing } else { output_style(terminal) };
+            let shown_events = tokio::spawn(ui::show(events, ui::reader(style, self.text())));
             let registry = Arc::new(Registry::standard());
             let engine = Engine {
                 graph,
-                renderer: Renderer::new(loaded.templates, loaded.scope, &*registry).with_key(past.key),
+                renderer: Renderer::new(loaded.templates, loaded.scope, &*registry).with_key(opened.key),
                 registry,
                 plan: Arc::new(loaded.plan),
                 world: world.clone(),
                 mode: self.mode,
-                run: past.id,
+                run: opened.id,
                 source: Some(source.clone()),
-                journal: past.journal,
-                earlier: past.earlier,
+                journal: opened.journal,
+                earlier: opened.earlier,
                 options: limits,
                 readers,
                 interrupts: signals::watch(*terminal, lost, detach::is_detached())?,
                 faults: self.faults,
-                approved: agreed.map(|(plan, _)| plan),
+                approved: saved_plan.map(|(plan, _)| plan),
             };
             let report = engine.run().await;
             world.close().await;
-            // The stream has ended with the engine; what is left of it is still shown.
-            let shown = shown.await;
+            // The event stream ended with the engine; waits until the rest is shown.
+            let shown_events = shown_events.await;
             let report = report.map_err(|e| {
-                let hint = "what ran until then was let finish, and counts as cut off; make room, or give another \
-                            ROLLOUT_STATE_DIR, and run the plan again";
+                let hint = "steps that were running have finished, but count as interrupted; free disk space, or set \
+                            another ROLLOUT_STATE_DIR, then run the plan again";
                 Failure::Problem(Problem::new(e.to_string()).hint(hint), Exit::Failed)
             })?;
-            let events = shown.map_err(|e| {
-                let what = format!("an internal error of rollout kept the run from being shown to its end: {e}");
-                let hint = "please report it; `rollout show` tells what the run did";
+            let events = shown_events.map_err(|e| {
+                let what = format!("an internal error of rollout stopped the display of the run: {e}");
+                let hint = "please report it; `rollout show` shows what the run did";
                 Failure::Problem(Problem::new(what).hint(hint), Exit::Failed)
             })?;
             Ok(RunResult { plan: name, source, report, events })
         });
-        // A worker that hangs in a blocking call must not hold the program.
+        // A worker that hangs in a blocking call must not keep the program from exiting.
         runtime.shutdown_timeout(Duration::from_secs(1));
-        match (walked, locks.and_then(|locks| locks.why_stopped())) {
+        match (result, locks.and_then(|locks| locks.loss_failure())) {
             (Ok(RunResult { report: Report { interrupted: true, .. }, .. }), Some(failure)) => Err(failure),
-            (walked, _) => walked,
+            (result, _) => result,
         }
     }
 
     fn limits(&self) -> engine::Options {
         engine::Options {
-            parallel: self.manner.parallel as usize,
+            parallel: self.display.parallel as usize,
             only: self.selection.only.clone(),
             skip: self.selection.skip.clone(),
             tags: self.selection.tags.clone(),
@@ -184,12 +179,13 @@ impl<'a> Session<'a> {
 
     fn text(&self) -> Text {
         let default = if self.mode == Mode::Preview { DiffStyle::Full } else { DiffStyle::Summary };
-        let again = self.again.clone().unwrap_or_else(|| format!("rollout run {}", self.selection.plan.display()));
-        Text::new(self.manner.diff.unwrap_or(default), again)
+        let resume_command =
+            self.resume_command.clone().unwrap_or_else(|| format!("rollout run {}", self.selection.plan.display()));
+        Text::new(self.display.diff.unwrap_or(default), resume_command)
     }
 
-    /// Makes sure that each unit that a person named exists.
-    fn named_units(&self, loaded: &Loaded, graph: &Graph) -> Result<(), Failure> {
+    /// Checks that each name in `--done` and `--rerun` matches a unit.
+    fn check_named_units(&self, loaded: &Loaded, graph: &Graph) -> Result<(), Failure> {
         for name in self.done.iter().chain(&self.rerun) {
             if !graph.units().any(|unit| unit.reference(&loaded.plan).is_meant_by(name)) {
                 let hint = "write STEP, PHASE/STEP, STEP@HOST or STEP[ITEM]";
@@ -200,32 +196,32 @@ impl<'a> Session<'a> {
     }
 }
 
-/// What may run of a graph.
+/// The selected part of a graph.
 struct Selected {
-    secrets: secrets::Chosen,
-    /// The hosts of its steps, in their order.
+    secrets: secrets::Consumers,
+    /// The hosts of the selected steps, each once, in the order of the steps.
     hosts: Vec<Arc<Host>>,
 }
 
-fn chosen(limits: &engine::Options, loaded: &Loaded, graph: &Graph) -> Selected {
+fn selected(limits: &engine::Options, loaded: &Loaded, graph: &Graph) -> Selected {
     let (plan, phases) = (&loaded.plan, &loaded.plan.phases);
-    let named = |n: usize| limits.takes_phase(&phases[n].name.value);
-    let takes = |unit: &&Unit| named(unit.phase) && limits.takes_step(unit.step(plan));
-    let units: Vec<&Unit> = graph.units().filter(takes).collect();
-    let of_sudo = units.iter().filter(|unit| unit.step(plan).as_root).filter_map(|unit| unit.host.as_ref());
-    let mut seen = BTreeSet::new();
-    let new = |host: &&Arc<Host>| seen.insert(host.name.clone());
+    let is_phase_selected = |n: usize| limits.takes_phase(&phases[n].name.value);
+    let is_selected = |unit: &&Unit| is_phase_selected(unit.phase) && limits.takes_step(unit.step(plan));
+    let units: Vec<&Unit> = graph.units().filter(is_selected).collect();
+    let sudo_hosts = units.iter().filter(|unit| unit.step(plan).as_root).filter_map(|unit| unit.host.as_ref());
+    let mut names = BTreeSet::new();
+    let is_new = |host: &&Arc<Host>| names.insert(host.name.clone());
     Selected {
-        secrets: secrets::Chosen {
-            phases: (0..phases.len()).filter(|n| named(*n)).collect(),
+        secrets: secrets::Consumers {
+            phases: (0..phases.len()).filter(|n| is_phase_selected(*n)).collect(),
             steps: units.iter().map(|unit| (unit.phase, unit.step)).collect(),
-            passwords: of_sudo.filter_map(|host| host.access.password.clone()).collect(),
+            passwords: sudo_hosts.filter_map(|host| host.access.password.clone()).collect(),
         },
-        hosts: units.iter().filter_map(|unit| unit.host.as_ref()).filter(new).cloned().collect(),
+        hosts: units.iter().filter_map(|unit| unit.host.as_ref()).filter(is_new).cloned().collect(),
     }
 }
 
-/// How a walk ends the program.
+/// The exit code for a report.
 pub fn exit(report: &Report) -> Exit {
     match report {
         Report { interrupted: true, .. } => Exit::Interrupted,
@@ -235,7 +231,7 @@ pub fn exit(report: &Report) -> Exit {
     }
 }
 
-fn style(terminal: &Terminal) -> Style {
+fn output_style(terminal: &Terminal) -> Style {
     match (terminal.format, std::io::IsTerminal::is_terminal(&std::io::stderr())) {
         (Format::Json, _) => Style::Json,
         (Format::Text, true) => Style::Bars,

@@ -1,4 +1,4 @@
-//! `rollout show [RUN]`: what each step of a run did, saw and printed.
+//! `rollout show [RUN]`: shows what each step of a run did, saw and printed.
 
 use super::exit::Exit;
 use super::failure::Failure;
@@ -6,19 +6,17 @@ use super::options::Format;
 use super::terminal::Terminal;
 use crate::event::{Event, Problem};
 use crate::journal::{RunInfo, Store, read};
-use crate::ui::{DiffStyle, Text, finished, open};
+use crate::ui::{DiffStyle, Text, render_events, render_unfinished};
 
-/// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the run, or its beginning [default: the newest]
+    /// Id of the run, or its beginning [default: the newest run]
     run: Option<String>,
     /// How much of the changes to show
     #[arg(long, value_enum, default_value = "full")]
     diff: DiffStyle,
 }
 
-/// Prints the run's events.
 pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
     let info = find(args.run.as_deref())?;
     let events = events(&info)?;
@@ -26,20 +24,24 @@ pub fn run(args: &Args, terminal: &Terminal) -> Result<Exit, Failure> {
         terminal.json(&events)?;
     } else {
         let mut text = Text::new(args.diff, format!("rollout run (plan {})", info.plan));
-        terminal.data(&(finished(&events, &mut text) + &open(&events, &mut text, info.is_running())))?;
+        terminal
+            .data(&(render_events(&events, &mut text) + &render_unfinished(&events, &mut text, info.is_running())))?;
     }
     Ok(Exit::Ok)
 }
 
-/// What is on record of a run.
+/// The events in a run's journal.
 pub fn events(info: &RunInfo) -> Result<Vec<Event>, Failure> {
     read(&info.path).map_err(|error| {
-        let hint = format!("move {} away; the world is the state, so nothing else is lost", info.path.display());
+        let hint = format!(
+            "move {} away; only the record of this run is lost, since every run asks the hosts for their state",
+            info.path.display()
+        );
         Failure::Problem(Problem::new(error.to_string()).hint(hint), Exit::Failed)
     })
 }
 
-/// The run that a person means: by id or its beginning; the newest without one.
+/// The run whose id is or begins with `wanted`; the newest run for `None`.
 pub fn find(wanted: Option<&str>) -> Result<RunInfo, Failure> {
     let mut runs = Store::all_runs();
     let hint = "`rollout runs` lists them";

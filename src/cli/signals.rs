@@ -1,5 +1,7 @@
-//! Why a run stops early. Ctrl-C: once finishes what runs, twice cancels it, a third time quits at once. SIGTERM counts as
-//! the first, and so do SIGHUP (the terminal was closed), unless the run is detached from it, and a lock that was lost.
+//! Signals that stop a run early.
+//!
+//! The first Ctrl-C lets running steps finish, the second cancels them, the third quits at once. SIGTERM and a lost
+//! lock count as the first Ctrl-C; so does SIGHUP (the terminal was closed), unless the run is detached.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -7,11 +9,11 @@ use tokio::sync::watch;
 use super::exit::Exit;
 use super::terminal::{Terminal, YELLOW};
 
-/// Counts the signals from now on; `lost` tells why the run's lock is lost, if it comes to that. A run that is detached
-/// from its terminal ignores that the terminal hangs up.
+/// Counts the signals from now on. `lost` carries the reason if the run's lock is lost. With `ignore_hangup`, for
+/// detached runs, SIGHUP is ignored.
 ///
 /// # Errors
-/// When the system gives no signal handler.
+/// When a signal handler cannot be installed.
 pub fn watch(
     terminal: Terminal,
     mut lost: watch::Receiver<Option<String>>,
@@ -40,12 +42,12 @@ pub fn watch(
                 }
                 else => return,
             }
-            let says = match count {
-                1 => "running steps finish, no more are started; again to cancel them",
-                2 => "cancelling what runs; again to quit at once",
+            let action = match count {
+                1 => "running steps finish, no new ones start; press Ctrl-C again to cancel the running ones",
+                2 => "cancelling the running steps; press Ctrl-C again to quit at once",
                 _ => std::process::exit(Exit::Interrupted as i32),
             };
-            terminal.note(&format!("{YELLOW}stopping:{YELLOW:#} {why}{says}\n"));
+            terminal.note(&format!("{YELLOW}stopping:{YELLOW:#} {why}{action}\n"));
             if sender.send(count).is_err() {
                 return;
             }

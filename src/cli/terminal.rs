@@ -1,8 +1,8 @@
-//! The terminal: data goes to stdout, all else to stderr.
+//! Output to the terminal: data goes to stdout, everything else to stderr.
 //!
-//! Colours are always written into the text and taken out again by the stream where they are not wanted: `NO_COLOR`,
-//! `--color`, a pipe. Secrets are masked in all of it, and no other control character gets through: what others said is
-//! made visible where it is put into a text, see [`crate::secret::shown`], and here as a net below that.
+//! Colours are always written into the text; the stream removes them for `NO_COLOR`, `--color never` and pipes. Secrets
+//! are masked, and control characters are written as escapes. Foreign text is made visible where it is put into a
+//! message (see [`crate::secret::shown`]); this module does it again as a safety net.
 
 use std::io::{self, Write as _};
 
@@ -14,28 +14,28 @@ use crate::event::Problem;
 use crate::finding::{Findings, Severity, Style};
 use crate::secret::{redact, redact_value, shown, visible_but_colours, visible_json};
 
-/// Red and bold: errors.
+/// For errors.
 pub const RED: Ansi = AnsiColor::Red.on_default().bold();
-/// Yellow: warnings.
+/// For warnings.
 pub const YELLOW: Ansi = AnsiColor::Yellow.on_default();
-/// Green: all is well.
+/// For success.
 pub const GREEN: Ansi = AnsiColor::Green.on_default();
-/// Cyan: names, paths and hints.
+/// For names, paths and hints.
 pub const CYAN: Ansi = AnsiColor::Cyan.on_default();
-/// Dim: what matters less.
+/// For details.
 pub const DIM: Ansi = Ansi::new().dimmed();
-/// Bold: headings.
+/// For headings.
 pub const BOLD: Ansi = Ansi::new().bold();
 
-/// Where a subcommand writes to.
+/// The output of a subcommand.
 #[derive(Debug, Clone, Copy)]
 pub struct Terminal {
-    /// For people or for programs.
+    /// Text for people, or JSON for programs.
     pub format: Format,
 }
 
 impl Terminal {
-    /// Sets the colours of the whole program.
+    /// Sets the colour mode of the whole program.
     pub fn new(format: Format, color: Color) -> Self {
         match color {
             Color::Auto => anstream::ColorChoice::Auto,
@@ -49,10 +49,10 @@ impl Terminal {
     /// Writes data to stdout.
     ///
     /// # Errors
-    /// When it cannot be written, for example since the reader has gone.
+    /// When stdout cannot be written, for example because the reader has closed the pipe.
     pub fn data(&self, text: &str) -> io::Result<()> {
         let mut out = anstream::stdout().lock();
-        out.write_all(fit(text).as_bytes())?;
+        out.write_all(sanitize(text).as_bytes())?;
         out.flush()
     }
 
@@ -65,23 +65,23 @@ impl Terminal {
         self.data(&format!("{}\n", visible_json(&text)))
     }
 
-    /// Writes to stderr. That nobody reads it is no error.
+    /// Writes to stderr. A closed stderr is no error.
     pub fn note(&self, text: &str) {
         let mut err = anstream::stderr().lock();
-        let _unread = err.write_all(fit(text).as_bytes()).and_then(|()| err.flush());
+        let _unread = err.write_all(sanitize(text).as_bytes()).and_then(|()| err.flush());
     }
 
-    /// Shows findings: as a JSON document on stdout, or as text on stderr with their count.
+    /// Shows findings: as a JSON document on stdout, or as text with their count on stderr.
     pub fn findings(&self, findings: &Findings) {
         if self.format == Format::Json {
-            // The exit code says it as well, when nobody reads this.
+            // The exit code tells it too, if stdout is closed.
             let _unread = self.json(&serde_json::json!({ "ok": !findings.has_errors(), "findings": findings.json() }));
             return;
         }
         self.warnings(findings);
     }
 
-    /// Shows findings as text on stderr with their count, also where stdout is for programs.
+    /// Shows findings as text with their count on stderr, whatever the output format.
     pub fn warnings(&self, findings: &Findings) {
         if findings.is_empty() {
             return;
@@ -95,7 +95,7 @@ impl Terminal {
         self.note(&format!("{}\n", counts.into_iter().flatten().collect::<Vec<_>>().join(", ")));
     }
 
-    /// Shows why the program ends: on stderr, or as a JSON document on stdout.
+    /// Shows why the program ends: as text on stderr, or as a JSON document on stdout.
     pub fn problem(&self, problem: &Problem) {
         if self.format == Format::Json {
             let _unread = self.json(&serde_json::json!({ "ok": false, "error": problem }));
@@ -106,12 +106,11 @@ impl Terminal {
     }
 }
 
-/// A text as it may go to the terminal.
-fn fit(text: &str) -> String {
+/// The text with control characters made visible and secrets masked; colours stay.
+fn sanitize(text: &str) -> String {
     redact(&visible_but_colours(text)).into_owned()
 }
 
-/// How findings are drawn on stderr.
 fn style() -> Style {
     let width = terminal_size::terminal_size_of(io::stderr()).map_or(100, |(width, _)| width.0);
     Style { color: true, unicode: is_utf8(), width: usize::from(width).min(120) }

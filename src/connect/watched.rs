@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{CallContext, ConnectError, Effect, EffectResult, Fact, Pipeline, PipelineResult, Probe, Target, World};
-use crate::defect::caught_in;
+use crate::defect::catch_panic_async;
 use crate::event::Problem;
 
 /// Wraps a world; a panic inside it becomes a [`ConnectError::Defect`].
@@ -15,7 +15,7 @@ pub struct Watched(pub Arc<dyn World>);
 #[async_trait]
 impl World for Watched {
     async fn probe(&self, target: &Target, probes: &[Probe], call: &CallContext) -> Result<Vec<Fact>, ConnectError> {
-        caught_in(self.0.probe(target, probes, call)).await.unwrap_or_else(|defect| Err(defect.into()))
+        catch_panic_async(self.0.probe(target, probes, call)).await.unwrap_or_else(|defect| Err(defect.into()))
     }
 
     async fn perform(
@@ -24,11 +24,11 @@ impl World for Watched {
         effect: &Effect,
         call: &CallContext,
     ) -> Result<EffectResult, ConnectError> {
-        caught_in(self.0.perform(target, effect, call)).await.unwrap_or_else(|defect| Err(defect.into()))
+        catch_panic_async(self.0.perform(target, effect, call)).await.unwrap_or_else(|defect| Err(defect.into()))
     }
 
     async fn perform_pipeline(&self, target: &Target, pipeline: Pipeline<'_>, call: &CallContext) -> PipelineResult {
-        let performed = caught_in(self.0.perform_pipeline(target, pipeline, call)).await;
+        let performed = catch_panic_async(self.0.perform_pipeline(target, pipeline, call)).await;
         performed.unwrap_or_else(|defect| PipelineResult { error: Some(defect.into()), ..PipelineResult::default() })
     }
 }

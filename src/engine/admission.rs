@@ -219,7 +219,7 @@ mod tests {
             }
             Admission::Ended(Completion { outcome: Outcome::Skipped { why }, .. }) => format!("skipped: {why}"),
             Admission::Ended(Completion { outcome: Outcome::Cancelled { needs }, .. }) => format!("cancelled: {needs}"),
-            Admission::Ended(completion) => crate::event::name(&completion.outcome).to_owned(),
+            Admission::Ended(completion) => crate::event::outcome_name(&completion.outcome).to_owned(),
         }
     }
 

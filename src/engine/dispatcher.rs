@@ -20,7 +20,7 @@ use super::settlement::{Settled, conclude, pass_over, settle};
 use super::state::RunState;
 use super::state::handlers::Handlers;
 use super::tasks::{TaskEvent, Tasks};
-use crate::defect::caught;
+use crate::defect::catch_panic;
 use crate::event::{EventKind, Mode, Outcome, Problem, UnitRef, seconds};
 use crate::graph::{Node, Unit};
 use crate::journal::JournalError;
@@ -143,7 +143,7 @@ impl Dispatcher {
         if !self.run.options.takes_phase(name) {
             self.state.skipped_phases.insert(index, "left out".to_owned());
         } else if let Some(when) = &phase.when {
-            match caught(|| self.state.renderer.holds(&when.value, None)).and_then(|holds| holds) {
+            match catch_panic(|| self.state.renderer.holds(&when.value, None)).and_then(|holds| holds) {
                 Ok(true) => {}
                 Ok(false) => drop(self.state.skipped_phases.insert(index, format!("when: {}", when.value))),
                 Err(problem) => {

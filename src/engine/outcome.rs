@@ -55,7 +55,7 @@ pub fn cancelled(acted: bool) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::name;
+    use crate::event::outcome_name;
 
     fn failed(unreachable: bool) -> ExecutionResult {
         ExecutionResult::Failed(Problem { unreachable, ..Problem::new("no") })
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_failed_look_counts_unless_a_step_before_it_has_yet_to_run() {
-        let told = |ending, mode, pending| name(&of(ending, mode, pending, false, |_| None)).to_owned();
+        let told = |ending, mode, pending| outcome_name(&of(ending, mode, pending, false, |_| None)).to_owned();
         assert_eq!(told(failed(false), Mode::Preview, None), "failed");
         assert_eq!(told(failed(false), Mode::Preview, Some("a")), "pending");
         assert_eq!(told(failed(true), Mode::Preview, Some("a")), "failed");
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn only_a_failure_of_the_step_itself_is_ignored() {
-        let told = |ending, mode, pending| name(&of(ending, mode, pending, true, |_| None)).to_owned();
+        let told = |ending, mode, pending| outcome_name(&of(ending, mode, pending, true, |_| None)).to_owned();
         assert_eq!(told(failed(false), Mode::Run, None), "warned");
         assert_eq!(told(failed(false), Mode::Preview, None), "warned");
         assert_eq!(told(failed(false), Mode::Preview, Some("a")), "pending");
@@ -91,7 +91,7 @@ mod tests {
             Outcome::Pending { needs: "namespace mesh, which step base brings".into() }
         );
         assert_eq!(told(None, Some("a")), Outcome::Pending { needs: "namespace mesh; after step a".into() });
-        assert_eq!(name(&told(None, None)), "failed");
+        assert_eq!(outcome_name(&told(None, None)), "failed");
     }
 
     #[test]

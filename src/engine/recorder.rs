@@ -137,7 +137,7 @@ fn redacted(mut kind: EventKind) -> EventKind {
 }
 
 pub(super) fn redact_text(text: &mut String) {
-    *text = excerpt::message(&shown(text)).into_owned();
+    *text = excerpt::shorten(&shown(text)).into_owned();
 }
 
 fn redact_outcome(outcome: &mut Outcome) {

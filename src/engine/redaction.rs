@@ -44,7 +44,7 @@ impl ExecutionResult {
     fn texts(&mut self, each: &mut dyn FnMut(&mut String)) {
         match self {
             Self::Same { seen: text } | Self::NotReady { seen: text } | Self::NotStarted { needs: text } => each(text),
-            Self::Failed(problem) | Self::Diverged(problem) | Self::Unknown(problem) => problem.texts(each),
+            Self::Failed(problem) | Self::Diverged(problem) | Self::Unknown(problem) => problem.visit_texts(each),
             Self::Changed | Self::Missing(_) => {}
         }
     }

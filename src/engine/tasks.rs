@@ -14,7 +14,7 @@ use super::executor::{self};
 use super::faults::{Faults, Point};
 use super::launch::Launch;
 use super::pipeline::{self, Ends};
-use crate::defect::caught_in;
+use crate::defect::catch_panic_async;
 use crate::event::{Problem, UnitRef};
 use crate::secret;
 
@@ -106,8 +106,9 @@ impl Tasks {
 
     /// Spawns a task whose panic ends its own units and nothing else.
     fn watch(&mut self, nodes: Vec<NodeIndex>, task: impl Future<Output = TaskEvent> + Send + 'static) {
-        self.running
-            .spawn(async move { caught_in(task).await.unwrap_or_else(|defect| TaskEvent::Panicked(nodes, defect)) });
+        self.running.spawn(async move {
+            catch_panic_async(task).await.unwrap_or_else(|defect| TaskEvent::Panicked(nodes, defect))
+        });
     }
 
     /// The next event; waits for one. Whatever a task sent while it ran comes before the event with which it ends.

@@ -1,69 +1,69 @@
-//! The texts in an event that somebody outside may have written.
+//! Visits the texts of an event, which hosts, plans or users may have written.
 
 use super::{EventKind, Outcome, Problem, UnitRef};
 
 impl EventKind {
-    /// Calls `each` with every text that a person is shown, but for outputs: they are data, shown as JSON only.
-    pub fn texts(&mut self, each: &mut dyn FnMut(&mut String)) {
+    /// Calls `visit` with every text that is shown to people. Outputs are left out: they are shown as JSON only.
+    pub fn visit_texts(&mut self, visit: &mut dyn FnMut(&mut String)) {
         match self {
             Self::Progress { unit, message: text }
             | Self::UnitRetried { unit, message: text, .. }
             | Self::Dropped { unit, why: text } => {
-                unit.texts(each);
-                each(text);
+                unit.visit_texts(visit);
+                visit(text);
             }
             Self::UnitStarted { unit, why, on, .. } => {
-                unit.texts(each);
-                why.iter_mut().chain(on).for_each(each);
+                unit.visit_texts(visit);
+                why.iter_mut().chain(on).for_each(visit);
             }
             Self::UnitFinished { unit, outcome, diff, output, .. } => {
-                unit.texts(each);
-                outcome.texts(each);
-                diff.texts(each);
-                each(output);
+                unit.visit_texts(visit);
+                outcome.visit_texts(visit);
+                diff.visit_texts(visit);
+                visit(output);
             }
             Self::Undone { unit, by } | Self::Notified { handler: unit, by } => {
-                unit.texts(each);
-                by.texts(each);
+                unit.visit_texts(visit);
+                by.visit_texts(visit);
             }
             Self::RunFinished { handlers_left, stuck, .. } => {
-                handlers_left.iter_mut().chain(stuck).for_each(|unit| unit.texts(each));
+                handlers_left.iter_mut().chain(stuck).for_each(|unit| unit.visit_texts(visit));
             }
             Self::RunStarted { run, plan, resumed_from, .. } => {
-                [Some(run), Some(plan), resumed_from.as_mut()].into_iter().flatten().for_each(each);
+                [Some(run), Some(plan), resumed_from.as_mut()].into_iter().flatten().for_each(visit);
             }
-            Self::Remembered { unit, .. } => unit.texts(each),
+            Self::Remembered { unit, .. } => unit.visit_texts(visit),
             Self::Unknown => {}
         }
     }
 }
 
 impl UnitRef {
-    /// The same for its names.
-    pub fn texts(&mut self, each: &mut dyn FnMut(&mut String)) {
+    /// Calls `visit` with every name.
+    pub fn visit_texts(&mut self, visit: &mut dyn FnMut(&mut String)) {
         let names = [Some(&mut self.phase), Some(&mut self.step), self.item.as_mut(), self.host.as_mut()];
-        names.into_iter().flatten().for_each(each);
+        names.into_iter().flatten().for_each(visit);
     }
 }
 
 impl Outcome {
-    /// The same for what it says.
-    pub fn texts(&mut self, each: &mut dyn FnMut(&mut String)) {
+    /// Calls `visit` with every text.
+    pub fn visit_texts(&mut self, visit: &mut dyn FnMut(&mut String)) {
         match self {
             Self::Same { seen: text }
             | Self::Waits { seen: text }
             | Self::Skipped { why: text }
             | Self::Pending { needs: text }
-            | Self::Cancelled { needs: text } => each(text),
-            Self::Failed(problem) | Self::Warned(problem) | Self::Unknown(problem) => problem.texts(each),
+            | Self::Cancelled { needs: text } => visit(text),
+            Self::Failed(problem) | Self::Warned(problem) | Self::Unknown(problem) => problem.visit_texts(visit),
             Self::Changed | Self::Kept { .. } => {}
         }
     }
 }
 
 impl Problem {
-    /// The same for what it says.
-    pub fn texts(&mut self, each: &mut dyn FnMut(&mut String)) {
-        std::iter::once(&mut self.message).chain(&mut self.hint).for_each(each);
+    /// Calls `visit` with every text.
+    pub fn visit_texts(&mut self, visit: &mut dyn FnMut(&mut String)) {
+        std::iter::once(&mut self.message).chain(&mut self.hint).for_each(visit);
     }
 }

@@ -1,16 +1,16 @@
-//! Graphs: an order, and the circles that keep some nodes from having one.
+//! Topological order of a graph, and its cycles.
 
 use std::collections::BTreeSet;
 
-/// The circles among nodes that point to others, each as the way around (`a → b → a`); nodes that were shown once are
-/// not shown again.
+/// The cycles of a graph given as the targets of each node. A cycle is the path around it (`a → b → a`). A node that is
+/// part of one reported cycle starts no other.
 pub fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
-    // These are in no circle.
+    // Nodes in the order are on no cycle.
     let mut shown: BTreeSet<usize> = topological_order(edges).into_iter().collect();
     let mut found = Vec::new();
     for start in 0..edges.len() {
         if !shown.contains(&start)
-            && let Some(path) = way_back(start, edges)
+            && let Some(path) = shortest_cycle(start, edges)
         {
             shown.extend(path.iter().copied());
             found.push(path);
@@ -19,26 +19,26 @@ pub fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
     found
 }
 
-/// Each node after those that point to it; without the nodes of circles and all behind them.
+/// Nodes in topological order. Nodes on a cycle, or reachable from one, are left out.
 pub fn topological_order(edges: &[Vec<usize>]) -> Vec<usize> {
-    let mut above = vec![0; edges.len()];
-    edges.iter().flatten().for_each(|node| above[*node] += 1);
-    let mut order: Vec<usize> = (0..edges.len()).filter(|node| above[*node] == 0).collect();
+    let mut incoming = vec![0; edges.len()];
+    edges.iter().flatten().for_each(|node| incoming[*node] += 1);
+    let mut order: Vec<usize> = (0..edges.len()).filter(|node| incoming[*node] == 0).collect();
     let mut next = 0;
     while let Some(node) = order.get(next).copied() {
         next += 1;
-        for below in &edges[node] {
-            above[*below] -= 1;
-            if above[*below] == 0 {
-                order.push(*below);
+        for target in &edges[node] {
+            incoming[*target] -= 1;
+            if incoming[*target] == 0 {
+                order.push(*target);
             }
         }
     }
     order
 }
 
-/// The shortest way from a node to itself.
-fn way_back(start: usize, edges: &[Vec<usize>]) -> Option<Vec<usize>> {
+/// The shortest path from a node to itself.
+fn shortest_cycle(start: usize, edges: &[Vec<usize>]) -> Option<Vec<usize>> {
     let mut came_from = vec![None; edges.len()];
     let mut queue = std::collections::VecDeque::from([start]);
     while let Some(node) = queue.pop_front() {
@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(cycles(&[vec![0], vec![]]), [[0, 0]]);
         assert_eq!(cycles(&[vec![1], vec![0], vec![3], vec![2]]), [[0, 1, 0], [2, 3, 2]]);
         assert!(cycles(&[vec![1, 2], vec![2], vec![]]).is_empty());
-        // One node leads into the circle but is not in it.
+        // One node leads into the cycle but is not on it.
         assert_eq!(cycles(&[vec![1], vec![2], vec![1]]), [[1, 2, 1]]);
     }
 

@@ -1,7 +1,7 @@
-//! What is wrong with a file of the project: where, what, and what to do about it.
+//! Findings: what is wrong with a file of the project, where, and how to mend it.
 //!
-//! Plan and inventory collect all findings before anybody sees the first one. Knows nothing else of the crate; prints
-//! nothing, but says how a finding looks.
+//! Plans and inventories collect all findings before any is shown. This module renders findings as text and JSON, but
+//! prints nothing.
 
 mod cycle;
 mod render;
@@ -17,52 +17,46 @@ pub use render::Style;
 pub use similar::{did_you_mean, listed};
 pub use source::{Source, Span, Spanned};
 
-/// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The plan cannot run.
     Error,
-    /// It can, but is probably not what was meant.
+    /// The plan can run, but probably does not do what was intended.
     Warning,
 }
 
-/// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is.
     pub severity: Severity,
-    /// Stable name of this sort of finding, such as `unknown-action`.
+    /// Stable name of this kind of finding, such as `unknown-action`.
     pub code: &'static str,
-    /// What is wrong, with the value that is: a lower-case fragment.
+    /// What is wrong, including the wrong value: a lower-case fragment.
     pub message: String,
-    /// The file, and the places in it with a label each; the first one is what it is about.
+    /// The file and the labelled places in it; the first one is the place of the finding.
     pub place: Option<Location>,
-    /// What to do about it.
+    /// How to mend it.
     pub help: Option<String>,
 }
 
-/// Where a finding is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    /// The file.
     pub source: Arc<Source>,
-    /// Bytes of it and what to say about them; never empty.
+    /// Byte ranges with their labels; never empty.
     pub labels: Vec<(Span, String)>,
 }
 
 impl Finding {
-    /// Something that keeps the plan from running.
     pub fn error(code: &'static str, message: impl Into<String>) -> Self {
         Self { severity: Severity::Error, code, message: message.into(), place: None, help: None }
     }
 
-    /// Something that is probably not meant.
     pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 
-    /// Marks a place. The first call says where the finding is, further ones add to the excerpt.
+    /// Adds a labelled place. The first call sets the place of the finding; later calls add more labels. Places in
+    /// another file are ignored.
     #[must_use]
     pub fn at(mut self, source: &Arc<Source>, span: Span, label: impl Into<String>) -> Self {
         let place = self.place.get_or_insert_with(|| Location { source: Arc::clone(source), labels: Vec::new() });
@@ -72,14 +66,14 @@ impl Finding {
         self
     }
 
-    /// Adds what to do about it.
+    /// Sets the help: how to mend it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Adds what to do about it, when there is something to say.
+    /// Sets the help, if there is any.
     #[must_use]
     pub fn maybe_help(mut self, help: Option<String>) -> Self {
         self.help = help.or(self.help);
@@ -87,52 +81,43 @@ impl Finding {
     }
 }
 
-/// All that is wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings(Vec<Finding>);
 
 impl Findings {
-    /// None yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds one.
     pub fn push(&mut self, finding: Finding) {
         self.0.push(finding);
     }
 
-    /// Adds others.
     pub fn extend(&mut self, others: impl IntoIterator<Item = Finding>) {
         self.0.extend(others);
     }
 
-    /// How many.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// All of them.
     pub fn iter(&self) -> std::slice::Iter<'_, Finding> {
         self.0.iter()
     }
 
-    /// How many are of that severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.0.iter().filter(|f| f.severity == severity).count()
     }
 
-    /// Whether any keeps the plan from running.
     pub fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0
     }
 
-    /// By file and place, each once.
+    /// Sorted by file and place, without duplicates.
     #[must_use]
     pub fn sorted(mut self) -> Self {
         let key = |f: &Finding| {
@@ -144,10 +129,10 @@ impl Findings {
         self
     }
 
-    /// `value`, or the findings when any of them is an error.
+    /// Returns `value` with the warnings, unless any finding is an error.
     ///
     /// # Errors
-    /// All findings, warnings too.
+    /// All findings, including warnings.
     pub fn or<T>(self, value: T) -> Result<(T, Self), Self> {
         if self.has_errors() { Err(self.sorted()) } else { Ok((value, self.sorted())) }
     }

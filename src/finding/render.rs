@@ -1,4 +1,4 @@
-//! How findings look: marked excerpts for people, plain records for programs.
+//! Renders findings: as marked excerpts of the file for people, as records for JSON.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,30 +10,28 @@ use miette::{
 use serde_json::{Value, json};
 
 use super::{Finding, Findings, Location, Severity};
-use crate::excerpt::{around, head, message, tail};
+use crate::excerpt::{around, head, shorten, tail};
 use crate::secret::{redact, visible};
 
-/// More findings than this are not read by anybody, and each costs an excerpt.
+/// The most findings in a text: nobody reads more, and each one costs an excerpt.
 const MAX_FINDINGS: usize = 100;
 
-/// The longest line that is shown whole, bytes.
+/// The longest line that is shown in full, in bytes.
 const MAX_LINE_CHARS: usize = 240;
-/// Characters that are shown of a longer one, around what is meant.
+/// Characters shown of a longer line, around the labelled place.
 const CONTEXT_CHARS: usize = 120;
 
-/// What the terminal can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
-    /// Whether colours are written.
     pub color: bool,
-    /// Whether lines are drawn with more than ASCII.
+    /// Whether to draw with Unicode characters instead of ASCII.
     pub unicode: bool,
-    /// Columns.
+    /// Columns of the terminal.
     pub width: usize,
 }
 
 impl Findings {
-    /// The findings for people, one after the other: the first hundred.
+    /// The first hundred findings as text.
     pub fn text(&self, style: Style) -> String {
         let mut theme = if style.color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         if !style.unicode {
@@ -43,8 +41,8 @@ impl Findings {
         let mut out = String::new();
         for finding in self.iter().take(MAX_FINDINGS) {
             let mut one = String::new();
-            if handler.render_report(&mut one, &Shown::new(finding)).is_err() {
-                one = short(&finding.message);
+            if handler.render_report(&mut one, &Report::new(finding)).is_err() {
+                one = sanitized(&finding.message);
             }
             out.push_str(&redact(one.trim_matches('\n')));
             out.push_str("\n\n");
@@ -55,14 +53,15 @@ impl Findings {
         out
     }
 
-    /// All findings for programs.
+    /// All findings as JSON records.
     pub fn json(&self) -> Value {
-        self.iter().map(record).collect()
+        self.iter().map(json_record).collect()
     }
 }
 
-fn record(finding: &Finding) -> Value {
-    let mut record = json!({ "severity": finding.severity, "code": finding.code, "message": cut(&finding.message) });
+fn json_record(finding: &Finding) -> Value {
+    let mut record =
+        json!({ "severity": finding.severity, "code": finding.code, "message": shortened(&finding.message) });
     if let Some(place) = &finding.place
         && let Some((span, label)) = place.labels.first()
     {
@@ -78,29 +77,30 @@ fn record(finding: &Finding) -> Value {
         }
     }
     if let Some(help) = &finding.help {
-        record["help"] = json!(cut(help));
+        record["help"] = json!(shortened(help));
     }
     record
 }
 
-/// A finding in the form that the renderer takes.
-struct Shown<'a> {
+/// A finding as a `miette` diagnostic.
+struct Report<'a> {
     finding: &'a Finding,
     source: Option<Excerpt>,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> Report<'a> {
     fn new(finding: &'a Finding) -> Self {
         Self { finding, source: finding.place.as_ref().map(Excerpt::new) }
     }
 }
 
-/// A text as people see it: without control characters, and with only the part of a long line that is meant.
+/// The text of a file for display: control characters are escaped, and long lines are cut to the part around the
+/// labels.
 struct Excerpt {
     text: NamedSource<String>,
-    /// Where the labels stand in it: byte and length.
+    /// Start and length of each label, in bytes of the displayed text.
     spans: Vec<(usize, usize)>,
-    /// Their columns in the file, from 0.
+    /// Column of each label in the file, from 0.
     columns: Vec<usize>,
 }
 
@@ -111,20 +111,21 @@ impl Excerpt {
         let mut spans = vec![(0, 0); starts.len()];
         let (mut text, mut begin) = (String::new(), 0);
         let lines = whole.split_inclusive('\n').map(|line| (line.trim_end_matches('\n'), line.len()));
-        // A text that ends with a line break has an empty line behind it, which may be meant.
+        // A text that ends with a line break has an empty last line, which a label may point to.
         for (line, length) in lines.chain([("", 1)]) {
             let here = |at: usize| (begin..begin + length).contains(&at);
-            let meant: Vec<usize> = (0..starts.len()).filter(|n| here(starts[*n])).collect();
-            let at = meant.first().map_or(0, |n| (starts[*n] - begin).min(line.len()));
-            let (part, at) = part(line, at);
-            // From the byte in the line to the byte in what is shown of it.
-            let moved = |byte: usize| (byte + at.1).saturating_sub(at.0).min(part.len());
-            for n in meant {
+            let labelled: Vec<usize> = (0..starts.len()).filter(|n| here(starts[*n])).collect();
+            let at = labelled.first().map_or(0, |n| (starts[*n] - begin).min(line.len()));
+            let (part, at) = shown_part(line, at);
+            // Maps a byte of the line to a byte of its shown part.
+            let shown_byte = |byte: usize| (byte + at.1).saturating_sub(at.0).min(part.len());
+            for n in labelled {
                 let span = &place.labels[n].0;
-                let from = part.floor_char_boundary(moved(starts[n] - begin));
+                let from = part.floor_char_boundary(shown_byte(starts[n] - begin));
                 // The excerpt of a long value would be the whole file: its first line says enough.
-                let to =
-                    part.floor_char_boundary(moved(span.end.min(begin + line.len()).saturating_sub(begin))).max(from);
+                let to = part
+                    .floor_char_boundary(shown_byte(span.end.min(begin + line.len()).saturating_sub(begin)))
+                    .max(from);
                 spans[n] = (text.len() + visible(&part[..from]).len(), visible(&part[from..to]).len());
             }
             text.push_str(&visible(&part));
@@ -138,11 +139,11 @@ impl Excerpt {
 }
 
 /// What is shown of a line, and a byte of the line with the byte of the part that it has become.
-fn part(line: &str, at: usize) -> (Cow<'_, str>, (usize, usize)) {
+fn shown_part(line: &str, at: usize) -> (Cow<'_, str>, (usize, usize)) {
     if line.len() <= MAX_LINE_CHARS {
         return (line.into(), (0, 0));
     }
-    // Nobody would know a part of a secret for one.
+    // A part of a secret would escape the redactor, so the whole line is masked first.
     let masked = redact(line);
     if masked != line {
         return (head(&masked, CONTEXT_CHARS).into_owned().into(), (0, 0));
@@ -159,7 +160,7 @@ impl SourceCode for Excerpt {
         after: usize,
     ) -> Result<Box<dyn SpanContents<'b> + 'b>, MietteError> {
         let found = self.text.read_span(span, before, after)?;
-        // Without lines around it, it is for the place in the head.
+        // A span without context is the one in the header, which shows the column in the file.
         let label = self.spans.iter().position(|(start, _)| *start == span.offset());
         let column = label.filter(|_| before == 0 && after == 0).and_then(|n| self.columns.get(n).copied());
         let column = column.unwrap_or(found.column());
@@ -168,37 +169,37 @@ impl SourceCode for Excerpt {
     }
 }
 
-/// As much of a text as a person reads, without secrets and control characters.
-fn short(text: &str) -> String {
-    cut(&visible(text))
+/// The text cut to a readable length, with control characters escaped and secrets masked.
+fn sanitized(text: &str) -> String {
+    shortened(&visible(text))
 }
 
-/// As much of a text as a person reads, without secrets.
-fn cut(text: &str) -> String {
+/// The text cut to a readable length, with secrets masked.
+fn shortened(text: &str) -> String {
     let text = redact(text);
-    // What is wrong with a long name stands behind it.
+    // Keeps the end of a long line, too: a message states the fault after the name.
     let line = |line: &str| match line.len() > 2 * MAX_LINE_CHARS {
         true => format!("{}{}", head(line, MAX_LINE_CHARS), tail(line, CONTEXT_CHARS).trim_start_matches('…')),
         false => line.to_owned(),
     };
-    message(&text.split('\n').map(line).collect::<Vec<_>>().join("\n")).into_owned()
+    shorten(&text.split('\n').map(line).collect::<Vec<_>>().join("\n")).into_owned()
 }
 
-impl fmt::Debug for Shown<'_> {
+impl fmt::Debug for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&short(&self.finding.message))
+        f.write_str(&sanitized(&self.finding.message))
     }
 }
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&short(&self.finding.message))
+        f.write_str(&sanitized(&self.finding.message))
     }
 }
 
-impl std::error::Error for Shown<'_> {}
+impl std::error::Error for Report<'_> {}
 
-impl Diagnostic for Shown<'_> {
+impl Diagnostic for Report<'_> {
     fn severity(&self) -> Option<miette::Severity> {
         Some(match self.finding.severity {
             Severity::Error => miette::Severity::Error,
@@ -207,7 +208,7 @@ impl Diagnostic for Shown<'_> {
     }
 
     fn help<'b>(&'b self) -> Option<Box<dyn fmt::Display + 'b>> {
-        self.finding.help.as_ref().map(|h| Box::new(short(h)) as Box<dyn fmt::Display>)
+        self.finding.help.as_ref().map(|h| Box::new(sanitized(h)) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
@@ -217,7 +218,7 @@ impl Diagnostic for Shown<'_> {
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let (place, source) = (self.finding.place.as_ref()?, self.source.as_ref()?);
         let labels = place.labels.iter().zip(&source.spans).enumerate().map(|(n, ((_, label), span))| {
-            let label = (!label.is_empty()).then(|| short(label));
+            let label = (!label.is_empty()).then(|| sanitized(label));
             if n == 0 {
                 LabeledSpan::new_primary_with_span(label, *span)
             } else {

@@ -1,6 +1,6 @@
-//! "Did you mean".
+//! Suggestions for mistyped names.
 
-/// The candidate that a mistyped `name` most likely stands for.
+/// A hint that names the candidate closest to a mistyped `name`, if any is close enough.
 pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let folded = |s: &str| s.to_lowercase().replace(['_', '.'], "-");
     let wanted = folded(name);
@@ -16,7 +16,7 @@ pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str
         .map(|(_, c)| format!("did you mean `{c}`?"))
 }
 
-/// At most a dozen names in a sentence: `` `a`, `b` ``.
+/// Up to twelve names for a sentence: `` `a`, `b` ``.
 pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     let shown: Vec<String> = names.iter().take(12).map(|n| format!("`{n}`")).collect();

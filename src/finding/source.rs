@@ -1,31 +1,25 @@
-//! Source text and places in it.
+//! Source files and places in them.
 
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// A file as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Where it lies, as the user named it.
+    /// The path as the user wrote it.
     pub path: PathBuf,
-    /// Its text.
     pub text: String,
 }
 
-/// A range of bytes in a [`Source`].
 pub type Span = Range<usize>;
 
-/// A value and where it stands.
+/// A value with its place in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spanned<T> {
-    /// The value.
     pub value: T,
-    /// Its place in the file.
     pub span: Span,
 }
 
 impl<T> Spanned<T> {
-    /// A value at a place.
     pub fn new(value: T, span: Span) -> Self {
         Self { value, span }
     }

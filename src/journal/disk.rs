@@ -35,7 +35,7 @@ impl Disk for File {
 /// # Errors
 /// When the file exists or cannot be created.
 pub fn create(path: &Path) -> io::Result<File> {
-    let file = private::file().write(true).create_new(true).open(path)?;
+    let file = private::open_options().write(true).create_new(true).open(path)?;
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()?;
     Ok(file)

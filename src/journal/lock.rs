@@ -36,8 +36,13 @@ impl Lock {
     pub fn take(folder: &Path, name: impl FnOnce() -> String) -> Result<Self, LockError> {
         let path = folder.join("lock");
         let io_error = |source| LockError::Journal(JournalError::Io { path: path.clone(), source });
-        let mut file =
-            private::file().read(true).write(true).create(true).truncate(false).open(&path).map_err(io_error)?;
+        let mut file = private::open_options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(io_error)?;
         let locked = file.try_lock();
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(io_error)?;

@@ -13,7 +13,7 @@ use super::DefinitionKey;
 use crate::diff::{Delta, Diff};
 use crate::digest;
 use crate::document::read_text;
-use crate::event::{Event, EventKind, Outcome, Source, UnitRef, name};
+use crate::event::{Event, EventKind, Outcome, Source, UnitRef, outcome_name};
 
 /// Version of the file format.
 const FORMAT: u32 = 1;
@@ -180,7 +180,7 @@ impl SavedUnit {
                 "its definition is another one now (its parameters, templates or variables were edited)".into(),
             );
         }
-        let (was, is) = (name(&self.outcome), name(&now.outcome));
+        let (was, is) = (outcome_name(&self.outcome), outcome_name(&now.outcome));
         if self.is_undecided() && now.is_undecided() {
             return Vec::new();
         }

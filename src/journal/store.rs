@@ -64,8 +64,8 @@ impl Store {
     pub fn open(plan: &Path, name: &str, inventory: Option<&Path>) -> Result<Self, JournalError> {
         protect_state_folder()?;
         let folder = state_dir().join(folder_name(plan, name, inventory));
-        private::folder(&folder)?;
-        private::files_in(&folder, false)?;
+        private::ensure_folder(&folder)?;
+        private::close_files_in(&folder, false)?;
         Ok(Self { folder })
     }
 
@@ -278,8 +278,8 @@ fn run_info(path: &Path, events: &[Event]) -> RunInfo {
 /// Creates the folder of all journals, or restricts it to the user: earlier versions left it readable for others.
 fn protect_state_folder() -> Result<(), JournalError> {
     let folder = state_dir();
-    if private::folder(&folder)? {
-        private::files_in(&folder, true)?;
+    if private::ensure_folder(&folder)? {
+        private::close_files_in(&folder, true)?;
     }
     Ok(())
 }

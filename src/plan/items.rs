@@ -111,7 +111,7 @@ fn as_text(value: &Value) -> Option<String> {
 /// Checks that a key can be shown as part of a unit's name.
 fn check_key(key: String, pointer: &str) -> Result<String, ItemError> {
     let length = key.chars().count();
-    if secret::is_in(&key) {
+    if secret::has_secret(&key) {
         let help = "names of items are shown in output: give the item a `name`, and keep the secret in another field";
         return Err(item_error(pointer, "an item of `for_each` has a secret in its name".to_owned(), help));
     }

@@ -1,25 +1,25 @@
-//! Runs of digits that may be base64 or hex, and the bytes that they may stand for.
+//! Finds runs of digits that may be base64 or hex, and decodes them.
 
 use std::ops::Range;
 
-/// Digits that could hold the shortest secret.
+/// The fewest digits that can encode the shortest secret.
 const MIN_RUN: usize = 8;
 
-/// What is no digit.
+/// Value of bytes that are no digits.
 const NO_DIGIT: u8 = 0xff;
 
-/// A way to write bytes in digits.
+/// An encoding of bytes as digits.
 pub struct Base {
     bits: u32,
     values: [u8; 256],
-    /// Whether what stands here, between two digits, is passed over: its length, else 0.
+    /// Length of a separator at the start of the bytes, which is skipped between two digits; 0 if there is none.
     gap: fn(&[u8]) -> usize,
 }
 
-/// Of both alphabets; it may be wrapped.
+/// Base64 in both alphabets, possibly wrapped into lines.
 pub static BASE64: Base = Base { bits: 6, values: base64(), gap: line_break };
 
-/// Also with blanks or colons between the bytes.
+/// Hex, possibly wrapped into lines, or with spaces or colons between the bytes.
 pub static HEX: Base = Base { bits: 4, values: hex(), gap: |rest| line_break(rest).max(between_bytes(rest)) };
 
 const fn base64() -> [u8; 256] {
@@ -56,7 +56,7 @@ const fn hex() -> [u8; 256] {
     values
 }
 
-/// The length of white space with a line break in it; 0 when there is none here.
+/// Length of leading white space that contains a line break; else 0.
 fn line_break(rest: &[u8]) -> usize {
     let blank = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
     if rest[..blank].contains(&b'\n') { blank } else { 0 }
@@ -70,9 +70,9 @@ fn between_bytes(rest: &[u8]) -> usize {
     }
 }
 
-/// A part of a text that may be digits.
+/// A run of digits in a text.
 pub struct Run<'t> {
-    /// Where it is.
+    /// The place of the run in the text.
     pub range: Range<usize>,
     text: &'t [u8],
     base: &'static Base,
@@ -83,7 +83,7 @@ impl Base {
         text.iter().take_while(|byte| self.values[usize::from(**byte)] != NO_DIGIT).count()
     }
 
-    /// All runs of such digits in a text.
+    /// All runs of this encoding in a text that are long enough to hold a secret.
     pub fn runs<'t>(&'static self, text: &'t [u8]) -> impl Iterator<Item = Run<'t>> + use<'t> {
         let mut at = 0;
         std::iter::from_fn(move || {
@@ -110,9 +110,8 @@ impl Base {
 }
 
 impl Run<'_> {
-    /// What the digits may stand for: from each of them on with which a byte may begin. Asks `is_it` of one after the other,
-    /// until it says yes.
-    pub fn decoded_is(&self, mut is_it: impl FnMut(&[u8]) -> bool) -> bool {
+    /// Decodes the run, starting at each digit where a byte may begin. Returns whether `is_wanted` accepts any result.
+    pub fn decodes_to(&self, mut is_wanted: impl FnMut(&[u8]) -> bool) -> bool {
         let mut digits: Vec<u8> = self.text.iter().map(|byte| self.base.values[usize::from(*byte)]).collect();
         digits.retain(|value| *value != NO_DIGIT);
         let mut bytes = Vec::with_capacity(digits.len());
@@ -131,7 +130,7 @@ impl Run<'_> {
             } else {
                 bytes.extend(digits[skipped..].as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low));
             }
-            is_it(&bytes)
+            is_wanted(&bytes)
         })
     }
 }

@@ -1,8 +1,8 @@
-//! Secrets in environment variables: taken out of the environment before any other program is started, so that none
-//! inherits them and nobody finds them in `/proc`.
+//! Removes secrets from the environment before any other program starts, so that no child inherits them and nobody
+//! finds them in `/proc`.
 //!
-//! A process cannot safely change its own environment; it can replace itself by the same program without some variables,
-//! and hand itself their values through a pipe.
+//! A process cannot safely change its own environment. Instead it re-executes itself without these variables, and
+//! passes their values to itself through a pipe.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -14,10 +14,10 @@ use std::sync::LazyLock;
 
 use rustix::io::{FdFlags, fcntl_setfd};
 
-/// Says which process may read which descriptor; children inherit it, and are another process.
+/// Holds the process id and the pipe's descriptor. Children inherit the variable, but have another process id.
 const VARIABLE: &str = "ROLLOUT_HANDED_OVER";
 
-/// What a pipe surely takes without a reader, bytes.
+/// The most bytes that any pipe takes before someone reads.
 const MAX_BYTES: usize = 64 * 1024;
 
 static HANDED_OVER: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
@@ -27,17 +27,17 @@ static HANDED_OVER: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
     pipe.and_then(|pipe| serde_json::from_reader(pipe).ok()).unwrap_or_default()
 });
 
-/// Takes what was handed over. To be called before anything else is started.
+/// Reads the values from the pipe. Must be called before anything else starts.
 pub fn receive() {
     LazyLock::force(&HANDED_OVER);
 }
 
-/// What was handed over, for programs that need all that the user gave.
+/// The removed variables, for programs that need the user's full environment.
 pub fn handed_over() -> &'static BTreeMap<String, String> {
     &HANDED_OVER
 }
 
-/// The value of a variable.
+/// The value of a variable, also of a removed one.
 ///
 /// # Errors
 /// As [`std::env::var`].
@@ -45,10 +45,10 @@ pub fn var(name: &str) -> Result<String, std::env::VarError> {
     HANDED_OVER.get(name).cloned().map_or_else(|| std::env::var(name), Ok)
 }
 
-/// Goes on as a process whose environment lacks these variables: begins anew, or returns when none of them is set.
+/// Re-executes the program without these variables; returns if none of them is set.
 ///
 /// # Errors
-/// When the program cannot be started once more; then they are still set.
+/// When the program cannot be executed again; the variables are then still set.
 pub fn hand_over(names: &BTreeSet<String>) -> io::Result<()> {
     let set: Vec<(&String, String)> = names.iter().filter_map(|name| Some((name, std::env::var(name).ok()?))).collect();
     if set.is_empty() {
@@ -58,7 +58,7 @@ pub fn hand_over(names: &BTreeSet<String>) -> io::Result<()> {
     values.extend(set.iter().map(|(name, value)| ((*name).clone(), value.clone())));
     let text = serde_json::to_vec(&values)?;
     if text.len() > MAX_BYTES {
-        return Err(io::Error::other("they are too long to be handed over"));
+        return Err(io::Error::other("together they are longer than 64 KiB"));
     }
     let (reader, mut writer) = io::pipe()?;
     writer.write_all(&text)?;

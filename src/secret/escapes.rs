@@ -1,25 +1,27 @@
-//! Escapes undone: of URLs, of JSON, of programs that print for debugging, of shells and of HTML; inside of each other to
-//! whatever depth, in one pass. Whenever the end of what was read makes an escape, what it stands for takes its place, and
-//! may itself be the end of one: `%255cx41` is `%5cx41` is `\x41` is `A`.
+//! Undoes the escapes of URLs, JSON, debug output, shells and HTML, nested to any depth, in one pass.
+//!
+//! Whenever the bytes read so far end with an escape, the character that it stands for replaces it, and may itself be
+//! the end of another escape: `%255cx41` is `%5cx41` is `\x41` is `A`.
 
 use super::view::View;
 
-/// The longest of them, bytes: `\u{10ffff}`.
+/// Length of the longest escape: `\u{10ffff}`.
 const MAX_ESCAPE_BYTES: usize = 10;
 
 impl View<'_> {
-    /// The view with its escapes undone, if there are any. With `form`, a `+` is a space, as in forms that are sent to web servers.
+    /// The view with escapes undone; `None` if there are none. With `form`, `+` stands for a space, as in the body of a
+    /// web form.
     pub fn unescaped(&self, form: bool) -> Option<View<'static>> {
         let begins = |byte| matches!(byte, b'%' | b'\\' | b'&') || form && byte == b'+';
-        self.written(&begins, |out| {
+        self.rewritten_with(&begins, |out| {
             let is_near =
                 |bytes: &[u8]| bytes[bytes.len().saturating_sub(MAX_ESCAPE_BYTES)..].iter().any(|byte| begins(*byte));
             let mut last = 0;
             while let Some([byte, ..]) = out.rest() {
                 let byte = *byte;
-                // Where escapes are quoted, there are more backslashes.
+                // Quoting an escape doubles its backslashes.
                 if byte == b'\\' && last == b'\\' {
-                    out.pass(1);
+                    out.skip(1);
                     continue;
                 }
                 last = byte;
@@ -28,7 +30,7 @@ impl View<'_> {
                     out.replace(1, b" ");
                 }
                 let mut ends = false;
-                while let Some(escape) = at_end(&out.bytes) {
+                while let Some(escape) = escape_at_end(&out.bytes) {
                     out.replace(escape.taken, &escape.bytes[..escape.length]);
                     if out.bytes.ends_with(b"\\\\") {
                         out.replace(2, b"\\");
@@ -44,11 +46,10 @@ impl View<'_> {
     }
 }
 
-/// An escape at the end of a text.
 struct Escape {
-    /// How many bytes of the text it is.
+    /// Length of the escape in the text.
     taken: usize,
-    /// What it stands for.
+    /// The bytes that it stands for, of which the first `length` count.
     bytes: [u8; 4],
     length: usize,
 }
@@ -58,7 +59,7 @@ impl Escape {
         Self { taken, bytes: [byte, 0, 0, 0], length: 1 }
     }
 
-    /// A character by its number. One half of a pair is written as such, until the other half comes.
+    /// The character with this code. Half of a surrogate pair is written as such until the other half follows.
     fn character(before: &[u8], taken: usize, code: u32) -> Option<Self> {
         let mut bytes = [0; 4];
         if let Some(character) = char::from_u32(code) {
@@ -76,7 +77,7 @@ impl Escape {
     }
 }
 
-fn at_end(text: &[u8]) -> Option<Escape> {
+fn escape_at_end(text: &[u8]) -> Option<Escape> {
     match text {
         [.., b'%', high, low] => Some(Escape::byte(3, hex(*high)? << 4 | hex(*low)?)),
         [.., b'\\', b'x', high, low] => Some(Escape::byte(4, hex(*high)? << 4 | hex(*low)?)),
@@ -85,7 +86,7 @@ fn at_end(text: &[u8]) -> Option<Escape> {
         }
         [before @ .., b'\\', b'u', a, b, c, d] => Escape::character(before, 6, number(&[*a, *b, *c, *d], 16)?),
         [.., b'}'] => {
-            let (taken, digits) = since(text, b"\\u{")?;
+            let (taken, digits) = from_last(text, b"\\u{")?;
             Escape::character(&text[..text.len() - taken], taken, number(digits, 16)?)
         }
         [.., b';'] => entity(text),
@@ -93,9 +94,9 @@ fn at_end(text: &[u8]) -> Option<Escape> {
     }
 }
 
-/// `&amp;`, `&#38;` or `&#x26;`.
+/// An HTML entity at the end: `&amp;`, `&#38;` or `&#x26;`.
 fn entity(text: &[u8]) -> Option<Escape> {
-    let (taken, name) = since(text, b"&")?;
+    let (taken, name) = from_last(text, b"&")?;
     let code = match name {
         b"amp" => u32::from(b'&'),
         b"lt" => u32::from(b'<'),
@@ -109,8 +110,8 @@ fn entity(text: &[u8]) -> Option<Escape> {
     Escape::character(&text[..text.len() - taken], taken, code)
 }
 
-/// How long the end of a text is that begins with `mark`, and what stands between that and the last byte.
-fn since<'t>(text: &'t [u8], mark: &[u8]) -> Option<(usize, &'t [u8])> {
+/// Length of the text from the last `mark` on, and the bytes between the mark and the last byte.
+fn from_last<'t>(text: &'t [u8], mark: &[u8]) -> Option<(usize, &'t [u8])> {
     let end = &text[text.len().saturating_sub(MAX_ESCAPE_BYTES)..];
     let start = (0..end.len()).rev().find(|at| end[*at..].starts_with(mark))?;
     Some((end.len() - start, &end[start + mark.len()..end.len() - 1]))
@@ -127,8 +128,8 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// How many bytes at the end of a text whose rest is to come may be the beginning of an escape.
-pub fn cut_off(text: &[u8]) -> usize {
+/// How many bytes at the end of an unfinished text may be the beginning of an escape.
+pub fn unfinished_escape(text: &[u8]) -> usize {
     let end = &text[text.len().saturating_sub(MAX_ESCAPE_BYTES)..];
     let begins = |escape: &[u8]| match escape {
         [b'%' | b'\\' | b'&'] => true,
@@ -141,7 +142,7 @@ pub fn cut_off(text: &[u8]) -> usize {
         _ => false,
     };
     let escape = (0..end.len()).find(|at| begins(&end[*at..])).map_or(0, |at| end.len() - at);
-    // Half of a pair waits for the other one.
+    // Half of a surrogate pair waits for the other half.
     let pair = if let [.., 0xed, 0xa0..0xb0, _] = end[..end.len() - escape] { 3 } else { 0 };
     escape + pair
 }

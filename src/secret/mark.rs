@@ -1,4 +1,4 @@
-//! Marks of values that are hidden: they tell that one changes, and nobody without the key can try out what it is.
+//! Marks for hidden values: a mark changes when its value changes, and cannot be guessed without the key.
 
 use std::sync::{LazyLock, RwLock};
 
@@ -8,15 +8,15 @@ use sha2::Sha256;
 use super::mask::MASK;
 use crate::sync::{read, write};
 
-/// Of this process alone, unless marks are compared with those of another one.
+/// Random for each process, unless marks are compared with those of another process.
 static KEY: LazyLock<RwLock<[u8; 32]>> = LazyLock::new(|| RwLock::new(rand::random()));
 
-/// Makes marks with this key from now on.
+/// Sets the key for all marks from now on.
 pub fn mark_with(key: [u8; 32]) {
     *write(&KEY) = key;
 }
 
-/// What stands in the place of a hidden value, and changes when it does.
+/// The text shown for a hidden value: a mask and a short keyed hash.
 pub fn mark(value: &str) -> String {
     let key = *read(&KEY);
     // HMAC takes keys of any length.

@@ -1,7 +1,7 @@
-//! What is masked, and by what.
+//! Constants of masking.
 
-/// What stands in the place of a secret.
+/// The text shown instead of a secret.
 pub const MASK: &str = "‹secret›";
 
-/// Values shorter than this many bytes are not searched for: masking every "a" would make a run unreadable.
+/// Values with fewer bytes are not masked: masking every "a" would make output unreadable.
 pub const MIN_MASKED_BYTES: usize = 6;

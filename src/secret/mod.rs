@@ -1,19 +1,19 @@
-//! Secrets by type, and the one redactor that stands before every sink.
+//! Secret values, and the one redactor that all output goes through.
 //!
-//! Knows nothing else of the crate. A [`Secret`] cannot be printed, compared in logs or serialised; its value is
-//! registered with the redactor when it is made, so that a copy of it inside a command's output, an error text or an
-//! API answer is masked as well: as it is, quoted, escaped, wrapped into lines, in base64, in hex, and any of these inside of
-//! another. The redactor does not list encodings of a secret. It undoes those of a text, of which each step is a [`view`] that
-//! knows where its bytes come from.
+//! A [`Secret`] has no `Debug`, `Display` or `Serialize`. Its value is registered with the redactor when the secret is
+//! created, so that copies of it in a command's output, an error text or an API answer are masked, too: plain, quoted,
+//! escaped, wrapped into lines, in base64, in hex, and any of these inside another. The redactor does not list the
+//! encodings of a secret. It decodes the text step by step instead; each step is a [`view`] that knows which bytes of
+//! the text its own bytes come from.
 
 mod digits;
 pub mod environment;
 mod escapes;
-mod forms;
+mod invisible;
 mod mark;
 mod mask;
+mod patterns;
 mod redactor;
-mod unseen;
 mod view;
 mod visible;
 
@@ -36,27 +36,27 @@ fn known() -> RwLockReadGuard<'static, Redactor> {
     read(&KNOWN)
 }
 
-/// A value that no sink may print: no `Debug`, `Display` or `Serialize`.
+/// A value that must not be printed: it has no `Debug`, `Display` or `Serialize`.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// Takes the value and registers it with the redactor.
+    /// Wraps the value and registers it with the redactor.
     pub fn new(value: impl Into<String>) -> Self {
         let value = value.into();
         register(&value);
         Self(SecretString::from(value))
     }
 
-    /// The value itself: for the wire, never for a message.
+    /// The value itself: for requests and pipes, never for a message.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 }
 
-/// Makes the redactor mask `value` from now on, and each line of it by itself.
+/// Registers `value`, and each of its lines, to be masked from now on.
 pub fn register(value: &str) {
-    if !known().has(value) {
+    if !known().knows(value) {
         write(&KNOWN).add(value);
     }
 }
@@ -66,42 +66,42 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     known().redact(text)
 }
 
-/// `text` as it may be shown to anybody: what a terminal would not show is written down, then secrets are masked.
+/// `text` for display: control characters are escaped, then secrets are masked.
 pub fn shown(text: &str) -> String {
     redact(&visible(text)).into_owned()
 }
 
-/// How many times a secret was registered: what was masked before is whole as long as this does not rise.
+/// How many secrets were registered. Text that was masked stays valid as long as this number does not rise.
 pub fn version() -> usize {
     known().version
 }
 
-/// Whether some registered secret is in a text.
-pub fn is_in(text: &str) -> bool {
-    known().is_in(text)
+/// Whether the text contains a registered secret.
+pub fn has_secret(text: &str) -> bool {
+    known().matches(text)
 }
 
-/// Whether some registered secret is in a text as it is, and not in some encoding: for texts of any length.
-pub fn is_plainly_in(text: &[u8]) -> bool {
-    known().is_plainly_in(text)
+/// Whether the text contains a registered secret unencoded. Fast, for texts of any length.
+pub fn has_plain_secret(text: &[u8]) -> bool {
+    known().matches_plainly(text)
 }
 
-/// Whether some registered secret is in a value's strings, numbers or keys.
-pub fn is_in_value(value: &Value) -> bool {
+/// Whether a value's strings, numbers or keys contain a registered secret.
+pub fn value_has_secret(value: &Value) -> bool {
     match value {
-        Value::String(text) => is_in(text),
-        Value::Number(number) => is_in(&number.to_string()),
-        Value::Array(items) => items.iter().any(is_in_value),
-        Value::Object(map) => map.iter().any(|(key, value)| is_in(key) || is_in_value(value)),
+        Value::String(text) => has_secret(text),
+        Value::Number(number) => has_secret(&number.to_string()),
+        Value::Array(items) => items.iter().any(value_has_secret),
+        Value::Object(map) => map.iter().any(|(key, value)| has_secret(key) || value_has_secret(value)),
         Value::Null | Value::Bool(_) => false,
     }
 }
 
-/// A value with every registered secret in its strings, numbers and keys masked.
+/// The value with registered secrets masked in its strings, numbers and keys.
 pub fn redact_value(value: Value) -> Value {
     match value {
         Value::String(text) => Value::String(redact(&text).into_owned()),
-        Value::Number(number) if is_in(&number.to_string()) => MASK.into(),
+        Value::Number(number) if has_secret(&number.to_string()) => MASK.into(),
         Value::Array(items) => items.into_iter().map(redact_value).collect(),
         Value::Object(map) => {
             Value::Object(map.into_iter().map(|(key, v)| (redact(&key).into_owned(), redact_value(v))).collect())
@@ -110,18 +110,18 @@ pub fn redact_value(value: Value) -> Value {
     }
 }
 
-/// About the last `keep` bytes of what is still being printed, masked: also what may be the beginning of a secret whose
-/// rest has not arrived yet, and the rest of one whose beginning is left out.
-pub fn redact_open(text: &[u8], keep: usize) -> String {
-    known().redact_open(text, keep)
+/// About the last `keep` bytes of output that is still growing, masked. Masks also a possible beginning of a secret at
+/// the end, and the rest of a secret whose beginning is cut off.
+pub fn redact_unfinished(text: &[u8], keep: usize) -> String {
+    known().redact_unfinished(text, keep)
 }
 
-/// Where a text may begin that lost what stood before it: no secret reaches across.
+/// First byte of a text with a cut-off beginning from which it may be shown: no secret crosses this place.
 pub fn safe_start(text: &[u8]) -> usize {
     known().safe_start(text)
 }
 
-/// Where a text may end that lost what stood behind it, likewise.
+/// Last byte of a text with a cut-off end up to which it may be shown: no secret crosses this place.
 pub fn safe_end(text: &[u8]) -> usize {
     known().safe_end(text)
 }

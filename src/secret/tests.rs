@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A way to write a text down, and what it is called.
+/// An encoding and its name.
 type Way = (&'static str, fn(&str) -> String);
 
-/// Those that somebody who reads it may undo.
+/// Encodings that a reader of the text can undo.
 const WAYS: [Way; 17] = [
     ("plain", str::to_owned),
     ("base64", |text| STANDARD.encode(text)),
@@ -50,7 +50,7 @@ fn cores(secret: &str) -> Vec<String> {
     (0..3).flat_map(|shift| [core(shift, &STANDARD_NO_PAD), core(shift, &URL_SAFE_NO_PAD)]).collect()
 }
 
-/// Whatever would give the secret away, line breaks or not.
+/// The first encoding of the secret that is found in the text, with or without line breaks.
 fn gives_away(text: &str, secret: &str) -> Option<String> {
     let squeezed: String = text.split(['\n', ' ']).collect();
     let mut forms: Vec<String> = WAYS.iter().map(|(_, way)| way(secret).trim_matches(['"', '=']).to_owned()).collect();
@@ -58,7 +58,7 @@ fn gives_away(text: &str, secret: &str) -> Option<String> {
     forms.into_iter().find(|form| text.contains(form.as_str()) || squeezed.contains(form.as_str()))
 }
 
-/// Every kind of character that some encoding treats in its own way; long enough never to be there by chance.
+/// Secrets with every kind of character that some encoding treats specially; long enough never to occur by chance.
 fn secrets() -> impl Strategy<Value = String> {
     "[a-zA-Z0-9]{9}[-a-zA-Z0-9 +/=%\"'\\\\&<>:é€😀]{0,40}[a-z0-9]{3}"
 }
@@ -98,9 +98,9 @@ proptest! {
         let text = format!("a line\nand {}", WAYS[way].1(&secret));
         let from = "a line\nand ".len();
         let cut = text.floor_char_boundary(from + ((text.len() - from) as f64 * cut) as usize);
-        let shown = known.redact_open(&text.as_bytes()[..cut], 4096);
+        let shown = known.redact_unfinished(&text.as_bytes()[..cut], 4096);
         let first: String = text[from..].lines().next().unwrap_or_default().chars().take(30).collect();
-        // What is shorter says next to nothing.
+        // A shorter part gives nothing away.
         prop_assume!(first.len() >= 12);
         prop_assert!(!shown.contains(&first), "{}: {shown}", WAYS[way].0);
     }
@@ -204,7 +204,7 @@ fn nothing_invisible_hides_it() {
     assert_eq!(known.redact(&base64), MASK);
 }
 
-/// What is written down inside of it is not taken for one of its own backslashes.
+/// An escape that `visible` writes inside a secret is not taken for a backslash of the secret.
 #[test]
 fn nothing_that_is_written_down_hides_it() {
     register("hunter2\\ of 'the'\\n-shown");
@@ -217,7 +217,7 @@ fn nothing_that_is_written_down_hides_it() {
 #[test]
 fn what_nobody_could_look_through_is_masked() {
     let known = of("hunter2-of-the-test");
-    // From wherever these digits are read, they are text.
+    // These digits decode to text from any start.
     let worst = "VVVVVVVVVV ".repeat(200_000);
     let shown = known.redact(&format!("here {worst} there")).into_owned();
     let rest = shown.strip_prefix("here VVVVVVVVVV ").and_then(|rest| rest.strip_suffix(&format!("{MASK}  there")));
@@ -262,11 +262,12 @@ fn a_long_value_that_repeats_itself_is_searched_for_at_once() {
     known.add(&value);
     let began = std::time::Instant::now();
     assert_eq!(known.redact(&format!("a {value}z")), format!("a {MASK}z"));
-    // Quadratic time was more than ten minutes.
+    // With quadratic time this took more than ten minutes.
     assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
 }
 
-/// The time grows with the text, not with the number of secrets: a thousand cost less than ten times what one does.
+/// The time grows with the text, not with the number of secrets: a thousand secrets cost less than ten times as much as
+/// one.
 #[test]
 fn many_secrets_cost_hardly_more_than_one() {
     let line =

@@ -1,38 +1,37 @@
-//! A text as somebody reads it who undoes what was done to it, and where each byte of that reading stands in the text.
+//! A view: a text after decoding steps, which knows which bytes of the text each of its bytes comes from.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// What a reader makes of the bytes at one place.
-pub enum Step {
-    /// A byte stays as it is.
+/// How to rewrite the bytes at one place.
+pub enum Rewrite {
+    /// Keeps one byte.
     Keep,
-    /// This many bytes are left out.
+    /// Leaves out this many bytes.
     Drop(usize),
-    /// One byte stands for this many.
+    /// Replaces this many bytes by one byte.
     Put(u8, usize),
 }
 
-/// A reading of a text.
 pub struct View<'t> {
-    /// The bytes.
     pub bytes: Cow<'t, [u8]>,
-    /// How they came to be, the first first.
+    /// The rewriting steps, in order.
     layers: Vec<Layer>,
 }
 
 impl<'t> View<'t> {
-    /// The text itself.
     pub fn new(text: &'t [u8]) -> Self {
         Self { bytes: Cow::Borrowed(text), layers: Vec::new() }
     }
 
-    /// The part of the text that these bytes come from.
+    /// The range of the text that these bytes of the view come from.
     pub fn source(&self, range: Range<usize>) -> Range<usize> {
-        self.layers.iter().rev().fold(range, |range, layer| layer.start(range.start)..layer.end(range.end))
+        self.layers
+            .iter()
+            .rev()
+            .fold(range, |range, layer| layer.source_start(range.start)..layer.source_end(range.end))
     }
 
-    /// The view without its last `count` bytes.
     pub fn without_end(mut self, count: usize) -> Self {
         let length = self.bytes.len() - count;
         match &mut self.bytes {
@@ -42,20 +41,20 @@ impl<'t> View<'t> {
         self
     }
 
-    /// The same view.
-    pub fn borrowed(&self) -> View<'_> {
+    /// The view with borrowed bytes.
+    pub fn by_ref(&self) -> View<'_> {
         View { bytes: Cow::Borrowed(&self.bytes), layers: self.layers.clone() }
     }
 
-    /// The view with `step` taken from one end to the other. `begins` tells where something may be to do: bytes for which it
-    /// says no stay.
-    pub fn rewritten(&self, begins: impl Fn(u8) -> bool, step: impl Fn(&[u8]) -> Step) -> Option<View<'static>> {
-        self.written(&begins, |out| {
+    /// The view rewritten by `step` from start to end; `None` if nothing is to do. Only bytes that satisfy `begins` are
+    /// given to `step`; all others stay.
+    pub fn rewritten(&self, begins: impl Fn(u8) -> bool, step: impl Fn(&[u8]) -> Rewrite) -> Option<View<'static>> {
+        self.rewritten_with(&begins, |out| {
             while let Some(rest) = out.rest() {
                 match step(rest) {
-                    Step::Keep => out.copy(1),
-                    Step::Drop(count) => out.pass(count),
-                    Step::Put(byte, count) => {
+                    Rewrite::Keep => out.copy(1),
+                    Rewrite::Drop(count) => out.skip(count),
+                    Rewrite::Put(byte, count) => {
                         out.copy(count);
                         out.replace(count, &[byte]);
                     }
@@ -65,36 +64,41 @@ impl<'t> View<'t> {
         })
     }
 
-    /// The view as `write` writes it anew from the first byte on at which something `begins`, if there is one.
-    pub fn written(&self, begins: &impl Fn(u8) -> bool, write: impl FnOnce(&mut Tape)) -> Option<View<'static>> {
+    /// The view as `write` rewrites it, starting at the first byte that satisfies `begins`; `None` if there is no such
+    /// byte.
+    pub fn rewritten_with(
+        &self,
+        begins: &impl Fn(u8) -> bool,
+        write: impl FnOnce(&mut Writer),
+    ) -> Option<View<'static>> {
         let first = self.bytes.iter().position(|byte| begins(*byte))?;
         let bytes = Vec::with_capacity(self.bytes.len());
-        let mut out = Tape { source: &self.bytes, at: 0, bytes, layer: Layer::default() };
+        let mut out = Writer { source: &self.bytes, at: 0, bytes, layer: Layer::default() };
         out.copy(first);
         write(&mut out);
-        out.layer.ends(out.bytes.len());
+        out.layer.finish(out.bytes.len());
         let mut layers = self.layers.clone();
         layers.push(out.layer);
         Some(View { bytes: Cow::Owned(out.bytes), layers })
     }
 }
 
-/// A view that is being written, from one end of its source to the other.
-pub struct Tape<'v> {
+/// Writes a view, reading its source from start to end.
+pub struct Writer<'v> {
     source: &'v [u8],
     at: usize,
-    /// What is written so far.
+    /// The bytes written so far.
     pub bytes: Vec<u8>,
     layer: Layer,
 }
 
-impl Tape<'_> {
-    /// What is to be read yet, unless that is nothing.
+impl Writer<'_> {
+    /// The source bytes that are not read yet; `None` at the end.
     pub fn rest(&self) -> Option<&[u8]> {
         Some(&self.source[self.at..]).filter(|rest| !rest.is_empty())
     }
 
-    /// Writes the next bytes as they are.
+    /// Copies the next bytes.
     pub fn copy(&mut self, count: usize) {
         if count > 0 {
             self.layer.add(self.bytes.len(), count, self.at);
@@ -103,88 +107,88 @@ impl Tape<'_> {
         }
     }
 
-    /// Writes them up to the next one at which something begins.
+    /// Copies the bytes before the next one that satisfies `begins`.
     pub fn copy_until(&mut self, begins: &impl Fn(u8) -> bool) {
         let rest = &self.source[self.at..];
         self.copy(rest.iter().position(|byte| begins(*byte)).unwrap_or(rest.len()));
     }
 
-    /// Leaves the next bytes out.
-    pub fn pass(&mut self, count: usize) {
+    pub fn skip(&mut self, count: usize) {
         self.at += count;
     }
 
-    /// Writes these bytes in the place of the last `count`.
+    /// Replaces the last `count` written bytes.
     pub fn replace(&mut self, count: usize, with: &[u8]) {
         let from = self.bytes.len() - count;
         let (start, end) = self.layer.cut(from);
         self.bytes.truncate(from);
         for byte in with {
             self.layer.add(self.bytes.len(), 1, start);
-            self.layer.last = end;
+            self.layer.last_end = end;
             self.bytes.push(*byte);
         }
     }
 }
 
-/// Where the bytes of one view are in the one that it was made of. Most follow each other here as there.
+/// Maps the bytes of a view to the bytes of the view before it. Most consecutive bytes are consecutive there, too; only
+/// exceptions are stored.
 #[derive(Clone, Default)]
 struct Layer {
     jumps: Vec<Jump>,
-    /// Where the last byte ends.
-    last: usize,
+    /// Source position after the last byte.
+    last_end: usize,
 }
 
-/// Where they do not.
+/// A byte whose source does not follow the source of the byte before it.
 #[derive(Clone, Copy)]
 struct Jump {
-    /// From this byte on, and this is where that begins.
+    /// Position of the byte in the view.
     at: usize,
-    start: usize,
-    /// Where the byte before it ends.
-    end_before: usize,
+    source_start: usize,
+    /// Source position after the byte before it.
+    previous_end: usize,
 }
 
 impl Layer {
-    fn start(&self, at: usize) -> usize {
+    fn source_start(&self, at: usize) -> usize {
         match self.jumps[..self.jumps.partition_point(|jump| jump.at <= at)].last() {
-            Some(jump) => jump.start + (at - jump.at),
+            Some(jump) => jump.source_start + (at - jump.at),
             None => at,
         }
     }
 
-    /// Where the byte ends that stands before this place.
-    fn end(&self, at: usize) -> usize {
+    /// Source position after the byte before `at`.
+    fn source_end(&self, at: usize) -> usize {
         let next = self.jumps.partition_point(|jump| jump.at < at);
         match self.jumps.get(next) {
-            Some(jump) if jump.at == at => jump.end_before,
-            _ => self.start(at - 1) + 1,
+            Some(jump) if jump.at == at => jump.previous_end,
+            _ => self.source_start(at - 1) + 1,
         }
     }
 
-    /// Says that the next `count` bytes, from `at` on, come from `start` on.
+    /// Records that `count` bytes, from `at` on, come from the source bytes from `start` on.
     fn add(&mut self, at: usize, count: usize, start: usize) {
-        let expected = self.jumps.last().map_or(at, |jump| jump.start + (at - jump.at));
-        if start != expected || self.last != start {
-            self.jumps.push(Jump { at, start, end_before: self.last });
+        let expected = self.jumps.last().map_or(at, |jump| jump.source_start + (at - jump.at));
+        if start != expected || self.last_end != start {
+            self.jumps.push(Jump { at, source_start: start, previous_end: self.last_end });
         }
-        self.last = start + count;
+        self.last_end = start + count;
     }
 
-    /// Says that there are no further bytes.
-    fn ends(&mut self, at: usize) {
-        self.add(at, 0, self.last);
+    /// Records the end of the view.
+    fn finish(&mut self, at: usize) {
+        self.add(at, 0, self.last_end);
     }
 
-    /// Forgets the bytes from `at` on, and says where they begin and end.
+    /// Removes the bytes from `at` on, and returns the source range that they came from.
     fn cut(&mut self, at: usize) -> (usize, usize) {
-        let (mut start, end, mut before) = (None, self.last, None);
+        let (mut start, end, mut before) = (None, self.last_end, None);
         while let Some(jump) = self.jumps.pop_if(|jump| jump.at >= at) {
-            start = Some(jump.start).filter(|_| jump.at == at);
-            before = Some(jump.end_before).filter(|_| jump.at == at);
+            start = Some(jump.source_start).filter(|_| jump.at == at);
+            before = Some(jump.previous_end).filter(|_| jump.at == at);
         }
-        let expected = self.jumps.last().map_or(at, |jump| jump.start + (at - jump.at));
-        self.last = before.unwrap_or(expected);
+        let expected = self.jumps.last().map_or(at, |jump| jump.source_start + (at - jump.at));
+        self.last_end = before.unwrap_or(expected);
         (start.unwrap_or(expected), end)
     }
 }

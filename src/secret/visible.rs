@@ -1,10 +1,10 @@
-//! Control characters as something to see: what hosts, plans and files say is text, and moves no cursor.
+//! Writes control characters as escapes, so that text from hosts, plans and files cannot control the terminal.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// A text in which every character that would not be seen, or would do something to a terminal, is written as an escape:
-/// all control characters but the line break and the tab, marks of direction and what takes no room.
+/// The text with escapes for all characters that are invisible or control a terminal: control characters except line
+/// breaks and tabs, marks of text direction, and characters without width.
 pub fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, |out, character| {
         let code = u32::from(character);
@@ -12,16 +12,16 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// The same of a text in which we have set colours, which stay: for what comes last before the terminal, as a net below
-/// those who put such a text together.
+/// [`visible`] for text with our own colours, which stay. A last safety net before the terminal, below the code that
+/// composes the text.
 pub fn visible_but_colours(text: &str) -> Cow<'_, str> {
-    let ours = |(at, _)| colour(&text[at..]) > 0;
-    if !text.contains(|c| is_hidden(c) && c != '\x1b') && text.match_indices('\x1b').all(ours) {
+    let is_colour = |(at, _)| colour_length(&text[at..]) > 0;
+    if !text.contains(|c| is_hidden(c) && c != '\x1b') && text.match_indices('\x1b').all(is_colour) {
         return Cow::Borrowed(text);
     }
     let (mut out, mut done) = (String::with_capacity(text.len() + 16), 0);
     for (at, _) in text.match_indices('\x1b') {
-        let length = colour(&text[at..]);
+        let length = colour_length(&text[at..]);
         if length > 0 {
             out.push_str(&visible(&text[done..at]));
             out.push_str(&text[at..at + length]);
@@ -32,14 +32,14 @@ pub fn visible_but_colours(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// How long the sequence is with which a text begins, when it only sets a colour.
-fn colour(text: &str) -> usize {
+/// Length of the colour sequence at the start of the text; 0 if there is none.
+fn colour_length(text: &str) -> usize {
     let Some(rest) = text.strip_prefix("\x1b[") else { return 0 };
     let numbers = rest.bytes().take_while(|b| matches!(b, b'0'..=b'9' | b';')).count();
     if rest[numbers..].starts_with('m') { 2 + numbers + 1 } else { 0 }
 }
 
-/// The same of a JSON text, which stays one: JSON escapes only some of them by itself.
+/// [`visible`] for JSON text, which stays valid JSON. JSON itself escapes only some of these characters.
 pub fn visible_json(json: &str) -> Cow<'_, str> {
     escaped(json, |out, character| {
         for unit in character.encode_utf16(&mut [0; 2]) {

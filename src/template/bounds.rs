@@ -9,7 +9,7 @@ use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Error, ErrorKind};
 
-use crate::defect::caught;
+use crate::defect::catch_panic;
 
 /// Maximum number of tokens in one tag. The smallest thread stack allows twice as many.
 const MAX_TOKENS: usize = 500;
@@ -24,7 +24,7 @@ pub const MAX_CHAIN: usize = 100;
 /// Refuses a template or an expression that is too large for the parser.
 pub fn check(source: &str, expression: bool, syntax: &SyntaxConfig) -> Result<(), Error> {
     // The engine's lexer overflows beyond column 65,535, and panics there in builds with overflow checks.
-    caught(|| count(source, expression, syntax))
+    catch_panic(|| count(source, expression, syntax))
         .unwrap_or_else(|_| refuse("it stands on a line that is too long".to_owned()))
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::error::{ANONYMOUS, VERBATIM};
 use super::weight::weigh;
 use super::{Context, Names, TemplateError, bounds, builtin, filters, watch};
-use crate::defect::caught;
+use crate::defect::catch_panic;
 use crate::document::Project;
 
 /// The template engine of one plan. Included files are cached; create a new engine to see changes.
@@ -172,7 +172,7 @@ impl Templates {
 /// Runs the engine under the watchdog. Turns a panic of the engine into an error of the template.
 fn run_engine<T>(name: &str, source: &str, run: impl FnOnce() -> Result<T, Error>) -> Result<T, TemplateError> {
     let label = || if name.is_empty() { source.to_owned() } else { name.to_owned() };
-    match watch::tracked(label, || caught(run)) {
+    match watch::tracked(label, || catch_panic(run)) {
         Ok(result) => result.map_err(|e| TemplateError::from_engine(&e, name, source)),
         Err(defect) => Err(TemplateError::new(name, format!("template fails: {}", defect.message))),
     }

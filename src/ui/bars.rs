@@ -1,4 +1,4 @@
-//! Live progress on a terminal: a bar for the run and a line for each unit under way, below the lines of what ended.
+//! Live progress on a terminal: one bar for the run and one line per running unit, below the lines of finished units.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::text::Text;
 use crate::event::{Event, EventKind, UnitRef};
 use crate::secret::visible;
 
-/// Bars on stderr, lines on stdout.
+/// Draws bars on stderr and prints lines on stdout.
 pub struct Bars {
     text: Text,
     all: MultiProgress,
@@ -20,7 +20,6 @@ pub struct Bars {
 }
 
 impl Bars {
-    /// Bars with lines in that form.
     pub fn new(text: Text) -> Self {
         let all = MultiProgress::new();
         let run = all.add(ProgressBar::new(0));
@@ -63,7 +62,7 @@ impl Reader for Bars {
     }
 }
 
-/// What moves no cursor.
+/// The text on one line, without control characters that would move the cursor.
 fn one_line(text: &str) -> String {
     visible(text).replace(['\n', '\t'], " ")
 }

@@ -1,4 +1,4 @@
-//! Events as JSON lines.
+//! Prints events as JSON lines.
 
 use std::io::Write;
 
@@ -6,7 +6,7 @@ use super::reader::Reader;
 use crate::event::Event;
 use crate::secret::visible_json;
 
-/// Writes each event as one line of JSON, at once.
+/// Writes each event as one line of JSON, and flushes it.
 pub struct Json;
 
 impl Reader for Json {

@@ -1,4 +1,4 @@
-//! A line a step, for logs and pipes.
+//! Prints one line per step, for logs and pipes.
 
 use std::io::Write;
 
@@ -7,13 +7,12 @@ use super::text::Text;
 use crate::event::Event;
 use crate::secret::visible_but_colours;
 
-/// Writes what ended, as it ends.
+/// Prints each unit when it finishes.
 pub struct Lines {
     text: Text,
 }
 
 impl Lines {
-    /// Lines in that form.
     pub fn new(text: Text) -> Self {
         Self { text }
     }
@@ -27,12 +26,12 @@ impl Reader for Lines {
     }
 }
 
-/// The lines that a run's events leave behind, as one text.
-pub fn finished(events: &[Event], text: &mut Text) -> String {
+/// Renders all events of a run as one text.
+pub fn render_events(events: &[Event], text: &mut Text) -> String {
     events.iter().filter_map(|e| text.block(e)).collect::<Vec<_>>().join("")
 }
 
-/// Writes to stdout, without colour where none is wanted. A closed pipe must not stop the run.
+/// Writes to stdout, without colours if they are turned off. A closed pipe must not stop the run.
 pub fn print(block: &str) {
     let mut out = anstream::stdout().lock();
     let _ = write!(out, "{}", visible_but_colours(block)).and_then(|()| out.flush());

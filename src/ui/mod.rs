@@ -1,44 +1,42 @@
 //! Readers of the event stream: bars, plain lines, JSON lines.
 //!
-//! They know events and nothing of the engine; what they print goes to stdout, but for the live bars on stderr.
+//! They depend on events only, not on the engine. Everything is printed to stdout, except the live bars on stderr.
 
+mod appearance;
 mod bars;
 mod json;
 mod lines;
-mod open;
 mod reader;
 mod text;
+mod unfinished;
 
-pub use lines::finished;
-pub use open::open;
+pub use lines::render_events;
 pub use reader::Reader;
 pub use text::{DiffStyle, Text};
+pub use unfinished::render_unfinished;
 
 use tokio::sync::mpsc;
 
 use crate::event::{Event, EventKind};
 
-/// How a run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// Live bars below the lines; for a terminal.
+    /// Lines with live bars below them; for a terminal.
     Bars,
-    /// A line a step.
+    /// One line per step.
     Lines,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// Nothing is shown.
+    /// No output.
     Nothing,
 }
 
-/// Shows nothing.
 struct Nothing;
 
 impl Reader for Nothing {
     fn read(&mut self, _: &Event) {}
 }
 
-/// The reader for a style.
 pub fn reader(style: Style, text: Text) -> Box<dyn Reader> {
     match style {
         Style::Bars => Box::new(bars::Bars::new(text)),
@@ -48,7 +46,7 @@ pub fn reader(style: Style, text: Text) -> Box<dyn Reader> {
     }
 }
 
-/// Shows all events until the stream ends, and gives them back, but for progress.
+/// Passes all events to the reader until the stream ends. Returns them, without progress events.
 pub async fn show(mut events: mpsc::UnboundedReceiver<Event>, mut reader: Box<dyn Reader>) -> Vec<Event> {
     let mut shown = Vec::new();
     while let Some(event) = events.recv().await {

@@ -1,9 +1,7 @@
-//! What readers of the event stream have in common.
+//! The trait of all readers of the event stream.
 
 use crate::event::Event;
 
-/// Something that shows events.
 pub trait Reader: Send {
-    /// Shows one event.
     fn read(&mut self, event: &Event);
 }

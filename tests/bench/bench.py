@@ -11,7 +11,7 @@ from lab import FOLDER, Lab, clear
 from table import Results
 from tools import KINDS, PEERS, Rollout, Sh, WarmRollout, WarmSh
 
-# Runs in which memory is looked at.
+# Runs in which memory is measured.
 MEMORY_RUNS = 3
 
 
@@ -39,7 +39,7 @@ def arguments():
 
 
 def installed(names):
-    """The peers that can be had."""
+    """The peers that are available."""
     tools = []
     for tool in PEERS:
         if tool.name not in names.split(","):
@@ -58,7 +58,7 @@ class Bench:
         self.lab, self.results = lab, results
 
     def round(self, tool, count, rtt, kex):
-        """First, second and dry run of a tool on hosts that nothing was done to."""
+        """First, second and dry run of a tool on fresh hosts."""
         config = FOLDER / f"ssh_config.{kex}"
         self.lab.reset(count)
         try:
@@ -74,7 +74,7 @@ class Bench:
         groups = [self.lab.groups[name] for name in ("controller", "hosts")]
         before = [group.cpu() for group in groups]
         wall = self.lab.run(command, tool.environment())
-        # What both sides still do to hang up is theirs too.
+        # CPU that both sides use to disconnect counts, too.
         time.sleep(0.3)
         controller, hosts = (group.cpu() - used for group, used in zip(groups, before))
         row = {"tool": tool.name, "kind": kind, "hosts": count, "rtt": rtt, "kex": kex}
@@ -82,8 +82,8 @@ class Bench:
         print(f"{tool.name:12} {kind:6} {count:3} hosts {rtt:2} ms {kex:10} {wall:7.2f} {controller:7.2f} {hosts:7.2f}", file=sys.stderr)
 
     def memory(self, tool, count, rtt, kex):
-        """The peak of some second runs, by looking often: when all are busy at once, that is missed now and then. Nothing else
-        of these runs is measured."""
+        """Peak memory over some second runs, by frequent sampling, which may miss a short peak. Nothing else of these runs is
+        measured."""
         config = FOLDER / f"ssh_config.{kex}"
         peak, done = 0, threading.Event()
 

@@ -1,4 +1,4 @@
-"""Control groups: who used how much CPU, and whose processes are whose. Both versions of them."""
+"""Control groups, version 1 and 2: CPU time and memory of groups of processes."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ NAME = "rollout-bench"
 
 
 def _folders():
-    """The hierarchies that matter: the one of version 2, or that of each controller of version 1."""
+    """The hierarchies in use: the one of version 2, or one for each controller of version 1."""
     if (ROOT / "cgroup.controllers").exists():
         return {"cpuacct": ROOT / NAME, "cpu": ROOT / NAME}
     return {kind: ROOT / kind / NAME for kind in ("cpuacct", "cpu")}
@@ -23,7 +23,7 @@ class Group:
     def make(self):
         for kind, folder in self.folders.items():
             folder.mkdir(parents=True, exist_ok=True)
-            # What else the machine does meanwhile gets what is left.
+            # All other processes of the machine get the CPU time that is left.
             for file, weight in (("cpu.shares", "16384"), ("cpu.weight", "1000")):
                 shares = folder.parent / file
                 if kind == "cpu" and shares.exists():
@@ -39,7 +39,7 @@ class Group:
                     pass
 
     def entering(self, command):
-        """The command, as one that moves into the group first."""
+        """A command that first moves into the group, and then runs the given one."""
         files = sorted({str(folder / "cgroup.procs") for folder in self.folders.values()})
         script = "".join(f"echo $$ >{file}; " for file in files) + 'exec "$@"'
         return ["sh", "-c", script, "sh", *command]
@@ -57,7 +57,7 @@ class Group:
         return [int(pid) for pid in (self.folders["cpuacct"] / "cgroup.procs").read_text().split()]
 
     def memory(self):
-        """Bytes that its processes take up now: what several share is split among them."""
+        """Bytes that its processes use now; shared memory is divided among its users (PSS)."""
         total = 0
         for pid in self.processes():
             try:

@@ -1,6 +1,6 @@
-"""Hosts h1 … hN: each a set of namespaces over this machine, with an sshd; and the way to them, as long as is wanted.
+"""Hosts h1 … hN: each a set of namespaces on this machine, with an sshd, and a network to them with a chosen delay.
 
-The controller is a network namespace too. Nothing in either leads out of the machine.
+The controller is a network namespace, too. None of these networks leads out of the machine.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ CONTROLLER_ADDRESS = "10.78.0.1"
 
 
 def quietly(*command, **options):
-    """Runs a command that must work."""
+    """Runs a command that must succeed."""
     done = subprocess.run(command, capture_output=True, text=True, **options)
     if done.returncode:
         raise SystemExit(f"bench: {' '.join(map(str, command))}: {done.stderr.strip()}")
@@ -32,7 +32,7 @@ def address(number):
 
 
 class Lab:
-    """The hosts that are up."""
+    """The running hosts."""
 
     def __init__(self):
         self.groups = {name: Group(name) for name in ("controller", "hosts", "delay")}
@@ -121,7 +121,7 @@ class Lab:
         quietly("ssh-add", "-q", FOLDER / "id", env={**os.environ, "SSH_AUTH_SOCK": str(socket_path)})
 
     def set_rtt(self, milliseconds):
-        """Lengthens the way from the controller to all hosts."""
+        """Adds a delay between the controller and all hosts."""
         if self.delay:
             self.delay.terminate()
             self.delay.wait()
@@ -139,11 +139,11 @@ class Lab:
         quietly("ip", "-n", CONTROLLER, *f"route add 10.78.1.0/24 dev delay src {CONTROLLER_ADDRESS}".split())
 
     def at_controller(self, command):
-        """The command, as one that runs at the controller."""
+        """A command that runs the given one at the controller."""
         return self.groups["controller"].entering([*inside(), *map(str, command)])
 
     def run(self, command, environment):
-        """Runs a command at the controller, which must work; seconds of wall clock."""
+        """Runs a command at the controller, which must succeed; returns seconds of wall clock."""
         begun = time.monotonic()
         done = subprocess.run(
             self.at_controller(command), env={**os.environ, **environment}, cwd=HERE / "work",
@@ -156,7 +156,7 @@ class Lab:
         return seconds
 
     def hang_up(self):
-        """Ends what commands at the controller have left running."""
+        """Ends processes that commands at the controller left running."""
         self.groups["controller"].end(signal.SIGTERM)
 
     def reset(self, count):
@@ -176,7 +176,7 @@ class Lab:
 
 
 def clear():
-    """Removes what any lab of this kind, of this process or not, has left."""
+    """Removes what any lab of this kind left, also one of another process."""
     for name in ("controller", "delay", "hosts"):
         group = Group(name)
         deadline = time.monotonic() + 10
@@ -193,5 +193,5 @@ def clear():
 
 
 def inside():
-    """The beginning of a command that runs at the controller."""
+    """Prefix of a command that runs at the controller."""
     return ["nsenter", f"--net=/run/netns/{CONTROLLER}"]

@@ -1,9 +1,9 @@
-//! What it costs to look for secrets in 1 MiB of text: of texts that programs print, and of the worst that somebody who wants
-//! to keep the redactor busy could print.
+//! Measures the redactor on 1 MiB of text: on typical program output, and on the worst texts that an attacker could
+//! print.
 //!
 //!     cargo run --release --example redactor
 //!
-//! Prints the time for each, the median of nine.
+//! Prints the median time of nine runs for each text.
 
 use std::time::{Duration, Instant};
 

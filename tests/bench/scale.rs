@@ -1,10 +1,10 @@
-//! What the engine itself costs with many hosts, without any of them: the plan is loaded, checked, scheduled and journaled
-//! as in a real run, and each host answers at once that all is as it should be.
+//! Measures the engine itself with many simulated hosts: the plan is loaded, checked, scheduled and journaled as in a
+//! real run, and each host answers at once that nothing has to change.
 //!
 //!     cargo run --release --example scale -- 1000 10000     # hosts; 100 steps each
 //!
-//! Prints CPU seconds and peak memory for each number of hosts, and by which power of it the time grows; and how long the
-//! checks of a plan take in which 100,000 phases stand beside each other between a first one and a last one.
+//! Prints CPU seconds and peak memory for each number of hosts, and the exponent with which the time grows. Also
+//! measures the checks of a plan with 100,000 parallel phases between a first and a last phase.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -28,7 +28,7 @@ type Failure = Box<dyn std::error::Error>;
 
 const STEPS: usize = 100;
 
-/// Hosts on which all files are as they should be.
+/// Hosts on which nothing has to change.
 struct AsItShouldBe;
 
 #[async_trait]
@@ -125,7 +125,7 @@ fn run(hosts: usize, folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A first phase, many that need it, and one that needs all of these.
+/// A plan with a first phase, many phases that need it, and a last phase that needs all of them.
 fn diamond(phases: usize) -> String {
     let step = |id: &str| {
         format!(
@@ -143,7 +143,7 @@ fn diamond(phases: usize) -> String {
     text
 }
 
-/// Reads and checks a plan of so many phases, and makes its graph.
+/// Reads and checks a plan of this many phases, and builds its graph.
 fn examine(phases: usize, folder: &Path) -> Result<(), Failure> {
     let text = diamond(phases);
     let (begun, (before, _)) = (Instant::now(), used());
@@ -171,7 +171,7 @@ fn examine(phases: usize, folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// CPU seconds of this process so far, and its peak memory in MiB.
+/// CPU seconds and peak memory in MiB of this process so far.
 fn used() -> (f64, u64) {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let ticks: f64 = stat

@@ -1,4 +1,4 @@
-"""What was measured, as a table; and the bars."""
+"""The measurements as a table, and the bars that they must meet."""
 
 from statistics import median
 
@@ -54,7 +54,7 @@ class Results:
         return mine / theirs if mine is not None and theirs else None
 
     def print_bars(self):
-        """Each bar, met or missed; whether all are met."""
+        """Prints each bar as met or missed; returns whether all are met."""
         print("\n## Bars\n\n| bar | where | is | |\n|---|---|---|---|")
         met = True
         for name, where, value, limit, good in self._bars():

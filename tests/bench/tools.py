@@ -1,4 +1,4 @@
-"""The tools that are compared: how each is installed and told to do the work."""
+"""The compared tools: how each is installed and run."""
 
 import os
 import subprocess
@@ -12,15 +12,15 @@ KINDS = ("first", "second", "dry")
 
 
 class Tool:
-    """One of them. `command` is what is measured; `before` makes files and whatever else must be there, unmeasured."""
+    """A tool. `command` is measured; `before` prepares files and the like, and is not measured."""
 
     name = ""
     is_peer = True
-    # Whether a round of it takes minutes with many hosts.
+    # Whether one round takes minutes with many hosts.
     is_slow = False
 
     def install(self):
-        """Why it cannot be had, or None."""
+        """Why the tool is not available, or None."""
 
     def before(self, lab, count, config):
         pass
@@ -33,7 +33,7 @@ class Tool:
 
 
 class Sh(Tool):
-    """The lower bound: one `ssh HOST sudo sh -s <script` a host, all at once."""
+    """The lower bound: one `ssh HOST sudo sh -s <script` per host, all in parallel."""
 
     name, is_peer = "sh", False
 
@@ -47,7 +47,7 @@ class Sh(Tool):
 
 
 class WarmSh(Sh):
-    """The same over connections that are up already."""
+    """The same over existing connections."""
 
     name = "sh warm"
 
@@ -93,7 +93,7 @@ class WarmRollout(Rollout):
 
 
 def venv(name, *requirements):
-    """A virtual environment in the cache; what pip says when it cannot be made."""
+    """Creates a virtual environment in the cache; returns pip's output on failure."""
     folder = CACHE / name
     if (folder / "complete").exists():
         return None

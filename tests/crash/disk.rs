@@ -1,5 +1,5 @@
-//! A disk that takes no more, or fails: nothing is told that the journal does not hold, what runs is let finish, nothing new
-//! begins, and the next run goes on to the same end.
+//! A disk that is full or fails: `rollout` reports nothing that is not in the journal, lets running steps finish,
+//! starts nothing new, and the next run completes the work.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use crate::process::{lines, report, wait_until};
 use crate::run::{PROGRAM, Ran};
 use crate::world::World;
 
-/// Enough to fill any journal here.
+/// Enough bytes to fill any journal in these tests.
 const FILES: usize = 30;
 
-/// A long command, and beside it small steps that fill the journal: one after the other, since those that would be tried
-/// again are not sent together.
+/// A long command, and next to it small steps that fill the journal. They run one after the other, since steps with
+/// retries are not sent together.
 struct Filling {
     world: World,
     plan: PathBuf,
@@ -48,8 +48,8 @@ impl Filling {
         ["run", self.plan.to_str().unwrap(), "--output", "json"]
     }
 
-    /// Starts a run on the bad disk; when that has failed, lets the long command end, and the run with it. `state` is where
-    /// its journals are to be seen.
+    /// Starts a run on the bad disk. When the disk has failed, lets the long command finish, and with it the run.
+    /// `state` is the folder of the journals, as seen from here.
     fn runs_into(
         &self,
         mut command: Command,
@@ -67,7 +67,7 @@ impl Filling {
         let said: Vec<String> = told.iter().collect();
         assert_eq!(status.code(), Some(1), "{said:?}");
         let error = said.join("\n");
-        for word in [journal.file_name().unwrap().to_str().unwrap(), "error", "ROLLOUT_STATE_DIR", "make room"] {
+        for word in [journal.file_name().unwrap().to_str().unwrap(), "error", "ROLLOUT_STATE_DIR", "free disk space"] {
             assert!(error.contains(word), "no {word}: {}", said.last().unwrap());
         }
         let told: Vec<Event> = said.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -75,7 +75,7 @@ impl Filling {
         told
     }
 
-    /// What was told is on record, and what was begun, too; the long command ended.
+    /// Everything that was reported is in the journal, also every start; the long command finished.
     fn vouched_for(&self, told: &[Event], recorded: &[Event]) {
         for event in told.iter().filter(|e| !matches!(e.kind, EventKind::Progress { .. })) {
             assert!(recorded.contains(event), "told, but not on record: {event:?}");
@@ -95,12 +95,12 @@ impl Filling {
         assert!(self.world.path("made").exists(), "the long command was not let finish");
     }
 
-    /// Once there is room, the run goes on to its end.
+    /// With space on the disk, the next run completes the work.
     fn goes_on(&self) {
         let ran = Ran::of(&self.world.rollout(&self.arguments()).output().unwrap());
         assert_eq!(ran.code, 0, "{}", ran.failures());
         assert!((0..FILES).all(|n| self.world.path(&format!("f{n}")).exists()));
-        // Its guard holds, so it does not ask the test again.
+        // Its condition (`creates`) is met, so it does not wait for the test again.
         assert!(ran.outcomes()["long"] != "changed");
     }
 }
@@ -141,7 +141,7 @@ fn a_full_disk_stops_the_run_until_there_is_room() {
     sandbox.sh(&format!("mount -t tmpfs -o size=20k,mode=0700 none {}", state.display()));
     let mut command = sandbox.command(PROGRAM);
     command.args(filling.arguments());
-    // It is full when the journal fills its last page and there is no other.
+    // The disk is full when the journal has filled its last page and no other page is free.
     let free = || sandbox.sh(&format!("stat -f -c %f {}", state.display()));
     filling.runs_into(command, &sandbox.seen(&state), |journal| match (length(journal), free()) {
         (length, free) if length > 0 && length % 4096 == 0 && free == "0" => Ok(()),
@@ -162,7 +162,7 @@ fn a_disk_that_fails_to_sync_stops_the_run() {
         let log = filling.world.path("strace");
         let mut command = Command::new("strace");
         command.args(["-f", "--seccomp-bpf", "-e", "trace=fdatasync", "-e"]);
-        // Only this one fails: what comes after it would go well, and must not be trusted all the same.
+        // Only this write fails. Later writes would succeed, but must not be trusted.
         command.arg(format!("inject=fdatasync:error=EIO:when={when}")).arg("-o").arg(&log);
         command.arg(PROGRAM).args(filling.arguments());
         filling.runs_into(command, &filling.world.state(), |_| {

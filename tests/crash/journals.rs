@@ -1,5 +1,5 @@
-//! Journals of every format that was ever released are read, shown, and gone on from. `tests/journals` keeps some, each
-//! with its plan.
+//! Journals of every released format can be read, shown and continued. `tests/journals` has samples, each with its
+//! plan.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,13 +8,13 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rollout::event::{Event, EventKind, name};
+use rollout::event::{Event, EventKind, outcome_name};
 use rollout::journal::read;
 
 use crate::run::Ran;
 use crate::world::World;
 
-/// A store that holds journals of `tests/journals/VERSION`, up to the n-th.
+/// A store with the journals of `tests/journals/VERSION`, up to the n-th.
 struct Old {
     world: World,
     plan: PathBuf,
@@ -25,7 +25,7 @@ impl Old {
     fn new(version: &str, phases: &[&str], count: usize) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/journals").join(version);
         let old = Self { world: World::new(), plan: folder.join("plan.toml"), journals: Vec::new() };
-        // A run that does nothing makes the folder, whose name only the program knows.
+        // A run that does nothing creates the folder, whose name only the program knows.
         let skips: Vec<&str> = phases.iter().flat_map(|phase| ["--skip", phase]).collect();
         assert_eq!(old.run(&skips).code, 0);
         let made = old.world.journals().pop().unwrap();
@@ -48,7 +48,7 @@ impl Old {
         read(self.journals.last().unwrap()).unwrap()
     }
 
-    /// What `rollout show` says of the newest run.
+    /// The output of `rollout show` for the newest run.
     fn shown(&self) -> String {
         let output = self.world.rollout(&["show"]).output().unwrap();
         assert!(output.status.success(), "{output:?}");
@@ -56,14 +56,14 @@ impl Old {
     }
 }
 
-/// How long another checkout's test may have a fixture's folder.
+/// How long to wait for the test of another checkout that uses the folder of a fixture.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A folder that a fixture's plan names, there as long as the test. Its name is in the recorded hashes, so all checkouts on
-/// this machine share it, one at a time.
+/// A folder that a fixture's plan names, for the duration of the test. Its name is part of recorded hashes, so all
+/// checkouts on this machine share it, one at a time.
 struct Fixture {
     path: PathBuf,
-    /// An abstract name: it goes away with the test, even when that is killed.
+    /// An abstract socket name, which disappears with the test, even if the test is killed.
     _turn: UnixListener,
 }
 
@@ -107,7 +107,7 @@ fn are(pairs: &[(&str, &'static str)]) -> Vec<(String, &'static str)> {
     pairs.iter().map(|(step, outcome)| ((*step).to_owned(), *outcome)).collect()
 }
 
-/// Why steps that were on record ran again.
+/// The reasons why recorded steps ran again.
 fn whys(ran: &Ran) -> BTreeMap<&str, &str> {
     let whys = ran.events.iter().filter_map(|e| match &e.kind {
         EventKind::UnitStarted { unit, why: Some(why), .. } => Some((unit.step.as_str(), why.as_str())),
@@ -190,10 +190,10 @@ fn runs_of_format_2_are_gone_on_from() {
     assert_eq!((ran.code, ran.steps("changed").len()), (0, 0), "{}", ran.failures());
 }
 
-/// How each unit ended, by its name.
+/// The outcome of each unit, by name.
 fn units(ran: &Ran) -> BTreeMap<String, &'static str> {
     let ends = ran.events.iter().filter_map(|e| match &e.kind {
-        EventKind::UnitFinished { unit, outcome, .. } => Some((unit.to_string(), name(outcome))),
+        EventKind::UnitFinished { unit, outcome, .. } => Some((unit.to_string(), outcome_name(outcome))),
         _ => None,
     });
     ends.collect()

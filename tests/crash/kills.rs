@@ -1,4 +1,4 @@
-//! SIGKILL at each point of each step; then the run goes on, and ends where an uninterrupted one does.
+//! SIGKILL at each point of each step. The next run must end as an uninterrupted run does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +7,10 @@ use crate::run::Ran;
 use crate::world::World;
 
 const POINTS: [&str; 5] = ["before-intent", "after-intent", "mid-effect", "after-effect", "after-outcome"];
-/// Points in the middle of a change: a step that changes nothing has none.
+/// Points during a change; a step that changes nothing does not have them.
 const OF_CHANGES: [&str; 2] = ["mid-effect", "after-effect"];
 
-/// The plan's steps that run in a round in which all goes well.
+/// The steps that run in a round without failures.
 const STEPS: [&str; 32] = [
     "facts",
     "folder",
@@ -45,12 +45,12 @@ const STEPS: [&str; 32] = [
     "judge",
     "answers",
 ];
-/// Those that need the sandbox.
+/// Steps that need the sandbox.
 const IN_SANDBOX: [&str; 2] = ["parameter", "module"];
-/// Those whose middle matters in a round in which the phase `trial` fails.
+/// Steps to kill during their change in a round in which the phase `trial` fails.
 const OF_TRIAL: [&str; 4] = ["tried", "counted", "judge", "take-back"];
 const CHECKS: [&str; 4] = ["facts", "wait", "judge", "answers"];
-/// Commands that run each time.
+/// Commands that run in every round.
 const EACH_TIME: [&str; 2] = ["token", "unguarded"];
 
 #[derive(Default)]
@@ -70,16 +70,16 @@ impl Totals {
     }
 }
 
-/// Two worlds with the same past: in one nothing is cut off.
+/// Two worlds with the same history; one of them is never interrupted.
 struct Pair {
     whole: World,
     cut: World,
     round: u32,
-    /// Whether the step `token`, which is repeated when in doubt, was over for those who read the journal after the kill.
+    /// Whether the journal shows after the kill that the step `token`, which is repeated when in doubt, had finished.
     token_is_over: bool,
 }
 
-/// How long scripts whose runner is gone may take to end.
+/// Deadline for scripts to end after their run was killed.
 const TIDYING: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Pair {
@@ -98,7 +98,7 @@ impl Pair {
         self.round
     }
 
-    /// Cuts the round off at the point; `false` when the run never came there, and ended by itself.
+    /// Kills the round at the point; `false` if the run ended without reaching it.
     fn kill(&mut self, unit: &str, point: &str, totals: &mut Totals) -> bool {
         let killed = match self.cut.cut(self.round, unit, point) {
             Cut::Killed => true,
@@ -116,10 +116,10 @@ impl Pair {
         killed
     }
 
-    /// Both are as they should be after a round that was cut off at `unit`.
+    /// Checks both worlds after a round that was killed at `unit`.
     fn compare(&self, unit: &str, point: &str) {
         let at = format!("round {}, killed at {unit} {point}", self.round);
-        // What the run that was killed had at work tidies up behind itself in its own time.
+        // Scripts of the killed run clean up in their own time.
         let began = std::time::Instant::now();
         while !differences(&self.whole, &self.cut).is_empty() && began.elapsed() < TIDYING {
             std::thread::sleep(std::time::Duration::from_millis(100));
@@ -134,9 +134,10 @@ impl Pair {
         assert!(whole.keys().eq(cut.keys()), "{at}: {whole:?} {cut:?}");
         for (command, times) in &cut {
             let most = match command.as_str() {
-                // These are run again when it is not known whether they ran, and the first of them when it is known, too.
+                // These steps run again if it is not known whether they ran; the first of them runs again even if it is
+                // known.
                 "reload" | "take-back" => whole[command] + 1,
-                // A step's end becomes durable together with the next one's start, of this phase or another one.
+                // The end of a step is written to disk together with the next start, of this phase or another one.
                 "token" if !self.token_is_over => whole[command] + 1,
                 _ => whole[command],
             };
@@ -149,7 +150,7 @@ impl Pair {
         }
     }
 
-    /// Once more: nothing is left to do.
+    /// Runs once more: nothing is left to do.
     fn again(&self) {
         let ran = self.cut.run(self.round, &[]);
         assert_eq!(ran.code, 0, "{}", ran.failures());
@@ -160,7 +161,7 @@ impl Pair {
     }
 }
 
-/// What is not the same in both worlds.
+/// The differences between both worlds.
 fn differences(one: &World, other: &World) -> BTreeMap<String, (Option<String>, Option<String>)> {
     let (one, other) = (one.listing(), other.listing());
     let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
@@ -168,22 +169,23 @@ fn differences(one: &World, other: &World) -> BTreeMap<String, (Option<String>, 
     both.filter(|(_, (one, other))| one != other).collect()
 }
 
-/// The steps to try: without `ROLLOUT_LONG` every fifth, another one at each point.
+/// The steps to kill. Without `ROLLOUT_LONG` every fifth, starting at another one for each point.
 fn sample<'a>(steps: &'a [&'a str], point: usize) -> impl Iterator<Item = &'a str> {
     steps.iter().enumerate().filter(move |(n, _)| crate::needs::time() || n % 5 == point).map(|(_, step)| *step)
 }
 
-/// Where no kill is to be expected.
+/// Steps that must not be killed.
 fn never_reached(unit: &str, point: &str) -> bool {
     CHECKS.contains(&unit) && OF_CHANGES.contains(&point)
 }
 
-/// Where a run may end by itself: a check that was answered along with a step before it sends nothing out.
+/// Steps at which a run may end without being killed: a check that was answered together with an earlier step sends
+/// nothing.
 fn may_pass(unit: &str, point: &str) -> bool {
     never_reached(unit, point) || (CHECKS.contains(&unit) && point == "after-intent")
 }
 
-/// Kills each step at the point, in a round of its own.
+/// Kills each step at the point, one step per round.
 fn round_after_round(point: usize) {
     let (mut pair, mut totals, name) = (Pair::new(), Totals::default(), POINTS[point]);
     let steps = if pair.cut.sandbox.is_some() { [&STEPS[..], &IN_SANDBOX].concat() } else { STEPS.to_vec() };
@@ -225,7 +227,8 @@ fn killed_when_a_step_has_ended() {
     round_after_round(4);
 }
 
-/// A phase that fails, killed while it is made or undone; `mended` says whether its cause is gone when the run goes on.
+/// A failing phase, killed while it runs or is rolled back. `mended` says whether the cause of the failure is gone in
+/// the next run.
 fn failing_rounds(mended: bool) {
     let (mut pair, mut totals) = (Pair::new(), Totals::default());
     for (point, name) in POINTS.into_iter().enumerate() {

@@ -1,5 +1,5 @@
-//! What a run promises when it is cut off: by a kill at each point of each step, by signals, by a torn or damaged journal,
-//! by a disk that is full or fails. The real program on this machine, each time.
+//! What holds after an interruption: a kill at each point of each step, signals, a truncated or damaged journal, a full
+//! or failing disk. All tests run the real program on this machine.
 //!
 //! `ROLLOUT_LONG=1` (set by `tests/all`) tries every point of every step and every byte; without it, a sample.
 

@@ -1,4 +1,4 @@
-//! Programs that are cut off on purpose, and all that they started.
+//! Runs programs, kills them on purpose, and waits for everything that they started.
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
@@ -7,19 +7,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// How long anything may take here; machines are busy at times.
+/// Deadline for anything in these tests; machines are busy at times.
 pub const DEADLINE: Duration = Duration::from_secs(240);
 
-/// How a run that was to be cut off ended.
+/// How a run that should be killed ended.
 pub enum Cut {
-    /// It was killed there.
+    /// The run was killed at the point.
     Killed,
-    /// It never came there, and ended by itself.
+    /// The run ended without reaching the point.
     Passed(Output),
 }
 
-/// Runs the program (`rollout run` with all but the injection), and kills it when it says that it has come to the point of
-/// the unit; then waits until all that it had started on this machine has ended by itself.
+/// Runs the program (`rollout run` without the injection), and kills it when it reports that it has reached the point
+/// of the unit. Then waits until all processes that it started on this machine have ended.
 pub fn cut(mut command: Command, unit: &str, point: &str) -> Cut {
     let mark = Mark::new();
     mark.put(&mut command);
@@ -52,16 +52,15 @@ pub fn cut(mut command: Command, unit: &str, point: &str) -> Cut {
     Cut::Killed
 }
 
-/// The lines of a program's standard output as they come.
 pub fn lines(child: &mut Child) -> Receiver<String> {
     let (sender, receiver) = channel();
     let stdout = BufReader::new(child.stdout.take().unwrap());
-    // All is read to its end, so that the program is not stopped by a full pipe.
+    // Reads stdout to its end, so that a full pipe does not block the program.
     std::thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
     receiver
 }
 
-/// A word in the environment of a run, by which all processes that it starts can be found.
+/// A word in the environment of a run, by which all processes that the run starts can be found.
 pub struct Mark(String);
 
 impl Mark {
@@ -74,8 +73,8 @@ impl Mark {
         command.env("ROLLOUT_CRASH_MARK", &self.0);
     }
 
-    /// The processes that bear it, with their command lines. Not the masters of ssh connections: idle, they stay for a
-    /// minute.
+    /// The processes with the mark, with their command lines. Leaves out masters of ssh connections, which stay idle
+    /// for a minute.
     pub fn processes(&self) -> Vec<String> {
         let word = format!("ROLLOUT_CRASH_MARK={}\0", self.0);
         let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|e| e.path());
@@ -90,7 +89,7 @@ impl Mark {
         processes.filter(|p| bears(p)).map(|p| line(&p)).filter(|line| !line.contains("ControlPersist=")).collect()
     }
 
-    /// Waits until none is left.
+    /// Waits until no such process is left.
     pub fn wait(&self) {
         wait_until("the cut-off run's processes end", || {
             let left = self.processes();
@@ -99,12 +98,12 @@ impl Mark {
     }
 }
 
-/// Says what a suite did, past the test harness, which shows only what failing tests print.
+/// Prints what a suite did, bypassing the test harness, which hides the output of passing tests.
 pub fn report(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// Asks until the answer is `Ok`; past the deadline, says what it last saw.
+/// Calls `ask` until it returns `Ok`; panics with its last error after the deadline.
 pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
     let began = Instant::now();
     loop {

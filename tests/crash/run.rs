@@ -1,28 +1,27 @@
-//! Runs of the real program on a [`World`]: to their end, or cut off on purpose.
+//! Runs the real program on a [`World`]: to its end, or killed on purpose.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 
-use rollout::event::{Event, EventKind, Outcome, UnitRef, name};
+use rollout::event::{Event, EventKind, Outcome, UnitRef, outcome_name};
 
 use crate::process::{self, Cut, DEADLINE};
 use crate::world::World;
 
-/// The plan of most tests here.
+/// The plan of most tests in this folder.
 pub const PLAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/crash/plan/plan.toml");
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_rollout");
-/// How a run ended.
 pub struct Ran {
     pub code: i32,
     pub events: Vec<Event>,
-    /// All that it printed.
+    /// Everything that the run printed.
     pub said: String,
 }
 
 impl World {
-    /// The program, in the sandbox when there is one.
+    /// The program as a command, in the sandbox if there is one.
     pub fn rollout(&self, args: &[&str]) -> Command {
         let mut command = match &self.sandbox {
             Some(sandbox) => sandbox.command(PROGRAM),
@@ -33,12 +32,11 @@ impl World {
         command
     }
 
-    /// Gives a command what all runs here have around them.
+    /// Sets the environment that all runs of these tests share.
     pub fn surround(&self, command: &mut Command) {
         command.env("ROLLOUT_STATE_DIR", self.state()).env_remove("ROLLOUT_INVENTORY").stdin(Stdio::null());
     }
 
-    /// The arguments of a run of the plan.
     pub fn arguments(&self, round: u32, more: &[&str]) -> Vec<String> {
         let sandbox = if self.sandbox.is_some() { "yes" } else { "no" };
         let vars = [
@@ -54,22 +52,21 @@ impl World {
         all
     }
 
-    /// Runs the plan to its end.
     pub fn run(&self, round: u32, more: &[&str]) -> Ran {
         let args = self.arguments(round, more);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         Ran::of(&self.rollout(&args).output().unwrap())
     }
 
-    /// Runs the plan, and kills the program at the point of the unit.
     pub fn cut(&self, round: u32, unit: &str, point: &str) -> Cut {
         let args = self.arguments(round, &[]);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         process::cut(self.rollout(&args), unit, point)
     }
 
-    /// Goes on until the run has the wanted exit code, as a person would: where it asks whether an unguarded command took
-    /// effect, by looking. Gives how often that was.
+    /// Runs the plan again until it has the wanted exit code. When it stops at an interrupted command without a
+    /// condition, this looks whether the command took effect and answers, as a person would. Returns the number of
+    /// answers.
     pub fn go_on(&self, round: u32, code: i32) -> (Ran, usize) {
         let mut answers: Vec<String> = Vec::new();
         loop {
@@ -87,7 +84,7 @@ impl World {
         }
     }
 
-    /// Sees that all journals can be read and tell nothing that cannot be, by the program and by its library.
+    /// Checks that the program and the library can read all journals, and that these are consistent.
     pub fn journals_are_legal(&self) {
         for path in self.journals() {
             rollout::journal::read(&path).unwrap_or_else(|e| panic!("{e}"));
@@ -100,7 +97,7 @@ impl World {
         }
     }
 
-    /// Whether the newest journal tells that a step of the plan has ended, or never began.
+    /// Whether the newest journal shows that a step of the plan finished, or never started.
     pub fn is_over(&self, step: &str) -> bool {
         let events = self.journals().pop().map(|path| rollout::journal::read(&path).unwrap()).unwrap_or_default();
         let of_step = events.iter().rev().find_map(|event| match &event.kind {
@@ -111,7 +108,7 @@ impl World {
         of_step.unwrap_or(true)
     }
 
-    /// The newest journal alone tells all: the older ones are deleted.
+    /// Deletes all but the newest journal, which alone must be enough.
     pub fn forget_old_journals(&self) {
         let journals = self.journals();
         journals[..journals.len().saturating_sub(1)].iter().for_each(|path| std::fs::remove_file(path).unwrap());
@@ -126,7 +123,7 @@ impl Ran {
         Self { code: output.status.code().unwrap_or(-1), events, said }
     }
 
-    /// How each unit ended last, with its outcome.
+    /// The last outcome of each unit.
     pub fn ends(&self) -> BTreeMap<UnitRef, &Outcome> {
         let ends = self.events.iter().filter_map(|e| match &e.kind {
             EventKind::UnitFinished { unit, outcome, .. } => Some((unit.clone(), outcome)),
@@ -135,34 +132,36 @@ impl Ran {
         ends.collect()
     }
 
-    /// How each step ended last.
+    /// The last outcome of each step.
     pub fn outcomes(&self) -> BTreeMap<String, &'static str> {
-        self.ends().into_iter().map(|(unit, outcome)| (unit.step, name(outcome))).collect()
+        self.ends().into_iter().map(|(unit, outcome)| (unit.step, outcome_name(outcome))).collect()
     }
 
-    /// The steps that ended so, whenever.
+    /// The steps that had this outcome at any time.
     pub fn steps(&self, outcome: &str) -> Vec<&str> {
         let ended = self.events.iter().filter_map(|e| match &e.kind {
-            EventKind::UnitFinished { unit, outcome: is, .. } if name(is) == outcome => Some(unit.step.as_str()),
+            EventKind::UnitFinished { unit, outcome: is, .. } if outcome_name(is) == outcome => {
+                Some(unit.step.as_str())
+            }
             _ => None,
         });
         ended.collect()
     }
 
-    /// Units that ask for a person to look.
+    /// Units that need a person's answer.
     fn unknown(&self) -> Vec<UnitRef> {
         let unknown = self.ends().into_iter().filter(|(_, outcome)| matches!(outcome, Outcome::Unknown(_)));
         unknown.map(|(unit, _)| unit).collect()
     }
 
-    /// What went wrong, for an assertion's message.
+    /// The failures, for an assertion's message.
     pub fn failures(&self) -> String {
         let unread = self.said.lines().filter(|line| serde_json::from_str::<Event>(line).is_err());
         format!("exit code {}, {:?}\n{}", self.code, self.ends(), unread.collect::<Vec<_>>().join("\n"))
     }
 }
 
-/// What may block, in a thread of its own, within the deadline.
+/// Runs a function that may block on a thread of its own; panics after the deadline.
 pub fn within<T: Send + 'static>(what: &str, blocks: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || drop(sender.send(blocks())));

@@ -1,5 +1,5 @@
-//! A mount and host name namespace of a test's own, so that a run can set kernel parameters, load modules and fill disks
-//! without the machine noticing. Needs root.
+//! A mount and host name namespace for a test, so that a run can set kernel parameters, load modules and fill disks
+//! without affecting the machine. Needs root.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use std::process::{Child, Command, Stdio};
 
 use crate::needs;
 
-/// The namespaces, for as long as it lives.
+/// The namespaces; they end when this is dropped.
 pub struct Sandbox {
     holder: Child,
 }
 
 impl Sandbox {
-    /// In which /etc/sysctl.d, /etc/modules-load.d and the list of loaded modules are folders of `kernel`. `None` without
-    /// the right to make it.
+    /// A sandbox in which /etc/sysctl.d, /etc/modules-load.d and the list of loaded modules are folders of `kernel`.
+    /// `None` without the rights to create it.
     pub fn new(kernel: &Path) -> Option<Self> {
         for folder in ["sysctl.d", "modules-load.d", "loaded"] {
             std::fs::create_dir_all(kernel.join(folder)).unwrap();
@@ -49,20 +49,20 @@ impl Sandbox {
         None
     }
 
-    /// A program, to be run inside. It keeps the process number that it is started with.
+    /// A command that runs inside; the program keeps its process id.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--mount", "--uts", "--target"]).arg(self.holder.id().to_string()).arg("--").arg(program);
         command
     }
 
-    /// Where a path inside is to be seen from outside.
+    /// The path outside of the sandbox for a path inside.
     pub fn seen(&self, path: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.holder.id()));
         root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// What a script prints inside.
+    /// Runs a script inside and returns its output.
     pub fn sh(&self, script: &str) -> String {
         let output = self.command("sh").args(["-c", script]).output().unwrap();
         assert!(output.status.success(), "{script}: {output:?}");
@@ -72,7 +72,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        // Its standard input closes, and with it the namespaces go.
+        // Closing its stdin ends the namespaces.
         drop(self.holder.stdin.take());
         let _ = self.holder.wait();
     }

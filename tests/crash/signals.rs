@@ -1,4 +1,4 @@
-//! Signals in the middle of a long command, which says through a pipe that it has begun and waits for leave to end.
+//! Signals during a long command, which reports its start through a pipe and waits for permission to end.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,7 +9,7 @@ use crate::process::{Mark, lines, wait_until};
 use crate::run::Ran;
 use crate::world::World;
 
-/// A plan with one long command, under way.
+/// A running plan with one long command.
 struct Long {
     world: World,
     plan: PathBuf,
@@ -18,8 +18,8 @@ struct Long {
     said: BufReader<std::process::ChildStderr>,
 }
 
-/// It and a child of its own have begun when it writes into `begun`; it ends when it can read from `leave`. Where `calm` is,
-/// it asks nobody.
+/// The command writes to `begun` when it and its child have started, and ends when it can read from `leave`. If the
+/// file `calm` exists, it waits for nobody.
 const SCRIPT: &str = "echo long >>log
 test -e calm || sh -c 'echo here >begun; read -r _ <leave; echo left >>log' || exit
 echo ended >>log
@@ -48,7 +48,7 @@ impl Long {
         Self { world, plan, mark, child, said }
     }
 
-    /// From now on the command does not wait any more.
+    /// Lets the command run without waiting from now on.
     fn stay_calm(&self) {
         fs::write(self.world.path("calm"), "").unwrap();
     }
@@ -57,7 +57,7 @@ impl Long {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }
 
-    /// Sends the signal and waits until the run says that it has heard.
+    /// Sends the signal and waits until the run reports it.
     fn stop(&mut self, name: &str, says: &str) {
         self.signal(name);
         let mut line = String::new();

@@ -1,4 +1,5 @@
-//! Journals of an interrupted run, cut off or damaged: after every record, at every byte of the last one, in the middle.
+//! Truncated or damaged journals of an interrupted run: after every record, at every byte of the last one, and in the
+//! middle.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,13 +7,13 @@ use std::path::{Path, PathBuf};
 use crate::process::{Cut, report};
 use crate::world::{Listing, World};
 
-/// A run that was killed late, as it was left.
+/// The state that a run left when it was killed late.
 struct Interrupted {
     world: World,
     saved: tempfile::TempDir,
     journal: PathBuf,
     bytes: Vec<u8>,
-    /// What an uninterrupted run leaves behind.
+    /// The state after an uninterrupted run.
     wanted: Listing,
 }
 
@@ -29,31 +30,31 @@ impl Interrupted {
         Self { world, saved, journal, bytes, wanted }
     }
 
-    /// The same world again, with this journal.
+    /// Restores the state, with this journal.
     fn with(&self, bytes: &[u8]) {
         self.world.restore(self.saved.path());
         fs::write(&self.journal, bytes).unwrap();
     }
 
-    /// Ends of records.
+    /// Byte positions of the ends of records.
     fn ends(&self) -> Vec<usize> {
         self.bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(n, _)| n + 1).collect()
     }
 
-    /// Goes on from the cut journal, to the same end.
+    /// Continues from the truncated journal; the end must be the same.
     fn goes_on(&self, cut: usize) {
         self.with(&self.bytes[..cut]);
         self.world.go_on(1, 0);
         assert_eq!(self.world.listing(), self.wanted, "cut at byte {cut}");
         for (command, times) in self.world.executions() {
-            // What is not on record any more was done all the same: only what has no guard is done again.
+            // Steps whose records are lost were done nevertheless, so only commands without a condition run again.
             let each_time = ["token 1", "unguarded 1", "reload 1"].contains(&command.as_str());
             assert!(times == 1 || each_time && times <= 4, "cut at byte {cut}: {command} ran {times} times");
         }
     }
 }
 
-/// Every n-th, so that a sample takes a few seconds; all with `ROLLOUT_LONG`.
+/// Every n-th position, so that the test takes a few seconds; all with `ROLLOUT_LONG`.
 fn every(n: usize) -> usize {
     if crate::needs::time() { 1 } else { n }
 }
@@ -86,7 +87,8 @@ fn names(folder: &Path) -> Vec<PathBuf> {
 fn a_journal_damaged_before_its_end_is_named_and_nothing_is_done() {
     let run = Interrupted::new();
     let ends = run.ends();
-    // The middle of a record, and the break after it. Only the last break may be missing: that is a write cut off.
+    // The middle of a record, and the line break after it. Only the last line break may be missing: that is a truncated
+    // write.
     let breaks = &ends[..ends.len() - 1];
     let places = ends.iter().map(|end| end - 30).chain(breaks.iter().map(|end| end - 1)).step_by(every(10));
     let mut count = 0;

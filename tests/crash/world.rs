@@ -1,4 +1,4 @@
-//! The part of the world that the plan works on, and what it looks like at a given time.
+//! Everything that the plan works on, and snapshots of it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use crate::run::within;
 use crate::sandbox::Sandbox;
 
-/// A folder for a plan, with its own journals, and a sandbox for what is no file.
+/// A project folder with its own journals, and a sandbox for everything that is not a file.
 pub struct World {
     dir: tempfile::TempDir,
     pub sandbox: Option<Sandbox>,
-    /// Where the server answers that the plan asks.
+    /// Address of the server that the plan asks.
     pub url: String,
 }
 
-/// All that a run leaves behind, by name.
+/// Everything that a run leaves behind, by name.
 pub type Listing = BTreeMap<String, String>;
 
 impl World {
@@ -30,22 +30,21 @@ impl World {
         Self { dir, sandbox, url: serve() }
     }
 
-    /// A path in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join("world").join(name)
     }
 
-    /// What the plan finds there: an archive and a repository.
+    /// Creates what the plan needs: an archive and a repository.
     pub fn given(&self) -> PathBuf {
         self.dir.path().join("given")
     }
 
-    /// Where its journals lie.
+    /// The folder of the journals.
     pub fn state(&self) -> PathBuf {
         self.dir.path().join("state")
     }
 
-    /// Gives each step of the round something to do.
+    /// Changes the state so that each step of the round has something to do.
     pub fn ready(&self, round: u32) {
         fs::write(self.path("doomed"), "x").unwrap();
         fs::write(self.path("todo"), "x").unwrap();
@@ -61,19 +60,18 @@ impl World {
         fs::write(module.join("initstate"), "live\n").unwrap();
     }
 
-    /// Makes named pipes, by which a command says where it is and is told to go on.
+    /// Creates named pipes with which a command reports its position and waits for the test.
     pub fn pipes(&self, names: &[&str]) {
         let paths = names.iter().map(|name| self.path(name));
         assert!(std::process::Command::new("mkfifo").args(paths).status().unwrap().success());
     }
 
-    /// Waits until a command writes into a pipe.
     pub fn hear(&self, pipe: &str) {
         let path = self.path(pipe);
         within(&format!("nobody wrote into {pipe}"), move || fs::read(path).unwrap());
     }
 
-    /// Writes into a pipe once a command reads it.
+    /// Writes to a pipe, waiting until a command reads it.
     pub fn say(&self, pipe: &str) {
         let path = self.path(pipe);
         within(&format!("nobody read {pipe}"), move || {
@@ -81,7 +79,7 @@ impl World {
         });
     }
 
-    /// How often each command ran, by `ID ROUND`, as the commands themselves recorded it.
+    /// How often each command ran, by `ID ROUND`, as recorded by the commands themselves.
     pub fn executions(&self) -> BTreeMap<String, usize> {
         let mut all = BTreeMap::new();
         for line in fs::read_to_string(self.path("log")).unwrap_or_default().lines() {
@@ -90,7 +88,7 @@ impl World {
         all
     }
 
-    /// Everything but how often commands ran.
+    /// Everything except how often commands ran.
     pub fn listing(&self) -> Listing {
         let mut all = Listing::new();
         list(&self.dir.path().join("world"), "", &mut all);
@@ -102,7 +100,7 @@ impl World {
         all
     }
 
-    /// The journals' files, oldest first.
+    /// The journal files, oldest first.
     pub fn journals(&self) -> Vec<PathBuf> {
         let folders = fs::read_dir(self.state()).unwrap().flatten().map(|e| e.path()).filter(|p| p.is_dir());
         let files = folders.flat_map(|f| fs::read_dir(f).unwrap().flatten().map(|e| e.path()));
@@ -111,19 +109,19 @@ impl World {
         all
     }
 
-    /// Copies all that is there into another folder.
+    /// Copies everything to another folder.
     pub fn save(&self, to: &Path) {
         copy(self.dir.path(), to);
     }
 
-    /// Brings back what was saved.
+    /// Restores the saved copy.
     pub fn restore(&self, from: &Path) {
         empty(self.dir.path());
         copy(from, self.dir.path());
     }
 }
 
-/// Makes `to` what `from` is; folders that are there stay the same ones, since a sandbox may show them elsewhere.
+/// Makes `to` equal to `from`. Existing folders are kept, since a sandbox may have mounted them elsewhere.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().flatten() {
@@ -140,7 +138,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Removes all but the two uppermost levels of folders.
+/// Removes everything except the two top levels of folders.
 fn empty(folder: &Path) {
     for top in fs::read_dir(folder).unwrap().flatten() {
         for entry in fs::read_dir(top.path()).unwrap().flatten() {
@@ -165,7 +163,7 @@ fn remove(path: &Path) {
 fn list(folder: &Path, name: &str, all: &mut Listing) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let (path, name) = (entry.path(), format!("{name}/{}", entry.file_name().to_string_lossy()));
-        // Git notes there when it did what.
+        // Git records times in these files.
         if name.ends_with("/.git") {
             continue;
         }
@@ -183,7 +181,6 @@ fn list(folder: &Path, name: &str, all: &mut Listing) {
     }
 }
 
-/// Makes an archive and a repository.
 fn give(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     let script = "set -e
@@ -194,7 +191,7 @@ fn give(folder: &Path) {
     assert!(made.is_ok_and(|status| status.success()), "these tests need git and tar");
 }
 
-/// A server on this machine that says that it is here, until the tests end.
+/// A server on this machine that answers every request, until the tests end.
 fn serve() -> String {
     use std::io::BufRead as _;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,5 +1,4 @@
-//! Steps of root in folders where somebody else may give each name to something else: whatever that user does, nothing of
-//! root's changes.
+//! Steps of root in folders where another user replaces names while the steps run: nothing of root's may change.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -13,23 +12,22 @@ use crate::sshd::Sshd;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hosts/attack");
 
-/// How long the attack lasts.
 const ATTACK: Duration = Duration::from_secs(6);
 
-/// Times that the attacker must have been at it, so that the test says something.
+/// Number of attacks that must have happened for the test to mean something.
 const SWAPS: u64 = 200;
 
-/// All of what is not to change: names, kinds, owners, modes and contents.
+/// A snapshot of everything that must not change: names, kinds, owners, modes and contents.
 const CANARY: &str = "cd /srv/canary && find . -printf '%p %y %m %U %G %l\\n' | sort && \
                       find . -type f | sort | xargs sha256sum";
 
-/// Files of which somebody else can read what root alone may.
+/// Files that let another user read what only root may read.
 const LEAKED: &str = "find /home/mallory -type f -links 1 -exec grep -lx secret {} +";
 
-/// Steps that fail also when nobody attacks: on purpose, so that what they do is done in each round.
+/// Steps that fail on purpose, also without an attack, so that their work is done in each round.
 const FAIL: [&str; 4] = ["archive", "guarded", "hard", "led"];
 
-/// `settings`: lines of sshd's configuration by which `sh`, and what it runs, is found.
+/// `settings`: lines of the sshd configuration that select `sh` and its programs.
 fn nothing_of_roots_changes(shell: &str, settings: &str) {
     let Some(machine) = Machine::new() else { return };
     if settings.contains("/busybox") {
@@ -54,7 +52,7 @@ fn nothing_of_roots_changes(shell: &str, settings: &str) {
         project.run(&args)
     };
 
-    // Where nobody attacks, all of it works.
+    // Without an attack, everything works.
     let ran = run(0);
     for (step, outcome) in ran.outcomes() {
         let wanted = if FAIL.contains(&step) { "failed" } else { "changed" };

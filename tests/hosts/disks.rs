@@ -1,5 +1,5 @@
-//! Full disks on a host: each change is refused with its reason and a cure, leaves what was there, and goes well once there
-//! is room.
+//! Full disks on a host: each change fails with a reason and a hint, leaves the old state, and succeeds once there is
+//! space.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use crate::machine::Machine;
 use crate::project::{Project, step};
 use crate::sshd::Sshd;
 
-/// Steps that need room below /full.
+/// Steps that need space below /full.
 fn steps() -> String {
     let alone = |id: &str, rest: &str| step(id, &format!("needs = []\n{rest}"));
     [

@@ -1,5 +1,5 @@
-//! Every action on hosts, over ssh, by a user who becomes root: the first time each step changes something, the second time
-//! none does. On a machine of its own, and what needs systemd on one that systemd has booted.
+//! Every action on hosts, over ssh, by a user with sudo: the first run changes something in each step, the second
+//! nothing. Actions that need systemd run on a machine booted by systemd.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -16,7 +16,7 @@ use crate::sshd::Sshd;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hosts/every");
 
-/// What `serve` hands out.
+/// The content that `serve` serves.
 pub const DOWNLOADED: &str = "downloaded\n";
 
 #[test]
@@ -29,17 +29,17 @@ fn all_actions_on_hosts_are_in_the_plan() {
     }
     let registry = Registry::standard();
     let all: BTreeSet<String> = registry.actions().iter().map(|kind| kind.name.to_owned()).collect();
-    // What reboots needs a machine that can, see `tests/run/reboot.rs`.
+    // A reboot needs another kind of machine, see `tests/run/reboot.rs`.
     used.insert("node.reboot".to_owned());
     let missing: Vec<_> = all.iter().filter(|name| name.starts_with("node.") && !used.contains(*name)).collect();
     assert_eq!(missing, Vec::<&String>::new(), "add steps with these to tests/hosts/every");
 }
 
-/// A machine with all that the plans find there, and how they are run on it.
+/// A machine prepared for the plans, and how to run them on it.
 struct Host<'a> {
     sshd: Sshd,
     variables: Vec<String>,
-    /// Steps that are left out.
+    /// Steps to leave out.
     left_out: &'a [&'a str],
 }
 
@@ -53,7 +53,7 @@ impl<'a> Host<'a> {
         Self { sshd, variables, left_out }
     }
 
-    /// Applies a plan twice: each step changes something, and then none does. `by` makes the program.
+    /// Runs a plan twice: each step changes something in the first run, none in the second. `by` makes the command.
     fn apply(&self, plan: &str, by: impl Fn(&str) -> Command, more: &[&str]) {
         let project = Project::copy(&self.sshd.inventory_with("user = \"pi\""), FOLDER, plan);
         let mut args: Vec<&str> = more.to_vec();
@@ -72,7 +72,7 @@ impl<'a> Host<'a> {
     }
 }
 
-/// Starts a server on the machine that hands out a file; its port. The plan waits for it.
+/// Starts a server on the machine that serves a file, and returns its port. The plan waits for the server.
 pub fn serve(machine: &Machine) -> u16 {
     let folder = machine.shared().join("served");
     std::fs::create_dir(&folder).unwrap();
@@ -80,7 +80,7 @@ pub fn serve(machine: &Machine) -> u16 {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut server = machine.command("busybox");
     server.args(["httpd", "-f", "-p", &format!("127.0.0.1:{port}"), "-h"]).arg(folder);
-    // It ends with the machine.
+    // The server ends with the machine.
     drop(server.spawn().unwrap());
     port
 }
@@ -110,8 +110,8 @@ fn each_comes_to_rest_where_systemd_is() {
     holds("! findmnt /srv/mounted");
 }
 
-/// Lawful values that are written in another way than hosts tell them, and files with all kinds of bytes: each plan in
-/// the folder `odd`, twice. The second time nothing changes.
+/// Valid values that are written differently from how hosts report them, and files with all kinds of bytes: each plan
+/// in the folder `odd` runs twice. The second run changes nothing.
 #[test]
 fn odd_values_come_to_rest() {
     let Some(machine) = Machine::new() else { return };
@@ -126,7 +126,7 @@ fn odd_values_come_to_rest() {
         let project = Project::copy(&host.sshd.inventory_with("user = \"pi\""), FOLDER, &plan);
         project.runs_twice(&[]);
     }
-    // What was not asked about is there, byte by byte.
+    // Lines that no step names are unchanged, byte by byte.
     let holds = |what: &str| {
         let shown = "cd /srv/t; od -c marked; od -c hosts; od -c keys; cat -A /srv/boot/*.txt /etc/hosts /etc/cron.d/odd; id ada";
         assert!(machine.holds(what), "{what}: {}", machine.sh(shown));

@@ -1,4 +1,4 @@
-//! Large files and long outputs take no more memory than small ones.
+//! Large files and long outputs need no more memory than small ones.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use crate::machine::Machine;
 use crate::project::{Project, Ran, step};
 use crate::sshd::Sshd;
 
-/// What one more run may have above an idle one, KiB.
+/// Memory that a run may use beyond an idle run, in KiB.
 const ROOM: u64 = 64 * 1024;
 
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -20,7 +20,7 @@ fn run(project: &Project) -> Ran {
     ran
 }
 
-/// Writes so many MiB of which no two are alike.
+/// Writes this many MiB, no two of which are equal, to the file `source`.
 fn fill(project: &Project, mebibytes: u32) {
     let mut file = File::create(project.path("source")).unwrap();
     for number in 0..mebibytes {
@@ -35,7 +35,7 @@ fn a_large_file_takes_no_memory() {
     let sshd = Sshd::with(&machine.shared(), "127.0.0.1", "", &|program| machine.command(program));
     let file = "action = \"node.file\"\npath = \"/large/file\"\nsource = \"source\"\ntimeout = \"10m\"";
     let project = Project::new(&sshd.inventory(), &step("file", file));
-    // A disk of its own, since a copy-on-write view would count it twice.
+    // A separate disk, since a copy-on-write view would count the data twice.
     machine.sh("mkdir /large && mount -t tmpfs -o size=3g none /large");
     fs::write(project.path("source"), "tiny").unwrap();
     let idle = run(&project).peak;
@@ -74,7 +74,7 @@ fn a_long_output_takes_no_memory_and_its_two_ends_are_kept() {
     let project = Project::new(&sshd.inventory(), &plan(10));
     let idle = run(&project).peak;
     assert_eq!(machine.sh("cat /lines"), "11");
-    // In all 100 MiB, on each stream one half.
+    // 100 MiB in total, half of it on each stream.
     project.write(&plan(6_900_000));
     let ran = run(&project);
     println!("idle {idle} KiB, long output {} KiB in {:?}", ran.peak, ran.took);

@@ -1,4 +1,4 @@
-//! Connections that break in the middle of something.
+//! Connections that break during a step.
 
 use std::fs;
 use std::process::Command;
@@ -8,19 +8,19 @@ use crate::machine::Machine;
 use crate::project::{Project, step};
 use crate::sshd::Sshd;
 
-/// Longer than any test here waits for a run.
+/// Longer than any of these tests waits for a run.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 fn here(program: &str) -> Command {
     Command::new(program)
 }
 
-/// Says that it has begun, and hangs.
+/// A script that reports its start and hangs.
 fn gate(rest: &str) -> String {
     step("gate", &format!("action = \"node.command\"\ncommand = \"echo half way; touch /begun; sleep 987654\"\n{rest}"))
 }
 
-/// Ends all sessions of the machine's sshd, and that one too when `server` says so.
+/// Ends all sessions of the machine's sshd, and with `server` also the sshd itself.
 fn cut(machine: &Machine, server: bool) {
     let pattern = if server { "sshd: " } else { "sshd: [a-z]+(@| .priv)" };
     machine.sh(&format!("pkill -KILL -f '^{pattern}'"));
@@ -102,7 +102,7 @@ fn a_server_that_goes_away_is_told_and_once_it_is_back_the_run_goes_on() {
     assert!(!hangs(&machine), "it goes on by itself");
 }
 
-/// Two machines with a cable between them.
+/// Two machines connected by a virtual cable.
 struct Cable {
     near: Machine,
     far: Machine,
@@ -126,7 +126,7 @@ impl Cable {
     }
 }
 
-/// The two machines, the server on the far one, and a plan for it.
+/// The two machines, with the server on the far one, and a plan for it.
 fn over_a_cable(plan: &str) -> Option<(Cable, Sshd, Project)> {
     let cable = Cable::new()?;
     let sshd = Sshd::with(&cable.far.shared(), "10.99.0.2", "", &|program| cable.far.command(program));

@@ -1,4 +1,4 @@
-//! Logins that talk, and login shells of other kinds.
+//! Logins that print text, and unusual login shells.
 
 use std::fs;
 
@@ -7,14 +7,14 @@ use crate::needs;
 use crate::project::{Project, step};
 use crate::sshd::Sshd;
 
-/// A shell that can do nothing but what a login needs: `-c`.
+/// A shell that supports only `-c`, which a login needs.
 const ONLY_C: &str = "#!/bin/sh\n[ \"$1\" = -c ] || { echo \"only -c\" >&2; exit 64; }\nexec /bin/sh -c \"$2\"\n";
 
-/// Floods both streams, without a line break at the end, and asks for what is none of its business.
+/// Floods both streams, without a final line break, and calls `stty`, which needs a terminal.
 const NOISE: &str = "echo 'Welcome, today is a fine day'\necho 'but beware' >&2\nhead -c 300000 /dev/zero | tr '\\0' x\n\
                      stty sane\nprintf 'no line break'\nprintf 'here neither' >&2\n";
 
-/// What a host is asked, with and without root's rights: in the shell, and on channels of their own.
+/// Requests with and without root: in the shell, and on channels of their own.
 fn plan() -> String {
     let mut plan = String::new();
     for (who, as_root) in [("user", false), ("root", true)] {

@@ -1,5 +1,5 @@
-//! A machine of a test's own: a copy-on-write view of this machine's root folder in namespaces of its own, so that users
-//! can be made, disks filled and services started there without this machine noticing.
+//! A machine for a test: a copy-on-write view of this machine's root folder in namespaces of its own, so that users can
+//! be created, disks filled and services started without affecting this machine.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use crate::needs;
 
-/// The namespaces, for as long as it lives.
+/// The namespaces; they end when this is dropped.
 pub struct Machine {
     holder: Child,
     init: String,
     folder: tempfile::TempDir,
 }
 
-/// `$1`: a folder, of which `shared` is on both machines.
+/// `$1` is a folder; its subfolder `shared` is visible on both machines.
 const ROOT: &str = r#"set -e
 mount --make-rprivate /
 mount -t tmpfs -o size=2g none "$1/root"
@@ -27,7 +27,7 @@ cd root
 touch .own
 "#;
 
-/// Then waits, as the first process of all, for those who lost their parent.
+/// Then acts as the init process and reaps orphans.
 const PLAIN: &str = r#"
 mount --bind "$1/shared" "./$1/shared"
 mount --rbind /dev dev
@@ -37,7 +37,7 @@ mount -t proc none proc
 echo ready
 exec chroot . sh -c 'sleep 2147483647 & wait'"#;
 
-/// With systemd, which starts nothing of what this machine starts, and tidies up no folder.
+/// With systemd, which starts none of this machine's services and cleans up no folders.
 const SYSTEMD: &str = r#"
 rm -rf etc/systemd/system/*.wants
 : >etc/machine-id
@@ -51,22 +51,22 @@ exec systemd-nspawn --quiet --boot --directory="$PWD" --machine=every --bind="$1
 const NAMESPACES: &[&str] = &["--mount", "--uts", "--pid", "--ipc", "--fork", "--kill-child"];
 
 impl Machine {
-    /// One that shares this machine's network. `None` without the right to make it.
+    /// A machine that shares this machine's network. `None` without the rights to create it.
     pub fn new() -> Option<Self> {
         Self::start(PLAIN, NAMESPACES)?.with_first_process(|_| true)
     }
 
-    /// One with a network of its own, of which nothing is set up.
+    /// A machine with a network namespace of its own, without any interface set up.
     pub fn apart() -> Option<Self> {
         Self::start(PLAIN, &[NAMESPACES, &["--net"]].concat())?.with_first_process(|_| true)
     }
 
-    /// One that systemd has booted, with a network of its own. `None` where there is no systemd-nspawn either.
+    /// A machine booted by systemd, with a network of its own. `None` also without systemd-nspawn.
     pub fn booted() -> Option<Self> {
         if !needs::program("systemd-nspawn") {
             return None;
         }
-        // Degraded: some unit of this machine has no place there.
+        // The state is `degraded`: some units of this machine cannot work there.
         let up = "case $(systemctl is-system-running) in running | degraded) ip link set lo up;; *) false;; esac";
         Self::start(SYSTEMD, &["--mount"])?.with_first_process(|machine| machine.holds(up))
     }
@@ -98,7 +98,8 @@ impl Machine {
         None
     }
 
-    /// Waits until it is there. Before it is in its own root folder, a command would see this machine's.
+    /// Waits until the machine is up. Before it has switched to its own root folder, a command would see this
+    /// machine's.
     fn with_first_process(mut self, is_up: impl Fn(&Self) -> bool) -> Option<Self> {
         let deadline = Instant::now() + Duration::from_secs(90);
         loop {
@@ -114,7 +115,7 @@ impl Machine {
         }
     }
 
-    /// A program, to be run inside.
+    /// A command that runs inside.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.init, "--mount", "--uts", "--pid", "--ipc", "--net", "--root", "--wd", "--"]);
@@ -122,41 +123,41 @@ impl Machine {
         command
     }
 
-    /// A program of this machine that sees nothing but the network of that one.
+    /// A command that runs on this machine, in the network of the other one.
     pub fn on_its_network(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.init, "--net", "--"]).arg(program);
         command
     }
 
-    /// Its first process, as this machine counts them.
+    /// Process id of its init process on this machine.
     pub fn init(&self) -> &str {
         &self.init
     }
 
-    /// A folder that is on both machines, under the same name.
+    /// A folder that is visible on both machines, under the same path.
     pub fn shared(&self) -> PathBuf {
         self.folder.path().join("shared")
     }
 
-    /// What a script prints inside.
+    /// Runs a script inside and returns its output.
     pub fn sh(&self, script: &str) -> String {
         let output = self.command("sh").args(["-c", script]).output().unwrap();
         assert!(output.status.success(), "{script}: {output:?}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Whether a script ends well inside.
+    /// Whether a script succeeds inside.
     pub fn holds(&self, script: &str) -> bool {
         self.command("sh").args(["-c", script]).output().unwrap().status.success()
     }
 
-    /// Where a path inside is to be seen from outside.
+    /// The path outside for a path inside.
     pub fn seen(&self, path: &str) -> PathBuf {
         Path::new("/proc").join(&self.init).join("root").join(path.trim_start_matches('/'))
     }
 
-    /// Makes a user who may become root without a password.
+    /// Creates a user who may use sudo without a password.
     pub fn add_user(&self, name: &str, shell: &str) {
         self.sh(&format!(
             "useradd --create-home --password '*' --shell '{shell}' {name} && \
@@ -167,7 +168,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // What systemd-nspawn started outlives it.
+        // Processes that systemd-nspawn started outlive it.
         let _ = Command::new("kill").args(["-KILL", &self.init]).stderr(Stdio::null()).status();
         let _ = self.holder.kill();
         let _ = self.holder.wait();

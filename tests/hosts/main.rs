@@ -1,5 +1,5 @@
-//! Hosts that misbehave, and all actions on hosts of which nothing is fake: a real sshd in namespaces of a test's own. The
-//! real program each time.
+//! Misbehaving hosts, and all actions on real hosts: a real sshd in namespaces of its own. All tests run the real
+//! program.
 #![expect(clippy::unwrap_used, reason = "a test fails by panic")]
 
 mod attack;

@@ -1,4 +1,4 @@
-//! A host whose programs answer nonsense: only its own steps end badly.
+//! A host whose programs print nonsense: only steps of that host fail.
 
 use std::fs;
 
@@ -6,10 +6,10 @@ use crate::machine::Machine;
 use crate::project::Project;
 use crate::sshd::Sshd;
 
-/// Programs by which steps look at a host.
+/// Programs with which steps probe a host.
 const PROGRAMS: &[&str] = &["sha256sum", "stat", "id", "getent", "systemctl", "dpkg-query", "readlink"];
 
-/// Letters that are two bytes, NUL, colour, numbers that nothing counts to.
+/// Two-byte letters, NUL, colours, and numbers that are too large.
 const NONSENSE: &str = r#"#!/bin/sh
 printf '\141\141\141\141\141\141\141\141\141\141\141\303\251\000\377\033[31m\n'
 for name in "$@"; do
@@ -56,7 +56,7 @@ fn a_host_that_answers_nonsense_ends_only_its_own_steps() {
         machine.sh(&format!("install -m 755 {source} /usr/local/bin/{program}"));
         let ran = project.run(&["--fresh"]);
         machine.sh(&format!("rm /usr/local/bin/{program}"));
-        // By readlink a shell says who it is: without, there is none.
+        // The shell identifies itself with readlink; without it there is no shell.
         let codes = if *program == "readlink" { [1, 4] } else { [0, 1] };
         assert!(codes.contains(&ran.code), "{program}: {} {}", ran.code, ran.said);
         assert!(!ran.said.contains("internal error"), "{program}: {}", ran.failures());

@@ -1,4 +1,4 @@
-//! Places on a host that are not what they seem: files that are mount points, folders that are links.
+//! Unusual paths on a host: files that are mount points, folders that are links.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::machine::Machine;
 use crate::project::{Project, step};
 use crate::sshd::Sshd;
 
-/// Machines whose programs are coreutils and others, and those of busybox alone.
+/// Machines with coreutils, and machines with busybox only.
 fn on_each(check: impl Fn(&Machine, &Sshd)) {
     for settings in ["", "SetEnv PATH=/busybox\n"] {
         let Some(machine) = Machine::new() else { return };
@@ -27,7 +27,7 @@ fn a_file_that_is_a_mount_point_is_written_in_place() {
         let file = |name: &str, more: &str| {
             step(name, &format!("action = \"node.file\"\npath = \"/srv/{name}\"\ncontent = \"new\\n\"\n{more}"))
         };
-        // In a row, and by itself.
+        // As part of a batch, and alone.
         let plan = file("plain", "") + &file("one", "mode = \"0640\"\n") + &file("two", "backup = true\n");
         Project::new(&sshd.inventory(), &plan).runs_twice(&[]);
         assert_eq!(machine.sh("cd /srv && cat one.outside two.outside two.*~"), "new\nnew\nold");
@@ -37,7 +37,7 @@ fn a_file_that_is_a_mount_point_is_written_in_place() {
             "one one.outside plain two two.outside"
         );
 
-        // What does not fit leaves what was there.
+        // A file that does not fit on the disk leaves the old content.
         machine.sh("mount -t tmpfs -o size=64k none /mnt && cp /srv/one.outside /mnt/full && touch /srv/full && mount --bind /mnt/full /srv/full");
         let project = Project::new(
             &sshd.inventory(),
@@ -50,7 +50,7 @@ fn a_file_that_is_a_mount_point_is_written_in_place() {
     });
 }
 
-/// A step that unpacks an archive of /srv into /srv/root.
+/// A step that unpacks an archive from /srv into /srv/root.
 fn unpacked(name: &str, more: &str) -> String {
     step("unpack", &format!("action = \"node.archive\"\narchive = \"/srv/{name}\"\npath = \"/srv/root\"\n{more}"))
 }
@@ -82,7 +82,7 @@ fn a_folder_of_an_archive_that_is_a_link_on_the_host_stays_one() {
         Project::new(&sshd.inventory(), &unpacked("p.tar", "preserve_permissions = true\n")).runs_twice(&[]);
         assert_eq!(machine.sh("cd /srv/root && stat -c %a bin/b w shared | tr '\\n' ' '"), "4755 666 2777");
 
-        // A link that somebody else made is not followed.
+        // A link that another user created is not followed.
         machine.sh("cd /srv && rm -rf root elsewhere && mkdir root elsewhere && ln -s /srv/elsewhere root/lib && chown -h 2002 root root/lib");
         let ran = Project::new(&sshd.inventory(), &unpacked("a.tar.gz", "")).run(&[]);
         let problem = ran.problem("unpack");
@@ -91,7 +91,7 @@ fn a_folder_of_an_archive_that_is_a_link_on_the_host_stays_one() {
     });
 }
 
-/// The library of scripts, in a file of the machine.
+/// Writes the script library to a file on the machine.
 fn library(machine: &Machine) -> &'static str {
     let parts = [
         include_str!("../../src/connect/host/lib.sh"),
@@ -102,7 +102,7 @@ fn library(machine: &Machine) -> &'static str {
     "/srv/library.sh"
 }
 
-/// A session may end at any moment: here while a script looks whether the folder that it has just entered is its own.
+/// A session may end at any moment: here while a script checks whether the folder that it has entered is its own.
 #[test]
 fn a_script_that_is_hung_up_in_a_new_folder_leaves_none() {
     let Some(machine) = Machine::new() else { return };
@@ -117,7 +117,7 @@ fn a_script_that_is_hung_up_in_a_new_folder_leaves_none() {
     }
 }
 
-/// What a file of a user is given another name for between the look at it and its reading is not read.
+/// A user's file that is replaced by another name between the check and the read is not read.
 #[test]
 fn a_name_in_a_folder_of_somebody_else_leads_to_its_own_file_only() {
     let Some(machine) = Machine::new() else { return };

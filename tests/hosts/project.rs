@@ -1,4 +1,4 @@
-//! A plan in a folder of its own, the real program on it, and what came of it.
+//! A project with one plan: runs the real program on it and reads the result.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -7,28 +7,27 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rollout::event::{Event, EventKind, Outcome, Problem, name};
+use rollout::event::{Event, EventKind, Outcome, Problem, outcome_name};
 
-/// The longest that a run may take, unless its test says so itself.
+/// Deadline for a run, unless its test sets another one.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A project with its own journals.
 pub struct Project {
     dir: tempfile::TempDir,
 }
 
 impl Project {
-    /// `DIR` in the plan stands for the project's folder.
+    /// In the plan, `DIR` stands for the project's folder.
     pub fn new(inventory: &str, plan: &str) -> Self {
         let project = Self { dir: tempfile::tempdir().unwrap() };
-        // Users of a host who read in it are not its owner.
+        // Other users of a host read files in the folder.
         fs::set_permissions(project.path(""), fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(project.path("inventory.toml"), inventory).unwrap();
         project.write(plan);
         project
     }
 
-    /// One that has all of a folder, and a plan of it as its own.
+    /// A project with a copy of a folder, and one of its plans.
     pub fn copy(inventory: &str, folder: &str, plan: &str) -> Self {
         let project = Self::new(inventory, "");
         let copied = Command::new("cp").args(["-R", &format!("{folder}/.")]).arg(project.path("")).status();
@@ -46,7 +45,7 @@ impl Project {
         fs::write(self.path("plan.toml"), format!("[plan]\nname = \"hosts\"\n{plan}")).unwrap();
     }
 
-    /// The program with arguments, made by `program`.
+    /// The command that `program` makes, with arguments.
     pub fn command(&self, program: impl Fn(&str) -> Command, args: &[&str]) -> Command {
         let mut command = program(env!("CARGO_BIN_EXE_rollout"));
         command.args(args).arg(self.path("plan.toml")).arg("--inventory").arg(self.path("inventory.toml"));
@@ -54,7 +53,6 @@ impl Project {
         command
     }
 
-    /// Starts a run.
     pub fn start(&self, program: impl Fn(&str) -> Command, args: &[&str]) -> Running {
         let mut command = self.command(program, &["run", "--output", "json"]);
         let out = self.path("said");
@@ -62,17 +60,17 @@ impl Project {
         Running { child: command.spawn().unwrap(), out, errors: self.path("errors"), peak: 0 }
     }
 
-    /// Runs it to its end.
+    /// Runs the plan to its end.
     pub fn run(&self, args: &[&str]) -> Ran {
         self.start(|program| Command::new(program), args).end(PATIENCE)
     }
 
-    /// Runs it, and again: the second time there is nothing to do. What came of the first time.
+    /// Runs the plan twice; the second run must have nothing to do. Returns the result of the first.
     pub fn runs_twice(&self, args: &[&str]) -> Ran {
         self.runs_twice_by(|program| Command::new(program), args)
     }
 
-    /// The same by a program that is made so.
+    /// Like [`Self::runs_twice`], with the program that `program` makes.
     pub fn runs_twice_by(&self, program: impl Fn(&str) -> Command, args: &[&str]) -> Ran {
         let run = || self.start(&program, args).end(PATIENCE);
         let first = run();
@@ -85,7 +83,7 @@ impl Project {
     }
 }
 
-/// A run that goes on.
+/// A run in progress.
 pub struct Running {
     child: Child,
     out: PathBuf,
@@ -94,9 +92,8 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits until something holds while it runs.
+    /// Waits until a condition holds during the run.
     pub fn until(&mut self, what: &str, holds: impl Fn() -> bool) {
-        // A dead connection is noticed after 40 seconds.
         let deadline = Instant::now() + Duration::from_secs(90);
         while !holds() {
             let ended = self.look();
@@ -114,7 +111,7 @@ impl Running {
         self.child.try_wait().unwrap()
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the run.
     pub fn end(mut self, patience: Duration) -> Ran {
         let began = Instant::now();
         let status = loop {
@@ -134,12 +131,12 @@ impl Running {
     }
 }
 
-/// What came of a run.
+/// The result of a run.
 pub struct Ran {
     pub code: i32,
     pub events: Vec<Event>,
     pub said: String,
-    /// The most memory that the program itself had, KiB.
+    /// Peak memory of the program itself, in KiB.
     pub peak: u64,
     pub took: Duration,
 }
@@ -152,17 +149,17 @@ impl Ran {
         })
     }
 
-    /// How each step ended.
+    /// The outcome of each step.
     pub fn outcomes(&self) -> BTreeMap<&str, &'static str> {
-        self.ends().map(|(step, outcome)| (step.as_str(), name(outcome))).collect()
+        self.ends().map(|(step, outcome)| (step.as_str(), outcome_name(outcome))).collect()
     }
 
-    /// The steps that ended so.
+    /// The steps with this outcome.
     pub fn ended(&self, how: &str) -> Vec<String> {
-        self.ends().filter(|(_, outcome)| name(outcome) == how).map(|(step, _)| step.clone()).collect()
+        self.ends().filter(|(_, outcome)| outcome_name(outcome) == how).map(|(step, _)| step.clone()).collect()
     }
 
-    /// What went wrong with a step.
+    /// The problem of a failed step.
     pub fn problem(&self, step: &str) -> &Problem {
         let found = self.ends().find(|(name, _)| *name == step).map(|(_, outcome)| outcome);
         match found {
@@ -171,7 +168,7 @@ impl Ran {
         }
     }
 
-    /// A step that failed, or whose end is not known, says all of these words, and what to do.
+    /// Checks that the problem of a failed or unknown step contains all of these words, and a hint.
     pub fn tells(&self, step: &str, words: &[&str], cure: &str) {
         let problem = self.problem(step);
         for word in words {
@@ -180,7 +177,7 @@ impl Ran {
         assert!(problem.hint.as_ref().is_some_and(|hint| hint.contains(cure)), "{step}: no `{cure}` in {problem:?}");
     }
 
-    /// What a step handed on.
+    /// The outputs of a step.
     pub fn output(&self, step: &str, output: &str) -> &str {
         let outputs = self.events.iter().find_map(|event| match &event.kind {
             EventKind::UnitFinished { unit, outputs, .. } if unit.step == step => Some(outputs),
@@ -189,7 +186,7 @@ impl Ran {
         outputs.unwrap()[output].as_str().unwrap()
     }
 
-    /// All that went wrong, for messages.
+    /// All problems, for assertion messages.
     pub fn failures(&self) -> String {
         let bad = self.ends().filter(|(_, outcome)| !outcome.lets_dependents_start());
         let bad: Vec<String> = bad.map(|(step, outcome)| format!("{step}: {outcome:?}")).collect();
@@ -197,7 +194,7 @@ impl Ran {
     }
 }
 
-/// A step on the host.
+/// The TOML of a step on the host.
 pub fn step(id: &str, rest: &str) -> String {
     format!("[[phase.p.step]]\nid = \"{id}\"\nhosts = \"target\"\n{rest}\n")
 }

@@ -1,4 +1,4 @@
-//! A real sshd as a host of the inventory; ends with the test.
+//! A real sshd as a host of the inventory; it stops with the test.
 
 use std::fs;
 use std::net::TcpListener;
@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A running server.
 pub struct Sshd {
     folder: tempfile::TempDir,
     address: String,
@@ -16,26 +15,27 @@ pub struct Sshd {
 }
 
 impl Sshd {
-    /// Starts one of the current user's, on this machine, that logs much and has the folder `home` beside its log for
-    /// the user's home: what that one has there does not matter.
+    /// Starts a server of the current user on this machine, with verbose logs. The user's home is the folder `home`
+    /// beside the log, so that files of the real home do not matter.
     pub fn start() -> Self {
         Self::with(&std::env::temp_dir(), "127.0.0.1", "LogLevel DEBUG3\nSetEnv HOME=PLACE/home\n", &|program| {
             Command::new(program)
         })
     }
 
-    /// Starts one that listens at an address, with further lines of configuration, where `PLACE` is its folder; `inside` makes the command that runs a
-    /// program where the server is to be, where the folder `shared` is to be seen too.
+    /// Starts a server at an address, with additional lines of configuration in which `PLACE` is its folder. `inside`
+    /// makes the command that runs a program where the server should be; the folder `shared` must be visible there,
+    /// too.
     pub fn with(shared: &Path, address: &str, settings: &str, inside: &dyn Fn(&str) -> Command) -> Self {
         let folder = tempfile::tempdir_in(shared).unwrap();
-        // The user who logs in must be let to the keys that may.
+        // The login user must be able to read the authorized keys.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let path = |name: &str| folder.path().join(name);
         for key in ["host", "user"] {
             let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path(key)).status();
             assert!(made.is_ok_and(|s| s.success()), "ssh-keygen must be installed (package openssh-client)");
         }
-        // The port is free now; should another process take it, the server ends and the test says so.
+        // The port is free now. If another process takes it first, the server exits and the test fails with a message.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let place = folder.path().display();
         let server = format!(
@@ -54,22 +54,20 @@ impl Sshd {
         Self { folder, address: address.to_owned(), port, server }
     }
 
-    /// Starts it again where it was.
+    /// Restarts the server at the same address.
     pub fn again(&mut self, inside: &dyn Fn(&str) -> Command) {
         self.server = run(self.folder.path(), inside);
     }
 
-    /// What it logs.
     pub fn log(&self) -> PathBuf {
         self.folder.path().join("log")
     }
 
-    /// How many logins there were.
     pub fn logins(&self) -> usize {
         fs::read_to_string(self.log()).unwrap_or_default().matches("Accepted publickey").count()
     }
 
-    /// It as the host `target`, with further lines of its table.
+    /// The server as the inventory host `target`, with additional lines in the host's table.
     pub fn inventory_with(&self, more: &str) -> String {
         let (config, address, port) = (self.folder.path().join("ssh_config"), &self.address, self.port);
         format!(
@@ -78,17 +76,16 @@ impl Sshd {
         )
     }
 
-    /// It as the host `target`.
+    /// The server as the inventory host `target`.
     pub fn inventory(&self) -> String {
         self.inventory_with("")
     }
 }
 
-/// Starts the server and waits until it listens.
 fn run(folder: &Path, inside: &dyn Fn(&str) -> Command) -> Child {
     let log = folder.join("log");
     let _ = fs::remove_file(&log);
-    // As root sshd insists on this folder, which the system's own service would make.
+    // As root, sshd requires this folder, which the system's own service would create.
     let _ = inside("mkdir").args(["-p", "/run/sshd"]).status();
     let mut command = inside("/usr/sbin/sshd");
     command.args(["-D", "-f"]).arg(folder.join("sshd_config")).arg("-E").arg(&log).stderr(Stdio::null());

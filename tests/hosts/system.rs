@@ -1,4 +1,4 @@
-//! Mounts, units and kernel parameters of a machine that systemd has booted: what is told as done is so, and stays so.
+//! Mounts, units and kernel parameters of a machine booted by systemd: what is reported as done is done, and persists.
 
 use std::process::Command;
 
@@ -49,7 +49,7 @@ fn what_is_told_as_mounted_is_mounted_and_once() {
     ));
     ran.tells("away", &["nothing is mounted at /srv/away"], "LABEL=none");
 
-    // Its folder is reached by a link, and its name has a blank in it.
+    // The folder is reached through a link, and its name contains a space.
     host.machine.sh("mkdir /real && ln -s /real /linked && mkdir /srv/other");
     let path = "path = \"/linked/a b/\"";
     let tmpfs = |options: &str| format!("{path}\nsource = \"tmpfs\"\nfstype = \"tmpfs\"\noptions = {options}");
@@ -58,7 +58,7 @@ fn what_is_told_as_mounted_is_mounted_and_once() {
     assert_eq!(mounts("/real/a\\040b"), "1");
     host.comes_to_rest(&mount("linked", &tmpfs("[\"size=2m\", \"nosuid\"]")));
     assert!(host.machine.holds("grep -F '/real/a' /proc/self/mountinfo | grep -q size=2048k"));
-    // The same by the other name of its folder and in another order: nothing to do.
+    // With the folder's other name, and the options in another order, there is nothing to do.
     let other = mount("linked", &tmpfs("[\"nosuid\", \"size=2m\"]")).replace("/linked", "/real");
     assert_eq!(host.run(&other).outcomes()["linked"], "same");
 
@@ -103,7 +103,7 @@ fn a_unit_is_enabled_by_what_its_file_says_now() {
         "",
     ));
     assert_eq!(links(), all, "somebody had taken one away");
-    // Its other name goes with it.
+    // Removing the unit also removes its alias.
     host.comes_to_rest(&step("other", "action = \"node.service\"\nname = \"demo-too\"\nenabled = false"));
     assert_eq!(links(), "");
 

@@ -1,4 +1,4 @@
-//! HTTP and Vault's failover, against servers that do what a test tells them.
+//! HTTP and Vault failover, against scripted servers.
 #![expect(clippy::unwrap_used, reason = "a test fails by panic")]
 
 mod requests;

@@ -1,4 +1,4 @@
-//! HTTP requests as they go out, and every way in which no answer can come.
+//! HTTP requests as they are sent, and every way in which an answer can fail to come.
 
 use std::time::Duration;
 

@@ -1,30 +1,30 @@
-//! An HTTP server that does what a test tells it, request by request.
+//! An HTTP server whose answer to each request is scripted by the test.
 
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What becomes of a request.
+/// The answer to a request.
 pub enum Reply {
-    /// An answer: status and body.
+    /// Status and body.
     Answer(u16, String),
-    /// An answer with a `Location`.
+    /// A redirect with a `Location`.
     Redirect(String),
-    /// The connection is closed.
+    /// Closes the connection.
     Close,
-    /// Nothing ever comes back.
+    /// Never answers.
     Silence,
 }
 
-/// A server on loopback; ends with the test.
+/// A server on loopback that stops with the test.
 pub struct Server {
     pub port: u16,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    /// `script` gets each request's head and says what becomes of it.
+    /// `script` maps the head of each request to an answer.
     pub async fn start(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

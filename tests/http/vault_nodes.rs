@@ -1,4 +1,4 @@
-//! Which Vault node is asked, and what happens when it goes away in the middle.
+//! Which Vault node is asked, and what happens when the node fails during a request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use rollout::inventory::{Inventory, Token, Vault};
 const ACTIVE: &str = r#"{"version":"1.20.0"}"#;
 const READ: &str = r#"{"data":{"from":"here"}}"#;
 
-/// A variable that cargo gives every test; its value serves as a token.
+/// A variable that cargo sets for every test; its value serves as a token.
 const TOKEN: &str = "CARGO_MANIFEST_DIR";
 
 fn backend(nodes: &[&Server]) -> Backend {

@@ -1,5 +1,6 @@
-//! Imports point down: between the modules of the crate as the list in `src/lib.rs` says, and never around a circle of
-//! files. Whatever a file names is an import, in `use` lines and in paths; what a `mod.rs` re-exports is where it is defined.
+//! Checks that imports point down: modules import only lower ones, in the order of `src/lib.rs`, and files of a module
+//! form no import cycle. Every name counts, in `use` lines and in paths; a name that a `mod.rs` re-exports counts as
+//! the file that defines it.
 
 mod source;
 
@@ -9,16 +10,16 @@ use std::path::Path;
 use rollout::finding::cycles;
 use source::File;
 
-/// The files of the crate by the path of their module; the crate itself is the empty path.
+/// The files of the crate by module path; the crate root has the empty path.
 struct Crate {
     modules: BTreeMap<Vec<String>, (String, File)>,
 }
 
-/// One file needs another, first on this line.
+/// Which file imports which other file, and the first line that does.
 type Imports = BTreeMap<(String, String), usize>;
 
 impl Crate {
-    /// The files that `mod` lines lead to, those for tests left out.
+    /// The files that `mod` lines lead to, without those for tests.
     fn read(text: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut modules = BTreeMap::new();
         let mut open = vec![Vec::new()];
@@ -33,7 +34,7 @@ impl Crate {
         Self { modules }
     }
 
-    /// The file that defines what the path names in the module; none for other crates, local names and whole modules.
+    /// The file that defines the item of a path in a module; `None` for other crates, local names and whole modules.
     fn definer(&self, module: &[String], path: &[String]) -> Option<&str> {
         let (name, file) = &self.modules[module];
         let (first, rest) = path.split_first()?;
@@ -43,7 +44,7 @@ impl Crate {
             "self" => self.definer(module, rest),
             "super" => self.definer(&module[..module.len() - 1], rest),
             _ => match (file.aliases.get(first), self.modules.contains_key(&child)) {
-                // A function may have the name of its module.
+                // A function may have the same name as its module.
                 (Some(target), true) if rest.is_empty() => self.definer(&child, &target[1..]),
                 (_, true) => self.definer(&child, rest),
                 // As in `use tempfile::tempfile`.
@@ -67,7 +68,7 @@ impl Crate {
     }
 }
 
-/// The modules in the list of `src/lib.rs`, from the bottom to the top.
+/// The modules listed in `src/lib.rs`, from the bottom to the top.
 fn order(lib: &str) -> Vec<&str> {
     lib.lines().filter_map(|line| line.strip_prefix("//! - [`")?.split('`').next()).collect()
 }
@@ -77,7 +78,7 @@ fn module(file: &str) -> &str {
     file.trim_start_matches("src/").split(['/', '.']).next().unwrap_or_default()
 }
 
-/// Imports against the order. A module that it lacks may import nothing, and be imported by none.
+/// Imports against the order. A module that is not in the order may import nothing, and nothing may import it.
 fn upwards(imports: &Imports, order: &[&str]) -> Vec<String> {
     let rank = |file: &str| order.iter().position(|name| *name == module(file));
     let is_up = |from: &str, to: &str| module(from) != module(to) && (rank(to).is_none() || rank(from) < rank(to));
@@ -86,7 +87,7 @@ fn upwards(imports: &Imports, order: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// Circles of files of one module.
+/// Import cycles between files of one module.
 fn circles(imports: &Imports) -> Vec<String> {
     let files: BTreeSet<&String> = imports.keys().flat_map(|(from, to)| [from, to]).collect();
     let files: Vec<&String> = files.into_iter().collect();

@@ -1,4 +1,4 @@
-//! What the text of a file names: the paths in its `use` lines and in its code. Items under `#[cfg(test)]` do not count.
+//! Parses the paths that a source file names, in `use` lines and in code. Items under `#[cfg(test)]` do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,14 +7,14 @@ use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 /// A path in the code, such as `super::types::Step`, and its line.
 pub type Named = (Vec<String>, usize);
 
-/// What the text of a file says about others.
+/// What a source file says about other files.
 #[derive(Default)]
 pub struct File {
-    /// Its modules, those for tests left out.
+    /// Child modules, without those for tests.
     pub children: BTreeSet<String>,
-    /// Names that `use` brings in. A re-export alone is no import: the file itself may need nothing of it.
+    /// Names that `use` imports. A re-export alone is no import: the file itself may not need the name.
     pub aliases: BTreeMap<String, Vec<String>>,
-    /// All paths that it names.
+    /// All paths that the file names.
     pub named: Vec<Named>,
 }
 
@@ -62,7 +62,7 @@ impl File {
         }
     }
 
-    /// One tree of a `use` line, such as `b::{C, d::E as F}` behind `a`.
+    /// One tree of a `use` line, such as `b::{C, d::E as F}` after `a`.
     fn uses(&mut self, before: &[String], tree: &[TokenTree], public: bool) {
         let mut path = before.to_vec();
         let mut line = 0;
@@ -105,7 +105,8 @@ fn is_path_mark(one: &TokenTree, two: &TokenTree) -> bool {
         && is_mark(two, ':')
 }
 
-/// Whether what comes next belongs to a value or a type, as in `step.id` and `<T as Spec>::NAME`, or to another crate (`::kube`).
+/// Whether the next name belongs to a value or a type, as in `step.id` and `<T as Spec>::NAME`, or to another crate
+/// (`::kube`).
 fn is_member(before: &[TokenTree]) -> bool {
     matches!(before, [.., dot] if is_mark(dot, '.')) || matches!(before, [.., one, two] if is_path_mark(one, two))
 }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crate::support::{Lab, Ran, lab};
-use rollout::event::{EventKind, Outcome, name};
+use rollout::event::{EventKind, Outcome, outcome_name};
 
 /// A plan of one phase in a folder of its own, and the namespace that its steps work in.
 pub struct Bench<'a> {
@@ -45,7 +45,7 @@ impl Drop for Bench<'_> {
 }
 
 pub fn word(ran: &Ran, step: &str) -> &'static str {
-    name(ran.outcomes().get(&format!("p/{step}")).unwrap_or_else(|| panic!("{}", ran.failures())))
+    outcome_name(ran.outcomes().get(&format!("p/{step}")).unwrap_or_else(|| panic!("{}", ran.failures())))
 }
 
 const CONFIG: &str = r#"

@@ -193,7 +193,7 @@ fn a_holder_that_was_killed_keeps_nobody_out_for_longer_who_does_not_wait() {
     let second = bench.run("control-pi", &[]).output().unwrap();
     assert_eq!(second.status.code(), Some(0), "{second:?}");
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(said.contains("waiting: ") && said.contains("whether that is still at work"), "{said}");
+    assert!(said.contains("waiting: ") && said.contains("whether that run is still alive"), "{said}");
     assert_eq!(bench.spec()["leaseTransitions"], 1);
 }
 
@@ -264,7 +264,7 @@ fn ctrl_c_and_a_failure_give_the_lease_back() {
     let bench = Bench::new(&lab);
     let mut run = bench.started("laptop");
     let mut told = stderr(&mut run);
-    for says in ["running steps finish", "cancelling what runs"] {
+    for says in ["running steps finish", "cancelling the running steps"] {
         assert!(Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
         assert!(line(&mut told, "stopping: ").contains(says));
     }

@@ -2,7 +2,7 @@
 //! manifest which need each other are applied in one step, that a key which is taken out of a Secret goes, and that what
 //! nobody may change is made anew where the plan says so.
 
-use rollout::event::{EventKind, name};
+use rollout::event::{EventKind, outcome_name};
 
 use crate::cluster::{Bench, word};
 use crate::support::lab;
@@ -147,7 +147,7 @@ fn what_nobody_may_change_is_made_anew_only_where_the_plan_says_so() {
     let shown = replaced.events.iter().any(|event| match &event.kind {
         EventKind::UnitFinished { outcome, diff, .. } => {
             let lines = diff.0.iter().flat_map(rollout::diff::Delta::lines);
-            name(outcome) == "changed" && lines.into_iter().any(|line| line.contains("delete Job"))
+            outcome_name(outcome) == "changed" && lines.into_iter().any(|line| line.contains("delete Job"))
         }
         _ => false,
     });

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{LazyLock, Mutex, MutexGuard};
 
-use rollout::event::{Event, EventKind, Outcome, Problem, name};
+use rollout::event::{Event, EventKind, Outcome, Problem, outcome_name};
 use serde_json::Value;
 
 use crate::needs;
@@ -172,12 +172,12 @@ impl Ran {
     pub fn phase(&self, phase: &str) -> BTreeMap<String, &'static str> {
         let prefix = format!("{phase}/");
         let all = self.outcomes().into_iter().filter(|(unit, _)| unit.starts_with(&prefix));
-        all.map(|(unit, outcome)| (unit, name(&outcome))).collect()
+        all.map(|(unit, outcome)| (unit, outcome_name(&outcome))).collect()
     }
 
     /// How many units ended so.
     pub fn count(&self, outcome: &str) -> usize {
-        self.outcomes().values().filter(|o| name(o) == outcome).count()
+        self.outcomes().values().filter(|o| outcome_name(o) == outcome).count()
     }
 
     /// The problems of all units that failed, by unit.

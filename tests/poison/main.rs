@@ -1,7 +1,8 @@
-//! Unique values go as secrets through every feature, and are then looked for everywhere. The real program each time.
+//! Unique values go through every feature as secrets, and are then searched for everywhere. All tests run the real
+//! program.
 //!
-//! A new feature is an entry of [`FEATURES`], a new way to call the program one of [`CALLS`], a new place where something
-//! may stay one of `places`.
+//! For a new feature add an entry to [`FEATURES`], for a new way to call the program one to [`CALLS`], and for a new
+//! place where data may remain one to `places`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panic")]
 
 #[path = "../vault/bao.rs"]
@@ -23,7 +24,7 @@ use project::{Project, TERMINAL};
 use rollout::secret::MASK;
 use sshd::Sshd;
 
-/// Steps that have secrets in them, by name. `all` has all of them, `DIR` is the project's folder, `key` one of many lines.
+/// Steps with secrets, by name. `all` has all secrets, `DIR` is the project's folder, `key` is a secret of many lines.
 const FEATURES: &[(&str, &str)] = &[
     ("file", "action = 'node.file'\npath = 'DIR/wanted/file'\ncontent = '{{ all }}'\nmode = '0600'"),
     (
@@ -31,7 +32,7 @@ const FEATURES: &[(&str, &str)] = &[
         "action = 'node.template'\npath = 'DIR/wanted/template'\ntemplate = 'templates/conf.j2'\nmode = '0600'",
     ),
     ("large", "action = 'node.template'\npath = 'DIR/wanted/large'\ntemplate = 'templates/large.j2'\nmode = '0600'"),
-    // An earlier secret stands elsewhere in the file, in one that holds none any more, in one that goes, on a line that goes.
+    // An earlier secret is elsewhere in the file; in a file without a secret now; in a removed file; in a removed line.
     (
         "moved",
         "action = 'node.file'\npath = 'DIR/wanted/moved'\ncontent = \"last\\n{{ all }}\\nfirst\\n\"\nmode = '0644'",
@@ -61,7 +62,7 @@ const FEATURES: &[(&str, &str)] = &[
     ("retry", "action = 'node.command'\nstdin = '{{ all }}'\ncommand = 'cat; exit 1'\nretry = 1\nretry_delay = '10ms'"),
     ("late", "action = 'node.command'\nstdin = '{{ all }}'\ncommand = 'cat; sleep 60'\ntimeout = '5s'"),
     ("argument", "action = 'node.directory'\npath = 'DIR/wanted/{{ secrets.file }}'"),
-    // What parts a secret takes no room on a screen.
+    // The characters that split the secret take no space on a screen.
     (
         "coloured",
         "action = 'node.command'\nstdin = '{{ secrets.file }}'\n\
@@ -88,7 +89,7 @@ const FEATURES: &[(&str, &str)] = &[
         "http",
         "action = 'http.check'\nurl = 'ECHO'\nbody = '{{ all }}'\nheaders = { x = '{{ secrets.file | b64encode }}' }\nrequest_timeout = '5s'\ntimeout = '2s'",
     ),
-    // Prints the first part of a secret, waits for the test to have looked around, and prints the rest.
+    // Prints the first part of a secret, waits until the test has searched, and prints the rest.
     (
         "gate",
         "action = 'node.command'\nstdin = '{{ all }}'\n\
@@ -97,8 +98,8 @@ const FEATURES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Ways to call the program with the plan. A step of a run waits at the gate, also where the run goes on from one that has
-/// passed it. In a terminal of its own, where it says [`TERMINAL`].
+/// Ways to call the program with the plan. A step of a run waits at the gate, also in a run that continues one whose
+/// step passed the gate. Calls with [`TERMINAL`] run in a terminal of their own.
 const CALLS: &[&[&str]] = &[
     &["check"],
     &["plan"],
@@ -111,7 +112,7 @@ const CALLS: &[&[&str]] = &[
     &["run", "--fresh", "--color", "always"],
 ];
 
-/// The same without a plan.
+/// Ways to call the program without a plan.
 const QUERIES: &[&[&str]] =
     &[&["runs"], &["runs", "--output", "json"], &["show", "--diff", "full"], &["show", "--output", "json"]];
 
@@ -120,15 +121,15 @@ fn goes_nowhere_but_where_it_is_wanted(project: &Project, further_places: &[std:
     let mut found = Vec::new();
     for (log, args) in ["off", "trace"].into_iter().flat_map(|log| CALLS.iter().map(move |call| (log, call))) {
         project.put_back();
-        // What opens the terminal has its environment from us.
+        // The program that opens the terminal inherits the secrets' variables from this test.
         let look = || if args.contains(&TERMINAL) { Vec::new() } else { search.find_in_processes() };
         let (output, seen) = project.call(args, log, look);
         let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
         let text = String::from_utf8_lossy(&said);
-        // Some steps fail on purpose; that a machine is too slow for one of their deadlines has a code of its own.
+        // Some steps fail on purpose. If the machine is too slow for a deadline, the exit code is another one.
         let codes: &[i32] = if args.contains(&"check") { &[0] } else { &[1, 4] };
         assert!(output.status.code().is_some_and(|code| codes.contains(&code)), "{args:?}: {text}");
-        // Else the search would find nothing since there was nothing.
+        // Without this output, the search would find nothing because there was nothing to search.
         assert!(args[0] == "check" || text.contains(MASK), "{args:?}: {text}");
         found.extend(seen.into_iter().chain(search.find(&said).iter().map(|name| format!("{args:?} said {name}"))));
     }
@@ -156,7 +157,8 @@ fn goes_nowhere_but_where_it_is_wanted(project: &Project, further_places: &[std:
     assert_eq!(found, Vec::<String>::new());
 }
 
-/// What lies in files where it is not wanted: of the project (journals, saved plans, logs), and for a while of anybody.
+/// Values in files where they must not be: files of the project (journals, saved plans, logs), and temporary files of
+/// anybody.
 fn left_behind(project: &Project, search: &Search, further_places: &[std::path::PathBuf]) -> Vec<String> {
     let wanted = [project.path("wanted"), project.path("kept")];
     let left_out: Vec<_> = wanted.iter().map(std::path::PathBuf::as_path).collect();
@@ -179,7 +181,7 @@ async fn secrets_on_this_machine() {
     goes_nowhere_but_where_it_is_wanted(&project, &[]);
 }
 
-/// Runs in a process of its own, which is this test's own program.
+/// Runs in a child process, which executes this test program.
 #[test]
 fn a_panic_says_no_secret() {
     if let Ok(value) = std::env::var("POISON_OF_A_PANIC") {

@@ -1,4 +1,4 @@
-//! A plan that goes well, and what only such a plan comes to: it is saved and applied, proven, detached, killed, resumed.
+//! A plan that succeeds, for features that need success: it is saved and applied, proven, detached, killed and resumed.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::poison::Search;
 use crate::project::Project;
 use crate::{bao, left_behind};
 
-/// How long a run in the background may take to come somewhere.
+/// Deadline for each stage of a run in the background.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const STEPS: &[(&str, &str)] = &[
@@ -34,31 +34,30 @@ const STEPS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The project, and what was found so far.
+/// The project, and the leaks found so far.
 struct Passing {
     project: Project,
     search: Search,
     found: Vec<String>,
-    /// The process of the run in the background.
     detached: Option<String>,
 }
 
 impl Drop for Passing {
-    /// A test that fails leaves no run at the gate.
+    /// A failing test must not leave a run waiting at the gate.
     fn drop(&mut self) {
         self.kill_detached();
     }
 }
 
 impl Passing {
-    /// As before the first run.
+    /// Restores the state before the first run.
     fn undone(&self) {
         for file in ["file", "template", "gate", "../begun", "../go"] {
             let _ = fs::remove_file(self.project.path("wanted").join(file));
         }
     }
 
-    /// Calls the program, with the plan or without; it must end well. Gives what it said.
+    /// Calls the program, with or without the plan. The call must succeed; returns its output.
     fn call(&mut self, args: &[&str], log: &str, with_plan: bool) -> String {
         let look = || self.search.find_in_processes();
         let (output, seen) =
@@ -71,7 +70,7 @@ impl Passing {
         text
     }
 
-    /// Starts a run in the background, and looks while it is at the gate.
+    /// Starts a run in the background, and searches for values while the run waits at the gate.
     fn detached_at_the_gate(&mut self, format: &str, log: &str) {
         let said = self.call(&["run", "--fresh", "--detach", "--diff", "full", "--output", format], log, true);
         let process = said.split("process ").nth(1).and_then(|rest| rest.split_whitespace().next());
@@ -96,7 +95,7 @@ impl Passing {
         }
     }
 
-    /// How the newest run stands.
+    /// The state of the newest run.
     fn state(&self) -> String {
         let runs = self.project.query(&["runs", "--output", "json"]);
         let runs: serde_json::Value = serde_json::from_slice(&runs.stdout).unwrap();
@@ -127,7 +126,7 @@ async fn secrets_of_a_plan_that_goes_well() {
         let applied = passing.call(&[&["apply", &saved], &shown[..]].concat(), log, false);
         passing.all_is_there();
         for said in [planned, applied, fs::read_to_string(&saved).unwrap()] {
-            // Else the search would find nothing since there was nothing.
+            // Without this output, the search would find nothing because there was nothing to search.
             assert!(said.contains(MASK), "{said}");
         }
 

@@ -1,4 +1,4 @@
-//! Values that may show up nowhere, and the search for them in any form.
+//! Values that must not show up anywhere, and the search for them in any encoding.
 
 use std::fs;
 use std::path::Path;
@@ -8,34 +8,33 @@ use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// Characters of a value that give it away, even when the rest is missing.
+/// This many consecutive characters of a value count as a leak.
 const PREFIX: usize = 16;
 
-/// A value that is like no other, with characters that encodings treat each in its own way.
+/// A unique value with characters that encodings treat specially.
 pub fn value(name: &str) -> String {
     format!("{name}-{:016x}/+\"é\\ 'q'{:016x}", rand::random::<u64>(), rand::random::<u64>())
 }
 
-/// A key of several lines.
+/// A unique key of several lines.
 pub fn key() -> String {
     let line = || STANDARD_NO_PAD.encode(rand::random::<[u8; 48]>());
     format!("-----BEGIN KEY-----\n{}\n{}\n{}\n-----END KEY-----", line(), line(), line())
 }
 
-/// Finds the values.
+/// Searches for the values.
 pub struct Search {
-    /// What was written before cannot have them in it; folders that all share have many such files.
+    /// Older files cannot contain the values; shared folders have many of these.
     since: SystemTime,
     names: Vec<String>,
     search: AhoCorasick,
 }
 
 impl Search {
-    /// `values` by name.
     pub fn new(values: &[(&str, &str)]) -> Self {
         let (mut names, mut forms) = (Vec::new(), Vec::new());
         for (name, value) in values {
-            // A key's first line says nothing.
+            // The first line of a key is no secret.
             let telling = value.lines().find(|line| !line.starts_with("-----")).unwrap_or(value);
             let prefix: String = telling.chars().take(PREFIX).collect();
             for (form, text) in encodings(value).into_iter().chain([("prefix".to_owned(), prefix)]) {
@@ -43,12 +42,12 @@ impl Search {
                 forms.push(text);
             }
         }
-        // Files have the time of a coarser clock.
+        // File times come from a coarser clock.
         let since = SystemTime::now() - Duration::from_secs(10);
         Self { since, names, search: AhoCorasick::new(forms).unwrap() }
     }
 
-    /// What is in some bytes, also across line breaks.
+    /// The values found in some bytes, also across line breaks.
     pub fn find(&self, bytes: &[u8]) -> Vec<&str> {
         let text = String::from_utf8_lossy(bytes);
         let squeezed: String = text.replace("\\n", "\n").lines().map(str::trim).collect();
@@ -59,7 +58,7 @@ impl Search {
         found.into_iter().map(|n| self.names[n].as_str()).collect()
     }
 
-    /// What is in a file, or in all files of a folder down to a depth, but for `left_out`; with the paths.
+    /// The values found in a file, or in all files of a folder down to a depth, except `left_out`; with their paths.
     pub fn find_in(&self, path: &Path, depth: usize, left_out: &[&Path]) -> Vec<String> {
         let Ok(meta) = fs::symlink_metadata(path) else { return Vec::new() };
         if left_out.contains(&path) {
@@ -76,7 +75,7 @@ impl Search {
         entries.flat_map(|entry| self.find_in(&entry.path(), depth - 1, left_out)).collect()
     }
 
-    /// What is in the arguments and environment of any process.
+    /// The values found in the arguments and environments of all processes.
     pub fn find_in_processes(&self) -> Vec<String> {
         let entries = fs::read_dir("/proc").unwrap().flatten().filter(|entry| entry.path().join("cmdline").exists());
         let files = entries.flat_map(|entry| ["cmdline", "environ"].map(|file| entry.path().join(file)));
@@ -89,7 +88,7 @@ impl Search {
     }
 }
 
-/// The ways to write a value down, each with its name. Of base64 the part that depends on the value alone.
+/// Encodings of a value, by name. For base64, the part that depends on the value alone.
 fn encodings(value: &str) -> Vec<(String, String)> {
     let json = serde_json::to_string(value).unwrap();
     let percent = |upper: bool, space: &str| -> String {

@@ -16,22 +16,21 @@ use serde_json::json;
 use crate::bao::{Bao, TOKEN, call};
 use crate::{needs, poison};
 
-/// How long one call of the program may take.
+/// Deadline for one call of the program.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Before the arguments of a call: stdin, stdout and stderr are a terminal.
+/// First argument of a call whose stdin, stdout and stderr are a terminal.
 pub const TERMINAL: &str = "in a terminal";
 
-/// The project.
 pub struct Project {
     folder: tempfile::TempDir,
-    /// By source. What is `old` or `made` is no secret of the plan, and yet to be seen nowhere.
+    /// Values by source. The values `old` and `made` are no secrets of the plan, but must not show up anywhere either.
     values: Vec<(&'static str, String)>,
     inventory: String,
 }
 
 impl Project {
-    /// With a plan of these steps.
+    /// A project with a plan of these steps.
     pub async fn new(features: &[(&str, &str)], inventory: &str, bao: Option<&Bao>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut project = Self { folder, values: Vec::new(), inventory: inventory.to_owned() };
@@ -91,7 +90,7 @@ impl Project {
         project
     }
 
-    /// Earlier secrets, where steps take them away.
+    /// Puts earlier secrets into files from which steps remove them.
     pub fn put_back(&self) {
         let old = self.value("old");
         for (file, mode, text) in [
@@ -116,7 +115,7 @@ impl Project {
         value
     }
 
-    /// The real sops, where there is one.
+    /// Creates the sops file, if `sops` is installed.
     fn encrypt_with_sops(&mut self, identity: &Identity) -> bool {
         if !needs::program("sops") {
             return false;
@@ -157,17 +156,15 @@ impl Project {
         file.and_then(|mut file| file.write_all(text.as_bytes())).unwrap();
     }
 
-    /// A path in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Permission bits.
     pub fn mode(&self, name: &str) -> u32 {
         fs::metadata(self.path(name)).unwrap().permissions().mode() & 0o777
     }
 
-    /// All values that may be seen nowhere, by name.
+    /// All values that must not show up anywhere, by name.
     pub fn values(&self) -> Vec<(&str, &str)> {
         self.values.iter().map(|(name, value)| (*name, value.as_str())).collect()
     }
@@ -176,7 +173,6 @@ impl Project {
         self.values.iter().map(|(name, _)| *name).filter(|name| !["old", "made", "key"].contains(name))
     }
 
-    /// The variable of that name.
     pub fn all(&self) -> String {
         self.secrets().map(|name| self.value(name)).collect::<Vec<_>>().join(" ")
     }
@@ -186,7 +182,8 @@ impl Project {
         let program = env!("CARGO_BIN_EXE_rollout");
         let mut command = match args.split_first() {
             Some((&TERMINAL, args)) => {
-                // Its size is not known else, and a narrow one would cut what is to be found.
+                // Without this the terminal's size is unknown, and a narrow terminal would cut the values that the test
+                // looks for.
                 let line = shlex::try_join([&[program], args].concat()).unwrap();
                 let mut command = Command::new("script");
                 command.args(["--quiet", "--return", "--command"]);
@@ -217,7 +214,7 @@ impl Project {
         self.watch(&[args, &named].concat(), log, look)
     }
 
-    /// Runs the program; when a step waits at the gate, `look` is called before it goes on.
+    /// Runs the program. When a step waits at the gate, `look` is called before the step continues.
     pub fn watch(&self, args: &[&str], log: &str, look: impl FnOnce() -> Vec<String>) -> (Output, Vec<String>) {
         let gate = [self.path("begun"), self.path("go")];
         gate.iter().for_each(|file| drop(fs::remove_file(file)));
@@ -226,7 +223,7 @@ impl Project {
         command.env("RUST_LOG", log);
         command.stdout(fs::File::create(&out[0]).unwrap()).stderr(fs::File::create(&out[1]).unwrap());
         let mut child = command.spawn().unwrap();
-        // What is detached comes to the gate in its own time, and is let through by the test.
+        // A detached run reaches the gate later; the test lets it through.
         let verb = args.iter().find(|arg| **arg != TERMINAL).copied().unwrap_or_default();
         let runs = ["run", "apply", "prove", "resume"].contains(&verb) && !args.contains(&"--detach");
         let (mut look, mut seen) = (runs.then_some(look), Vec::new());
@@ -252,13 +249,12 @@ impl Project {
         (Output { status, stdout, stderr }, seen)
     }
 
-    /// Runs the program without a plan.
     pub fn query(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
 }
 
-/// A server that answers with what it was asked, and that it is not well; ends with the program.
+/// A server that echoes the request with an error status; stops with the program.
 fn echo() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -267,7 +263,7 @@ fn echo() -> String {
             let mut buffer = vec![0; 64 * 1024];
             let size = stream.read(&mut buffer).unwrap_or_default();
             let said = String::from_utf8_lossy(&buffer[..size]).into_owned();
-            // Headers may come before the body.
+            // The headers may arrive before the body.
             let more = if said.ends_with("\r\n\r\n") { stream.read(&mut buffer).unwrap_or_default() } else { 0 };
             let said = said + &String::from_utf8_lossy(&buffer[..more]);
             let said = said.rsplit("\r\n\r\n").next().unwrap_or_default();

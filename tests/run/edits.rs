@@ -1,10 +1,10 @@
-//! Steps that change one file by what is in it, in phases that stand beside each other.
+//! Steps in parallel phases that edit the same file.
 
 use std::fs;
 
 use crate::project::Project;
 
-/// A phase that waits for no other one, with a step that takes its time between reading the file and writing it.
+/// A phase without dependencies, with a step that waits between reading the file and writing it.
 fn phase(name: &str, action: &str, more: &str) -> String {
     format!(
         "[phase.{name}]\nneeds = []\n[[phase.{name}.step]]\nid = \"{name}\"\nhosts = \"localhost\"\naction = \"{action}\"\n\

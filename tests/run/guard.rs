@@ -1,20 +1,20 @@
-//! Changes of an sshd's own configuration that let nobody in any more: a real sshd, and the real program.
+//! Changes of sshd's own configuration that lock everybody out: a real sshd, and the real program.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
-use rollout::event::{Event, EventKind, Outcome, name};
+use rollout::event::{Event, EventKind, Outcome, outcome_name};
 
 use super::project::{Project, wait_until};
 use super::sshd::Sshd;
 
-/// An sshd, and a plan that writes its configuration under a guard and reloads it.
+/// An sshd, and a plan that changes its configuration under a guard and reloads it.
 struct Guarded {
     sshd: Sshd,
     project: Project,
-    /// The configuration that it has from the beginning.
+    /// The initial configuration.
     first: String,
 }
 
@@ -36,7 +36,7 @@ impl Guarded {
         fs::read_to_string(self.path("sshd_config")).unwrap()
     }
 
-    /// The plan: the first configuration and a line.
+    /// The plan: it adds a line to the initial configuration.
     fn plan(&self, line: &str, time: &str) -> String {
         let (config, pid) = (self.path("sshd_config"), self.path("pid"));
         let content = format!("{}{line}\n", self.first);
@@ -100,18 +100,18 @@ fn a_change_that_lets_nobody_in_is_taken_back_by_the_host() {
     guarded.plan("AllowUsers nobody", "8s");
     let ran = guarded.run();
     let said = ran.message();
-    assert_eq!((ran.code, name(&ran.outcome)), (1, "failed"), "{said}");
+    assert_eq!((ran.code, outcome_name(&ran.outcome)), (1, "failed"), "{said}");
     assert!(said.contains("not confirmed within 8s") && said.contains("127.0.0.1 refuses the login"), "{said}");
     let put_back = format!("the host restored itself: put back {}", guarded.path("sshd_config").display());
     assert!(said.contains(&put_back) && said.contains("ran kill -HUP"), "{said}");
     assert_eq!(guarded.config(), guarded.first);
     assert_eq!(guarded.left_on_host(), [""; 0]);
-    // The server has the old one in effect again, or nobody would come to make this change.
+    // The old configuration is in effect again; otherwise no connection could make this change.
     let content = guarded.plan("ClientAliveInterval 30", "30s");
     let ran = guarded.run();
-    assert_eq!((ran.code, name(&ran.outcome)), (0, "changed"), "{:?}", ran.outcome);
+    assert_eq!((ran.code, outcome_name(&ran.outcome)), (0, "changed"), "{:?}", ran.outcome);
     assert_eq!((guarded.config(), guarded.left_on_host()), (content, vec![]));
-    assert_eq!(name(&guarded.run().outcome), "same");
+    assert_eq!(outcome_name(&guarded.run().outcome), "same");
 }
 
 #[test]
@@ -134,11 +134,11 @@ fn a_run_that_is_killed_under_guard_leaves_it_to_the_host_and_the_next_one_waits
             assert_eq!(guarded.config(), guarded.first);
         }
         let ran = guarded.run();
-        assert_eq!((ran.code, name(&ran.outcome)), (0, "changed"), "{:?}", ran.outcome);
+        assert_eq!((ran.code, outcome_name(&ran.outcome)), (0, "changed"), "{:?}", ran.outcome);
         let told = "the host takes back what p/sshd@target changed in an earlier run and did not confirm";
         assert!(ran.progress.iter().any(|line| line == told), "{:?}", ran.progress);
         assert_eq!((guarded.config(), guarded.left_on_host()), (content, vec![]));
-        assert_eq!(name(&guarded.run().outcome), "same");
+        assert_eq!(outcome_name(&guarded.run().outcome), "same");
     }
 }
 
@@ -149,7 +149,7 @@ fn a_command_is_undone_by_what_its_plan_says_and_a_check_decides_on_this_machine
     }
 }
 
-/// A command of this machine, under its own guard or its phase's.
+/// A command on this machine, under its own guard or that of its phase.
 fn undone_or_confirmed_here(of_phase: bool) {
     let guarded = |time: &str| {
         let guard = format!("guard = '{time}'\nguard_restore = 'rm DIR/made'\nguard_check = 'test -e DIR/well'\n");
@@ -164,7 +164,7 @@ fn undone_or_confirmed_here(of_phase: bool) {
     let run =
         || Ran::of(&project.command(&["run", "--output", "json"]).env("HOME", project.path("home")).output().unwrap());
     let ran = run();
-    assert_eq!(name(&ran.outcome), "failed", "{:?}", ran.outcome);
+    assert_eq!(outcome_name(&ran.outcome), "failed", "{:?}", ran.outcome);
     assert!(
         ran.message().contains("`guard_check` ended with 1") && ran.message().contains("ran rm"),
         "{:?}",
@@ -173,7 +173,7 @@ fn undone_or_confirmed_here(of_phase: bool) {
     assert!(!project.path("made").exists());
     fs::write(project.path("well"), "").unwrap();
     project.write(&guarded("60s"));
-    assert_eq!(name(&run().outcome), "changed");
+    assert_eq!(outcome_name(&run().outcome), "changed");
     assert!(project.path("made").exists());
     assert_eq!(fs::read_dir(project.path("home")).unwrap().count(), 0);
 }

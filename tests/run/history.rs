@@ -1,4 +1,4 @@
-//! Earlier runs: going on from them, cleaning up after them, runs in the background.
+//! Earlier runs: continuing them, deleting them, runs in the background.
 
 use std::fs;
 use std::process::{Command, Output, Stdio};
@@ -31,7 +31,7 @@ fn a_run_is_resumed_as_it_was_asked_for() {
     assert_eq!(nothing.status.code(), Some(2));
     let older = rollout(&project, &["resume", &ids(&project)[0]]);
     let said = String::from_utf8_lossy(&older.stderr).into_owned();
-    assert!(older.status.code() == Some(2) && said.contains("came after"), "{said}");
+    assert!(older.status.code() == Some(2) && said.contains("is newer than"), "{said}");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_detached_run_has_the_secrets_of_the_environment() {
     assert_eq!(fs::read_to_string(project.path("a")).unwrap(), "a-word-of-the-user");
 }
 
-/// As in a container that was entered from outside: the session that it came from has no number there.
+/// As in a container that was entered from outside: the session of the process has no number in its PID namespace.
 #[test]
 fn a_run_can_be_detached_in_a_pid_namespace_that_its_session_is_not_in() {
     if !needs::namespaces(&["--pid", "--mount-proc"]) {
@@ -119,7 +119,6 @@ fn a_run_can_be_detached_in_a_pid_namespace_that_its_session_is_not_in() {
     }
     let project = Project::new(&file("a"));
     let detach = project.command(&["run", "--detach"]);
-    // The namespace ends with its first process.
     let script = "\"$@\" && until test -e \"$FILE\"; do sleep 0.05; done";
     let mut inside = Command::new("unshare");
     inside

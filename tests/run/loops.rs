@@ -1,14 +1,13 @@
-//! `for_each`, `run_once` and `delegate_to`: the real program on this machine, which has several names.
+//! `for_each`, `run_once` and `delegate_to`: the real program on this machine under several host names.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Output;
 
-use rollout::event::{Event, EventKind, name};
+use rollout::event::{Event, EventKind, outcome_name};
 
 use super::project::Project;
 
-/// A project whose hosts are this machine under several names.
 fn project(plan: &str) -> Project {
     let project = Project::new(plan);
     let host = |n: &str| format!("[hosts.{n}]\nconnection = \"local\"\nvars.mark = \"mark-of-{n}\"\n");
@@ -22,13 +21,13 @@ fn call(project: &Project, args: &[&str]) -> Output {
     project.call(&[args, &["-i", inventory.to_str().unwrap()]].concat())
 }
 
-/// How each unit ended, and the exit code.
+/// The outcome of each unit, and the exit code.
 fn run(project: &Project, more: &[&str]) -> (i32, BTreeMap<String, &'static str>) {
     let output = call(project, &[&["run", "--output", "json"], more].concat());
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let events = said.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok());
     let ends = events.filter_map(|event| match event.kind {
-        EventKind::UnitFinished { unit, outcome, .. } => Some((unit.to_string(), name(&outcome))),
+        EventKind::UnitFinished { unit, outcome, .. } => Some((unit.to_string(), outcome_name(&outcome))),
         _ => None,
     });
     let ends = ends.collect();
@@ -40,8 +39,8 @@ fn are(pairs: &[(&str, &'static str)]) -> BTreeMap<String, &'static str> {
     pairs.iter().map(|(unit, outcome)| ((*unit).to_owned(), *outcome)).collect()
 }
 
-/// A command without a guard for each item: it appends the item to a file of the host, and fails where `DIR/no-ITEM-HOST`
-/// is.
+/// A command without a condition for each item: it appends the item to a file of the host, and fails if the file
+/// `DIR/no-ITEM-HOST` exists.
 fn append(items: &str) -> String {
     format!(
         "[[phase.p.step]]\nid = \"append\"\naction = \"node.command\"\nhosts = \"web\"\nfor_each = {items}\n\
@@ -61,7 +60,7 @@ fn the_items_of_a_host_are_done_in_order_and_a_grown_list_does_the_new_ones_only
     let (done, failed, not_run) = (Some("changed"), Some("failed"), Some("cancelled"));
     assert_eq!((code, of("one"), of("two")), (1, [done, failed, not_run, None], [done, done, done, None]));
 
-    // In another order, with one more at the head: what is done is done, whatever its place.
+    // In another order, with a new item first: finished items stay done, whatever their position.
     project.write(&append(r#"["d", "b", "a", "c"]"#));
     fs::remove_file(project.path("no-b-one")).unwrap();
     let (code, ends) = run(&project, &[]);
@@ -190,7 +189,7 @@ command = "test -e DIR/go"
     for host in ["one", "two"] {
         assert_eq!(fs::read_to_string(project.path(host)).unwrap(), "word");
     }
-    // `one` is out of sight now; what was done once is done.
+    // `--limit` excludes `one` now; the step with `run_once` stays done.
     fs::write(project.path("go"), "").unwrap();
     let (code, ends) = run(&project, &["--limit", "two"]);
     assert_eq!((code, ends), (0, are(&[("p/once", "kept"), ("p/use@two", "kept"), ("p/last@two", "changed")])));

@@ -1,6 +1,6 @@
-//! A machine that can be rebooted: a real sshd as the first process of namespaces of its own, in which a kernel's boot id
-//! is another one each time that it starts. What is in /run is gone then, what is in /var/lib stays. Of the home of its
-//! user nothing is seen: what a login begins there must not be killed by a reboot. Needs root.
+//! A machine that can be rebooted: a real sshd as the init process of namespaces of its own, in which the kernel's boot
+//! id changes at each start. A reboot clears /run and keeps /var/lib. The machine does not see the home of its user, so
+//! that files in it do not matter. Needs root.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use super::needs;
 use super::project::wait_until;
 
-/// The machine; it is switched off when dropped. Its init ends by `kill 1`, and the machine starts again.
+/// The machine; it is switched off when dropped. `kill 1` ends its init, and the machine starts again.
 pub struct Machine {
     folder: tempfile::TempDir,
     port: u16,
@@ -25,12 +25,12 @@ pub struct Machine {
 struct Power {
     off: AtomicBool,
     boots: AtomicU32,
-    /// The process that the machine lives in.
+    /// The process that runs the machine.
     process: Mutex<Option<u32>>,
 }
 
 impl Machine {
-    /// Starts one whose `sh` is that program. `None` without the right to make it.
+    /// Starts a machine with this program as `sh`. `None` without the rights to create it.
     pub fn start(shell: &str) -> Option<Self> {
         let can =
             needs::namespaces(&["--mount", "--pid"]) && ["ssh-keygen", "sshd", shell].into_iter().all(needs::program);
@@ -90,17 +90,17 @@ impl Machine {
         Some(machine)
     }
 
-    /// How often it was started.
+    /// How often the machine was started.
     pub fn boots(&self) -> u32 {
         self.power.boots.load(Ordering::SeqCst)
     }
 
-    /// What it has below /var/lib.
+    /// The path of a file below the machine's /var/lib.
     pub fn var(&self, name: &str) -> PathBuf {
         self.folder.path().join("var").join(name)
     }
 
-    /// It as the host `pi` of an inventory.
+    /// The machine as the inventory host `pi`.
     pub fn inventory(&self) -> String {
         let (config, port) = (self.folder.path().join("ssh_config"), self.port);
         format!(

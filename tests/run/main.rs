@@ -1,4 +1,4 @@
-//! `rollout run` and its relatives on this machine alone. The real program each time.
+//! `rollout run` and related commands on this machine alone. All tests run the real program.
 
 mod edits;
 mod guard;
@@ -104,7 +104,7 @@ fn a_run_that_was_killed_is_gone_on_from() {
     let project = Project::new(&format!("{}{}{}", file("a"), gate("gate"), file("c")));
     let mut child = project.start_until("gate");
     wait_for(&project.path("begun"));
-    // What ended before it in its row is on record a moment later.
+    // The end of the step before it in the batch is recorded a moment later.
     wait_until("only the gate runs", || {
         let shown = project.shown();
         shown.contains("… running   p/gate@localhost") && shown.contains("under way: 1 running")
@@ -112,10 +112,10 @@ fn a_run_that_was_killed_is_gone_on_from() {
     child.kill().unwrap();
     child.wait().unwrap();
     let shown = project.shown();
-    assert!(shown.contains("? cut off   p/gate@localhost") && shown.contains("killed: 1 cut off"), "{shown}");
+    assert!(shown.contains("? unknown   p/gate@localhost") && shown.contains("killed: 1 unknown"), "{shown}");
     assert!(shown.contains("changed   p/a@localhost") && !shown.contains("p/c@localhost"), "{shown}");
-    assert!(shown.contains("goes on from here"), "{shown}");
-    // The command that it had started does not go on by itself.
+    assert!(shown.contains("continues from here"), "{shown}");
+    // The command of the killed run does not continue by itself.
     let command = fs::read_to_string(project.path("begun")).unwrap();
     wait_until("the command ended", || !Path::new("/proc").join(command.trim()).exists());
     fs::write(project.path("go"), "").unwrap();
@@ -142,12 +142,12 @@ fn one_interrupt_lets_the_running_step_finish() {
     let mut child = project.start_until("gate");
     wait_for(&project.path("begun"));
     signal(&child, "-INT");
-    // The run has heard it once it says so.
+    // The run reports when it has received the signal.
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     assert!(said.any(|line| line.contains("running steps finish")));
     fs::write(project.path("go"), "").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(project.path("gate.done").exists(), "the step was cut off");
+    assert!(project.path("gate.done").exists(), "the step was interrupted");
     assert!(!project.path("after").exists(), "a step was started after the interrupt");
 }
 
@@ -188,7 +188,7 @@ fn a_secret_that_cannot_be_read_leaves_nothing_behind_and_its_exit_code_says_who
     for (code, why, plan) in [
         (4, "refused", format!("[secrets]\nword = {{ {vault} }}\n{uses}")),
         (2, "is not set", format!("[secrets]\nword = {{ {env} }}\n{uses}")),
-        // Who waits for Vault to come back waits for nothing.
+        // Another secret is missing, so the run does not wait for Vault to come back.
         (2, "is not set", both),
     ] {
         let project = Project::new(&plan);
@@ -229,7 +229,7 @@ fn runs_and_show_tell_what_was() {
     assert!(shown.trim_end().ends_with(" s"), "nothing follows the end: {shown}");
 }
 
-/// Whether some ssh is on its way to a port.
+/// Whether an ssh process is connecting to the port.
 fn connecting_to(port: u16) -> bool {
     let wanted = format!("\0-p\0{port}\0");
     let processes = fs::read_dir("/proc").unwrap().flatten();
@@ -237,7 +237,7 @@ fn connecting_to(port: u16) -> bool {
     lines.into_iter().any(|line| line.windows(wanted.len()).any(|part| part == wanted.as_bytes()))
 }
 
-/// An inventory with this machine, and a host `far` at an address that takes connections and says nothing.
+/// An inventory with this machine, and a host `far` at an address that accepts connections and never answers.
 fn with_a_silent_host(project: &Project, timeout: &str) -> (std::net::TcpListener, u16, String) {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
@@ -257,7 +257,6 @@ fn hosts_are_connected_to_while_the_first_steps_run_and_missed_only_by_their_own
     let run = project.command(&["run", "--output", "json", "--inventory", &inventory]);
     let run = std::thread::spawn(move || { run }.output().unwrap());
     wait_for(&project.path("begun"));
-    // While the gate is shut.
     let (connection, _) = silent.accept().unwrap();
     drop(connection);
     fs::write(project.path("go"), "").unwrap();

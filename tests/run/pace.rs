@@ -1,15 +1,15 @@
-//! Batches, limits of failures and failures that are ignored, on names of this machine.
+//! `serial`, `max_failures` and `ignore_errors`, on several names of this machine.
 
 use std::collections::BTreeMap;
 use std::fs;
 
-use rollout::event::{Event, EventKind, name};
+use rollout::event::{Event, EventKind, outcome_name};
 
 use super::project::Project;
 
 const INVENTORY: &str = "[hosts.\"h[1:4]\"]\nconnection = 'local'\n";
 
-/// What each unit came to, in the order of the ends, and the exit code.
+/// The outcome of each unit in the order in which they finished, and the exit code.
 fn run(project: &Project, more: &[&str]) -> (i32, Vec<(String, &'static str)>) {
     fs::write(project.path("inventory.toml"), INVENTORY).unwrap();
     let inventory = project.path("inventory.toml").display().to_string();
@@ -18,7 +18,7 @@ fn run(project: &Project, more: &[&str]) -> (i32, Vec<(String, &'static str)>) {
     let ends = events.lines().filter_map(|l| serde_json::from_str::<Event>(l).ok()).filter_map(|e| match e.kind {
         EventKind::UnitFinished { unit, outcome, .. } => {
             let host = unit.host.map(|host| format!("@{host}")).unwrap_or_default();
-            Some((format!("{}{host}", unit.step), name(&outcome)))
+            Some((format!("{}{host}", unit.step), outcome_name(&outcome)))
         }
         _ => None,
     });
@@ -32,7 +32,7 @@ fn on_all(id: &str, script: &str) -> String {
     )
 }
 
-/// Each step adds a line to a log; `bad` names the hosts where `update` fails.
+/// Each step adds a line to a log. `bad` names the hosts on which `update` fails.
 fn rolling(keys: &str) -> Project {
     let step = |id: &str, and: &str| {
         on_all(id, &format!("echo {id} {{{{ host.name }}}} >> DIR/log; {and} touch DIR/{id}.{{{{ host.name }}}}"))

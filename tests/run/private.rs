@@ -1,4 +1,4 @@
-//! What the tool keeps on this machine is its user's alone, whatever the umask.
+//! Files that `rollout` keeps on this machine are accessible to its user only, whatever the umask.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use crate::needs;
 use crate::project::{Project, file, gate, wait_for, wait_until};
 
-/// Runs the program with a umask that takes nothing away.
+/// Runs the program with umask 0.
 fn open(project: &Project, args: &[&str], names_plan: bool) -> Output {
     let program = project.command(args);
     let mut command = Command::new("sh");
@@ -21,7 +21,7 @@ fn open(project: &Project, args: &[&str], names_plan: bool) -> Output {
     output
 }
 
-/// What others may do anything with, below a folder and that folder itself.
+/// The folder and everything below it to which others have any access.
 fn open_to_others(path: &Path) -> Vec<String> {
     let seen = fs::symlink_metadata(path).unwrap();
     let is_open = !seen.is_symlink() && seen.mode() & 0o077 != 0;
@@ -42,7 +42,7 @@ fn nothing_that_is_kept_is_open_to_others_whatever_the_umask() {
     let state = project.path("state");
     open(&project, &["run", "--detach"], true);
     wait_for(&project.path("begun"));
-    // While it is at work, too.
+    // Also during the run.
     assert_eq!(open_to_others(&state), [""; 0]);
     fs::write(project.path("go"), "").unwrap();
     wait_until("the run in the background ended well", || {

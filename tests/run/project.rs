@@ -1,4 +1,4 @@
-//! A plan in a folder of its own, and the real program on it.
+//! A project with one plan, and the real program run on it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,9 +6,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use rollout::event::{Event, EventKind, name};
+use rollout::event::{Event, EventKind, outcome_name};
 
-/// A project in a folder of its own, with its own journals.
 pub struct Project {
     dir: tempfile::TempDir,
 }
@@ -24,7 +23,7 @@ impl Project {
         self.dir.path().join(name)
     }
 
-    /// Writes the plan; `DIR` stands for the project's folder.
+    /// Writes the plan. In the plan, `DIR` stands for the project's folder.
     pub fn write(&self, plan: &str) {
         let head = "[plan]\nname = \"test\"\n";
         fs::write(
@@ -49,14 +48,14 @@ impl Project {
         self.command(args).output().unwrap()
     }
 
-    /// The files of all runs.
+    /// The journal files of all runs.
     pub fn journals(&self) -> Vec<PathBuf> {
         let plans = fs::read_dir(self.path("state")).into_iter().flatten().flatten();
         let files = plans.flat_map(|plan| fs::read_dir(plan.path()).into_iter().flatten().flatten());
         files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "jsonl")).collect()
     }
 
-    /// What `rollout show` says of the newest run.
+    /// The output of `rollout show` for the newest run.
     pub fn shown(&self) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rollout"));
         let output = command.arg("show").env("ROLLOUT_STATE_DIR", self.path("state")).output().unwrap();
@@ -69,7 +68,6 @@ impl Project {
         (output.status.code().unwrap(), outcomes)
     }
 
-    /// Starts a run and returns once the step has started.
     pub fn start_until(&self, step: &str) -> Child {
         let mut child =
             self.command(&["run", "--output", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -80,7 +78,7 @@ impl Project {
             .filter_map(|l| serde_json::from_str::<Event>(&l).ok())
             .any(|event| matches!(&event.kind, EventKind::UnitStarted { unit, .. } if unit.step == step));
         assert!(started, "{step} never started");
-        // The rest is read to its end, so that the run is not stopped by a full pipe.
+        // Reads the rest to its end, so that a full pipe does not block the run.
         std::thread::spawn(move || lines.for_each(drop));
         child
     }
@@ -90,7 +88,7 @@ pub fn outcomes(stdout: &str) -> BTreeMap<String, &'static str> {
     let events = stdout.lines().filter_map(|l| serde_json::from_str::<Event>(l).ok());
     events
         .filter_map(|e| match e.kind {
-            EventKind::UnitFinished { unit, outcome, .. } => Some((unit.step, name(&outcome))),
+            EventKind::UnitFinished { unit, outcome, .. } => Some((unit.step, outcome_name(&outcome))),
             _ => None,
         })
         .collect()
@@ -108,7 +106,7 @@ pub fn command(id: &str, script: &str) -> String {
     step(id, &format!("action = \"node.command\"\ncommand = '''{script}'''\ncreates = \"DIR/{id}.done\""))
 }
 
-/// A step that says that it has begun and then hangs until `go` is a file: by that a test holds a run where it wants it.
+/// A step that reports its start and then waits until the file `go` exists. With it a test holds a run at this step.
 pub fn gate(id: &str) -> String {
     command(id, "echo $$ > DIR/begun; until test -e DIR/go; do sleep 0.05; done; touch DIR/gate.done")
 }

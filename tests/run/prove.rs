@@ -1,4 +1,4 @@
-//! `rollout prove PLAN`, and faults that are made on purpose.
+//! `rollout prove PLAN`, and injected faults.
 
 use super::project::{Project, command, file, same, step};
 

@@ -1,4 +1,4 @@
-//! A machine that is really rebooted: once, and proven by its boot id, however the run is cut off.
+//! Reboots of a real machine: exactly once, proven by the boot id, wherever the run is interrupted.
 
 use std::fs;
 use std::process::{Command, Output, Stdio};
@@ -26,7 +26,7 @@ fn call(project: &Project) -> Output {
     command(project).args(["--output", "json"]).output().unwrap()
 }
 
-/// Runs the plan; how its steps ended.
+/// Runs the plan and returns the outcome of each step.
 fn run(project: &Project) -> std::collections::BTreeMap<String, &'static str> {
     let output = call(project);
     let ends = outcomes(&String::from_utf8_lossy(&output.stdout));
@@ -34,7 +34,7 @@ fn run(project: &Project) -> std::collections::BTreeMap<String, &'static str> {
     ends
 }
 
-/// An update that owes a reboot.
+/// An update that requires a reboot.
 fn update() -> String {
     let script = "touch /run/reboot-required /var/lib/updated";
     step("step", "update", &format!("command\"\ncommand = \"{script}\"\ncreates = \"/var/lib/updated\""))
@@ -101,7 +101,7 @@ fn a_run_that_is_killed_in_the_middle_of_a_reboot_is_gone_on_from_without_anothe
     wait_for(&machine.var("begun"));
     child.kill().unwrap();
     child.wait().unwrap();
-    // Still the same boot: it waits, and asks for no second one.
+    // Still the same boot: the run waits, and requests no second reboot.
     let waiting = command(&project).stdout(Stdio::null()).spawn().unwrap();
     wait_until("the second run waits", || project.shown().contains("running   p/reboot@pi"));
     fs::write(machine.var("go"), "").unwrap();
@@ -179,7 +179,7 @@ fn files_of_a_host_are_fetched_into_the_project() {
     }
     assert_eq!(fs::read_dir(project.path("got/pi")).unwrap().count(), 3, "something is left behind");
     assert_eq!(run(&project), all("same"));
-    // What a step fetches, one behind it may put elsewhere: it is read only then.
+    // A later step may move a file that an earlier step fetches, so the file is read only then.
     fs::write(machine.var("text"), "1").unwrap();
     fs::write(project.path("got/pi/text"), "0").unwrap();
     project.write(&format!("{}{use_it}", fetch("text")));

@@ -1,4 +1,4 @@
-//! Steps in a row on one host, whose questions are asked together, come to what they come to one by one.
+//! Consecutive steps on one host, whose probes are sent together, have the same results as if they ran one by one.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::needs;
 use super::project::{Project, command, file, gate, outcomes, same, signal, step, wait_for};
 
-/// Few names, so that steps meet: folders, files in them, links to either, under one another's names.
+/// Few names, so that steps affect each other: folders, files in them, links to both, under one another's names.
 fn path() -> impl Strategy<Value = String> {
     proptest::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 1..=3).prop_map(|names| names.join("/"))
 }
@@ -53,9 +53,9 @@ fn any_step() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Runs a list of steps twice; how each ended, and what is there then. `hosts` are names of this machine, which the steps
-/// take in turn: with one they are in a row, with two none of them waits for its own host alone. All of it is in a folder
-/// that is `foreign` to root.
+/// Runs a list of steps twice, and returns all outcomes and the final state. `hosts` are names of this machine that the
+/// steps use in turn: with one host the steps are batched, with two they are not. Everything is in a folder that is
+/// `foreign` to root.
 fn come_to(
     steps: &[String],
     hosts: &[&str],
@@ -90,7 +90,7 @@ fn come_to(
     (ends, tree)
 }
 
-/// All that is below a folder: path, mode, content.
+/// Everything below a folder: path, mode, content.
 fn list(root: &Path, below: &Path, tree: &mut Vec<String>) {
     let mut names: Vec<PathBuf> =
         fs::read_dir(root.join(below)).unwrap().map(|entry| below.join(entry.unwrap().file_name())).collect();
@@ -110,7 +110,7 @@ fn list(root: &Path, below: &Path, tree: &mut Vec<String>) {
     }
 }
 
-/// A folder in which `sh` is the shell of that name.
+/// A folder in which `sh` is the shell with this name.
 fn shell(program: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let found = env::split_paths(&env::var_os("PATH").unwrap()).map(|dir| dir.join(program)).find(|p| p.exists());
@@ -139,7 +139,7 @@ fn steps_in_a_row_come_to_what_they_come_to_one_by_one() {
 
 #[test]
 fn what_has_ended_is_told_while_a_command_behind_it_in_the_row_goes_on() {
-    // It ends when the end of the one before it is on record.
+    // The step ends when the end of the step before it is recorded.
     let sees = "until grep -qs 'unit_finished.*first' DIR/state/*/*.jsonl; do sleep 0.05; done; touch DIR/sees.done";
     let plan = file("first") + &command("sees", sees).replace("creates", "timeout = '15s'\ncreates");
     let project = Project::new(&plan);

@@ -11,7 +11,6 @@ fn rollout(project: &Project, args: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// A plan whose preview is saved in `p.rollout`.
 fn saved(plan: &str) -> (Project, String) {
     let project = Project::new(plan);
     let path = project.path("p.rollout").display().to_string();

@@ -1,5 +1,5 @@
-//! What a test needs of the machine that it runs on. A laptop lacks some of it, and `cargo test` passes there all the same:
-//! a test that cannot run says so and ends. `ROLLOUT_ALL=1`, which `tests/all` sets, makes what is missing a failure.
+//! What a test needs from the machine that it runs on. If something is missing, the test prints a note and passes, so
+//! that `cargo test` works on a laptop. With `ROLLOUT_ALL=1`, which `tests/all` sets, it fails instead.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 
-/// Programs that a machine may lack, and where to get them.
+/// Programs that may be missing, and how to get them.
 const PROGRAMS: &[(&str, &str)] = &[
     ("bash", "apt-get install bash"),
     ("busybox", "apt-get install busybox-static"),
@@ -25,23 +25,23 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("useradd", "apt-get install passwd"),
 ];
 
-/// Whether a program of [`PROGRAMS`] is there.
+/// Whether a program of [`PROGRAMS`] is installed.
 pub fn program(name: &str) -> bool {
     let Some((_, how)) = PROGRAMS.iter().find(|(program, _)| *program == name) else {
         panic!("say in PROGRAMS where `{name}` comes from");
     };
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
-    // Not every user has it in PATH.
+    // Not every user has /usr/sbin in PATH.
     met(found || Path::new("/usr/sbin").join(name).is_file(), &format!("the program `{name}`"), how)
 }
 
-/// Whether this is root, who may do `what`.
+/// Whether the test runs as root, which it needs to do `what`.
 pub fn root(what: &str) -> bool {
     met(rustix::process::geteuid().is_root(), &format!("root, to {what}"), "run the tests as root")
 }
 
-/// Whether namespaces of these kinds may be made, such as `--pid`.
+/// Whether namespaces of these kinds can be created, such as `--pid`.
 pub fn namespaces(kinds: &[&str]) -> bool {
     if !program("unshare") {
         return false;
@@ -55,13 +55,13 @@ pub fn namespaces(kinds: &[&str]) -> bool {
     )
 }
 
-/// Whether there is time for what takes minutes or gigabytes.
+/// Whether tests that take minutes or gigabytes should run (`ROLLOUT_LONG`).
 pub fn time() -> bool {
     met(std::env::var_os("ROLLOUT_LONG").is_some(), "minutes or gigabytes, for all of it", "ROLLOUT_LONG=1 runs it")
 }
 
-/// Whether a need of the test is met. Else it is told, once, past the test harness, which shows only what failing tests
-/// print; in `tests/all` the test fails. `how`: what to do about it.
+/// Whether a need of the test is met. If not, this prints a note once, bypassing the test harness, which hides the
+/// output of passing tests; with `ROLLOUT_ALL` the test fails. `how` says how to meet the need.
 pub fn met(met: bool, what: &str, how: &str) -> bool {
     static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     if met {

@@ -1,4 +1,4 @@
-//! An OpenBao server of a test's own: in memory, on loopback, with TLS, gone when it is dropped.
+//! An OpenBao server for a test: in memory, on loopback, with TLS; it stops when dropped.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -10,10 +10,8 @@ use rollout::inventory::{Inventory, Token, Vault};
 
 use crate::needs;
 
-/// The server's root token.
 pub const TOKEN: &str = "root-token-of-a-test";
 
-/// A running server.
 pub struct Bao {
     child: Child,
     folder: tempfile::TempDir,
@@ -28,11 +26,11 @@ impl Drop for Bao {
 }
 
 impl Bao {
-    /// Starts one; `None` where there is no program.
+    /// Starts a server; `None` if the program is not installed.
     pub async fn start() -> Option<Self> {
         let program = program()?;
         let folder = tempfile::tempdir().unwrap();
-        // The port is free now; should another process take it, the server ends and the test says so.
+        // The port is free now. If another process takes it first, the server exits and the test fails with a message.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = std::fs::File::create(folder.path().join("server.log")).unwrap();
         let child = Command::new(program)
@@ -96,7 +94,7 @@ impl Bao {
     }
 }
 
-/// A call with time enough for a slow machine.
+/// A call context with enough time for a slow machine.
 pub fn call() -> CallContext {
     CallContext::silent(Duration::from_secs(20))
 }

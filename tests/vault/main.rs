@@ -30,7 +30,7 @@ async fn verdict(world: &RealWorld, action: &dyn Action) -> Verdict {
     action.verdict(&facts)
 }
 
-/// Carries a change out and expects it to be there afterwards.
+/// Makes a change, and expects it to be in effect afterwards.
 async fn change(world: &RealWorld, action: &dyn Action) -> rollout::event::Outputs {
     let target = Target::default();
     let facts = world.probe(&target, &action.probes(), &call()).await.unwrap();
@@ -46,7 +46,7 @@ async fn change(world: &RealWorld, action: &dyn Action) -> rollout::event::Outpu
     action.outputs(&facts, &done)
 }
 
-/// A call, and what is told while it goes on.
+/// A call context, and the progress messages of the call.
 fn heard() -> (Arc<Mutex<Vec<String>>>, CallContext) {
     let said = Arc::<Mutex<Vec<String>>>::default();
     let into = Arc::clone(&said);
@@ -83,7 +83,7 @@ async fn a_chain_of_authorities_is_built_once() {
     let Verdict::Same { seen } = verdict(&world, &ca).await else { panic!("it is sound") };
     assert!(seen.starts_with("O=home, CN=Intermediate, issued by CN=Root, valid until "), "{seen}");
 
-    // Another name: the new issuer takes over, in a mount that had one before.
+    // With another name, the new issuer replaces the one that the mount had before.
     let renamed = action::<Intermediate>(json!({ "mount": "pki_int", "common_name": "Second" }));
     let second = change(&world, &renamed).await;
     assert_ne!(first["serial"], second["serial"]);
@@ -91,7 +91,7 @@ async fn a_chain_of_authorities_is_built_once() {
     assert!(seen.starts_with("CN=Second, issued by CN=Root"), "{seen}");
 }
 
-/// An intermediate below a root in mounts of their own; the intermediate's mount keeps Vault's own limit of 768h.
+/// A root and an intermediate CA in mounts of their own. The intermediate's mount keeps Vault's default limit of 768h.
 async fn limited(bao: &Bao, world: &RealWorld) {
     change(world, &action::<SecretsEngine>(json!({ "path": "pki", "type": "pki", "max_lease_ttl": "87600h" }))).await;
     change(world, &action::<SecretsEngine>(json!({ "path": "pki_int", "type": "pki" }))).await;
@@ -284,7 +284,7 @@ async fn every_node_is_looked_at_and_a_sealed_one_advised_on() {
     assert_eq!(nodes[1].state, State::Unreachable("connection refused".into()));
     assert!(!nodes[0].version.is_empty());
 
-    // The node that is up serves requests, whatever the other one does.
+    // The node that is up serves requests, whatever the other node does.
     backend.perform(&write("sys/seal", json!({})), &call()).await.unwrap();
     let Err(error) = backend.probe(&Probe::Read { path: "sys/mounts/pki".into() }, &call()).await else {
         panic!("sealed")
@@ -331,7 +331,7 @@ async fn https_is_checked_with_the_ca_that_is_named() {
     let insecure = action::<Check>(json!({ "url": url, "insecure": true }));
     assert!(matches!(verdict(&world, &insecure).await, Verdict::Same { .. }));
 
-    // TLS asks for the name in the URL, wherever the connection goes.
+    // TLS checks the name in the URL, whatever address the connection has.
     let named = "https://localhost:1/v1/sys/health";
     let address = bao.address().replace("https://", "");
     let elsewhere = action::<Check>(

@@ -12,7 +12,7 @@ use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 use crate::excerpt;
 use crate::plan::{Output, ParamError, Role, RunsOn};
-use crate::secret::{is_in, redact};
+use crate::secret::{has_secret, redact};
 
 /// Characters of output quoted in a message.
 const MAX_QUOTED_CHARS: usize = 300;
@@ -227,7 +227,7 @@ timeout = "1m"
             return error("/command", "the command is empty".to_owned());
         }
         for (pointer, words) in [("/command", &self.command), ("/unless", &self.unless)] {
-            if words.iter().any(|word| is_in(word)) {
+            if words.iter().any(|word| has_secret(word)) {
                 return error(
                     pointer,
                     "it has a secret in it, which others could see: hand it over by `stdin`".to_owned(),

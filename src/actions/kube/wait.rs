@@ -10,7 +10,7 @@ use crate::connect::kube::{self, KindRef, Objects, Query, manifest, pods};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Role, RunsOn};
-use crate::secret::{MASK, is_in};
+use crate::secret::{MASK, has_secret};
 
 /// Objects named in one message; the rest are counted.
 const MAX_NAMED: usize = 5;
@@ -99,7 +99,7 @@ impl Wait {
             None if values.iter().any(|v| !v.is_empty() && v != "null") => None,
             _ if values.is_empty() => Some(format!("no {path}")),
             // What stands in the place of a secret is most likely its earlier value.
-            Some(value) if is_in(value) => Some(format!("{path}={MASK}")),
+            Some(value) if has_secret(value) => Some(format!("{path}={MASK}")),
             _ => Some(format!("{path}={}", values.join(" "))),
         }
     }

@@ -6,7 +6,7 @@ use crate::actions::OnInterrupt;
 use crate::connect::host::{self, Read, Run};
 use crate::connect::{Fact, Probe};
 use crate::plan::{ParamError, refuse};
-use crate::secret::is_in;
+use crate::secret::has_secret;
 
 /// The guards of a command, as far as it has any. One that holds is enough.
 #[derive(Default)]
@@ -88,7 +88,7 @@ impl<'a> Conditions<'a> {
 
 /// Refuses words with a secret, which others on the host could see.
 pub fn check_words<'a>(parameter: &str, words: impl IntoIterator<Item = &'a str>) -> Result<(), ParamError> {
-    if words.into_iter().any(is_in) {
+    if words.into_iter().any(has_secret) {
         let message = "it has a secret in it, which others on the host could see: hand it over by `stdin`";
         return refuse(parameter, message);
     }

@@ -2,10 +2,10 @@
 
 use crate::actions::Verdict;
 use crate::connect::host::{self, Attributes, CONTENT_LIMIT, Content, File, FileKind, LocalFile, WriteFile, sha256};
-use crate::diff::{Delta, Diff, hide_gone};
+use crate::diff::{Delta, Diff, mask_removed_lines};
 use crate::event::Problem;
 use crate::excerpt;
-use crate::secret::{is_in, is_plainly_in};
+use crate::secret::{has_plain_secret, has_secret};
 
 use super::effects::diff_attributes;
 
@@ -18,7 +18,7 @@ const NEW_SECRET_FILE_MODE: u32 = 0o600;
 /// Mode of a new file with this content, when the step does not say.
 pub fn new_file(content: &[u8]) -> u32 {
     let is_short = content.len() <= CONTENT_LIMIT;
-    let secret = is_plainly_in(content) || is_short && is_in(&String::from_utf8_lossy(content));
+    let secret = has_plain_secret(content) || is_short && has_secret(&String::from_utf8_lossy(content));
     if secret { NEW_SECRET_FILE_MODE } else { NEW_FILE_MODE }
 }
 
@@ -149,7 +149,7 @@ pub fn text_delta(path: &str, seen: Option<&File>, wanted: Option<&[u8]>) -> Del
         && before != after
     {
         let private = regular.is_some_and(|file| file.mode & 0o004 == 0);
-        let without = if private || wanted.is_none() { hide_gone(&before, &after) } else { before.clone() };
+        let without = if private || wanted.is_none() { mask_removed_lines(&before, &after) } else { before.clone() };
         if wanted.is_none() && without != before {
             return content_delta(path, seen, None, false);
         }
@@ -157,7 +157,7 @@ pub fn text_delta(path: &str, seen: Option<&File>, wanted: Option<&[u8]>) -> Del
         return Delta::Text { label: path.to_owned(), before, after };
     }
     // By its hash, a weak secret could be guessed.
-    let secret = wanted.is_some_and(|bytes| is_in(&String::from_utf8_lossy(bytes)));
+    let secret = wanted.is_some_and(|bytes| has_secret(&String::from_utf8_lossy(bytes)));
     let hash = |bytes| if secret { String::new() } else { sha256(bytes) };
     let after = wanted.map(|bytes| size_and_hash(bytes.len() as u64, &hash(bytes)));
     content_delta(path, seen, after, !secret)

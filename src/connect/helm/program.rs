@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 
 use crate::connect::{CallContext, ConnectError};
 use crate::inventory::Inventory;
-use crate::secret::{is_in, redact, redact_open};
+use crate::secret::{has_secret, redact, redact_unfinished};
 
 /// Time between SIGTERM and SIGKILL, in which helm can record the interruption.
 const KILL_DELAY: Duration = Duration::from_secs(5);
@@ -46,7 +46,7 @@ impl Program {
     /// [`ConnectError::Failed`] with helm's own error, [`ConnectError::Lost`] when helm was ended at the deadline.
     pub async fn run(&self, arguments: &[String], stdin: &str, call: &CallContext) -> Result<String, ConnectError> {
         let verb = arguments.first().map_or("", String::as_str);
-        if let Some(shown) = arguments.iter().find(|word| is_in(word)) {
+        if let Some(shown) = arguments.iter().find(|word| has_secret(word)) {
             return Err(ConnectError::failed(format!("helm {verb} would receive a secret as an argument: {shown}"))
                 .hint("every user of this machine can see arguments; pass secrets in the values, which helm reads from stdin"));
         }
@@ -162,7 +162,9 @@ async fn read_lines(
         all.push_str(&line);
         all.push('\n');
         if !line.starts_with("WARNING:") {
-            progress(redact_open(all.as_bytes(), MAX_LINE_BYTES).lines().next_back().unwrap_or_default().to_owned());
+            progress(
+                redact_unfinished(all.as_bytes(), MAX_LINE_BYTES).lines().next_back().unwrap_or_default().to_owned(),
+            );
         }
     }
     Ok(all)

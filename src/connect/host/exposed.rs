@@ -3,7 +3,7 @@
 
 use super::types::{Attributes, Command, Effect, Probe, Run};
 use crate::connect::ConnectError;
-use crate::secret::{is_in, redact};
+use crate::secret::{has_secret, redact};
 
 /// Refuses probes whose arguments contain a secret.
 pub fn check_probes(probes: &[Probe]) -> Result<(), ConnectError> {
@@ -43,7 +43,7 @@ pub fn check_effect(effect: &Effect) -> Result<(), ConnectError> {
 
 /// Refuses words that contain a secret.
 pub fn check<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<(), ConnectError> {
-    match words.into_iter().find(|word| is_in(word)) {
+    match words.into_iter().find(|word| has_secret(word)) {
         None => Ok(()),
         Some(word) => {
             let shown = redact(word);

@@ -42,7 +42,7 @@ pub fn folder() -> Result<PathBuf, ConnectError> {
 
 /// Creates the folder if it is missing, and makes sure that only this user can access it.
 fn make_private(path: &Path) -> Result<(), ConnectError> {
-    match private::folder(path) {
+    match private::ensure_folder(path) {
         Ok(_) => Ok(()),
         Err(NotPrivate::Open { what, hint }) => {
             Err(refused(&what).hint(format!("whoever can access it can access your hosts: {hint}")))

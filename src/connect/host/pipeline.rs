@@ -11,7 +11,7 @@ use super::request::{Purpose, Request};
 use super::types::{CommandOutput, Effect, Fact, Probe};
 use super::{Backend, effects, exposed};
 use crate::connect::{CallContext, ConnectError, FOLLOW_UP_TIMEOUT, Target};
-use crate::defect::caught_in;
+use crate::defect::catch_panic_async;
 use crate::sync::lock;
 
 /// A [`crate::connect::Pipeline`] of one host.
@@ -143,6 +143,6 @@ impl Backend {
             return None;
         }
         // A malformed answer to a follow-up probe must not count as a failure of the effect.
-        caught_in(self.facts(target, &follow_up.batch, done, call)).await.ok()?.ok()
+        catch_panic_async(self.facts(target, &follow_up.batch, done, call)).await.ok()?.ok()
     }
 }

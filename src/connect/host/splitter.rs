@@ -3,7 +3,7 @@
 use super::output::{Capture, Output};
 use super::output_budget::OutputBudget;
 use super::types::CommandOutput;
-use crate::secret::redact_open;
+use crate::secret::redact_unfinished;
 
 /// Longest exit status, bytes. If no line break follows a marker within this many bytes, it has no status.
 const MAX_STATUS_DIGITS: usize = "-2147483648".len();
@@ -136,7 +136,7 @@ impl Splitter {
 /// The last line that is not empty. Secrets are masked in the whole text first: a single line may hold only a part of
 /// one.
 fn last_line_of(bytes: &[u8]) -> Option<String> {
-    let text = redact_open(bytes, MAX_LINE_BYTES);
+    let text = redact_unfinished(bytes, MAX_LINE_BYTES);
     text.lines().rev().map(str::trim).find(|l| !l.is_empty()).map(str::to_owned)
 }
 

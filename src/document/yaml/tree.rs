@@ -198,7 +198,7 @@ impl<'a> Builder<'a> {
 
     fn repeated_key(&self, name: &str, first_place: Place, place: Place) -> Error {
         // The key may be part of a secret.
-        let key = if secret::is_in(self.text) { "this key".to_owned() } else { format!("the key `{name}`") };
+        let key = if secret::has_secret(self.text) { "this key".to_owned() } else { format!("the key `{name}`") };
         error(place, format!("{key} occurs twice in the same table; the first is in line {}", first_place.0))
     }
 }

@@ -295,9 +295,9 @@ pub fn line(event: &Event) -> String {
         }
         EventKind::UnitFinished { unit, outcome, .. } => match outcome {
             Outcome::Failed(p) | Outcome::Warned(p) | Outcome::Unknown(p) => {
-                format!("  {n:3} {} {unit}: {}", crate::event::name(outcome), p.message)
+                format!("  {n:3} {} {unit}: {}", crate::event::outcome_name(outcome), p.message)
             }
-            _ => format!("  {n:3} {} {unit}", crate::event::name(outcome)),
+            _ => format!("  {n:3} {} {unit}", crate::event::outcome_name(outcome)),
         },
         EventKind::Notified { handler, by } => format!("  {n:3} {by} asks for {handler}"),
         EventKind::Undone { unit, by } => format!("  {n:3} {by} has undone {unit}"),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::outputs::OutputStore;
 use crate::actions::ActionRef;
-use crate::defect::caught;
+use crate::defect::catch_panic;
 use crate::digest;
 use crate::engine::run_spec::RunSpec;
 use crate::event::{Mode, Outcome, Outputs, Problem, UnitRef};
@@ -142,7 +142,7 @@ impl Renderer {
     }
 
     fn render(&self, run: &RunSpec, unit: &Unit, reads: &BTreeSet<String>) -> Result<Rendered, Outcome> {
-        caught(|| self.try_render(run, unit, reads)).unwrap_or_else(|defect| Err(Outcome::Unknown(defect)))
+        catch_panic(|| self.try_render(run, unit, reads)).unwrap_or_else(|defect| Err(Outcome::Unknown(defect)))
     }
 
     fn try_render(&self, run: &RunSpec, unit: &Unit, reads: &BTreeSet<String>) -> Result<Rendered, Outcome> {

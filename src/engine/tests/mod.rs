@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use world::{FakeWorld, registry};
 
 use super::*;
-use crate::event::{Event, EventKind, Mode, Outcome, name};
+use crate::event::{Event, EventKind, Mode, Outcome, outcome_name};
 use crate::graph::{Graph, RenderContext};
 use crate::inventory::{Connection, Host, Inventory};
 use crate::journal::{Journal, PreviousRun, RunHistory, SavedPlan, read};
@@ -105,7 +105,7 @@ struct Ran {
 
 impl Ran {
     fn word(&self, unit: &str) -> &'static str {
-        name(&self.outcomes[unit])
+        outcome_name(&self.outcomes[unit])
     }
 }
 

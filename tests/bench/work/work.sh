@@ -1,5 +1,5 @@
 #!/bin/sh
-# The same work by hand: as root on a host. `dry=1` before it only says what would change.
+# The same work as a hand-written script, run as root on a host. With `dry=1` it only prints what would change.
 set -eu
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 dry=${dry:-}
@@ -25,7 +25,7 @@ file() {
     }
 }
 
-# PATH PATTERN LINE: a line in the place of the one that matches, or at the end.
+# PATH PATTERN LINE: replaces the matching line, or appends the line.
 line() {
     ! grep -qxF "$3" "$1" || return 0
     say "$1"

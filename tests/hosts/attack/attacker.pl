@@ -1,6 +1,5 @@
-# What a user may do in folders that the user owns, or may write in, while root works there: gives each name that appears
-# there to something else at once, and those that can be told beforehand earlier. Ends when /srv/stop is there, and
-# prints how often it did so.
+# A user's attack on folders that the user owns or may write in, while root works there: replaces each new name at once,
+# and predictable names in advance. Ends when /srv/stop exists, and prints the number of replacements.
 use strict;
 use warnings;
 
@@ -8,7 +7,7 @@ my ($home, $secret, $folder) = ("/home/mallory", "/srv/canary/secret", "/srv/can
 my (%known, $swaps, $pool);
 $swaps = $pool = 0;
 
-# A name for something of root's, each time of another kind.
+# Gives a name to something of root's, each time of another kind.
 sub bait {
     my ($name) = @_;
     my $kind = $swaps++ % 4;
@@ -27,7 +26,7 @@ sub names {
     return grep { $_ ne "." && $_ ne ".." } readdir $dir;
 }
 
-# Each name below a folder that was not there before.
+# Each new name below a folder.
 sub look {
     my ($at, $act, $depth) = @_;
     for my $name (names($at)) {
@@ -41,7 +40,7 @@ sub look {
     }
 }
 
-# A name that is now something of its owner's, now something of root's.
+# A name that switches between something of the attacker's and something of root's.
 sub flip {
     my ($name) = @_;
     my $path = "$home/$name";

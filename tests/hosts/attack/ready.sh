@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What the attacker has, what is not to change, and what the steps find.
+# Prepares the attacker's files, the files that must not change, and the files that the steps need.
 set -eu
 useradd --create-home --uid 2002 mallory
 mkdir -p /srv/canary/folder/gone /srv/open /srv/sticky /srv/attacker
@@ -20,7 +20,7 @@ for name in file backed owned guarded; do echo mine >"$name"; done
 chown -R mallory: .
 ln -s /srv/canary/folder led
 chown -h mallory led
-# As where the kernel lets users make hard links to files of others.
+# As on kernels that let users create hard links to files of others.
 ln /srv/canary/secret hard
 name=0
 while [ "$name" -lt 500 ]; do

@@ -1,3 +1,3 @@
 # shellcheck shell=sh
-# Makes something, once.
+# Creates a file, once.
 test -e "$1" || { mkdir "$1" && echo made; }

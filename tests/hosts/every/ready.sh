@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What the plan finds on the host: an archive of packages, a repository, an archive of files, a boot folder, a module.
+# Prepares the host for the plan: a package repository, a git repository, an archive, a boot folder, a kernel module.
 set -eu
 mkdir -p /srv/t /srv/boot /srv/apt/root/DEBIAN /srv/repo
 chmod 777 /srv/t
@@ -20,22 +20,22 @@ mkdir -m 700 "$GNUPGHOME"
 gpg --batch --quiet --passphrase '' --quick-generate-key every@example.org default default never
 gpg --batch --quiet --clearsign --output InRelease Release
 gpg --export >/usr/share/keyrings/every.gpg
-# No other archive is asked.
+# No other package repository is used.
 rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/*
 
 cd /srv/repo
 git init -q -b main
 git -c user.name=x -c user.email=x@example.org commit -q --allow-empty -m one
-# Whoever clones it is not its owner.
+# The user who clones the repository is not its owner.
 git config --system --add safe.directory '*'
 
 cd /srv
 mkdir a && echo x >a/b && tar -czf archive.tar.gz a
 
-# In some containers it is read-only, whatever of it is their own.
+# In some containers /proc/sys is read-only, even the parts that belong to the container.
 ! mountpoint -q /proc/sys || mount -o remount,bind,rw /proc/sys
 
-# In some there are no modules.
+# Some containers have no kernel modules.
 if [ -d /sys/module ]; then
 	mount -t tmpfs none /sys/module
 	mkdir /sys/module/rollout_test

@@ -87,7 +87,7 @@ impl Candidate {
 
     fn is_held_by_killed_run(&self, spec: &LeaseSpec) -> bool {
         let holder = spec.holder_identity.as_deref().and_then(|text| text.parse().ok());
-        self.killed.as_ref().zip(holder).is_some_and(|(killed, holder)| killed.is_run_of(&holder))
+        self.killed.as_ref().zip(holder).is_some_and(|(killed, holder)| killed.is_same_run(&holder))
     }
 }
 

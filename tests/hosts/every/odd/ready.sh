@@ -1,5 +1,6 @@
 # shellcheck shell=sh
-# What the plans with odd values find on the host: files with all kinds of bytes and ends, and other names of users' groups.
+# Prepares the host for the plans with odd values: files with all kinds of bytes and line ends, and alternative names of
+# users' groups.
 set -eu
 cd /srv/t
 printf '\357\273\277# caf\351\r\na = 1\r\nb = 2' >marked
@@ -13,7 +14,7 @@ groupadd --gid 61400 real
 groupadd --gid 61400 --non-unique alias
 groupadd --gid 61401 more
 useradd --no-create-home --non-unique --uid 0 --gid root toor
-# As a directory service gives them.
+# Group names as a directory service returns them.
 printf 'odd users:x:61402:ada\n' >>/etc/group
 useradd --no-create-home --gid real --home-dir /srv/ada --shell /bin/sh ada
 git -C /srv/repo -c user.name=x -c user.email=x@example.org tag -a -m one v1
