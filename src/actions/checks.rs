@@ -130,7 +130,7 @@ command = "login"
 stdin = "{{ login }}"
 "#;
     insta::assert_snapshot!(said(text), @r#"
-     × `command`: it has a secret in it, which others on the host could see: hand it over by `stdin`
+     × `command`: it contains a secret, which other users of the host could see: pass it by `stdin`
        ╭─[plans/a.toml:13:11]
     12 │ hosts = "all"
     13 │ command = "login {{ login }}"

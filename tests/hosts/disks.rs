@@ -48,7 +48,7 @@ fn a_full_disk_is_told_and_harms_nothing() {
             "make room",
         );
     }
-    ran.tells("tree", &["cannot bring tree to /full/tree", "No space left on device"], "room on the disk");
+    ran.tells("tree", &["cannot bring tree to /full/tree", "No space left on device"], "is the disk full");
     assert_eq!(listed(), before);
     assert!(fs::read_to_string(machine.seen("/full/kept")).unwrap() == old);
     assert!(fs::read_to_string(machine.seen("/full/kept-too")).unwrap() == old);

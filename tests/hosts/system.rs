@@ -73,7 +73,7 @@ fn what_is_told_as_mounted_is_mounted_and_once() {
         mount("bind", &format!("path = \"/srv/bound\"\nsource = \"{source}\"\nfstype = \"none\"\noptions = [\"bind\"]"))
     };
     host.comes_to_rest(&bind("/real"));
-    host.run(&bind("/srv/other")).tells("bind", &["is not /srv/other"], "unmount it first");
+    host.run(&bind("/srv/other")).tells("bind", &["is not /srv/other"], "unmounted, do so first");
 }
 
 #[test]

@@ -137,7 +137,7 @@ fn a_host_that_stays_up_is_a_failure_that_says_so() {
     let output = call(&project);
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(outcomes(&said), same(&[("update", "changed"), ("reboot", "failed")]));
-    assert!(said.contains("not so after 3s: it was asked to reboot") && said.contains("still up"), "{said}");
+    assert!(said.contains("not so after 3s: the reboot was requested") && said.contains("still up"), "{said}");
     assert_eq!(machine.boots(), 1);
 }
 

@@ -1,15 +1,15 @@
-//! `node.apt_repository`: a package archive that apt knows, with its key.
+//! `node.apt_repository`: a package repository of apt, with its key.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::content::{DesiredFile, text_delta};
-use super::effects::{file_at, look};
+use super::effects::{CheckedEffect, next_checked};
 use super::group::State;
-use super::package::fetching;
+use super::package::try_sources_script;
 use super::params::{check_name, check_path};
-use super::scripts::{CheckedEffect, next_checked};
+use super::probes::{file_at, file_probe};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, Read, quote::word};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
@@ -17,43 +17,43 @@ use crate::diff::{Delta, Diff};
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, PlainFile, Role, RunsOn, refuse};
 
-/// Has apt know a package archive: /etc/apt/sources.list.d/NAME.sources, and its key in /etc/apt/keyrings. The list of
-/// packages is fetched and its signature checked before the file is put in place, and all sources are read together with
-/// it: so a wrong address or key, or another file that names the same archive with another key, leaves apt as it was.
+/// Adds a package repository to apt: /etc/apt/sources.list.d/NAME.sources, and its key in /etc/apt/keyrings. Before the
+/// file is put in place, the package list is fetched, its signature verified, and all sources are read together: a
+/// wrong URI or key, or another file that gives another key for the same repository, leaves apt as it was.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AptRepository {
     /// Name of the file, without `.sources`.
     pub name: String,
-    /// Whether apt knows it. With "absent", files of this name and the key go.
+    /// Whether the repository is wanted. With "absent", the `.sources` file of this name and the key are removed.
     #[serde(default)]
     pub state: State,
-    /// Addresses, such as "https://download.docker.com/linux/debian".
+    /// URIs, such as "https://download.docker.com/linux/debian".
     #[serde(default)]
     pub uris: Vec<String>,
-    /// Suites, such as "bookworm"; a path that ends with "/" for a flat archive.
+    /// Suites, such as "bookworm"; for a flat repository a path that ends with "/".
     #[serde(default)]
     pub suites: Vec<String>,
-    /// Components, such as "main"; none for a flat archive.
+    /// Components, such as "main"; none for a flat repository.
     #[serde(default)]
     pub components: Vec<String>,
     /// Architectures, such as "arm64". Default: those of the host.
     #[serde(default)]
     pub architectures: Vec<String>,
-    /// Its public key: the text of an ASCII-armoured one, or the absolute path of a file that is on the host.
+    /// Public key of the repository: an ASCII-armoured key, or the absolute path of a key file on the host.
     #[serde(default)]
     pub signed_by: Option<String>,
-    /// File with the public key, ASCII-armoured, below the plan's root.
+    /// File with the ASCII-armoured public key, relative to the plan's root.
     #[serde(default)]
     pub key_file: PlainFile,
-    /// Whether source packages are known, too.
+    /// Whether source packages are included.
     #[serde(default)]
     pub source_packages: bool,
 }
 
 impl Spec for AptRepository {
     const NAME: &'static str = "node.apt_repository";
-    const SUMMARY: &'static str = "a package archive that apt knows, with its key";
+    const SUMMARY: &'static str = "a package repository of apt, with its key";
     const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const OUTPUTS: &'static [Output] = &[Output { name: "path", about: "path of the .sources file" }];
@@ -73,7 +73,7 @@ signed_by = "/usr/share/keyrings/kubernetes.gpg"
         check_name("name", &self.name)?;
         if self.state == State::Absent {
             let given = !self.uris.is_empty() || !self.suites.is_empty() || self.signed_by.is_some();
-            return if given { refuse("state", "an archive that is to go needs only its `name`") } else { Ok(()) };
+            return if given { refuse("state", "with `state = \"absent\"`, give `name` only") } else { Ok(()) };
         }
         let lists = [
             ("uris", &self.uris),
@@ -87,7 +87,7 @@ signed_by = "/usr/share/keyrings/kubernetes.gpg"
             }
         }
         if let Some(at) = self.uris.iter().position(|uri| !uri.contains(":/")) {
-            return refuse(&format!("uris/{at}"), "it must be an address such as \"https://deb.debian.org/debian\"");
+            return refuse(&format!("uris/{at}"), "it must be a URI such as \"https://deb.debian.org/debian\"");
         }
         if self.uris.is_empty() || self.suites.is_empty() {
             let missing = if self.uris.is_empty() { "uris" } else { "suites" };
@@ -96,12 +96,12 @@ signed_by = "/usr/share/keyrings/kubernetes.gpg"
         if self.components.is_empty() && self.suites.iter().any(|suite| !suite.ends_with('/')) {
             return refuse(
                 "components",
-                "give at least one, such as \"main\"; only a flat archive (suite \"/\") has none",
+                "give at least one, such as \"main\"; only a flat repository (suite \"/\") has none",
             );
         }
         match (&self.signed_by, self.key_file.path.is_empty()) {
-            (Some(_), false) => refuse("key_file", "give either `signed_by` or `key_file`"),
-            (None, true) => refuse("signed_by", "give the archive's key, as text, path or `key_file`"),
+            (Some(_), false) => refuse("key_file", "give either `signed_by` or `key_file`, not both"),
+            (None, true) => refuse("signed_by", "give the repository's key, as text or path here or as `key_file`"),
             (Some(path), true) if path.starts_with('/') => check_path("signed_by", path),
             (Some(text), true) if !is_key(text) => refuse("signed_by", NO_KEY),
             (None, false) if !self.key_file.content.is_empty() && !is_key(&self.key_file.content) => {
@@ -112,7 +112,8 @@ signed_by = "/usr/share/keyrings/kubernetes.gpg"
     }
 }
 
-const NO_KEY: &str = "it is no ASCII-armoured public key (`gpg --armor --export` makes one), nor an absolute path";
+const NO_KEY: &str =
+    "it is neither an ASCII-armoured public key (`gpg --armor --export` prints one) nor an absolute path";
 
 fn is_key(text: &str) -> bool {
     text.trim_start().starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----") && text.contains("-----END PGP")
@@ -127,7 +128,7 @@ impl AptRepository {
         format!("/etc/apt/keyrings/{}.asc", self.name)
     }
 
-    /// The key's text, when it is this step's to put there.
+    /// The text of the key file that this step writes; `None` when `signed_by` is a path.
     fn key(&self) -> Option<String> {
         let text = match &self.signed_by {
             Some(path) if path.starts_with('/') => return None,
@@ -153,12 +154,12 @@ impl AptRepository {
         given.map(|(name, value)| format!("{name}: {value}\n")).collect()
     }
 
-    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<CheckedEffect>), Problem> {
+    fn diff_and_effects(&self, facts: &[Fact]) -> Result<(Diff, Vec<CheckedEffect>), Problem> {
         if self.state == State::Absent {
             return Ok(self.removal(facts));
         }
         let attributes = || Attributes { mode: Some(0o644), ..Attributes::default() };
-        let (mut diff, mut acts) = (Diff::default(), Vec::new());
+        let (mut diff, mut effects) = (Diff::default(), Vec::new());
         let mut fetch = false;
         if let Some(key) = self.key() {
             let path = self.key_path();
@@ -166,60 +167,57 @@ impl AptRepository {
             let key_diff = wanted.diff(file_at(facts, 1))?;
             if !key_diff.is_empty() {
                 let folder = Attributes { mode: Some(0o755), ..Attributes::default() };
-                acts.push(host::Effect::Directory { path: "/etc/apt/keyrings".to_owned(), attributes: folder }.into());
-                acts.push(wanted.effect(file_at(facts, 1)).into());
+                effects
+                    .push(host::Effect::Directory { path: "/etc/apt/keyrings".to_owned(), attributes: folder }.into());
+                effects.push(wanted.effect(file_at(facts, 1)).into());
                 diff.0.extend(key_diff.0);
                 fetch = true;
             }
         }
         let (path, content, validate) =
-            (self.path(), self.content(), fetching("%s", &format!("{}.sources", self.name)));
+            (self.path(), self.content(), try_sources_script("%s", &format!("{}.sources", self.name)));
         let wanted = DesiredFile { validate: Some(&validate), ..DesiredFile::text(&path, &content, attributes()) };
         let list_diff = wanted.diff(file_at(facts, 0))?;
         if !list_diff.is_empty() {
             let effect = wanted.effect(file_at(facts, 0));
-            // The file that is put there is fetched by before.
+            // Writing the file fetches the list already, as part of its validation.
             fetch &= !matches!(effect, host::Effect::WriteFile(_));
-            acts.push(effect.into());
+            effects.push(effect.into());
             diff.0.extend(list_diff.0);
         }
         if fetch {
-            diff.0.push(Delta::Act { what: "fetch its package list".to_owned() });
-            acts.push(CheckedEffect::script(
+            diff.0.push(Delta::Act { what: "fetch the package list".to_owned() });
+            effects.push(CheckedEffect::script(
                 format!("fetch the package list of {}", self.name),
-                fetching(&word(&path), &format!("{}.sources", self.name)),
+                try_sources_script(&word(&path), &format!("{}.sources", self.name)),
             ));
         }
-        Ok((diff, acts))
+        Ok((diff, effects))
     }
 
     fn removal(&self, facts: &[Fact]) -> (Diff, Vec<CheckedEffect>) {
-        let (mut diff, mut acts) = (Diff::default(), Vec::new());
+        let (mut diff, mut effects) = (Diff::default(), Vec::new());
         for (index, path) in [self.path(), self.key_path()].into_iter().enumerate() {
             if let Some(file) = file_at(facts, index) {
                 diff.0.push(text_delta(&path, Some(file), None));
-                acts.push(host::Effect::Remove { path }.into());
+                effects.push(host::Effect::Remove { path }.into());
             }
         }
-        (diff, acts)
+        (diff, effects)
     }
 }
 
 impl Action for AptRepository {
     fn probes(&self) -> Vec<Probe> {
-        vec![look(&self.path(), Read::Content), look(&self.key_path(), Read::Content)]
+        vec![file_probe(&self.path(), Read::Content), file_probe(&self.key_path(), Read::Content)]
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        match self.judge(facts) {
-            Err(problem) => Verdict::Blocked(problem),
-            Ok((diff, _)) if diff.is_empty() => Verdict::Same { seen: String::new() },
-            Ok((diff, _)) => Verdict::Change(diff),
-        }
+        Verdict::judged(self.diff_and_effects(facts).map(|(diff, _)| diff), String::new)
     }
 
     fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
-        next_checked(&self.judge(facts)?.1, done)
+        next_checked(&self.diff_and_effects(facts)?.1, done)
     }
 
     fn outputs(&self, _facts: &[Fact], _done: &[EffectResult]) -> Outputs {
@@ -265,7 +263,7 @@ mod tests {
     #[test]
     fn a_new_key_is_tried_at_once() {
         let facts = [file(Some(regular(LIST, 0o644))), file(Some(regular("old\n", 0o644)))];
-        assert_eq!(change(&step().verdict(&facts)).last().unwrap(), "! fetch its package list");
+        assert_eq!(change(&step().verdict(&facts)).last().unwrap(), "! fetch the package list");
         assert!(matches!(effects(&step(), &facts).last(), Some(host::Effect::Run(_))));
     }
 

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::effects::look;
 use super::file::check_validate;
 use super::params::{self, Mode, check_file_path};
+use super::probes::file_probe;
 use super::text::{Edit, Insert, InsertPosition, Missing, State, Text};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::Read;
@@ -13,57 +13,59 @@ use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::Problem;
 use crate::plan::{ParamError, Role, RunsOn as Where, refuse};
 
-/// What stands for BEGIN and END in `marker`.
+/// Placeholder in `marker` for BEGIN and END.
 const MARK: &str = "{mark}";
 
-/// Sees to lines in a text file, between two marker lines by which they are found again. The file is replaced atomically;
-/// line endings, mode and owner stay as they are. A block that is there is changed where it stands. A file that is a link,
-/// or larger than 256 KiB, is not edited.
+/// Keeps a block of lines in a text file, between two marker lines by which later runs find the block again. An
+/// existing block is changed in place. The file is replaced atomically; line endings, mode and owner stay as they are.
+/// A file that is a link, or larger than 256 KiB, is not edited.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Block {
     /// Absolute path on the host.
     pub path: String,
-    /// The lines.
+    /// The lines of the block.
     #[serde(default)]
     pub block: String,
-    /// The line before and after them, a comment in the file's language, with `{mark}` where BEGIN and END go. It must be
-    /// another one for each block of a file: "# {mark} proxy settings", "<!-- {mark} proxy settings -->".
+    /// Template of the marker lines before and after the block: a comment in the file's language, with `{mark}` where
+    /// BEGIN and END go. Each block of a file needs its own marker: "# {mark} proxy settings", "<!-- {mark} proxy
+    /// settings -->".
     pub marker: String,
     /// Whether the block is wanted in the file.
     #[serde(default)]
     pub state: State,
-    /// Counts only when the block is new: where it goes, with `after` or `before` when no line matches them: else the step is blocked then. Default: the
-    /// end of the file.
+    /// End of the file where a new block goes when neither `after` nor `before` is given, or when no line matches them;
+    /// without it, the step then blocks. Default: the end. Counts only when the block is new.
     #[serde(default)]
     pub insert: Option<Insert>,
-    /// Expression for the line, the last that matches, after which a new block goes. Counts only then.
+    /// Regular expression: a new block goes after the last line that matches. Counts only when the block is new.
     #[serde(default)]
     pub after: Option<String>,
-    /// Expression for the line, the last that matches, before which a new block goes. Counts only then.
+    /// Regular expression: a new block goes before the last line that matches. Counts only when the block is new.
     #[serde(default)]
     pub before: Option<String>,
-    /// Whether `after` and `before` mean the first line that matches, not the last. Counts only when the block is new.
+    /// Whether `after` and `before` mean the first line that matches instead of the last. Counts only when the block is
+    /// new.
     #[serde(default)]
     pub first_match: bool,
-    /// Whether a file that is not there is made: counts only then. Its directory must be there.
+    /// Whether to create a missing file; its directory must exist. Counts only when the file is missing.
     #[serde(default)]
     pub create: bool,
-    /// Mode, such as "0644". Default: as it is; of a new file 0644, or 0600 where a secret is in it.
+    /// Mode, such as "0644". Default: unchanged; a new file gets 0644, or 0600 when it contains a secret.
     #[serde(default)]
     pub mode: Option<Mode>,
-    /// Owner, name or number. Default: as it is; of a new file the user that the step runs as.
+    /// Owner, by name or number. Default: unchanged; a new file belongs to the user that the step runs as.
     #[serde(default)]
     pub owner: Option<String>,
-    /// Group, name or number. Default: as it is.
+    /// Group, by name or number. Default: unchanged.
     #[serde(default)]
     pub group: Option<String>,
-    /// Whether the file as it was is kept beside, with the time in its name and `~` at its end. Counts only when the file
-    /// is written.
+    /// Whether to keep a copy of the old file in the same directory, with the time in its name and `~` at the end.
+    /// Counts only when the file is written.
     #[serde(default)]
     pub backup: bool,
-    /// Command that must accept the new file before it is put in place; `%s` stands for its temporary path, as in
-    /// `sshd -t -f %s`. Counts only when the file is written.
+    /// Command that must accept the new file before it replaces the old one; `%s` stands for the temporary path of the
+    /// new file, as in `sshd -t -f %s`. Counts only when the file is written.
     #[serde(default)]
     pub validate: Option<String>,
 }
@@ -91,15 +93,15 @@ dtoverlay=disable-bt
     fn rules(&self) -> Result<(), ParamError> {
         check_file_path("path", &self.path)?;
         check_validate(self.validate.as_deref())?;
-        self.place().check()?;
+        self.position().check()?;
         if self.marker.matches(MARK).count() != 1 || self.marker.contains(['\n', '\r']) {
             return refuse("marker", "it must be one line with one `{mark}`, such as \"# {mark} proxy settings\"");
         }
         if self.block.lines().any(|line| line == self.begin() || line == self.end()) {
-            return refuse("block", "it has its own marker in it");
+            return refuse("block", "it contains its own marker");
         }
         if self.state == State::Absent && !self.block.is_empty() {
-            return refuse("block", "with `state = \"absent\"`, `marker` alone says what goes");
+            return refuse("block", "with `state = \"absent\"`, give `marker` only");
         }
         Ok(())
     }
@@ -114,7 +116,7 @@ impl Block {
         self.marker.replace(MARK, "END")
     }
 
-    fn place(&self) -> InsertPosition<'_> {
+    fn position(&self) -> InsertPosition<'_> {
         InsertPosition {
             insert: self.insert,
             after: self.after.as_deref(),
@@ -140,16 +142,16 @@ impl Block {
         };
         let (at, count) = match (&at(&begin)[..], &at(&end)[..]) {
             ([], []) if self.state == State::Absent => return Ok(()),
-            ([], []) => (self.place().index(text)?, 0),
+            ([], []) => (self.position().index(text)?, 0),
             ([from], [to]) if from < to => (*from, to - from + 1),
             (begins, ends) => {
                 let lines = |of: &[usize]| of.iter().map(|at| (at + 1).to_string()).collect::<Vec<_>>().join(", ");
                 let (begins, ends) = (format!("[{}]", lines(begins)), format!("[{}]", lines(ends)));
                 let message = format!(
-                    "the markers in {} are no pair: \"{begin}\" is in lines {begins}, \"{end}\" in lines {ends}",
+                    "the markers in {} are not a pair: \"{begin}\" is in lines {begins}, \"{end}\" in lines {ends}",
                     self.path
                 );
-                return Err(Problem::new(message).hint("put them right by hand, so that the block has one of each"));
+                return Err(Problem::new(message).hint("edit the file by hand, so that the block has one line of each"));
             }
         };
         if self.state == State::Absent {
@@ -166,7 +168,7 @@ impl Block {
 
 impl Action for Block {
     fn probes(&self) -> Vec<Probe> {
-        vec![look(&self.path, Read::Content)]
+        vec![file_probe(&self.path, Read::Content)]
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
@@ -218,7 +220,10 @@ mod tests {
     fn markers_that_are_no_pair_block() {
         let step = build::<Block>("path = '/x'\nmarker = '# {mark} x'\nblock = 'a'").unwrap();
         for before in ["# BEGIN x\na\n", "# END x\n# BEGIN x\n", "# BEGIN x\n# END x\n# BEGIN x\n# END x\n"] {
-            assert!(blocked(&step.verdict(&[file(Some(regular(before, 0o644)))])).contains("are no pair"), "{before}");
+            assert!(
+                blocked(&step.verdict(&[file(Some(regular(before, 0o644)))])).contains("are not a pair"),
+                "{before}"
+            );
         }
         let facts = [file(Some(regular("y\n# BEGIN x\na\n", 0o644)))];
         assert!(blocked(&step.verdict(&facts)).contains("\"# BEGIN x\" is in lines [2], \"# END x\" in lines []"));

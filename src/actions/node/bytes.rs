@@ -1,34 +1,35 @@
-//! Bytes of any kind as text and back, so that nothing of a file is lost of which only some lines are edited.
+//! Converts bytes to text and back without loss, so that editing some lines of a file keeps all others, whatever their
+//! encoding.
 //!
-//! A byte that is no part of UTF-8 becomes a character at the very end of Unicode, which is nobody's, and that character
-//! becomes the byte again. Where a file has these characters itself, each of their bytes is taken as such a byte.
+//! A byte that is not part of valid UTF-8 becomes one of 128 code points at the end of Unicode, which are not assigned;
+//! encoding turns these code points back into bytes. Where a file contains those code points itself, each of their
+//! bytes is converted in the same way.
 
 use std::ops::RangeInclusive;
 
-/// What stands for the bytes 0x80 to 0xff.
+/// Code points for the bytes 0x80 to 0xff.
 const STAND_INS: RangeInclusive<char> = '\u{10ff80}'..='\u{10ffff}';
 
-/// That of the byte 0, if it were one.
+/// The code point of a byte is this number plus the byte.
 const BASE: u32 = 0x10_ff00;
 
-/// The bytes as text.
 pub fn decode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
-    let stand = |byte: &u8| char::from_u32(BASE + u32::from(*byte)).unwrap_or(char::REPLACEMENT_CHARACTER);
+    let stand_in = |byte: &u8| char::from_u32(BASE + u32::from(*byte)).unwrap_or(char::REPLACEMENT_CHARACTER);
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             if STAND_INS.contains(&c) {
-                text.extend(c.encode_utf8(&mut [0; 4]).as_bytes().iter().map(stand));
+                text.extend(c.encode_utf8(&mut [0; 4]).as_bytes().iter().map(stand_in));
             } else {
                 text.push(c);
             }
         }
-        text.extend(chunk.invalid().iter().map(stand));
+        text.extend(chunk.invalid().iter().map(stand_in));
     }
     text
 }
 
-/// The bytes that a text of [`decode`] stands for.
+/// The inverse of [`decode`].
 pub fn encode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     for c in text.chars() {

@@ -1,10 +1,12 @@
-//! `node.command`: a command on a host, guarded so that it runs only when it is needed.
+//! `node.command`: a command on a host, with guards so that it runs only when needed.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::conditions::{Conditions, check_words};
-use super::exit_policy::{self, ExitPolicy, Expression, said, status};
+use super::conditions::{Conditions, check_no_secret};
+use super::exit_policy::{self, ExitPolicy, Expression};
+use super::failure::status_line;
+use super::probes::run_probe;
 use crate::actions::{Action, OnInterrupt, Spec, Verdict};
 use crate::connect::host::{self, Run};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
@@ -12,63 +14,61 @@ use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 
-/// Runs a command. Without a guard (`creates`, `removes`, `unless`, `only_if`) it runs every time and always counts as a
-/// change. With `changes = false` it only looks: it runs in previews too, and its exit status is the check.
+/// Runs a command. Without a guard (`creates`, `removes`, `unless`, `only_if`) it runs every time and always counts as
+/// a change. With `changes = false` the command is a check: it runs in previews too, and its exit status decides.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Command {
-    /// Script for `sh`. Its exit status is that of its last command, so begin longer ones with `set -e`.
-    /// Counts only when it is run.
+    /// Script for `sh`. Its exit status is that of its last command, so begin longer scripts with `set -e`. Counts only
+    /// when it is run.
     #[serde(default)]
     pub command: Option<String>,
-    /// Program and arguments, taken as they are, in the place of `command`. Visible to all on the host while it runs.
-    /// Counts only when it is run.
+    /// Program and arguments, passed without a shell; replaces `command`. Other users of the host can see them while
+    /// the program runs. Counts only when it is run.
     #[serde(default)]
     pub argv: Vec<String>,
-    /// It is not run when there is something at this absolute path.
+    /// Absolute path: the command is skipped when something is there.
     #[serde(default)]
     pub creates: Option<String>,
-    /// It is not run when there is nothing at this absolute path.
+    /// Absolute path: the command is skipped when nothing is there.
     #[serde(default)]
     pub removes: Option<String>,
-    /// It is not run when this script for `sh` ends with status 0. Runs in previews too: it must only look.
+    /// Script for `sh`: the command is skipped when it ends with status 0. It runs in previews too, so it must not
+    /// change anything.
     #[serde(default)]
     pub unless: Option<String>,
-    /// It is only run when this script for `sh` ends with status 0. Runs in previews too: it must only look.
+    /// Script for `sh`: the command is skipped unless it ends with status 0. It runs in previews too, so it must not
+    /// change anything.
     #[serde(default)]
     pub only_if: Option<String>,
-    /// What it reads on standard input. The place for secrets: nobody on the host can see it.
-    /// Counts only when it is run.
+    /// Standard input of the command. The place for secrets: other users of the host cannot see it. Counts only when it
+    /// is run.
     #[serde(default)]
     pub stdin: Option<String>,
-    /// Folder in which it runs, also its guards. Default: the user's home.
-    /// Counts only when it is run.
+    /// Working directory of the command and its guards. Default: the user's home. Counts only when it is run.
     #[serde(default)]
     pub cwd: Option<String>,
-    /// Exit statuses that are right.
-    /// Counts only when it is run.
+    /// Exit statuses that count as success. Counts only when it is run.
     #[serde(default = "zero")]
     pub ok_exit_codes: Vec<i32>,
-    /// When it has failed, in the place of `ok_exit_codes`: an expression over `exit_code`, `stdout` and `stderr`, such as
-    /// "exit_code > 1 or 'error' in stderr".
-    /// Counts only when it is run.
+    /// When the command has failed; replaces `ok_exit_codes`. An expression over `exit_code`, `stdout` and `stderr`,
+    /// such as "exit_code > 1 or 'error' in stderr". Counts only when it is run.
     #[serde(default)]
     pub failed_when: Option<Expression>,
-    /// When it has changed something, so that handlers are notified: likewise, or `false`. Default: always. A preview
-    /// cannot know, and shows that it would run.
-    /// Counts only when it is run.
+    /// When the command has changed something, so that handlers are notified: an expression over `exit_code`, `stdout`
+    /// and `stderr`, or `false`. Default: always. A preview cannot evaluate it, and reports a run. Counts only when it
+    /// is run.
     #[serde(default)]
     pub changed_when: Option<Expression>,
-    /// Whether it changes anything. With `false` it is a check.
+    /// Whether the command changes anything. With `false` it is a check.
     #[serde(default = "yes")]
     pub changes: bool,
-    /// What a later run does when this command was cut off and has no guard that tells whether it took effect: `rerun`,
-    /// or `stop` (the default) and let a person look. Handlers and steps of `on_failure` are always run again.
-    /// Counts only when it is run.
+    /// What a later run does when this command was interrupted and has no guard: `rerun` runs it again, `stop` lets a
+    /// person decide. Default: `stop`. Handlers and steps of `on_failure` are always run again. Counts only when it is
+    /// run.
     #[serde(default)]
     pub on_interrupt: Option<OnInterrupt>,
-    /// With `changes = false`: whether it is asked again until its status is right or the step's timeout ends.
-    /// Counts only then.
+    /// Whether a check is repeated until it succeeds or the step's timeout ends. Counts only when `changes = false`.
     #[serde(default)]
     pub wait: bool,
 }
@@ -101,11 +101,11 @@ unless = "test $(wc -l < /proc/swaps) -le 1"
         if self.command.is_some() != self.argv.is_empty() {
             return refuse("command", "give either `command` or `argv`");
         }
-        check_words("command", self.command.as_deref())?;
-        check_words("argv", self.argv.iter().map(String::as_str))?;
-        self.judge().check()?;
+        check_no_secret("command", self.command.as_deref())?;
+        check_no_secret("argv", self.argv.iter().map(String::as_str))?;
+        self.exit_policy().check()?;
         if !self.changes {
-            let message = "guards are for commands that change something; use `when` to leave out a check";
+            let message = "guards are for commands that change something; use `when` to skip a check";
             if !self.guards().is_empty() {
                 return refuse("changes", message);
             }
@@ -113,12 +113,12 @@ unless = "test $(wc -l < /proc/swaps) -le 1"
                 return refuse("changed_when", "a check changes nothing");
             }
             if self.on_interrupt.is_some() {
-                return refuse("on_interrupt", "it does nothing here: a check is always repeated");
+                return refuse("on_interrupt", "it has no effect here: a check is always repeated");
             }
         }
         self.guards().check(self.on_interrupt)?;
         if self.wait && self.changes {
-            return refuse("wait", "only a check (`changes = false`) can be waited for");
+            return refuse("wait", "only a check (`changes = false`) can wait");
         }
         Ok(())
     }
@@ -148,16 +148,16 @@ impl Command {
         }
     }
 
-    fn judge(&self) -> ExitPolicy<'_> {
+    fn exit_policy(&self) -> ExitPolicy<'_> {
         ExitPolicy {
-            line: self.line(),
+            line: self.label(),
             ok_exit_codes: &self.ok_exit_codes,
             failed_when: self.failed_when.as_ref(),
             changed_when: self.changed_when.as_ref(),
         }
     }
 
-    fn line(&self) -> String {
+    fn label(&self) -> String {
         let text = self.run().command.to_string();
         let mut lines = text.lines();
         let first = lines.next().unwrap_or_default().to_owned();
@@ -165,7 +165,7 @@ impl Command {
         if more == 0 { first } else { format!("{first} … ({} lines)", more + 1) }
     }
 
-    /// The command's own result: from its run, or from the probe of a check.
+    /// The output of the command: from its run, or from the probe of a check.
     fn result<'a>(&self, facts: &'a [Fact], done: &'a [EffectResult]) -> Option<&'a host::CommandOutput> {
         match (done.last(), facts.first()) {
             (Some(EffectResult::Host(done)), _) => Some(done),
@@ -182,25 +182,22 @@ impl Action for Command {
     }
 
     fn probes(&self) -> Vec<Probe> {
-        if self.changes { self.guards().probes() } else { vec![Probe::Host(host::Probe::Run(self.run()))] }
+        if self.changes { self.guards().probes() } else { vec![run_probe(self.run())] }
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
         if self.changes {
-            return self.guards().kept(facts).map_or_else(
-                || Verdict::Change(Diff::act(format!("run {}", self.line()))),
+            return self.guards().skip_reason(facts).map_or_else(
+                || Verdict::Change(Diff::act(format!("run {}", self.label()))),
                 |seen| Verdict::Same { seen },
             );
         }
         let Some(done) = self.result(facts, &[]) else {
             return Verdict::Blocked(Problem::new("the host did not say how the command ended"));
         };
-        match self.judge().judge(done) {
+        match self.exit_policy().judge(done) {
             Ok(()) => Verdict::Same { seen: done.stdout.first_line() },
-            Err(_) if self.wait => {
-                let said = said(done).last_lines(1);
-                Verdict::Wait { seen: format!("{} {said}", status(done.exit)).trim().to_owned() }
-            }
+            Err(_) if self.wait => Verdict::Wait { seen: status_line(done) },
             Err(problem) => Verdict::Blocked(problem),
         }
     }
@@ -209,11 +206,11 @@ impl Action for Command {
         if done.is_empty() {
             return Ok(Some(Effect::Host(host::Effect::Run(self.run()))));
         }
-        self.judge().judge_last(done).map(|_| None)
+        self.exit_policy().judge_last(done).map(|_| None)
     }
 
     fn changed(&self, done: &[EffectResult]) -> bool {
-        self.judge().judge_last(done).unwrap_or(true)
+        self.exit_policy().judge_last(done).unwrap_or(true)
     }
 
     fn is_read_only(&self) -> bool {

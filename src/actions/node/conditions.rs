@@ -1,25 +1,25 @@
-//! What keeps a command from running: `creates`, `removes`, `unless`, `only_if`. Pure.
+//! The guards `creates`, `removes`, `unless` and `only_if`, which prevent a command from running. Pure.
 
-use super::effects::{file_at, look};
 use super::params::check_path;
+use super::probes::{file_at, file_probe, output_at, run_probe};
 use crate::actions::OnInterrupt;
-use crate::connect::host::{self, Read, Run};
+use crate::connect::host::{Read, Run};
 use crate::connect::{Fact, Probe};
 use crate::plan::{ParamError, refuse};
 use crate::secret::has_secret;
 
-/// The guards of a command, as far as it has any. One that holds is enough.
+/// The guards of a command. The command is skipped as soon as one of them applies.
 #[derive(Default)]
 pub struct Conditions<'a> {
-    /// Something is at this path.
+    /// Skip when something is at this path.
     pub creates: Option<&'a str>,
-    /// Nothing is at this path.
+    /// Skip when nothing is at this path.
     pub removes: Option<&'a str>,
-    /// This script ends well.
+    /// Skip when this script ends with status 0.
     pub unless: Option<&'a str>,
-    /// This script does not end well.
+    /// Skip when this script ends with another status than 0.
     pub only_if: Option<&'a str>,
-    /// Where the scripts run.
+    /// Working directory of the scripts.
     pub cwd: Option<&'a str>,
 }
 
@@ -31,41 +31,40 @@ enum Condition<'a> {
 }
 
 impl<'a> Conditions<'a> {
-    /// Refuses paths that are none, secrets that others would see, and an `on_interrupt` that has nothing to say.
+    /// Checks the paths, refuses secrets that other users of the host could see, and an `on_interrupt` that would have
+    /// no effect.
     pub fn check(&self, on_interrupt: Option<OnInterrupt>) -> Result<(), ParamError> {
-        check_words("unless", self.unless)?;
-        check_words("only_if", self.only_if)?;
+        check_no_secret("unless", self.unless)?;
+        check_no_secret("only_if", self.only_if)?;
         for (name, path) in [("creates", self.creates), ("removes", self.removes), ("cwd", self.cwd)] {
             path.map_or(Ok(()), |path| check_path(name, path))?;
         }
         if on_interrupt.is_some() && !self.is_empty() {
-            return refuse("on_interrupt", "it does nothing here: a guard tells whether it must run again");
+            return refuse("on_interrupt", "it has no effect here: the guard decides whether the command runs again");
         }
         Ok(())
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.all().next().is_none()
     }
 
-    /// One question for each.
+    /// One probe for each guard.
     pub fn probes(&self) -> Vec<Probe> {
         let cwd = self.cwd.map(str::to_owned);
-        let script =
-            |text: &str| Probe::Host(host::Probe::Run(Run { cwd: cwd.clone(), quiet: true, ..Run::shell(text) }));
+        let script = |text: &str| run_probe(Run { cwd: cwd.clone(), quiet: true, ..Run::shell(text) });
         let probe = |guard| match guard {
-            Condition::Creates(path) | Condition::Removes(path) => look(path, Read::Stat),
+            Condition::Creates(path) | Condition::Removes(path) => file_probe(path, Read::Stat),
             Condition::Unless(text) | Condition::OnlyIf(text) => script(text),
         };
         self.all().map(probe).collect()
     }
 
-    /// Why the command need not run; `None`: it must. `facts` are the answers to [`Self::probes`].
-    pub fn kept(&self, facts: &[Fact]) -> Option<String> {
+    /// Why the command is skipped; `None` when it must run. `facts` are the answers to [`Self::probes`].
+    pub fn skip_reason(&self, facts: &[Fact]) -> Option<String> {
         self.all().enumerate().find_map(|(index, guard)| {
             let there = file_at(facts, index).is_some();
-            let well = matches!(facts.get(index), Some(Fact::Host(host::Fact::Run(done))) if done.exit == 0);
+            let well = output_at(facts, index).is_ok_and(|done| done.exit == 0);
             match guard {
                 Condition::Creates(path) => there.then(|| format!("{path} is there")),
                 Condition::Removes(path) => (!there).then(|| format!("{path} is not there")),
@@ -86,10 +85,10 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// Refuses words with a secret, which others on the host could see.
-pub fn check_words<'a>(parameter: &str, words: impl IntoIterator<Item = &'a str>) -> Result<(), ParamError> {
+/// Refuses secrets on a command line, where other users of the host could see them.
+pub fn check_no_secret<'a>(parameter: &str, words: impl IntoIterator<Item = &'a str>) -> Result<(), ParamError> {
     if words.into_iter().any(has_secret) {
-        let message = "it has a secret in it, which others on the host could see: hand it over by `stdin`";
+        let message = "it contains a secret, which other users of the host could see: pass it by `stdin`";
         return refuse(parameter, message);
     }
     Ok(())

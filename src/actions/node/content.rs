@@ -1,4 +1,5 @@
-//! A file with this content and these attributes: what `node.file`, `node.template` and the drop-in files have in common.
+//! A file with a wanted content and wanted attributes: its diff and the effect that writes it. Shared by `node.file`,
+//! `node.template` and the actions that write drop-in files.
 
 use crate::actions::Verdict;
 use crate::connect::host::{self, Attributes, CONTENT_LIMIT, Content, File, FileKind, LocalFile, WriteFile, sha256};
@@ -7,59 +8,55 @@ use crate::event::Problem;
 use crate::excerpt;
 use crate::secret::{has_plain_secret, has_secret};
 
-use super::effects::diff_attributes;
+use super::params::Mode;
 
-/// Mode of a new file when the step does not say.
+/// Mode of a new file when the step gives none.
 const NEW_FILE_MODE: u32 = 0o644;
 
-/// The same of one that holds a secret.
+/// Mode of a new file that contains a secret, when the step gives none.
 const NEW_SECRET_FILE_MODE: u32 = 0o600;
 
-/// Mode of a new file with this content, when the step does not say.
-pub fn new_file(content: &[u8]) -> u32 {
+/// Mode of a new file with this content, when the step gives none.
+pub fn new_file_mode(content: &[u8]) -> u32 {
     let is_short = content.len() <= CONTENT_LIMIT;
     let secret = has_plain_secret(content) || is_short && has_secret(&String::from_utf8_lossy(content));
     if secret { NEW_SECRET_FILE_MODE } else { NEW_FILE_MODE }
 }
 
-/// The file that is wanted.
 pub struct DesiredFile<'a> {
-    /// Where.
     pub path: &'a str,
-    /// All of it.
     pub content: DesiredContent<'a>,
-    /// Those to set; of a file that is there, the others stay as they are.
+    /// Attributes to set. Those that are `None` stay unchanged on an existing file.
     pub attributes: Attributes,
-    /// Whether the file that is there is kept beside.
+    /// Whether to keep a copy of the existing file.
     pub backup: bool,
     /// Command that must accept the new content.
     pub validate: Option<&'a str>,
 }
 
-/// What is wanted in a file.
 #[derive(Clone, Copy)]
 pub enum DesiredContent<'a> {
-    /// This text.
+    /// A text.
     Text(&'a str),
-    /// These bytes, most of them text.
+    /// Text that may contain bytes of another encoding.
     Bytes(&'a [u8]),
-    /// What a file of this machine holds; its content is never in memory.
+    /// A file of the machine that runs rollout; it is streamed, and never in memory as a whole.
     File(&'a LocalFile),
 }
 
 impl<'a> DesiredFile<'a> {
-    /// A text; what is there is not kept, and nobody is asked whether it is valid.
+    /// A file with this text, without backup and validation.
     pub fn text(path: &'a str, text: &'a str, attributes: Attributes) -> Self {
         Self { path, content: DesiredContent::Text(text), attributes, backup: false, validate: None }
     }
 
-    /// What would change. Empty: nothing.
+    /// What would change.
     ///
     /// # Errors
-    /// When something lies there that is not to be replaced.
-    pub fn diff(&self, seen: Option<&File>) -> Result<Diff, Problem> {
+    /// When a directory or special file is at the path.
+    pub fn diff(&self, current: Option<&File>) -> Result<Diff, Problem> {
         let mut diff = Diff::default();
-        match seen.map(|f| &f.kind) {
+        match current.map(|f| &f.kind) {
             Some(kind @ (FileKind::Directory | FileKind::Other)) => {
                 let problem = Problem::new(format!("{} is a {}", self.path, kind.name()));
                 return Err(problem.hint("choose another path, or remove what is there first"));
@@ -69,39 +66,34 @@ impl<'a> DesiredFile<'a> {
             }
             Some(FileKind::Regular) | None => {}
         }
-        if !self.same_content(seen) {
+        if !self.same_content(current) {
             diff.0.push(match self.content {
-                DesiredContent::Text(text) => text_delta(self.path, seen, Some(text.as_bytes())),
-                DesiredContent::Bytes(bytes) => text_delta(self.path, seen, Some(bytes)),
+                DesiredContent::Text(text) => text_delta(self.path, current, Some(text.as_bytes())),
+                DesiredContent::Bytes(bytes) => text_delta(self.path, current, Some(bytes)),
                 DesiredContent::File(file) => {
-                    content_delta(self.path, seen, Some(size_and_hash(file.size, &file.sha256)), true)
+                    content_delta(self.path, current, Some(size_and_hash(file.size, &file.sha256)), true)
                 }
             });
         }
-        diff_attributes(&mut diff, seen, &self.attributes);
+        diff_attributes(&mut diff, current, &self.attributes);
         Ok(diff)
     }
 
-    /// The same as an action's verdict.
-    pub fn verdict(&self, seen: Option<&File>) -> Verdict {
-        match self.diff(seen) {
-            Ok(diff) if diff.is_empty() => Verdict::Same { seen: String::new() },
-            Ok(diff) => Verdict::Change(diff),
-            Err(problem) => Verdict::Blocked(problem),
-        }
+    pub fn verdict(&self, current: Option<&File>) -> Verdict {
+        Verdict::judged(self.diff(current), String::new)
     }
 
-    /// What brings it about.
-    pub fn effect(&self, seen: Option<&File>) -> host::Effect {
+    /// The effect that writes the file, or only sets its attributes when the content is right.
+    pub fn effect(&self, current: Option<&File>) -> host::Effect {
         let path = self.path.to_owned();
-        let regular = seen.filter(|f| f.kind == FileKind::Regular);
-        if regular.is_some() && self.same_content(seen) {
+        let regular = current.filter(|f| f.kind == FileKind::Regular);
+        if regular.is_some() && self.same_content(current) {
             return host::Effect::Attributes { path, attributes: self.attributes.clone() };
         }
-        let number = |wanted: &Option<String>, seen: Option<u32>| wanted.clone().or(seen.map(|n| n.to_string()));
+        let number = |wanted: &Option<String>, current: Option<u32>| wanted.clone().or(current.map(|n| n.to_string()));
         let new = || match self.content {
-            DesiredContent::Text(text) => new_file(text.as_bytes()),
-            DesiredContent::Bytes(bytes) => new_file(bytes),
+            DesiredContent::Text(text) => new_file_mode(text.as_bytes()),
+            DesiredContent::Bytes(bytes) => new_file_mode(bytes),
             DesiredContent::File(_) => NEW_FILE_MODE,
         };
         host::Effect::WriteFile(WriteFile {
@@ -121,8 +113,8 @@ impl<'a> DesiredFile<'a> {
         })
     }
 
-    fn same_content(&self, seen: Option<&File>) -> bool {
-        let Some(file) = seen.filter(|f| f.kind == FileKind::Regular) else { return false };
+    fn same_content(&self, current: Option<&File>) -> bool {
+        let Some(file) = current.filter(|f| f.kind == FileKind::Regular) else { return false };
         let wanted = match self.content {
             DesiredContent::Text(text) => text.as_bytes(),
             DesiredContent::Bytes(bytes) => bytes,
@@ -135,10 +127,28 @@ impl<'a> DesiredFile<'a> {
     }
 }
 
-/// How a file's content changes: as text, or as size and hash where it is no text or too long to read. Of a file that not
-/// everybody may read, and of one that goes, it is not shown what goes, as far as that may be a secret.
-pub fn text_delta(path: &str, seen: Option<&File>, wanted: Option<&[u8]>) -> Delta {
-    let regular = seen.filter(|f| f.kind == FileKind::Regular);
+/// Adds a field for each wanted attribute that the file does not have.
+pub fn diff_attributes(diff: &mut Diff, current: Option<&File>, wanted: &Attributes) {
+    if let Some(mode) = wanted.mode {
+        diff.push_field("mode", current.map(|f| Mode(f.mode).to_string()), Some(Mode(mode).to_string()));
+    }
+    let mut diff_name = |field: &str, wanted: Option<&String>, current: Option<(&str, &[String], u32)>| {
+        let Some(wanted) = wanted else { return };
+        let matches = |(name, aliases, number): (&str, &[String], u32)| {
+            name == wanted || aliases.contains(wanted) || number.to_string() == *wanted
+        };
+        if !current.is_some_and(matches) {
+            diff.push_field(field, current.map(|(name, ..)| name.to_owned()), Some(wanted.clone()));
+        }
+    };
+    diff_name("owner", wanted.owner.as_ref(), current.map(|f| (f.owner.as_str(), f.owner_aliases.as_slice(), f.uid)));
+    diff_name("group", wanted.group.as_ref(), current.map(|f| (f.group.as_str(), f.group_aliases.as_slice(), f.gid)));
+}
+
+/// How a file's content changes: as text, or as size and hash when the content is binary or too long. Lines that are
+/// removed from a file that not everybody may read, or from one that is deleted, are hidden where they may be secrets.
+pub fn text_delta(path: &str, current: Option<&File>, wanted: Option<&[u8]>) -> Delta {
+    let regular = current.filter(|f| f.kind == FileKind::Regular);
     let before = match regular {
         Some(File { content: Some(content), .. }) => text(content),
         Some(_) => None,
@@ -151,21 +161,21 @@ pub fn text_delta(path: &str, seen: Option<&File>, wanted: Option<&[u8]>) -> Del
         let private = regular.is_some_and(|file| file.mode & 0o004 == 0);
         let without = if private || wanted.is_none() { mask_removed_lines(&before, &after) } else { before.clone() };
         if wanted.is_none() && without != before {
-            return content_delta(path, seen, None, false);
+            return content_delta(path, current, None, false);
         }
         let before = without;
         return Delta::Text { label: path.to_owned(), before, after };
     }
-    // By its hash, a weak secret could be guessed.
+    // A weak secret could be guessed from its hash.
     let secret = wanted.is_some_and(|bytes| has_secret(&String::from_utf8_lossy(bytes)));
     let hash = |bytes| if secret { String::new() } else { sha256(bytes) };
     let after = wanted.map(|bytes| size_and_hash(bytes.len() as u64, &hash(bytes)));
-    content_delta(path, seen, after, !secret)
+    content_delta(path, current, after, !secret)
 }
 
-/// The same without the text.
-fn content_delta(path: &str, seen: Option<&File>, after: Option<String>, with_hash: bool) -> Delta {
-    let regular = seen.filter(|f| f.kind == FileKind::Regular);
+/// The change as sizes and hashes.
+fn content_delta(path: &str, current: Option<&File>, after: Option<String>, with_hash: bool) -> Delta {
+    let regular = current.filter(|f| f.kind == FileKind::Regular);
     let hash = |f: &File| if with_hash { f.sha256.clone().unwrap_or_default() } else { String::new() };
     let before = regular.map(|f| size_and_hash(f.size, &hash(f)));
     Delta::Field { path: format!("{path} content"), before, after, owner: None }
@@ -173,12 +183,12 @@ fn content_delta(path: &str, seen: Option<&File>, after: Option<String>, with_ha
 
 fn text(bytes: &[u8]) -> Option<String> {
     let short = bytes.len() <= CONTENT_LIMIT && !bytes.contains(&0);
-    // Of what is text but for a few bytes, the lines say more than a hash does.
+    // A text with a few bytes of another encoding is shown as text.
     let text = || String::from_utf8_lossy(bytes).into_owned();
     short.then(text).filter(|text| text.matches(char::REPLACEMENT_CHARACTER).count() * 10 <= bytes.len())
 }
 
-/// A file that is too long to be shown.
+/// Size and hash of a file that is too long to be shown.
 pub fn summary(file: &File) -> String {
     size_and_hash(file.size, file.sha256.as_deref().unwrap_or_default())
 }
@@ -194,7 +204,7 @@ fn size_and_hash(size: u64, sha256: &str) -> String {
 pub mod tests {
     use super::*;
 
-    /// A regular file of root's.
+    /// A regular file that root owns.
     pub fn regular(content: &str, mode: u32) -> File {
         File {
             kind: FileKind::Regular,

@@ -1,14 +1,15 @@
-//! `node.cron`: a command at set times, by a file in /etc/cron.d.
+//! `node.cron`: a scheduled command, by a file in /etc/cron.d.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::content::{DesiredFile, new_file, text_delta};
-use super::effects::{file_at, look, nth_effect};
+use super::content::{DesiredFile, new_file_mode, text_delta};
+use super::effects::nth_effect;
 use super::group::State;
 use super::params::{check_account, check_path, trimmed};
+use super::probes::{file_at, file_probe};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, Read};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
@@ -16,30 +17,30 @@ use crate::diff::Diff;
 use crate::event::Problem;
 use crate::plan::{ParamError, Role, RunsOn, refuse};
 
-/// Runs a command at set times, by a file of its own in /etc/cron.d. A host with systemd may do so without cron: by
-/// `node.timer`.
+/// Runs a command on a schedule, by a file of its own in /etc/cron.d. On a host with systemd, `node.timer` does the
+/// same without cron.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cron {
-    /// Name of the file: letters, digits, `-` and `_`; cron passes over others.
+    /// Name of the file: letters, digits, `-` and `_`; cron ignores files with other names.
     pub name: String,
-    /// Whether it is there.
+    /// Whether the file is wanted.
     #[serde(default)]
     pub state: State,
-    /// When: five fields (minute, hour, day of month, month, day of week) such as "30 3 * * 1-5", or `@daily`, `@hourly`,
-    /// `@weekly`, `@monthly`, `@yearly`, `@reboot`.
+    /// Schedule: five fields (minute, hour, day of month, month, day of week) such as "30 3 * * 1-5", or `@daily`,
+    /// `@hourly`, `@weekly`, `@monthly`, `@yearly`, `@reboot`.
     #[serde(default)]
     pub schedule: String,
-    /// Script for `sh`, one line. A `%` is taken as it is.
+    /// Script for `sh`, one line. A `%` is escaped for cron.
     #[serde(default)]
     pub command: String,
-    /// User that it runs as.
+    /// User that the command runs as.
     #[serde(default = "root")]
     pub user: String,
-    /// Variables that it sees, such as { MAILTO = "" }.
+    /// Environment variables of the command, such as { MAILTO = "" }.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
-    /// Folder of the file.
+    /// Directory of the file.
     #[serde(default = "cron_d")]
     pub folder: String,
 }
@@ -70,17 +71,17 @@ command = "/usr/local/bin/backup --quiet"
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        if self.name.is_empty() || !self.name.chars().all(fine) {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if self.name.is_empty() || !self.name.chars().all(is_allowed) {
             return refuse(
                 "name",
-                format!("\"{}\" must be letters, digits, `-` and `_`: cron passes over others", self.name),
+                format!("\"{}\" must be letters, digits, `-` and `_`: cron ignores other files", self.name),
             );
         }
         check_path("folder", &self.folder)?;
         if self.state == State::Absent {
             let given = !self.command.is_empty() || !self.schedule.is_empty();
-            return if given { refuse("state", "what is to go needs only its `name`") } else { Ok(()) };
+            return if given { refuse("state", "with `state = \"absent\"`, give `name` only") } else { Ok(()) };
         }
         check_account("user", &self.user)?;
         if let Err(why) = check_schedule(&self.schedule) {
@@ -90,29 +91,30 @@ command = "/usr/local/bin/backup --quiet"
             return refuse("command", "give a command of one line");
         }
         if self.command.contains("\\%") {
-            let why = "write `%` alone: the backslash that cron wants before it is put there by itself";
+            let why = "write `%` without a backslash: rollout escapes it for cron";
             return refuse("command", why);
         }
         if self.escaped_command().len() > MAX_LINE_BYTES {
-            let why =
-                format!("cron takes commands of at most {MAX_LINE_BYTES} bytes: put it into a script by `node.file`");
+            let why = format!(
+                "cron accepts commands of at most {MAX_LINE_BYTES} bytes: put this one into a script with `node.file`"
+            );
             return refuse("command", why);
         }
         for (key, value) in &self.environment {
-            let fine = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
             if key == "LOGNAME" {
-                return refuse("environment", "cron sets LOGNAME itself: `user` says who runs the command");
+                return refuse("environment", "cron sets LOGNAME itself: `user` sets who runs the command");
             }
             if key.len() + value.len() > MAX_LINE_BYTES {
                 return refuse(
                     "environment",
-                    format!("cron takes {key} of at most {MAX_LINE_BYTES} bytes with its value"),
+                    format!("cron accepts at most {MAX_LINE_BYTES} bytes for {key} and its value"),
                 );
             }
-            if key.is_empty() || !key.chars().all(fine) || value.contains(LINE_BREAKS) || value.contains('"') {
+            if key.is_empty() || !key.chars().all(is_allowed) || value.contains(LINE_BREAKS) || value.contains('"') {
                 return refuse(
                     "environment",
-                    format!("{key} must be letters, digits and `_`, its value one line without \""),
+                    format!("{key} must consist of letters, digits and `_`, and its value must be one line without \""),
                 );
             }
         }
@@ -120,18 +122,19 @@ command = "/usr/local/bin/backup --quiet"
     }
 }
 
-/// What ends a line of a crontab, or is none of its characters.
+/// Characters that end a line of a crontab, or cannot be in one.
 const LINE_BREAKS: [char; 3] = ['\n', '\r', '\0'];
 
-/// Bytes of a command or a variable that Debian's cron takes. One variable that is longer, and the whole file is passed over.
+/// Longest command or variable that Debian's cron accepts, in bytes. A longer variable makes cron ignore the whole
+/// file.
 const MAX_LINE_BYTES: usize = 998;
 
-/// A number as cron reads it: digits alone.
+/// A number as cron parses it: digits only.
 fn digits(text: &str) -> Option<u32> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// Why a schedule is none that Debian's cron takes. It passes over the whole file when one line is wrong.
+/// Why Debian's cron would not accept the schedule. One wrong line makes cron ignore the whole file.
 fn check_schedule(schedule: &str) -> Result<(), String> {
     const WORDS: [&str; 8] =
         ["@reboot", "@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
@@ -149,7 +152,7 @@ fn check_schedule(schedule: &str) -> Result<(), String> {
         ("day of week", 0, 7, &DAYS),
     ];
     if fields.len() != kinds.len() || schedule.contains(LINE_BREAKS) {
-        return Err(format!("\"{schedule}\" has no five fields, and is none of {}", WORDS.join(", ")));
+        return Err(format!("\"{schedule}\" has not five fields, and is none of {}", WORDS.join(", ")));
     }
     for (field, (what, least, most, names)) in fields.into_iter().zip(kinds) {
         let number = |text: &str| {
@@ -164,14 +167,16 @@ fn check_schedule(schedule: &str) -> Result<(), String> {
             let range = range == "*"
                 || match range.split_once('-') {
                     Some((from, to)) => matches!((number(from), number(to)), (Some(from), Some(to)) if from <= to),
-                    // Some crons take "5/15" for "5-59/15"; Debian's refuses it.
+                    // Some crons accept "5/15" for "5-59/15"; Debian's refuses it.
                     None => step.is_none() && number(range).is_some(),
                 };
             steps && range
         };
         if !field.split(',').all(part) {
             let steps = "steps of a range, such as `*/5` or `10-50/5`";
-            return Err(format!("\"{field}\" is no {what}: {least} to {most}, `*`, lists, ranges, and {steps}"));
+            return Err(format!(
+                "\"{field}\" is not a valid {what}: give {least} to {most}, `*`, lists, ranges, or {steps}"
+            ));
         }
     }
     Ok(())
@@ -187,16 +192,16 @@ impl Cron {
         format!("{variables}{} {} {}\n", self.schedule, self.user, self.escaped_command())
     }
 
-    /// To cron, a bare % ends the command.
+    /// The command with `%` escaped: in a crontab a bare `%` ends the command.
     fn escaped_command(&self) -> String {
         self.command.replace('%', "\\%")
     }
 
-    fn file<R>(&self, facts: &[Fact], with: impl FnOnce(&DesiredFile<'_>, Option<&host::File>) -> R) -> R {
-        // What is not root's, cron passes over.
+    fn with_file<R>(&self, facts: &[Fact], with: impl FnOnce(&DesiredFile<'_>, Option<&host::File>) -> R) -> R {
+        // cron ignores files in /etc/cron.d that do not belong to root.
         let owner = (trimmed(&self.folder) == cron_d()).then(root);
         let (path, content) = (self.path(), self.content());
-        let attributes = Attributes { mode: Some(new_file(content.as_bytes())), owner, group: None };
+        let attributes = Attributes { mode: Some(new_file_mode(content.as_bytes())), owner, group: None };
         let wanted = DesiredFile::text(&path, &content, attributes);
         with(&wanted, file_at(facts, 0))
     }
@@ -204,20 +209,20 @@ impl Cron {
 
 impl Action for Cron {
     fn probes(&self) -> Vec<Probe> {
-        vec![look(&self.path(), Read::Content)]
+        vec![file_probe(&self.path(), Read::Content)]
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
         match (self.state, file_at(facts, 0)) {
-            (State::Present, _) => self.file(facts, |wanted, seen| wanted.verdict(seen)),
+            (State::Present, _) => self.with_file(facts, |wanted, current| wanted.verdict(current)),
             (State::Absent, None) => Verdict::Same { seen: String::new() },
-            (State::Absent, seen) => Verdict::Change(Diff(vec![text_delta(&self.path(), seen, None)])),
+            (State::Absent, current) => Verdict::Change(Diff(vec![text_delta(&self.path(), current, None)])),
         }
     }
 
     fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let effect = match self.state {
-            State::Present => self.file(facts, |wanted, seen| wanted.effect(seen)),
+            State::Present => self.with_file(facts, |wanted, current| wanted.effect(current)),
             State::Absent => host::Effect::Remove { path: self.path() },
         };
         nth_effect(&[effect], done)

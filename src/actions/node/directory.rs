@@ -1,11 +1,13 @@
-//! `node.directory`: a directory, or none, at a path.
+//! `node.directory`: a directory at a path, or none.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::effects::{diff_attributes, file_at, look, nth_effect};
+use super::content::diff_attributes;
+use super::effects::nth_effect;
 use super::params::{self, Mode, check_path, trimmed};
+use super::probes::{file_at, file_probe};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, FileKind, Read};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
@@ -13,7 +15,7 @@ use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 
-/// Makes a directory with its parents, or removes one with all that is in it.
+/// Creates a directory and its parents, or removes a directory with everything in it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Directory {
@@ -22,13 +24,13 @@ pub struct Directory {
     /// What is wanted at the path.
     #[serde(default)]
     pub state: State,
-    /// Mode, such as "0755". Default: as it is; of a new one what the host's umask makes of 0777.
+    /// Mode, such as "0755". Default: unchanged; a new directory gets 0777 less the host's umask.
     #[serde(default)]
     pub mode: Option<Mode>,
-    /// Owner, name or number. Default: as it is.
+    /// Owner, by name or number. Default: unchanged.
     #[serde(default)]
     pub owner: Option<String>,
-    /// Group, name or number. Default: as it is.
+    /// Group, by name or number. Default: unchanged.
     #[serde(default)]
     pub group: Option<String>,
 }
@@ -40,13 +42,13 @@ pub enum State {
     /// A directory.
     #[default]
     Directory,
-    /// Nothing: a directory is removed with all that is in it.
+    /// Nothing: a directory is removed with everything in it.
     Absent,
 }
 
 impl Spec for Directory {
     const NAME: &'static str = "node.directory";
-    const SUMMARY: &'static str = "a directory, or none, at a path";
+    const SUMMARY: &'static str = "a directory at a path, or none";
     const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const IS_REVERTIBLE: bool = true;
@@ -67,10 +69,10 @@ owner = "trading"
         if self.state == State::Absent {
             let depth = self.path.split('/').filter(|name| !name.is_empty() && *name != ".").count();
             if depth < 2 {
-                return refuse("path", format!("\"{}\" is too near the root to be removed", self.path));
+                return refuse("path", format!("\"{}\" is a top-level directory, which is never removed", self.path));
             }
             if self.mode.is_some() || self.owner.is_some() || self.group.is_some() {
-                return refuse("state", "what is absent has no mode or owner");
+                return refuse("state", "with `state = \"absent\"`, mode and owner cannot be given");
             }
         }
         Ok(())
@@ -85,11 +87,11 @@ impl Directory {
 
 impl Action for Directory {
     fn probes(&self) -> Vec<Probe> {
-        vec![look(&trimmed(&self.path), Read::Stat)]
+        vec![file_probe(&trimmed(&self.path), Read::Stat)]
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        let seen = file_at(facts, 0);
+        let current = file_at(facts, 0);
         let path = trimmed(&self.path);
         let wrong_kind = |kind: &FileKind| {
             let what = match kind {
@@ -98,20 +100,20 @@ impl Action for Directory {
             };
             Verdict::Blocked(
                 Problem::new(format!("{path} is {what}, not a directory"))
-                    .hint("give the path that is meant, or remove what is there with `node.file`"),
+                    .hint("is the path right? `node.file` can remove what is there"),
             )
         };
-        match (seen, self.state) {
+        match (current, self.state) {
             (None, State::Absent) => Verdict::Same { seen: String::new() },
             (Some(file), _) if file.kind != FileKind::Directory => wrong_kind(&file.kind),
-            (Some(_), State::Absent) => Verdict::Change(Diff::act(format!("remove {path} with all that is in it"))),
-            (seen, State::Directory) => {
+            (Some(_), State::Absent) => Verdict::Change(Diff::act(format!("remove {path} with everything in it"))),
+            (current, State::Directory) => {
                 let mut diff = Diff::default();
-                if seen.is_none() {
+                if current.is_none() {
                     diff.push_field(path, None, Some("directory".to_owned()));
                 }
-                diff_attributes(&mut diff, seen, &self.attributes());
-                if diff.is_empty() { Verdict::Same { seen: String::new() } } else { Verdict::Change(diff) }
+                diff_attributes(&mut diff, current, &self.attributes());
+                Verdict::judged(Ok(diff), String::new)
             }
         }
     }
@@ -161,7 +163,7 @@ mod tests {
         let step = build::<Directory>("path = '/srv/x'\nstate = 'absent'").unwrap();
         assert!(is_same(&step.verdict(&[file(None)])));
         let facts = [file(Some(at(FileKind::Directory, 0o755)))];
-        assert_eq!(change(&step.verdict(&facts)), ["! remove /srv/x with all that is in it"]);
+        assert_eq!(change(&step.verdict(&facts)), ["! remove /srv/x with everything in it"]);
         assert!(matches!(&effects(&step, &facts)[..], [host::Effect::Remove { .. }]));
         for path in ["/", "//", "/etc", "/etc/", "/./etc"] {
             assert_eq!(refused::<Directory>(&format!("path = '{path}'\nstate = 'absent'")), "/path", "{path}");

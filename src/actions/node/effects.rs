@@ -1,83 +1,94 @@
-//! Small steps between actions and a host's probes, facts and effects.
+//! Effects on a host: typed ones and scripts, and the check of how each ended.
 
-use crate::connect::host::{self, Attributes, File, Run};
-use crate::connect::{Effect, EffectResult, Fact, Probe};
-use crate::diff::Diff;
+use crate::connect::host::{self, Run, quote};
+use crate::connect::{Effect, EffectResult};
 use crate::event::Problem;
 
-use super::exit_policy::{said, status};
-use super::params::Mode;
+use super::failure::failed;
 
-/// A question about a path.
-pub fn look(path: &str, read: host::Read) -> Probe {
-    Probe::Host(host::Probe::File { path: path.to_owned(), read })
+/// A script for `sh` with arguments, which it reads as `$1`, `$2` and so on.
+pub fn script_with_args(text: &str, args: &[&str]) -> Run {
+    Run::shell(format!("set -- {}\n{text}", quote::words(args.iter().copied())))
 }
 
-/// What lies at the path that the probe at `index` asked about.
-pub fn file_at(facts: &[Fact], index: usize) -> Option<&File> {
-    match facts.get(index) {
-        Some(Fact::Host(host::Fact::File(file))) => file.as_ref(),
-        _ => None,
-    }
-}
-
-/// The next of a fixed list of effects: all of them have been judged by the host already.
+/// The next of a list of typed effects, whose results the host has checked already.
 pub fn nth_effect(effects: &[host::Effect], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
     Ok(effects.get(done.len()).cloned().map(Effect::Host))
 }
 
-/// Adds what differs between a file's attributes and the wanted ones.
-pub fn diff_attributes(diff: &mut Diff, seen: Option<&File>, wanted: &Attributes) {
-    if let Some(mode) = wanted.mode {
-        diff.push_field("mode", seen.map(|f| Mode(f.mode).to_string()), Some(Mode(mode).to_string()));
+/// An effect that must end with status 0, and what its error message says otherwise.
+pub struct CheckedEffect {
+    effect: host::Effect,
+    what: String,
+    hint: fn(&host::CommandOutput) -> Option<&'static str>,
+}
+
+impl CheckedEffect {
+    /// A script for `sh`; `what` completes "cannot …".
+    pub fn script(what: impl Into<String>, script: impl Into<String>) -> Self {
+        Self::with_stdin(what, script, host::Bytes::default())
     }
-    let mut names = |what: &str, wanted: Option<&String>, seen: Option<(&str, &[String], u32)>| {
-        let Some(wanted) = wanted else { return };
-        let is_it = |(name, also, number): (&str, &[String], u32)| {
-            name == wanted || also.contains(wanted) || number.to_string() == *wanted
-        };
-        if !seen.is_some_and(is_it) {
-            diff.push_field(what, seen.map(|(name, ..)| name.to_owned()), Some(wanted.clone()));
+
+    /// A script that reads `stdin`.
+    pub fn with_stdin(what: impl Into<String>, script: impl Into<String>, stdin: host::Bytes) -> Self {
+        let run = Run { stdin, ..Run::shell(script) };
+        Self { effect: host::Effect::Run(run), what: what.into(), hint: |_| None }
+    }
+
+    /// A script followed by `test`, a shell command that fails when the script had no effect although its programs ended
+    /// with status 0. Together with [`crate::actions::Action::completes_at_once`], other effects may be sent behind it.
+    pub fn with_test(what: impl Into<String>, script: &str, test: &str) -> Self {
+        let message = "the commands ended with status 0, but the result is not what was asked for: something else on the host prevents or undoes it";
+        Self::script(
+            what,
+            format!(
+                "{script}\nended=$?\n[ \"$ended\" = 0 ] || exit \"$ended\"\n{test} || {{ echo '{message}' >&2; exit 1; }}"
+            ),
+        )
+    }
+
+    /// Adds a function that derives a hint from the output of a failure.
+    pub fn or(self, hint: fn(&host::CommandOutput) -> Option<&'static str>) -> Self {
+        Self { hint, ..self }
+    }
+}
+
+/// A typed effect, whose result the host checks itself.
+impl From<host::Effect> for CheckedEffect {
+    fn from(effect: host::Effect) -> Self {
+        Self { effect, what: String::new(), hint: |_| None }
+    }
+}
+
+/// The next of a list of effects, or an error as soon as one of those done has failed.
+pub fn next_checked(effects: &[CheckedEffect], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
+    for (effect, done) in effects.iter().zip(done) {
+        let EffectResult::Host(done) = done else { continue };
+        if done.exit != 0 {
+            let problem = failed(&effect.what, done);
+            return Err(match (effect.hint)(done) {
+                Some(hint) => problem.hint(hint),
+                None => problem,
+            });
         }
-    };
-    names("owner", wanted.owner.as_ref(), seen.map(|f| (f.owner.as_str(), f.owner_aliases.as_slice(), f.uid)));
-    names("group", wanted.group.as_ref(), seen.map(|f| (f.group.as_str(), f.group_aliases.as_slice(), f.gid)));
-}
-
-/// Asks which programs there are.
-pub fn which(programs: &[&str]) -> Probe {
-    let loop_ =
-        format!("for p in {}; do command -v \"$p\" >/dev/null 2>&1 && printf '%s\\n' \"$p\"; done; :", words(programs));
-    Probe::Host(host::Probe::Run(Run::shell(loop_)))
-}
-
-/// How the command ended that the probe at `index` ran.
-pub fn run_at(facts: &[Fact], index: usize) -> Option<&host::CommandOutput> {
-    match facts.get(index) {
-        Some(Fact::Host(host::Fact::Run(done))) => Some(done),
-        _ => None,
     }
+    Ok(effects.get(done.len()).map(|effect| Effect::Host(effect.effect.clone())))
 }
 
-/// The first of `programs` that [`which`], at `index`, did not find.
-pub fn lacking<'a>(facts: &[Fact], index: usize, programs: &[&'a str]) -> Option<&'a str> {
-    let found = run_at(facts, index).map(|done| done.stdout.text()).unwrap_or_default();
-    programs.iter().copied().find(|program| !found.lines().any(|line| line == *program))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Words as `sh` takes them literally.
-pub fn words(words: &[&str]) -> String {
-    host::Command::Argv(words.iter().map(|word| (*word).to_owned()).collect()).to_string()
-}
-
-/// A script for `sh` with arguments, `$1` and so on.
-pub fn script(text: &str, args: &[&str]) -> Run {
-    Run::shell(format!("set -- {}\n{text}", words(args)))
-}
-
-/// A command of ours that failed: what it was to do, its status and the last of what it said.
-pub fn failed(what: &str, done: &host::CommandOutput) -> Problem {
-    let said = said(done).last_lines(10);
-    let said = if said.is_empty() { status(done.exit) } else { said };
-    Problem::new(format!("{what}: {said}"))
+    #[test]
+    fn an_effect_that_ends_badly_stops_those_after_it_and_says_why() {
+        let effects =
+            [CheckedEffect::script("do it", "x").or(|_| Some("try y")), CheckedEffect::script("do more", "z")];
+        let done = |exit, text: &str| [EffectResult::Host(host::CommandOutput::new(exit, "", text))];
+        assert!(
+            matches!(next_checked(&effects, &[]), Ok(Some(Effect::Host(host::Effect::Run(run)))) if run == Run::shell("x"))
+        );
+        assert!(matches!(next_checked(&effects, &done(0, "")), Ok(Some(_))));
+        let problem = next_checked(&effects, &done(1, "a\nb\n")).err().unwrap();
+        assert_eq!((problem.message.as_str(), problem.hint.as_deref()), ("cannot do it:\na\nb", Some("try y")));
+    }
 }

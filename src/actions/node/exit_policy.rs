@@ -1,8 +1,6 @@
-//! How a command ended: whether that is right, whether it changed anything, and what it leaves to later steps. Pure.
+//! Judges how a command ended: whether it failed, whether it changed anything, and which outputs later steps get. Pure.
 
-use std::borrow::Cow;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_json::{Map, Value, json};
 
@@ -11,22 +9,22 @@ use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, refuse};
 use crate::template::{Context, Templates};
 
-/// Lines of output in an error.
-const MAX_OUTPUT_LINES: usize = 20;
+use super::failure::{exit_status, last_output};
 
-/// What an expression sees, and later steps too.
+/// Names that expressions may use; also the outputs of the step.
 pub const OUTPUTS: &[Output] = &[
     Output {
         name: "stdout",
-        about: "standard output without its last line break; of a long one the first 128 KiB and the last MiB, with a line \
-                between that says what is left out; empty when not run",
+        about: "standard output without its last line break; long output is cut to the first 128 KiB and the last MiB, with a \
+                line between them that says how much is missing; empty when the command did not run",
     },
-    Output { name: "stderr", about: "standard error, likewise" },
-    Output { name: "exit_code", about: "exit status; null when a guard kept it from running" },
+    Output { name: "stderr", about: "standard error, shortened in the same way" },
+    Output { name: "exit_code", about: "exit status; null when a guard prevented the run" },
 ];
 
-/// An expression over the outputs of the command itself, or plain `true` or `false`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An expression over the command's outputs, or plain `true` or `false`.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(inline, with = "String", description = "", extend("type" = ["string", "boolean"]))]
 pub struct Expression(String);
 
 impl Expression {
@@ -49,7 +47,7 @@ impl Expression {
     fn holds(&self, parameter: &str, done: &host::CommandOutput) -> Result<bool, Problem> {
         let context = Context::new(&outputs(Some(done)).into_iter().collect::<Map<String, Value>>());
         let holds = Templates::new("").is_true(&self.0, &context);
-        holds.map_err(|error| Problem::new(format!("`{parameter}` cannot be told: {error}")))
+        holds.map_err(|error| Problem::new(format!("`{parameter}` cannot be evaluated: {error}")))
     }
 }
 
@@ -81,47 +79,32 @@ impl Visitor<'_> for ExpressionVisitor {
     }
 }
 
-impl JsonSchema for Expression {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "Expression".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "boolean"] })
-    }
-}
-
-/// What a step says of a command's end.
+/// The parameters of a step that judge a command's end.
 pub struct ExitPolicy<'a> {
-    /// The command, for people.
+    /// The command as error messages show it.
     pub line: String,
-    /// Exit statuses that are right, unless `failed_when` judges.
+    /// Exit statuses of success; not used when `failed_when` is set.
     pub ok_exit_codes: &'a [i32],
-    /// When it has failed.
+    /// Holds when the command failed.
     pub failed_when: Option<&'a Expression>,
-    /// When it has changed something; default always.
+    /// Holds when the command changed something; `None`: always.
     pub changed_when: Option<&'a Expression>,
 }
 
 impl ExitPolicy<'_> {
-    /// Refuses what cannot be judged by.
+    /// Checks the parameters before any command runs.
     pub fn check(&self) -> Result<(), ParamError> {
         if self.ok_exit_codes.is_empty() {
             return refuse("ok_exit_codes", "it cannot be empty");
         }
         if self.failed_when.is_some() && self.ok_exit_codes != [0] {
-            return refuse("failed_when", "it takes the place of `ok_exit_codes`: give one of them");
+            return refuse("failed_when", "it replaces `ok_exit_codes`: give only one of the two");
         }
         self.failed_when.map_or(Ok(()), |when| when.check("failed_when"))?;
         self.changed_when.map_or(Ok(()), |when| when.check("changed_when"))
     }
 
-    /// Whether it ended well.
-    ///
-    /// # Errors
-    /// When it did not, with the last of what it said.
+    /// Fails when the command failed; the error shows the end of its output.
     pub fn judge(&self, done: &host::CommandOutput) -> Result<(), Problem> {
         let (failed, why) = match self.failed_when {
             None => (!self.ok_exit_codes.contains(&done.exit), ""),
@@ -130,28 +113,25 @@ impl ExitPolicy<'_> {
         if !failed {
             return Ok(());
         }
-        let said = said(done).last_lines(MAX_OUTPUT_LINES);
-        let said = if said.is_empty() { " and printed nothing".to_owned() } else { format!(":\n{said}") };
-        let problem = Problem::new(format!("`{}` ended with {}{why}{said}", self.line, status(done.exit)));
+        let output = last_output(done);
+        let output = if output.is_empty() { " and printed nothing".to_owned() } else { format!(":\n{output}") };
+        let problem = Problem::new(format!("`{}` ended with {}{why}{output}", self.line, exit_status(done.exit)));
         Err(match done.exit {
             127 => problem.hint("is the program installed, and in the PATH of the user that the step runs as?"),
-            126 => problem.hint("is it executable, and does `cwd` exist?"),
+            126 => problem.hint("is the file executable, and does `cwd` exist?"),
             _ => problem,
         })
     }
 
-    /// Whether it changed something.
+    /// Whether the command changed something.
     ///
     /// # Errors
-    /// When the expression cannot be told.
+    /// When the expression cannot be evaluated.
     pub fn changed(&self, done: &host::CommandOutput) -> Result<bool, Problem> {
         self.changed_when.map_or(Ok(true), |when| when.holds("changed_when", done))
     }
 
-    /// Both, of the last of what was done.
-    ///
-    /// # Errors
-    /// As those.
+    /// [`Self::judge`] and [`Self::changed`] for the last effect.
     pub fn judge_last(&self, done: &[EffectResult]) -> Result<bool, Problem> {
         let Some(EffectResult::Host(done)) = done.last() else { return Ok(false) };
         self.judge(done)?;
@@ -159,17 +139,7 @@ impl ExitPolicy<'_> {
     }
 }
 
-/// What it most likely says about its failure.
-pub fn said(done: &host::CommandOutput) -> &host::Output {
-    if done.stderr.length > 0 { &done.stderr } else { &done.stdout }
-}
-
-/// An exit status, for people.
-pub fn status(exit: i32) -> String {
-    if exit > 128 { format!("exit status {exit} (signal {})", exit - 128) } else { format!("exit status {exit}") }
-}
-
-/// The values of [`OUTPUTS`]; `None`: it did not run.
+/// The values of [`OUTPUTS`]; `None` stands for a command that did not run.
 pub fn outputs(done: Option<&host::CommandOutput>) -> Outputs {
     let text = |of: fn(&host::CommandOutput) -> &host::Output| json!(done.map(|d| of(d).text()).unwrap_or_default());
     Outputs::from_iter([
@@ -179,7 +149,7 @@ pub fn outputs(done: Option<&host::CommandOutput>) -> Outputs {
     ])
 }
 
-/// What the last command printed.
+/// Standard output and standard error of the last command.
 pub fn printed(done: &[EffectResult]) -> String {
     let Some(EffectResult::Host(done)) = done.last() else { return String::new() };
     let texts = [&done.stdout, &done.stderr].map(host::Output::text);

@@ -1,4 +1,4 @@
-//! `node.facts`: what a host is, and whether it is what the plan needs.
+//! `node.facts`: facts about a host, and requirements on them.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -11,40 +11,41 @@ use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 use crate::template::{Context, Templates};
 
-/// Asks a host what it is, for later steps, and checks what the plan needs of it.
+/// Collects facts about a host for later steps, and checks the requirements of the plan.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Facts {
-    /// Expressions over the facts that must hold, such as "arch in ['aarch64', 'x86_64']" or "memory_total >= 3500".
+    /// Expressions over the facts, all of which must hold, such as "arch in ['aarch64', 'x86_64']" or "memory_total >=
+    /// 3500".
     #[serde(default)]
     pub require: Vec<String>,
 }
 
 impl Spec for Facts {
     const NAME: &'static str = "node.facts";
-    const SUMMARY: &'static str = "what a host is, and whether it is what the plan needs";
+    const SUMMARY: &'static str = "facts about a host, and whether it meets the plan's requirements";
     const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] = &[
-        Output { name: "hostname", about: "name that the host calls itself" },
+        Output { name: "hostname", about: "the host's own name" },
         Output { name: "os_id", about: "ID of /etc/os-release: debian" },
         Output { name: "os_version", about: "VERSION_ID of /etc/os-release: \"12\"" },
         Output { name: "os_name", about: "PRETTY_NAME of /etc/os-release" },
         Output { name: "kernel", about: "kernel release" },
         Output { name: "arch", about: "machine: aarch64, x86_64" },
         Output { name: "model", about: "hardware model, as on a Raspberry Pi; else empty" },
-        Output { name: "page_size", about: "memory page, bytes" },
-        Output { name: "cpus", about: "processors" },
-        Output { name: "memory_total", about: "memory, MiB" },
-        Output { name: "memory_available", about: "memory that could be had without swapping, MiB" },
-        Output { name: "swap_total", about: "swap space, MiB" },
-        Output { name: "boot_id", about: "another one after each boot" },
+        Output { name: "page_size", about: "size of a memory page in bytes" },
+        Output { name: "cpus", about: "number of processors" },
+        Output { name: "memory_total", about: "memory in MiB" },
+        Output { name: "memory_available", about: "memory available without swapping, in MiB" },
+        Output { name: "swap_total", about: "swap space in MiB" },
+        Output { name: "boot_id", about: "identifier of this boot; changes with each boot" },
         Output { name: "uptime", about: "seconds since boot" },
-        Output { name: "init", about: "name of process 1: systemd" },
-        Output { name: "cgroup", about: "version of the control groups in use: 1 or 2" },
-        Output { name: "virtualization", about: "what systemd says it runs in: kvm, docker, none" },
+        Output { name: "init", about: "name of process 1, such as systemd" },
+        Output { name: "cgroup", about: "version of control groups in use: 1 or 2" },
+        Output { name: "virtualization", about: "virtualization that systemd detects: kvm, docker, none" },
         Output { name: "user", about: "user that the step runs as" },
-        Output { name: "uid", about: "that user's number" },
+        Output { name: "uid", about: "number of that user" },
     ];
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
@@ -78,7 +79,7 @@ impl Action for Facts {
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
         let Some(system) = system(facts) else {
-            return Verdict::Blocked(Problem::new("the host did not say what it is"));
+            return Verdict::Blocked(Problem::new("the host did not answer the question for its facts"));
         };
         let values = values(system);
         let context = Context::new(&values);
@@ -97,7 +98,7 @@ impl Action for Facts {
                     );
                 }
                 Err(error) => {
-                    return Verdict::Blocked(Problem::new(format!("`{expression}` cannot be judged: {error}")));
+                    return Verdict::Blocked(Problem::new(format!("`{expression}` cannot be evaluated: {error}")));
                 }
             }
         }

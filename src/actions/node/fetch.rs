@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::content::{summary, text_delta};
-use super::effects::{file_at, look};
 use super::params::{Mode, Size, check_file_path};
+use super::probes::{file_at, file_probe};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, File, FileKind, Read};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
@@ -16,15 +16,15 @@ use crate::diff::{Delta, Diff};
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Role, RunsOn, WrittenFile, refuse};
 
-/// Copies a file from the host into the project, on the machine that runs rollout. It is read as the user that the step
-/// runs as, compared by its hash, and put in place atomically; it belongs to whoever runs rollout.
+/// Copies a file from the host into the project, on the machine that runs rollout. The file is read by the user that
+/// the step runs as, compared by its hash, and put in place atomically; the copy belongs to the user who runs rollout.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fetch {
     /// Absolute path on the host.
     pub path: String,
-    /// Where the copy goes, below the plan's root: "backup/{{ host.name }}/hosts". Folders that are missing are made. No two
-    /// hosts may write the same file.
+    /// Path of the copy, relative to the plan's root: "backup/{{ host.name }}/hosts". Missing folders are created. Each
+    /// host must write another file.
     pub to: WrittenFile,
     /// Largest file that is fetched: a number of bytes, or with KiB, MiB or GiB.
     #[serde(default = "largest")]
@@ -32,7 +32,7 @@ pub struct Fetch {
     /// Mode of the copy.
     #[serde(default = "private")]
     pub mode: Mode,
-    /// Whether the file must be on the host. With `false`, a copy that was made earlier stays when it is not.
+    /// Whether the file must exist on the host. With `false`, a missing file is accepted, and an earlier copy stays.
     #[serde(default = "yes")]
     pub required: bool,
 }
@@ -75,19 +75,19 @@ to = "backup/{{ host.name }}/fstab"
 }
 
 impl Fetch {
-    /// The file on the host, and what lies here where its copy goes.
-    fn seen<'a>(&self, facts: &'a [Fact]) -> Result<(Option<&'a File>, Option<&'a File>), Problem> {
+    /// The file on the host, and the existing copy.
+    fn files<'a>(&self, facts: &'a [Fact]) -> Result<(Option<&'a File>, Option<&'a File>), Problem> {
         let (there, here) = (file_at(facts, 0), file_at(facts, 1));
         let path = &self.path;
         match there.map(|file| &file.kind) {
             Some(FileKind::Link(target)) => {
                 return Err(
-                    Problem::new(format!("{path} is a link to {target}")).hint("give the path that it points to")
+                    Problem::new(format!("{path} is a link to {target}")).hint("give the path that the link points to")
                 );
             }
             Some(kind @ (FileKind::Directory | FileKind::Other)) => {
                 return Err(Problem::new(format!("{path} is a {}", kind.name())).hint(
-                    "only files are fetched; of a directory, have a step make an archive by `tar`, and fetch that",
+                    "only files can be fetched; pack a directory with `tar` in a step before, and fetch the archive",
                 ));
             }
             Some(FileKind::Regular) | None => {}
@@ -99,10 +99,10 @@ impl Fetch {
         match there {
             Some(file) if file.size > self.max_size.0 => {
                 let problem = Problem::new(format!("{path} has {} bytes, more than {}", file.size, self.max_size));
-                Err(problem.hint("if it is meant, give the step a larger `max_size`"))
+                Err(problem.hint("to fetch it nevertheless, set a larger `max_size`"))
             }
             None if self.required => Err(Problem::new(format!("there is no {path} on the host"))
-                .hint("is the path right? with `required = false` the step lets hosts be that have none")),
+                .hint("is the path right? `required = false` accepts hosts without the file")),
             _ => Ok((there, here)),
         }
     }
@@ -133,22 +133,22 @@ impl Fetch {
 impl Action for Fetch {
     fn probes(&self) -> Vec<Probe> {
         let at = self.to.at.to_string_lossy().into_owned();
-        vec![look(&self.path, Read::Content), Probe::Controller(host::Probe::File { path: at, read: Read::Content })]
+        vec![
+            file_probe(&self.path, Read::Content),
+            Probe::Controller(host::Probe::File { path: at, read: Read::Content }),
+        ]
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        match self.seen(facts) {
+        match self.files(facts) {
             Err(problem) => Verdict::Blocked(problem),
             Ok((None, _)) => Verdict::Same { seen: format!("there is no {} on the host", self.path) },
-            Ok((Some(there), here)) => match self.diff(there, here) {
-                diff if diff.is_empty() => Verdict::Same { seen: String::new() },
-                diff => Verdict::Change(diff),
-            },
+            Ok((Some(there), here)) => Verdict::judged(Ok(self.diff(there, here)), String::new),
         }
     }
 
     fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
-        let (Some(file), _) = self.seen(facts)? else { return Ok(None) };
+        let (Some(file), _) = self.files(facts)? else { return Ok(None) };
         Ok(done.is_empty().then(|| {
             Effect::Fetch(host::Fetch {
                 path: self.path.clone(),

@@ -1,12 +1,13 @@
-//! `node.file`: a file with this content, a link, or nothing at a path.
+//! `node.file`: a file, a link, or nothing at a path.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::content::{DesiredContent, DesiredFile, text_delta};
-use super::effects::{diff_attributes, file_at, look, nth_effect};
+use super::content::{DesiredContent, DesiredFile, diff_attributes, text_delta};
+use super::effects::nth_effect;
 use super::params::{self, Mode, check_file_path, trimmed};
+use super::probes::{file_at, file_probe};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, FileKind, Read};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
@@ -14,41 +15,41 @@ use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Role, RunsOn, SourceFile, refuse};
 
-/// Puts a file, a symbolic link, or nothing at a path. A file is replaced atomically; of a file that is there, mode and
-/// owner stay as they are unless given. Without `content` and `source` only mode and owner are set. A file that is a mount
-/// point itself, as `/etc/hosts` is in containers, cannot be replaced, and is written in place.
+/// Keeps a file, a symbolic link, or nothing at a path. A file is replaced atomically; mode and owner of an existing
+/// file stay unchanged unless given. Without `content` and `source`, only mode and owner are set. A file that is itself
+/// a mount point, as `/etc/hosts` is in containers, cannot be replaced, and is written in place.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    /// Absolute path on the host. Its directory must be there.
+    /// Absolute path on the host. Its directory must exist.
     pub path: String,
     /// Text of the file.
     #[serde(default)]
     pub content: Option<String>,
-    /// File that is taken as it is, below the plan's root. It may be of any size.
+    /// Path of a file to copy unchanged, relative to the plan's root. It may have any size.
     #[serde(default)]
     pub source: SourceFile,
     /// What is wanted at the path.
     #[serde(default)]
     pub state: State,
-    /// Where a link points; only with `state = "link"`.
+    /// Where the link points. Only with `state = "link"`.
     #[serde(default)]
     pub target: Option<String>,
-    /// Mode, such as "0644". Default: as it is; of a new file 0644, or 0600 where a secret is in it.
+    /// Mode, such as "0644". Default: unchanged; a new file gets 0644, or 0600 when it contains a secret.
     #[serde(default)]
     pub mode: Option<Mode>,
-    /// Owner, name or number. Default: as it is; of a new file the user that the step runs as.
+    /// Owner, by name or number. Default: unchanged; a new file belongs to the user that the step runs as.
     #[serde(default)]
     pub owner: Option<String>,
-    /// Group, name or number. Default: as it is.
+    /// Group, by name or number. Default: unchanged.
     #[serde(default)]
     pub group: Option<String>,
-    /// Whether the file that is there is kept beside, with the time in its name and `~` at its end. Counts only when the file
-    /// is written.
+    /// Whether to keep a copy of the old file in the same directory, with the time in its name and `~` at the end.
+    /// Counts only when the file is written.
     #[serde(default)]
     pub backup: bool,
-    /// Command that must accept the new file before it is put in place; `%s` stands for its temporary path, as in
-    /// `visudo -cf %s`. Counts only when the file is written.
+    /// Command that must accept the new file before it replaces the old one; `%s` stands for the temporary path of the
+    /// new file, as in `visudo -cf %s`. Counts only when the file is written.
     #[serde(default)]
     pub validate: Option<String>,
 }
@@ -88,7 +89,7 @@ mode = "0644"
         check_file_path("path", &self.path)?;
         let has_source = !self.source.path.is_empty();
         if self.content.is_some() && has_source {
-            return refuse("source", "give either `content` or `source`");
+            return refuse("source", "give either `content` or `source`, not both");
         }
         check_validate(self.validate.as_deref())?;
         let has_content = self.content.is_some() || has_source;
@@ -99,20 +100,20 @@ mode = "0644"
                 refuse("target", "only a link has a `target`: set `state = \"link\"`")
             }
             State::Link | State::Absent if has_content || has_attributes => {
-                refuse("state", "only with `state = \"file\"` can content, mode and owner be given")
+                refuse("state", "content, mode and owner can be given only with `state = \"file\"`")
             }
             State::Link | State::Absent if self.validate.is_some() || self.backup => {
                 refuse("state", "`validate` and `backup` are for `state = \"file\"`")
             }
             State::File if !has_content && !has_attributes => {
-                refuse("content", "give `content` or `source`, or a mode or owner for the file that is there")
+                refuse("content", "give `content` or `source`, or a mode or owner for an existing file")
             }
             _ => Ok(()),
         }
     }
 }
 
-/// Refuses a validation command that does not look at the new file.
+/// Refuses a validation command that never looks at the new file.
 pub fn check_validate(validate: Option<&str>) -> Result<(), ParamError> {
     if validate.is_some_and(|command| !command.contains("%s")) {
         return refuse("validate", "it must contain `%s`, which stands for the new file's temporary path");
@@ -125,7 +126,7 @@ impl File {
         params::attributes(self.mode, self.owner.as_ref(), self.group.as_ref())
     }
 
-    /// `None`: the content is not this step's business.
+    /// The wanted file; `None` when the step gives no content.
     fn wanted(&self) -> Option<DesiredFile<'_>> {
         let source = || {
             let text = (!self.source.path.is_empty()).then_some(DesiredContent::Text(&self.source.content));
@@ -140,9 +141,9 @@ impl File {
         })
     }
 
-    fn link(&self, seen: Option<&host::File>) -> Verdict {
+    fn link(&self, current: Option<&host::File>) -> Verdict {
         let target = self.target.clone().unwrap_or_default();
-        match seen.map(|f| &f.kind) {
+        match current.map(|f| &f.kind) {
             None => Verdict::Change(Diff::field(format!("{} →", self.path), None, Some(target))),
             Some(FileKind::Link(now)) if *now == target => Verdict::Same { seen: String::new() },
             Some(FileKind::Link(now)) => {
@@ -150,13 +151,13 @@ impl File {
             }
             Some(kind) => Verdict::Blocked(
                 Problem::new(format!("{} is a {}", self.path, kind.name()))
-                    .hint("remove it first, with a step of `state = \"absent\"`, if it may go"),
+                    .hint("if it may be removed, remove it first in a step with `state = \"absent\"`"),
             ),
         }
     }
 
-    fn absent(&self, seen: Option<&host::File>) -> Verdict {
-        match seen {
+    fn absent(&self, current: Option<&host::File>) -> Verdict {
+        match current {
             None => Verdict::Same { seen: String::new() },
             Some(host::File { kind: FileKind::Directory, .. }) => Verdict::Blocked(
                 Problem::new(format!("{} is a directory", self.path))
@@ -169,16 +170,15 @@ impl File {
         }
     }
 
-    fn only_attributes(&self, seen: Option<&host::File>) -> Verdict {
+    fn only_attributes(&self, current: Option<&host::File>) -> Verdict {
         let mut diff = Diff::default();
-        diff_attributes(&mut diff, seen, &self.attributes());
-        match seen.map(|f| &f.kind) {
+        diff_attributes(&mut diff, current, &self.attributes());
+        match current.map(|f| &f.kind) {
             Some(FileKind::Link(target)) => Verdict::Blocked(
                 Problem::new(format!("{} is a link to {target}, which has no mode of its own", self.path))
-                    .hint("give the path that it points to"),
+                    .hint("give the path that the link points to"),
             ),
-            _ if diff.is_empty() => Verdict::Same { seen: String::new() },
-            _ => Verdict::Change(diff),
+            _ => Verdict::judged(Ok(diff), String::new),
         }
     }
 }
@@ -191,27 +191,27 @@ impl Action for File {
             (State::File, Some(DesiredContent::Text(text))) => Read::unless(text),
             (State::File, Some(DesiredContent::Bytes(_))) | (State::Absent, _) => Read::Content,
         };
-        vec![look(&trimmed(&self.path), read)]
+        vec![file_probe(&trimmed(&self.path), read)]
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        let seen = file_at(facts, 0);
+        let current = file_at(facts, 0);
         match (self.state, self.wanted()) {
-            (State::File, Some(wanted)) => wanted.verdict(seen),
-            (State::File, None) => self.only_attributes(seen),
-            (State::Link, _) => self.link(seen),
-            (State::Absent, _) => self.absent(seen),
+            (State::File, Some(wanted)) => wanted.verdict(current),
+            (State::File, None) => self.only_attributes(current),
+            (State::Link, _) => self.link(current),
+            (State::Absent, _) => self.absent(current),
         }
     }
 
     fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
-        let seen = file_at(facts, 0);
+        let current = file_at(facts, 0);
         let path = self.path.clone();
         let effect = match (self.state, self.wanted()) {
-            (State::File, Some(wanted)) => wanted.effect(seen),
-            (State::File, None) if seen.is_none() => {
-                return Err(Problem::new(format!("there is no {path} whose mode or owner could be set"))
-                    .hint("give its `content`, or put this step after the one that makes it"));
+            (State::File, Some(wanted)) => wanted.effect(current),
+            (State::File, None) if current.is_none() => {
+                return Err(Problem::new(format!("there is no {path}, so its mode and owner cannot be set"))
+                    .hint("give its `content`, or put this step after the one that creates it"));
             }
             (State::File, None) => host::Effect::Attributes { path, attributes: self.attributes() },
             (State::Link, _) => host::Effect::Link { path, target: self.target.clone().unwrap_or_default() },
@@ -273,11 +273,11 @@ mod tests {
         let large = host::LocalFile { path, size: 300_000, sha256 };
         let step =
             File { source: SourceFile { path: "files/x".into(), file: Some(large), ..Default::default() }, ..empty() };
-        assert_eq!(step.probes(), [look("/x", Read::Hash)]);
+        assert_eq!(step.probes(), [file_probe("/x", Read::Hash)]);
         let mut seen = regular("a", 0o644);
         seen.content = None;
-        let told = change(&step.verdict(&[file(Some(seen.clone()))]));
-        assert_eq!(told, ["~ /x content: 1 bytes, sha256 ca978112ca1b… → 300000 bytes, sha256 2d711642b726…"]);
+        let lines = change(&step.verdict(&[file(Some(seen.clone()))]));
+        assert_eq!(lines, ["~ /x content: 1 bytes, sha256 ca978112ca1b… → 300000 bytes, sha256 2d711642b726…"]);
         let effects = effects(&step, &[file(Some(seen.clone()))]);
         let [host::Effect::WriteFile(write)] = &effects[..] else { panic!("{effects:?}") };
         assert!(matches!(&write.content, host::Content::File(file) if file.size == 300_000));

@@ -1,10 +1,12 @@
-//! `node.group`: a group of users is there, or not.
+//! `node.group`: a group of users exists, or does not.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::effects::{CheckedEffect, next_checked};
+use super::failure::failed;
 use super::params::check_account;
-use super::scripts::{CheckedEffect, ended, failed, next_checked, unexpected_answer};
+use super::probes::{output_at, script_probe, unexpected_answer};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::quote::word;
 use crate::connect::{Effect, EffectResult, Fact, Probe};
@@ -12,37 +14,38 @@ use crate::diff::Diff;
 use crate::event::Problem;
 use crate::plan::{ParamError, Role, RunsOn, refuse};
 
-/// Makes or removes a group, by the programs of the package `passwd` (on Alpine: `shadow`).
+/// Creates or removes a group, with the programs of the package `passwd` (on Alpine: `shadow`).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
-    /// Name.
+    /// Name of the group.
     pub name: String,
-    /// What is wanted of it.
+    /// Whether the group is wanted.
     #[serde(default)]
     pub state: State,
-    /// Its number. Default: as it is; of a new group the next one that is free. Files keep the number that they have.
+    /// Number of the group. Default: unchanged; a new group gets the next free number. Files keep the number that they
+    /// have.
     #[serde(default)]
     pub gid: Option<u32>,
-    /// Whether it gets a number of the system's range. Counts only when it is made.
+    /// Whether the group gets a number from the range of system groups. Counts only when it is created.
     #[serde(default)]
     pub system: bool,
 }
 
-/// What is wanted of a group or a user.
+/// Whether the object is wanted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// It is there.
+    /// It exists.
     #[default]
     Present,
-    /// It is not there.
+    /// It does not exist.
     Absent,
 }
 
 impl Spec for Group {
     const NAME: &'static str = "node.group";
-    const SUMMARY: &'static str = "a group of users is there, or not";
+    const SUMMARY: &'static str = "a group of users exists, or does not";
     const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = r#"
@@ -57,74 +60,74 @@ name = "operators"
     fn rules(&self) -> Result<(), ParamError> {
         check_account("name", &self.name)?;
         if self.state == State::Absent && (self.gid.is_some() || self.system) {
-            return refuse("state", "a group that is to go needs only its `name`");
+            return refuse("state", "with `state = \"absent\"`, give `name` only");
         }
         Ok(())
     }
 }
 
 impl Group {
-    /// The number of the group that is there.
-    fn seen(&self, facts: &[Fact]) -> Result<Option<u32>, Problem> {
-        let done = ended(facts, 0)?;
+    /// The number of the existing group.
+    fn current_gid(&self, facts: &[Fact]) -> Result<Option<u32>, Problem> {
+        let done = output_at(facts, 0)?;
         if done.exit == 2 {
             return Ok(None);
         }
         if done.exit != 0 {
-            return Err(failed(format!("look for the group {}", self.name), done));
+            return Err(failed(format!("look up the group {}", self.name), done));
         }
         let line = done.stdout.text();
         let number = line.split(':').nth(2).and_then(|gid| gid.parse().ok());
-        number.map(Some).ok_or_else(|| unexpected_answer("look for the group", &line))
+        number.map(Some).ok_or_else(|| unexpected_answer("look up the group", &line))
     }
 
-    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<CheckedEffect>), Problem> {
-        let (seen, name) = (self.seen(facts)?, word(&self.name));
-        let told = |gid: u32| gid.to_string();
+    fn diff_and_effects(&self, facts: &[Fact]) -> Result<(Diff, Vec<CheckedEffect>), Problem> {
+        let (current, name) = (self.current_gid(facts)?, word(&self.name));
+        let text = |gid: u32| gid.to_string();
         let there = format!("getent group {name}");
         let has = |gid: u32| format!("[ \"$({there} | cut -d : -f 3)\" = {gid} ]");
-        let (diff, what, script, holds) = match (self.state, seen) {
+        let (diff, what, script, holds) = match (self.state, current) {
             (State::Absent, None) => return Ok((Diff::default(), Vec::new())),
             (State::Absent, Some(gid)) => {
-                let diff = Diff::field(format!("group {}", self.name), Some(told(gid)), None);
+                let diff = Diff::field(format!("group {}", self.name), Some(text(gid)), None);
                 (diff, "remove", format!("groupdel -- {name}"), format!("! {there} >/dev/null"))
             }
             (State::Present, None) => {
-                let number = self.gid.map_or_else(|| "next free number".to_owned(), told);
+                let number = self.gid.map_or_else(|| "next free number".to_owned(), text);
                 let mut flags = if self.system { " -r".to_owned() } else { String::new() };
                 flags.extend(self.gid.map(|gid| format!(" -g {gid}")));
                 let diff = Diff::field(format!("group {}", self.name), None, Some(number));
                 let holds = self.gid.map_or_else(|| format!("{there} >/dev/null"), has);
-                (diff, "make", format!("groupadd{flags} -- {name}"), holds)
+                (diff, "create", format!("groupadd{flags} -- {name}"), holds)
             }
             (State::Present, Some(gid)) => match self.gid {
                 Some(wanted) if wanted != gid => {
-                    let diff = Diff::field("gid", Some(told(gid)), Some(told(wanted)));
+                    let diff = Diff::field("gid", Some(text(gid)), Some(text(wanted)));
                     (diff, "change", format!("groupmod -g {wanted} -- {name}"), has(wanted))
                 }
                 _ => return Ok((Diff::default(), Vec::new())),
             },
         };
-        Ok((diff, vec![CheckedEffect::proven(format!("{what} the group {}", self.name), &script, &holds).or(why)]))
+        Ok((diff, vec![CheckedEffect::with_test(format!("{what} the group {}", self.name), &script, &holds).or(hint)]))
     }
 }
 
-/// What to do about what the account programs say.
-pub fn why(done: &crate::connect::host::CommandOutput) -> Option<&'static str> {
-    let said = done.stderr.text();
-    let has = |text: &str| said.contains(text);
+/// A hint for an error of the account programs.
+pub fn hint(done: &crate::connect::host::CommandOutput) -> Option<&'static str> {
+    let output = done.stderr.text();
+    let has = |text: &str| output.contains(text);
     if done.exit == 127 {
-        Some("install the package passwd (on Alpine: shadow) there first, by `node.package`")
+        Some("install the package passwd (on Alpine: shadow) in a `node.package` step before this one")
     } else if has("is not unique") || has("already exists") {
-        Some("the number or name is taken: `getent passwd` and `getent group` there show by whom")
+        Some("the number or name is taken: `getent passwd` and `getent group` on the host show by whom")
     } else if has("primary group") {
-        Some("give that user another `group` first")
+        Some("give that user another primary `group` first")
     } else if has("currently used by process") || has("currently logged in") {
         Some("end the processes of that user first")
     } else if has("does not exist") {
-        Some("make the group by a `node.group` step before this one")
+        Some("create the group in a `node.group` step before this one")
     } else if has("cannot lock") || has("unable to lock") {
-        Some("another program changes the accounts right now; a `retry` on the step gets past that")
+        Some("another program is changing the accounts right now; set `retry` on the step")
     } else {
         None
     }
@@ -132,15 +135,11 @@ pub fn why(done: &crate::connect::host::CommandOutput) -> Option<&'static str> {
 
 impl Action for Group {
     fn probes(&self) -> Vec<Probe> {
-        vec![super::scripts::ask(format!("getent group {}", word(&self.name)))]
+        vec![script_probe(format!("getent group {}", word(&self.name)))]
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        match self.judge(facts) {
-            Err(problem) => Verdict::Blocked(problem),
-            Ok((diff, _)) if diff.is_empty() => Verdict::Same { seen: String::new() },
-            Ok((diff, _)) => Verdict::Change(diff),
-        }
+        Verdict::judged(self.diff_and_effects(facts).map(|(diff, _)| diff), String::new)
     }
 
     fn completes_at_once(&self) -> bool {
@@ -148,7 +147,7 @@ impl Action for Group {
     }
 
     fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
-        next_checked(&self.judge(facts)?.1, done)
+        next_checked(&self.diff_and_effects(facts)?.1, done)
     }
 }
 
@@ -164,8 +163,9 @@ mod tests {
         assert_eq!(run.command.to_string().lines().next(), Some(line));
     }
 
-    /// With these programs in the place of those that change accounts, what the script of the only effect says.
-    async fn said(step: &Group, fact: Fact, programs: &str) -> (i32, String) {
+    /// Runs the script of the only effect, with `programs` defined as functions before it; returns the exit status and
+    /// standard error.
+    async fn run_with(step: &Group, fact: Fact, programs: &str) -> (i32, String) {
         let effects = effects(step, &[fact]);
         let [host::Effect::Run(run)] = &effects[..] else { panic!("{effects:?}") };
         let done = perform(&Run::shell(format!("{programs}\n{}", run.command))).await;
@@ -178,13 +178,13 @@ mod tests {
         let idle = "groupadd() { :; }; groupmod() { :; }; groupdel() { :; }; getent() { echo ops:x:1005:; }";
         let step = |more: &str| build::<Group>(&format!("name = 'ops'\n{more}")).unwrap();
         for step in [step("gid = 990"), step("state = 'absent'")] {
-            let (exit, said) = said(&step, there(), idle).await;
-            assert!(exit == 1 && said.contains("still not so"), "{exit}: {said}");
+            let (exit, output) = run_with(&step, there(), idle).await;
+            assert!(exit == 1 && output.contains("not what was asked for"), "{exit}: {output}");
         }
-        assert_eq!(said(&step("gid = 1005"), ran(2, "", ""), idle).await.0, 0);
+        assert_eq!(run_with(&step("gid = 1005"), ran(2, "", ""), idle).await.0, 0);
         let gone = "groupadd() { return 9; }; getent() { return 2; }";
-        assert_eq!(said(&step(""), ran(2, "", ""), gone).await, (9, String::new()));
-        assert_eq!(said(&step(""), ran(2, "", ""), &gone.replace('9', "0")).await.0, 1);
+        assert_eq!(run_with(&step(""), ran(2, "", ""), gone).await, (9, String::new()));
+        assert_eq!(run_with(&step(""), ran(2, "", ""), &gone.replace('9', "0")).await.0, 1);
     }
 
     #[test]

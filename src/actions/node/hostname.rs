@@ -1,4 +1,4 @@
-//! `node.hostname`: what a host calls itself, now and after each boot.
+//! `node.hostname`: the host's own name, now and after each boot.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use super::bytes;
 use super::content::{DesiredContent, DesiredFile};
-use super::effects::{file_at, look, nth_effect};
+use super::effects::nth_effect;
 use super::hosts_entry::Entry;
+use super::probes::{file_at, file_probe};
 use super::text::Text;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, File, FileKind, Read};
@@ -17,18 +18,19 @@ use crate::diff::Diff;
 use crate::event::Problem;
 use crate::plan::{ParamError, Role, RunsOn, refuse};
 
-/// Sets a host's name: the kernel's, /etc/hostname, and in /etc/hosts the line of 127.0.1.1 where there is one (without it,
-/// `sudo` may wait for the name service). Where cloud-init sets the name at each boot, set `preserve_hostname` there.
+/// Sets the host's own name: in the kernel, in /etc/hostname, and on the line of 127.0.1.1 in /etc/hosts where there is
+/// one (otherwise `sudo` may wait for the name service). Where cloud-init sets the name at each boot, set
+/// `preserve_hostname` there.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hostname {
-    /// The name, such as "pi-1". With a domain, "pi-1.example.org", the host calls itself so, dots and all.
+    /// The name, such as "pi-1". A name with a domain, such as "pi-1.example.org", becomes the hostname as a whole.
     pub name: String,
 }
 
 impl Spec for Hostname {
     const NAME: &'static str = "node.hostname";
-    const SUMMARY: &'static str = "what a host calls itself, now and after each boot";
+    const SUMMARY: &'static str = "the host's own name, now and after each boot";
     const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const IS_REVERTIBLE: bool = true;
@@ -42,16 +44,16 @@ name = "pi-1"
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        let fine = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
         let label = |label: &str| {
             !label.is_empty()
                 && label.len() <= 63
-                && label.chars().all(fine)
+                && label.chars().all(is_allowed)
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         };
         if self.name.len() > 64 || !self.name.split('.').all(label) {
-            let why = "must be letters, digits and inner `-`, at most 64 of them in all";
+            let why = "must consist of letters, digits and `-`, not at the start or end of a part, and have at most 64 characters";
             return refuse("name", format!("\"{}\" {why}", self.name));
         }
         Ok(())
@@ -62,7 +64,7 @@ const HOSTNAME: &str = "/etc/hostname";
 const HOSTS: &str = "/etc/hosts";
 const KERNEL: &str = "kernel.hostname";
 
-/// The address of the own name.
+/// The address that /etc/hosts gives to the host's own name.
 const OWN_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
 
 impl Hostname {
@@ -73,43 +75,45 @@ impl Hostname {
         }
     }
 
-    /// /etc/hosts with this name on its line of 127.0.1.1, in the place of what the host called itself before; `None`:
-    /// nothing is to be done there.
-    fn hosts(&self, seen: Option<&File>, before: &[&str]) -> Option<String> {
-        let seen = bytes::decode(seen.filter(|file| file.kind == FileKind::Regular)?.content.as_deref()?);
+    /// The content of /etc/hosts with the new name on the line of 127.0.1.1, in place of the host's earlier names;
+    /// `None` when nothing changes there.
+    fn hosts(&self, current: Option<&File>, before: &[&str]) -> Option<String> {
+        let current = bytes::decode(current.filter(|file| file.kind == FileKind::Regular)?.content.as_deref()?);
         let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
         let own = short(&self.name);
         let names = if own == self.name { own.clone() } else { format!("{} {own}", self.name) };
-        let is = |seen: &str, name: &str| seen.eq_ignore_ascii_case(name) || seen.eq_ignore_ascii_case(&short(name));
-        let goes = |seen: &str| is(seen, &self.name) || before.iter().any(|name| is(seen, name));
-        let mut text = Text::new(&seen);
+        let is = |current: &str, name: &str| {
+            current.eq_ignore_ascii_case(name) || current.eq_ignore_ascii_case(&short(name))
+        };
+        let remove = |current: &str| is(current, &self.name) || before.iter().any(|name| is(current, name));
+        let mut text = Text::new(&current);
         text.rewrite(|line| {
-            let entry = Entry::read(line).filter(|entry| entry.address == OWN_ADDRESS && !entry.has(&self.name));
-            Some(entry.map_or_else(|| line.to_owned(), |entry| entry.renamed(&names, goes)))
+            let entry = Entry::parse(line).filter(|entry| entry.address == OWN_ADDRESS && !entry.has(&self.name));
+            Some(entry.map_or_else(|| line.to_owned(), |entry| entry.renamed(&names, remove)))
         });
         let after = text.to_string();
-        (after != seen).then_some(after)
+        (after != current).then_some(after)
     }
 
-    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<host::Effect>), Problem> {
+    fn diff_and_effects(&self, facts: &[Fact]) -> Result<(Diff, Vec<host::Effect>), Problem> {
         let (mut diff, mut effects) = (Diff::default(), Vec::new());
         let live = Self::live(facts);
         let kept = file_at(facts, 0).and_then(|file| file.content.as_deref());
         let kept = kept.map(|content| String::from_utf8_lossy(content).trim().to_owned()).unwrap_or_default();
         let before: Vec<&str> = [live.unwrap_or_default(), &kept].into_iter().filter(|name| !name.is_empty()).collect();
-        // /etc/hosts comes first: what was the name before is known from the others.
+        // /etc/hosts is written first: if the run is interrupted after that, the old name is still in the other places.
         let files =
             [(HOSTS, 1, self.hosts(file_at(facts, 1), &before)), (HOSTNAME, 0, Some(format!("{}\n", self.name)))];
         for (path, index, content) in files {
             let Some(content) = content else { continue };
-            let (seen, content) = (file_at(facts, index), bytes::encode(&content));
+            let (current, content) = (file_at(facts, index), bytes::encode(&content));
             let wanted = DesiredFile {
                 content: DesiredContent::Bytes(&content),
                 ..DesiredFile::text(path, "", Attributes::default())
             };
-            let file = wanted.diff(seen)?;
+            let file = wanted.diff(current)?;
             if !file.is_empty() {
-                effects.push(wanted.effect(seen));
+                effects.push(wanted.effect(current));
                 diff.0.extend(file.0);
             }
         }
@@ -124,22 +128,18 @@ impl Hostname {
 impl Action for Hostname {
     fn probes(&self) -> Vec<Probe> {
         let kernel = Probe::Host(host::Probe::Sysctl { key: KERNEL.to_owned() });
-        vec![look(HOSTNAME, Read::Content), look(HOSTS, Read::Content), kernel]
+        vec![file_probe(HOSTNAME, Read::Content), file_probe(HOSTS, Read::Content), kernel]
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        match self.judge(facts) {
-            Err(problem) => Verdict::Blocked(problem),
-            Ok((diff, _)) if diff.is_empty() => Verdict::Same { seen: self.name.clone() },
-            Ok((diff, _)) => Verdict::Change(diff),
-        }
+        Verdict::judged(self.diff_and_effects(facts).map(|(diff, _)| diff), || self.name.clone())
     }
 
     fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
-        nth_effect(&self.judge(facts)?.1, done)
+        nth_effect(&self.diff_and_effects(facts)?.1, done)
     }
 
-    /// Who names hosts by DHCP may take the name back at once.
+    /// A DHCP client may set the old name again at once.
     fn is_verified(&self) -> bool {
         true
     }

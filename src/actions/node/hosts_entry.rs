@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::effects::look;
 use super::params::check_file_path;
+use super::probes::file_probe;
 use super::text::{Edit, Missing, State, Text, without_words};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{Attributes, Read};
@@ -14,24 +14,24 @@ use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::Problem;
 use crate::plan::{ParamError, Role, RunsOn, refuse};
 
-/// Sees to it that names lead to an address in /etc/hosts. A name that another line gives to another address of the same
-/// family (IPv4 or IPv6) is taken out of that line. Other names, comments and lines stay as they are.
+/// Maps names to an address in /etc/hosts. Where another line maps one of the names to another address of the same
+/// family (IPv4 or IPv6), the name is removed from that line. Other names, comments and lines stay as they are.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HostsEntry {
-    /// The names; the first one of a new line is the canonical name of the address.
+    /// Names of the host. In a new line, the first one is the canonical name.
     pub names: Vec<String>,
-    /// IPv4 or IPv6 address. With `state = "absent"` it may be left out: then the names go from all addresses.
+    /// IPv4 or IPv6 address. Optional with `state = "absent"`: without it, the names are removed from all addresses.
     #[serde(default)]
     pub address: Option<String>,
     /// Whether the names are wanted.
     #[serde(default)]
     pub state: State,
-    /// The file.
+    /// Absolute path of the file.
     #[serde(default = "hosts")]
     pub path: String,
-    /// Whether the file as it was is kept beside, with the time in its name and `~` at its end. Counts only when the file
-    /// is written.
+    /// Whether to keep a copy of the old file in the same directory, with the time in its name and `~` at the end.
+    /// Counts only when the file is written.
     #[serde(default)]
     pub backup: bool,
 }
@@ -62,26 +62,25 @@ names = ["k8s.lan", "k8s"]
             return refuse("names", "give at least one name");
         }
         for (index, name) in self.names.iter().enumerate() {
-            let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-            if name.is_empty() || !name.chars().all(fine) {
-                return refuse(&format!("names/{index}"), format!("\"{name}\" is no name of a host"));
+            let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            if name.is_empty() || !name.chars().all(is_allowed) {
+                return refuse(&format!("names/{index}"), format!("\"{name}\" is not a host name"));
             }
         }
         match &self.address {
             Some(address) if address.parse::<IpAddr>().is_err() => {
-                refuse("address", format!("\"{address}\" is no IPv4 or IPv6 address"))
+                refuse("address", format!("\"{address}\" is not an IPv4 or IPv6 address"))
             }
-            None if self.state == State::Present => refuse("address", "say which address the names lead to"),
+            None if self.state == State::Present => refuse("address", "give the address of the names"),
             _ => Ok(()),
         }
     }
 }
 
-/// A line that gives names to an address.
+/// A line of /etc/hosts, split so that it can be edited without changing its white space.
 pub struct Entry<'a> {
-    /// The address.
     pub address: IpAddr,
-    /// The address and what is before it.
+    /// The address and what stands before it.
     head: &'a str,
     /// White space and names.
     rest: &'a str,
@@ -90,8 +89,8 @@ pub struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// Reads a line; `None` when it is no such line.
-    pub fn read(line: &'a str) -> Option<Self> {
+    /// Parses a line; `None` when it maps no name.
+    pub fn parse(line: &'a str) -> Option<Self> {
         let body = line.split('#').next().unwrap_or_default().trim_end();
         let address = body.split_whitespace().next()?;
         let rest = body.trim_start().strip_prefix(address)?;
@@ -99,14 +98,14 @@ impl<'a> Entry<'a> {
         Some(Self { address: address.parse().ok()?, head, rest, tail })
     }
 
-    /// Whether it has a name; case does not count.
+    /// Whether the entry has a name; upper and lower case are the same.
     pub fn has(&self, name: &str) -> bool {
         self.rest.split_whitespace().any(|seen| seen.eq_ignore_ascii_case(name))
     }
 
-    /// The line without names; `None` when it has no other.
-    fn without(&self, goes: impl Fn(&str) -> bool) -> Option<String> {
-        let rest = without_words(self.rest, goes);
+    /// The line without the names for which `remove` holds; `None` when no name is left.
+    fn without(&self, remove: impl Fn(&str) -> bool) -> Option<String> {
+        let rest = without_words(self.rest, remove);
         (!rest.trim().is_empty()).then(|| format!("{}{rest}{}", self.head, self.tail))
     }
 
@@ -115,13 +114,13 @@ impl<'a> Entry<'a> {
         format!("{}{} {}{}", self.head, self.rest, names.join(" "), self.tail)
     }
 
-    /// The line with these names first, and without others.
-    pub fn renamed(&self, names: &str, goes: impl Fn(&str) -> bool) -> String {
-        let stays = without_words(self.rest, goes);
+    /// The line with `names` first, and without those for which `remove` holds.
+    pub fn renamed(&self, names: &str, remove: impl Fn(&str) -> bool) -> String {
+        let others = without_words(self.rest, remove);
         let (gap, _) = self.rest.split_at(self.rest.len() - self.rest.trim_start().len());
         let gap = if gap.is_empty() { "\t" } else { gap };
-        let blank = if stays.trim().is_empty() { "" } else { " " };
-        format!("{}{gap}{names}{blank}{}{}", self.head, stays.trim_start(), self.tail)
+        let blank = if others.trim().is_empty() { "" } else { " " };
+        format!("{}{gap}{names}{blank}{}{}", self.head, others.trim_start(), self.tail)
     }
 }
 
@@ -131,7 +130,7 @@ impl HostsEntry {
         Edit { path: &self.path, missing, attributes: Attributes::default(), backup: self.backup, validate: None }
     }
 
-    /// Whether our names may not be in an entry.
+    /// Whether the names of the step must not be in this entry.
     fn is_wrong(&self, entry: &Entry<'_>, address: Option<IpAddr>) -> bool {
         match (self.state, address) {
             (State::Present, Some(ours)) => ours != entry.address && ours.is_ipv4() == entry.address.is_ipv4(),
@@ -143,12 +142,12 @@ impl HostsEntry {
     fn edit(&self, text: &mut Text) {
         let address: Option<IpAddr> = self.address.as_deref().and_then(|address| address.parse().ok());
         text.rewrite(|line| {
-            let entry = Entry::read(line).filter(|entry| self.is_wrong(entry, address));
+            let entry = Entry::parse(line).filter(|entry| self.is_wrong(entry, address));
             let Some(entry) = entry.filter(|entry| self.names.iter().any(|name| entry.has(name))) else {
                 return Some(line.to_owned());
             };
             let ours = |name: &str| self.names.iter().any(|ours| ours.eq_ignore_ascii_case(name));
-            // Without a name, the line says nothing any more.
+            // A line without names is removed.
             entry.without(ours)
         });
         if let (State::Present, Some(address)) = (self.state, address) {
@@ -156,10 +155,10 @@ impl HostsEntry {
         }
     }
 
-    /// Adds the names that the address does not have yet, to its first line or as a new one.
+    /// Adds the names that the address does not have yet to its first line, or as a new line.
     fn add(&self, text: &mut Text, address: IpAddr) {
-        let of_it = |line: &str| Entry::read(line).is_some_and(|entry| entry.address == address);
-        let there: Vec<Entry<'_>> = text.lines().filter_map(Entry::read).filter(|e| e.address == address).collect();
+        let has_address = |line: &str| Entry::parse(line).is_some_and(|entry| entry.address == address);
+        let there: Vec<Entry<'_>> = text.lines().filter_map(Entry::parse).filter(|e| e.address == address).collect();
         let missing = self.names.iter().map(String::as_str).filter(|name| !there.iter().any(|entry| entry.has(name)));
         let mut missing: Vec<&str> = missing.collect();
         let known =
@@ -173,14 +172,14 @@ impl HostsEntry {
             None => format!("{address}\t{}", missing.join(" ")),
         };
         let end = text.lines().len();
-        let (at, count) = text.find(true, of_it).map_or((end, 0), |at| (at, 1));
+        let (at, count) = text.find(true, has_address).map_or((end, 0), |at| (at, 1));
         text.splice(at, count, [line.as_str()]);
     }
 }
 
 impl Action for HostsEntry {
     fn probes(&self) -> Vec<Probe> {
-        vec![look(&self.path, Read::Content)]
+        vec![file_probe(&self.path, Read::Content)]
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {

@@ -1,21 +1,21 @@
-//! What the section [Install] of a unit's file asks for. Pure.
+//! The [Install] section of a unit file: the links that enabling the unit creates. Pure.
 
 use std::collections::BTreeMap;
 
-/// The words of each of its settings.
+/// The words of each setting.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Install(BTreeMap<String, Vec<String>>);
 
 impl Install {
-    /// Reads it as systemd does: several lines of a name add up, and an empty one takes back what came before it.
-    pub fn read(unit: &str) -> Self {
+    /// Parses the section as systemd does: lines of the same name add up, and an empty value discards those before it.
+    pub fn parse(unit: &str) -> Self {
         let mut install = Self::default();
-        let mut is_here = false;
+        let mut in_section = false;
         let text = unit.replace("\\\r\n", " ").replace("\\\n", " ");
         for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
             if line.starts_with('[') {
-                is_here = line == "[Install]";
-            } else if let Some((name, value)) = line.split_once('=').filter(|_| is_here) {
+                in_section = line == "[Install]";
+            } else if let Some((name, value)) = line.split_once('=').filter(|_| in_section) {
                 let words = install.0.entry(name.trim().to_owned()).or_default();
                 if value.trim().is_empty() {
                     words.clear();
@@ -31,8 +31,8 @@ impl Install {
         install
     }
 
-    /// Links that are there in `folder` when the unit is enabled, as far as that is known here: of what is written with `%`
-    /// only systemd knows what it stands for.
+    /// The links that exist in `folder` while the unit is enabled. Links with a specifier (`%i`) are left out: only
+    /// systemd can expand them.
     pub fn links(&self, folder: &str, unit: &str) -> Vec<String> {
         let words = |name: &str| self.0.get(name).map(Vec::as_slice).unwrap_or_default();
         let unit = match (unit.split_once("@."), words("DefaultInstance")) {
@@ -45,11 +45,13 @@ impl Install {
         let aliases = words("Alias").iter().map(|alias| format!("{folder}/{alias}"));
         wanted.chain(required).chain(aliases).filter(|link| !link.contains('%')).collect()
     }
+}
 
-    /// For people: `WantedBy=multi-user.target`.
-    pub fn told(&self) -> String {
+/// For messages: `WantedBy=multi-user.target`.
+impl std::fmt::Display for Install {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let lines: Vec<String> = self.0.iter().map(|(name, words)| format!("{name}={}", words.join(" "))).collect();
-        lines.join(", ")
+        f.write_str(&lines.join(", "))
     }
 }
 
@@ -63,17 +65,17 @@ mod tests {
 
     #[test]
     fn only_what_the_section_says_last_counts() {
-        let told = "Alias=x-%i.service y.service, Also=z.socket, RequiredBy=c.target, WantedBy=a.target b.target";
-        assert_eq!(Install::read(UNIT).told(), told);
+        let text = "Alias=x-%i.service y.service, Also=z.socket, RequiredBy=c.target, WantedBy=a.target b.target";
+        assert_eq!(Install::parse(UNIT).to_string(), text);
         let other = "[Install]\nWantedBy=a.target b.target\nRequiredBy=c.target\nAlias=x-%i.service\nAlias=y.service\nAlso=z.socket";
-        assert_eq!(Install::read(UNIT), Install::read(other));
-        assert_ne!(Install::read(UNIT), Install::read("[Install]\nWantedBy=a.target\n"));
-        assert_eq!(Install::read("[Service]\n"), Install::default());
+        assert_eq!(Install::parse(UNIT), Install::parse(other));
+        assert_ne!(Install::parse(UNIT), Install::parse("[Install]\nWantedBy=a.target\n"));
+        assert_eq!(Install::parse("[Service]\n"), Install::default());
     }
 
     #[test]
     fn its_links_are_those_that_systemd_makes() {
-        let links = Install::read(UNIT).links("/s", "u.service");
+        let links = Install::parse(UNIT).links("/s", "u.service");
         assert_eq!(
             links,
             [
@@ -84,7 +86,7 @@ mod tests {
             ]
         );
         let template = "[Install]\nWantedBy=a.target\nDefaultInstance=1\n";
-        assert_eq!(Install::read(template).links("/s", "u@.service"), ["/s/a.target.wants/u@1.service"]);
-        assert_eq!(Install::read("[Install]\nWantedBy=a.target\n").links("/s", "u@.service"), Vec::<String>::new());
+        assert_eq!(Install::parse(template).links("/s", "u@.service"), ["/s/a.target.wants/u@1.service"]);
+        assert_eq!(Install::parse("[Install]\nWantedBy=a.target\n").links("/s", "u@.service"), Vec::<String>::new());
     }
 }

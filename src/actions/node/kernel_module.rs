@@ -1,11 +1,12 @@
-//! `node.kernel_module`: kernel modules are loaded, now and after each boot.
+//! `node.kernel_module`: loaded kernel modules, now and after each boot.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::content::DesiredFile;
-use super::effects::{file_at, look, nth_effect};
+use super::effects::nth_effect;
 use super::params::check_name;
+use super::probes::{file_at, file_probe};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, Module, Read};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
@@ -13,14 +14,14 @@ use crate::diff::Diff;
 use crate::event::Problem;
 use crate::plan::{ParamError, Role, RunsOn, refuse};
 
-/// Loads kernel modules, and has them loaded at each boot by a file each in /etc/modules-load.d. A module that is part of
-/// the kernel needs neither.
+/// Loads kernel modules, and makes each boot load them by one file per module in /etc/modules-load.d. A module that is
+/// built into the kernel needs neither.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KernelModule {
-    /// Names, such as "br_netfilter".
+    /// Names of the modules, such as "br_netfilter".
     pub modules: Vec<String>,
-    /// Whether they are loaded at each boot, too.
+    /// Whether the modules are loaded at each boot, too.
     #[serde(default = "yes")]
     pub persist: bool,
 }
@@ -31,7 +32,7 @@ fn yes() -> bool {
 
 impl Spec for KernelModule {
     const NAME: &'static str = "node.kernel_module";
-    const SUMMARY: &'static str = "kernel modules are loaded, now and after each boot";
+    const SUMMARY: &'static str = "loaded kernel modules, now and after each boot";
     const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = r#"
@@ -45,7 +46,7 @@ modules = ["br_netfilter", "overlay"]
 
     fn rules(&self) -> Result<(), ParamError> {
         if self.modules.is_empty() {
-            return refuse("modules", "name at least one module");
+            return refuse("modules", "give at least one module");
         }
         for (index, name) in self.modules.iter().enumerate() {
             check_name(&format!("modules/{index}"), name)?;
@@ -54,15 +55,15 @@ modules = ["br_netfilter", "overlay"]
     }
 }
 
-/// One module as it is seen.
-struct Seen<'a> {
+/// State of one module.
+struct ModuleState<'a> {
     name: &'a str,
     state: Module,
     file: Option<&'a host::File>,
 }
 
 impl KernelModule {
-    fn seen<'a>(&'a self, facts: &'a [Fact]) -> impl Iterator<Item = Seen<'a>> {
+    fn states<'a>(&'a self, facts: &'a [Fact]) -> impl Iterator<Item = ModuleState<'a>> {
         let step = if self.persist { 2 } else { 1 };
         self.modules.iter().enumerate().map(move |(index, name)| {
             let state = match facts.get(index * step) {
@@ -70,16 +71,41 @@ impl KernelModule {
                 _ => Module::Absent,
             };
             let file = if self.persist { file_at(facts, index * step + 1) } else { None };
-            Seen { name, state, file }
+            ModuleState { name, state, file }
         })
     }
 
-    fn drop_in<R>(&self, seen: &Seen<'_>, with: impl FnOnce(&DesiredFile<'_>) -> R) -> Option<R> {
-        if !self.persist || seen.state == Module::BuiltIn {
+    fn diff(&self, facts: &[Fact]) -> Result<Diff, Problem> {
+        let mut diff = Diff::default();
+        for module in self.states(facts) {
+            match module.state {
+                Module::Absent => {
+                    let message = format!(
+                        "the kernel has no module {}: it is neither loaded nor built in, and modprobe does not find it",
+                        module.name
+                    );
+                    return Err(Problem::new(message).hint(
+                        "is the name right, is kmod installed, and does /lib/modules match the running kernel (a kernel update needs a reboot)?",
+                    ));
+                }
+                Module::Available => {
+                    diff.push_field(format!("module {}", module.name), None, Some("loaded".to_owned()))
+                }
+                Module::BuiltIn | Module::Loaded => {}
+            }
+            if let Some(change) = self.with_drop_in(&module, |wanted| wanted.diff(module.file)) {
+                diff.0.extend(change?.0);
+            }
+        }
+        Ok(diff)
+    }
+
+    fn with_drop_in<R>(&self, module: &ModuleState<'_>, with: impl FnOnce(&DesiredFile<'_>) -> R) -> Option<R> {
+        if !self.persist || module.state == Module::BuiltIn {
             return None;
         }
         let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
-        let (path, content) = (file_of(seen.name), format!("{}\n", seen.name));
+        let (path, content) = (file_of(module.name), format!("{}\n", module.name));
         Some(with(&DesiredFile::text(&path, &content, attributes)))
     }
 }
@@ -94,53 +120,29 @@ impl Action for KernelModule {
         for name in &self.modules {
             probes.push(Probe::Host(host::Probe::Module { name: name.clone() }));
             if self.persist {
-                probes.push(look(&file_of(name), Read::Content));
+                probes.push(file_probe(&file_of(name), Read::Content));
             }
         }
         probes
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        let mut diff = Diff::default();
-        let mut built_in = Vec::new();
-        for seen in self.seen(facts) {
-            match seen.state {
-                Module::Absent => {
-                    return Verdict::Blocked(
-                        Problem::new(format!(
-                            "the kernel has no module {}: it is neither loaded nor built in, and modprobe does not find it",
-                            seen.name
-                        ))
-                        .hint("is the name right, is kmod there, and is /lib/modules of the running kernel's version (a reboot after a kernel update)?"),
-                    );
-                }
-                Module::Available => {
-                    diff.push_field(format!("module {}", seen.name), None, Some("loaded".to_owned()));
-                }
-                Module::BuiltIn => built_in.push(seen.name),
-                Module::Loaded => {}
-            }
-            match self.drop_in(&seen, |wanted| wanted.diff(seen.file)) {
-                Some(Ok(change)) => diff.0.extend(change.0),
-                Some(Err(problem)) => return Verdict::Blocked(problem),
-                None => {}
-            }
-        }
-        if !diff.is_empty() {
-            return Verdict::Change(diff);
-        }
-        let seen = if built_in.is_empty() { String::new() } else { format!("built in: {}", built_in.join(", ")) };
-        Verdict::Same { seen }
+        Verdict::judged(self.diff(facts), || {
+            let built_in =
+                self.states(facts).filter(|module| module.state == Module::BuiltIn).map(|module| module.name);
+            let names: Vec<&str> = built_in.collect();
+            if names.is_empty() { String::new() } else { format!("built in: {}", names.join(", ")) }
+        })
     }
 
     fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let mut effects = Vec::new();
-        for seen in self.seen(facts) {
-            if seen.state == Module::Available {
-                effects.push(host::Effect::LoadModule { name: seen.name.to_owned() });
+        for module in self.states(facts) {
+            if module.state == Module::Available {
+                effects.push(host::Effect::LoadModule { name: module.name.to_owned() });
             }
-            let write = self.drop_in(&seen, |wanted| {
-                wanted.diff(seen.file).is_ok_and(|diff| !diff.is_empty()).then(|| wanted.effect(seen.file))
+            let write = self.with_drop_in(&module, |wanted| {
+                wanted.diff(module.file).is_ok_and(|diff| !diff.is_empty()).then(|| wanted.effect(module.file))
             });
             effects.extend(write.flatten());
         }

@@ -4,9 +4,9 @@ use regex::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::effects::look;
 use super::file::check_validate;
 use super::params::{self, Mode, check_file_path};
+use super::probes::file_probe;
 use super::text::{Edit, Insert, InsertPosition, Missing, State, Text, check_regex, regex};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::Read;
@@ -14,62 +14,63 @@ use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::Problem;
 use crate::plan::{ParamError, Role, RunsOn as Where, refuse};
 
-/// Sees to a line in a text file: replaces the line that `match` finds, else adds it when the file does not have it. The
-/// file is replaced atomically; line endings, mode and owner stay as they are. Expressions are Rust's (`regex`): without
-/// look-around, and looked for anywhere in a line. A file that is a link, or larger than 256 KiB, is not edited.
+/// Keeps a line in a text file: replaces the line that `match` finds, or else adds the line unless the file has it
+/// already. The file is replaced atomically; line endings, mode and owner stay as they are. Regular expressions are
+/// those of the Rust crate `regex`, without look-around, and match anywhere in a line. A file that is a link, or larger
+/// than 256 KiB, is not edited.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
     /// Absolute path on the host.
     pub path: String,
-    /// The line, without its end.
+    /// The line, without its line ending.
     #[serde(default)]
     pub line: Option<String>,
-    /// Expression for the line that is replaced: the last one that matches. With `state = "absent"`: for the lines that
-    /// go; without it, those that are equal to `line` go.
+    /// Regular expression for the line to replace: the last one that matches. With `state = "absent"`, all lines that
+    /// match are removed; without `match`, those that are equal to `line`.
     #[serde(default)]
     pub r#match: Option<String>,
-    /// Expression for lines that `match` does not mean although it matches, such as those that are right already.
+    /// Regular expression for lines to leave alone although `match` matches them, such as those that are right already.
     #[serde(default)]
     pub except: Option<String>,
     /// Whether `$1` or `${name}` in `line` stands for what a group of `match` found, as in `line = "${1} quiet"`; then
-    /// nothing is added when no line matches. `$$` stands for the sign itself.
+    /// nothing is added when no line matches. `$$` stands for a dollar sign.
     #[serde(default)]
     pub backrefs: bool,
     /// Whether the line is wanted in the file.
     #[serde(default)]
     pub state: State,
-    /// Counts only when the line is new: where it goes, with `after` or `before` when no line matches them: else the step is blocked then. Default: the
-    /// end of the file.
+    /// End of the file where a new line goes when neither `after` nor `before` is given, or when no line matches them;
+    /// without it, the step then blocks. Default: the end. Counts only when the line is new.
     #[serde(default)]
     pub insert: Option<Insert>,
-    /// Expression for the line, the last that matches, after which a new one goes. Counts only then.
+    /// Regular expression: a new line goes after the last line that matches. Counts only when the line is new.
     #[serde(default)]
     pub after: Option<String>,
-    /// Expression for the line, the last that matches, before which a new one goes. Counts only then.
+    /// Regular expression: a new line goes before the last line that matches. Counts only when the line is new.
     #[serde(default)]
     pub before: Option<String>,
-    /// Whether `match`, `after` and `before` mean the first line that matches, not the last.
+    /// Whether `match`, `after` and `before` mean the first line that matches instead of the last.
     #[serde(default)]
     pub first_match: bool,
-    /// Whether a file that is not there is made: counts only then. Its directory must be there.
+    /// Whether to create a missing file; its directory must exist. Counts only when the file is missing.
     #[serde(default)]
     pub create: bool,
-    /// Mode, such as "0644". Default: as it is; of a new file 0644, or 0600 where a secret is in it.
+    /// Mode, such as "0644". Default: unchanged; a new file gets 0644, or 0600 when it contains a secret.
     #[serde(default)]
     pub mode: Option<Mode>,
-    /// Owner, name or number. Default: as it is; of a new file the user that the step runs as.
+    /// Owner, by name or number. Default: unchanged; a new file belongs to the user that the step runs as.
     #[serde(default)]
     pub owner: Option<String>,
-    /// Group, name or number. Default: as it is.
+    /// Group, by name or number. Default: unchanged.
     #[serde(default)]
     pub group: Option<String>,
-    /// Whether the file as it was is kept beside, with the time in its name and `~` at its end. Counts only when the file
-    /// is written.
+    /// Whether to keep a copy of the old file in the same directory, with the time in its name and `~` at the end.
+    /// Counts only when the file is written.
     #[serde(default)]
     pub backup: bool,
-    /// Command that must accept the new file before it is put in place; `%s` stands for its temporary path, as in
-    /// `sshd -t -f %s`. Counts only when the file is written.
+    /// Command that must accept the new file before it replaces the old one; `%s` stands for the temporary path of the
+    /// new file, as in `sshd -t -f %s`. Counts only when the file is written.
     #[serde(default)]
     pub validate: Option<String>,
 }
@@ -100,33 +101,33 @@ validate = "sshd -t -f %s"
         check_validate(self.validate.as_deref())?;
         check_regex("match", self.r#match.as_deref())?;
         check_regex("except", self.except.as_deref())?;
-        self.place().check()?;
+        self.position().check()?;
         if self.line.as_deref().is_some_and(|line| line.contains(['\n', '\r'])) {
-            return refuse("line", "it must be one line: `node.block` puts several into a file");
+            return refuse("line", "it must be one line: use `node.block` for several");
         }
         if self.except.is_some() && self.r#match.is_none() {
-            return refuse("except", "it leaves out lines that `match` finds, and there is no `match`");
+            return refuse("except", "it has no effect without `match`");
         }
         match self.state {
-            State::Present if self.line.is_none() => refuse("line", "say what the line is"),
+            State::Present if self.line.is_none() => refuse("line", "give the line"),
             State::Present if self.backrefs && self.r#match.is_none() => {
-                refuse("backrefs", "there is no `match` whose groups could be meant")
+                refuse("backrefs", "it needs a `match` with groups")
             }
             State::Present if self.backrefs => {
                 check_references(self.line.as_deref().unwrap_or_default(), self.r#match.as_deref().unwrap_or_default())
             }
             State::Absent if self.line.is_some() == self.r#match.is_some() => {
-                refuse("match", "give `match` for the lines that go, or `line` for those that are equal to it")
+                refuse("match", "give either `match` for the lines to remove, or `line` to remove those equal to it")
             }
-            State::Absent if self.backrefs => refuse("backrefs", "it is for lines that are replaced"),
+            State::Absent if self.backrefs => refuse("backrefs", "it needs `state = \"present\"`"),
             _ => Ok(()),
         }
     }
 }
 
-/// Refuses references to groups that the expression does not have: nothing would come in their place.
+/// Refuses references to groups that the expression does not have: they would be replaced by nothing.
 fn check_references(line: &str, pattern: &str) -> Result<(), ParamError> {
-    // That it is an expression has been seen to.
+    // `rules` refuses an invalid expression before.
     let Ok(pattern) = regex(pattern) else { return Ok(()) };
     let is_group = |name: &str| match name.parse::<usize>() {
         Ok(number) => number < pattern.captures_len(),
@@ -140,7 +141,7 @@ fn check_references(line: &str, pattern: &str) -> Result<(), ParamError> {
         if sign == "\\" {
             if let Some(digit) = after.chars().next().filter(char::is_ascii_digit) {
                 let why =
-                    format!("`\\{digit}` is no reference here, and would be written as it is: `${{{digit}}}` is one");
+                    format!("`\\{digit}` is not a reference here and would be written literally: write `${{{digit}}}`");
                 return refuse("line", why);
             }
             continue;
@@ -152,26 +153,29 @@ fn check_references(line: &str, pattern: &str) -> Result<(), ParamError> {
         let name = match after.strip_prefix('{') {
             Some(braced) => match braced.split_once('}') {
                 Some((name, _)) => name,
-                None => return refuse("line", "a `${` has no `}`; `$$` stands for the sign itself"),
+                None => return refuse("line", "a `${` has no `}`; write `$$` for a dollar sign"),
             },
             None => after.split(|c| !word(c)).next().unwrap_or_default(),
         };
         if name.is_empty() && !after.starts_with('{') || is_group(name) {
             continue;
         }
-        // The longest name counts: `$1_port` means a group of the name `1_port`.
+        // The longest name is taken: `$1_port` is a reference to a group `1_port`.
         let text = name.trim_start_matches(|c: char| c.is_ascii_digit());
         let hint = match name.strip_suffix(text) {
-            Some(number) if is_group(number) => format!("write `${{{number}}}{text}` when the group {number} is meant"),
-            _ => "`$$` stands for the sign itself".to_owned(),
+            Some(number) if is_group(number) => format!("write `${{{number}}}{text}` if you mean group {number}"),
+            _ => "write `$$` for a dollar sign".to_owned(),
         };
-        return refuse("line", format!("`match` has no group `{name}`, so nothing would come in its place; {hint}"));
+        return refuse(
+            "line",
+            format!("`match` has no group `{name}`, so the reference would be replaced by nothing; {hint}"),
+        );
     }
     Ok(())
 }
 
 impl Line {
-    fn place(&self) -> InsertPosition<'_> {
+    fn position(&self) -> InsertPosition<'_> {
         InsertPosition {
             insert: self.insert,
             after: self.after.as_deref(),
@@ -194,28 +198,28 @@ impl Line {
         let pattern = self.r#match.as_deref().map(regex).transpose()?;
         let except = self.except.as_deref().map(regex).transpose()?;
         let line = self.line.as_deref().unwrap_or_default();
-        let excepted = |seen: &str| except.as_ref().is_some_and(|except| except.is_match(seen));
-        let meant = |seen: &str| match &pattern {
-            Some(pattern) => pattern.is_match(seen) && !excepted(seen),
-            None => seen == line,
+        let excepted = |current: &str| except.as_ref().is_some_and(|except| except.is_match(current));
+        let selected = |current: &str| match &pattern {
+            Some(pattern) => pattern.is_match(current) && !excepted(current),
+            None => current == line,
         };
         if self.state == State::Absent {
-            text.rewrite(|seen| (!meant(seen)).then(|| seen.to_owned()));
+            text.rewrite(|current| (!selected(current)).then(|| current.to_owned()));
             return Ok(());
         }
-        if let Some(at) = text.find(self.first_match, meant) {
-            let new = text.lines().nth(at).map(|seen| self.replaced(pattern.as_ref(), seen));
+        if let Some(at) = text.find(self.first_match, selected) {
+            let new = text.lines().nth(at).map(|current| self.replaced(pattern.as_ref(), current));
             text.splice(at, 1, new.as_deref());
-        } else if !self.backrefs && !text.lines().any(|seen| seen == line) {
-            text.splice(self.place().index(text)?, 0, [line]);
+        } else if !self.backrefs && !text.lines().any(|current| current == line) {
+            text.splice(self.position().index(text)?, 0, [line]);
         }
         Ok(())
     }
 
-    /// What a line that is meant becomes.
-    fn replaced(&self, pattern: Option<&Regex>, seen: &str) -> String {
+    /// The new text of a line that matches.
+    fn replaced(&self, pattern: Option<&Regex>, current: &str) -> String {
         let line = self.line.as_deref().unwrap_or_default();
-        let groups = pattern.filter(|_| self.backrefs).and_then(|pattern| pattern.captures(seen));
+        let groups = pattern.filter(|_| self.backrefs).and_then(|pattern| pattern.captures(current));
         let Some(groups) = groups else { return line.to_owned() };
         let mut new = String::new();
         groups.expand(line, &mut new);
@@ -225,7 +229,7 @@ impl Line {
 
 impl Action for Line {
     fn probes(&self) -> Vec<Probe> {
-        vec![look(&self.path, Read::Content)]
+        vec![file_probe(&self.path, Read::Content)]
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
@@ -244,7 +248,7 @@ mod tests {
     use crate::actions::node::content::tests::regular;
     use crate::connect::host::Effect as HostEffect;
 
-    /// The file after the step; as it was when nothing is to be done.
+    /// The content of the file after the step.
     fn after(toml: &str, before: &str) -> String {
         let step = build::<Line>(&format!("path = '/x'\n{toml}")).unwrap();
         let facts = [file(Some(regular(before, 0o640)))];
@@ -334,12 +338,12 @@ mod tests {
             assert_eq!(check_references(good, pattern), Ok(()), "{good}");
         }
         for (wrong, says) in [
-            ("$1_port = 5", "write `${1}_port` when the group 1 is meant"),
+            ("$1_port = 5", "write `${1}_port` if you mean group 1"),
             ("${nmae} = 5", "no group `nmae`"),
             ("$4", "no group `4`"),
             ("${}", "no group ``"),
             ("${1", "has no `}`"),
-            ("\\1=2", "`${1}` is one"),
+            ("\\1=2", "write `${1}`"),
             ("a $$$x", "no group `x`"),
         ] {
             let error = check_references(wrong, pattern).unwrap_err();

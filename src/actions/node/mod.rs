@@ -1,6 +1,9 @@
-//! Hosts: commands, files and what is in them, packages, services, accounts, timers, mounts, kernel parameters and modules,
-//! facts, copies of their files, reboots. One file or folder per action; what they share is in `params`, `content`, `text`, `guards`, `ended`, `effects`,
-//! `scripts` and `systemd`.
+//! Actions on hosts: commands, files and their content, packages, services, accounts, timers, mounts, kernel parameters
+//! and modules, facts, copies of a host's files, reboots. One file or folder per action.
+//!
+//! Shared by the actions: `params` (parameters), `probes` and `effects` (what is asked and done on the host), `failure`
+//! (error messages), `content` and `text` (files and their lines), `conditions` and `exit_policy` (commands), `systemd`
+//! (units).
 
 mod apt_repository;
 mod archive;
@@ -18,21 +21,24 @@ mod download;
 mod effects;
 mod exit_policy;
 mod facts;
+mod failure;
 mod fetch;
 mod file;
 mod git;
 mod group;
 mod hostname;
 mod hosts_entry;
+#[cfg(test)]
+mod idempotence;
 mod install;
 mod kernel_module;
 mod line;
 mod mount;
 mod package;
 mod params;
+mod probes;
 mod reboot;
 mod script;
-mod scripts;
 mod service;
 mod sysctl;
 mod systemd;
@@ -42,8 +48,6 @@ mod template;
 mod testing;
 mod text;
 mod timer;
-#[cfg(test)]
-mod twice;
 mod user;
 mod wait_for;
 
@@ -79,7 +83,7 @@ pub use wait_for::WaitFor;
 
 use super::Registry;
 
-/// Adds the actions of this folder.
+/// Adds all `node.*` actions.
 pub fn register(registry: &mut Registry) {
     registry.add::<AptRepository>();
     registry.add::<Archive>();

@@ -1,9 +1,8 @@
-//! Parameters that several actions have.
+//! Parameter types and checks that several actions share.
 
-use std::borrow::Cow;
 use std::fmt::Display;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use crate::connect::host::Attributes;
@@ -38,12 +37,14 @@ impl Visitor<'_> for ModeVisitor {
     fn visit_str<E: Error>(self, text: &str) -> Result<Mode, E> {
         let digits = (3..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
         let octal = digits.then(|| u32::from_str_radix(text, 8).ok()).flatten();
-        octal.map(Mode).ok_or_else(|| E::custom(format!("\"{text}\" is no mode: write octal digits such as \"0644\"")))
+        octal
+            .map(Mode)
+            .ok_or_else(|| E::custom(format!("\"{text}\" is not a mode: write octal digits such as \"0644\"")))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Mode, E> {
         let quoted = format!("{number:04}");
-        Err(E::custom(format!("write the mode as a string, \"{quoted}\": a number is not read as octal")))
+        Err(E::custom(format!("write the mode as a string, \"{quoted}\": TOML reads a bare number as decimal")))
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Mode, E> {
@@ -51,15 +52,16 @@ impl Visitor<'_> for ModeVisitor {
     }
 }
 
-/// So that the documentation can show a default.
+/// The schema shows defaults in this form.
 impl serde::Serialize for Mode {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-/// A text, or a number or truth value that is taken as text: `1`, `true` as `1`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A string, or a number or boolean that is converted to one: `1`, `true` becomes `1`.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(inline, with = "String", description = "", extend("type" = ["string", "integer", "boolean"]))]
 pub struct Scalar(pub String);
 
 impl<'de> Deserialize<'de> for Scalar {
@@ -94,23 +96,17 @@ impl Visitor<'_> for ScalarVisitor {
     }
 }
 
-impl JsonSchema for Scalar {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "Scalar".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "integer", "boolean"] })
-    }
-}
-
 /// A number of bytes: `1024`, `"64MiB"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(
+    inline,
+    with = "String",
+    description = "",
+    extend("type" = ["string", "integer"], "pattern" = "^[0-9]+ *([KMG]iB)?$", "minimum" = 0)
+)]
 pub struct Size(pub u64);
 
-/// From the largest on.
+/// Units in descending order.
 const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
 impl Size {
@@ -147,7 +143,8 @@ impl Visitor<'_> for SizeVisitor {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Size, E> {
-        Size::parse(text).ok_or_else(|| E::custom(format!("\"{text}\" is no size: write a number and KiB, MiB or GiB")))
+        Size::parse(text)
+            .ok_or_else(|| E::custom(format!("\"{text}\" is not a size: write a number and KiB, MiB or GiB")))
     }
 
     fn visit_u64<E: Error>(self, bytes: u64) -> Result<Size, E> {
@@ -155,30 +152,18 @@ impl Visitor<'_> for SizeVisitor {
     }
 
     fn visit_i64<E: Error>(self, bytes: i64) -> Result<Size, E> {
-        u64::try_from(bytes).map(Size).map_err(|_| E::custom(format!("{bytes} is less than nothing")))
+        u64::try_from(bytes).map(Size).map_err(|_| E::custom(format!("a size cannot be negative, such as {bytes}")))
     }
 }
 
-/// So that the documentation can show a default.
+/// The schema shows defaults in this form.
 impl serde::Serialize for Size {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl JsonSchema for Size {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "Size".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "integer"], "pattern": "^[0-9]+ *([KMG]iB)?$", "minimum": 0 })
-    }
-}
-
-/// Refuses what is no absolute path of one line.
+/// Checks that the parameter is an absolute path without `..` or line breaks.
 pub fn check_path(parameter: &str, path: &str) -> Result<(), ParamError> {
     if !path.starts_with('/') {
         return refuse(parameter, format!("\"{path}\" must be an absolute path"));
@@ -187,46 +172,46 @@ pub fn check_path(parameter: &str, path: &str) -> Result<(), ParamError> {
         return refuse(parameter, "a path cannot have line breaks or NUL characters");
     }
     if path.split('/').any(|name| name == "..") {
-        return refuse(parameter, format!("\"{path}\" must say where it leads without `..`"));
+        return refuse(parameter, format!("\"{path}\" must be written without `..`"));
     }
     Ok(())
 }
 
-/// Refuses what cannot be the path of a file.
+/// As [`check_path`], and without a slash at the end.
 pub fn check_file_path(parameter: &str, path: &str) -> Result<(), ParamError> {
     check_path(parameter, path)?;
     if path.ends_with('/') {
-        return refuse(parameter, "the path of a file does not end with a slash");
+        return refuse(parameter, "the path of a file cannot end with a slash");
     }
     Ok(())
 }
 
-/// Mode and owners as the connection takes them; what is not given stays as it is.
+/// The attributes to set; those that are `None` stay unchanged.
 pub fn attributes(mode: Option<Mode>, owner: Option<&String>, group: Option<&String>) -> Attributes {
     Attributes { mode: mode.map(|m| m.0), owner: owner.cloned(), group: group.cloned() }
 }
 
-/// A path without slashes at its end: with one, a link would be taken for where it points.
+/// The path without slashes at its end: with one, the host would follow a link instead of looking at the link itself.
 pub fn trimmed(path: &str) -> String {
     let trimmed = path.trim_end_matches('/');
     if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() }
 }
 
-/// Refuses what cannot be a file's name of its own, such as in `/etc/sysctl.d`.
+/// Checks that the parameter can be the name of a file in a drop-in directory such as `/etc/sysctl.d`.
 pub fn check_name(parameter: &str, name: &str) -> Result<(), ParamError> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.starts_with('.') || !name.chars().all(fine) {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(is_allowed) {
         return refuse(parameter, format!("\"{name}\" must be a name of letters, digits, `-`, `_` and `.`"));
     }
     Ok(())
 }
 
-/// Refuses what cannot be the name of a user or group.
+/// Checks that the parameter can be the name of a user or group.
 pub fn check_account(parameter: &str, name: &str) -> Result<(), ParamError> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let (plain, _) = name.split_at(name.len() - usize::from(name.ends_with('$')));
-    if !begins || name.len() > 32 || !plain.chars().all(fine) {
+    if !begins || name.len() > 32 || !plain.chars().all(is_allowed) {
         return refuse(parameter, format!("\"{name}\" cannot be the name of a user or group"));
     }
     Ok(())

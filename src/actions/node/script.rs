@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::command::zero;
-use super::conditions::{Conditions, check_words};
+use super::conditions::{Conditions, check_no_secret};
 use super::exit_policy::{self, ExitPolicy, Expression};
 use crate::actions::{Action, OnInterrupt, Spec, Verdict};
 use crate::connect::host::{self, Run};
@@ -13,58 +13,57 @@ use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, PlainFile, Role, RunsOn, refuse};
 
-/// Runs a script of the project on a host, and leaves nothing of it there: it goes over the connection into a file that
-/// only the step's user can read, which is deleted before the interpreter reads it, as /dev/fd/3. Guards are those of
-/// `node.command`; without one, it runs every time.
+/// Runs a script of the project on a host, and leaves no file there: the script is written to a temporary file that
+/// only the step's user can read, opened as /dev/fd/3, and deleted before the interpreter reads it. Guards are those of
+/// `node.command`; without one, the script runs every time.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Script {
-    /// The script, below the plan's root.
-    /// Counts only when it is run.
+    /// Path of the script, relative to the plan's root. Counts only when it is run.
     pub script: PlainFile,
-    /// Arguments, taken as they are. Visible to all on the host while it runs.
-    /// Counts only when it is run.
+    /// Arguments, passed without a shell. Other users of the host can see them while the script runs. Counts only when
+    /// it is run.
     #[serde(default)]
     pub args: Vec<String>,
-    /// Program on the host that reads it, with its options: "bash -eu", "python3".
-    /// Counts only when it is run.
+    /// Program on the host that runs the script, with its options: "bash -eu", "python3". Counts only when it is run.
     #[serde(default = "sh")]
     pub interpreter: String,
-    /// It is not run when there is something at this absolute path.
+    /// Absolute path: the script is skipped when something is there.
     #[serde(default)]
     pub creates: Option<String>,
-    /// It is not run when there is nothing at this absolute path.
+    /// Absolute path: the script is skipped when nothing is there.
     #[serde(default)]
     pub removes: Option<String>,
-    /// It is not run when this script for `sh` ends with status 0. Runs in previews too: it must only look.
+    /// Script for `sh`: the script is skipped when it ends with status 0. It runs in previews too, so it must not
+    /// change anything.
     #[serde(default)]
     pub unless: Option<String>,
-    /// It is only run when this script for `sh` ends with status 0. Runs in previews too: it must only look.
+    /// Script for `sh`: the script is skipped unless it ends with status 0. It runs in previews too, so it must not
+    /// change anything.
     #[serde(default)]
     pub only_if: Option<String>,
-    /// What it reads on standard input. The place for secrets: nobody on the host can see it.
-    /// Counts only when it is run.
+    /// Standard input of the script. The place for secrets: other users of the host cannot see it. Counts only when it
+    /// is run.
     #[serde(default)]
     pub stdin: Option<String>,
-    /// Folder in which it runs, also its guards. Default: the user's home.
-    /// Counts only when it is run.
+    /// Working directory of the script and its guards. Default: the user's home. Counts only when it is run.
     #[serde(default)]
     pub cwd: Option<String>,
-    /// Exit statuses that are right.
-    /// Counts only when it is run.
+    /// Exit statuses that count as success. Counts only when it is run.
     #[serde(default = "zero")]
     pub ok_exit_codes: Vec<i32>,
-    /// When it has failed, in the place of `ok_exit_codes`: an expression over `exit_code`, `stdout` and `stderr`.
-    /// Counts only when it is run.
+    /// When the script has failed; replaces `ok_exit_codes`. An expression over `exit_code`, `stdout` and `stderr`,
+    /// such as "exit_code > 1 or 'error' in stderr". Counts only when it is run.
     #[serde(default)]
     pub failed_when: Option<Expression>,
-    /// When it has changed something, so that handlers are notified: likewise, or `false`. Default: always.
-    /// Counts only when it is run.
+    /// When the script has changed something, so that handlers are notified: an expression over `exit_code`, `stdout`
+    /// and `stderr`, or `false`. Default: always. A preview cannot evaluate it, and reports a run. Counts only when it
+    /// is run.
     #[serde(default)]
     pub changed_when: Option<Expression>,
-    /// What a later run does when this script was cut off and has no guard that tells whether it took effect: `rerun`, or
-    /// `stop` (the default) and let a person look. Handlers and steps of `on_failure` are always run again.
-    /// Counts only when it is run.
+    /// What a later run does when this script was interrupted and has no guard: `rerun` runs it again, `stop` lets a
+    /// person decide. Default: `stop`. Handlers and steps of `on_failure` are always run again. Counts only when it is
+    /// run.
     #[serde(default)]
     pub on_interrupt: Option<OnInterrupt>,
 }
@@ -92,25 +91,25 @@ unless = "mountpoint -q /srv"
 
     fn rules(&self) -> Result<(), ParamError> {
         if self.script.path.is_empty() {
-            return refuse("script", "name a file below the plan's root");
+            return refuse("script", "give the path of a file below the plan's root");
         }
-        check_words("script", [self.script.content.as_str()])?;
+        check_no_secret("script", [self.script.content.as_str()])?;
         if self.script.content.contains("\r\n") && self.is_for_a_shell() {
             return refuse(
                 "script",
                 format!(
-                    "{} has Windows line ends, of which a shell takes the `\\r` for part of each line's last word: write \
-                     `* text eol=lf` into .gitattributes, and check the file out anew",
+                    "{} has Windows line endings, and a shell takes the `\\r` as part of each line's last word: write \
+                     `* text eol=lf` into .gitattributes, and check the file out again",
                     self.script.path
                 ),
             );
         }
-        check_words("args", self.args.iter().map(String::as_str))?;
-        check_words("interpreter", [self.interpreter.as_str()])?;
+        check_no_secret("args", self.args.iter().map(String::as_str))?;
+        check_no_secret("interpreter", [self.interpreter.as_str()])?;
         if self.words().is_none_or(|words| words.is_empty()) {
-            return refuse("interpreter", format!("\"{}\" is no program with its options", self.interpreter));
+            return refuse("interpreter", format!("\"{}\" is not a program with its options", self.interpreter));
         }
-        self.judge().check()?;
+        self.exit_policy().check()?;
         self.guards().check(self.on_interrupt)
     }
 }
@@ -120,7 +119,7 @@ impl Script {
         shlex::split(&self.interpreter)
     }
 
-    /// Whether a shell reads it, and not, say, Python, for which all line ends are alike.
+    /// Whether the interpreter is a shell. Others, such as Python, accept all line endings.
     fn is_for_a_shell(&self) -> bool {
         let words = self.words().unwrap_or_default();
         let names = words.iter().map(|word| word.rsplit('/').next().unwrap_or_default());
@@ -132,7 +131,7 @@ impl Script {
         let words = self.words().unwrap_or_default();
         let file = "/dev/fd/3".to_owned();
         let words: Vec<String> = words.into_iter().chain([file]).chain(self.args.iter().cloned()).collect();
-        // `printf` is part of the shell, so that nobody else sees the script.
+        // `printf` is a shell builtin, so the script never appears in the list of processes.
         let script = format!(
             "tmp=
 trap 'trap \"\" HUP INT TERM PIPE; rm -f -- \"$tmp\"' EXIT
@@ -149,7 +148,7 @@ exec {}",
         Run { cwd: self.cwd.clone(), stdin, ..Run::shell(script) }
     }
 
-    fn line(&self) -> String {
+    fn label(&self) -> String {
         let words = [&self.script.path].into_iter().chain(&self.args).cloned().collect();
         host::Command::Argv(words).to_string()
     }
@@ -164,9 +163,9 @@ exec {}",
         }
     }
 
-    fn judge(&self) -> ExitPolicy<'_> {
+    fn exit_policy(&self) -> ExitPolicy<'_> {
         ExitPolicy {
-            line: self.line(),
+            line: self.label(),
             ok_exit_codes: &self.ok_exit_codes,
             failed_when: self.failed_when.as_ref(),
             changed_when: self.changed_when.as_ref(),
@@ -180,9 +179,9 @@ impl Action for Script {
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        match self.guards().kept(facts) {
+        match self.guards().skip_reason(facts) {
             Some(seen) => Verdict::Same { seen },
-            None => Verdict::Change(Diff::act(format!("run {}", self.line()))),
+            None => Verdict::Change(Diff::act(format!("run {}", self.label()))),
         }
     }
 
@@ -190,11 +189,11 @@ impl Action for Script {
         if done.is_empty() {
             return Ok(Some(Effect::Host(host::Effect::Run(self.run()))));
         }
-        self.judge().judge_last(done).map(|_| None)
+        self.exit_policy().judge_last(done).map(|_| None)
     }
 
     fn changed(&self, done: &[EffectResult]) -> bool {
-        self.judge().judge_last(done).unwrap_or(true)
+        self.exit_policy().judge_last(done).unwrap_or(true)
     }
 
     fn on_interrupt(&self) -> Option<OnInterrupt> {
@@ -262,7 +261,7 @@ mod tests {
         };
         assert!(with("python3").is_ok() && with("/usr/bin/perl -w").is_ok());
         for shell in ["sh", "/bin/bash -eu", "env zsh", "busybox sh"] {
-            assert!(with(shell).unwrap_err().message.contains("Windows line ends"), "{shell}");
+            assert!(with(shell).unwrap_err().message.contains("Windows line endings"), "{shell}");
         }
     }
 

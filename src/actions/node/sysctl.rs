@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::content::DesiredFile;
-use super::effects::{file_at, look, nth_effect};
+use super::effects::nth_effect;
 use super::params::{Scalar, check_name};
+use super::probes::{file_at, file_probe};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, File, Read};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
@@ -15,15 +16,15 @@ use crate::diff::Diff;
 use crate::event::Problem;
 use crate::plan::{ParamError, Role, RunsOn, refuse};
 
-/// Sets kernel parameters: the live values, and the file /etc/sysctl.d/NAME.conf that sets them at each boot.
+/// Sets kernel parameters: the current values, and the file /etc/sysctl.d/NAME.conf that sets them at each boot.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sysctl {
-    /// Name of the file in /etc/sysctl.d, without `.conf`. The file holds these settings and nothing else.
+    /// Name of the file in /etc/sysctl.d, without `.conf`. The file contains these settings and nothing else.
     pub name: String,
     /// Parameters by their dotted names, such as { "net.ipv4.ip_forward" = 1 }.
     pub settings: BTreeMap<String, Scalar>,
-    /// Whether a higher number is as good, for settings that are limits.
+    /// Whether higher values are accepted, for settings that are limits.
     #[serde(default)]
     pub minimum: bool,
 }
@@ -47,12 +48,12 @@ settings = { "net.ipv4.ip_forward" = 1, "net.bridge.bridge-nf-call-iptables" = 1
     fn rules(&self) -> Result<(), ParamError> {
         check_name("name", &self.name)?;
         if self.settings.is_empty() {
-            return refuse("settings", "name at least one parameter");
+            return refuse("settings", "give at least one parameter");
         }
         for (key, value) in &self.settings {
-            let fine = |c: char| c.is_ascii_alphanumeric() || "._-/@:+".contains(c);
-            if key.is_empty() || !key.chars().all(fine) || key.split(['.', '/']).any(str::is_empty) {
-                return refuse("settings", format!("\"{key}\" is no name of a parameter"));
+            let is_valid = |c: char| c.is_ascii_alphanumeric() || "._-/@:+".contains(c);
+            if key.is_empty() || !key.chars().all(is_valid) || key.split(['.', '/']).any(str::is_empty) {
+                return refuse("settings", format!("\"{key}\" is not the name of a parameter"));
             }
             if value.0.contains('\n') {
                 return refuse("settings", format!("the value of {key} has more than one line"));
@@ -64,7 +65,10 @@ settings = { "net.ipv4.ip_forward" = 1, "net.bridge.bridge-nf-call-iptables" = 1
                 return refuse("settings", format!("{other} and {key} are the same parameter"));
             }
             if self.minimum && numbers(&value.0).is_none() {
-                return refuse("settings", format!("{key} = \"{}\" is no number, so it cannot be a minimum", value.0));
+                return refuse(
+                    "settings",
+                    format!("{key} = \"{}\" is not a number, so it cannot be a minimum", value.0),
+                );
             }
         }
         Ok(())
@@ -76,17 +80,17 @@ impl Sysctl {
         format!("/etc/sysctl.d/{}.conf", self.name)
     }
 
-    /// Whether a value will do.
-    fn enough(&self, wanted: &str, seen: &str) -> bool {
+    /// Whether the value on the host is accepted.
+    fn is_accepted(&self, wanted: &str, current: &str) -> bool {
         if self.minimum
-            && let (Some(wanted), Some(seen)) = (numbers(wanted), numbers(seen))
+            && let (Some(wanted), Some(current)) = (numbers(wanted), numbers(current))
         {
-            return wanted.len() == seen.len() && wanted.iter().zip(&seen).all(|(w, s)| s >= w);
+            return wanted.len() == current.len() && wanted.iter().zip(&current).all(|(w, s)| s >= w);
         }
-        same_value(wanted, seen)
+        same_value(wanted, current)
     }
 
-    /// All settings in the order in which they are to be made, each with its place among the facts.
+    /// All settings in the order in which they must be set, each with its index among the facts.
     fn in_order(&self) -> Vec<(usize, &str, &str)> {
         let all = self.settings.iter().enumerate();
         let mut all: Vec<_> = all.map(|(index, (key, wanted))| (index, key.as_str(), wanted.0.as_str())).collect();
@@ -101,40 +105,56 @@ impl Sysctl {
         }
     }
 
-    /// Parameters whose live value is not right, with that value and the wanted one.
+    /// Parameters with a wrong value, each with that value and the wanted one.
     fn wrong<'a>(&'a self, facts: &'a [Fact]) -> impl Iterator<Item = (&'a str, Option<&'a str>, &'a str)> {
         self.in_order().into_iter().filter_map(move |(index, key, wanted)| {
             let live = self.live(facts, index);
-            let right = live.is_some_and(|live| self.enough(wanted, live));
+            let right = live.is_some_and(|live| self.is_accepted(wanted, live));
             (!right).then_some((key, live, wanted))
         })
     }
 
-    /// All of them, if any is wrong: to set one may change another one, which was right before.
+    /// All settings if any is wrong: setting one may change another that was right before.
     fn to_set(&self, facts: &[Fact]) -> Vec<(String, String)> {
         if self.wrong(facts).next().is_none() {
             return Vec::new();
         }
         let value = |(index, key, wanted): (usize, &str, &str)| {
-            let kept = self.live(facts, index).filter(|live| self.minimum && self.enough(wanted, live));
+            let kept = self.live(facts, index).filter(|live| self.minimum && self.is_accepted(wanted, live));
             (key.to_owned(), kept.unwrap_or(wanted).to_owned())
         };
         self.in_order().into_iter().map(value).collect()
     }
 
-    /// The drop-in's content. Where more is as good, what is there already is kept, so that no boot lowers it.
+    /// The content of the drop-in file. With `minimum`, higher values of the file or the kernel are kept, so that no
+    /// boot lowers them.
     fn content(&self, facts: &[Fact]) -> String {
         let persisted = file_at(facts, 0).map(settings_of).unwrap_or_default();
         let mut text = String::new();
         for (index, key, wanted) in self.in_order() {
             let candidates = [persisted.get(key).map(String::as_str), self.live(facts, index)];
-            let kept = candidates.into_iter().flatten().find(|seen| self.minimum && self.enough(wanted, seen));
+            let kept =
+                candidates.into_iter().flatten().find(|current| self.minimum && self.is_accepted(wanted, current));
             text.push_str(&format!("{key} = {}\n", kept.unwrap_or(wanted)));
         }
         text
     }
 
-    fn drop_in<R>(&self, facts: &[Fact], with: impl FnOnce(&DesiredFile<'_>, Option<&File>) -> R) -> R {
+    fn diff(&self, facts: &[Fact]) -> Result<Diff, Problem> {
+        let mut diff = Diff::default();
+        for (key, live, wanted) in self.wrong(facts) {
+            if live.is_none() {
+                return Err(Problem::new(format!("the kernel has no parameter {key}")).hint(
+                    "is the name right? some parameters exist only while a module is loaded: load it with `node.kernel_module` first",
+                ));
+            }
+            diff.push_field(key, live.map(str::to_owned), Some(wanted.to_owned()));
+        }
+        diff.0.extend(self.with_drop_in(facts, |wanted, current| wanted.diff(current))?.0);
+        Ok(diff)
+    }
+
+    fn with_drop_in<R>(&self, facts: &[Fact], with: impl FnOnce(&DesiredFile<'_>, Option<&File>) -> R) -> R {
         let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
         let (path, content) = (self.path(), self.content(facts));
         let wanted = DesiredFile::text(&path, &content, attributes);
@@ -144,26 +164,13 @@ impl Sysctl {
 
 impl Action for Sysctl {
     fn probes(&self) -> Vec<Probe> {
-        let mut probes = vec![look(&self.path(), Read::Content)];
+        let mut probes = vec![file_probe(&self.path(), Read::Content)];
         probes.extend(self.settings.keys().map(|key| Probe::Host(host::Probe::Sysctl { key: key.clone() })));
         probes
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        let mut diff = Diff::default();
-        for (key, live, wanted) in self.wrong(facts) {
-            if live.is_none() {
-                return Verdict::Blocked(Problem::new(format!("the kernel has no parameter {key}")).hint(
-                    "is the name right? some parameters come with a module: load it with `node.kernel_module` first",
-                ));
-            }
-            diff.push_field(key, live.map(str::to_owned), Some(wanted.to_owned()));
-        }
-        match self.drop_in(facts, |wanted, seen| wanted.diff(seen)) {
-            Ok(change) => diff.0.extend(change.0),
-            Err(problem) => return Verdict::Blocked(problem),
-        }
-        if diff.is_empty() { Verdict::Same { seen: String::new() } } else { Verdict::Change(diff) }
+        Verdict::judged(self.diff(facts), String::new)
     }
 
     fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
@@ -172,20 +179,21 @@ impl Action for Sysctl {
         if !settings.is_empty() {
             effects.push(host::Effect::SetSysctl { settings });
         }
-        effects.extend(self.drop_in(facts, |wanted, seen| {
-            wanted.diff(seen).is_ok_and(|diff| !diff.is_empty()).then(|| wanted.effect(seen))
+        effects.extend(self.with_drop_in(facts, |wanted, current| {
+            wanted.diff(current).is_ok_and(|diff| !diff.is_empty()).then(|| wanted.effect(current))
         }));
         nth_effect(&effects, done)
     }
 
-    /// The kernel may take a value and make another one of it, or change one with another.
+    /// The kernel may adjust a value, or change one parameter together with another.
     fn is_verified(&self) -> bool {
         true
     }
 }
 
-/// Where a parameter comes in the order in which they are set, now and at each boot: what resets or sets others comes before
-/// these. To switch forwarding makes the kernel reset what hosts and routers have differently; `all` is for all interfaces.
+/// Sort key for the order of settings, now and at each boot: parameters that reset or set others come first. Switching
+/// forwarding makes the kernel reset all parameters that differ between hosts and routers, and `all` applies to all
+/// interfaces.
 fn rank(key: &str) -> (bool, bool, bool, String) {
     let path = host::sysctl_file(key);
     let ends = |names: &[&str]| names.iter().any(|name| path.ends_with(name));
@@ -197,20 +205,20 @@ fn rank(key: &str) -> (bool, bool, bool, String) {
     )
 }
 
-/// Whether the kernel means the same by two values. It reads numbers in bases 8 and 16 too, sets only the first ones where
-/// fewer are given, and tells lists of numbers sorted and as ranges.
-fn same_value(wanted: &str, seen: &str) -> bool {
-    if one_space(wanted) == one_space(seen) {
+/// Whether two values mean the same to the kernel. It also parses numbers in bases 8 and 16, sets only the first
+/// elements when fewer are given, and prints lists of numbers sorted and as ranges.
+fn same_value(wanted: &str, current: &str) -> bool {
+    if one_space(wanted) == one_space(current) {
         return true;
     }
-    if let (Some(wanted), Some(seen)) = (numbers(wanted), numbers(seen)) {
-        return seen.starts_with(&wanted);
+    if let (Some(wanted), Some(current)) = (numbers(wanted), numbers(current)) {
+        return current.starts_with(&wanted);
     }
-    let are_lists = [wanted, seen].iter().any(|text| text.contains([',', '-']));
-    are_lists && ranges(wanted).is_some_and(|wanted| Some(wanted) == ranges(seen))
+    let are_lists = [wanted, current].iter().any(|text| text.contains([',', '-']));
+    are_lists && ranges(wanted).is_some_and(|wanted| Some(wanted) == ranges(current))
 }
 
-/// A list such as `1-3,8`; ranges that touch become one.
+/// Parses a list such as `1-3,8`, and joins adjacent ranges.
 fn ranges(text: &str) -> Option<Vec<(u64, u64)>> {
     let one = |text: &str| match text.split_once('-') {
         Some((from, to)) => from.parse().ok().zip(to.parse().ok()),
@@ -233,7 +241,7 @@ fn numbers(text: &str) -> Option<Vec<i128>> {
     (!numbers.is_empty()).then_some(numbers)
 }
 
-/// A number as the kernel reads it.
+/// A number as the kernel parses it.
 fn number(text: &str) -> Option<i128> {
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
     let lower = digits.to_ascii_lowercase();

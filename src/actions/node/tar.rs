@@ -1,9 +1,9 @@
-//! Files as a tar stream. Pure.
+//! Builds a tar stream. Pure.
 
-/// Bytes of a header, and what each file is filled up to.
+/// Size of a header, and unit to which each file is padded.
 const BLOCK_BYTES: usize = 512;
 
-/// A stream that unpacks as the files `0`, `1` and so on, in their order: names of a length that each tar takes.
+/// A stream that unpacks as the files `0`, `1` and so on, in this order. Every tar accepts such short names.
 pub fn numbered<'a>(files: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut stream = Vec::new();
     for (number, content) in files.into_iter().enumerate() {

@@ -1,50 +1,51 @@
-//! `node.template`: a file made from a template.
+//! `node.template`: a file rendered from a template.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::content::{DesiredContent, DesiredFile};
-use super::effects::{file_at, look, nth_effect};
+use super::effects::nth_effect;
 use super::file::check_validate;
 use super::params::{self, Mode, check_file_path};
+use super::probes::{file_at, file_probe};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::Read;
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Role, RunsOn, TemplateFile};
 
-/// Puts a rendered template at a path. The file is replaced atomically; of a file that is there, mode and owner stay as
-/// they are unless given.
+/// Renders a template to a file. The file is replaced atomically; mode and owner of an existing file stay unchanged
+/// unless given.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Template {
-    /// Absolute path on the host. Its directory must be there.
+    /// Absolute path on the host. Its directory must exist.
     pub path: String,
-    /// The template, below the plan's root.
+    /// Path of the template, relative to the plan's root.
     pub template: TemplateFile,
-    /// Mode, such as "0644". Default: as it is; of a new file 0644, or 0600 where a secret is in it.
+    /// Mode, such as "0644". Default: unchanged; a new file gets 0644, or 0600 when it contains a secret.
     #[serde(default)]
     pub mode: Option<Mode>,
-    /// Owner, name or number. Default: as it is; of a new file the user that the step runs as.
+    /// Owner, by name or number. Default: unchanged; a new file belongs to the user that the step runs as.
     #[serde(default)]
     pub owner: Option<String>,
-    /// Group, name or number. Default: as it is.
+    /// Group, by name or number. Default: unchanged.
     #[serde(default)]
     pub group: Option<String>,
-    /// Whether the file that is there is kept beside, with the time in its name and `~` at its end. Counts only when the file
-    /// is written.
+    /// Whether to keep a copy of the old file in the same directory, with the time in its name and `~` at the end.
+    /// Counts only when the file is written.
     #[serde(default)]
     pub backup: bool,
-    /// Command that must accept the new file before it is put in place; `%s` stands for its temporary path, as in
-    /// `visudo -cf %s`. Counts only when the file is written.
+    /// Command that must accept the new file before it replaces the old one; `%s` stands for the temporary path of the
+    /// new file, as in `visudo -cf %s`. Counts only when the file is written.
     #[serde(default)]
     pub validate: Option<String>,
 }
 
 impl Spec for Template {
     const NAME: &'static str = "node.template";
-    const SUMMARY: &'static str = "a file made from a template";
+    const SUMMARY: &'static str = "a file rendered from a template";
     const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const IS_REVERTIBLE: bool = true;
@@ -80,7 +81,7 @@ impl Template {
 
 impl Action for Template {
     fn probes(&self) -> Vec<Probe> {
-        vec![look(&self.path, Read::unless(&self.template.content))]
+        vec![file_probe(&self.path, Read::unless(&self.template.content))]
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {

@@ -1,4 +1,4 @@
-//! What the tests of this folder share.
+//! Helpers for the tests of this folder.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::diff::Delta;
 use crate::inventory::Inventory;
 use crate::plan::ParamError;
 
-/// An action from the parameters of a step, written as TOML.
+/// Parses the parameters of a step, written as TOML.
 pub fn build<T: Spec>(toml: &str) -> Result<T, ParamError> {
     let params: Value = toml::from_str(toml).unwrap();
     let action: T = serde_path_to_error::deserialize(&params)
@@ -25,22 +25,22 @@ pub fn refused<T: Spec>(toml: &str) -> String {
     build::<T>(toml).err().unwrap_or_else(|| panic!("{toml} was taken")).pointer
 }
 
-/// What a file probe found.
+/// The answer to a file probe.
 pub fn file(file: Option<host::File>) -> Fact {
     Fact::Host(host::Fact::File(file))
 }
 
-/// Something at a path, owned by root.
+/// An empty file of this kind, which root owns.
 pub fn at(kind: FileKind, mode: u32) -> host::File {
     host::File { kind, ..super::content::tests::regular("", mode) }
 }
 
-/// How a probed command ended.
+/// The answer to a probe that runs a command.
 pub fn ran(exit: i32, stdout: &str, stderr: &str) -> Fact {
     Fact::Host(host::Fact::Run(CommandOutput::new(exit, stdout, stderr)))
 }
 
-/// The lines of a change.
+/// The lines of the diff; panics unless the verdict is a change.
 pub fn change(verdict: &Verdict) -> Vec<String> {
     match verdict {
         Verdict::Change(diff) => diff.0.iter().flat_map(Delta::lines).collect(),
@@ -48,7 +48,7 @@ pub fn change(verdict: &Verdict) -> Vec<String> {
     }
 }
 
-/// What blocks.
+/// The message of the problem; panics unless the verdict is blocked.
 pub fn blocked(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Blocked(problem) => problem.message.clone(),
@@ -56,12 +56,11 @@ pub fn blocked(verdict: &Verdict) -> String {
     }
 }
 
-/// Whether all is as it should be.
 pub fn is_same(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Same { .. })
 }
 
-/// All effects of a change, every one of which ends well.
+/// All effects of a change, each of which succeeds.
 pub fn effects(action: &dyn Action, facts: &[Fact]) -> Vec<host::Effect> {
     let (mut effects, mut done) = (Vec::new(), Vec::new());
     while let Some(effect) = action.next_effect(facts, &done).unwrap() {
@@ -72,7 +71,7 @@ pub fn effects(action: &dyn Action, facts: &[Fact]) -> Vec<host::Effect> {
     effects
 }
 
-/// How a command ends on this machine.
+/// Runs the command on this machine.
 pub async fn perform(run: &host::Run) -> CommandOutput {
     let (world, target) = (RealWorld::new(&Inventory::default()), Target::default());
     let effect = Effect::Host(host::Effect::Run(run.clone()));

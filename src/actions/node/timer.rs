@@ -1,13 +1,13 @@
-//! `node.timer`: a command at set times, by a systemd timer.
+//! `node.timer`: a scheduled command, by a systemd timer.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::content::{DesiredFile, text_delta};
-use super::effects::{file_at, look};
+use super::effects::{CheckedEffect, next_checked};
 use super::group::State;
 use super::params::check_account;
-use super::scripts::{CheckedEffect, ask, ended, next_checked};
+use super::probes::{file_at, file_probe, output_at, script_probe};
 use super::systemd::{self, Unit};
 use crate::actions::lifetime::Lifetime;
 use crate::actions::{Action, Spec, Verdict};
@@ -17,38 +17,38 @@ use crate::diff::{Delta, Diff};
 use crate::event::Problem;
 use crate::plan::{ParamError, Role, RunsOn, refuse};
 
-/// Runs a command at set times: the units NAME.service and NAME.timer in /etc/systemd/system, and the timer enabled and
-/// started. Its output is in the journal: `journalctl -u NAME`.
+/// Runs a command on a schedule: writes the units NAME.service and NAME.timer in /etc/systemd/system, enables the timer
+/// and starts it. The output of the command is in the journal: `journalctl -u NAME`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Timer {
-    /// Name of the units.
+    /// Name of the units, without a suffix.
     pub name: String,
-    /// Whether it is there. With "absent", both units go.
+    /// Whether the timer is wanted. With "absent", both units are removed.
     #[serde(default)]
     pub state: State,
     /// Script for `sh`.
     #[serde(default)]
     pub command: String,
-    /// When, as `systemd-analyze calendar` takes it: "daily", "Mon..Fri 03:30", "*:0/15".
+    /// Times in the format of `systemd-analyze calendar`: "daily", "Mon..Fri 03:30", "*:0/15".
     #[serde(default)]
     pub on_calendar: Option<String>,
-    /// How often, such as "15m": counted from its last start, the first time right away.
+    /// Interval such as "15m", counted from the last start of the command; it first runs at once.
     #[serde(default)]
     pub every: Option<Lifetime>,
-    /// With `on_calendar`: whether what was missed while the host was off is made up for.
+    /// With `on_calendar`: whether a run that was missed while the host was off is made up for.
     #[serde(default)]
     pub persistent: bool,
-    /// Up to this much later, by chance, so that many hosts do not start at once.
+    /// Random delay of each run, at most this long, so that many hosts do not start at once. Default: none.
     #[serde(default)]
     pub random_delay: Option<Lifetime>,
-    /// How long the command may take. Default: without end.
+    /// How long the command may run. Default: without limit.
     #[serde(default)]
     pub max_runtime: Option<Lifetime>,
-    /// User that it runs as. Default: root.
+    /// User that the command runs as. Default: root.
     #[serde(default)]
     pub user: Option<String>,
-    /// What it is for, one line. Default: its name.
+    /// Description of the units, one line. Default: `name`.
     #[serde(default)]
     pub description: Option<String>,
 }
@@ -73,11 +73,11 @@ random_delay = "30m"
     fn rules(&self) -> Result<(), ParamError> {
         systemd::check_unit_name("name", &self.name)?;
         if self.name.ends_with(".timer") || self.name.ends_with(".service") {
-            return refuse("name", "leave its end out: there are two units of that name");
+            return refuse("name", "leave the suffix out: both units get this name");
         }
         if self.state == State::Absent {
             let given = !self.command.is_empty() || self.on_calendar.is_some() || self.every.is_some();
-            return if given { refuse("state", "what is to go needs only its `name`") } else { Ok(()) };
+            return if given { refuse("state", "with `state = \"absent\"`, give `name` only") } else { Ok(()) };
         }
         if self.command.trim().is_empty() {
             return refuse("command", "give the command");
@@ -89,7 +89,7 @@ random_delay = "30m"
             return refuse("every", "it cannot be zero");
         }
         if self.persistent && self.on_calendar.is_none() {
-            return refuse("persistent", "it is for `on_calendar`");
+            return refuse("persistent", "it needs `on_calendar`");
         }
         for (name, text) in [("on_calendar", &self.on_calendar), ("description", &self.description)] {
             if text.as_ref().is_some_and(|text| text.trim().is_empty() || text.contains(['\n', '\\'])) {
@@ -129,19 +129,20 @@ impl Timer {
         [service, timer]
     }
 
-    /// Whether systemd takes the time, where it can be asked.
+    /// Fails when systemd does not accept `on_calendar`; passes where the host has no `systemd-analyze`.
     fn check_calendar(facts: &[Fact]) -> Result<(), Problem> {
-        let done = ended(facts, 3)?;
+        let done = output_at(facts, 3)?;
         if done.exit == 0 {
             return Ok(());
         }
-        let problem = Problem::new(format!("systemd does not take `on_calendar`: {}", done.stderr.last_lines(1)));
-        Err(problem
-            .hint("`systemd-analyze calendar 'Mon..Fri 03:30'` shows what a time means; systemd.time(7) has all forms"))
+        let problem = Problem::new(format!("systemd does not accept `on_calendar`: {}", done.stderr.last_lines(1)));
+        Err(problem.hint(
+            "`systemd-analyze calendar 'Mon..Fri 03:30'` shows what a time means; systemd.time(7) describes the format",
+        ))
     }
 
-    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<CheckedEffect>), Problem> {
-        let unit = Unit::read(facts, 2)?;
+    fn diff_and_effects(&self, facts: &[Fact]) -> Result<(Diff, Vec<CheckedEffect>), Problem> {
+        let unit = Unit::parse(facts, 2)?;
         if self.state == State::Absent {
             return Ok(self.removal(&unit, facts));
         }
@@ -149,64 +150,64 @@ impl Timer {
             Self::check_calendar(facts)?;
         }
         let [service, timer] = self.units();
-        let (mut diff, mut acts) = (Diff::default(), Vec::new());
+        let (mut diff, mut effects) = (Diff::default(), Vec::new());
         for (index, (name, content)) in [&service, &timer].into_iter().zip(self.contents()).enumerate() {
             let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
             let path = systemd::file_of(name);
             let wanted = DesiredFile::text(&path, &content, attributes);
             let file = wanted.diff(file_at(facts, index))?;
             if !file.is_empty() {
-                acts.push(wanted.effect(file_at(facts, index)).into());
+                effects.push(wanted.effect(file_at(facts, index)).into());
                 diff.0.extend(file.0);
             }
         }
         if unit.is_masked() {
             return Err(Problem::new(format!("{timer} is masked, so that nothing can start it"))
-                .hint("unmask it by `node.service` with `masked = false` first"));
+                .hint("unmask it with `node.service` and `masked = false` first"));
         }
-        if !acts.is_empty() || unit.need_reload || unit.is_unknown() {
-            diff.0.push(Delta::Act { what: "have systemd read all unit files".to_owned() });
-            acts.push(systemd::daemon_reload());
+        if !effects.is_empty() || unit.need_reload || unit.is_unknown() {
+            diff.0.push(Delta::Act { what: "make systemd reload all unit files".to_owned() });
+            effects.push(systemd::daemon_reload());
         }
         if !unit.is_enabled() {
             diff.push_field("enabled", Some(unit.enabled.clone()), Some("enabled".to_owned()));
-            acts.push(CheckedEffect::script(
+            effects.push(CheckedEffect::script(
                 format!("enable {timer}"),
                 format!("systemctl enable -- {}", word(&timer)),
             ));
         }
         if !unit.runs() {
-            diff.push_field("state", Some(unit.told()), Some("started".to_owned()));
-            acts.push(systemd::act("start", &timer));
+            diff.push_field("state", Some(unit.description()), Some("started".to_owned()));
+            effects.push(systemd::job("start", &timer));
         }
-        Ok((diff, acts))
+        Ok((diff, effects))
     }
 
     fn removal(&self, unit: &Unit, facts: &[Fact]) -> (Diff, Vec<CheckedEffect>) {
         let [service, timer] = self.units();
-        let (mut diff, mut acts) = (Diff::default(), Vec::new());
-        if unit.is_enabled_for_now() || unit.runs() {
-            diff.push_field("state", Some(unit.told()), Some("stopped".to_owned()));
+        let (mut diff, mut effects) = (Diff::default(), Vec::new());
+        if unit.is_enabled_at_all() || unit.runs() {
+            diff.push_field("state", Some(unit.description()), Some("stopped".to_owned()));
             let script = format!("systemctl disable --now -- {}", word(&timer));
-            acts.push(CheckedEffect::script(format!("stop {timer}"), script));
+            effects.push(CheckedEffect::script(format!("stop {timer}"), script));
         }
         let mut gone = false;
         for (index, name) in [service, timer].into_iter().enumerate() {
             let Some(file) = file_at(facts, index) else { continue };
             let path = systemd::file_of(&name);
             diff.0.push(text_delta(&path, Some(file), None));
-            acts.push(host::Effect::Remove { path }.into());
+            effects.push(host::Effect::Remove { path }.into());
             gone = true;
         }
-        // Also when it was cut off after the files were gone.
+        // A run that was interrupted after it removed the files leaves the reload to this one.
         if gone || !unit.is_unknown() && unit.load != "not-found" && unit.need_reload {
-            acts.push(systemd::daemon_reload());
+            effects.push(systemd::daemon_reload());
         }
-        (diff, acts)
+        (diff, effects)
     }
 }
 
-/// As one argument in a unit file: between double quotes, where `\`, `"`, `$` and `%` mean something to systemd.
+/// The text as one argument in a unit file: in double quotes, with `\`, `"`, `$` and `%` escaped.
 fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
@@ -228,11 +229,11 @@ impl Action for Timer {
     fn probes(&self) -> Vec<Probe> {
         let [service, timer] = self.units();
         let mut probes: Vec<Probe> =
-            [&service, &timer].into_iter().map(|unit| look(&systemd::file_of(unit), Read::Content)).collect();
-        probes.push(systemd::look_at(&timer));
+            [&service, &timer].into_iter().map(|unit| file_probe(&systemd::file_of(unit), Read::Content)).collect();
+        probes.push(systemd::unit_probe(&timer));
         if let Some(when) = &self.on_calendar {
             let when = word(when);
-            probes.push(ask(format!(
+            probes.push(script_probe(format!(
                 "command -v systemd-analyze >/dev/null || exit 0; systemd-analyze calendar -- {when} >/dev/null"
             )));
         }
@@ -240,15 +241,11 @@ impl Action for Timer {
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        match self.judge(facts) {
-            Err(problem) => Verdict::Blocked(problem),
-            Ok((diff, _)) if diff.is_empty() => Verdict::Same { seen: String::new() },
-            Ok((diff, _)) => Verdict::Change(diff),
-        }
+        Verdict::judged(self.diff_and_effects(facts).map(|(diff, _)| diff), String::new)
     }
 
     fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
-        next_checked(&self.judge(facts)?.1, done)
+        next_checked(&self.diff_and_effects(facts)?.1, done)
     }
 
     fn is_verified(&self) -> bool {

@@ -1,21 +1,22 @@
-//! `node.wait_for`: until a port, a path or a command on a host is as it should be.
+//! `node.wait_for`: waits for a port, a path or a command on a host.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::conditions::check_words;
-use super::effects::{file_at, look, run_at, script};
-use super::exit_policy::{said, status};
+use super::conditions::check_no_secret;
+use super::effects::script_with_args;
+use super::failure::{failed, status_line};
 use super::params::{check_path, trimmed};
+use super::probes::{file_at, file_probe, output_at, run_probe, script_probe};
 use super::text::State;
 use crate::actions::{Action, Spec, Verdict};
-use crate::connect::host::{self, Read, Run};
+use crate::connect::host::{self, Read};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::Problem;
 use crate::plan::{ParamError, Role, RunsOn, refuse};
 
-/// Waits until a port can be connected to from the host, something is at a path there, or a command there ends well; with
-/// `state = "absent"`, until it is not so any more. Asked again until the step's timeout ends.
+/// Waits until the host can connect to a port, something is at a path, or a command ends with status 0; with `state =
+/// "absent"`, until that is no longer so. The check is repeated until the step's timeout ends.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WaitFor {
@@ -23,23 +24,23 @@ pub struct WaitFor {
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub port: Option<u16>,
-    /// Name or address where the port is, as the host sees it. Default: the host itself, by 127.0.0.1.
+    /// Name or address to connect to, as seen from the host. Default: 127.0.0.1, the host itself.
     #[serde(default)]
     pub address: Option<String>,
     /// Absolute path on the host.
     #[serde(default)]
     pub path: Option<String>,
-    /// Script for `sh` that ends with status 0. It must only look.
+    /// Script for `sh` that must end with status 0. It must not change anything.
     #[serde(default)]
     pub command: Option<String>,
-    /// Whether it is waited for to be there or to be gone.
+    /// Whether to wait until the condition holds, or until it no longer holds.
     #[serde(default)]
     pub state: State,
 }
 
 impl Spec for WaitFor {
     const NAME: &'static str = "node.wait_for";
-    const SUMMARY: &'static str = "a port, a path or a command on a host is as it should be";
+    const SUMMARY: &'static str = "waits for a port, a path or a command on a host";
     const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Check;
     const EXAMPLE: &'static str = r#"
@@ -56,30 +57,30 @@ timeout = "2m"
         let given = [("port", self.port.is_some()), ("path", self.path.is_some()), ("command", self.command.is_some())];
         let given: Vec<&str> = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
         match given[..] {
-            [] => return refuse("port", "say what is waited for: `port`, `path` or `command`"),
-            [_, second, ..] => return refuse(second, "give one of `port`, `path` and `command`"),
+            [] => return refuse("port", "give what to wait for: `port`, `path` or `command`"),
+            [_, second, ..] => return refuse(second, "give only one of `port`, `path` and `command`"),
             [_] => {}
         }
         if self.port == Some(0) {
             return refuse("port", "there is no port 0");
         }
-        check_words("command", self.command.as_deref())?;
+        check_no_secret("command", self.command.as_deref())?;
         self.path.as_deref().map_or(Ok(()), |path| check_path("path", path))?;
         let Some(address) = &self.address else { return Ok(()) };
-        let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
         let (plain, in_brackets) = (self.address(), address.starts_with('['));
         if self.port.is_none() {
-            return refuse("address", "it is where a `port` is, and there is none");
+            return refuse("address", "it needs a `port`");
         }
-        let bad = plain.is_empty() || plain.starts_with('-') || !plain.chars().all(fine);
+        let bad = plain.is_empty() || plain.starts_with('-') || !plain.chars().all(is_allowed);
         if bad || in_brackets && !plain.contains(':') {
-            return refuse("address", format!("\"{address}\" is no name or address"));
+            return refuse("address", format!("\"{address}\" is not a host name or address"));
         }
         Ok(())
     }
 }
 
-/// `$1` address, `$2` port. The last line says what was found, in one word.
+/// `$1` address, `$2` port. The last line is `open`, `closed` or `unable`; the line before it, if any, is the error.
 const CONNECT: &str = r#"
 if command -v bash >/dev/null 2>&1; then
 	timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>&1
@@ -96,37 +97,35 @@ fi
 if [ $? = 0 ]; then echo open; else echo closed; fi
 "#;
 
-/// What was seen.
-enum Seen {
-    /// It is there, or ends well.
-    Yes(String),
-    /// It is not.
-    No(String),
-    /// Nobody can tell.
+/// Whether the condition holds.
+enum Condition {
+    /// The condition holds.
+    Met(String),
+    /// The condition does not hold.
+    Unmet(String),
+    /// The host cannot check the condition.
     Unable(Problem),
 }
 
 impl WaitFor {
-    /// Without the brackets in which an IPv6 address may stand.
+    /// The address without the brackets in which an IPv6 address may be written.
     fn address(&self) -> &str {
         let address = self.address.as_deref().unwrap_or("127.0.0.1");
         address.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(address)
     }
 
-    fn seen(&self, facts: &[Fact]) -> Seen {
-        match (&self.path, self.port, run_at(facts, 0)) {
-            (Some(path), ..) if file_at(facts, 0).is_some() => Seen::Yes(format!("{path} is there")),
-            (Some(path), ..) => Seen::No(format!("{path} is not there")),
-            (None, Some(port), Some(done)) => self.port(port, done),
-            (None, None, Some(done)) if done.exit == 0 => Seen::Yes(done.stdout.first_line()),
-            (None, None, Some(done)) => {
-                Seen::No(format!("{} {}", status(done.exit), said(done).last_lines(1)).trim().to_owned())
-            }
-            (None, _, None) => Seen::Unable(Problem::new("the host did not answer what it was asked")),
+    fn condition(&self, facts: &[Fact]) -> Condition {
+        match (&self.path, self.port, output_at(facts, 0)) {
+            (Some(path), ..) if file_at(facts, 0).is_some() => Condition::Met(format!("{path} is there")),
+            (Some(path), ..) => Condition::Unmet(format!("{path} is not there")),
+            (None, Some(port), Ok(done)) => self.port(port, done),
+            (None, None, Ok(done)) if done.exit == 0 => Condition::Met(done.stdout.first_line()),
+            (None, None, Ok(done)) => Condition::Unmet(status_line(done)),
+            (None, _, Err(problem)) => Condition::Unable(problem),
         }
     }
 
-    fn port(&self, port: u16, done: &host::CommandOutput) -> Seen {
+    fn port(&self, port: u16, done: &host::CommandOutput) -> Condition {
         let text = done.stdout.text();
         let mut lines = text.lines().rev();
         let at = match self.address() {
@@ -134,40 +133,39 @@ impl WaitFor {
             other => format!("{other}:{port}"),
         };
         match lines.next() {
-            Some("open") => Seen::Yes(format!("{at} is open")),
+            Some("open") => Condition::Met(format!("{at} is open")),
             Some("closed") => {
                 let why = lines.next().and_then(|line| line.rsplit(": ").next()).unwrap_or_default();
-                Seen::No(format!("{at} cannot be connected to: {why}").trim_end_matches([':', ' ']).to_owned())
+                Condition::Unmet(format!("{at} cannot be connected to: {why}").trim_end_matches([':', ' ']).to_owned())
             }
-            Some("unable") => Seen::Unable(
-                Problem::new("there is no bash, nc or python3 on the host, by which a port could be tried")
-                    .hint("install one of them, for example Debian's package `netcat-openbsd`, or wait by `command`"),
+            Some("unable") => Condition::Unable(
+                Problem::new("the host has none of bash, nc and python3, which can test a port")
+                    .hint("install one of them, for example Debian's package `netcat-openbsd`, or use `command`"),
             ),
-            _ => Seen::Unable(super::effects::failed(&format!("cannot try {at}"), done)),
+            _ => Condition::Unable(failed(format!("try {at}"), done)),
         }
     }
 }
 
 impl Action for WaitFor {
     fn probes(&self) -> Vec<Probe> {
-        let run = |run: Run| Probe::Host(host::Probe::Run(run));
         let probe = match (&self.path, self.port) {
-            (Some(path), _) => look(&trimmed(path), Read::Stat),
-            (None, Some(port)) => run(script(CONNECT, &[self.address(), &port.to_string()])),
-            (None, None) => run(Run::shell(self.command.clone().unwrap_or_default())),
+            (Some(path), _) => file_probe(&trimmed(path), Read::Stat),
+            (None, Some(port)) => run_probe(script_with_args(CONNECT, &[self.address(), &port.to_string()])),
+            (None, None) => script_probe(self.command.clone().unwrap_or_default()),
         };
         vec![probe]
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        match (self.seen(facts), self.state) {
-            (Seen::Yes(seen), State::Present) | (Seen::No(seen), State::Absent) => Verdict::Same { seen },
-            (Seen::No(seen), State::Present) => Verdict::Wait { seen },
-            (Seen::Yes(seen), State::Absent) if seen.is_empty() => {
-                Verdict::Wait { seen: "the command ends well".into() }
+        match (self.condition(facts), self.state) {
+            (Condition::Met(seen), State::Present) | (Condition::Unmet(seen), State::Absent) => Verdict::Same { seen },
+            (Condition::Unmet(seen), State::Present) => Verdict::Wait { seen },
+            (Condition::Met(seen), State::Absent) if seen.is_empty() => {
+                Verdict::Wait { seen: "the command ends with status 0".into() }
             }
-            (Seen::Yes(seen), State::Absent) => Verdict::Wait { seen },
-            (Seen::Unable(problem), _) => Verdict::Blocked(problem),
+            (Condition::Met(seen), State::Absent) => Verdict::Wait { seen },
+            (Condition::Unable(problem), _) => Verdict::Blocked(problem),
         }
     }
 
@@ -197,7 +195,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let step = build::<WaitFor>(&format!("port = {port}")).unwrap();
         let gone = build::<WaitFor>(&format!("port = {port}\nstate = 'absent'")).unwrap();
-        let connect = script(CONNECT, &["127.0.0.1", &port.to_string()]);
+        let connect = script_with_args(CONNECT, &["127.0.0.1", &port.to_string()]);
         let seen = [Fact::Host(host::Fact::Run(perform(&connect).await))];
         assert_eq!(step.verdict(&seen), Verdict::Same { seen: format!("127.0.0.1:{port} is open") });
         assert!(waits(&gone.verdict(&seen)).contains("is open"));
@@ -211,8 +209,8 @@ mod tests {
     #[test]
     fn a_host_that_cannot_tell_blocks() {
         let step = build::<WaitFor>("port = 22\naddress = 'pi-1'").unwrap();
-        assert!(blocked(&step.verdict(&[ran(0, "unable\n", "")])).contains("no bash, nc or python3"));
-        assert!(blocked(&step.verdict(&[ran(2, "", "sh: no")])).contains("cannot try pi-1:22: sh: no"));
+        assert!(blocked(&step.verdict(&[ran(0, "unable\n", "")])).contains("none of bash, nc and python3"));
+        assert!(blocked(&step.verdict(&[ran(2, "", "sh: no")])).contains("cannot try pi-1:22:\nsh: no"));
         assert_eq!(waits(&step.verdict(&[ran(0, "closed\n", "")])), "pi-1:22 cannot be connected to");
         for address in ["::1", "[::1]"] {
             let step = build::<WaitFor>(&format!("port = 22\naddress = '{address}'")).unwrap();
@@ -229,7 +227,7 @@ mod tests {
         assert_eq!(step.verdict(&[ran(0, "fine\n", "")]), Verdict::Same { seen: "fine".into() });
         assert_eq!(waits(&step.verdict(&[ran(1, "", "a\nnot yet\n")])), "exit status 1 not yet");
         let step = build::<WaitFor>("command = 'x'\nstate = 'absent'").unwrap();
-        assert_eq!(waits(&step.verdict(&[ran(0, "", "")])), "the command ends well");
+        assert_eq!(waits(&step.verdict(&[ran(0, "", "")])), "the command ends with status 0");
     }
 
     #[test]

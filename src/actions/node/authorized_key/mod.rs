@@ -1,16 +1,17 @@
-//! `node.authorized_key`: who may log in as a user by key.
+//! `node.authorized_key`: keys with which a user may log in.
 
 mod keys;
-mod seen;
+mod state;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::bytes;
-use super::effects::run_at;
+use super::effects::{CheckedEffect, next_checked};
+use super::failure::failed;
 use super::group::State;
 use super::params::{check_account, check_file_path};
-use super::scripts::{CheckedEffect, ask, ended, failed, next_checked};
+use super::probes::{output_at, script_probe};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, WriteFile, quote::word};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
@@ -18,37 +19,37 @@ use crate::diff::{Delta, Diff};
 use crate::event::Problem;
 use crate::plan::{ParamError, Role, RunsOn, refuse};
 use keys::{Key, Wanted};
-use seen::Seen;
+use state::KeysFile;
 
-/// Puts keys into a user's ~/.ssh/authorized_keys, or takes them out. The file is written as that user, so that no link in
-/// the home leads anywhere else; a link that leads out of the home is refused. Folder and file are made when missing, for
-/// their owner only.
+/// Adds keys to a user's ~/.ssh/authorized_keys, or removes them. The file is written as that user, so that no link in
+/// the home directory can redirect the write; a link that leads out of the home directory is refused. A missing folder
+/// or file is created, accessible to the user only.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthorizedKey {
-    /// The user.
+    /// Name of the user.
     pub user: String,
-    /// Public keys as in their files: `[options] type key [comment]`. An entry may have several lines. A key is known by
-    /// type and key: its comment may be another one.
+    /// Public keys in the format of their files: `[options] type key [comment]`. An element may have several lines.
+    /// Keys are compared by type and key; the comment may differ.
     pub keys: Vec<String>,
-    /// Whether they are there.
+    /// Whether the keys are wanted.
     #[serde(default)]
     pub state: State,
-    /// Whether they are the only ones.
+    /// Whether all other keys are removed.
     #[serde(default)]
     pub exclusive: bool,
-    /// Options of all of these keys, such as `restrict,pty`, in the place of those in `keys`.
+    /// Options of all these keys, such as `restrict,pty`; replaces the options in `keys`.
     #[serde(default)]
     pub options: Option<String>,
-    /// Another file than ~/.ssh/authorized_keys, such as one below /etc/ssh, and no link. It is written as the user that the
-    /// step runs as, with mode 0644; its folder must be there.
+    /// Absolute path of another file than ~/.ssh/authorized_keys, such as one in /etc/ssh; links are refused. It is
+    /// written by the user that the step runs as, with mode 0644; its folder must exist.
     #[serde(default)]
     pub path: Option<String>,
 }
 
 impl Spec for AuthorizedKey {
     const NAME: &'static str = "node.authorized_key";
-    const SUMMARY: &'static str = "who may log in as a user by key";
+    const SUMMARY: &'static str = "keys with which a user may log in";
     const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
     const EXAMPLE: &'static str = r#"
@@ -64,11 +65,11 @@ keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0ExampleExampleExampleExampleExam
     fn rules(&self) -> Result<(), ParamError> {
         check_account("user", &self.user)?;
         for (index, text) in self.keys.iter().enumerate() {
-            if let Some(line) = lines(text).find(|line| Key::read(line).is_none()) {
+            if let Some(line) = lines(text).find(|line| Key::parse(line).is_none()) {
                 let shown: String = line.chars().take(40).collect();
                 return refuse(
                     &format!("keys/{index}"),
-                    format!("`{shown}` is no public key: `ssh-ed25519 AAAA… comment`"),
+                    format!("`{shown}` is not a public key, such as `ssh-ed25519 AAAA… comment`"),
                 );
             }
         }
@@ -76,12 +77,12 @@ keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0ExampleExampleExampleExampleExam
             return refuse("keys", "give at least one key");
         }
         if self.exclusive && self.state == State::Absent {
-            return refuse("exclusive", "it is for keys that are to be there");
+            return refuse("exclusive", "it needs `state = \"present\"`");
         }
         if let Some(options) = &self.options {
             let probe = format!("{options} ssh-ed25519 AAAA");
-            if !options.is_empty() && Key::read(&probe).is_none_or(|key| key.options != options) {
-                return refuse("options", "they are no options: write them without spaces outside of quotes");
+            if !options.is_empty() && Key::parse(&probe).is_none_or(|key| key.options != options) {
+                return refuse("options", "these are not valid options: write them without spaces outside of quotes");
             }
         }
         self.path.as_deref().map_or(Ok(()), |path| check_file_path("path", path))
@@ -95,7 +96,7 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 impl AuthorizedKey {
     fn wanted(&self) -> Wanted<'_> {
         let mut keys: Vec<Key<'_>> = Vec::new();
-        for key in self.keys.iter().flat_map(|text| lines(text)).filter_map(Key::read) {
+        for key in self.keys.iter().flat_map(|text| lines(text)).filter_map(Key::parse) {
             if keys.iter().all(|other| other.key != key.key) {
                 keys.push(key);
             }
@@ -108,40 +109,40 @@ impl AuthorizedKey {
         }
     }
 
-    fn judge(&self, facts: &[Fact]) -> Result<(Diff, Vec<CheckedEffect>), Problem> {
-        let what = format!("look for the keys of {}", self.user);
-        let done = ended(facts, 0)?;
+    fn diff_and_effects(&self, facts: &[Fact]) -> Result<(Diff, Vec<CheckedEffect>), Problem> {
+        let what = format!("look up the keys of {}", self.user);
+        let done = output_at(facts, 0)?;
         if done.exit != 0 {
             return Err(failed(what, done));
         }
         if done.stdout.is_cut() {
             let problem = Problem::new(format!("the keys of {} are {} bytes", self.user, done.stdout.length));
-            return Err(problem.hint("so long a file is not edited: look at it first"));
+            return Err(problem.hint("such a long file is not edited: look at it on the host first"));
         }
-        let seen = Seen::read(&bytes::decode(&done.stdout.tail), &self.user)?;
-        let before = seen.content.as_deref().unwrap_or_default();
-        let after = self.wanted().applied(before);
-        let changes = after != before && !(after.is_empty() && seen.content.is_none());
+        let current = KeysFile::parse(&bytes::decode(&done.stdout.tail), &self.user)?;
+        let before = current.content.as_deref().unwrap_or_default();
+        let after = self.wanted().apply(before);
+        let changes = after != before && !(after.is_empty() && current.content.is_none());
         let mut diff = Diff::default();
         if changes {
             let shown = |text: &str| String::from_utf8_lossy(&bytes::encode(text)).into_owned();
-            diff.0.push(Delta::Text { label: seen.place.clone(), before: shown(before), after: shown(&after) });
+            diff.0.push(Delta::Text { label: current.place.clone(), before: shown(before), after: shown(&after) });
         }
         if self.path.is_some() {
             let attributes = Attributes { mode: Some(0o644), ..Attributes::default() };
-            let (path, content) = (seen.place, bytes::encode(&after).into());
+            let (path, content) = (current.place, bytes::encode(&after).into());
             let write = WriteFile { path, content, attributes, backup: false, validate: None };
             return Ok((diff, if changes { vec![host::Effect::WriteFile(write).into()] } else { Vec::new() }));
         }
-        // sshd does not read what others may write.
-        for (what, state) in [("folder", &seen.folder), ("file", &seen.file)] {
+        // sshd ignores files that others may write.
+        for (what, state) in [("folder", &current.folder), ("file", &current.file)] {
             let Some(state) = state else { continue };
-            if state.owner != seen.uid {
+            if state.owner != current.uid {
                 return Err(Problem::new(format!(
                     "the {what} of {} belongs to user number {}",
-                    seen.place, state.owner
+                    current.place, state.owner
                 ))
-                .hint(format!("sshd may not accept that; give it back: `chown -R {} ~/.ssh` there", self.user)));
+                .hint(format!("sshd may ignore it; change the owner on the host: `chown -R {} ~/.ssh`", self.user)));
             }
             if state.mode & 0o022 != 0 {
                 let mode = |mode: u32| format!("{mode:04o}");
@@ -152,19 +153,19 @@ impl AuthorizedKey {
             return Ok((diff, Vec::new()));
         }
         let after = bytes::encode(&after);
-        let script = self.as_user(&seen, &write_script(&seen, after.len()))?;
-        let act = CheckedEffect::fed(format!("write {}", seen.place), script, after.into());
+        let script = self.as_user(&current, &write_script(&current, after.len()))?;
+        let act = CheckedEffect::with_stdin(format!("write {}", current.place), script, after.into());
         Ok((diff, vec![act]))
     }
 
-    /// A script as the user whose keys they are.
-    fn as_user(&self, seen: &Seen, script: &str) -> Result<String, Problem> {
+    /// A command that runs the script as the user who owns the keys.
+    fn as_user(&self, current: &KeysFile, script: &str) -> Result<String, Problem> {
         let (user, script) = (word(&self.user), word(script));
-        if seen.own_uid == seen.uid {
+        if current.own_uid == current.uid {
             return Ok(format!("sh -c {script}"));
         }
-        if seen.own_uid != 0 {
-            return Err(Problem::new(format!("the step runs as another user than {}, and not as root", self.user))
+        if current.own_uid != 0 {
+            return Err(Problem::new(format!("the step runs neither as {} nor as root", self.user))
                 .hint("set `become = true` on the step"));
         }
         Ok(format!(
@@ -173,15 +174,15 @@ impl AuthorizedKey {
     }
 }
 
-fn write_script(seen: &Seen, size: usize) -> String {
-    let (home, place) = (word(&seen.home), word(&seen.place));
+fn write_script(current: &KeysFile, size: usize) -> String {
+    let (home, place) = (word(&current.home), word(&current.place));
     format!("home={home} place={place} size={size}\n{}", include_str!("write.sh"))
 }
 
 impl Action for AuthorizedKey {
     fn probes(&self) -> Vec<Probe> {
         let (user, path) = (word(&self.user), word(self.path.as_deref().unwrap_or_default()));
-        vec![ask(format!("user={user} path={path}\n{}", include_str!("look.sh")))]
+        vec![script_probe(format!("user={user} path={path}\n{}", include_str!("probe.sh")))]
     }
 
     fn edits(&self) -> Vec<String> {
@@ -189,14 +190,10 @@ impl Action for AuthorizedKey {
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        if self.state == State::Absent && run_at(facts, 0).is_some_and(|done| done.stdout.text() == "nobody") {
+        if self.state == State::Absent && output_at(facts, 0).is_ok_and(|done| done.stdout.text() == "nobody") {
             return Verdict::Same { seen: format!("there is no user {}", self.user) };
         }
-        match self.judge(facts) {
-            Err(problem) => Verdict::Blocked(problem),
-            Ok((diff, _)) if diff.is_empty() => Verdict::Same { seen: String::new() },
-            Ok((diff, _)) => Verdict::Change(diff),
-        }
+        Verdict::judged(self.diff_and_effects(facts).map(|(diff, _)| diff), String::new)
     }
 
     fn completes_at_once(&self) -> bool {
@@ -204,7 +201,7 @@ impl Action for AuthorizedKey {
     }
 
     fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
-        next_checked(&self.judge(facts)?.1, done)
+        next_checked(&self.diff_and_effects(facts)?.1, done)
     }
 }
 

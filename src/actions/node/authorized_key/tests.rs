@@ -46,12 +46,12 @@ fn what_others_may_write_is_closed() {
 fn what_is_not_as_it_should_be_blocks() {
     let says = |text: &str| blocked(&step().verdict(&[ran(0, text, "")]));
     assert!(says("nobody\n").contains("no user pi"));
-    assert!(says("user\t1\t0\nhomeless\t/home/pi\n").contains("/home/pi is not there"));
-    assert!(says("user\t1\t0\noutside\t/etc/shadow\n").contains("outside of the home, at /etc/shadow"));
+    assert!(says("user\t1\t0\nhomeless\t/home/pi\n").contains("/home/pi does not exist"));
+    assert!(says("user\t1\t0\noutside\t/etc/shadow\n").contains("outside of the home directory, at /etc/shadow"));
     assert!(says("what\n").contains("`what`"));
     assert!(blocked(&step().verdict(&sees("folder\t0 700\n"))).contains("belongs to user number 0"));
     let other = [ran(0, "user\t1000\t33\nplace\t/home/pi\t/home/pi/.ssh/authorized_keys\n", "")];
-    assert!(blocked(&step().verdict(&other)).contains("another user"));
+    assert!(blocked(&step().verdict(&other)).contains("neither as pi nor as root"));
 }
 
 #[test]
@@ -69,11 +69,11 @@ fn wrong_parameters_are_refused() {
     }
 }
 
-/// Runs the script that writes, with a folder as home.
+/// Runs the script that writes the file, with this folder as home directory.
 fn write(home: &Path, place: &Path, content: &str) -> Result<(), String> {
     let text = |path: &Path| path.to_str().unwrap().to_owned();
-    let seen = Seen { home: text(home), place: text(place), ..Seen::default() };
-    // A file, not a pipe: a script that refuses ends before it has read anything.
+    let seen = KeysFile { home: text(home), place: text(place), ..KeysFile::default() };
+    // stdin is a file, not a pipe: the script may end before it has read all input.
     let mut input = tempfile::tempfile().unwrap();
     input.write_all(content.as_bytes()).unwrap();
     input.rewind().unwrap();

@@ -1,6 +1,6 @@
 # shellcheck shell=sh disable=SC2154
-# $home, $place, $size: puts what comes on standard input at the place, all of it or nothing. Runs as the user whose keys
-# they are, so that no link that the user may set leads to what is not the user's.
+# $home, $place, $size: writes standard input to the place atomically. Runs as the user who owns the keys, so that no link
+# set by that user can lead to a file of somebody else.
 umask 077
 folder=${place%/*}
 if ! [ -d "$folder" ]; then mkdir -p -- "$folder" || exit; fi

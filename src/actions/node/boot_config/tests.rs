@@ -6,7 +6,7 @@ fn step() -> BootConfig {
     build("cmdline = ['cgroup_enable=memory']\ncmdline_absent = ['quiet']\nconfig = ['arm_64bit=1']").unwrap()
 }
 
-/// A Pi with its files in /boot/firmware, whose kernel runs with these flags and booted at 1000.
+/// A Pi with its files in /boot/firmware, whose kernel runs with these flags and was booted at time 1000.
 fn sees(cmdline: &str, config: &str, changed: u32, flags: &str) -> [Fact; 5] {
     let text = |text: &str| file(Some(regular(text, 0o755)));
     [text(cmdline), text(config), file(None), file(None), ran(0, &format!("1000\n{changed}\n{flags}\n"), "")]

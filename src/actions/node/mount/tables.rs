@@ -1,25 +1,23 @@
 //! Lines of /etc/fstab and /proc/self/mountinfo.
 
-/// An entry of fstab, or what is wanted as one.
+/// An entry of fstab.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Device or the like, such as `UUID=…`.
+    /// Device, or another source such as `UUID=…`.
     pub source: String,
-    /// Where.
     pub path: String,
-    /// Type of the file system.
     pub fstype: String,
     /// Options, separated by commas.
     pub options: String,
-    /// Whether `dump` saves it: 0 or 1.
+    /// Whether `dump` backs it up: 0 or 1.
     pub dump: u32,
-    /// Order of checks at boot; 0 for none.
+    /// Order of the check at boot; 0 for none.
     pub pass: u32,
 }
 
 impl Entry {
-    /// Reads a line; `None` for notes and what is no entry.
-    fn read(line: &str) -> Option<Self> {
+    /// Parses a line; `None` for comments and lines that are no entry.
+    fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let source = words.next().filter(|word| !word.starts_with('#'))?;
         let (path, fstype) = (words.next()?, words.next()?);
@@ -30,7 +28,7 @@ impl Entry {
         Some(Self { source, path, fstype: fstype.to_owned(), options, dump, pass })
     }
 
-    /// Whether an entry of the same place says the same.
+    /// Whether an entry of the same place has the same meaning.
     fn means(&self, other: &Self) -> bool {
         let of = |entry: &Self| (entry.source.clone(), entry.fstype.clone(), entry.dump, entry.pass);
         of(self) == of(other) && same_options(&self.options, &other.options)
@@ -43,13 +41,13 @@ impl Entry {
     }
 }
 
-/// fstab with `wanted` as the only entry of a place, or none; all other lines stay as they are. `None`: it is so already.
-/// `is_here` tells of a path, as it is written there, whether it means the place.
+/// fstab with `wanted` as the only entry of a place, or without any; all other lines stay. `None` when nothing changes.
+/// `is_here` says whether a path, as written in fstab, stands for the place.
 pub fn edited(text: &str, is_here: impl Fn(&str) -> bool, wanted: Option<&Entry>) -> Option<String> {
     let mut out = String::new();
     let mut placed = false;
     for line in text.lines() {
-        match Entry::read(line).filter(|entry| is_here(&escaped(&entry.path))) {
+        match Entry::parse(line).filter(|entry| is_here(&escaped(&entry.path))) {
             None => out.push_str(line),
             Some(_) if placed || wanted.is_none() => continue,
             Some(entry) => {
@@ -70,10 +68,10 @@ pub fn edited(text: &str, is_here: impl Fn(&str) -> bool, wanted: Option<&Entry>
 
 /// The options of a place's entry.
 pub fn options_of(text: &str, is_here: impl Fn(&str) -> bool) -> Option<String> {
-    text.lines().filter_map(Entry::read).find(|entry| is_here(&escaped(&entry.path))).map(|entry| entry.options)
+    text.lines().filter_map(Entry::parse).find(|entry| is_here(&escaped(&entry.path))).map(|entry| entry.options)
 }
 
-/// Whether two lists of options mean the same: their order counts only where one of them sets what another one does too.
+/// Whether two lists of options mean the same. Order matters only where one option overrides another.
 pub fn same_options(a: &str, b: &str) -> bool {
     const COMPOUND_OPTIONS: [&str; 6] = ["defaults", "user", "users", "owner", "group", "loud"];
     let sorted = |options: &str| {
@@ -93,47 +91,46 @@ pub fn same_options(a: &str, b: &str) -> bool {
     a == b || (names == sorted(b) && !names.iter().any(both_ways))
 }
 
-/// What is mounted.
+/// A mounted file system.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Mounted {
-    /// Type of the file system.
     pub fstype: String,
-    /// Device or the like.
+    /// Device, or another source.
     pub source: String,
     /// Options of the mount and of the file system.
     pub options: Vec<String>,
-    /// Number of the device.
+    /// Major and minor number of the device.
     pub number: (u32, u32),
 }
 
 impl Mounted {
-    /// Whether systemd mounts something there when somebody looks.
+    /// Whether this is an automount, which systemd replaces on first access.
     pub fn is_on_demand(&self) -> bool {
         self.fstype == "autofs"
     }
 }
 
-/// What is mounted at a path, the one on top last. `Err` is a line that makes no sense.
+/// The mounts at a path; the topmost is the last. `Err` holds a line that does not parse.
 pub fn mounts(mountinfo: &str, path: &str) -> Result<Vec<Mounted>, String> {
     let mut all = Vec::new();
     for line in mountinfo.lines() {
-        let odd = || line.to_owned();
-        let (mount, system) = line.split_once(" - ").ok_or_else(odd)?;
+        let unexpected = || line.to_owned();
+        let (mount, system) = line.split_once(" - ").ok_or_else(unexpected)?;
         let mount: Vec<&str> = mount.split(' ').collect();
         let system: Vec<&str> = system.split(' ').collect();
-        let (point, own) = (mount.get(4).ok_or_else(odd)?, mount.get(5).ok_or_else(odd)?);
-        let [fstype, source, of_system] = system[..] else { return Err(odd()) };
+        let (point, own) = (mount.get(4).ok_or_else(unexpected)?, mount.get(5).ok_or_else(unexpected)?);
+        let [fstype, source, of_system] = system[..] else { return Err(unexpected()) };
         if unescaped(point) == path {
             let options = own.split(',').chain(of_system.split(',')).map(str::to_owned).collect();
-            let number = mount.get(2).and_then(|number| number.split_once(':')).ok_or_else(odd)?;
-            let number = number.0.parse().ok().zip(number.1.parse().ok()).ok_or_else(odd)?;
+            let number = mount.get(2).and_then(|number| number.split_once(':')).ok_or_else(unexpected)?;
+            let number = number.0.parse().ok().zip(number.1.parse().ok()).ok_or_else(unexpected)?;
             all.push(Mounted { fstype: fstype.to_owned(), source: unescaped(source), options, number });
         }
     }
     Ok(all)
 }
 
-/// White space and backslashes as octal numbers.
+/// White space and backslashes as octal escapes.
 pub fn escaped(text: &str) -> String {
     text.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012")
 }

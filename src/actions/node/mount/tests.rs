@@ -13,7 +13,7 @@ fn sees(fstab: &str, live: &str) -> [Fact; 2] {
     finds(fstab, "/data\ndirectory\n/dev/sdb1\n8:11\nother\nentry /data /data\n", live)
 }
 
-/// What is found there, before all mounts are told.
+/// The answers to the probes: fstab, and the output of `probe.sh` from its parts.
 fn finds(fstab: &str, head: &str, live: &str) -> [Fact; 2] {
     [file(Some(regular(fstab, 0o644))), ran(0, &format!("{head}mounts\n{ROOT}{live}"), "")]
 }
@@ -24,12 +24,12 @@ fn live(options: &str, source: &str) -> String {
 
 /// The scripts of a change, and the paths of files.
 fn acts(step: &Mount, facts: &[Fact]) -> Vec<String> {
-    let told = |effect: host::Effect| match effect {
+    let summary = |effect: host::Effect| match effect {
         host::Effect::Run(run) => run.command.to_string(),
         host::Effect::WriteFile(file) => file.path,
         other => panic!("{other:?}"),
     };
-    effects(step, facts).into_iter().map(told).collect()
+    effects(step, facts).into_iter().map(summary).collect()
 }
 
 #[test]
@@ -40,14 +40,14 @@ fn entry_and_mount_must_both_be_there() {
     let acts_now = acts(&step(), &facts);
     assert_eq!((acts_now.len(), acts_now[0].as_str()), (3, FSTAB));
     assert_eq!(acts_now[2], "_ro_directory /data '' '' && mount -- /data");
-    // It was cut off after the entry.
+    // The run was interrupted after the entry was written.
     assert_eq!(acts(&step(), &sees(LINE, "")), acts_now[2..]);
 }
 
 #[test]
 fn options_that_are_told_are_set_at_once() {
     let facts = sees(LINE, &live("rw,relatime", "/dev/sdb1"));
-    assert_eq!(change(&step().verdict(&facts)), ["! mount /data anew with noatime"]);
+    assert_eq!(change(&step().verdict(&facts)), ["! remount /data with noatime"]);
     assert_eq!(acts(&step(), &facts), ["mount -o remount -- /data"]);
 }
 
@@ -57,8 +57,8 @@ fn what_is_mounted_there_is_not_taken_for_another() {
     assert!(says(&live("rw,noatime", "/dev/sdc1").replace("8:17", "8:33")).contains("/dev/sdc1 (ext4)"));
     assert!(says("40 22 0:9 / /data rw - tmpfs tmpfs rw\n").contains("tmpfs (tmpfs)"));
     assert!(says("odd").contains("`odd`"));
-    assert!(blocked(&step().verdict(&finds("", "/data\nother\n\n\nother\n", ""))).contains("is no directory"));
-    // A device has several names, and only its number is sure.
+    assert!(blocked(&step().verdict(&finds("", "/data\nother\n\n\nother\n", ""))).contains("is not a directory"));
+    // A device may have several names; its number identifies it.
     let head = "/data\ndirectory\n/dev/dm-0\nfd:0\nother\ndevice /dev/mapper/v /dev/dm-0\nentry /data /data\n";
     let with = |live: &str| finds(LINE, head, live);
     for same in [

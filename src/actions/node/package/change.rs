@@ -1,18 +1,19 @@
-//! The scripts that change packages, by manager.
+//! Scripts that change packages, for each package manager.
 
-use super::super::scripts::CheckedEffect;
-use super::seen::Manager;
+use super::super::effects::CheckedEffect;
+use super::packages::Manager;
 use crate::connect::host;
 
-/// How apt is called.
+/// Shell functions that call apt.
 const APT: &str = include_str!("apt.sh");
 
-/// Whether apt reads new sources together with those that are there.
-const COMBINED: &str = include_str!("together.sh");
+/// Shell function that checks whether apt can read new sources together with the existing ones.
+const COMBINED: &str = include_str!("combined.sh");
 
-/// A script that fetches the lists of one `.sources` file, and fails unless all of them come and are signed, and apt reads
-/// the file together with those that are there; `name` is the one that it replaces.
-pub fn fetching(sources: &str, name: &str) -> String {
+/// A script that fetches the package lists of one `.sources` file. It fails unless all lists arrive with a valid
+/// signature, and apt can read the file together with the existing sources, except the one called `name`, which the
+/// file is to replace.
+pub fn try_sources_script(sources: &str, name: &str) -> String {
     let options = "-o Dir::Etc::sourcelist=\"$d/it.sources\" -o Dir::Etc::sourceparts=-";
     let options = format!("{options} -o APT::Get::List-Cleanup=0 -o APT::Update::Error-Mode=any");
     format!(
@@ -23,38 +24,37 @@ pub fn fetching(sources: &str, name: &str) -> String {
     )
 }
 
-/// What is to be done with packages.
+/// A change of packages.
 pub struct Change<'a> {
-    /// By whom.
     pub manager: Manager,
-    /// Seconds that the manager's lock is waited for.
+    /// Seconds to wait for the manager's lock.
     pub lock: u64,
-    /// Whether the lists are fetched first.
+    /// Whether to fetch the package lists first.
     pub refresh: bool,
-    /// To be installed, or brought to the newest version.
+    /// Packages to install, or to upgrade to the newest version.
     pub install: Vec<&'a str>,
-    /// Whether what is there already must become the newest.
+    /// Whether installed packages are upgraded.
     pub latest: bool,
-    /// To be installed in this version.
+    /// Packages to install in this version.
     pub versions: Vec<(&'a str, &'a str)>,
-    /// To be removed.
+    /// Packages to remove.
     pub remove: Vec<&'a str>,
-    /// With their configuration.
+    /// Whether to remove their configuration too.
     pub purge: bool,
-    /// To be held, or set free.
+    /// Whether to hold or to release packages, and which.
     pub hold: Option<(bool, Vec<&'a str>)>,
     /// Whether held packages may change.
     pub change_held: bool,
     /// Whether an older version may replace a newer one.
     pub downgrade: bool,
-    /// Whether what packages recommend is installed too.
+    /// Whether recommended packages are installed too.
     pub recommends: Option<bool>,
 }
 
 impl Change<'_> {
-    /// The effects, one after the other.
-    pub fn acts(&self) -> Vec<CheckedEffect> {
-        let mut acts = Vec::new();
+    /// The effects in their order.
+    pub fn effects(&self) -> Vec<CheckedEffect> {
+        let mut effects = Vec::new();
         let script = |line: String| match self.manager {
             Manager::Apt => format!("lock={}\n{APT}\n{line}", self.lock),
             _ => line,
@@ -65,11 +65,11 @@ impl Change<'_> {
                 Manager::Apk => "apk update -q",
                 Manager::Dnf => "dnf -q -y makecache",
             };
-            acts.push(CheckedEffect::script("fetch the package lists", script(line.to_owned())).or(why));
+            effects.push(CheckedEffect::script("fetch the package lists", script(line.to_owned())).or(hint));
         }
         if !self.install.is_empty() || !self.versions.is_empty() {
             let what = format!("install {}", self.names().collect::<Vec<_>>().join(", "));
-            acts.push(CheckedEffect::script(what, script(self.install_line())).or(why));
+            effects.push(CheckedEffect::script(what, script(self.install_line())).or(hint));
         }
         if !self.remove.is_empty() {
             let names = host::quote::words(self.remove.iter().copied());
@@ -80,16 +80,16 @@ impl Change<'_> {
                 (Manager::Apk, true) => format!("apk --wait {} del -q --purge {names}", self.lock),
                 (Manager::Dnf, _) => format!("dnf -q -y remove {names} </dev/null"),
             };
-            acts.push(CheckedEffect::script(format!("remove {}", self.remove.join(", ")), script(line)).or(why));
+            effects.push(CheckedEffect::script(format!("remove {}", self.remove.join(", ")), script(line)).or(hint));
         }
         if let Some((hold, names)) = &self.hold
             && !names.is_empty()
         {
             let word = if *hold { "hold" } else { "unhold" };
             let line = format!("apt-mark -qq {word} {}", host::quote::words(names.iter().copied()));
-            acts.push(CheckedEffect::script(format!("{word} {}", names.join(", ")), script(line)).or(why));
+            effects.push(CheckedEffect::script(format!("{word} {}", names.join(", ")), script(line)).or(hint));
         }
-        acts
+        effects
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
@@ -109,7 +109,7 @@ impl Change<'_> {
         };
         match self.manager {
             Manager::Apt => {
-                // Other packages that would have to go are not a step's to decide in passing.
+                // A step does not remove other packages in passing.
                 flag(true, " --no-remove");
                 flag(self.recommends == Some(true), " --install-recommends");
                 flag(self.recommends == Some(false), " --no-install-recommends");
@@ -132,28 +132,26 @@ impl Change<'_> {
     }
 }
 
-/// What to do about what a package manager says.
-fn why(done: &host::CommandOutput) -> Option<&'static str> {
-    let said = format!("{}\n{}", done.stdout.text(), done.stderr.text());
-    let has = |text: &str| said.contains(text);
+/// A hint for an error of a package manager.
+fn hint(done: &host::CommandOutput) -> Option<&'static str> {
+    let output = format!("{}\n{}", done.stdout.text(), done.stderr.text());
+    let has = |text: &str| output.contains(text);
     if has("Could not get lock") || has("Unable to lock") || has("Unable to acquire the dpkg frontend lock") {
-        Some("another package manager is at work there; `lock_timeout` says how long it is waited for")
+        Some("another package manager is running there; `lock_timeout` sets how long to wait for it")
     } else if has("Unable to locate package") || has("has no installation candidate") || has("was not found") {
         Some(
-            "is the name (and version) right for this distribution and architecture? a repository of its own needs a step before this one",
+            "are name and version right for this distribution and architecture? a package from another repository needs a `node.apt_repository` step before this one",
         )
     } else if has("404  Not Found") {
-        Some("the lists are older than the archive: set a shorter `cache_max_age`")
+        Some("the package lists are outdated: set a shorter `cache_max_age`")
     } else if has("remove is disabled") || has("but remove is") {
-        Some(
-            "other packages would have to go: remove them by a step of their own, with `state = \"absent\"`, if they may",
-        )
+        Some("other packages would be removed: if they may, remove them first in a step with `state = \"absent\"`")
     } else if has("held packages") || has("Held packages") {
-        Some("a package is held: give `hold = true` to change it and hold it again, or `hold = false` to set it free")
+        Some("a package is held: set `hold = true` to change it and hold it again, or `hold = false` to release it")
     } else if has("--allow-downgrades") || has("downgraded") {
-        Some("a newer version is there: set `allow_downgrade = true` if it may be replaced")
+        Some("a newer version is installed: set `allow_downgrade = true` if it may be replaced")
     } else if has("Temporary failure resolving") || has("Could not resolve") || has("Could not connect") {
-        Some("can the host reach its package archive (name service, route, proxy)?")
+        Some("can the host reach its package repository (name service, route, proxy)?")
     } else {
         None
     }

@@ -8,7 +8,7 @@ fn sees(rows: &str) -> [Fact; 1] {
     [ran(0, &format!("{FRESH}{rows}"), "")]
 }
 
-/// The last lines of the scripts that a change runs.
+/// The last line of each script that a change runs.
 fn lines(step: &Package, facts: &[Fact]) -> Vec<String> {
     let last = |effect: host::Effect| match effect {
         host::Effect::Run(host::Run { command: Command::Shell(script), .. }) => {
@@ -92,10 +92,10 @@ fn a_name_that_is_provided_stands_for_its_package() {
     let step = |toml: &str| build::<Package>(toml).unwrap();
     let same = step("names = ['git-core']").verdict(&sees(git));
     assert_eq!(same, Verdict::Same { seen: "git 2.39 for git-core".into() });
-    // What a removed package of the name left behind says nothing.
+    // A removed package of the name may have left its configuration.
     let left = format!("package\tgit-core\tarm64\trc \t1.7\n{git}");
     assert!(is_same(&step("names = ['git-core']").verdict(&sees(&left))));
-    // A package of the name that can be had comes first.
+    // An available package of the name itself comes first.
     let real = format!("{git}candidate\tgit-core\t3.0");
     assert_eq!(change(&step("names = ['git-core']").verdict(&sees(&real))), ["+ git-core: 3.0"]);
     let foreign = git.replace("arm64", "armhf");
@@ -142,7 +142,7 @@ fn a_hold_is_set_and_does_not_stand_in_its_own_way() {
 fn a_removal_shows_what_goes_with_it_and_leaves_configuration_unless_told() {
     let step = build::<Package>("names = ['nginx']\nstate = 'absent'").unwrap();
     let facts = sees("package\tnginx\tarm64\tii \t1.2\ngoes\tnginx\t1.2\ngoes\tnginx-extra\t1.2");
-    assert_eq!(change(&step.verdict(&facts)), ["- nginx: 1.2", "- nginx-extra, which needs them: 1.2"]);
+    assert_eq!(change(&step.verdict(&facts)), ["- nginx: 1.2", "- nginx-extra, which depends on them: 1.2"]);
     assert_eq!(lines(&step, &facts), ["repair && apt remove nginx"]);
     let rest = sees("package\tnginx\tarm64\trc \t1.2");
     assert!(is_same(&step.verdict(&rest)) && is_same(&step.verdict(&sees(""))));
@@ -168,7 +168,7 @@ fn an_error_says_what_to_do() {
     let done = [EffectResult::Host(host::CommandOutput::new(100, "Reading...", "E: Unable to locate package crul\n"))];
     let problem = step.next_effect(&sees(""), &done).err().unwrap();
     assert_eq!(problem.message, "cannot install crul:\nE: Unable to locate package crul");
-    assert!(problem.hint.unwrap().contains("is the name"));
+    assert!(problem.hint.unwrap().contains("are name and version right"));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn wrong_parameters_are_refused() {
     }
 }
 
-/// This machine's own packages, only looked at: the real programs, the real format.
+/// Probes this machine's packages, to check the format of the real programs.
 #[tokio::test]
 async fn the_look_is_understood_by_the_real_programs() {
     use crate::connect::{CallContext, RealWorld, Target, World};
@@ -197,7 +197,7 @@ async fn the_look_is_understood_by_the_real_programs() {
     let call = CallContext::silent(std::time::Duration::from_secs(20));
     let facts = world.probe(&Target::default(), &step.probes(), &call).await.unwrap();
     let absent = "the host has none of apt, apk and dnf";
-    match Package::seen(&facts) {
+    match Package::packages(&facts) {
         Ok(seen) if seen.manager == Manager::Apt => {
             assert!(seen.package("dpkg").unwrap().installed && seen.package("no-such-package-here").is_none());
             assert!(seen.package("dpkg:native").is_some() && seen.package("dpkg:any").is_some());

@@ -1,9 +1,10 @@
-//! `node.reboot`: a host is rebooted, and proves by its boot id that it was.
+//! `node.reboot`: reboots a host, and verifies by its boot id that it did.
 //!
-//! Before the reboot a note is left on the host, of the boot that is to end. When a run is cut off in the middle, the next
-//! one tells by it whether the host still has to be rebooted, is on its way, or is back. It goes when all is well.
+//! Before the reboot, the action leaves a note on the host with the id of the boot that is to end. When a run is
+//! interrupted, the next one can tell by the note whether the host still has to be rebooted, is about to, or is back.
+//! The note is removed in the end.
 
-mod seen;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -13,10 +14,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::conditions::{Conditions, check_words};
-use super::exit_policy::{said, status};
+use super::conditions::{Conditions, check_no_secret};
+use super::effects::{CheckedEffect, next_checked};
+use super::failure::{failed, status_line};
 use super::params::check_path;
-use super::scripts::{CheckedEffect, failed, next_checked};
 use crate::actions::lifetime::Lifetime;
 use crate::actions::{Action, ActionRef, Spec, Verdict};
 use crate::connect::host::{self, Run, quote::word};
@@ -24,34 +25,34 @@ use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
-use seen::{LOG, NOTE, Seen};
+use state::{HostState, LOG, NOTE};
 
-/// Reboots the host, and waits until it is back: its boot id is another one, ssh answers, and `check` ends well. A handler
-/// needs no guard; a step needs `when_file`, `only_if` or `when` (after `node.boot_config`, that one's output tells), or it
-/// would reboot in each run. The step's timeout counts from when the reboot is asked for. Needs root. The machine that runs
-/// rollout is never rebooted.
+/// Reboots the host, and waits until it is back: it has another boot id, ssh answers, and `check` succeeds. A handler
+/// needs no guard; a step needs `when_file`, `only_if` or `when` (for example with the output of `node.boot_config`),
+/// or every run would reboot. The step's timeout counts from the request for the reboot. Needs root. The machine that
+/// runs rollout is never rebooted.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reboot {
-    /// It is only rebooted when there is something at this absolute path, such as "/var/run/reboot-required".
+    /// Absolute path: the host is rebooted only when something is there, such as "/var/run/reboot-required".
     #[serde(default)]
     pub when_file: Option<String>,
-    /// It is only rebooted when this script for `sh` ends with status 0. Runs in previews too: it must only look. With
-    /// `when_file`, both must hold. After the reboot neither may hold any more.
+    /// Script for `sh`: the host is rebooted only when it ends with status 0. It runs in previews too, so it must not
+    /// change anything. With `when_file`, both must hold. After the reboot, neither may hold any more.
     #[serde(default)]
     pub only_if: Option<String>,
-    /// Script for `sh` that ends with status 0 once the host is up: asked again and again, for at most 20 seconds each time,
-    /// such as "systemctl is-system-running". Counts only when it is rebooted.
+    /// Script for `sh` that ends with status 0 once the host is up, such as "systemctl is-system-running". It is
+    /// repeated until then; each attempt may take 20 seconds. Counts only when it is rebooted.
     #[serde(default)]
     pub check: Option<String>,
-    /// Script for `sh` that reboots. Default: "systemctl reboot", or "reboot" where there is no systemd. Counts only when it is
-    /// rebooted.
+    /// Script for `sh` that reboots the host. Default: "systemctl reboot", or "reboot" where there is no systemd.
+    /// Counts only when it is rebooted.
     #[serde(default)]
     pub command: Option<String>,
-    /// What those read who are logged in, as `wall` shows it. Counts only when it is rebooted.
+    /// Message to logged-in users, shown with `wall`. Counts only when it is rebooted.
     #[serde(default)]
     pub message: Option<String>,
-    /// How long the host waits once it was asked, so that `message` can be read. Counts only when it is rebooted.
+    /// Time between the request and the reboot, so that users can read `message`. Counts only when it is rebooted.
     #[serde(default = "soon")]
     pub delay: Lifetime,
     #[serde(skip)]
@@ -63,38 +64,39 @@ fn soon() -> Lifetime {
     Lifetime::seconds(1)
 }
 
-/// How far it has come.
+/// How far this attempt has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 enum Stage {
     /// Nothing is known of an earlier attempt.
     #[default]
     First,
-    /// This attempt has asked for the end of this boot, when that was so many seconds old at least.
+    /// This attempt has requested the end of the boot with this id, when that boot was at least `uptime` seconds old.
     Sent { boot: String, uptime: u64 },
-    /// An earlier run was cut off, or failed.
+    /// An earlier run was interrupted, or failed.
     Resumed,
 }
 
-/// How the host stands.
+/// What the host's state says about the reboot.
 enum RebootStage {
-    /// Nobody has asked it to reboot.
-    Unasked,
-    /// It was asked so many seconds ago, and is still up.
-    Asked(u64),
-    /// It was, and was rebooted.
+    /// No reboot is requested.
+    NotRequested,
+    /// The reboot was requested so many seconds ago, and the host is still up.
+    Requested(u64),
     Rebooted,
 }
 
-/// How many seconds after it should have begun a reboot counts as not begun, and the command that said so is believed.
+/// Seconds after the delay when a reboot counts as not begun.
 const SHUTDOWN_GRACE_SECONDS: u64 = 60;
+/// Seconds after the delay when a failure of the command is believed: during a shutdown, a command that works may be
+/// killed.
 const REFUSAL_SECONDS: u64 = 10;
 
 impl Spec for Reboot {
     const NAME: &'static str = "node.reboot";
-    const SUMMARY: &'static str = "a host is rebooted, and is back";
+    const SUMMARY: &'static str = "reboots a host, and waits until it is back";
     const RUNS_ON: RunsOn = RunsOn::Host;
     const ROLE: Role = Role::Change;
-    const OUTPUTS: &'static [Output] = &[Output { name: "boot_id", about: "the boot that it is in now" }];
+    const OUTPUTS: &'static [Output] = &[Output { name: "boot_id", about: "id of the current boot" }];
     const CONDITIONS: &'static [&'static str] = &["when_file", "only_if"];
     const EXAMPLE: &'static str = r#"
 [[phase.prepare.step]]
@@ -112,7 +114,7 @@ timeout = "10m"
         for (name, text) in
             [("only_if", &self.only_if), ("check", &self.check), ("command", &self.command), ("message", &self.message)]
         {
-            check_words(name, text.as_deref())?;
+            check_no_secret(name, text.as_deref())?;
             if text.as_deref().is_some_and(|text| text.trim().is_empty()) {
                 return refuse(name, "it cannot be empty");
             }
@@ -126,7 +128,7 @@ impl Reboot {
         Conditions { removes: self.when_file.as_deref(), only_if: self.only_if.as_deref(), ..Conditions::default() }
     }
 
-    fn at(&self, stage: Stage) -> ActionRef {
+    fn in_stage(&self, stage: Stage) -> ActionRef {
         Arc::new(Self { stage, ..self.clone() })
     }
 
@@ -135,92 +137,92 @@ impl Reboot {
         self.delay.as_seconds().max(1)
     }
 
-    fn stands(&self, seen: &Seen<'_>) -> RebootStage {
-        let boot = &seen.system.boot_id;
-        match (&self.stage, &seen.note) {
-            (Stage::First, _) | (Stage::Resumed, None) => RebootStage::Unasked,
+    fn reboot_stage(&self, state: &HostState<'_>) -> RebootStage {
+        let boot = &state.system.boot_id;
+        match (&self.stage, &state.note) {
+            (Stage::First, _) | (Stage::Resumed, None) => RebootStage::NotRequested,
             (Stage::Sent { boot: before, .. }, _) if before != boot => RebootStage::Rebooted,
             (Stage::Sent { uptime, .. }, Some(note)) if note.boot == *boot && note.uptime >= *uptime => {
-                RebootStage::Asked(seen.since(note))
+                RebootStage::Requested(state.since(note))
             }
-            // The connection broke before it was asked.
-            (Stage::Sent { .. }, _) => RebootStage::Unasked,
+            // The connection broke before the request arrived.
+            (Stage::Sent { .. }, _) => RebootStage::NotRequested,
             (Stage::Resumed, Some(note)) if note.boot != *boot => RebootStage::Rebooted,
-            (Stage::Resumed, Some(note)) => match seen.since(note) {
+            (Stage::Resumed, Some(note)) => match state.since(note) {
                 ago if ago > self.delay().saturating_add(SHUTDOWN_GRACE_SECONDS)
-                    || self.refused(seen, ago).is_some() =>
+                    || self.refusal(state, ago).is_some() =>
                 {
-                    RebootStage::Unasked
+                    RebootStage::NotRequested
                 }
-                ago => RebootStage::Asked(ago),
+                ago => RebootStage::Requested(ago),
             },
         }
     }
 
-    /// What the command said that should have rebooted, when it has ended badly. On the way down it may: it is given time.
-    fn refused<'a>(&self, seen: &'a Seen<'_>, ago: u64) -> Option<&'a str> {
-        let last = seen.log.lines().next_back()?;
+    /// The output of the reboot command, when it has failed and `REFUSAL_SECONDS` are over.
+    fn refusal<'a>(&self, state: &'a HostState<'_>, ago: u64) -> Option<&'a str> {
+        let last = state.log.lines().next_back()?;
         (last.starts_with("exit status ") && ago > self.delay().saturating_add(REFUSAL_SECONDS))
-            .then_some(seen.log.as_str())
+            .then_some(state.log.as_str())
     }
 
-    /// Whether it is to be rebooted, which nobody has asked it for.
-    fn unasked(&self, seen: &Seen<'_>) -> Verdict {
+    /// Whether to request a reboot.
+    fn judge_request(&self, state: &HostState<'_>) -> Verdict {
         let decided = matches!(self.stage, Stage::Sent { .. });
-        if let Some(seen) = self.guards().kept(seen.guards).filter(|_| !decided) {
-            return Verdict::Same { seen };
+        if let Some(state) = self.guards().skip_reason(state.guards).filter(|_| !decided) {
+            return Verdict::Same { seen: state };
         }
-        match seen.hindrance() {
+        match state.obstacle() {
             Some(problem) => Verdict::Blocked(problem),
             None => Verdict::Change(Diff::act("reboot")),
         }
     }
 
-    fn asked(&self, seen: &Seen<'_>, ago: u64) -> Verdict {
-        match self.refused(seen, ago) {
-            Some(said) => Verdict::Blocked(
-                Problem::new(format!("the command that should reboot ended badly:\n{said}"))
-                    .hint("try it by hand on the host; `command` sets another one"),
+    fn judge_progress(&self, state: &HostState<'_>, ago: u64) -> Verdict {
+        match self.refusal(state, ago) {
+            Some(output) => Verdict::Blocked(
+                Problem::new(format!("the reboot command failed:\n{output}"))
+                    .hint("try the command by hand on the host; `command` sets another one"),
             ),
-            None => Verdict::Wait { seen: format!("it was asked to reboot {ago} s ago, and is still up") },
+            None => Verdict::Wait { seen: format!("the reboot was requested {ago} s ago, and the host is still up") },
         }
     }
 
-    /// Whether it is ready, once it was rebooted.
-    fn rebooted(&self, seen: &Seen<'_>) -> Verdict {
-        match (&self.check, seen.check) {
+    /// Whether the host is ready after the reboot.
+    fn judge_check(&self, state: &HostState<'_>) -> Verdict {
+        match (&self.check, state.check) {
             (None, _) => Verdict::Change(Diff::act("reboot")),
             (Some(_), Some(done)) if done.exit == 0 => Verdict::Change(Diff::act("reboot")),
             (Some(_), done) => {
-                let why = done.map(|done| format!("{} {}", status(done.exit), said(done).last_lines(1)));
-                let why = why.unwrap_or_else(|| "it was not asked".to_owned());
-                Verdict::Wait { seen: format!("it was rebooted; `check`: {}", why.trim_end()) }
+                let why = done.map_or_else(|| "not run yet".to_owned(), status_line);
+                Verdict::Wait { seen: format!("the host was rebooted; `check`: {why}") }
             }
         }
     }
 
-    fn ask(&self, seen: &Seen<'_>) -> Run {
+    fn request(&self, state: &HostState<'_>) -> Run {
         let text = |text: &Option<String>| word(text.as_deref().unwrap_or_default());
         Run::shell(format!(
             "boot={} note={NOTE} log={LOG} delay={} message={} reboot={}\n{}",
-            word(&seen.system.boot_id),
+            word(&state.system.boot_id),
             self.delay(),
             text(&self.message),
             text(&self.command),
-            include_str!("ask.sh")
+            include_str!("request.sh")
         ))
     }
 
-    /// Takes the note away, and fails when the guards would have it rebooted again.
-    fn tidy_up(&self, seen: &Seen<'_>, done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
+    /// Removes the note, and fails when the guards would have the host rebooted again.
+    fn remove_note(&self, state: &HostState<'_>, done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let folder = NOTE.rsplit_once('/').map(|(folder, _)| folder).unwrap_or_default();
         let script = format!("rm -f -- {NOTE} {LOG} && {{ rmdir -- {folder} 2>/dev/null || :; }}");
         let next = next_checked(&[CheckedEffect::script(format!("remove {NOTE}"), script)], done)?;
-        if next.is_none() && !self.guards().is_empty() && self.guards().kept(seen.guards).is_none() {
+        if next.is_none() && !self.guards().is_empty() && self.guards().skip_reason(state.guards).is_none() {
             let names = [("when_file", &self.when_file), ("only_if", &self.only_if)];
             let names: Vec<_> = names.iter().filter(|(_, text)| text.is_some()).map(|(name, _)| *name).collect();
-            let problem = Problem::new(format!("it was rebooted, and `{}` still holds", names.join("` and `")));
-            return Err(problem.hint("either the guard does not tell what a reboot ends, or the reboot did not help"));
+            let verb = if names.len() == 1 { "holds" } else { "hold" };
+            let problem = Problem::new(format!("the host was rebooted, but `{}` still {verb}", names.join("` and `")));
+            return Err(problem.hint("either a reboot does not affect this guard, or the reboot did not help"));
         }
         Ok(next)
     }
@@ -229,30 +231,30 @@ impl Reboot {
 impl Action for Reboot {
     fn probes(&self) -> Vec<Probe> {
         let check = self.check.as_ref().filter(|_| self.stage != Stage::First);
-        seen::probes(self.guards().probes(), check.map(|check| Run::shell(check.as_str())))
+        state::probes(self.guards().probes(), check.map(|check| Run::shell(check.as_str())))
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        let seen = match self.seen(facts) {
-            Ok(seen) => seen,
+        let state = match self.host_state(facts) {
+            Ok(state) => state,
             Err(problem) => return Verdict::Blocked(problem),
         };
-        match self.stands(&seen) {
-            RebootStage::Unasked => self.unasked(&seen),
-            RebootStage::Asked(ago) => self.asked(&seen, ago),
-            RebootStage::Rebooted => self.rebooted(&seen),
+        match self.reboot_stage(&state) {
+            RebootStage::NotRequested => self.judge_request(&state),
+            RebootStage::Requested(ago) => self.judge_progress(&state, ago),
+            RebootStage::Rebooted => self.judge_check(&state),
         }
     }
 
     fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
-        let seen = self.seen(facts)?;
-        if matches!(self.stands(&seen), RebootStage::Rebooted) {
-            return self.tidy_up(&seen, done);
+        let state = self.host_state(facts)?;
+        if matches!(self.reboot_stage(&state), RebootStage::Rebooted) {
+            return self.remove_note(&state, done);
         }
         match done {
-            [] => Ok(Some(Effect::Host(host::Effect::Run(self.ask(&seen))))),
+            [] => Ok(Some(Effect::Host(host::Effect::Run(self.request(&state))))),
             [EffectResult::Host(done), ..] if done.exit == 127 => {
-                Err(failed("reboot", done).hint("say by `command` how this host is rebooted"))
+                Err(failed("reboot", done).hint("set `command` to what reboots this host"))
             }
             [EffectResult::Host(done), ..] if done.exit != 0 => Err(failed("reboot", done)),
             _ => Ok(None),
@@ -260,23 +262,24 @@ impl Action for Reboot {
     }
 
     fn resumed(&self) -> Option<ActionRef> {
-        Some(self.at(Stage::Resumed))
+        Some(self.in_stage(Stage::Resumed))
     }
 
     fn after_disconnect(&self, facts: &[Fact]) -> Option<ActionRef> {
-        let seen = self.seen(facts).ok()?;
-        let (boot, uptime) = (seen.system.boot_id.clone(), seen.system.uptime);
-        (!matches!(self.stands(&seen), RebootStage::Rebooted)).then(|| self.at(Stage::Sent { boot, uptime }))
+        let state = self.host_state(facts).ok()?;
+        let (boot, uptime) = (state.system.boot_id.clone(), state.system.uptime);
+        (!matches!(self.reboot_stage(&state), RebootStage::Rebooted))
+            .then(|| self.in_stage(Stage::Sent { boot, uptime }))
     }
 
     fn outputs(&self, facts: &[Fact], _done: &[EffectResult]) -> Outputs {
-        let boot = self.seen(facts).map(|seen| seen.system.boot_id.clone()).unwrap_or_default();
+        let boot = self.host_state(facts).map(|state| state.system.boot_id.clone()).unwrap_or_default();
         Outputs::from_iter([("boot_id".to_owned(), json!(boot))])
     }
 }
 
 impl Reboot {
-    fn seen<'a>(&self, facts: &'a [Fact]) -> Result<Seen<'a>, Problem> {
-        Seen::of(facts, self.guards().probes().len())
+    fn host_state<'a>(&self, facts: &'a [Fact]) -> Result<HostState<'a>, Problem> {
+        HostState::parse(facts, self.guards().probes().len())
     }
 }

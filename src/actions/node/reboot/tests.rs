@@ -69,7 +69,7 @@ fn a_host_that_cannot_be_rebooted_is_told_why() {
     let mut facts = host(OLD, 9, None, &[]);
     facts[0] = file(Some(regular(OLD, 0o444)));
     assert!(blocked(&step("").verdict(&facts)).contains("the machine that runs rollout"));
-    assert!(blocked(&step("").verdict(&host("", 9, None, &[]))).contains("does not tell its boot"));
+    assert!(blocked(&step("").verdict(&host("", 9, None, &[]))).contains("has no boot id"));
     let mut facts = host(OLD, 9, None, &[]);
     let system = System { boot_id: OLD.into(), uid: 1000, user: "pi".into(), ..System::default() };
     facts[1] = Fact::Host(host::Fact::System(Box::new(system)));
@@ -87,15 +87,15 @@ fn once_asked_it_waits_for_another_boot_and_for_the_check() {
     assert_eq!(sent.probes().len(), 5);
     let note = format!("{OLD} 100\n");
     let still = sent.verdict(&host(OLD, 103, Some(&note), &[ran(0, "", "")]));
-    assert_eq!(waits(&still), "it was asked to reboot 3 s ago, and is still up");
+    assert_eq!(waits(&still), "the reboot was requested 3 s ago, and the host is still up");
     let starting = sent.verdict(&host(NEW, 5, Some(&note), &[ran(1, "starting\n", "")]));
-    assert_eq!(waits(&starting), "it was rebooted; `check`: exit status 1 starting");
+    assert_eq!(waits(&starting), "the host was rebooted; `check`: exit status 1 starting");
     let back = host(NEW, 9, Some(&note), &[ran(0, "", "")]);
     assert_eq!(change(&sent.verdict(&back)), ["! reboot"]);
     assert!(script(&*sent, &back).starts_with("rm -f -- /var/lib/rollout/reboot "));
     assert!(sent.after_disconnect(&back).is_none(), "taking the note away takes no host away");
     assert_eq!(sent.outputs(&back, &[])["boot_id"], NEW);
-    // Where the note did not outlive the reboot, the boot id alone proves it.
+    // When the note is lost in the reboot, the boot id alone proves the reboot.
     assert_eq!(change(&sent.verdict(&host(NEW, 9, None, &[ran(0, "", "")]))), ["! reboot"]);
 }
 
@@ -128,17 +128,17 @@ fn a_run_that_was_cut_off_is_gone_on_from_and_reboots_once() {
     let due = file(Some(at(FileKind::Regular, 0o644)));
     let note = format!("{OLD} 100");
     let action = resumed(&first);
-    // Before it left the note.
+    // The run was interrupted before it left the note.
     let facts = host(OLD, 101, None, &[due.clone(), ran(0, "", "")]);
     assert!(matches!(action.verdict(&facts), Verdict::Change(_)) && asks(&*action, &facts));
     assert!(is_same(&action.verdict(&host(OLD, 101, None, &[file(None), ran(0, "", "")]))));
-    // On the way down; and when that takes too long, it may never have begun.
+    // The host is shutting down; after the grace period, the reboot counts as not begun.
     let facts = |uptime| host(OLD, uptime, Some(&note), &[due.clone(), ran(0, "", "")]);
-    assert_eq!(waits(&action.verdict(&facts(161))), "it was asked to reboot 61 s ago, and is still up");
+    assert_eq!(waits(&action.verdict(&facts(161))), "the reboot was requested 61 s ago, and the host is still up");
     assert!(matches!(action.verdict(&facts(162)), Verdict::Change(_)) && asks(&*action, &facts(162)));
     let failed = with_log(facts(112), "exit status 1\n");
     assert!(asks(&*action, &failed), "what ended badly is tried again");
-    // Back, whatever the guard says.
+    // The host is back, whatever the guard says.
     let facts = |check| host(NEW, 5, Some(&note), &[file(None), ran(check, "", "")]);
     assert!(matches!(action.verdict(&facts(1)), Verdict::Wait { .. }));
     assert!(matches!(action.verdict(&facts(0)), Verdict::Change(_)) && !asks(&*action, &facts(0)));
@@ -158,7 +158,7 @@ fn a_guard_that_holds_after_the_reboot_is_a_failure() {
     let sent = first.after_disconnect(&host(OLD, 100, None, &due(0))).unwrap();
     let done = [EffectResult::Host(host::CommandOutput::new(0, "", ""))];
     let problem = sent.next_effect(&host(NEW, 5, None, &due(0)), &done).err().unwrap();
-    assert_eq!(problem.message, "it was rebooted, and `when_file` and `only_if` still holds");
+    assert_eq!(problem.message, "the host was rebooted, but `when_file` and `only_if` still hold");
     assert!(matches!(sent.next_effect(&host(NEW, 5, None, &due(1)), &done), Ok(None)));
     let failed = [EffectResult::Host(host::CommandOutput::new(1, "", "rm: no"))];
     assert!(sent.next_effect(&host(NEW, 5, None, &due(1)), &failed).is_err());
@@ -167,7 +167,7 @@ fn a_guard_that_holds_after_the_reboot_is_a_failure() {
 #[tokio::test]
 async fn a_host_that_was_rebooted_meanwhile_is_not_asked() {
     let step = step("command = 'touch /nowhere/at/all'");
-    let run = step.ask(&step.seen(&host("another-boot", 9, None, &[])).unwrap());
+    let run = step.request(&step.host_state(&host("another-boot", 9, None, &[])).unwrap());
     let done = perform(&run).await;
     assert_eq!((done.exit, done.stderr.text()), (0, String::new()));
     assert!(!std::fs::exists(NOTE).unwrap());

@@ -1,11 +1,11 @@
 # shellcheck shell=sh disable=SC2154
-# Makes the home of the user $name, with what new users get, unless it is there.
+# Creates the home of the user $name with the files of /etc/skel, unless it exists.
 entry=$(getent passwd "$name") || exit
 home=${entry%:*}
 home=${home##*:}
 [ ! -e "$home" ] || exit 0
 umask 077
-# It is made beside and renamed, so that a home that is there is a whole one.
+# The home is created under another name and renamed, so that an existing home is always complete.
 _ro_scratch "${home%/*}/" make || exit
 new=./${home##*/}
 mkdir -- "$new" || exit

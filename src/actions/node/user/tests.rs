@@ -1,5 +1,6 @@
 use super::super::testing::{blocked, build, change, effects, is_same, perform, ran, refused};
 use super::*;
+use crate::connect::host;
 
 const ADA: &str = "known\tsudo\t27\nknown\tvideo\t44\nknown\tgpio\t997\nknown\tada\t1001\n\
      entry\tada:x:1001:1001:Ada,,,:/home/ada:/bin/bash\ngroup\tada\n\
@@ -9,7 +10,7 @@ fn sees(text: &str) -> [Fact; 1] {
     [ran(0, text, "")]
 }
 
-/// The first lines of the scripts that a change runs.
+/// The first line of each script that a change runs.
 fn lines(step: &User, facts: &[Fact]) -> Vec<String> {
     let first = |effect: host::Effect| match effect {
         host::Effect::Run(Run { command: host::Command::Shell(script), .. }) => {
@@ -60,7 +61,7 @@ fn groups_can_be_all_that_it_is_in() {
 
 #[test]
 fn groups_are_known_by_their_numbers() {
-    // Of a directory service, with a blank in its name; `wheel` is another name of `sudo`, `mine` of the primary group.
+    // `domain users` is a group of a directory service; `wheel` is another name of `sudo`, `mine` of the primary group.
     let seen =
         format!("known\twheel\t27\nknown\tmine\t1001\nknown\tusers\t100\n{ADA}member\t9000\tdomain users\telsewhere\n");
     let verdict = |rest: &str| build::<User>(&format!("name = 'ada'\n{rest}")).unwrap();

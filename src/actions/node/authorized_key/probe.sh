@@ -1,6 +1,6 @@
 # shellcheck shell=sh disable=SC2154
-# $user, $path: where the user's keys are, and what is there: one thing a line, its parts apart by tabs, then all of the
-# file after a line `content`. Only looks. Links are resolved: what lies outside of the home is not read.
+# $user, $path: prints where the user's keys are and what is there, one fact per line, its fields separated by tabs, then the
+# whole file after a line `content`. Changes nothing. Links are resolved, and a file outside of the home is not read.
 export LC_ALL=C
 if ! entry=$(getent passwd "$user"); then
 	printf 'nobody\n'
@@ -19,7 +19,7 @@ else
 	place=$home/.ssh/authorized_keys
 	if folder=$(stat -c '%u %a' -- "$home/.ssh/." 2>/dev/null); then printf 'folder\t%s\n' "$folder"; fi
 	real=$(readlink -f -- "$place")
-	# Without its folder there is nothing to resolve.
+	# Without the folder, readlink prints nothing.
 	[ -n "$real" ] || real=$place
 	case $real in
 	"$home"/*) place=$real ;;

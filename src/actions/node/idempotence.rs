@@ -1,4 +1,4 @@
-//! Every action is applied twice on this machine: the second time there is nothing to do.
+//! Applies each action twice on this machine: the second run must find nothing to do.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,12 +17,12 @@ use crate::connect::{CallContext, RealWorld, Target, World};
 use crate::event::Problem;
 use crate::inventory::Inventory;
 
-/// Probes, judges and acts as the engine does; the verdict.
+/// Probes, judges and performs the effects as the engine does; returns the verdict.
 async fn apply(action: &dyn Action) -> Verdict {
-    tried(action).await.unwrap()
+    try_apply(action).await.unwrap()
 }
 
-async fn tried(action: &dyn Action) -> Result<Verdict, Problem> {
+async fn try_apply(action: &dyn Action) -> Result<Verdict, Problem> {
     let (world, target) = (RealWorld::new(&Inventory::default()), Target::default());
     let call = CallContext::silent(Duration::from_secs(20));
     let facts = world.probe(&target, &action.probes(), &call).await.unwrap();
@@ -37,10 +37,10 @@ async fn tried(action: &dyn Action) -> Result<Verdict, Problem> {
 }
 
 async fn changes_once<T: Spec + std::fmt::Debug>(toml: &str) {
-    comes_to_rest(&build::<T>(toml).unwrap()).await;
+    is_idempotent(&build::<T>(toml).unwrap()).await;
 }
 
-async fn comes_to_rest<T: Spec + std::fmt::Debug>(action: &T) {
+async fn is_idempotent<T: Spec + std::fmt::Debug>(action: &T) {
     let first = apply(action).await;
     assert!(matches!(first, Verdict::Change(_)), "first: {first:?}\n{action:?}");
     let second = apply(action).await;
@@ -126,16 +126,16 @@ async fn a_folder_is_copied_once() {
         serde_json::from_value::<CopyTree>(params).unwrap()
     };
     let mode = |name: &str| fs::metadata(path.join(name)).unwrap().permissions().mode() & 0o7777;
-    comes_to_rest(&step("")).await;
+    is_idempotent(&step("")).await;
     assert_eq!((mode("x"), mode("c/y"), mode("c"), mode("")), (0o755, 0o644, 0o750, 0o750));
     assert_eq!(fs::read(path.join(&long)).unwrap().len(), 100_000);
     fs::write(path.join("x"), "2").unwrap();
     fs::set_permissions(path.join("c/y"), fs::Permissions::from_mode(0o600)).unwrap();
-    comes_to_rest(&step("")).await;
+    is_idempotent(&step("")).await;
     assert_eq!((fs::read(path.join("x")).unwrap(), mode("c/y")), (b"1\0".to_vec(), 0o644));
     fs::create_dir_all(path.join("old/er")).unwrap();
     fs::remove_file(source.join("c/y")).unwrap();
-    comes_to_rest(&step("delete = true")).await;
+    is_idempotent(&step("delete = true")).await;
     let mut left: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["d".repeat(90), "x".to_owned()].map(std::ffi::OsString::from));
@@ -152,11 +152,11 @@ async fn a_file_is_fetched_once_and_only_as_it_was_seen() {
     let large: Vec<u8> = (0..2_500_000u32).map(|n| n.to_le_bytes()[(n % 4) as usize]).collect();
     for content in [&large[..], b"", b"small"] {
         fs::write(&path, content).unwrap();
-        comes_to_rest(&step).await;
+        is_idempotent(&step).await;
         assert!(fs::read(&copy).unwrap() == content && mode() == 0o600);
     }
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
-    comes_to_rest(&step).await;
+    is_idempotent(&step).await;
     assert_eq!(mode(), 0o600);
 
     let (world, target, call) =
@@ -194,13 +194,13 @@ async fn archives_are_unpacked_once() {
         fs::remove_dir_all(format!("{at}/b")).unwrap();
         changes_once::<Archive>(&format!("{toml}\ncreates = '{at}/b'")).await;
         if name == "x.tar" {
-            // Where half of it ends, nothing tells that there was more.
+            // A plain tar file that is cut off still unpacks without an error.
             continue;
         }
         let file = fs::OpenOptions::new().write(true).open(format!("{root}/{name}")).unwrap();
         file.set_len(file.metadata().unwrap().len() / 2).unwrap();
         let step = build::<Archive>(&toml).unwrap();
-        let failed = tried(&step).await.unwrap_err().message;
+        let failed = try_apply(&step).await.unwrap_err().message;
         assert!(failed.contains("cannot unpack"), "{failed}");
         assert!(!fs::exists(format!("{at}/.{name}.unpacked")).unwrap(), "a stamp for half of {name}");
     }

@@ -2,18 +2,18 @@
 
 use super::super::text::{Text, without_words};
 
-/// Whether a kernel flag is the one that is meant: `key=*` stands for every value.
-pub fn is_flag(meant: &str, seen: &str) -> bool {
+/// Whether a kernel flag is the given one; `key=*` stands for every value.
+pub fn is_flag(meant: &str, current: &str) -> bool {
     match meant.strip_suffix("=*") {
-        Some(key) => seen.split_once('=').is_some_and(|(name, _)| name == key),
-        None => meant == seen,
+        Some(key) => current.split_once('=').is_some_and(|(name, _)| name == key),
+        None => meant == current,
     }
 }
 
-/// The kernel's command line with and without these flags; `None`: it is so already.
+/// The kernel's command line with and without these flags; `None` when nothing changes.
 ///
 /// # Errors
-/// The second line of a file that has one: the firmware reads the first only.
+/// The second line of the file, if there is one: the firmware reads only the first.
 pub fn cmdline(text: &str, present: &[String], absent: &[String]) -> Result<Option<String>, String> {
     let mut text = Text::new(text);
     let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
@@ -22,10 +22,10 @@ pub fn cmdline(text: &str, present: &[String], absent: &[String]) -> Result<Opti
         return Err(second.to_owned());
     }
     drop(lines);
-    let goes = |flag: &str| absent.iter().any(|meant| is_flag(meant, flag)) && !present.iter().any(|p| p == flag);
-    let mut line = without_words(&first, goes);
+    let remove = |flag: &str| absent.iter().any(|meant| is_flag(meant, flag)) && !present.iter().any(|p| p == flag);
+    let mut line = without_words(&first, remove);
     for flag in present {
-        if !line.split_whitespace().any(|seen| seen == flag) {
+        if !line.split_whitespace().any(|current| current == flag) {
             line.truncate(line.trim_end().len());
             let blank = if line.is_empty() { "" } else { " " };
             line.push_str(&format!("{blank}{flag}"));
@@ -37,7 +37,7 @@ pub fn cmdline(text: &str, present: &[String], absent: &[String]) -> Result<Opti
     Ok(changes.then(|| text.to_string()))
 }
 
-/// Settings that may stand there more than once, each with another value.
+/// Settings that may occur several times with different values.
 const REPEATED: [&str; 7] =
     ["dtoverlay", "dtparam", "device_tree_overlay", "device_tree_param", "gpio", "include", "initramfs"];
 
@@ -51,8 +51,8 @@ fn section_of(line: &str) -> Option<&str> {
     line.trim().strip_prefix('[')?.strip_suffix(']')
 }
 
-/// config.txt with and without these settings in a section; `None`: it is so already. What is new comes last, since of two
-/// settings the later one counts.
+/// config.txt with and without these settings in a section; `None` when nothing changes. New settings are appended,
+/// since the last of two settings wins.
 pub fn config(text: &str, section: &str, present: &[String], absent: &[String]) -> Option<String> {
     let wanted: Vec<(&str, &str)> = present.iter().filter_map(|line| setting(line)).collect();
     let mut placed = vec![false; wanted.len()];

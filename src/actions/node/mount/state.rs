@@ -1,33 +1,33 @@
-//! What a host says of a place where something is to be mounted.
+//! The answer of `probe.sh`: what is mounted at a path.
 
 use std::collections::HashMap;
 
 use super::tables::{Mounted, mounts};
 
-/// Read from what `look.sh` prints.
+/// State of a mount point.
 #[derive(Debug, Default)]
-pub struct Seen {
-    /// The path without links: what the kernel calls it.
+pub struct MountState {
+    /// The path without links, as the kernel lists it.
     pub place: String,
-    /// Whether something is there that is no directory.
+    /// Whether something other than a directory is at the path.
     pub is_no_directory: bool,
-    /// The device that the source means, without links, if it is one that is there.
+    /// Path without links of the device that the parameter `source` stands for, if there is one.
     pub device: Option<String>,
-    /// Its number.
+    /// Major and minor number of that device.
     number: Option<(u32, u32)>,
     /// Whether source and path are the same file or folder.
     pub same_folder: bool,
-    /// Names of devices, and where they lead.
+    /// Paths of devices that are links, and their targets.
     devices: HashMap<String, String>,
-    /// Paths as entries of fstab have them, and where these lead.
+    /// Paths as written in fstab, and the same paths without links.
     places: HashMap<String, String>,
-    /// What is mounted at the place, the one on top last.
+    /// All mounts at the place; the topmost is the last.
     mounts: Vec<Mounted>,
 }
 
-impl Seen {
-    /// `Err` is a line that makes no sense.
-    pub fn read(text: &str) -> Result<Self, String> {
+impl MountState {
+    /// `Err` holds a line that does not parse.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let (head, info) = text.split_once("\nmounts\n").ok_or_else(|| text.to_owned())?;
         let mut lines = head.lines();
         let mut next = || lines.next().ok_or_else(|| head.to_owned());
@@ -37,7 +37,7 @@ impl Seen {
             number(major).zip(number(minor))
         });
         let same_folder = next()? == "same";
-        let mut seen = Self {
+        let mut state = Self {
             mounts: mounts(info, &place)?,
             place,
             is_no_directory: kind == "other",
@@ -51,33 +51,33 @@ impl Seen {
             let (Some(what), Some(name), Some(to)) = (words.next(), words.next(), words.next()) else {
                 return Err(line.to_owned());
             };
-            let table = if what == "device" { &mut seen.devices } else { &mut seen.places };
+            let table = if what == "device" { &mut state.devices } else { &mut state.places };
             table.insert(name.to_owned(), to.to_owned());
         }
-        Ok(seen)
+        Ok(state)
     }
 
-    /// What is mounted there: of several mounts, the one on top. A place where systemd mounts on demand is none.
-    pub fn live(&self) -> Option<&Mounted> {
+    /// The topmost mount; `None` when there is none, or only an automount that nobody has used yet.
+    pub fn top_mount(&self) -> Option<&Mounted> {
         self.mounts.last().filter(|mounted| !mounted.is_on_demand())
     }
 
-    /// Whether anything is mounted there, be it only what mounts on demand.
+    /// Whether anything is mounted, be it an automount.
     pub fn is_mounted(&self) -> bool {
         !self.mounts.is_empty()
     }
 
-    /// Whether what is wanted there is mounted as soon as somebody looks.
+    /// Whether an automount is set up that mounts the file system on first access.
     pub fn is_on_demand(&self) -> bool {
         self.mounts.last().is_some_and(Mounted::is_on_demand)
     }
 
-    /// Whether a path, as an entry of fstab has it, means the place.
+    /// Whether a path, as written in fstab, stands for this mount point.
     pub fn is_here(&self, written: &str) -> bool {
         self.places.get(written).is_some_and(|place| *place == self.place)
     }
 
-    /// Whether another device is mounted than the wanted one, where both are known.
+    /// Whether another device than the wanted one is mounted; false when either is not known.
     pub fn is_other_device(&self, live: &Mounted) -> bool {
         let Some(device) = self.device.as_ref().filter(|_| live.source.starts_with("/dev/")) else { return false };
         let source = self.devices.get(&live.source).unwrap_or(&live.source);

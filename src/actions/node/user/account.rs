@@ -1,73 +1,66 @@
-//! What a host says of an account.
+//! The answer of `probe.sh`: a user's account and groups.
 
-use super::super::scripts::unexpected_answer;
+use super::super::probes::unexpected_answer;
 use crate::event::Problem;
 
-/// The answer of `look.sh`.
-pub enum Seen {
-    /// There is no such user; `namesake`: but a group of that name.
-    Nobody {
-        /// Whether there is.
-        namesake: bool,
+pub enum Lookup {
+    /// There is no such user.
+    Missing {
+        /// Whether there is a group of that name.
+        group_exists: bool,
     },
-    /// There is.
-    Somebody(Account),
+    Found(Account),
 }
 
-/// A user that is there.
+/// An existing user.
 #[derive(Debug, Default)]
 pub struct Account {
-    /// Number.
     pub uid: u32,
-    /// Primary group.
+    /// Name of the primary group.
     pub group: String,
-    /// Its number.
+    /// Number of the primary group.
     pub gid: u32,
-    /// All groups, as far as they were asked for.
-    pub groups: Vec<Member>,
-    /// Groups that were asked about, and their numbers.
+    /// All groups of the user; empty when the probe did not ask for them.
+    pub groups: Vec<Membership>,
+    /// Groups that the probe asked about, with their numbers.
     pub known: Vec<(String, u32)>,
     /// Full name or purpose.
     pub comment: String,
-    /// Home.
     pub home: String,
-    /// Whether that is there.
+    /// Whether the home directory exists.
     pub has_home: bool,
-    /// Login shell.
     pub shell: String,
-    /// Whether the password is the wanted one; `None`: that cannot be seen, or was not asked.
+    /// Whether the password hash is the wanted one; `None` when the step cannot read it, or did not ask.
     pub has_password: Option<bool>,
 }
 
 /// A group that a user is in.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Number.
+pub struct Membership {
     pub gid: u32,
-    /// Name; the number where there is none.
+    /// Name of the group; its number when it has no name.
     pub name: String,
-    /// Whether /etc/group has it, and not a directory service, where no program of the host changes it.
-    pub here: bool,
+    /// Whether the group is in /etc/group, not in a directory service, which no program of the host can change.
+    pub is_local: bool,
 }
 
 impl Account {
-    /// The number of a group that was asked about; `None` when there is none.
+    /// The number of a group that the probe asked about; `None` when the group does not exist.
     pub fn gid_of(&self, group: &str) -> Option<u32> {
         self.known.iter().find(|(name, _)| name == group).map(|(_, gid)| *gid)
     }
 }
 
-impl Seen {
-    /// Reads the answer.
-    pub fn read(text: &str) -> Result<Self, Problem> {
-        let what = "look for the user";
+impl Lookup {
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let what = "look up the user";
         let mut account = Account::default();
-        let (mut found, mut namesake) = (false, false);
+        let (mut found, mut group_exists) = (false, false);
         for line in text.lines() {
             let number = |text: &str| text.parse().map_err(|_| unexpected_answer(what, line));
             let (key, value) = line.split_once('\t').unwrap_or((line, ""));
             match (key, value) {
-                ("namesake", "") => namesake = true,
+                ("namesake", "") => group_exists = true,
                 ("known", group) => {
                     let (name, gid) = group.split_once('\t').ok_or_else(|| unexpected_answer(what, line))?;
                     account.known.push((name.to_owned(), number(gid)?));
@@ -87,7 +80,11 @@ impl Seen {
                     let [gid, name, from] = group.split('\t').collect::<Vec<_>>()[..] else {
                         return Err(unexpected_answer(what, line));
                     };
-                    account.groups.push(Member { gid: number(gid)?, name: name.to_owned(), here: from == "here" });
+                    account.groups.push(Membership {
+                        gid: number(gid)?,
+                        name: name.to_owned(),
+                        is_local: from == "here",
+                    });
                 }
                 ("home", state) => account.has_home = state == "there",
                 ("password", "hidden") => account.has_password = None,
@@ -95,12 +92,12 @@ impl Seen {
                 _ => return Err(unexpected_answer(what, line)),
             }
         }
-        // What else was told belongs to an account.
+        // All other lines need a line with the account's entry.
         let alone =
             account.home.is_empty() && !account.has_home && account.group.is_empty() && account.groups.is_empty();
         match found {
-            true => Ok(Self::Somebody(account)),
-            false if alone => Ok(Self::Nobody { namesake }),
+            true => Ok(Self::Found(account)),
+            false if alone => Ok(Self::Missing { group_exists }),
             false => Err(unexpected_answer(what, text)),
         }
     }

@@ -4,8 +4,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::effects::{failed, file_at, lacking, look, script, which};
+use super::effects::script_with_args;
+use super::failure::failed;
 use super::params::{check_file_path, check_path, trimmed};
+use super::probes::{file_at, file_probe, missing_program, programs_probe};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::host::{self, Attributes, FileKind, Read, WriteFile};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
@@ -13,51 +15,51 @@ use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 
-/// Unpacks an archive that lies on the host into a directory. Whether that was done is known by a file `.NAME.unpacked` in
-/// the directory, which holds the archive's hash, or by what `creates` names. All files belong to the user that the step
-/// runs as. What an earlier version of the archive brought stays. Folders that are there keep mode and owner; where one of
-/// the archive is a link to a folder on the host, its files go there, and the link stays. While it is unpacked the disk
-/// needs room for all of it beside what is there.
+/// Unpacks an archive that is on the host into a directory. A stamp file `.NAME.unpacked` in the directory, with the
+/// hash of the archive, records that it was unpacked; with `creates`, that path does. All files belong to the user that
+/// the step runs as. Files of an earlier version of the archive stay. Existing folders keep their mode and owner; where
+/// a folder of the archive is a link to a folder on the host, files go into that folder, and the link stays. While
+/// unpacking, the disk needs room for the whole content in addition to what is there.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Archive {
     /// Absolute path of the archive on the host.
     pub archive: String,
-    /// Absolute path of the directory to unpack it in; it is made where missing.
+    /// Absolute path of the directory to unpack into; a missing directory is created.
     pub path: String,
-    /// Leading folders of the names in the archive that are left out. Not for zip.
+    /// Number of leading folders to remove from the names in the archive. Not for zip.
     #[serde(default)]
     pub strip: u32,
-    /// Something that the archive brings; it is not unpacked when there is something at this absolute path, whatever the
-    /// archive is now.
+    /// Absolute path of something that the archive contains; while it exists, the archive is not unpacked, even if the
+    /// archive has changed.
     #[serde(default)]
     pub creates: Option<String>,
-    /// Format. Default: as its name ends: .tar, .tar.gz, .tgz, .tar.xz, .txz, .tar.zst, .tar.bz2, .zip. Counts only when it is
-    /// unpacked.
+    /// Format. Default: from the end of its name: .tar, .tar.gz, .tgz, .tar.xz, .txz, .tar.zst, .tar.bz2, .tbz2, .zip.
+    /// Counts only when it is unpacked.
     #[serde(default)]
     pub format: Option<Format>,
-    /// Whether modes are those of the archive. Without it, setuid and setgid are taken away, and the right of all others to
-    /// write.
+    /// Whether to keep the modes of the archive. Otherwise setuid and setgid bits are removed, and others lose the
+    /// right to write.
     #[serde(default)]
     pub preserve_permissions: bool,
 }
 
-/// How an archive is made.
+/// Format of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Format {
-    /// Tar.
+    /// Tar, not compressed.
     #[serde(rename = "tar")]
     Tar,
-    /// Tar by gzip.
+    /// Tar compressed with gzip.
     #[serde(rename = "tar.gz")]
     Gzip,
-    /// Tar by xz.
+    /// Tar compressed with xz.
     #[serde(rename = "tar.xz")]
     Xz,
-    /// Tar by Zstandard.
+    /// Tar compressed with Zstandard.
     #[serde(rename = "tar.zst")]
     Zstd,
-    /// Tar by bzip2.
+    /// Tar compressed with bzip2.
     #[serde(rename = "tar.bz2")]
     Bzip2,
     /// Zip.
@@ -81,7 +83,7 @@ impl Format {
         endings.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, format)| *format)
     }
 
-    /// What unpacks it, the decompressor first.
+    /// Programs that unpack the format, the decompressor first.
     fn programs(self) -> &'static [&'static str] {
         match self {
             Self::Tar => &["cat", "tar"],
@@ -115,68 +117,12 @@ path = "/usr/local"
         check_path("path", &self.path)?;
         self.creates.as_deref().map_or(Ok(()), |path| check_path("creates", path))?;
         match self.format() {
-            None => refuse("format", format!("say what {} is, since its name does not", self.archive)),
+            None => refuse("format", format!("give the format of {}, which its name does not tell", self.archive)),
             Some(Format::Zip) if self.strip > 0 => refuse("strip", "unzip cannot leave out folders"),
             _ => Ok(()),
         }
     }
 }
-
-/// `$1` archive, `$2` directory, `$3` name of the stamp, `$4` folders to leave out, `$5` decompressor or unzip, `$6` what must
-/// be there then, `$7` whether modes stay as they are. All is unpacked in a folder that nobody else can enter, and put into
-/// place from there: no two programs agree on what they do about links that are there, and none of them is safe from
-/// whoever may write in the directory. The old stamp goes before: of a mixture of two versions, neither is true.
-const UNPACK: &str = r#"
-_ro_scratch "$2" make && mkdir ./new || exit
-(
-	cd ./new && umask "$_ro_mask" || exit
-	case $5 in
-	unzip) unzip -o -q "$1" </dev/null || exit ;;
-	*)
-		option=-dc
-		[ "$5" != cat ] || option=
-		wrong=$({
-			{ "$5" $option "$1" 3>&- || echo "$5" >&3; } |
-				tar -x -o -f - --strip-components="$4" >&2 3>&- || echo tar >&3
-		} 3>&1)
-		[ -z "$wrong" ] || exit 1
-		;;
-	esac
-) || exit
-if [ -z "$7" ]; then
-	# New folders have the group's bit by the directory itself.
-	kept=d
-	[ -g . ] || kept=l
-	find ./new ! -type l \( -perm -4000 -o -perm -0002 \) -exec chmod u-s,o-w {} + &&
-		find ./new ! -type l ! -type "$kept" -perm -2000 -exec chmod g-s {} + || exit
-fi
-rm -f -- "../$3" || exit
-# FOLDER: puts what it holds into the one where we are. What is a link to a folder there stays one.
-merge() {
-	from=$1
-	set --
-	for entry in "$from"/* "$from"/.[!.]* "$from"/..?*; do
-		if ! [ -e "$entry" ] && ! [ -L "$entry" ]; then continue; fi
-		name=${entry##*/}
-		if [ -d "$entry" ] && ! [ -L "$entry" ] && { [ -e "./$name" ] || [ -L "./$name" ]; }; then
-			(_ro_walk "$name" && merge "$entry") || return
-		else
-			set -- "$@" "$entry"
-			if [ $# -ge 200 ]; then
-				mv -f -- "$@" . || return
-				set --
-			fi
-		fi
-	done
-	[ $# = 0 ] || mv -f -- "$@" .
-}
-exec 3<./new
-(cd .. && merge /proc/self/fd/3) || exit
-if [ -n "$6" ] && ! [ -e "$6" ]; then
-	printf 'it was unpacked, but did not bring %s\n' "$6" >&2
-	exit 1
-fi
-"#;
 
 impl Archive {
     fn format(&self) -> Option<Format> {
@@ -192,12 +138,12 @@ impl Archive {
         format!("{}/.{name}.unpacked", self.path.trim_end_matches('/'))
     }
 
-    /// What tells whether it was done: what it creates, or the stamp.
+    /// The path that shows whether the archive was unpacked.
     fn trace(&self) -> String {
         self.creates.as_deref().map_or_else(|| self.stamp(), trimmed)
     }
 
-    /// What the stamp must say.
+    /// The wanted content of the stamp file.
     fn wanted(&self, facts: &[Fact]) -> Option<String> {
         let sha256 = file_at(facts, 1)?.sha256.as_ref()?;
         let modes = if self.preserve_permissions { " preserve_permissions" } else { "" };
@@ -220,32 +166,38 @@ impl Action for Archive {
     fn probes(&self) -> Vec<Probe> {
         let (trace, archive) =
             if self.creates.is_some() { (Read::Stat, Read::Stat) } else { (Read::Content, Read::Hash) };
-        let directory = look(&trimmed(&self.path), Read::Stat);
-        vec![look(&self.trace(), trace), look(&self.archive, archive), directory, which(self.programs())]
+        let directory = file_probe(&trimmed(&self.path), Read::Stat);
+        vec![
+            file_probe(&self.trace(), trace),
+            file_probe(&self.archive, archive),
+            directory,
+            programs_probe(self.programs()),
+        ]
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
         if self.is_done(facts) {
             return Verdict::Same { seen: format!("{} is there", self.trace()) };
         }
-        let archive = match file_at(facts, 1) {
-            Some(file) if file.kind == FileKind::Regular => file,
-            Some(file) => {
-                let problem = Problem::new(format!("{} is a {}, no archive", self.archive, file.kind.name()));
-                return Verdict::Blocked(problem.hint("give the path of the file itself"));
-            }
-            None => {
-                let problem = Problem::new(format!("there is no archive {}", self.archive));
-                return Verdict::Blocked(problem.hint(
-                    "bring it by `node.download` before; where it is deleted afterwards, `creates` tells that it was unpacked",
-                ));
-            }
-        };
+        let archive =
+            match file_at(facts, 1) {
+                Some(file) if file.kind == FileKind::Regular => file,
+                Some(file) => {
+                    let problem = Problem::new(format!("{} is a {}, not an archive", self.archive, file.kind.name()));
+                    return Verdict::Blocked(problem.hint("give the path of the file itself"));
+                }
+                None => {
+                    let problem = Problem::new(format!("there is no archive {}", self.archive));
+                    return Verdict::Blocked(problem.hint(
+                        "download it with `node.download` before; if it is deleted after unpacking, set `creates`",
+                    ));
+                }
+            };
         if let Some(file) = file_at(facts, 2).filter(|f| matches!(f.kind, FileKind::Regular | FileKind::Other)) {
             let problem = Problem::new(format!("{} is a {}", self.path, file.kind.name()));
-            return Verdict::Blocked(problem.hint("name a directory, or one that is not there yet"));
+            return Verdict::Blocked(problem.hint("give the path of a directory, or one that does not exist"));
         }
-        if let Some(program) = lacking(facts, 3, self.programs()) {
+        if let Some(program) = missing_program(facts, 3, self.programs()) {
             let package = if program == "xz" { "xz-utils" } else { program };
             let problem = Problem::new(format!("there is no {program} on the host, which unpacks {}", self.archive));
             return Verdict::Blocked(
@@ -265,11 +217,11 @@ impl Action for Archive {
                 let stamp = stamp.rsplit('/').next().unwrap_or_default();
                 let modes = if self.preserve_permissions { "yes" } else { "" };
                 let args = [&self.archive, &trimmed(&self.path), stamp, strip.as_str(), program, creates, modes];
-                host::Effect::Run(script(UNPACK, &args))
+                host::Effect::Run(script_with_args(include_str!("unpack.sh"), &args))
             }
             [EffectResult::Host(done)] if done.exit != 0 => {
-                return Err(failed(&format!("cannot unpack {}", self.archive), done)
-                    .hint("is the archive whole, is there room on the disk, and may the step's user write there?"));
+                return Err(failed(format!("unpack {}", self.archive), done)
+                    .hint("is the archive complete, is the disk full, and may the step's user write there?"));
             }
             [_] if self.creates.is_none() => host::Effect::WriteFile(WriteFile {
                 path: self.stamp(),
@@ -315,7 +267,7 @@ mod tests {
         assert_eq!(write.content.as_slice(), right.as_bytes());
         let broken = [EffectResult::Host(HostDone::new(1, "", "gzip: /a.tar.gz: unexpected end of file\n"))];
         let problem = step.next_effect(&stamp("other"), &broken).err().unwrap();
-        assert_eq!(problem.message, "cannot unpack /a.tar.gz: gzip: /a.tar.gz: unexpected end of file");
+        assert_eq!(problem.message, "cannot unpack /a.tar.gz:\ngzip: /a.tar.gz: unexpected end of file");
     }
 
     #[test]
@@ -337,7 +289,7 @@ mod tests {
         };
         assert!(says(file(None), file(None), "xz\ntar\n").contains("no archive /a.tar.xz"));
         assert!(
-            says(file(Some(at(FileKind::Directory, 0o755))), file(None), "").contains("is a directory, no archive")
+            says(file(Some(at(FileKind::Directory, 0o755))), file(None), "").contains("is a directory, not an archive")
         );
         assert!(says(archive(), file(None), "tar\n").contains("no xz on the host"));
         assert!(says(archive(), archive(), "xz\ntar\n").contains("/opt is a file"));

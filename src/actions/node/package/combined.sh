@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154
-# Whether apt reads the sources in $d/it.sources together with all others that it has, which $name is to be one of: one that
-# contradicts another, and apt reads none of them any more. Needs no network. Nothing is formatted by printf here: what
-# stands for the new file, in a validation, is the same sign.
+# together: fails unless apt can read the sources in $d/it.sources together with all existing ones, of which $name is replaced:
+# if two files contradict each other, apt reads none at all. Needs no network. The script avoids printf because a validation
+# command uses its percent sign for the path of the new file.
 readable() {
 	{ apt-get indextargets -o Dir::Etc::sourcelist="$1" -o Dir::Etc::sourceparts="$2" >/dev/null; } 2>&1
 }

@@ -1,8 +1,8 @@
 # shellcheck shell=sh disable=SC2154
-# GROUP...: what is known of the account $name and of these groups, one thing a line, its parts apart by tabs. Only looks.
-# $group is the wanted primary one, if any: who is to have it needs none of his own name; $further is set when others are
-# wanted. Groups are told by number too: names may have blanks, and two of them one number. The wanted password hash, if
-# any, comes on standard input, and stays in variables of this shell.
+# GROUP...: prints what is known of the account $name and of these groups, one fact per line, its fields separated by tabs.
+# Changes nothing. $group is the wanted primary group, if any: a new user then needs no group of its own name. $further is
+# not empty when supplementary groups are wanted. Groups are printed with their numbers, since names may contain blanks and
+# two names may have one number. The wanted password hash, if any, comes on standard input, and stays in shell variables.
 export LC_ALL=C
 for one in "$@"; do
 	if line=$(getent group "$one"); then

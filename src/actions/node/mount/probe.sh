@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154
-# What lies at $path, which device $source means, where the entries of fstab lead, and all that is mounted.
+# Prints what is at $path, which device $source stands for, the paths of fstab without links, and all mounts.
 
-# PATH without links in it; its last names may not be there.
+# _real PATH: prints PATH without links. Its last components need not exist.
 _real() {
 	_at=$1 _rest=
 	until _to=$(readlink -f "$_at" 2>/dev/null) && [ -n "$_to" ]; do
@@ -45,7 +45,7 @@ for it in /dev/mapper/*; do
 	[ ! -L "$it" ] || printf 'device %s %s\n' "$it" "$(readlink -f "$it")"
 done
 
-# Blanks in paths are written as octal numbers there.
+# fstab writes blanks in paths as octal escapes.
 if [ -f /etc/fstab ]; then
 	while read -r _ at _; do
 		case $at in

@@ -1,10 +1,10 @@
 # shellcheck shell=sh disable=SC2154
-# NAME...: what is known of packages, one thing a line, its parts apart by tabs. Only looks. With latest=y the newest
-# versions are told of all of them; with absent=remove or absent=purge what would go.
+# NAME...: prints what is known of packages, one fact per line, its fields separated by tabs. Changes nothing. With latest=y
+# the newest versions of all packages are printed; with absent=remove or absent=purge, what a removal would take away.
 export LC_ALL=C
 tab=$(printf '\t')
 
-# PATH...: seconds since the youngest of them changed.
+# age PATH...: prints the seconds since the latest change of any of them.
 age() {
 	youngest=$(stat -c %Y -- "$@" 2>/dev/null | sort -n | tail -n 1)
 	[ -z "$youngest" ] || echo $(($(date +%s) - youngest))
@@ -20,7 +20,7 @@ if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
 	done
 	[ $# -gt 0 ] || exit 0
 	asked=$*
-	# To dpkg-query, packages for all architectures have none, and `native` is the name of one.
+	# dpkg-query knows no `NAME:all`, and takes `native` for the name of an architecture.
 	for name in "$@"; do
 		shift
 		set -- "$@" "${name%%:*}"
@@ -36,7 +36,7 @@ if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
 	# shellcheck disable=SC2086
 	set -- $asked
 	if [ -z "$absent" ] && [ "$all" = no ]; then
-		# Who provides the others.
+		# Packages that provide the other names.
 		provided=$(dpkg-query -W -f '${Package}\t${Architecture}\t${db:Status-Abbrev}\t${Version}\t${Provides}\n' 2>/dev/null |
 			awk -F '\t' -v names="$plain" '
 			BEGIN { count = split(names, list, " "); for (i = 1; i <= count; i++) wanted[list[i]] = 1 }
@@ -56,7 +56,7 @@ if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
 		fi
 	fi
 	if [ -n "$absent" ]; then
-		# Of what is not there at all, a removal says an error and nothing else.
+		# The simulated removal of an unknown package prints nothing but an error.
 		# shellcheck disable=SC2046,SC2086
 		set -- $(dpkg-query -W -f '${binary:Package}\n' $plain 2>/dev/null)
 		[ $# = 0 ] || apt-get -s -y "$absent" "$@" 2>/dev/null |
@@ -78,7 +78,7 @@ elif command -v apk >/dev/null; then
 	[ -z "$latest" ] || apk version -l '<' 2>/dev/null | awk '
 		$2 == "<" && match($1, /-[0-9][^-]*-r[0-9]+$/) { print "candidate\t" substr($1, 1, RSTART - 1) "\t" $3 }'
 elif command -v dnf >/dev/null && command -v rpm >/dev/null; then
-	# It looks after the age of its lists itself.
+	# dnf refreshes its lists itself.
 	printf 'manager\tdnf\nnative\t%s\nlists\t0\n' "$(uname -m)"
 	[ $# -gt 0 ] || exit 0
 	rpm -q --qf 'package\t%{NAME}\t%{ARCH}\tii \t%{VERSION}-%{RELEASE}\n' "$@" | grep "^package$tab"

@@ -1,8 +1,8 @@
 # shellcheck shell=sh disable=SC2154
-# Has the host reboot by $reboot, $delay seconds after this has answered. $note tells who looks later which boot is to end,
-# and how old that was; what the command says is in $log.
+# Reboots the host with $reboot, $delay seconds after this script has ended. The file $note records which boot is to end, and
+# its age; the output of the command goes to $log.
 id=$(cat /proc/sys/kernel/random/boot_id) || exit
-# It may have been rebooted since it was looked at.
+# The host may have been rebooted since the probe.
 [ "$id" = "$boot" ] || exit 0
 if [ -z "$reboot" ]; then
 	if [ -d /run/systemd/system ]; then
@@ -18,7 +18,7 @@ umask 022
 mkdir -p -- "${note%/*}" || exit
 read -r up _ </proc/uptime || exit
 printf '%s %s\n' "$boot" "${up%%.*}" >"$note.new" && mv -f -- "$note.new" "$note" || exit
-# The note must outlive the reboot, however rough that is.
+# The note must survive the reboot, even one without a clean shutdown.
 sync
 if [ -n "$message" ]; then
 	printf '%s\n' "$message" | wall >/dev/null 2>&1
