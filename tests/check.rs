@@ -104,7 +104,7 @@ fn a_bad_plan_shows_all_that_is_wrong_at_once() {
         ·          ───────────────
      14 │ hosts = "pis"
         ╰────
-      help: `template` (template file): The template, below the plan's root.
+      help: `template` (template file): Path of the template, relative to the plan's root.
 
       × node.template has no parameter `templte`
         ╭─[plans/bad.toml:16:1]

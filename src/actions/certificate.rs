@@ -1,6 +1,6 @@
-//! X.509 certificates as the actions judge them: who issued whom, until when, and whether a key belongs to one.
+//! X.509 certificates: who issued whom, how long they are valid, and whether a key belongs to one.
 //!
-//! Pure: no network and no clock. Signatures are verified, names alone prove nothing.
+//! Pure: no network and no clock. Issuers are compared by signature, never by name alone.
 
 use crate::digest;
 use jiff::{SignedDuration, Timestamp};
@@ -11,7 +11,6 @@ use x509_parser::public_key::PublicKey;
 
 use crate::secret::Secret;
 
-/// A certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     der: Vec<u8>,
@@ -21,35 +20,33 @@ pub struct Certificate {
     pub common_name: String,
     /// Subject O; empty when there is none.
     pub organization: String,
-    /// Issuer's name.
+    /// Name of the issuer.
     pub issuer: String,
     /// Serial number, hexadecimal with colons, as Vault writes it.
     pub serial: String,
-    /// Start of its validity.
     pub not_before: Timestamp,
-    /// End of its validity.
     pub not_after: Timestamp,
-    /// Whether it may sign certificates.
+    /// Whether the certificate may sign others.
     pub is_ca: bool,
-    /// How many CAs may stand below it; `None`: any number.
+    /// How many CAs may follow below this one in a chain; `None`: any number.
     pub path_length: Option<u32>,
     /// SHA-256 of the certificate, hexadecimal.
     pub fingerprint: String,
-    /// URIs among its subject alternative names: a workload's SPIFFE identity is one.
+    /// URIs among the subject alternative names, such as a workload's SPIFFE identity.
     pub uris: Vec<String>,
-    /// DNS names among its subject alternative names, in lower case, sorted.
+    /// DNS names among the subject alternative names: lower case, sorted.
     pub dns_names: Vec<String>,
-    /// Type of its key, as Vault calls it: `ec`, `rsa`; another one's is empty.
+    /// Type of the key as Vault names it: `ec` or `rsa`; empty for other types.
     pub key_type: &'static str,
-    /// Size of its key, bits; 0 where the type is not known.
+    /// Size of the key, bits; 0 for other types than `ec` and `rsa`.
     pub key_bits: usize,
 }
 
 impl Certificate {
-    /// All certificates of a PEM text, in their order; an error when there is none.
+    /// All certificates of a PEM text, in their order.
     ///
     /// # Errors
-    /// What cannot be read.
+    /// When the text has none, or one cannot be parsed.
     pub fn parse_all(pem: &str) -> Result<Vec<Self>, String> {
         let mut all = Vec::new();
         for der in CertificateDer::pem_slice_iter(pem.as_bytes()) {
@@ -62,7 +59,7 @@ impl Certificate {
     /// The first certificate of a PEM text.
     ///
     /// # Errors
-    /// What cannot be read.
+    /// When the text has none, or one cannot be parsed.
     pub fn parse(pem: &str) -> Result<Self, String> {
         Ok(Self::parse_all(pem)?.swap_remove(0))
     }
@@ -85,7 +82,7 @@ impl Certificate {
         }
         dns_names.sort_unstable();
         let (key_type, key_bits) = match x509.public_key().parsed() {
-            // The curve P-521 is written in whole bytes.
+            // The library rounds the size of P-521 up to whole bytes.
             Ok(PublicKey::EC(point)) => ("ec", point.key_size().min(521)),
             Ok(PublicKey::RSA(key)) => ("rsa", key.key_size()),
             _ => ("", 0),
@@ -109,7 +106,7 @@ impl Certificate {
         })
     }
 
-    /// Whether `ca` is a CA of the right name whose key signed this certificate.
+    /// Whether `ca` is a CA with the issuer's name, and its key signed this certificate.
     pub fn is_issued_by(&self, ca: &Self) -> bool {
         let (Ok((_, mine)), Ok((_, theirs))) =
             (X509Certificate::from_der(&self.der), X509Certificate::from_der(&ca.der))
@@ -121,7 +118,8 @@ impl Certificate {
             && mine.verify_signature(Some(theirs.public_key())).is_ok()
     }
 
-    /// Whether both are certificates of one CA: of the same subject and key. What either signed verifies against both.
+    /// Whether both are certificates of one CA: they have the same subject and key, so signatures of either verify
+    /// against both.
     pub fn is_same_ca(&self, other: &Self) -> bool {
         let (Ok((_, mine)), Ok((_, theirs))) =
             (X509Certificate::from_der(&self.der), X509Certificate::from_der(&other.der))
@@ -131,12 +129,11 @@ impl Certificate {
         mine.subject().as_raw() == theirs.subject().as_raw() && mine.public_key().raw == theirs.public_key().raw
     }
 
-    /// How long it is valid in all.
     pub fn lifetime(&self) -> SignedDuration {
         self.not_after.duration_since(self.not_before)
     }
 
-    /// Whether it is its own issuer: a root.
+    /// Whether the certificate signed itself.
     pub fn is_root(&self) -> bool {
         self.is_issued_by(self)
     }
@@ -144,7 +141,7 @@ impl Certificate {
     /// Whether `key` (PEM) is the private key of this certificate.
     ///
     /// # Errors
-    /// Why the key cannot be read; never the key.
+    /// Why the key cannot be parsed. The message never contains the key.
     pub fn has_key(&self, key: &Secret) -> Result<bool, String> {
         let unreadable = |_| "the private key cannot be read".to_owned();
         let der = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).map_err(unreadable)?;
@@ -155,23 +152,24 @@ impl Certificate {
         Ok(public.as_ref() == x509.public_key().raw)
     }
 
-    /// The start of the fingerprint, for one line of a diff.
+    /// The start of the fingerprint, short enough for one line of a diff.
     pub fn short_fingerprint(&self) -> &str {
         self.fingerprint.get(..16).unwrap_or(&self.fingerprint)
     }
 
-    /// The last day of its validity.
+    /// The last day of the validity.
     pub fn until(&self) -> String {
         self.not_after.strftime("%Y-%m-%d").to_string()
     }
 }
 
-/// The way from `first` up to a root, through certificates of `pool`; both ends included. Where a CA was renewed with its
-/// key, `pool` may hold several certificates of it: a root's goes before one that another CA signed, then the one that lives
-/// longest.
+/// The chain from `first` up to a root, both included, through certificates of `pool`.
+///
+/// If a CA was renewed with its key, `pool` may hold several certificates of this CA. A self-signed one is preferred,
+/// then the one that is valid longest.
 ///
 /// # Errors
-/// Whose issuer is missing.
+/// Names the certificate whose issuer is not in `pool`.
 pub fn chain_to_root(first: &Certificate, pool: &[Certificate]) -> Result<Vec<Certificate>, String> {
     let mut chain = vec![first.clone()];
     loop {
@@ -189,26 +187,25 @@ pub fn chain_to_root(first: &Certificate, pool: &[Certificate]) -> Result<Vec<Ce
     }
 }
 
-/// How many more CAs may stand below the first of `chain`, by the limits of all above it; `None`: any number.
-/// Below zero when the chain itself is longer than one of its CAs allows.
+/// How many more CAs may follow below the first certificate of `chain`, by the path lengths of the whole chain; `None`:
+/// any number. Below zero when the chain itself breaks one of its limits.
 pub fn room_below(chain: &[Certificate]) -> Option<i64> {
     let limits = chain.iter().zip(0i64..).filter_map(|(ca, above)| Some(i64::from(ca.path_length?) - above));
     limits.min()
 }
 
-/// CAs and certificates for tests.
 #[cfg(test)]
 pub mod testing {
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 
     use super::*;
 
-    /// A day of 2026; tests happen at noon of 1 June.
+    /// A day of 2026.
     pub fn day(text: &str) -> Timestamp {
         format!("{text}T12:00:00Z").parse().unwrap()
     }
 
-    /// The moment of the tests.
+    /// The time at which all tests happen: noon of 1 June 2026.
     pub fn now() -> Timestamp {
         day("2026-06-01")
     }
@@ -216,7 +213,7 @@ pub mod testing {
     /// A CA with its key.
     pub type Ca = CertifiedIssuer<'static, KeyPair>;
 
-    /// Parameters of a CA, valid from 2026-01-01 `until`.
+    /// Parameters of a CA that is valid from 2026-01-01 to `until`.
     pub fn ca_params(name: &str, until: &str, path_length: Option<u8>) -> CertificateParams {
         let mut params = leaf_params(name, until);
         params.is_ca = IsCa::Ca(path_length.map_or(BasicConstraints::Unconstrained, BasicConstraints::Constrained));
@@ -224,7 +221,7 @@ pub mod testing {
         params
     }
 
-    /// Parameters of a certificate that is no CA, valid from 2026-01-01 `until`.
+    /// Parameters of a certificate that is no CA, valid from 2026-01-01 to `until`.
     pub fn leaf_params(name: &str, until: &str) -> CertificateParams {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -241,18 +238,18 @@ pub mod testing {
         CertifiedIssuer::self_signed(ca_params(name, "2036-01-01", None), KeyPair::generate().unwrap()).unwrap()
     }
 
-    /// The same root with its key, valid for another time.
+    /// A new certificate for the key of `root`.
     pub fn renewed(root: &Ca, name: &str, until: &str) -> Ca {
         let key = KeyPair::from_pem(&root.key().serialize_pem()).unwrap();
         CertifiedIssuer::self_signed(ca_params(name, until, None), key).unwrap()
     }
 
-    /// A CA below another.
+    /// A CA that `issuer` signed.
     pub fn below(issuer: &Ca, name: &str, until: &str, path_length: Option<u8>) -> Ca {
         CertifiedIssuer::signed_by(ca_params(name, until, path_length), KeyPair::generate().unwrap(), issuer).unwrap()
     }
 
-    /// What a PKI mount answers for its default issuer.
+    /// Vault's answer about the default issuer of a PKI mount.
     pub fn issuer_fact(chain: &[&Ca]) -> crate::connect::Fact {
         let pems: Vec<String> = chain.iter().map(|ca| ca.pem()).collect();
         let data = serde_json::json!({ "certificate": pems[0], "ca_chain": pems });
@@ -263,7 +260,7 @@ pub mod testing {
         })
     }
 
-    /// What Vault answers where nothing is.
+    /// Vault's answer about a path where nothing is.
     pub fn absent_fact() -> crate::connect::Fact {
         crate::connect::Fact::Vault(crate::connect::vault::Fact::Absent { why: "nothing there".into() })
     }

@@ -1,4 +1,4 @@
-//! What plans of these actions go through before they run: the checks, and the guards of phases.
+//! Plans with the real actions, passed through `rollout check` and the rules for guards.
 
 use std::path::Path;
 
@@ -17,8 +17,8 @@ fn parse(text: &str) -> Plan {
     Plan::parse(Path::new("plans/a.toml"), &format!("[plan]\nname = \"demo\"\n{text}")).unwrap()
 }
 
-/// What is said of a plan of these actions.
-fn said(text: &str) -> String {
+/// The findings on a plan, as text.
+fn findings(text: &str) -> String {
     let plan = parse(text);
     let inventory = Inventory::parse(Path::new("inventory/lab.toml"), INVENTORY).unwrap();
     check(&plan, &inventory, &Registry::standard(), &Map::new()).text(STYLE)
@@ -27,12 +27,12 @@ fn said(text: &str) -> String {
 #[test]
 fn what_cannot_be_kept_needs_a_command_that_undoes_it() {
     let step = "[[phase.a.step]]\nid = \"a\"\naction = \"node.command\"\nhosts = \"pis\"\ncommand = \"true\"\nguard = \"2m\"\n";
-    let told = said(step);
-    assert!(told.contains("× step `a` has no `guard_restore`, and what node.command changes cannot be kept"), "{told}");
-    assert!(told.contains("the command that undoes it on the host"), "{told}");
-    assert_eq!(said(&format!("{step}guard_restore = \"false\"\n")), "");
-    let told = said(&format!("{step}changes = false\n"));
-    assert!(told.contains("× `guard` has no effect on step `a`: node.command only looks"), "{told}");
+    let text = findings(step);
+    assert!(text.contains("× step `a` has no `guard_restore`, and what node.command changes cannot be kept"), "{text}");
+    assert!(text.contains("the command that undoes it on the host"), "{text}");
+    assert_eq!(findings(&format!("{step}guard_restore = \"false\"\n")), "");
+    let text = findings(&format!("{step}changes = false\n"));
+    assert!(text.contains("× `guard` has no effect on step `a`: node.command only looks"), "{text}");
 }
 
 #[test]
@@ -59,7 +59,7 @@ action = "node.command"
 hosts = "pis"
 command = "ip route add default via 10.0.0.254"
 "#;
-    insta::assert_snapshot!(said(phase), @r#"
+    insta::assert_snapshot!(findings(phase), @r#"
      × the guard of phase `network` cannot hold step `route`
       ╭─[plans/a.toml:5:1]
     4 │ [phase.network]
@@ -78,9 +78,9 @@ command = "ip route add default via 10.0.0.254"
      help: give the step `guard` and `guard_restore`, the command that undoes it on the host, or
            `guard = false` if it cannot cut the connection
     "#);
-    assert_eq!(said(&format!("{phase}guard = false\n")), "");
-    assert_eq!(said(&format!("{phase}guard = \"1m\"\nguard_restore = \"ip route del default\"\n")), "");
-    assert_eq!(said(&phase.replace("guard_apply", "guard_restore")), "");
+    assert_eq!(findings(&format!("{phase}guard = false\n")), "");
+    assert_eq!(findings(&format!("{phase}guard = \"1m\"\nguard_restore = \"ip route del default\"\n")), "");
+    assert_eq!(findings(&phase.replace("guard_apply", "guard_restore")), "");
 }
 
 #[test]
@@ -129,7 +129,7 @@ hosts = "all"
 command = "login"
 stdin = "{{ login }}"
 "#;
-    insta::assert_snapshot!(said(text), @r#"
+    insta::assert_snapshot!(findings(text), @r#"
      × `command`: it contains a secret, which other users of the host could see: pass it by `stdin`
        ╭─[plans/a.toml:13:11]
     12 │ hosts = "all"

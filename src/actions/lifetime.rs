@@ -1,28 +1,31 @@
-//! Lifetimes in parameters, written as Vault writes them: `720h`, `90d`.
+//! Lifetimes in parameters, in Vault's notation: `720h`, `90d`.
 
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, Error};
 
-use crate::plan::ParamError;
+use crate::plan::{ParamError, refuse};
 
-/// How long a certificate or a lease lives. Whole seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Lifetime of a certificate or a lease, in whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(
+    inline,
+    with = "String",
+    description = "duration, such as 720h or 90d",
+    extend("pattern" = "^([0-9]+[smhd] ?)+$")
+)]
 pub struct Lifetime(pub Duration);
 
 impl Lifetime {
-    /// So many hours.
     pub const fn hours(hours: u64) -> Self {
         Self(Duration::from_secs(hours * 3600))
     }
 
-    /// So many seconds.
     pub const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
 
-    /// Seconds.
     pub fn as_seconds(self) -> u64 {
         self.0.as_secs()
     }
@@ -53,16 +56,16 @@ impl Lifetime {
     }
 }
 
-/// That what lives for `ttl` is renewed only near its end.
+/// Checks that `renew_before` is shorter than `ttl`: otherwise every run would renew.
 ///
 /// # Errors
-/// That `renew_before` is too long.
-pub fn renews_before_its_end(ttl: Lifetime, renew_before: Lifetime) -> Result<(), ParamError> {
+/// The parameter `renew_before`.
+pub fn check_renewal(ttl: Lifetime, renew_before: Lifetime) -> Result<(), ParamError> {
     if renew_before < ttl {
         return Ok(());
     }
     let message = format!("it must be less than ttl ({ttl}), or it would be issued anew in every run");
-    Err(ParamError { pointer: "/renew_before".into(), message })
+    refuse("renew_before", message)
 }
 
 impl std::fmt::Display for Lifetime {
@@ -86,22 +89,10 @@ impl<'de> Deserialize<'de> for Lifetime {
     }
 }
 
-/// So that the documentation can show a default.
+/// Lets the documentation show a default.
 impl serde::Serialize for Lifetime {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-impl JsonSchema for Lifetime {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Lifetime".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^([0-9]+[smhd] ?)+$", "description": "duration, such as 720h or 90d" })
     }
 }
 

@@ -1,10 +1,10 @@
-//! One file per action: `probes → verdict → effect`, all as data.
+//! What steps do: one file per action. `docs/actions.md` is a guide to writing one.
 //!
-//! An action is a pure value: it says which facts it needs, judges them, and says what to do; the engine does the asking
-//! and the doing through [`crate::connect`]. So every verdict is unit-tested without a host. Knows `connect` and the
-//! vocabulary; never the engine.
+//! An action is a step's parameters plus pure functions: it names its [`Probe`]s, judges the answers ([`Verdict`]) and names
+//! the [`Effect`]s. The engine sends probes and effects through [`crate::connect`], so every verdict is tested without a
+//! host.
 
-// Much of the text here is what others answered.
+// Actions slice texts that hosts and servers answered: a slice at a wrong byte would panic.
 #![cfg_attr(not(test), warn(clippy::string_slice))]
 
 pub mod argocd;
@@ -40,68 +40,68 @@ use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 
-/// A step's action with its parameters rendered.
+/// The action of one step, with its parameters rendered. All methods are pure.
 pub trait Action: Send + Sync {
-    /// The facts that it needs.
+    /// The probes whose answers the verdict needs.
     fn probes(&self) -> Vec<Probe>;
 
-    /// Judges the facts; one for each probe, in their order. Pure.
+    /// Judges the answers: one fact for each probe, in their order.
     fn verdict(&self, facts: &[Fact]) -> Verdict;
 
-    /// What to do next, given what has been done so far: `None` when all is done. Called only after
-    /// [`Verdict::Change`]; first with `done` empty, then again with each result added. Pure.
+    /// The next effect, or `None` when there is nothing left to do. Called only after [`Verdict::Change`]: first with an
+    /// empty `done`, then again with the result of each effect added.
     ///
     /// # Errors
-    /// When a result shows that the change did not work out (for example a command's exit status).
+    /// When a result shows that the change failed, such as the exit status of a command.
     fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem>;
 
-    /// Whether all that was done changed anything, where only the doing can tell, as a command's output does. Called when
-    /// [`Action::next`] has no more to do.
+    /// Whether the effects changed anything. Called after the last effect, for actions that only learn this from the
+    /// results, such as the output of a command.
     fn changed(&self, _done: &[EffectResult]) -> bool {
         true
     }
 
-    /// Whether what was done may have ended well and yet not be so: where only an exit status or somebody else's answer says
-    /// that it worked. Then the probes are asked once more, in the trip of the last effect, and judged by
-    /// [`Action::verdict_after`]. `false` where each effect proves what it did, as a file that is put in place whole, a script
-    /// that looks itself, or a server's answer that is the object; and where nothing is left to be looked at.
+    /// Whether the probes are asked once more after the last effect, and judged by [`Action::verdict_after`].
+    ///
+    /// For effects that may end well without the wanted state, such as a command that exits with status 0. `false` where the
+    /// result is proof already: a file put in place as a whole, a script that checks its own work, an object that the server
+    /// returned.
     fn is_verified(&self) -> bool {
         false
     }
 
-    /// What it says of the facts once all was done: the step has worked with [`Verdict::Same`], and is waited for with
-    /// [`Verdict::Wait`]. Differs from [`Action::verdict`] where that one always asks for a change, or to say why it is not
-    /// so. Pure.
+    /// The verdict on the answers after the last effect: the step succeeds with [`Verdict::Same`], and is probed again until
+    /// its timeout with [`Verdict::Wait`]. Differs from [`Action::verdict`] where `verdict` always returns
+    /// [`Verdict::Change`], or where it should say why the change had no effect.
     fn verdict_after(&self, facts: &[Fact]) -> Verdict {
         self.verdict(facts)
     }
 
-    /// Whether this step only looks although its action could change something, as a command with `changes = false`. A
-    /// resumed run makes it again, as it does every check.
+    /// Whether this step changes nothing although its action may, such as a command with `changes = false`. A resumed run
+    /// repeats the step, as it does with all checks.
     fn is_read_only(&self) -> bool {
         false
     }
 
-    /// What to do when it was cut off in the middle and nobody can tell whether it took effect; `None` where the probes
-    /// tell, which is the rule. Of two calls by mistake the second one must do no harm then.
+    /// What a resumed run does when the step was interrupted, and the probes cannot tell whether its effect took place.
+    /// `None` where the probes can tell, which is the rule. [`OnInterrupt::Rerun`] only if a second execution does no harm.
     fn on_interrupt(&self) -> Option<OnInterrupt> {
         None
     }
 
-    /// Whether its commands end in an instant, and have worked if they end with status 0, so that others may be sent behind
-    /// them, to be done then.
+    /// Whether the effects end within moments and have succeeded if their exit status is 0. The engine may then send the
+    /// effects of later steps in the same round trip.
     fn completes_at_once(&self) -> bool {
         false
     }
 
-    /// The file that it writes on the machine that runs the tool. Units of several hosts or items must not
-    /// write the same one.
+    /// The file that the action writes on the machine that runs the tool. Two units must not write the same file.
     fn writes(&self) -> Option<&Path> {
         None
     }
 
-    /// The files of its host that it changes by what is in them: two steps that read one before either has written it would
-    /// undo each other's change. Those whose content its probes ask for, unless it says otherwise.
+    /// The files on the host whose new content depends on their old content. Steps that edit the same file never run at the
+    /// same time. Default: the files whose content the probes read.
     fn edits(&self) -> Vec<String> {
         let edited = |probe| match probe {
             Probe::Host(crate::connect::host::Probe::File { path, read }) if read.wants_content() => Some(path),
@@ -110,46 +110,47 @@ pub trait Action: Send + Sync {
         self.probes().into_iter().filter_map(edited).collect()
     }
 
-    /// Where the world alone does not tell what an earlier attempt, which was cut off or failed, had come to: the action
-    /// that goes on from there.
+    /// The action that takes this one's place after an earlier attempt failed or was interrupted. For actions whose probes
+    /// do not show how far that attempt got.
     fn resumed(&self) -> Option<ActionRef> {
         None
     }
 
-    /// Of a change that takes its host away for a while, as a reboot does: the action as it goes on once it was sent. It
-    /// waits ([`Verdict::Wait`]) until the host is back. Asked when [`Action::next`] has no more to do, or the connection
-    /// broke.
+    /// The action that takes this one's place once its effects were sent, if they make the host unreachable for a while, as
+    /// a reboot does. Its verdict is [`Verdict::Wait`] until the host is back. Called after the last effect, or when the
+    /// connection broke.
     fn after_disconnect(&self, _facts: &[Fact]) -> Option<ActionRef> {
         None
     }
 
-    /// Values for later steps; called when the step ended well, with the last facts.
+    /// Values for later steps. Called when the step has succeeded, with the latest facts.
     fn outputs(&self, _facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         Outputs::new()
     }
 
-    /// What it would change once what is missing ([`Verdict::Missing`]) is there; shown in previews.
+    /// What previews show for [`Verdict::Missing`]: the changes that are likely once the missing resource exists.
     fn predicted_diff(&self, _facts: &[Fact]) -> Diff {
         Diff::default()
     }
 
-    /// What later steps may find missing until this one has run: kinds, namespaces ... Used by the preview.
+    /// The resources that exist once this step has run, such as kinds and namespaces. Previews use them: a later step that
+    /// lacks such a resource is shown as a change, not as a failure.
     fn provides(&self, _facts: &[Fact]) -> Vec<Resource> {
         Vec::new()
     }
 
-    /// Text that the step printed, for people; called when the step ended, well or not.
+    /// Text for people that the step printed. Called when the step ended, whether it succeeded or failed.
     fn printed(&self, _done: &[EffectResult]) -> String {
         String::new()
     }
 
-    /// That it panicked when it was asked before: then no answer of it counts. Only for what stands around all actions.
+    /// The panic of an earlier call: no later answer of this action counts. Only [`watched::Watched`] implements this.
     fn defect(&self) -> Option<Problem> {
         None
     }
 }
 
-/// `on_interrupt` of an action whose effect leaves no trace that could be looked for.
+/// What a resumed run does with a step that was interrupted, when nothing shows whether it took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnInterrupt {
@@ -159,30 +160,30 @@ pub enum OnInterrupt {
     Stop,
 }
 
-/// What an action says of the facts.
+/// What follows from the facts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// All is as asked; `seen` says so in one line (may be empty).
+    /// The state is the wanted one.
     Same {
-        /// For example `istiod 1.27.0, revision 3`.
+        /// The state in one line, such as `istiod 1.27.0, revision 3`; may be empty.
         seen: String,
     },
-    /// This must change.
+    /// The state differs. The diff is never empty.
     Change(Diff),
-    /// Not so yet, but time may bring it: probed again until the step's deadline.
+    /// The state is not the wanted one yet, and may become so: the step is probed again until its timeout.
     Wait {
-        /// What is seen now, one line.
+        /// The state in one line.
         seen: String,
     },
-    /// It cannot be done, and waiting does not help.
+    /// The step fails: neither a change nor waiting would help.
     Blocked(Problem),
-    /// It cannot be judged until something exists that is not there.
+    /// The state cannot be judged before this resource exists.
     Missing(Resource),
 }
 
 impl Verdict {
-    /// The verdict on what would change: an empty diff is [`Verdict::Same`] with what `seen` returns, an error is
-    /// [`Verdict::Blocked`].
+    /// [`Verdict::Same`] for an empty diff, with the line that `seen` returns; [`Verdict::Change`] for any other diff;
+    /// [`Verdict::Blocked`] for an error.
     pub fn judged(diff: Result<Diff, Problem>, seen: impl FnOnce() -> String) -> Self {
         match diff {
             Err(problem) => Self::Blocked(problem),
@@ -192,17 +193,15 @@ impl Verdict {
     }
 }
 
-/// Something that steps make and other steps need.
+/// Something that one step creates and another one needs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Resource {
-    /// A kind of object, served by the API: `networking.istio.io` and `Gateway`.
+    /// A kind of object that the Kubernetes API serves, such as `Gateway` of `networking.istio.io`.
     Kind {
         /// API group; empty for the core group.
         group: String,
-        /// Kind.
         kind: String,
     },
-    /// A namespace.
     Namespace(String),
 }
 
@@ -216,5 +215,4 @@ impl std::fmt::Display for Resource {
     }
 }
 
-/// An action ready to run.
 pub type ActionRef = Arc<dyn Action>;

@@ -1,5 +1,5 @@
-//! No action panics over an answer, whatever a host or an API makes up. Answers are put together from the words that the
-//! actions' own code and tests have of such answers, and then spoiled.
+//! No answer of a host or an API makes an action panic. The test makes up answers from the texts in the actions' own
+//! code and tests, and spoils them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,11 +12,11 @@ use super::{ActionRef, Registry, Verdict};
 use crate::connect::{Effect, EffectResult, Fact, Probe, helm, host, http, kube, vault};
 use crate::plan::{ActionInfo, Catalog as _};
 
-/// Answers that each action is given.
+/// Rounds of made-up answers for each action.
 const ROUNDS: usize = 250;
 
-/// What no honest answer has.
-const ODD: &[&str] = &[
+/// Texts that no honest answer contains.
+const ODD_TEXTS: &[&str] = &[
     "",
     "é",
     "aaaaaaaaaaa\u{e9}",
@@ -57,7 +57,7 @@ const ODD: &[&str] = &[
     "\n\n",
 ];
 
-/// The texts in the code of an action and its tests, which tell how the answers look that it knows.
+/// The string literals in the code and tests of an action: they show what answers look like.
 fn words(name: &str) -> Vec<String> {
     let (group, name) = name.split_once('.').unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/actions").join(group);
@@ -82,34 +82,34 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-struct Liar {
+struct AnswerGenerator {
     rng: SmallRng,
     words: Vec<String>,
 }
 
-impl Liar {
+impl AnswerGenerator {
     fn one_in(&mut self, count: u32) -> bool {
         self.rng.random_range(0..count) == 0
     }
 
-    fn of<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
+    fn choose<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
         all[self.rng.random_range(0..all.len())]
     }
 
     fn word(&mut self) -> String {
         let word = self.words[self.rng.random_range(0..self.words.len())].clone();
-        if self.one_in(4) { self.spoiled(&word) } else { word }
+        if self.one_in(4) { self.corrupted(&word) } else { word }
     }
 
     fn text(&mut self) -> String {
-        let (count, between) = (self.rng.random_range(0..4), self.of(&["\n", "\n", " ", ":", ""]));
+        let (count, between) = (self.rng.random_range(0..4), self.choose(&["\n", "\n", " ", ":", ""]));
         let text = (0..count).map(|_| self.word()).collect::<Vec<_>>().join(between);
-        if self.one_in(2) { self.spoiled(&text) } else { text }
+        if self.one_in(2) { self.corrupted(&text) } else { text }
     }
 
-    /// Something of it is odd: in place of a number, or anywhere.
-    fn spoiled(&mut self, text: &str) -> String {
-        let odd = self.of(ODD);
+    /// The text with one of [`ODD`] in the place of a number, or anywhere.
+    fn corrupted(&mut self, text: &str) -> String {
+        let odd = self.choose(ODD_TEXTS);
         let chars: Vec<char> = text.chars().collect();
         let at = self.rng.random_range(0..=chars.len());
         let until = self.rng.random_range(at..=chars.len().min(at + 8));
@@ -129,7 +129,7 @@ impl Liar {
     }
 
     fn number(&mut self) -> u64 {
-        *self.of(&[&0, &1, &0o644, &(1 << 31), &(1 << 32), &(1 << 63), &u64::MAX])
+        *self.choose(&[&0, &1, &0o644, &(1 << 31), &(1 << 32), &(1 << 63), &u64::MAX])
     }
 
     fn json(&mut self, depth: u32) -> Value {
@@ -138,14 +138,14 @@ impl Liar {
             1 => json!(self.rng.random_range(0..2) == 0),
             2 => json!(self.number()),
             3 => json!(-1),
-            4 => json!(self.of(ODD)),
+            4 => json!(self.choose(ODD_TEXTS)),
             5 => json!(self.text()),
             6 => (0..self.rng.random_range(0..3)).map(|_| self.json(depth - 1)).collect(),
             _ => (0..self.rng.random_range(0..4)).map(|_| (self.word(), self.json(depth - 1))).collect(),
         }
     }
 
-    /// An object in which something lies at the paths that the code looks at.
+    /// An object with values at the paths that the code reads.
     fn object(&mut self) -> Value {
         let mut object = json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "a", "namespace": "b" }, "spec": {}, "status": {},
@@ -170,8 +170,8 @@ impl Liar {
         (0..self.rng.random_range(0..8)).map(|_| (self.word(), self.json(3))).collect()
     }
 
-    fn ran(&mut self) -> host::CommandOutput {
-        let exit = *self.of(&[&0, &0, &0, &0, &1, &2, &3, &4, &127, &255, &-1, &i32::MIN]);
+    fn command_output(&mut self) -> host::CommandOutput {
+        let exit = *self.choose(&[&0, &0, &0, &0, &1, &2, &3, &4, &127, &255, &-1, &i32::MIN]);
         host::CommandOutput::new(exit, &self.text(), &if self.one_in(2) { String::new() } else { self.text() })
     }
 
@@ -187,12 +187,12 @@ impl Liar {
         let content = if self.one_in(4) { [content, vec![0xff, 0xfe]].concat() } else { content };
         let sha256 = match self.rng.random_range(0..3) {
             0 => None,
-            1 => Some(self.of(ODD).to_owned()),
+            1 => Some(self.choose(ODD_TEXTS).to_owned()),
             _ => Some(crate::digest::sha256(&content)),
         };
         let (size, mode) = (self.number(), u32::try_from(self.number()).unwrap_or(u32::MAX));
         let (owner, group) = (self.word(), self.word());
-        let (owner_also, group_also) = (vec![self.word()], vec![self.word()]);
+        let (owner_aliases, group_aliases) = (vec![self.word()], vec![self.word()]);
         let content = if self.one_in(4) { None } else { Some(content) };
         let (uid, gid) = (mode, u32::MAX);
         (!self.one_in(5)).then_some(host::File {
@@ -202,8 +202,8 @@ impl Liar {
             gid,
             owner,
             group,
-            owner_aliases: owner_also,
-            group_aliases: group_also,
+            owner_aliases,
+            group_aliases,
             size,
             sha256,
             content,
@@ -211,18 +211,18 @@ impl Liar {
     }
 
     fn system(&mut self) -> host::System {
-        let number = self.of(ODD);
+        let number = self.choose(ODD_TEXTS);
         let text =
             format!("kernel={}\npage_size={number}\nmemory_total={number}\nuptime={number}\n{}", number, self.text());
         host::System::read(&text).unwrap_or_default()
     }
 
-    fn seen(&mut self) -> kube::ExecOutcome {
+    fn exec_result(&mut self) -> kube::ExecOutcome {
         match self.rng.random_range(0..4) {
             0 => kube::ExecOutcome::NoPod(self.text()),
             1 => kube::ExecOutcome::NotRun(self.text()),
             _ => {
-                let host::CommandOutput { exit, stdout, stderr } = self.ran();
+                let host::CommandOutput { exit, stdout, stderr } = self.command_output();
                 kube::ExecOutcome::Ended { pod: self.word(), exit, stdout: stdout.text(), stderr: stderr.text() }
             }
         }
@@ -254,10 +254,10 @@ impl Liar {
         match probe {
             Probe::Host(probe) | Probe::Controller(probe) => Fact::Host(match probe {
                 host::Probe::File { .. } => host::Fact::File(self.file()),
-                host::Probe::Run(_) => host::Fact::Run(self.ran()),
+                host::Probe::Run(_) => host::Fact::Run(self.command_output()),
                 host::Probe::Sysctl { .. } => host::Fact::Sysctl(Some(self.text()).filter(|text| !text.is_empty())),
                 host::Probe::Module { .. } => {
-                    host::Fact::Module(*self.of(&[&host::Module::Loaded, &host::Module::Absent]))
+                    host::Fact::Module(*self.choose(&[&host::Module::Loaded, &host::Module::Absent]))
                 }
                 host::Probe::System => host::Fact::System(Box::new(self.system())),
                 host::Probe::Guard => host::Fact::Guard(None),
@@ -283,7 +283,7 @@ impl Liar {
                     },
                 }),
                 kube::Probe::Served(_) => kube::Fact::Served(self.one_in(2)),
-                kube::Probe::Exec(_) => kube::Fact::Exec(self.seen()),
+                kube::Probe::Exec(_) => kube::Fact::Exec(self.exec_result()),
             }),
             Probe::Helm(helm::Probe::Render(_)) => Fact::Helm(helm::Fact::Rendered(self.rendered())),
             Probe::Helm(helm::Probe::Release(_)) => Fact::Helm(helm::Fact::Release(Box::new(helm::State {
@@ -303,7 +303,7 @@ impl Liar {
                 Fact::Vault(vault::Fact::Absent { why: self.text() })
             }
             Probe::Vault(vault::Probe::Read { .. }) => {
-                let at = *self.of(&[&jiff::Timestamp::MIN, &jiff::Timestamp::UNIX_EPOCH, &jiff::Timestamp::MAX]);
+                let at = *self.choose(&[&jiff::Timestamp::MIN, &jiff::Timestamp::UNIX_EPOCH, &jiff::Timestamp::MAX]);
                 Fact::Vault(vault::Fact::Found { data: vault::Data(self.map()), at })
             }
             Probe::Http(_) if self.one_in(5) => {
@@ -318,37 +318,37 @@ impl Liar {
         }
     }
 
-    fn done(&mut self, effect: &Effect) -> EffectResult {
+    fn effect_result(&mut self, effect: &Effect) -> EffectResult {
         match effect {
-            Effect::Host(_) | Effect::Fetch(_) | Effect::Expect(_) => EffectResult::Host(self.ran()),
-            Effect::Kube(kube::Effect::Exec(_)) => EffectResult::Kube(kube::EffectResult::Exec(self.seen())),
+            Effect::Host(_) | Effect::Fetch(_) | Effect::Expect(_) => EffectResult::Host(self.command_output()),
+            Effect::Kube(kube::Effect::Exec(_)) => EffectResult::Kube(kube::EffectResult::Exec(self.exec_result())),
             Effect::Kube(_) => EffectResult::Kube(kube::EffectResult::Applied(kube::Object(self.object()))),
             Effect::Helm(_) => EffectResult::Helm(helm::EffectResult::Ran { output: self.text() }),
             Effect::Vault(_) => EffectResult::Vault(vault::EffectResult::Written(vault::Data(self.map()))),
         }
     }
 
-    /// Has an action judge made up answers, and go on by what they say.
-    fn lead(&mut self, action: &ActionRef) {
+    /// Calls the methods of an action with made-up answers, as the engine would.
+    fn exercise(&mut self, action: &ActionRef) {
         let facts: Vec<Fact> = action.probes().iter().map(|probe| self.answer(probe)).collect();
-        let _told =
+        let _answers =
             (action.predicted_diff(&facts), action.provides(&facts), action.outputs(&facts, &[]), action.printed(&[]));
         let Verdict::Change(diff) = action.verdict(&facts) else { return };
         diff.redacted().0.iter().for_each(|delta| drop(delta.lines()));
         let mut done = Vec::new();
         while let (Ok(Some(effect)), 0..8) = (action.next_effect(&facts, &done), done.len()) {
-            done.push(self.done(&effect));
+            done.push(self.effect_result(&effect));
         }
-        let _told = (action.changed(&done), action.outputs(&facts, &done), action.printed(&done));
+        let _answers = (action.changed(&done), action.outputs(&facts, &done), action.printed(&done));
         if let Some(rest) = action.after_disconnect(&facts) {
             let facts: Vec<Fact> = rest.probes().iter().map(|probe| self.answer(probe)).collect();
-            let _told = (rest.verdict(&facts), rest.next_effect(&facts, &[]).is_ok());
+            let _answers = (rest.verdict(&facts), rest.next_effect(&facts, &[]).is_ok());
             assert_eq!(rest.defect(), None);
         }
     }
 }
 
-/// Puts a value at a path of names, making what leads there.
+/// Sets the value at a slash-separated path, creating objects on the way.
 fn put(object: &mut Value, path: &str, value: Value) {
     let mut at = object;
     for name in path.split('/').skip(1) {
@@ -361,7 +361,7 @@ fn put(object: &mut Value, path: &str, value: Value) {
     *at = value;
 }
 
-/// The action of an example.
+/// The action of its own example.
 fn example(registry: &Registry, kind: &ActionInfo) -> ActionRef {
     let example: toml::Table = toml::from_str(kind.example).unwrap();
     let phase = example["phase"].as_table().unwrap().values().next().unwrap();
@@ -377,11 +377,11 @@ fn no_answer_makes_an_action_panic() {
     let registry = Registry::standard();
     let mut defects = Vec::new();
     for (seed, kind) in (0..).zip(registry.actions()) {
-        let mut liar = Liar { rng: SmallRng::seed_from_u64(seed), words: words(kind.name) };
+        let mut liar = AnswerGenerator { rng: SmallRng::seed_from_u64(seed), words: words(kind.name) };
         for _ in 0..ROUNDS {
-            // A defect is remembered.
+            // A new action for each round: an action that panicked once refuses all further calls.
             let action = example(&registry, kind);
-            liar.lead(&action);
+            liar.exercise(&action);
             if let Some(defect) = action.defect() {
                 defects.push(format!("{}: {}", kind.name, defect.message));
                 break;

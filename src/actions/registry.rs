@@ -1,4 +1,4 @@
-//! From an action's name to its code and documentation.
+//! [`Spec`] describes an action's type, and [`Registry`] finds an action's code and documentation by its name.
 
 use std::sync::Arc;
 
@@ -6,68 +6,77 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+#[cfg(test)]
+use super::declared::Case;
 use super::watched::Watched;
 use super::{Action, ActionRef};
 use crate::plan::{ActionInfo, Catalog, Output, ParamError, Role, RunsOn, TextCheck};
 use crate::secret;
 
-/// An action's type: its parameters are its fields, its documentation their doc comments.
+/// The type of an action: its fields are the parameters in plans, and their doc comments the parameters' documentation.
 pub trait Spec: Action + DeserializeOwned + JsonSchema + Sized + 'static {
-    /// Name in plans.
+    /// Name in plans, such as `node.file`.
     const NAME: &'static str;
-    /// One line of documentation.
+    /// Documentation in one line, without a full stop.
     const SUMMARY: &'static str;
-    /// Where it runs.
     const RUNS_ON: RunsOn;
-    /// Whether it can change anything.
+    /// Whether the action can change anything.
     const ROLE: Role;
-    /// Whether all that it changes on a host can be kept before and put back: files, links, live kernel parameters.
+    /// Whether all changes on a host are files, links and live kernel parameters: a `guard` can back these up and restore
+    /// them.
     const IS_REVERTIBLE: bool = false;
-    /// What later steps may use.
+    /// Values that later steps may use.
     const OUTPUTS: &'static [Output] = &[];
-    /// Parameters one of which (or `when`) a step must have that is no handler, since it would do the same again in each
-    /// run without. None: it needs no guard.
+    /// Parameters that keep a step from doing its work in every run. A step that is no handler needs one of them, or `when`.
+    /// Empty: the action compares states, and needs no condition.
     const CONDITIONS: &'static [&'static str] = &[];
-    /// What is wrong with the text of a parameter that others read by rules of their own.
+    /// Checks the syntax of parameters whose text is a format of its own, such as a Kubernetes manifest.
     const CHECK_TEXT: Option<TextCheck> = None;
-    /// A step as one would write it.
+    /// A step with this action, as one would write it in a plan.
     const EXAMPLE: &'static str;
 
-    /// Rules that types can't say, such as parameters that exclude each other.
+    /// Checks what types cannot express, such as parameters that exclude each other.
     ///
     /// # Errors
     /// The parameter that breaks a rule.
     fn rules(&self) -> Result<(), ParamError> {
         Ok(())
     }
+
+    /// Cases for the test that changes of parameters are detected. A case that shares its made-up host or cluster with other
+    /// actions is in `src/actions/declared` instead.
+    #[cfg(test)]
+    fn cases() -> Vec<Case> {
+        Vec::new()
+    }
 }
 
-/// All actions.
+/// The actions by their names.
 pub struct Registry {
     entries: Vec<Entry>,
 }
 
 struct Entry {
-    kind: ActionInfo,
+    info: ActionInfo,
     build: fn(&Value) -> Result<ActionRef, ParamError>,
+    #[cfg(test)]
+    cases: fn() -> Vec<Case>,
 }
 
 impl Registry {
-    /// No actions.
     pub fn empty() -> Self {
         Self { entries: Vec::new() }
     }
 
-    /// The same, by name.
+    /// Sorts the actions by name.
     pub(super) fn sorted(mut self) -> Self {
-        self.entries.sort_by_key(|e| e.kind.name);
+        self.entries.sort_by_key(|e| e.info.name);
         self
     }
 
-    /// Adds an action.
     pub fn add<T: Spec>(&mut self) {
         self.entries.push(Entry {
-            kind: ActionInfo {
+            info: ActionInfo {
                 name: T::NAME,
                 summary: T::SUMMARY,
                 runs_on: T::RUNS_ON,
@@ -81,29 +90,37 @@ impl Registry {
                 check_text: T::CHECK_TEXT,
                 validate: |params| parse::<T>(params).map(drop),
             },
-            build: |params| Ok(Watched::boxed(Arc::new(parse::<T>(params)?), secret::value_has_secret(params))),
+            build: |params| Ok(Watched::wrap(Arc::new(parse::<T>(params)?), secret::value_has_secret(params))),
+            #[cfg(test)]
+            cases: T::cases,
         });
     }
 
-    /// The action of a step, from its rendered parameters.
+    /// Builds the action of a step from its rendered parameters.
     ///
     /// # Errors
-    /// The parameter that the action refuses; unknown names too.
+    /// The parameter that the action refuses; the step as a whole if no action has this name.
     pub fn build(&self, name: &str, params: &Value) -> Result<ActionRef, ParamError> {
-        let entry = self.entries.iter().find(|e| e.kind.name == name);
+        let entry = self.entries.iter().find(|e| e.info.name == name);
         let entry = entry
             .ok_or_else(|| ParamError { pointer: String::new(), message: format!("no action is named {name}") })?;
         (entry.build)(params)
+    }
+
+    /// The cases that the actions keep in their own files.
+    #[cfg(test)]
+    pub fn cases(&self) -> Vec<Case> {
+        self.entries.iter().flat_map(|entry| (entry.cases)()).collect()
     }
 }
 
 impl Catalog for Registry {
     fn action(&self, name: &str) -> Option<&ActionInfo> {
-        self.entries.iter().map(|e| &e.kind).find(|k| k.name == name)
+        self.entries.iter().map(|e| &e.info).find(|info| info.name == name)
     }
 
     fn actions(&self) -> Vec<&ActionInfo> {
-        self.entries.iter().map(|e| &e.kind).collect()
+        self.entries.iter().map(|e| &e.info).collect()
     }
 }
 
@@ -132,11 +149,11 @@ mod tests {
     use crate::plan::Plan;
 
     #[test]
-    fn the_actions_of_these_groups_reach_a_cluster_and_no_others() {
-        for kind in Registry::standard().actions() {
-            let group = kind.name.split('.').next().unwrap();
+    fn only_actions_of_these_groups_reach_a_cluster() {
+        for action in Registry::standard().actions() {
+            let group = action.name.split('.').next().unwrap();
             let reaches = ["argocd", "helm", "istio", "kube"].contains(&group);
-            assert_eq!(kind.runs_on == RunsOn::Cluster, reaches, "{}", kind.name);
+            assert_eq!(action.runs_on == RunsOn::Cluster, reaches, "{}", action.name);
         }
     }
 

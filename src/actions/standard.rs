@@ -1,9 +1,8 @@
-//! All actions that there are.
+//! The list of all groups of actions.
 
 use super::{Registry, argocd, helm, http, istio, kube, node, vault};
 
 impl Registry {
-    /// The actions of this version.
     pub fn standard() -> Self {
         let mut registry = Self::empty();
         argocd::register(&mut registry);

@@ -1,4 +1,4 @@
-//! The table of all actions in README.md beside this file, made from the registry.
+//! Keeps the table of all actions in `README.md` of this folder equal to the registry.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Registry;
 use crate::plan::{ActionInfo, Catalog as _, Role, RunsOn};
 
-/// Set, it has the test write the table.
+/// Environment variable that makes the test write the table.
 const UPDATE: &str = "ROLLOUT_UPDATE";
 
 const HEAD: &str = "# Actions

@@ -1,8 +1,8 @@
-//! What holds of all actions, whatever hosts and APIs answer.
+//! A wrapper around every action: it catches panics, and masks old secrets in diffs.
 //!
-//! Should one panic over an answer that nobody thought of, its own step ends as unknown, and nothing else. Where its
-//! parameters hold a secret, what goes by its change may be an earlier one, which nobody has registered, also where the
-//! change itself is of something else: it is masked, unless it tells nothing.
+//! After a panic, only the action's own step fails; its outcome counts as unknown. If the parameters contain a secret,
+//! the old values in a diff may be an earlier version of this secret, which is not registered for masking. They are
+//! masked, unless they tell nothing.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -13,7 +13,7 @@ use crate::defect::catch_panic;
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 
-/// An action that remembers its first panic, and refuses to go on from there.
+/// An action that remembers its first panic and refuses all later calls.
 pub struct Watched {
     action: ActionRef,
     has_secret: bool,
@@ -21,8 +21,8 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Watches an action; `has_secret`: its parameters hold one.
-    pub fn boxed(action: ActionRef, has_secret: bool) -> ActionRef {
+    /// Wraps an action; `has_secret`: its parameters contain a secret.
+    pub fn wrap(action: ActionRef, has_secret: bool) -> ActionRef {
         Arc::new(Self { action, has_secret, defect: OnceLock::new() })
     }
 
@@ -30,14 +30,14 @@ impl Watched {
         if self.has_secret { diff.mask_removed() } else { diff }
     }
 
-    fn says(&self, verdict: Verdict) -> Verdict {
-        match says_what(verdict) {
+    fn masked(&self, verdict: Verdict) -> Verdict {
+        match not_empty(verdict) {
             Verdict::Change(diff) => Verdict::Change(self.without_gone(diff)),
             other => other,
         }
     }
 
-    fn ask<T>(&self, question: impl FnOnce(&dyn Action) -> T) -> Result<T, Problem> {
+    fn call<T>(&self, question: impl FnOnce(&dyn Action) -> T) -> Result<T, Problem> {
         if let Some(defect) = self.defect.get() {
             return Err(defect.clone());
         }
@@ -47,39 +47,39 @@ impl Watched {
 
 impl Action for Watched {
     fn probes(&self) -> Vec<Probe> {
-        self.ask(|action| action.probes()).unwrap_or_default()
+        self.call(|action| action.probes()).unwrap_or_default()
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        self.ask(|action| self.says(action.verdict(facts))).unwrap_or_else(Verdict::Blocked)
+        self.call(|action| self.masked(action.verdict(facts))).unwrap_or_else(Verdict::Blocked)
     }
 
     fn is_verified(&self) -> bool {
-        self.ask(|action| action.is_verified()).unwrap_or_default()
+        self.call(|action| action.is_verified()).unwrap_or_default()
     }
 
     fn verdict_after(&self, facts: &[Fact]) -> Verdict {
-        self.ask(|action| self.says(action.verdict_after(facts))).unwrap_or_else(Verdict::Blocked)
+        self.call(|action| self.masked(action.verdict_after(facts))).unwrap_or_else(Verdict::Blocked)
     }
 
     fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
-        self.ask(|action| action.next_effect(facts, done)).and_then(|next| next)
+        self.call(|action| action.next_effect(facts, done)).and_then(|next| next)
     }
 
     fn changed(&self, done: &[EffectResult]) -> bool {
-        self.ask(|action| action.changed(done)).unwrap_or(true)
+        self.call(|action| action.changed(done)).unwrap_or(true)
     }
 
     fn is_read_only(&self) -> bool {
-        self.ask(|action| action.is_read_only()).unwrap_or_default()
+        self.call(|action| action.is_read_only()).unwrap_or_default()
     }
 
     fn on_interrupt(&self) -> Option<OnInterrupt> {
-        self.ask(|action| action.on_interrupt()).unwrap_or(Some(OnInterrupt::Stop))
+        self.call(|action| action.on_interrupt()).unwrap_or(Some(OnInterrupt::Stop))
     }
 
     fn completes_at_once(&self) -> bool {
-        self.ask(|action| action.completes_at_once()).unwrap_or_default()
+        self.call(|action| action.completes_at_once()).unwrap_or_default()
     }
 
     fn writes(&self) -> Option<&Path> {
@@ -90,34 +90,34 @@ impl Action for Watched {
     }
 
     fn edits(&self) -> Vec<String> {
-        self.ask(|action| action.edits()).unwrap_or_default()
+        self.call(|action| action.edits()).unwrap_or_default()
     }
 
     fn resumed(&self) -> Option<ActionRef> {
-        self.ask(|action| action.resumed()).ok().flatten().map(|action| Self::boxed(action, self.has_secret))
+        self.call(|action| action.resumed()).ok().flatten().map(|action| Self::wrap(action, self.has_secret))
     }
 
     fn after_disconnect(&self, facts: &[Fact]) -> Option<ActionRef> {
-        self.ask(|action| action.after_disconnect(facts))
+        self.call(|action| action.after_disconnect(facts))
             .ok()
             .flatten()
-            .map(|action| Self::boxed(action, self.has_secret))
+            .map(|action| Self::wrap(action, self.has_secret))
     }
 
     fn outputs(&self, facts: &[Fact], done: &[EffectResult]) -> Outputs {
-        self.ask(|action| action.outputs(facts, done)).unwrap_or_default()
+        self.call(|action| action.outputs(facts, done)).unwrap_or_default()
     }
 
     fn predicted_diff(&self, facts: &[Fact]) -> Diff {
-        self.ask(|action| self.without_gone(action.predicted_diff(facts))).unwrap_or_default()
+        self.call(|action| self.without_gone(action.predicted_diff(facts))).unwrap_or_default()
     }
 
     fn provides(&self, facts: &[Fact]) -> Vec<Resource> {
-        self.ask(|action| action.provides(facts)).unwrap_or_default()
+        self.call(|action| action.provides(facts)).unwrap_or_default()
     }
 
     fn printed(&self, done: &[EffectResult]) -> String {
-        self.ask(|action| action.printed(done)).unwrap_or_default()
+        self.call(|action| action.printed(done)).unwrap_or_default()
     }
 
     fn defect(&self) -> Option<Problem> {
@@ -125,8 +125,8 @@ impl Action for Watched {
     }
 }
 
-/// A change of nothing would be made in every run. Looked for in development only.
-fn says_what(verdict: Verdict) -> Verdict {
+/// An empty change would be made again in every run. Checked in debug builds only.
+fn not_empty(verdict: Verdict) -> Verdict {
     let of_nothing = matches!(&verdict, Verdict::Change(diff) if diff.is_empty());
     debug_assert!(!of_nothing, "the action wants a change, and does not say of what");
     verdict

@@ -1,59 +1,61 @@
-//! What Argo CD says of an Application: health, sync, and why. Pure.
+//! Reads an Argo CD Application: its health, its sync status, and the causes that Argo CD gives. Pure.
 
 use serde_json::Value;
 
 use super::health_issue::HealthIssue;
 use crate::connect::kube::manifest::{list, text};
 
-/// Unhealthy resources named for one Application; Argo CD's own page has the rest.
+/// Unhealthy resources that the message about one Application names.
 const MAX_NAMED: usize = 3;
 
-/// What keeps the Application from being healthy; `None` when it is.
+/// What is wrong with the health of the Application; `None` if it is healthy.
 pub fn unhealthy(application: &Value) -> Option<HealthIssue> {
     let name = text(application, "/metadata/name");
     if application.pointer("/metadata/deletionTimestamp").is_some() {
-        return Some(HealthIssue::lasting(format!("{name} is being deleted"), look(application)));
+        return Some(HealthIssue::persistent(format!("{name} is being deleted"), look(application)));
     }
     let status = text(application, "/status/health/status");
     let seen = |status: &str| join(&format!("{name} is {status}"), &why(application));
     match status {
         "Healthy" => None,
         "" if list(application, "/status/conditions").is_empty() => {
-            Some(HealthIssue::passing(format!("{name} has no health yet")))
+            Some(HealthIssue::transient(format!("{name} has no health yet")))
         }
-        "" => Some(HealthIssue::lasting(seen("without health"), look(application))),
-        "Progressing" => Some(HealthIssue::passing(seen(status))),
-        "Missing" if syncing(application) => Some(HealthIssue::passing(format!("{name} is Missing, and being synced"))),
-        _ => Some(HealthIssue::lasting(seen(status), look(application))),
+        "" => Some(HealthIssue::persistent(seen("without health"), look(application))),
+        "Progressing" => Some(HealthIssue::transient(seen(status))),
+        "Missing" if syncing(application) => {
+            Some(HealthIssue::transient(format!("{name} is Missing, and being synced")))
+        }
+        _ => Some(HealthIssue::persistent(seen(status), look(application))),
     }
 }
 
-/// Whether what runs differs from what is in Git, or Argo CD can not tell.
+/// Whether the cluster differs from Git, or Argo CD cannot compare them.
 pub fn out_of_sync(application: &Value) -> bool {
     text(application, "/status/sync/status") != "Synced"
 }
 
-/// What keeps the Application from being synced; `None` when it is.
+/// Why the Application is not synced; `None` if it is.
 pub fn unsynced(application: &Value) -> Option<HealthIssue> {
     if !out_of_sync(application) {
         return None;
     }
     let name = text(application, "/metadata/name");
     let status = match text(application, "/status/sync/status") {
-        "" => return Some(HealthIssue::passing(format!("{name} has no sync status yet"))),
+        "" => return Some(HealthIssue::transient(format!("{name} has no sync status yet"))),
         status => status,
     };
     if syncing(application) {
-        return Some(HealthIssue::passing(format!("{name} is {status}, and being synced")));
+        return Some(HealthIssue::transient(format!("{name} is {status}, and being synced")));
     }
     let seen = join(&format!("{name} is {status}"), &why(application));
     if status != "OutOfSync" || failed(application) {
-        return Some(HealthIssue::lasting(seen, look(application)));
+        return Some(HealthIssue::persistent(seen, look(application)));
     }
     if automated(application) {
-        return Some(HealthIssue::passing(format!("{seen}, to be synced automatically")));
+        return Some(HealthIssue::transient(format!("{seen}, to be synced automatically")));
     }
-    Some(HealthIssue::lasting(seen, format!("argocd app sync {name}, or let the step allow_out_of_sync")))
+    Some(HealthIssue::persistent(seen, format!("argocd app sync {name}, or let the step allow_out_of_sync")))
 }
 
 fn look(application: &Value) -> String {
@@ -74,7 +76,7 @@ fn automated(application: &Value) -> bool {
     automated.is_some_and(|a| !a.is_null() && a.get("enabled") != Some(&Value::Bool(false)))
 }
 
-/// What Argo CD gives as the cause: of the whole, of its resources, of the last sync.
+/// The causes that Argo CD gives: for the Application, for its resources, and for the last sync.
 fn why(application: &Value) -> String {
     let mut causes = vec![line(text(application, "/status/health/message")).to_owned()];
     let bad = |r: &&Value| !matches!(text(r, "/health/status"), "" | "Healthy");

@@ -1,4 +1,4 @@
-//! Whether Argo CD's own Deployments and `StatefulSet`s run. Pure.
+//! Checks that Argo CD's own Deployments and `StatefulSet`s run. Pure.
 
 use serde_json::Value;
 
@@ -8,21 +8,21 @@ use crate::connect::kube::Objects;
 use crate::connect::kube::manifest::{list, text};
 use crate::connect::kube::pods::{self, condition};
 
-/// The label by which Argo CD's parts are found.
+/// Label selector of Argo CD's own workloads.
 pub const SELECTOR: &str = "app.kubernetes.io/part-of=argocd";
 
-/// Parts without which nothing is delivered; others, such as notifications, may be scaled to zero on purpose.
+/// Components that Argo CD cannot deliver without. Others, such as notifications, may be scaled to zero on purpose.
 const ESSENTIAL: &[&str] = &["server", "repo-server", "application-controller"];
 
-/// What the workload lacks; `None` when it runs as it should.
-pub fn lack(workload: &Value, found: &Objects) -> Option<HealthIssue> {
+/// What is wrong with the workload; `None` if it runs.
+pub fn issue(workload: &Value, found: &Objects) -> Option<HealthIssue> {
     let (namespace, name) = (text(workload, "/metadata/namespace"), text(workload, "/metadata/name"));
     let path = format!("{}/{name}", text(workload, "/kind").to_lowercase());
     let wanted = workload.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1);
     if wanted == 0 {
         let hint = format!("kubectl -n {namespace} scale {path} --replicas 1");
         let seen = format!("{name}: 0 of 0 replicas ready (scaled to zero)");
-        return essential(workload).then(|| HealthIssue::lasting(seen, hint));
+        return is_essential(workload).then(|| HealthIssue::persistent(seen, hint));
     }
     let mut seen = format!("{name}: {}", rollout::missing(workload)?);
     let own: Vec<Value> = found.pods.iter().filter(|pod| selects(workload, pod)).cloned().collect();
@@ -32,13 +32,13 @@ pub fn lack(workload: &Value, found: &Objects) -> Option<HealthIssue> {
     }
     if let Some(refused) = condition(workload, "ReplicaFailure").filter(|c| text(c, "/status") == "True") {
         seen = format!("{seen}; {}", text(refused, "/message"));
-    } else if under_way(workload) || !(overdue(workload) || own.iter().any(stuck)) {
-        return Some(HealthIssue::passing(seen));
+    } else if is_rolling_out(workload) || !(is_overdue(workload) || own.iter().any(is_stuck)) {
+        return Some(HealthIssue::transient(seen));
     }
-    Some(HealthIssue::lasting(seen, format!("kubectl -n {namespace} describe {path}, and its pods' logs, say more")))
+    Some(HealthIssue::persistent(seen, format!("kubectl -n {namespace} describe {path}, and its pods' logs, say more")))
 }
 
-/// Version of Argo CD, as the tag of an image of that name tells.
+/// Version of Argo CD: the tag of the image named `argocd`.
 pub fn version<'a>(workloads: impl IntoIterator<Item = &'a Value>) -> Option<&'a str> {
     let containers = workloads.into_iter().flat_map(|w| list(w, "/spec/template/spec/containers"));
     containers.map(|c| text(c, "/image")).find_map(|image| {
@@ -48,15 +48,16 @@ pub fn version<'a>(workloads: impl IntoIterator<Item = &'a Value>) -> Option<&'a
     })
 }
 
-/// By label, since charts and the operator put the name of the installation before that of the part.
-fn essential(workload: &Value) -> bool {
+/// Whether the workload is one of [`ESSENTIAL`], by its label: charts and the operator prefix names with that of the
+/// installation.
+fn is_essential(workload: &Value) -> bool {
     let labels = ["component", "name"].map(|l| text(workload, &format!("/metadata/labels/app.kubernetes.io~1{l}")));
     let names = labels.into_iter().chain([text(workload, "/metadata/name")]);
     names.map(|n| n.strip_prefix("argocd-").unwrap_or(n)).any(|n| ESSENTIAL.contains(&n))
 }
 
-/// Whether a new version is being rolled out, within its progress deadline.
-fn under_way(workload: &Value) -> bool {
+/// Whether a rollout is in progress and within its progress deadline.
+fn is_rolling_out(workload: &Value) -> bool {
     let behind = |seen: &str, wanted: &str| {
         let number = |pointer| workload.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
         number(seen) < number(wanted)
@@ -66,7 +67,7 @@ fn under_way(workload: &Value) -> bool {
             .is_some_and(|c| text(c, "/status") == "True" && text(c, "/reason") != "NewReplicaSetAvailable")
 }
 
-fn overdue(workload: &Value) -> bool {
+fn is_overdue(workload: &Value) -> bool {
     condition(workload, "Progressing").is_some_and(|c| text(c, "/status") == "False")
 }
 
@@ -77,8 +78,8 @@ fn selects(workload: &Value, pod: &Value) -> bool {
     })
 }
 
-/// Whether the pod does more than start: it can not be scheduled, or a container can not run.
-fn stuck(pod: &Value) -> bool {
+/// Whether the pod will not start by itself: it cannot be scheduled, or one of its containers cannot run.
+fn is_stuck(pod: &Value) -> bool {
     let waits_for_cause = |container: &Value| {
         let reason = text(container, "/state/waiting/reason");
         !matches!(reason, "" | "ContainerCreating" | "PodInitializing")
@@ -116,8 +117,8 @@ mod tests {
     }
 
     fn seen(workload: &Value, pods: Vec<Value>) -> Option<(String, bool)> {
-        let lack = lack(workload, &Objects { pods, ..Objects::default() })?;
-        Some((lack.seen, lack.hint.is_none()))
+        let issue = issue(workload, &Objects { pods, ..Objects::default() })?;
+        Some((issue.seen, issue.hint.is_none()))
     }
 
     #[test]
@@ -127,9 +128,9 @@ mod tests {
 
     #[test]
     fn an_essential_part_scaled_to_zero_is_named_with_the_command_that_mends_it() {
-        let lack = lack(&server(0, json!({"observedGeneration": 2})), &Objects::default()).unwrap();
-        assert_eq!(lack.seen, "argocd-server: 0 of 0 replicas ready (scaled to zero)");
-        assert_eq!(lack.hint.as_deref(), Some("kubectl -n argocd scale deployment/argocd-server --replicas 1"));
+        let issue = issue(&server(0, json!({"observedGeneration": 2})), &Objects::default()).unwrap();
+        assert_eq!(issue.seen, "argocd-server: 0 of 0 replicas ready (scaled to zero)");
+        assert_eq!(issue.hint.as_deref(), Some("kubectl -n argocd scale deployment/argocd-server --replicas 1"));
     }
 
     #[test]
@@ -149,7 +150,7 @@ mod tests {
                 .unwrap();
         assert!(passes && seen.starts_with("argocd-server: 0 of 1 replicas available; pod server-1: "), "{seen}");
         let behind = json!({"observedGeneration": 1});
-        assert!(super::lack(&server(1, behind), &Objects::default()).unwrap().hint.is_none());
+        assert!(super::issue(&server(1, behind), &Objects::default()).unwrap().hint.is_none());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `argocd.health`: Argo CD's own parts run, and its Applications are healthy.
+//! `argocd.health`: Argo CD's own components run, and its Applications are healthy.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -12,24 +12,25 @@ use crate::connect::kube::{self, KindRef, Objects, Query};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::{Outputs, Problem};
 use crate::finding::{did_you_mean, listed};
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 
-/// Parameters of `argocd.health`.
+/// Argo CD's own components run, and its Applications are healthy and, if wanted, synced. The step waits for that until
+/// its timeout.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Health {
-    /// Namespace of Argo CD and its Applications.
+    /// Namespace of Argo CD and its Applications. Default: `argocd`.
     #[serde(default = "argocd")]
     namespace: String,
-    /// Names of the Applications that must be healthy; default all.
+    /// Names of the Applications that must be healthy. Default: all.
     #[serde(default)]
     applications: Vec<String>,
-    /// Instead of names: the Applications that deliver to these namespaces (`spec.destination.namespace`) must be
-    /// healthy, at least one for each.
+    /// Namespaces, in the place of `applications`: all Applications that deliver to them (`spec.destination.namespace`)
+    /// must be healthy, and each namespace must have one.
     #[serde(default)]
     namespaces: Vec<String>,
-    /// Whether an Application may be out of sync, as one that is synced by hand is between two syncs; it is then
-    /// told, no more.
+    /// Whether an Application may be out of sync. Default: true. The step then only mentions that it is. Right for
+    /// Applications that are synced by hand.
     #[serde(default = "yes")]
     allow_out_of_sync: bool,
 }
@@ -42,13 +43,12 @@ fn yes() -> bool {
     true
 }
 
-/// The facts by their meaning.
-struct Seen<'a> {
+struct State<'a> {
     workloads: [&'a Objects; 2],
     applications: &'a [Value],
 }
 
-impl<'a> Seen<'a> {
+impl<'a> State<'a> {
     fn controllers(&self) -> impl Iterator<Item = &'a Value> + use<'a> {
         let [deployments, stateful_sets] = self.workloads;
         deployments.items.iter().chain(&stateful_sets.items)
@@ -56,12 +56,12 @@ impl<'a> Seen<'a> {
 }
 
 impl Health {
-    fn read<'a>(&self, facts: &'a [Fact]) -> Result<Seen<'a>, Verdict> {
+    fn read<'a>(&self, facts: &'a [Fact]) -> Result<State<'a>, Verdict> {
         let applications = match objects(facts.get(2)) {
             Err(Verdict::Missing(_)) => return Err(self.not_installed()),
             found => &found?.items,
         };
-        Ok(Seen { workloads: [objects(facts.first())?, objects(facts.get(1))?], applications })
+        Ok(State { workloads: [objects(facts.first())?, objects(facts.get(1))?], applications })
     }
 
     fn not_installed(&self) -> Verdict {
@@ -78,8 +78,8 @@ impl Health {
         Verdict::Blocked(Problem::new(message).hint(hint))
     }
 
-    /// The Applications that are meant.
-    fn chosen<'a>(&self, all: &'a [Value]) -> Result<Vec<&'a Value>, Problem> {
+    /// The Applications that the parameters select.
+    fn selected<'a>(&self, all: &'a [Value]) -> Result<Vec<&'a Value>, Problem> {
         let by = |pointer: &str, wanted: &String| all.iter().any(|a| text(a, pointer) == wanted);
         if let Some(name) = self.applications.iter().find(|name| !by(NAME, name)) {
             return Err(self.absent(name, all));
@@ -87,7 +87,7 @@ impl Health {
         if let Some(namespace) = self.namespaces.iter().find(|namespace| !by(DESTINATION, namespace)) {
             let message = format!("no Application of {} delivers to namespace {namespace}", self.namespace);
             let known = all.iter().map(|a| text(a, DESTINATION)).filter(|n| !n.is_empty());
-            return Err(with_known(message, namespace, known, "delivered to"));
+            return Err(unknown_name(message, namespace, known, "delivered to"));
         }
         let meant = |a: &&Value| {
             let listed = |names: &[String], pointer: &str| names.iter().any(|n| n == text(a, pointer));
@@ -99,7 +99,7 @@ impl Health {
 
     fn absent(&self, name: &str, all: &[Value]) -> Problem {
         let message = format!("there is no Application {}/{name}", self.namespace);
-        with_known(message, name, all.iter().map(|a| text(a, NAME)), "there")
+        unknown_name(message, name, all.iter().map(|a| text(a, NAME)), "there")
     }
 
     fn same(&self, controllers: usize, chosen: &[&Value]) -> Verdict {
@@ -118,8 +118,8 @@ impl Health {
 const NAME: &str = "/metadata/name";
 const DESTINATION: &str = "/spec/destination/namespace";
 
-/// Says what there is instead of what was asked for.
-fn with_known<'a>(message: String, name: &str, known: impl Iterator<Item = &'a str>, how: &str) -> Problem {
+/// A problem whose hint lists the names that exist.
+fn unknown_name<'a>(message: String, name: &str, known: impl Iterator<Item = &'a str>, how: &str) -> Problem {
     let mut known: Vec<&str> = known.collect();
     known.sort_unstable();
     known.dedup();
@@ -149,11 +149,11 @@ impl Action for Health {
         if controllers == 0 {
             return self.no_controllers();
         }
-        let chosen = match self.chosen(seen.applications) {
+        let chosen = match self.selected(seen.applications) {
             Ok(chosen) => chosen,
             Err(problem) => return Verdict::Blocked(problem),
         };
-        let of = |found: &&Objects| found.items.iter().filter_map(|w| controllers::lack(w, found)).collect::<Vec<_>>();
+        let of = |found: &&Objects| found.items.iter().filter_map(|w| controllers::issue(w, found)).collect::<Vec<_>>();
         let parts: Vec<_> = seen.workloads.iter().flat_map(of).collect();
         let judge = |a: &&Value| {
             let unsynced = || if self.allow_out_of_sync { None } else { applications::unsynced(a) };
@@ -170,7 +170,7 @@ impl Action for Health {
     fn outputs(&self, facts: &[Fact], _done: &[EffectResult]) -> Outputs {
         let mut outputs = Outputs::new();
         let Ok(seen) = self.read(facts) else { return outputs };
-        let chosen = self.chosen(seen.applications).map(|c| c.len()).unwrap_or_default();
+        let chosen = self.selected(seen.applications).map(|c| c.len()).unwrap_or_default();
         outputs.insert("applications".to_owned(), chosen.into());
         outputs.insert("controllers".to_owned(), seen.controllers().count().into());
         outputs.insert("version".to_owned(), controllers::version(seen.controllers()).into());
@@ -199,8 +199,7 @@ timeout = "1m"
         if self.applications.is_empty() || self.namespaces.is_empty() {
             return Ok(());
         }
-        let message = "give either `applications` or `namespaces`, not both".to_owned();
-        Err(ParamError { pointer: "/namespaces".to_owned(), message })
+        refuse("namespaces", "give either `applications` or `namespaces`, not both")
     }
 }
 

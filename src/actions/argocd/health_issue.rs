@@ -1,36 +1,35 @@
-//! What is not as it should be, and the verdict that all such findings add up to. Pure.
+//! What is wrong with Argo CD, and the verdict that follows from all findings. Pure.
 
 use crate::actions::Verdict;
 use crate::event::Problem;
 
-/// Findings named in one message; the rest are counted.
+/// Findings that one message names; it counts the rest.
 const MAX_NAMED: usize = 5;
 
-/// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HealthIssue {
-    /// What is seen, with the name of the thing.
+    /// The finding, with the name of the object.
     pub seen: String,
-    /// What to do about it; `None` when time alone may mend it.
+    /// What to do about the finding; `None` if it may pass by itself.
     pub hint: Option<String>,
 }
 
 impl HealthIssue {
-    /// What passes by itself.
-    pub fn passing(seen: String) -> Self {
+    /// A finding that may pass by itself.
+    pub fn transient(seen: String) -> Self {
         Self { seen, hint: None }
     }
 
-    /// What someone must mend.
-    pub fn lasting(seen: String, hint: String) -> Self {
+    /// A finding that somebody has to fix.
+    pub fn persistent(seen: String, hint: String) -> Self {
         Self { seen, hint: Some(hint) }
     }
 }
 
-/// The verdict on what is lacking; `None` when nothing is.
+/// The verdict on the findings; `None` if there are none.
 pub fn verdict(controllers: &[HealthIssue], applications: &[HealthIssue]) -> Option<Verdict> {
     let lasting = |lacks: &[HealthIssue]| lacks.iter().any(|l| l.hint.is_some());
-    // While controllers start, what the Applications say dates from before.
+    // While controllers start, the status of the Applications may be old.
     let stale = !controllers.is_empty() && !lasting(controllers);
     let all = || controllers.iter().chain(applications);
     match all().find_map(|l| l.hint.as_ref()) {
@@ -56,11 +55,11 @@ mod tests {
     use super::*;
 
     fn passing(seen: &str) -> HealthIssue {
-        HealthIssue::passing(seen.into())
+        HealthIssue::transient(seen.into())
     }
 
     fn lasting(seen: &str) -> HealthIssue {
-        HealthIssue::lasting(seen.into(), format!("mend {seen}"))
+        HealthIssue::persistent(seen.into(), format!("mend {seen}"))
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Argo CD: whether it runs, and what it says of its Applications. Only looks; Argo CD alone syncs.
+//! Argo CD: whether it runs and its Applications are healthy. These actions change nothing; syncing is left to Argo CD.
 
 mod applications;
 mod controllers;
@@ -9,7 +9,6 @@ pub use health::Health;
 
 use super::Registry;
 
-/// Adds the actions of this folder.
 pub(super) fn register(registry: &mut Registry) {
     registry.add::<Health>();
 }

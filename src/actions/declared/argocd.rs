@@ -1,8 +1,8 @@
-//! Argo CD's own parts, and its Applications.
+//! Cases of the actions on Argo CD.
 
 use serde_json::{Value, json};
 
-use super::{Case, Seen};
+use super::{Case, Detected};
 use crate::connect::kube::{self, Objects};
 use crate::connect::{Fact, Probe};
 
@@ -27,12 +27,12 @@ pub fn cases() -> Vec<Case> {
     vec![Case {
         action: "argocd.health",
         step: "",
-        sees: answer,
+        answer,
         params: &[
-            ("namespace", Seen::Elsewhere("namespace = 'other'")),
-            ("applications", Seen::With("applications = ['other']")),
-            ("namespaces", Seen::With("namespaces = ['other']")),
-            ("allow_out_of_sync", Seen::With("allow_out_of_sync = false")),
+            ("namespace", Detected::ByProbes("namespace = 'other'")),
+            ("applications", Detected::ByVerdict("applications = ['other']")),
+            ("namespaces", Detected::ByVerdict("namespaces = ['other']")),
+            ("allow_out_of_sync", Detected::ByVerdict("allow_out_of_sync = false")),
         ],
     }]
 }

@@ -1,14 +1,14 @@
-//! Releases, and the room for what charts make.
+//! Cases of the actions on Helm releases.
 
 use serde_json::json;
 
-use super::{Case, Seen, kube};
+use super::{Case, Detected, kube};
 use crate::connect::helm::{Fact as HelmFact, Probe as HelmProbe, Release, Rendered, State};
 use crate::connect::{Fact, Probe};
 
-/// A cluster with room, and the release `istiod` of version 1.27.0 with one value.
+/// A cluster with free room, and the release `istiod` of version 1.27.0 with one value.
 fn answer(probe: &Probe) -> Fact {
-    let Probe::Helm(probe) = probe else { return kube::roomy(probe) };
+    let Probe::Helm(probe) = probe else { return kube::empty_cluster(probe) };
     let objects = vec![json!({"kind": "Deployment", "metadata": {"name": "istiod"}, "spec": {"template": {"spec": {
         "containers": [{"resources": {"requests": {"cpu": "100m", "memory": "1Gi"}}}]}}}})];
     let rendered = Ok(Rendered { objects, ..Rendered::default() });
@@ -36,50 +36,50 @@ pub fn cases() -> Vec<Case> {
             action: "helm.release",
             step: "release = 'istiod'\nnamespace = 'istio-system'\nchart = 'istio/istiod'\nversion = '1.27.0'\n\
                    set = { 'pilot.replicas' = 2 }",
-            sees: answer,
+            answer,
             params: &[
-                ("release", Seen::Elsewhere("release = 'other'")),
-                ("namespace", Seen::Elsewhere("namespace = 'other'")),
-                ("chart", Seen::With("chart = 'istio/base'")),
-                ("version", Seen::With("version = '1.28.0'")),
-                ("set", Seen::With("set = { 'pilot.replicas' = 3 }")),
-                ("repo", Seen::Told),
-                ("plain_http", Seen::Told),
-                ("create_namespace", Seen::Told),
-                ("atomic", Seen::Told),
-                ("wait", Seen::Told),
-                ("skip_crds", Seen::Told),
-                ("on_pending", Seen::Told),
-                ("force_conflicts", Seen::Told),
+                ("release", Detected::ByProbes("release = 'other'")),
+                ("namespace", Detected::ByProbes("namespace = 'other'")),
+                ("chart", Detected::ByVerdict("chart = 'istio/base'")),
+                ("version", Detected::ByVerdict("version = '1.28.0'")),
+                ("set", Detected::ByVerdict("set = { 'pilot.replicas' = 3 }")),
+                ("repo", Detected::Never),
+                ("plain_http", Detected::Never),
+                ("create_namespace", Detected::Never),
+                ("atomic", Detected::Never),
+                ("wait", Detected::Never),
+                ("skip_crds", Detected::Never),
+                ("on_pending", Detected::Never),
+                ("force_conflicts", Detected::Never),
             ],
         },
         Case {
             action: "helm.release",
             step: "release = 'istiod'\nnamespace = 'istio-system'\nchart = 'istio/istiod'\n\
                    values = { path = 'v', content = 'pilot: {replicas: 2}' }",
-            sees: answer,
-            params: &[("values", Seen::With("values = { path = 'v', content = 'pilot: {replicas: 3}' }"))],
+            answer,
+            params: &[("values", Detected::ByVerdict("values = { path = 'v', content = 'pilot: {replicas: 3}' }"))],
         },
         Case {
             action: "helm.capacity",
             step: "release = 'istiod'\nnamespace = 'istio-system'\nchart = 'istiod'\nrepo = 'https://charts'\nversion = '1.27.0'",
-            sees: answer,
+            answer,
             params: &[
-                ("release", Seen::Elsewhere("release = 'other'")),
-                ("namespace", Seen::Elsewhere("namespace = 'other'")),
-                ("chart", Seen::Elsewhere("chart = 'base'")),
-                ("repo", Seen::Elsewhere("repo = 'https://other'")),
-                ("version", Seen::Elsewhere("version = '1.28.0'")),
-                ("values", Seen::Elsewhere("values = { path = 'v', content = 'a: 1' }")),
-                ("set", Seen::Elsewhere("set = { a = 1 }")),
-                ("headroom", Seen::With("headroom = '3500Mi'")),
+                ("release", Detected::ByProbes("release = 'other'")),
+                ("namespace", Detected::ByProbes("namespace = 'other'")),
+                ("chart", Detected::ByProbes("chart = 'base'")),
+                ("repo", Detected::ByProbes("repo = 'https://other'")),
+                ("version", Detected::ByProbes("version = '1.28.0'")),
+                ("values", Detected::ByProbes("values = { path = 'v', content = 'a: 1' }")),
+                ("set", Detected::ByProbes("set = { a = 1 }")),
+                ("headroom", Detected::ByVerdict("headroom = '3500Mi'")),
             ],
         },
         Case {
             action: "helm.capacity",
             step: "release = 'istiod'\nnamespace = 'istio-system'\nchart = 'oci://registry/charts/istiod:1.27.0'",
-            sees: answer,
-            params: &[("plain_http", Seen::Elsewhere("plain_http = true"))],
+            answer,
+            params: &[("plain_http", Detected::ByProbes("plain_http = true"))],
         },
     ]
 }

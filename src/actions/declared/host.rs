@@ -1,4 +1,4 @@
-//! A host as cases have it: a few files, and what commands say that look.
+//! A made-up host for tests: a few files, kernel parameters, and the output of commands.
 
 use sha2::{Digest as _, Sha256};
 
@@ -6,19 +6,19 @@ use crate::connect::host::{self, CommandOutput, File, FileKind, Read};
 use crate::connect::{Fact, Probe};
 use crate::digest::hex;
 
-/// What is on it, and on the machine that runs the tool.
+/// The content of the host. Probes of the machine that runs the tool get the same answers.
 #[derive(Default)]
 pub struct Host {
-    /// Paths and what lies there.
+    /// Paths, and what is there.
     pub files: &'static [(&'static str, FileState)],
-    /// Words of a command that looks, and what it prints. Others print nothing; all end well but those
-    /// that say that they fail.
+    /// Parts of command lines, and what a command with that part prints. Other commands print nothing. The exit status
+    /// is 0, or 1 if the command line contains `fails`.
     pub commands: &'static [(&'static str, &'static str)],
     /// Names and values of kernel parameters.
     pub sysctls: &'static [(&'static str, &'static str)],
 }
 
-/// What lies at a path, owned by root.
+/// What is at a path. Its owner is root.
 pub enum FileState {
     Text(&'static str, u32),
     Folder(u32),
@@ -26,7 +26,6 @@ pub enum FileState {
 }
 
 impl Host {
-    /// Its answer.
     pub fn answer(&self, probe: &Probe) -> Fact {
         let (Probe::Host(probe) | Probe::Controller(probe)) = probe else {
             panic!("{probe:?} is no question about a host")
@@ -34,13 +33,13 @@ impl Host {
         Fact::Host(match probe {
             host::Probe::File { path, read } => {
                 let thing = self.files.iter().find(|(at, _)| at == path);
-                host::Fact::File(thing.map(|(_, thing)| thing.seen(*read)))
+                host::Fact::File(thing.map(|(_, thing)| thing.file(*read)))
             }
             host::Probe::Run(run) => {
                 let command = run.command.to_string();
-                let said = self.commands.iter().find(|(words, _)| command.contains(words));
+                let output = self.commands.iter().find(|(words, _)| command.contains(words));
                 let exit = i32::from(command.contains("fails"));
-                host::Fact::Run(CommandOutput::new(exit, said.map_or("", |(_, said)| said), ""))
+                host::Fact::Run(CommandOutput::new(exit, output.map_or("", |(_, output)| output), ""))
             }
             host::Probe::Sysctl { key } => {
                 let value = self.sysctls.iter().find(|(name, _)| name == key);
@@ -55,7 +54,7 @@ impl Host {
 }
 
 impl FileState {
-    fn seen(&self, read: Read) -> File {
+    fn file(&self, read: Read) -> File {
         let (kind, mode, text) = match self {
             Self::Text(text, mode) => (FileKind::Regular, *mode, *text),
             Self::Folder(mode) => (FileKind::Directory, *mode, ""),

@@ -1,12 +1,12 @@
-//! What URLs answer.
+//! Cases of the actions on HTTP services.
 
 use std::time::Duration;
 
-use super::{Case, Seen};
+use super::{Case, Detected};
 use crate::connect::http::{Answer, Fact as HttpFact};
 use crate::connect::{Fact, Probe};
 
-/// A server that says `ok` to everything.
+/// A server that answers `ok` to every request.
 fn answer(_: &Probe) -> Fact {
     let elapsed = Duration::from_millis(12);
     Fact::Http(HttpFact::Answer(Answer { status: 200, headers: Vec::new(), body: "ok".into(), elapsed }))
@@ -16,22 +16,22 @@ pub fn cases() -> Vec<Case> {
     vec![Case {
         action: "http.check",
         step: "url = 'https://pi/'",
-        sees: answer,
+        answer,
         params: &[
-            ("url", Seen::Elsewhere("url = 'https://pi/other'")),
-            ("host", Seen::Elsewhere("host = 'other'")),
-            ("method", Seen::Elsewhere("method = 'POST'")),
-            ("headers", Seen::Elsewhere("headers = { Accept = 'text/html' }")),
-            ("body", Seen::Elsewhere("body = 'x'")),
-            ("status", Seen::With("status = [204]")),
-            ("contains", Seen::With("contains = 'no'")),
-            ("matches", Seen::With("matches = '^no$'")),
-            ("expect_failure", Seen::With("expect_failure = true")),
-            ("follow_redirects", Seen::Elsewhere("follow_redirects = true")),
-            ("ca_cert", Seen::Elsewhere("ca_cert = { path = 'ca.pem', content = 'x' }")),
-            ("insecure", Seen::Elsewhere("insecure = true")),
-            ("connect_to", Seen::Elsewhere("connect_to = '127.0.0.1:80'")),
-            ("request_timeout", Seen::Elsewhere("request_timeout = '1s'")),
+            ("url", Detected::ByProbes("url = 'https://pi/other'")),
+            ("host", Detected::ByProbes("host = 'other'")),
+            ("method", Detected::ByProbes("method = 'POST'")),
+            ("headers", Detected::ByProbes("headers = { Accept = 'text/html' }")),
+            ("body", Detected::ByProbes("body = 'x'")),
+            ("status", Detected::ByVerdict("status = [204]")),
+            ("contains", Detected::ByVerdict("contains = 'no'")),
+            ("matches", Detected::ByVerdict("matches = '^no$'")),
+            ("expect_failure", Detected::ByVerdict("expect_failure = true")),
+            ("follow_redirects", Detected::ByProbes("follow_redirects = true")),
+            ("ca_cert", Detected::ByProbes("ca_cert = { path = 'ca.pem', content = 'x' }")),
+            ("insecure", Detected::ByProbes("insecure = true")),
+            ("connect_to", Detected::ByProbes("connect_to = '127.0.0.1:80'")),
+            ("request_timeout", Detected::ByProbes("request_timeout = '1s'")),
         ],
     }]
 }

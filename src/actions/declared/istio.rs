@@ -1,11 +1,11 @@
-//! Istio's certificates.
+//! Cases of the actions on Istio's certificates.
 
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
 use super::vault::{self, AUTHORITIES};
-use super::{Case, Seen};
+use super::{Case, Detected};
 use crate::actions::certificate::testing::{Ca, below};
 use crate::actions::istio::testing::{cacerts, dump, found, proxy_says};
 use crate::connect::{Fact, Probe, kube};
@@ -18,54 +18,54 @@ pub fn cases() -> Vec<Case> {
         Case {
             action: "istio.cacerts",
             step: "mount = 'pki_int'",
-            sees: answer,
+            answer,
             params: &[
-                ("mount", Seen::Elsewhere("mount = 'other'")),
-                ("root_mount", Seen::Elsewhere("root_mount = 'pki'")),
-                ("namespace", Seen::Elsewhere("namespace = 'other'")),
-                ("secret", Seen::Elsewhere("secret = 'other'")),
-                ("common_name", Seen::With("common_name = 'another'")),
-                ("organization", Seen::With("organization = 'another'")),
-                ("dns_names", Seen::With("dns_names = ['istiod.istio-system.svc']")),
-                ("ttl", Seen::Told),
-                ("renew_before", Seen::With("renew_before = '6000h'")),
-                ("replace_root", Seen::Told),
-                ("force", Seen::Told),
+                ("mount", Detected::ByProbes("mount = 'other'")),
+                ("root_mount", Detected::ByProbes("root_mount = 'pki'")),
+                ("namespace", Detected::ByProbes("namespace = 'other'")),
+                ("secret", Detected::ByProbes("secret = 'other'")),
+                ("common_name", Detected::ByVerdict("common_name = 'another'")),
+                ("organization", Detected::ByVerdict("organization = 'another'")),
+                ("dns_names", Detected::ByVerdict("dns_names = ['istiod.istio-system.svc']")),
+                ("ttl", Detected::Never),
+                ("renew_before", Detected::ByVerdict("renew_before = '6000h'")),
+                ("replace_root", Detected::Never),
+                ("force", Detected::Never),
             ],
         },
         Case {
             action: "istio.root_cert",
             step: "namespaces = ['trading']",
-            sees: answer,
+            answer,
             params: &[
-                ("namespaces", Seen::Elsewhere("namespaces = ['trading', 'other']")),
-                ("mount", Seen::Elsewhere("mount = 'pki_int'")),
-                ("istio_namespace", Seen::Elsewhere("istio_namespace = 'other'")),
-                ("secret", Seen::Elsewhere("secret = 'other'")),
+                ("namespaces", Detected::ByProbes("namespaces = ['trading', 'other']")),
+                ("mount", Detected::ByProbes("mount = 'pki_int'")),
+                ("istio_namespace", Detected::ByProbes("istio_namespace = 'other'")),
+                ("secret", Detected::ByProbes("secret = 'other'")),
             ],
         },
         Case {
             action: "istio.workload_cert",
             step: "namespace = 'trading'\nselector = 'app=agent'",
-            sees: answer,
+            answer,
             params: &[
-                ("namespace", Seen::Elsewhere("namespace = 'other'")),
-                ("selector", Seen::Elsewhere("selector = 'app=other'")),
-                ("container", Seen::Elsewhere("container = 'other'")),
-                ("istio_namespace", Seen::Elsewhere("istio_namespace = 'other'")),
-                ("secret", Seen::Elsewhere("secret = 'other'")),
+                ("namespace", Detected::ByProbes("namespace = 'other'")),
+                ("selector", Detected::ByProbes("selector = 'app=other'")),
+                ("container", Detected::ByProbes("container = 'other'")),
+                ("istio_namespace", Detected::ByProbes("istio_namespace = 'other'")),
+                ("secret", Detected::ByProbes("secret = 'other'")),
             ],
         },
         Case {
             action: "istio.workload_cert",
             step: "namespace = 'trading'\npod = 'agent-1'",
-            sees: answer,
-            params: &[("pod", Seen::Elsewhere("pod = 'agent-2'"))],
+            answer,
+            params: &[("pod", Detected::ByProbes("pod = 'agent-2'"))],
         },
     ]
 }
 
-/// What the cluster and Vault tell.
+/// The answers of the cluster and of Vault.
 fn answer(probe: &Probe) -> Fact {
     let query = match probe {
         Probe::Kube(kube::Probe::Get(query)) => query,

@@ -1,8 +1,8 @@
-//! Objects of a cluster.
+//! Cases of the actions on the objects of a cluster.
 
 use serde_json::{Value, json};
 
-use super::{Case, Seen};
+use super::{Case, Detected};
 use crate::actions::kube::scheduling::testing;
 use crate::connect::kube::{self, Objects, Preview};
 use crate::connect::{Fact, Probe};
@@ -11,15 +11,15 @@ fn fact(fact: kube::Fact) -> Fact {
     Fact::Kube(fact)
 }
 
-/// A cluster with one ConfigMap, which an apply finds as it is.
-fn applied(probe: &Probe) -> Fact {
+/// A cluster with one ConfigMap, which the dry run of an apply leaves as it is.
+fn applied_config_map(probe: &Probe) -> Fact {
     let Probe::Kube(kube::Probe::Apply { object, .. }) = probe else { panic!("another question") };
     let live = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"k": "v"}});
     fact(kube::Fact::Apply(Preview::Accepted { live: Some(live), result: object.0.clone(), conflicts: Vec::new() }))
 }
 
 /// A cluster with one namespace.
-fn found(probe: &Probe) -> Fact {
+fn one_namespace(probe: &Probe) -> Fact {
     let Probe::Kube(kube::Probe::Get(query)) = probe else { panic!("another question") };
     let there: Value = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "app",
         "labels": {"a": "b"}, "annotations": {"c": "d"}},
@@ -28,13 +28,13 @@ fn found(probe: &Probe) -> Fact {
     fact(kube::Fact::Objects(Objects::of(if is_it { vec![there] } else { Vec::new() })))
 }
 
-/// A cluster of one node that runs nothing.
-pub fn roomy(probe: &Probe) -> Fact {
+/// A cluster with one node that runs nothing.
+pub fn empty_cluster(probe: &Probe) -> Fact {
     nodes_or_pods(probe, testing::node("pi-1", "4", "4Gi"), Vec::new())
 }
 
-/// One whose node takes only pods that tolerate `edge`, and runs that of `app/web`.
-fn full(probe: &Probe) -> Fact {
+/// A cluster with one node, which accepts only pods that tolerate `edge`, and runs the pod of `app/web`.
+fn full_cluster(probe: &Probe) -> Fact {
     let mut node = testing::node("pi-1", "4", "4Gi");
     node["spec"]["taints"] = json!([{"key": "edge", "effect": "NoSchedule"}]);
     nodes_or_pods(probe, node, vec![testing::pod("pi-1", "web", "1", "3Gi")])
@@ -46,7 +46,7 @@ fn nodes_or_pods(probe: &Probe, node: Value, pods: Vec<Value>) -> Fact {
     fact(kube::Fact::Objects(Objects::of(items)))
 }
 
-/// A pod in which every command says `fine`.
+/// A pod in which every command prints `fine`.
 fn says_fine(probe: &Probe) -> Fact {
     let Probe::Kube(kube::Probe::Exec(exec)) = probe else { panic!("another question") };
     let exit = i32::from(exec.command == ["false"]);
@@ -66,24 +66,26 @@ pub fn cases() -> Vec<Case> {
         Case {
             action: "kube.apply",
             step: "inline = '{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {k: v}}'\nnamespace = 'app'",
-            sees: applied,
+            answer: applied_config_map,
             params: &[
                 (
                     "inline",
-                    Seen::With("inline = '{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {k: w}}'"),
+                    Detected::ByVerdict(
+                        "inline = '{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {k: w}}'",
+                    ),
                 ),
-                ("namespace", Seen::Elsewhere("namespace = 'other'")),
-                ("force", Seen::Told),
-                ("replace", Seen::Told),
+                ("namespace", Detected::ByProbes("namespace = 'other'")),
+                ("force", Detected::Never),
+                ("replace", Detected::Never),
             ],
         },
         Case {
             action: "kube.apply",
             step: MANIFEST,
-            sees: applied,
+            answer: applied_config_map,
             params: &[(
                 "manifest",
-                Seen::With(
+                Detected::ByVerdict(
                     "manifest = { path = 'm', content = '{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}' }",
                 ),
             )],
@@ -91,73 +93,79 @@ pub fn cases() -> Vec<Case> {
         Case {
             action: "kube.label",
             step: "kind = 'Namespace'\nname = 'app'\nlabels = { a = 'b' }\nannotations = { c = 'd' }",
-            sees: found,
+            answer: one_namespace,
             params: &[
-                ("api_version", Seen::Elsewhere("api_version = 'v2'")),
-                ("kind", Seen::Elsewhere("kind = 'Node'")),
-                ("namespace", Seen::Elsewhere("namespace = 'x'")),
-                ("name", Seen::Elsewhere("name = 'x'")),
-                ("selector", Seen::Instead("kind = 'Namespace'\nselector = 'x'\nlabels = { a = 'b' }")),
-                ("labels", Seen::With("labels = { a = 'c' }")),
-                ("annotations", Seen::With("annotations = { c = '' }")),
+                ("api_version", Detected::ByProbes("api_version = 'v2'")),
+                ("kind", Detected::ByProbes("kind = 'Node'")),
+                ("namespace", Detected::ByProbes("namespace = 'x'")),
+                ("name", Detected::ByProbes("name = 'x'")),
+                ("selector", Detected::ByVerdictOf("kind = 'Namespace'\nselector = 'x'\nlabels = { a = 'b' }")),
+                ("labels", Detected::ByVerdict("labels = { a = 'c' }")),
+                ("annotations", Detected::ByVerdict("annotations = { c = '' }")),
             ],
         },
         Case {
             action: "kube.wait",
             step: "kind = 'Namespace'\ncondition = 'Ready'",
-            sees: found,
+            answer: one_namespace,
             params: &[
-                ("api_version", Seen::Elsewhere("api_version = 'v2'")),
-                ("kind", Seen::Elsewhere("kind = 'Node'")),
-                ("namespace", Seen::Elsewhere("namespace = 'x'")),
-                ("name", Seen::Elsewhere("name = 'x'")),
-                ("selector", Seen::With("selector = 'x'")),
-                ("minimum", Seen::With("minimum = 2")),
-                ("condition", Seen::With("condition = 'Gone'")),
-                ("status", Seen::With("status = 'False'")),
-                ("rollout", Seen::Instead("kind = 'Deployment'\nrollout = true")),
-                ("exists", Seen::Instead("kind = 'Namespace'\nexists = false")),
-                ("jsonpath", Seen::Instead("kind = 'Namespace'\njsonpath = '{.status.none}'")),
-                ("value", Seen::Instead("kind = 'Namespace'\njsonpath = '{.status.phase}'\nvalue = 'Terminating'")),
+                ("api_version", Detected::ByProbes("api_version = 'v2'")),
+                ("kind", Detected::ByProbes("kind = 'Node'")),
+                ("namespace", Detected::ByProbes("namespace = 'x'")),
+                ("name", Detected::ByProbes("name = 'x'")),
+                ("selector", Detected::ByVerdict("selector = 'x'")),
+                ("minimum", Detected::ByVerdict("minimum = 2")),
+                ("condition", Detected::ByVerdict("condition = 'Gone'")),
+                ("status", Detected::ByVerdict("status = 'False'")),
+                ("rollout", Detected::ByVerdictOf("kind = 'Deployment'\nrollout = true")),
+                ("exists", Detected::ByVerdictOf("kind = 'Namespace'\nexists = false")),
+                ("jsonpath", Detected::ByVerdictOf("kind = 'Namespace'\njsonpath = '{.status.none}'")),
+                (
+                    "value",
+                    Detected::ByVerdictOf("kind = 'Namespace'\njsonpath = '{.status.phase}'\nvalue = 'Terminating'"),
+                ),
             ],
         },
         Case {
             action: "kube.capacity",
             step: "workload = 'app/web'\nmemory = '3Gi'\ntolerations = [{ key = 'edge', operator = 'Exists' }]",
-            sees: full,
+            answer: full_cluster,
             params: &[
-                ("cpu", Seen::With("cpu = 5")),
-                ("memory", Seen::With("memory = '5Gi'")),
-                ("replicas", Seen::With("replicas = 2")),
-                ("node_selector", Seen::With("node_selector = { disk = 'ssd' }")),
-                ("tolerations", Seen::With("tolerations = []")),
-                ("workload", Seen::With("workload = 'app/other'")),
-                ("headroom", Seen::With("headroom = '2Gi'")),
+                ("cpu", Detected::ByVerdict("cpu = 5")),
+                ("memory", Detected::ByVerdict("memory = '5Gi'")),
+                ("replicas", Detected::ByVerdict("replicas = 2")),
+                ("node_selector", Detected::ByVerdict("node_selector = { disk = 'ssd' }")),
+                ("tolerations", Detected::ByVerdict("tolerations = []")),
+                ("workload", Detected::ByVerdict("workload = 'app/other'")),
+                ("headroom", Detected::ByVerdict("headroom = '2Gi'")),
             ],
         },
         Case {
             action: "kube.exec",
             step: "namespace = 'app'\nselector = 'app=client'\ncommand = ['x']",
-            sees: says_fine,
+            answer: says_fine,
             params: &[
-                ("namespace", Seen::Elsewhere("namespace = 'other'")),
-                ("selector", Seen::Elsewhere("selector = 'app=other'")),
-                ("container", Seen::Elsewhere("container = 'other'")),
-                ("command", Seen::Elsewhere("command = ['y']")),
-                ("stdin", Seen::Elsewhere("stdin = 'y'")),
-                ("expect", Seen::With("expect = 'well'")),
-                ("expect_regex", Seen::With("expect_regex = '^well$'")),
-                ("expect_exit", Seen::With("expect_exit = 1")),
-                ("expect_failure", Seen::With("expect_failure = true")),
-                ("changes", Seen::With("changes = true")),
-                ("on_interrupt", Seen::Told),
+                ("namespace", Detected::ByProbes("namespace = 'other'")),
+                ("selector", Detected::ByProbes("selector = 'app=other'")),
+                ("container", Detected::ByProbes("container = 'other'")),
+                ("command", Detected::ByProbes("command = ['y']")),
+                ("stdin", Detected::ByProbes("stdin = 'y'")),
+                ("expect", Detected::ByVerdict("expect = 'well'")),
+                ("expect_regex", Detected::ByVerdict("expect_regex = '^well$'")),
+                ("expect_exit", Detected::ByVerdict("expect_exit = 1")),
+                ("expect_failure", Detected::ByVerdict("expect_failure = true")),
+                ("changes", Detected::ByVerdict("changes = true")),
+                ("on_interrupt", Detected::Never),
             ],
         },
         Case {
             action: "kube.exec",
             step: "namespace = 'app'\npod = 'client-1'\ncommand = ['x']\nchanges = true\nunless = ['true']",
-            sees: says_fine,
-            params: &[("pod", Seen::Elsewhere("pod = 'client-2'")), ("unless", Seen::With("unless = ['false']"))],
+            answer: says_fine,
+            params: &[
+                ("pod", Detected::ByProbes("pod = 'client-2'")),
+                ("unless", Detected::ByVerdict("unless = ['false']")),
+            ],
         },
     ]
 }

@@ -1,10 +1,10 @@
-//! Vault's engines and authorities.
+//! Cases of the actions on Vault.
 
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::{Case, Seen};
+use super::{Case, Detected};
 use crate::actions::certificate::testing::{Ca, below, issuer_fact, now, root};
 use crate::connect::vault::{Data, Fact as VaultFact, Node, Probe as VaultProbe, State};
 use crate::connect::{Fact, Probe};
@@ -21,48 +21,48 @@ pub fn cases() -> Vec<Case> {
         Case {
             action: "vault.ca",
             step: "mount = 'pki_int'",
-            sees: answer,
+            answer,
             params: &[
-                ("mount", Seen::Elsewhere("mount = 'other'")),
-                ("root_mount", Seen::Elsewhere("root_mount = 'pki'")),
-                ("min_ttl", Seen::With("min_ttl = '87600h'")),
-                ("min_path_length", Seen::With("min_path_length = 3")),
+                ("mount", Detected::ByProbes("mount = 'other'")),
+                ("root_mount", Detected::ByProbes("root_mount = 'pki'")),
+                ("min_ttl", Detected::ByVerdict("min_ttl = '87600h'")),
+                ("min_path_length", Detected::ByVerdict("min_path_length = 3")),
             ],
         },
-        Case { action: "vault.health", step: "", sees: answer, params: &[("nodes", Seen::With("nodes = 3"))] },
+        Case { action: "vault.health", step: "", answer, params: &[("nodes", Detected::ByVerdict("nodes = 3"))] },
         Case {
             action: "vault.intermediate",
             step: "mount = 'pki_int'\ncommon_name = 'intermediate'\nttl = '17520h'",
-            sees: answer,
+            answer,
             params: &[
-                ("mount", Seen::Elsewhere("mount = 'other'")),
-                ("root_mount", Seen::Elsewhere("root_mount = 'other'")),
-                ("common_name", Seen::With("common_name = 'another'")),
-                ("organization", Seen::With("organization = 'another'")),
-                ("ttl", Seen::Told),
-                ("renew_before", Seen::With("ttl = '70000h'\nrenew_before = '50000h'")),
-                ("key_type", Seen::With("key_type = 'rsa'")),
-                ("key_bits", Seen::With("key_bits = 384")),
-                ("max_path_length", Seen::With("max_path_length = 2")),
+                ("mount", Detected::ByProbes("mount = 'other'")),
+                ("root_mount", Detected::ByProbes("root_mount = 'other'")),
+                ("common_name", Detected::ByVerdict("common_name = 'another'")),
+                ("organization", Detected::ByVerdict("organization = 'another'")),
+                ("ttl", Detected::Never),
+                ("renew_before", Detected::ByVerdict("ttl = '70000h'\nrenew_before = '50000h'")),
+                ("key_type", Detected::ByVerdict("key_type = 'rsa'")),
+                ("key_bits", Detected::ByVerdict("key_bits = 384")),
+                ("max_path_length", Detected::ByVerdict("max_path_length = 2")),
             ],
         },
         Case {
             action: "vault.secrets_engine",
             step: "path = 'kv'\ntype = 'kv'",
-            sees: answer,
+            answer,
             params: &[
-                ("path", Seen::Elsewhere("path = 'other'")),
-                ("type", Seen::With("type = 'pki'")),
-                ("description", Seen::With("description = 'another'")),
-                ("default_lease_ttl", Seen::With("default_lease_ttl = '1h'")),
-                ("max_lease_ttl", Seen::With("max_lease_ttl = '1h'")),
-                ("version", Seen::With("version = 1")),
+                ("path", Detected::ByProbes("path = 'other'")),
+                ("type", Detected::ByVerdict("type = 'pki'")),
+                ("description", Detected::ByVerdict("description = 'another'")),
+                ("default_lease_ttl", Detected::ByVerdict("default_lease_ttl = '1h'")),
+                ("max_lease_ttl", Detected::ByVerdict("max_lease_ttl = '1h'")),
+                ("version", Detected::ByVerdict("version = 1")),
             ],
         },
     ]
 }
 
-/// What Vault tells.
+/// Vault's answers.
 pub fn answer(probe: &Probe) -> Fact {
     let Probe::Vault(probe) = probe else { panic!("{probe:?} is no question about Vault") };
     let (root, intermediate) = &*AUTHORITIES;

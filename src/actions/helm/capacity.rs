@@ -1,6 +1,7 @@
-//! `helm.capacity`: all pods of a chart find room, before it is installed.
+//! `helm.capacity`: the nodes have room for all pods of a chart, checked before the chart is installed.
 //!
-//! The chart itself says what they ask for, so its defaults are judged too. The further pods of a rolling update are not.
+//! The requests are those of the rendered chart, its defaults included. The additional pods of a rolling update are not
+//! counted.
 
 use std::cmp::Reverse;
 
@@ -10,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::chart;
 use super::values::{Templates, merged};
-use super::workloads::{Made, made};
+use super::workloads::{WorkloadPods, workload_pods};
 use crate::actions::kube::scheduling::{ClusterCapacity, Quantity, Round, Workload};
 use crate::actions::kube::unexpected;
 use crate::actions::{Action, Spec, Verdict};
@@ -19,40 +20,42 @@ use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Role, RunsOn};
 
-/// Parameters of `helm.capacity`.
+/// The nodes have room for all pods that a chart creates. The step fails at once if they have not.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Capacity {
-    /// Name of the release; the pods that it already has are not counted as used.
+    /// Name of the release. Pods that the release already has do not count as used room.
     release: String,
     /// Namespace of the release.
     namespace: String,
-    /// Chart: a name in `repo`, `repo/name` of `helm repo add`, `oci://…` (with `:version` or `@sha256:…`), or a path that starts with `.` or `/`.
+    /// Chart: a name in `repo`, `repo/name` of `helm repo add`, `oci://…` (with `:version` or `@sha256:…`), or a path
+    /// that starts with `.` or `/`.
     chart: String,
     /// URL of the chart repository.
     #[serde(default)]
     repo: Option<String>,
-    /// Exact version of the chart; without it, the newest.
+    /// Exact version of the chart. Default: the newest.
     #[serde(default)]
     version: Option<String>,
-    /// Whether an OCI registry is spoken to without TLS.
+    /// Whether to reach an OCI registry without TLS. Default: false.
     #[serde(default)]
     plain_http: bool,
-    /// Template files of values, later ones winning; an empty path is no file.
+    /// Template files with values; later files override earlier ones. An empty path is ignored.
     #[serde(default)]
     values: Templates,
-    /// Single values that win over the files, by path: `"pilot.resources.requests.memory" = "512Mi"`.
+    /// Single values that override the files, by path: `"pilot.resources.requests.memory" = "512Mi"`.
     #[serde(default)]
     set: Map<String, Value>,
-    /// Memory that must be left free on each node, such as `256Mi`.
+    /// Memory that must be left free on each node, such as `256Mi`. Default: none.
     #[serde(default)]
     headroom: Option<Quantity>,
 }
 
-/// What the facts say: the room that the release's own pods leave, and its pods, in the order in which they are placed.
-struct Seen {
+/// The facts, evaluated: the room without the release's own pods, and the chart's pods in the order in which they are
+/// placed.
+struct Placement {
     room: ClusterCapacity,
-    made: Vec<Made>,
+    workloads: Vec<WorkloadPods>,
 }
 
 impl Capacity {
@@ -66,32 +69,34 @@ impl Capacity {
         }
     }
 
-    fn seen(&self, facts: &[Fact]) -> Result<Seen, Verdict> {
+    fn placement(&self, facts: &[Fact]) -> Result<Placement, Verdict> {
         let Some((Fact::Helm(helm::Fact::Rendered(rendered)), cluster)) = facts.split_first() else {
             return Err(unexpected());
         };
         let rendered = rendered.as_ref().map_err(|why| chart::unrenderable(&self.asked().chart, why))?;
-        let mut made = made(&rendered.objects, &self.namespace);
-        let own: Vec<Workload> = made.iter().map(|m| m.by.clone()).collect();
-        let room = ClusterCapacity::seen(cluster, &own, self.headroom.unwrap_or_default()).ok_or_else(unexpected)?;
-        // Those that have no choice first, then the largest: what is left over fits anywhere most likely.
-        made.sort_by_key(|m| {
+        let mut workloads = workload_pods(&rendered.objects, &self.namespace);
+        let own: Vec<Workload> = workloads.iter().map(|m| m.workload.clone()).collect();
+        let room =
+            ClusterCapacity::from_facts(cluster, &own, self.headroom.unwrap_or_default()).ok_or_else(unexpected)?;
+        // Pods that fit on few nodes are placed first, then the largest ones: small pods find room most easily in what
+        // is left.
+        workloads.sort_by_key(|m| {
             let choice = if m.pods.replicas.is_some() { room.nodes(&m.pods).len() } else { 0 };
             (choice, Reverse((m.pods.each.memory, m.pods.each.cpu)))
         });
-        Ok(Seen { room, made })
+        Ok(Placement { room, workloads })
     }
 
     fn judge(&self, facts: &[Fact]) -> Result<Verdict, Verdict> {
-        let Seen { mut room, made } = self.seen(facts)?;
-        // Where the largest pods may run is what is worth telling.
-        let largest = made.iter().max_by_key(|m| (m.pods.each.memory, m.pods.each.cpu));
+        let Placement { mut room, workloads } = self.placement(facts)?;
+        // The message is about the largest pods, which are the hardest to place.
+        let largest = workloads.iter().max_by_key(|m| (m.pods.each.memory, m.pods.each.cpu));
         let nodes = largest.map(|m| room.nodes(&m.pods)).unwrap_or_default();
-        let freest = nodes.first().map(|n| format!(": {} has {} left", n.name, n.left())).unwrap_or_default();
-        for m in &made {
+        let freest = nodes.first().map(|n| format!(": {} has {} left", n.name, n.free_room())).unwrap_or_default();
+        for m in &workloads {
             room.place(&m.pods).map_err(Verdict::Blocked)?;
         }
-        let all = room.given();
+        let all = room.placed_requests();
         let (memory, cpu) = (all.memory.memory(Round::Up), all.cpu.cpus(Round::Up));
         let seen = match room.placed() {
             0 => "the chart makes no pods".to_owned(),
@@ -117,9 +122,9 @@ impl Action for Capacity {
     }
 
     fn outputs(&self, facts: &[Fact], _done: &[EffectResult]) -> Outputs {
-        let Ok(Seen { mut room, made }) = self.seen(facts) else { return Outputs::new() };
-        // The verdict has told already whether all found room.
-        let placed = made.iter().filter(|m| room.place(&m.pods).is_ok()).count();
+        let Ok(Placement { mut room, workloads }) = self.placement(facts) else { return Outputs::new() };
+        // Counts what fits; the verdict has already reported a shortage.
+        let placed = workloads.iter().filter(|m| room.place(&m.pods).is_ok()).count();
         Outputs::from_iter([("workloads".to_owned(), placed.into()), ("pods".to_owned(), room.placed().into())])
     }
 }
@@ -255,7 +260,7 @@ mod tests {
         let mut facts = facts(vec![], vec![]);
         facts[0] = Fact::Helm(helm::Fact::Rendered(Err("no such chart".into())));
         let Verdict::Blocked(problem) = action(json!({})).verdict(&facts) else { panic!() };
-        assert_eq!(problem.message, "the chart can not be rendered: no such chart");
+        assert_eq!(problem.message, "the chart cannot be rendered: no such chart");
     }
 
     #[test]

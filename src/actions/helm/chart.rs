@@ -1,4 +1,4 @@
-//! What all actions on a chart share: the reference, its rules, and what is said when it does not render.
+//! Chart references: parsing, rules, and the error when a chart does not render. Shared by all actions on charts.
 
 use serde_json::{Map, Value};
 
@@ -6,74 +6,70 @@ use super::values::{Templates, merged};
 use crate::actions::Verdict;
 use crate::connect::helm::{Chart, Oci};
 use crate::event::Problem;
-use crate::plan::ParamError;
+use crate::plan::{ParamError, refuse};
 
-/// The chart that the parameters name; an empty text is none.
+/// The chart that the parameters name. Empty texts count as not given.
 pub fn reference(name: &str, repo: Option<&String>, version: Option<&String>, plain_http: bool) -> Chart {
     let given = |text: Option<&String>| text.filter(|t| !t.is_empty()).cloned();
     Chart { name: name.to_owned(), repository: given(repo), version: given(version), plain_http }
 }
 
-/// The rules of a chart reference.
+/// Checks the parameters of a chart reference.
 pub fn check_reference(
     chart: &str,
     repo: Option<&str>,
     version: Option<&str>,
     plain_http: bool,
 ) -> Result<(), ParamError> {
-    let error =
-        |pointer: &str, message: &str| Err(ParamError { pointer: pointer.to_owned(), message: message.to_owned() });
     if version.is_some_and(|v| !v.is_empty() && !v.contains("{{") && !is_exact(v)) {
-        return error("/version", "an exact version is needed, such as 1.27.0: with a range two runs may differ");
+        return refuse("version", "an exact version is needed, such as 1.27.0: with a range two runs may differ");
     }
     if !chart.contains("{{") {
         check_oci(chart, repo, version, plain_http)?;
     }
     let Some(repo) = repo.filter(|r| !r.is_empty()) else { return Ok(()) };
     if chart.contains('/') && !chart.contains("{{") {
-        return error("/chart", "with repo, the chart is a plain name");
+        return refuse("chart", "with repo, the chart is a plain name");
     }
     if repo.split_once("://").is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|host| host.contains('@'))) {
-        return error("/repo", "no credentials in the URL: use `helm repo add` or `helm registry login`");
+        return refuse("repo", "no credentials in the URL: use `helm repo add` or `helm registry login`");
     }
     Ok(())
 }
 
-/// The rules of a reference that may be one to an OCI registry.
+/// Checks a chart reference that may point to an OCI registry.
 fn check_oci(chart: &str, repo: Option<&str>, version: Option<&str>, plain_http: bool) -> Result<(), ParamError> {
-    let error = |pointer: &str, message: String| Err(ParamError { pointer: pointer.to_owned(), message });
     if !chart.starts_with("oci://") {
         return match plain_http {
-            true => error(
-                "/plain_http",
-                "only a registry (oci://…) is spoken to by it; a `repo` says http:// itself".into(),
-            ),
+            true => {
+                refuse("plain_http", "it is for OCI registries (oci://…) only; for a `repo`, write http:// in its URL")
+            }
             false => Ok(()),
         };
     }
     let Some(oci) = Oci::parse(chart) else {
-        return error("/chart", "write it as oci://registry/path/chart:version".into());
+        return refuse("chart", "write it as oci://registry/path/chart:version");
     };
     if repo.is_some_and(|r| !r.is_empty()) {
-        return error("/repo", "the chart names its registry itself (oci://…)".into());
+        return refuse("repo", "the chart names its registry itself (oci://…)");
     }
     if oci.tag.is_some_and(|tag| !is_exact(tag)) {
         let message = "an exact version is needed as tag, such as :1.27.0, or a digest (@sha256:…): \
                        with a tag that moves two runs may differ";
-        return error("/chart", message.into());
+        return refuse("chart", message);
     }
     let is_digest = |d: &str| d.strip_prefix("sha256:").is_some_and(|h| h.len() == 64 && h.chars().all(hex));
     if oci.digest.is_some_and(|d| !is_digest(d)) {
-        return error("/chart", "a digest is written as @sha256: and 64 hexadecimal digits".into());
+        return refuse("chart", "a digest is written as @sha256: and 64 hexadecimal digits");
     }
     let Some(version) = version.filter(|v| !v.is_empty() && !v.contains("{{")) else { return Ok(()) };
     if let Some(tag) =
         oci.tag.filter(|tag| tag.replace('_', "+").trim_start_matches('v') != version.trim_start_matches('v'))
     {
-        return error("/version", format!("the chart's tag says {tag}: leave out one of the two"));
+        return refuse("version", format!("the chart's tag says {tag}: leave out one of the two"));
     }
     if oci.digest.is_some() {
-        return error("/version", "the digest says already which version it is: leave out one of the two".into());
+        return refuse("version", "the digest says already which version it is: leave out one of the two");
     }
     Ok(())
 }
@@ -82,7 +78,8 @@ fn hex(c: char) -> bool {
     matches!(c, '0'..='9' | 'a'..='f')
 }
 
-/// Whether it is one version, such as `1.27.0` or `v1.27.0-rc.1`: helm takes `1.27` for all of its patches.
+/// Whether the text is one version, such as `1.27.0` or `v1.27.0-rc.1`. Helm takes `1.27` as a range of all its
+/// patches.
 fn is_exact(version: &str) -> bool {
     let version = version.strip_prefix('v').unwrap_or(version);
     let core = version.split(['-', '+', '_']).next().unwrap_or_default();
@@ -92,17 +89,18 @@ fn is_exact(version: &str) -> bool {
     parts.len() == 3 && parts.iter().all(number) && version.chars().all(inner)
 }
 
-/// The values can be put together.
+/// Checks that the values can be merged.
 pub fn check_values(values: &Templates, set: &Map<String, Value>) -> Result<(), ParamError> {
     merged(values, set).map(drop).map_err(|(pointer, message)| ParamError { pointer, message })
 }
 
-/// The verdict on a chart that helm can not render.
+/// The verdict on a chart that helm cannot render.
 pub fn unrenderable(chart: &Chart, why: &str) -> Verdict {
-    Verdict::Blocked(Problem::new(format!("the chart can not be rendered: {why}")).hint(hint(chart, why)))
+    Verdict::Blocked(Problem::new(format!("the chart cannot be rendered: {why}")).hint(hint(chart, why)))
 }
 
-/// What to do about helm's complaint, which for a registry names neither `plain_http` nor a command to look with.
+/// What to do about helm's error. For registries, helm itself names neither `plain_http` nor a command to check the
+/// chart with.
 fn hint(chart: &Chart, why: &str) -> String {
     if Oci::parse(&chart.name).is_none() {
         return "check chart, repo and version (`helm search repo`, `helm show chart`) and the values".to_owned();

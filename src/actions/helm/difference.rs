@@ -1,4 +1,4 @@
-//! What an install or upgrade would change: chart, values, objects. Pure.
+//! The diff of an install or upgrade: chart, values and objects. Pure.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::connect::helm::{Release, ReleaseSpec, Rendered, State, equal};
 use crate::connect::kube::manifest;
 use crate::diff::{Delta, Diff};
 
-/// The changes from the release that is there to the one that is asked for.
+/// The diff from the installed release to the wanted one.
 pub fn between(asked: &ReleaseSpec, state: &State, rendered: &Rendered) -> Diff {
     let mut diff = Diff::default();
     let name = format!("release {}/{}", asked.namespace, asked.release);
@@ -23,8 +23,8 @@ pub fn between(asked: &ReleaseSpec, state: &State, rendered: &Rendered) -> Diff 
     if let (Some(live), Some(mark)) = (live, asked.chart.mark(state.local.as_ref()))
         && live.description != mark
     {
-        let before = if live.description.starts_with(CHART_MARK) { short(&live.description) } else { "not known" };
-        diff.push_field(format!("{name} chart's origin"), Some(before.to_owned()), Some(short(&mark).to_owned()));
+        let before = if live.description.starts_with(CHART_MARK) { short_mark(&live.description) } else { "not known" };
+        diff.push_field(format!("{name} chart's origin"), Some(before.to_owned()), Some(short_mark(&mark).to_owned()));
     }
     let old_values = live.map(|l| &l.values).unwrap_or(&Value::Null);
     if !equal(old_values, &asked.values.0) {
@@ -39,7 +39,7 @@ pub fn between(asked: &ReleaseSpec, state: &State, rendered: &Rendered) -> Diff 
     diff
 }
 
-/// The version that comes; a digest or a URL says it only to helm.
+/// The version that will be installed. Only helm knows the version behind a digest or a URL.
 fn version(asked: &ReleaseSpec, live: Option<&Release>) -> String {
     match (asked.chart.own_version(), live) {
         (Some(version), _) => version,
@@ -49,11 +49,11 @@ fn version(asked: &ReleaseSpec, live: Option<&Release>) -> String {
     }
 }
 
-/// How the descriptions of [`crate::connect::helm::Chart::mark`] begin.
+/// Start of the release descriptions that [`crate::connect::helm::Chart::mark`] writes.
 const CHART_MARK: &str = "rollout: chart ";
 
-/// A mark with so much of its hash as a person compares.
-fn short(mark: &str) -> &str {
+/// The mark with a shortened hash, for people.
+fn short_mark(mark: &str) -> &str {
     let mark = mark.strip_prefix(CHART_MARK).unwrap_or(mark);
     let end = mark.find("sha256:").map_or(mark.len(), |at| (at + 7 + 16).min(mark.len()));
     mark.get(..end).unwrap_or(mark)
@@ -71,7 +71,7 @@ fn objects(old: &[Value], rendered: &Rendered, with_crds: bool, diff: &mut Diff)
         match named(old, &name) {
             None => diff.push_field(name, None, Some("new".to_owned())),
             Some(before) if before == *object => {}
-            // A definition's schema runs to thousands of lines that nobody reads.
+            // The schema of a definition has thousands of lines that nobody reads.
             Some(_) if manifest::text(object, "/kind") == "CustomResourceDefinition" => {
                 diff.push_field(name, Some("as installed".to_owned()), Some("changed".to_owned()));
             }
@@ -98,7 +98,7 @@ fn values(values: &Value) -> String {
     }
 }
 
-/// The value with its keys in order, since helm does not keep the file's.
+/// The value with sorted keys: helm does not keep the order of the file.
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(map) => {

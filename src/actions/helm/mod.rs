@@ -12,7 +12,6 @@ pub use release::Release;
 
 use super::Registry;
 
-/// Adds this folder's actions.
 pub(super) fn register(registry: &mut Registry) {
     registry.add::<Capacity>();
     registry.add::<Release>();

@@ -1,4 +1,4 @@
-//! `helm.release`: a release is deployed from a chart, version and values.
+//! `helm.release`: a release is deployed from a chart, a version and values.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Role, RunsOn, TextCheck};
 
-/// Parameters of `helm.release`.
+/// A Helm release is deployed from a chart, a version and values.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Release {
@@ -21,60 +21,66 @@ pub struct Release {
     release: String,
     /// Namespace of the release.
     namespace: String,
-    /// Chart: a name in `repo`, `repo/name` of `helm repo add`, `oci://…` (with `:version` or `@sha256:…`; what is pushed anew under the same version is not seen), or a path that starts with `.` or `/`.
+    /// Chart: a name in `repo`, `repo/name` of `helm repo add`, `oci://…` (with `:version` or `@sha256:…`), or a path
+    /// that starts with `.` or `/`. A chart that was pushed again under the same version is not detected.
     chart: String,
-    /// URL of the chart repository. Counts only when the release changes: what is there is known by name and version.
+    /// URL of the chart repository. Counts only when the release changes: an installed chart is compared by name and
+    /// version.
     #[serde(default)]
     repo: Option<String>,
-    /// Exact version of the chart; without it, the newest is installed and any that is there is left.
+    /// Exact version of the chart. Default: the newest for a new release; an installed release keeps its version.
     #[serde(default)]
     version: Option<String>,
-    /// Whether an OCI registry is spoken to without TLS; helm 3 does so by itself with one that has none. Counts only when the release changes.
+    /// Whether to reach an OCI registry without TLS. Helm 3 does so anyway if the registry has no TLS. Default: false.
+    /// Counts only when the release changes.
     #[serde(default)]
     plain_http: bool,
-    /// Template files of values, later ones winning; an empty path is no file.
+    /// Template files with values; later files override earlier ones. An empty path is ignored.
     #[serde(default)]
     values: Templates,
-    /// Single values that win over the files, by path: `"pilot.resources.requests.memory" = "512Mi"`.
+    /// Single values that override the files, by path: `"pilot.resources.requests.memory" = "512Mi"`.
     #[serde(default)]
     set: Map<String, Value>,
-    /// Whether to make the namespace. Counts only when there is none.
+    /// Whether to create the namespace. Default: false. Counts only when there is none.
     #[serde(default)]
     create_namespace: bool,
-    /// Whether to go back to what was there when the change fails. Counts only when the release changes.
+    /// Whether to roll back when the change fails. Default: false. Counts only when the release changes.
     #[serde(default)]
     atomic: bool,
-    /// Whether to wait until all that the release made is ready. Counts only when the release changes.
+    /// Whether to wait until all objects of the release are ready. Default: true. Counts only when the release changes.
     #[serde(default = "yes")]
     wait: bool,
-    /// Whether to leave out the chart's `crds/` folder. Counts only when the release is installed: helm never upgrades it.
+    /// Whether to leave out the chart's `crds/` folder. Default: false. Counts only when the release is installed: helm
+    /// never upgrades that folder.
     #[serde(default)]
     skip_crds: bool,
-    /// What to do about a release that a helm run left in the middle of a change. Counts only when there is one.
+    /// What to do with a release that an interrupted helm left in the middle of a change. Counts only when there is
+    /// one.
     #[serde(default)]
     on_pending: OnPending,
-    /// Take fields that other field managers own (helm 4; helm 3 takes them always). Counts only when the release changes.
+    /// Whether to take over fields that other field managers own (helm 4; helm 3 always does). Default: false. Counts
+    /// only when the release changes.
     #[serde(default)]
     force_conflicts: bool,
 }
 
-/// What to do about a release that is stuck in the middle of a change.
+/// What to do with a release that is stuck in the middle of a change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnPending {
-    /// Stop and say so.
+    /// Stop with an error. The default.
     #[default]
     Stop,
-    /// Go back to the last good revision; uninstall when there is none. Then go on.
+    /// Roll back to the last good revision, or uninstall if there is none; then continue.
     Rollback,
-    /// Uninstall it and all that it made, then install it anew.
+    /// Uninstall the release with all its objects, then install it anew.
     Uninstall,
 }
 
-/// A change that is younger than this, seconds, is taken to be still under way: a helm whose caller was killed goes on.
+/// A pending change younger than this, seconds, may still be in progress: helm continues after its caller was killed.
 const PENDING_GRACE_SECONDS: i64 = 120;
 
-/// What is done about a stuck release first.
+/// What is done first about a stuck release.
 #[derive(Debug, PartialEq)]
 enum Repair {
     Rollback(u64),
@@ -97,7 +103,7 @@ impl Release {
         }
     }
 
-    /// What tells the release's chart where name and version do not.
+    /// The mark that identifies the chart where name and version do not.
     fn mark(&self, facts: &[Fact]) -> Option<String> {
         self.asked().chart.mark(state(facts)?.local.as_ref())
     }
@@ -111,7 +117,7 @@ impl Release {
         }
     }
 
-    /// Helm does not look at the version of a chart on this machine.
+    /// An error if `version` is not that of a chart on this machine: helm ignores the version of such a chart.
     fn contradiction(&self, state: &State) -> Option<Problem> {
         let (local, asked) = (state.local.as_ref()?, self.version.as_deref().filter(|v| !v.is_empty())?);
         (local.version.trim_start_matches('v') != asked.trim_start_matches('v')).then(|| {
@@ -136,7 +142,7 @@ impl Release {
     }
 }
 
-/// A time span as a person says it.
+/// A duration for people.
 fn human(seconds: i64) -> String {
     match seconds {
         ..120 => format!("{seconds} s"),
@@ -240,7 +246,7 @@ impl Action for Release {
             Some(local) => Some(local.version.clone()),
             None => self.asked().chart.own_version(),
         };
-        // Without a version and with a change, the one that helm has taken is not known.
+        // An upgrade without a version: helm has chosen one that is not known here.
         let version = if done.is_empty() { live.map(|l| l.chart_version.clone()) } else { chosen() };
         Outputs::from_iter([
             ("revision".to_owned(), revision.map_or(Value::Null, Value::from)),

@@ -1,4 +1,4 @@
-//! The values of a chart from files and single settings, merged as helm does. Pure.
+//! Merges the values of a chart, from files and single settings, as helm does. Pure.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::document::yaml::{self, Repeated};
 use crate::plan::TemplateFile;
 
-/// One template file or several, later ones winning.
+/// One template file or several; later ones override earlier ones.
 #[derive(Debug, Clone, Default)]
 pub struct Templates(pub Vec<TemplateFile>);
 
@@ -47,10 +47,10 @@ impl JsonSchema for Templates {
     }
 }
 
-/// The values of all files in their order, then of the single settings.
+/// Merges the values of all files in their order, then the single settings.
 ///
 /// # Errors
-/// JSON pointer of the parameter that is wrong, and what is wrong with it.
+/// JSON pointer of the wrong parameter, and the reason.
 pub fn merged(files: &Templates, set: &Map<String, Value>) -> Result<Value, (String, String)> {
     let mut values = Value::Object(Map::new());
     for (i, file) in files.0.iter().enumerate() {
@@ -63,10 +63,10 @@ pub fn merged(files: &Templates, set: &Map<String, Value>) -> Result<Value, (Str
     Ok(values)
 }
 
-/// The values of one file.
+/// Parses the values of one file.
 ///
 /// # Errors
-/// What is wrong with it.
+/// When the text is no YAML, or no table.
 pub fn table(text: &str) -> Result<Map<String, Value>, yaml::Error> {
     match yaml::from_str(text, Repeated::LastWins)? {
         Value::Null => Ok(Map::new()),
@@ -75,7 +75,7 @@ pub fn table(text: &str) -> Result<Map<String, Value>, yaml::Error> {
     }
 }
 
-/// Lays `over` upon `base`: tables are merged, all else is replaced.
+/// Merges `over` into `base`: tables are merged, all other values replaced.
 fn merge(base: &mut Value, over: Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
@@ -87,7 +87,7 @@ fn merge(base: &mut Value, over: Value) {
     }
 }
 
-/// Sets the value at a path such as `a.b[0].c`; a backslash takes the meaning from a dot.
+/// Sets the value at a path such as `a.b[0].c`; a backslash before a dot makes it part of the key.
 fn put(values: &mut Value, path: &str, value: Value) -> Result<(), String> {
     let mut place = values;
     for step in steps(path)? {

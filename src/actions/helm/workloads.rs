@@ -1,40 +1,38 @@
-//! The pods that a chart's objects make. Pure.
+//! The pods that the objects of a chart create. Pure.
 
 use serde_json::Value;
 
 use crate::actions::kube::scheduling::{Amount, Pods, Workload};
 use crate::connect::kube::manifest::{list, text};
 
-/// Kinds whose pods are judged.
+/// Kinds whose pods are counted.
 const KINDS: &[&str] = &["Deployment", "StatefulSet", "DaemonSet", "Job"];
 
-/// What makes pods, and the pods that it makes.
-pub struct Made {
-    /// The object.
-    pub by: Workload,
-    /// Its pods.
+/// A workload with its pods.
+pub struct WorkloadPods {
+    pub workload: Workload,
     pub pods: Pods,
 }
 
-/// The pods of all objects; those without a namespace are in the release's.
-pub fn made(objects: &[Value], namespace: &str) -> Vec<Made> {
+/// The pods of all objects. Objects that name no namespace are in `namespace`.
+pub fn workload_pods(objects: &[Value], namespace: &str) -> Vec<WorkloadPods> {
     let workloads = objects.iter().filter(|o| KINDS.contains(&text(o, "/kind")));
     workloads.map(|workload| of(workload, namespace, objects)).collect()
 }
 
-fn of(workload: &Value, namespace: &str, objects: &[Value]) -> Made {
+fn of(workload: &Value, namespace: &str, objects: &[Value]) -> WorkloadPods {
     let namespace = Some(text(workload, "/metadata/namespace")).filter(|n| !n.is_empty()).unwrap_or(namespace);
-    let by = Workload { namespace: namespace.to_owned(), name: text(workload, "/metadata/name").to_owned() };
+    let owner = Workload { namespace: namespace.to_owned(), name: text(workload, "/metadata/name").to_owned() };
     let spec = workload.pointer("/spec/template/spec").unwrap_or(&Value::Null);
     let selector = spec.get("nodeSelector").and_then(Value::as_object).into_iter().flatten();
     let pods = Pods {
-        name: format!("{namespace}/{}", by.name),
+        name: format!("{namespace}/{}", owner.name),
         each: Amount::of_pod(spec),
         replicas: replicas(workload, objects),
         selector: selector.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect(),
         tolerations: list(spec, "/tolerations").iter().filter_map(|t| serde_json::from_value(t.clone()).ok()).collect(),
     };
-    Made { by, pods }
+    WorkloadPods { workload: owner, pods }
 }
 
 fn replicas(workload: &Value, objects: &[Value]) -> Option<u64> {
@@ -52,7 +50,7 @@ fn replicas(workload: &Value, objects: &[Value]) -> Option<u64> {
                     && text(o, "/spec/scaleTargetRef/kind") == kind
                     && text(o, "/spec/scaleTargetRef/name") == name
             };
-            // An autoscaler never goes below its least number, whatever the workload says.
+            // An autoscaler keeps at least `minReplicas` pods, whatever the workload says.
             let least = objects.iter().find(scales).map(|o| number(o, "/spec/minReplicas").unwrap_or(1));
             Some(least.or_else(|| number(workload, "/spec/replicas")).unwrap_or(1))
         }
@@ -65,7 +63,7 @@ mod tests {
     use serde_json::json;
 
     fn replicas_of(workload: Value, autoscaler: Value) -> Option<u64> {
-        made(&[workload, autoscaler], "app")[0].pods.replicas
+        workload_pods(&[workload, autoscaler], "app")[0].pods.replicas
     }
 
     fn workload(kind: &str, spec: Value) -> Value {
@@ -101,7 +99,7 @@ mod tests {
             "spec": {"nodeSelector": {"disk": "ssd"}, "tolerations": [{"operator": "Exists"}],
                      "containers": [{"resources": {"requests": {"cpu": "1", "memory": "2Gi"}}}]}}}});
         let objects = [json!({"kind": "Service"}), web, workload("Deployment", json!({}))];
-        let made = made(&objects, "app");
+        let made = workload_pods(&objects, "app");
         let names: Vec<&str> = made.iter().map(|m| m.pods.name.as_str()).collect();
         assert_eq!(names, ["own/web", "app/web"]);
         let pods = &made[0].pods;

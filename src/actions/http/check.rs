@@ -1,4 +1,4 @@
-//! `http.check`: a URL answers as it should, or is refused as it should.
+//! `http.check`: a URL answers, or is refused, as expected.
 
 use std::collections::BTreeMap;
 
@@ -13,59 +13,59 @@ use crate::connect::http::{Answer, FailureKind};
 use crate::connect::{Effect, EffectResult, Fact, Probe, http};
 use crate::event::{Outputs, Problem};
 use crate::excerpt;
-use crate::plan::{Output, ParamError, PlainFile, Role, RunsOn};
+use crate::plan::{Output, ParamError, PlainFile, Role, RunsOn, refuse};
 use crate::secret::redact;
 
-/// A URL answers with this status and text. Asked again until it does or the step's timeout ends.
+/// A URL answers with the expected status and text. The request is repeated until it does, or until the step's timeout.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
-    /// What is asked: `http://` or `https://`.
+    /// URL of the request: `http://` or `https://`.
     pub url: String,
-    /// `Host` header, where it differs from the URL's host: an ingress routes by it.
+    /// `Host` header. Default: the host of `url`. For an ingress that routes by host.
     #[serde(default)]
     pub host: Option<String>,
-    /// Method.
+    /// Method. Default: `GET`.
     #[serde(default = "get")]
     pub method: String,
-    /// Further headers.
+    /// More headers.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// What is sent.
+    /// Body of the request. Default: none.
     #[serde(default)]
     pub body: Option<String>,
-    /// Status that is right, or several. Default: 200, and none with `expect_failure`.
+    /// Expected status, or a list of them. Default: 200; with `expect_failure`, no answer at all.
     #[serde(default)]
     pub status: Option<Statuses>,
-    /// Text that the answer's first 64 KiB must contain.
+    /// Text that the first 64 KiB of the answer must contain.
     #[serde(default)]
     pub contains: Option<String>,
-    /// Regular expression that the answer's first 64 KiB must match.
+    /// Regular expression that the first 64 KiB of the answer must match.
     #[serde(default)]
     pub matches: Option<String>,
-    /// Whether it must be refused: the connection is refused, closed or dropped, or the answer has one of `status`. A name
-    /// that is not known or a certificate that is not trusted is not a refusal.
+    /// Whether the request must be refused: the connection is refused, closed or dropped, or the answer has one of
+    /// `status`. An unknown host name or an untrusted certificate does not count as refused. Default: false.
     #[serde(default)]
     pub expect_failure: bool,
-    /// Whether redirects are followed. To another origin (scheme, host and port) `headers` are not sent along; a body is
-    /// never sent there, and https never left for http: such a redirect counts as no answer.
+    /// Whether to follow redirects. Default: false. To another origin (scheme, host and port), `headers` are not sent.
+    /// Two redirects are never followed and count as no answer: with a body to another origin, and from https to http.
     #[serde(default)]
     pub follow_redirects: bool,
     /// PEM file of the CA that signed the server's certificate. Default: the system's CAs.
     #[serde(default)]
     pub ca_cert: PlainFile,
-    /// Whether any certificate is taken.
+    /// Whether to accept any certificate. Default: false.
     #[serde(default)]
     pub insecure: bool,
-    /// `host:port` to connect to in the place of the URL's; TLS still asks for the URL's host.
+    /// `host:port` to connect to instead of the URL's. TLS still checks the host of the URL.
     #[serde(default)]
     pub connect_to: Option<String>,
-    /// How long one request may take; the step's timeout bounds all of them.
+    /// Timeout of one request. Default: 10s. The step's timeout limits all requests together.
     #[serde(default = "ten_seconds")]
     pub request_timeout: Lifetime,
 }
 
-/// HTTP statuses, written as one or as a list.
+/// HTTP statuses, written as one number or as a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statuses(pub Vec<u16>);
 
@@ -151,18 +151,17 @@ timeout = "1m"
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        let bad = |pointer: &str, message: String| Err(ParamError { pointer: pointer.to_owned(), message });
         if let Some(Err(error)) = self.matches.as_deref().map(Regex::new) {
-            return bad("/matches", format!("this is no regular expression: {error}"));
+            return refuse("matches", format!("this is no regular expression: {error}"));
         }
         if self.expect_failure && (self.contains.is_some() || self.matches.is_some()) && self.status.is_none() {
-            return bad("/expect_failure", "a refusal has no text; give the status that is right, too".to_owned());
+            return refuse("expect_failure", "a refused connection has no text: set `status` as well");
         }
         if self.status.as_ref().is_some_and(|list| list.0.is_empty()) {
-            return bad("/status", "it cannot be empty".to_owned());
+            return refuse("status", "it cannot be empty");
         }
         if !self.url.starts_with("http://") && !self.url.starts_with("https://") {
-            return bad("/url", "it must start with http:// or https://".to_owned());
+            return refuse("url", "it must start with http:// or https://");
         }
         Ok(())
     }
@@ -177,7 +176,7 @@ impl Check {
         }
     }
 
-    /// What is wrong with an answer.
+    /// Why the answer is not the expected one; `None` if it is.
     fn wrong(&self, answer: &Answer) -> Option<String> {
         let seen = || format!("HTTP {} from {}{}", answer.status, self.url, excerpt(&answer.body));
         if !self.statuses().contains(&answer.status) {
@@ -186,7 +185,7 @@ impl Check {
             } else {
                 format!("HTTP {}", self.statuses().iter().map(u16::to_string).collect::<Vec<_>>().join(" or "))
             };
-            return Some(format!("{}; {wanted} is right", seen()));
+            return Some(format!("{}; expected: {wanted}", seen()));
         }
         if let Some(text) = self.contains.as_ref().filter(|text| !answer.body.contains(*text)) {
             return Some(format!("{}; it does not contain \"{text}\"", seen()));
@@ -291,14 +290,14 @@ mod tests {
     fn a_wrong_answer_is_waited_on_and_shown() {
         assert_eq!(
             waits(check("").verdict(&answer(503, "no  healthy\nupstream"))),
-            "HTTP 503 from http://pi:30080/: no healthy upstream; HTTP 200 is right"
+            "HTTP 503 from http://pi:30080/: no healthy upstream; expected: HTTP 200"
         );
         assert_eq!(
             waits(check("contains = 'ok'").verdict(&answer(200, ""))),
             "HTTP 200 from http://pi:30080/; it does not contain \"ok\""
         );
         assert!(waits(check("matches = '^o$'").verdict(&answer(200, "x"))).ends_with("it does not match ^o$"));
-        assert!(waits(check("status = [200, 204]").verdict(&answer(404, ""))).ends_with("HTTP 200 or 204 is right"));
+        assert!(waits(check("status = [200, 204]").verdict(&answer(404, ""))).ends_with("expected: HTTP 200 or 204"));
     }
 
     #[test]
@@ -313,11 +312,11 @@ mod tests {
         for kind in [FailureKind::Refused, FailureKind::Closed, FailureKind::Timeout] {
             assert!(matches!(check.verdict(&nothing(kind)), Verdict::Same { .. }), "{kind:?}");
         }
-        // A typing mistake in the name must not pass for a refusal.
+        // A mistyped host name must not count as refused.
         for kind in [FailureKind::Name, FailureKind::Tls, FailureKind::Other] {
             assert!(matches!(check.verdict(&nothing(kind)), Verdict::Wait { .. }), "{kind:?}");
         }
-        assert_eq!(waits(check.verdict(&answer(200, ""))), "HTTP 200 from http://pi:30080/; no answer is right");
+        assert_eq!(waits(check.verdict(&answer(200, ""))), "HTTP 200 from http://pi:30080/; expected: no answer");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a service answers over HTTP.
+//! Actions on HTTP services.
 
 mod check;
 
@@ -6,7 +6,6 @@ pub use check::Check;
 
 use super::Registry;
 
-/// Adds the actions of this folder.
 pub fn register(registry: &mut Registry) {
     registry.add::<Check>();
 }

@@ -1,4 +1,4 @@
-//! Istio's certificate authority: given to istiod from Vault, and proven to be in use.
+//! Istio's certificate authority: it is issued by Vault, and workloads really use it.
 
 mod cacerts;
 mod plugged_in;
@@ -11,14 +11,13 @@ pub use workload_cert::WorkloadCert;
 
 use super::Registry;
 
-/// Adds the actions of this folder.
 pub fn register(registry: &mut Registry) {
     registry.add::<Cacerts>();
     registry.add::<RootCert>();
     registry.add::<WorkloadCert>();
 }
 
-/// What tests of other folders take from here.
+/// Helpers for tests of other folders.
 #[cfg(test)]
 pub mod testing {
     pub use super::plugged_in::testing::*;

@@ -1,4 +1,4 @@
-//! The Secret from which istiod takes its CA: the names of its keys, how it is read and how it is written.
+//! Reads and writes the Secret from which istiod takes its CA.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,47 +12,45 @@ use crate::connect::kube::{FIELD_MANAGER, KindRef, Probe as KubeProbe, Query, ma
 use crate::connect::{Fact, Probe};
 use crate::secret::Secret;
 
-/// The keys that istiod reads.
+/// Keys that istiod reads from the Secret.
 const CA_CERT: &str = "ca-cert.pem";
 const CA_KEY: &str = "ca-key.pem";
 const CERT_CHAIN: &str = "cert-chain.pem";
 const ROOT_CERT: &str = "root-cert.pem";
 
-/// The name that istiod looks for.
+/// Name of the Secret that istiod looks for.
 pub const NAME: &str = "cacerts";
 
-/// A CA as it lies in the Secret.
+/// The content of the Secret.
 pub struct PluggedIn {
     /// Istio's CA.
     pub ca: Certificate,
-    /// PEM of it.
     pub ca_pem: String,
-    /// Its private key.
+    /// Private key of `ca`.
     pub key: Secret,
-    /// What istiod sends along with every workload's certificate: the CA, then those above it.
+    /// The certificates that istiod appends to every workload's certificate: the CA, then those above it.
     chain: Vec<Certificate>,
-    /// What workloads trust.
+    /// The roots that workloads trust.
     pub roots: Vec<Certificate>,
 }
 
-/// Asks for the Secret.
 pub fn probe(namespace: &str, name: &str) -> Probe {
     Probe::Kube(KubeProbe::Get(Query::one(KindRef::new("v1", "Secret"), Some(namespace), name)))
 }
 
-/// The Secret that a fact tells of, if there is one.
+/// The Secret in a fact, if it exists.
 ///
 /// # Errors
-/// The verdict when the fact tells nothing.
+/// The verdict to return if the fact is no answer about objects.
 pub fn secret(fact: Option<&Fact>) -> Result<Option<&Value>, Verdict> {
     Ok(objects(fact)?.items.first())
 }
 
 impl PluggedIn {
-    /// Reads the Secret.
+    /// Parses the Secret.
     ///
     /// # Errors
-    /// What is missing in it or cannot be read; never a value.
+    /// The key that is missing or cannot be parsed; the message never contains a value.
     pub fn parse(secret: &Value) -> Result<Self, String> {
         let text = |key: &str| {
             let encoded = secret.get("data").and_then(|data| data.get(key)?.as_str());
@@ -71,7 +69,7 @@ impl PluggedIn {
         })
     }
 
-    /// Whether istiod could not work with it: the reason.
+    /// Why istiod cannot work with the Secret; `None` if it can.
     pub fn defect(&self) -> Option<String> {
         if !self.ca.is_ca {
             return Some(format!("{CA_CERT} is no CA"));
@@ -84,14 +82,14 @@ impl PluggedIn {
         if self.chain.first() != Some(&self.ca) {
             return Some(format!("{CERT_CHAIN} does not begin with {CA_CERT}"));
         }
-        self.way_up(&self.ca).err().map(|why| format!("{CERT_CHAIN}: {why}"))
+        self.trusted_chain(&self.ca).err().map(|why| format!("{CERT_CHAIN}: {why}"))
     }
 
-    /// The way from a certificate to one of the roots.
+    /// The chain from a certificate up to one of the roots.
     ///
     /// # Errors
-    /// Where it ends.
-    pub fn way_up(&self, certificate: &Certificate) -> Result<Vec<Certificate>, String> {
+    /// Names the certificate whose issuer is missing.
+    pub fn trusted_chain(&self, certificate: &Certificate) -> Result<Vec<Certificate>, String> {
         let mut pool = self.chain.clone();
         pool.extend(self.roots.iter().cloned());
         let way = chain_to_root(certificate, &pool)?;
@@ -101,13 +99,13 @@ impl PluggedIn {
         }
     }
 
-    /// Whether workloads trust this root: one of theirs is a certificate of the same CA.
+    /// Whether workloads trust `root`: one of their roots is a certificate of the same CA.
     pub fn trusts(&self, root: &Certificate) -> bool {
         self.roots.iter().any(|own| own.is_same_ca(root))
     }
 }
 
-/// Managers other than this tool that own a value of the Secret.
+/// Field managers other than this tool that own a value of the Secret.
 pub fn other_owners(secret: &Value) -> Vec<&str> {
     let mut owners: Vec<&str> = manifest::list(secret, "/metadata/managedFields")
         .iter()
@@ -119,8 +117,8 @@ pub fn other_owners(secret: &Value) -> Vec<&str> {
     owners
 }
 
-/// The Secret to write: the CA, its key, and those above it. The root is left out of the chain, since workloads have it
-/// already and it would go over the wire with every handshake.
+/// The Secret to write: the CA, its key, and the certificates above the CA. The chain leaves out the root: workloads
+/// already have it, and it would be sent with every handshake.
 pub fn object(namespace: &str, name: &str, certificate: &str, key: &Secret, issuer: &Issuer) -> Value {
     let certificate = certificate.trim().to_owned() + "\n";
     let between = issuer.pems[..issuer.pems.len() - 1].concat();
@@ -139,22 +137,22 @@ pub fn object(namespace: &str, name: &str, certificate: &str, key: &Secret, issu
     })
 }
 
-/// The namespace, when a fact says that it is not there.
+/// Checks that the namespace exists.
 ///
 /// # Errors
-/// The verdict to give then.
+/// The verdict to return if the fact says that it does not.
 pub fn namespace(name: &str, fact: Option<&Fact>) -> Result<(), Verdict> {
     if objects(fact)?.items.is_empty() { Err(Verdict::Missing(Resource::Namespace(name.to_owned()))) } else { Ok(()) }
 }
 
-/// CAs in Secrets, for tests.
+/// Secrets with CAs, for tests.
 #[cfg(test)]
 pub mod testing {
     use super::*;
     use crate::actions::certificate::testing::Ca;
     use crate::connect::kube;
 
-    /// A Secret with Istio's CA first and its root last.
+    /// A Secret; `chain` begins with Istio's CA and ends with its root.
     pub fn cacerts(chain: &[&Ca]) -> Value {
         let pems = |cas: &[&Ca]| STANDARD.encode(cas.iter().map(|ca| ca.pem()).collect::<String>());
         let (first, last) = (chain[0], chain[chain.len() - 1]);
@@ -171,7 +169,6 @@ pub mod testing {
         secret
     }
 
-    /// Objects that were found.
     pub fn found(items: Vec<Value>) -> Fact {
         Fact::Kube(kube::Fact::Objects(kube::Objects::of(items)))
     }

@@ -1,4 +1,4 @@
-//! `istio.root_cert`: istiod hands out the root that it was given.
+//! `istio.root_cert`: istiod distributes the root of its Secret.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -12,22 +12,23 @@ use crate::actions::{Action, Spec, Verdict};
 use crate::connect::kube::{KindRef, Query, manifest};
 use crate::connect::{Effect, EffectResult, Fact, Probe, kube};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 
-/// The ConfigMap that istiod writes into every namespace, `istio-ca-root-cert`, holds the root of the Secret that istiod
-/// was given, and of Vault. Waits until istiod has written it.
+/// The ConfigMap `istio-ca-root-cert`, which istiod writes into every namespace, holds the root of istiod's Secret and
+/// of Vault. The step waits until istiod has written it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RootCert {
-    /// Namespaces whose ConfigMap is looked at.
+    /// Namespaces whose ConfigMap is checked.
     pub namespaces: Vec<String>,
-    /// Path of Vault's PKI mount that signed Istio's CA: its root is compared, too.
+    /// Path of Vault's PKI mount that signed Istio's CA; its root is compared, too. Default: only the Secret is
+    /// compared.
     #[serde(default)]
     pub mount: Option<String>,
-    /// Namespace of istiod and its Secret.
+    /// Namespace of istiod and its Secret. Default: `istio-system`.
     #[serde(default = "istio_system")]
     pub istio_namespace: String,
-    /// Name of the Secret.
+    /// Name of the Secret. Default: `cacerts`.
     #[serde(default = "cacerts")]
     pub secret: String,
 }
@@ -40,12 +41,12 @@ fn cacerts() -> String {
     plugged_in::NAME.to_owned()
 }
 
-/// The name that istiod gives it.
+/// Name of the ConfigMap that istiod writes.
 const CONFIG_MAP: &str = "istio-ca-root-cert";
 
 impl Spec for RootCert {
     const NAME: &'static str = "istio.root_cert";
-    const SUMMARY: &'static str = "istiod hands out the root certificate that it was given";
+    const SUMMARY: &'static str = "istiod distributes the root certificate of its Secret";
     const RUNS_ON: RunsOn = RunsOn::Cluster;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] =
@@ -61,7 +62,7 @@ timeout = "1m"
 
     fn rules(&self) -> Result<(), ParamError> {
         if self.namespaces.is_empty() {
-            return Err(ParamError { pointer: "/namespaces".into(), message: "it cannot be empty".into() });
+            return refuse("namespaces", "it cannot be empty");
         }
         Ok(())
     }
@@ -74,7 +75,7 @@ impl RootCert {
             return Ok(Verdict::Wait { seen: format!("there is no {name}") });
         };
         let there = PluggedIn::parse(secret).map_err(|why| {
-            Verdict::Blocked(Problem::new(format!("{name}: {why}")).hint("make it with istio.cacerts"))
+            Verdict::Blocked(Problem::new(format!("{name}: {why}")).hint("create it with istio.cacerts"))
         })?;
         let config_maps = &facts[1..=self.namespaces.len()];
         if let (Some(mount), Some(fact)) = (&self.mount, facts.get(self.namespaces.len() + 1)) {
@@ -101,7 +102,7 @@ impl RootCert {
     }
 }
 
-/// What is wrong with a namespace's ConfigMap.
+/// How the ConfigMap of a namespace differs from the Secret; `None` if it does not.
 fn differs(namespace: &str, config_map: Option<&serde_json::Value>, there: &PluggedIn) -> Option<String> {
     let Some(config_map) = config_map else {
         return Some(format!("istiod has not written ConfigMap {namespace}/{CONFIG_MAP} yet"));
@@ -110,8 +111,8 @@ fn differs(namespace: &str, config_map: Option<&serde_json::Value>, there: &Plug
         Err(why) => Some(format!("ConfigMap {namespace}/{CONFIG_MAP}: {why}")),
         Ok(roots) if there.roots.iter().all(|root| roots.iter().any(|r| r.is_same_ca(root))) => None,
         Ok(roots) => Some(format!(
-            "istiod hands out the root {} ({}) in {namespace}, not {} ({}): \
-             it has not taken the Secret; restart it when it was there before the Secret",
+            "istiod distributes the root {} ({}) in {namespace}, not {} ({}): \
+             istiod has not loaded the Secret; restart istiod if it started before the Secret existed",
             roots[0].subject,
             roots[0].short_fingerprint(),
             there.roots[0].subject,
@@ -134,7 +135,7 @@ impl Action for RootCert {
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
         if facts.len() < self.probes().len() {
-            return Verdict::Blocked(Problem::new("there are fewer answers than questions"));
+            return Verdict::Blocked(Problem::new("there are fewer answers than probes"));
         }
         self.judge(facts).unwrap_or_else(|verdict| verdict)
     }
@@ -187,7 +188,7 @@ mod tests {
         let Verdict::Wait { seen } = action().verdict(&[secret(), config_map(&own), config_map(&r), issuer()]) else {
             panic!()
         };
-        assert!(seen.starts_with("istiod hands out the root CN=cluster.local ("), "{seen}");
+        assert!(seen.starts_with("istiod distributes the root CN=cluster.local ("), "{seen}");
         let Verdict::Wait { seen } = action().verdict(&[found(vec![]), config_map(&r), config_map(&r), issuer()])
         else {
             panic!()

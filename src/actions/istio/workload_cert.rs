@@ -1,4 +1,4 @@
-//! `istio.workload_cert`: a workload's certificate comes from the CA that istiod was given.
+//! `istio.workload_cert`: a workload's certificate is issued by istiod's CA.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,28 +13,28 @@ use crate::actions::{Action, Spec, Verdict};
 use crate::connect::kube::{Exec, ExecOutcome, manifest};
 use crate::connect::{Effect, EffectResult, Fact, Probe, kube};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 
-/// The certificate with which a pod's sidecar introduces itself is signed by the CA in istiod's Secret and leads to its
-/// root. Asked of the sidecar itself, so it proves what other workloads see.
+/// The certificate that a pod's sidecar presents is signed by the CA in istiod's Secret, and leads to its root. The
+/// step reads it from the sidecar itself: this is the certificate that other workloads see.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkloadCert {
     /// Namespace of the pod.
     pub namespace: String,
-    /// Name of the pod.
+    /// Name of the pod. Give either `pod` or `selector`.
     #[serde(default)]
     pub pod: Option<String>,
-    /// Label selector as `kubectl -l` takes it: the first ready pod is used.
+    /// Label selector as `kubectl -l` takes it; the first ready pod is used.
     #[serde(default)]
     pub selector: Option<String>,
-    /// Container of the proxy.
+    /// Container of the proxy. Default: `istio-proxy`.
     #[serde(default = "istio_proxy")]
     pub container: String,
-    /// Namespace of istiod and its Secret.
+    /// Namespace of istiod and its Secret. Default: `istio-system`.
     #[serde(default = "istio_system")]
     pub istio_namespace: String,
-    /// Name of the Secret.
+    /// Name of the Secret. Default: `cacerts`.
     #[serde(default = "cacerts")]
     pub secret: String,
 }
@@ -51,8 +51,8 @@ fn cacerts() -> String {
     plugged_in::NAME.to_owned()
 }
 
-/// How much newer than istiod's CA a workload's certificate may be and still come from the CA before it: istiod
-/// sees a new Secret a minute or two after it was written, and dates certificates back by two minutes.
+/// How much younger than istiod's new CA a workload's certificate may be and still be issued by the old CA. Istiod
+/// loads a new Secret within a minute or two, and dates certificates back by two minutes.
 const ROTATION_GRACE: SignedDuration = SignedDuration::from_mins(3);
 
 impl Spec for WorkloadCert {
@@ -81,7 +81,7 @@ timeout = "1m"
             (Some(_), Some(_)) => "pod and selector exclude each other",
             _ => return Ok(()),
         };
-        Err(ParamError { pointer: String::new(), message: message.into() })
+        refuse("", message)
     }
 }
 
@@ -92,7 +92,7 @@ impl WorkloadCert {
             return Ok(Verdict::Wait { seen: format!("there is no {name}") });
         };
         let there = PluggedIn::parse(secret).map_err(|why| {
-            Verdict::Blocked(Problem::new(format!("{name}: {why}")).hint("make it with istio.cacerts"))
+            Verdict::Blocked(Problem::new(format!("{name}: {why}")).hint("create it with istio.cacerts"))
         })?;
         let (pod, leaf, chain) = match presented(facts) {
             Ok(presented) => presented,
@@ -101,8 +101,8 @@ impl WorkloadCert {
         let chain = chain.split_first().map_or(&[][..], |(_, rest)| rest);
         let ca = &there.ca;
         if leaf.is_issued_by(ca) {
-            return Ok(match there.way_up(&leaf) {
-                Ok(way) => Verdict::Same { seen: described(&pod, &leaf, &way) },
+            return Ok(match there.trusted_chain(&leaf) {
+                Ok(way) => Verdict::Same { seen: description(&pod, &leaf, &way) },
                 Err(why) => Verdict::Blocked(Problem::new(format!("{name}: {why}")).hint("let istio.cacerts renew it")),
             });
         }
@@ -136,8 +136,8 @@ impl WorkloadCert {
     }
 }
 
-/// `identity ← CA ← ... ← root`.
-fn described(pod: &str, leaf: &Certificate, way: &[Certificate]) -> String {
+/// The identity and its chain: `identity ← CA ← ... ← root`.
+fn description(pod: &str, leaf: &Certificate, way: &[Certificate]) -> String {
     let above: String = way.iter().skip(1).map(|c| format!(" ← {}", c.common_name)).collect();
     format!("pod {pod}: {}{above}", identity(leaf))
 }
@@ -146,7 +146,7 @@ fn identity(leaf: &Certificate) -> &str {
     leaf.uris.first().map_or(leaf.subject.as_str(), String::as_str)
 }
 
-/// The pod that was asked, its certificate, and all that it presents; or what was seen in their place.
+/// The pod, its certificate, and all certificates that it presents; otherwise what the pod said instead.
 fn presented(facts: &[Fact]) -> Result<(String, Certificate, Vec<Certificate>), String> {
     let Some(Fact::Kube(kube::Fact::Exec(seen))) = facts.get(1) else {
         return Err("no pod was asked".to_owned());
@@ -166,8 +166,8 @@ fn presented(facts: &[Fact]) -> Result<(String, Certificate, Vec<Certificate>), 
     Ok((pod.clone(), chain[0].clone(), chain))
 }
 
-/// The certificate chain of Envoy's secret `default`, from its configuration dump. The agent that fetches the dump may log
-/// to the same output, before and after it.
+/// The certificate chain of Envoy's secret `default`, from Envoy's configuration dump. The agent that fetches the dump
+/// may write log lines before and after it.
 fn default_secret(output: &str) -> Option<String> {
     let dump = output.get(output.find('{')?..)?;
     let dump = serde_json::Deserializer::from_str(dump).into_iter::<Value>().next()?.ok()?;
@@ -224,10 +224,9 @@ pub mod testing {
     use super::*;
     use crate::actions::certificate::testing::{Ca, leaf_params};
 
-    /// The workload's identity.
     pub const IDENTITY: &str = "spiffe://cluster.local/ns/trading/sa/agent";
 
-    /// A workload's certificate, issued in the given year, and those above it.
+    /// Envoy's dump with a workload certificate issued in `year`, and the certificates above it.
     pub fn dump(year: i32, issuer: &Ca, above: &[&Ca]) -> String {
         let mut params = leaf_params("", "2028-01-01");
         params.not_before = rcgen::date_time_ymd(year, 2, 1);
@@ -244,7 +243,7 @@ pub mod testing {
         .to_string()
     }
 
-    /// What the proxy of `agent-1` prints.
+    /// The fact that the proxy of `agent-1` printed `stdout`.
     pub fn proxy_says(stdout: String) -> Fact {
         let seen = ExecOutcome::Ended { pod: "agent-1".into(), exit: 0, stdout, stderr: String::new() };
         Fact::Kube(kube::Fact::Exec(seen))
@@ -318,7 +317,7 @@ mod tests {
             panic!()
         };
         assert_eq!(seen, format!("pod agent-1: {IDENTITY} is issued by the CA before this one, of the same root"));
-        // Issued after the renewal, and yet by the old CA: istiod has not taken the new one.
+        // Issued after the renewal by the old CA: istiod has not loaded the new one yet.
         let Verdict::Wait { seen } = action().verdict(&[secret(), proxy_says(dump(2027, &old, &[&old, &i]))]) else {
             panic!()
         };

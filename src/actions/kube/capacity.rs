@@ -1,4 +1,4 @@
-//! `kube.capacity`: pods find room, before anything is changed.
+//! `kube.capacity`: the nodes have room for pods, checked before anything is changed.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use super::unexpected;
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 
-/// Less memory than this is a slip of the pen.
+/// Memory below this is taken for a mistake in the unit.
 const DEFAULT_MIN_MEMORY: Quantity = Quantity::whole(1024);
 
-/// Parameters of `kube.capacity`.
+/// The nodes have room for the requests of pods. The step fails at once if they have not.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Capacity {
@@ -26,21 +26,21 @@ pub struct Capacity {
     /// Memory that each pod requests, such as `512Mi`.
     #[serde(default)]
     memory: Option<Quantity>,
-    /// Number of pods.
+    /// Number of pods. Default: 1.
     #[serde(default = "one")]
     #[schemars(range(min = 1))]
     replicas: u64,
-    /// Labels of the nodes that may run them.
+    /// Labels of the nodes that may run the pods.
     #[serde(default)]
     node_selector: BTreeMap<String, String>,
-    /// Taints that they tolerate, as in a pod.
+    /// Taints that the pods tolerate, written as in a pod.
     #[serde(default)]
     tolerations: Vec<Toleration>,
-    /// Deployment, StatefulSet or DaemonSet of the pods, as `namespace/name`: those that it already has are not counted
-    /// as used.
+    /// Deployment, StatefulSet or DaemonSet of the pods, as `namespace/name`. Pods that this workload already has do
+    /// not count as used room.
     #[serde(default)]
     workload: Option<String>,
-    /// Memory that must be left free on each node, such as `256Mi`.
+    /// Memory that must be left free on each node, such as `256Mi`. Default: none.
     #[serde(default)]
     headroom: Option<Quantity>,
 }
@@ -61,8 +61,8 @@ impl Capacity {
     }
 
     fn room(&self, facts: &[Fact]) -> Option<ClusterCapacity> {
-        let own: Vec<Workload> = self.workload.as_deref().and_then(Workload::read).into_iter().collect();
-        ClusterCapacity::seen(facts, &own, self.headroom.unwrap_or_default())
+        let own: Vec<Workload> = self.workload.as_deref().and_then(Workload::parse).into_iter().collect();
+        ClusterCapacity::from_facts(facts, &own, self.headroom.unwrap_or_default())
     }
 }
 
@@ -75,7 +75,8 @@ impl Action for Capacity {
         let Some(mut room) = self.room(facts) else { return unexpected() };
         let pods = self.pods();
         let fits = room.fits(&pods);
-        let freest = room.nodes(&pods).first().map(|n| format!("{} has {} left", n.name, n.left())).unwrap_or_default();
+        let freest =
+            room.nodes(&pods).first().map(|n| format!("{} has {} left", n.name, n.free_room())).unwrap_or_default();
         match room.place(&pods) {
             Err(problem) => Verdict::Blocked(problem),
             Ok(()) if self.replicas == 1 => Verdict::Same { seen: format!("fits: {freest}") },
@@ -116,18 +117,16 @@ replicas = 2
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        let error =
-            |pointer: &str, message: &str| Err(ParamError { pointer: pointer.to_owned(), message: message.to_owned() });
         if self.cpu.is_none() && self.memory.is_none() {
-            return error("", "cpu or memory is needed");
+            return refuse("", "cpu or memory is needed");
         }
-        for (pointer, memory) in [("/memory", self.memory), ("/headroom", self.headroom)] {
+        for (name, memory) in [("memory", self.memory), ("headroom", self.headroom)] {
             if memory.is_some_and(|m| m > Quantity::ZERO && m < DEFAULT_MIN_MEMORY) {
-                return error(pointer, "is less than 1Ki: memory is in bytes, and m is a thousandth; Mi may be meant");
+                return refuse(name, "is less than 1Ki: memory is in bytes, and m is a thousandth; Mi may be meant");
             }
         }
-        if self.workload.as_deref().is_some_and(|w| !w.contains("{{") && Workload::read(w).is_none()) {
-            return error("/workload", "is to be namespace/name");
+        if self.workload.as_deref().is_some_and(|w| !w.contains("{{") && Workload::parse(w).is_none()) {
+            return refuse("workload", "must be written as namespace/name");
         }
         Ok(())
     }

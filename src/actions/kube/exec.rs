@@ -1,4 +1,4 @@
-//! `kube.exec`: what a command in a pod says, or a command that changes something there.
+//! `kube.exec`: a command in a pod, as a check or as a change.
 
 use regex::Regex;
 use schemars::JsonSchema;
@@ -11,53 +11,54 @@ use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 use crate::excerpt;
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 use crate::secret::{has_secret, redact};
 
-/// Characters of output quoted in a message.
+/// Characters of output that a message quotes.
 const MAX_QUOTED_CHARS: usize = 300;
 
-/// Parameters of `kube.exec`.
+/// A command in a pod prints what is expected, or changes something there.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exec {
     /// Namespace of the pod.
     namespace: String,
-    /// Name of the pod.
+    /// Name of the pod. Give either `pod` or `selector`.
     #[serde(default)]
     pod: Option<String>,
-    /// Label selector as `kubectl -l` takes it: the first ready pod is used.
+    /// Label selector as `kubectl -l` takes it; the first ready pod is used.
     #[serde(default)]
     selector: Option<String>,
-    /// Container; default the pod's default one.
+    /// Container. Default: the pod's default container.
     #[serde(default)]
     container: Option<String>,
-    /// The command and its arguments; no shell is involved.
+    /// The command and its arguments. No shell is involved.
     command: Vec<String>,
-    /// What the command reads.
+    /// Text for the standard input of the command. Default: none.
     #[serde(default)]
     stdin: Option<String>,
-    /// Text that its output must contain.
+    /// Text that the output must contain.
     #[serde(default)]
     expect: Option<String>,
-    /// Regular expression that its output must match.
+    /// Regular expression that the output must match.
     #[serde(default)]
     expect_regex: Option<String>,
-    /// The exit status it must end with.
+    /// Expected exit status. Default: 0.
     #[serde(default)]
     expect_exit: i32,
-    /// Whether it must end with any exit status but 0: for what must be refused.
+    /// Whether the exit status must be other than 0: for commands that must be refused. Default: false.
     #[serde(default)]
     expect_failure: bool,
-    /// Whether it changes something: then it runs once, in a real run only. Otherwise it is a check, also made by a
-    /// dry run, and repeated until it says what is expected or the deadline has come.
+    /// Whether the command changes something: then it runs once, and only in a real run. Default: false; the command is
+    /// a check, also runs in previews, and is repeated until the output is the expected one or the step's timeout ends.
     #[serde(default)]
     changes: bool,
-    /// With `changes` and without `unless`: what a later run does when this command was cut off: `rerun`, or `stop` (the
-    /// default) and let a person look. Handlers and steps of `on_failure` are always run again. Counts only when it is run.
+    /// With `changes` and without `unless`: what a later run does if this command was interrupted, `rerun` or `stop`
+    /// (the default: a person has to look). Handlers and steps of `on_failure` always run again. Counts only when the
+    /// command runs.
     #[serde(default)]
     on_interrupt: Option<OnInterrupt>,
-    /// With `changes`: a command that changes nothing; when it ends with exit status 0, there is nothing to do.
+    /// With `changes`: a command that changes nothing. If its exit status is 0, `command` does not run.
     #[serde(default)]
     unless: Vec<String>,
 }
@@ -74,8 +75,8 @@ impl Exec {
         }
     }
 
-    /// What is not as expected; `None` when all is.
-    fn complaint(&self, seen: &ExecOutcome) -> Option<String> {
+    /// Why the result is not the expected one; `None` if it is.
+    fn mismatch(&self, seen: &ExecOutcome) -> Option<String> {
         let (exit, stdout, stderr) = match seen {
             ExecOutcome::Ended { exit, stdout, stderr, .. } => (*exit, stdout, stderr),
             ExecOutcome::NoPod(why) | ExecOutcome::NotRun(why) => return Some(why.clone()),
@@ -88,10 +89,10 @@ impl Exec {
             return Some(format!(
                 "exit status {exit} instead of {}: {}",
                 self.expect_exit,
-                quoted(&both(stdout, stderr))
+                quoted(&combined_output(stdout, stderr))
             ));
         }
-        let all = both(stdout, stderr);
+        let all = combined_output(stdout, stderr);
         if let Some(text) = self.expect.as_ref().filter(|text| !all.contains(text.as_str())) {
             return Some(format!("no {text:?} in its output: {output}"));
         }
@@ -107,14 +108,14 @@ impl Exec {
     }
 }
 
-fn both(stdout: &str, stderr: &str) -> String {
+fn combined_output(stdout: &str, stderr: &str) -> String {
     let gap = if stdout.is_empty() || stdout.ends_with('\n') { "" } else { "\n" };
     format!("{stdout}{gap}{stderr}")
 }
 
-/// The end of an output on one line.
+/// The end of an output, on one line.
 fn quoted(output: &str) -> String {
-    // Before it is cut: a part of a secret would not be known for one.
+    // Masked before it is shortened: a part of a secret would not be recognised.
     let output = redact(output);
     let line = output.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.is_empty() {
@@ -146,10 +147,10 @@ impl Action for Exec {
                 ExecOutcome::Ended { exit: 0, .. } => Verdict::Same { seen: "`unless` holds".to_owned() },
                 _ => change(),
             },
-            (Some(Fact::Kube(kube::Fact::Exec(seen))), false) => match (self.complaint(seen), seen) {
+            (Some(Fact::Kube(kube::Fact::Exec(seen))), false) => match (self.mismatch(seen), seen) {
                 (Some(seen), _) => Verdict::Wait { seen },
                 (None, ExecOutcome::Ended { stdout, stderr, .. }) => {
-                    Verdict::Same { seen: quoted(&both(stdout, stderr)) }
+                    Verdict::Same { seen: quoted(&combined_output(stdout, stderr)) }
                 }
                 (None, _) => unexpected(),
             },
@@ -160,7 +161,7 @@ impl Action for Exec {
     fn next_effect(&self, _facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         match done.first() {
             None => Ok(Some(Effect::Kube(kube::Effect::Exec(self.call(&self.command, self.stdin.as_ref()))))),
-            Some(EffectResult::Kube(kube::EffectResult::Exec(seen))) => match self.complaint(seen) {
+            Some(EffectResult::Kube(kube::EffectResult::Exec(seen))) => match self.mismatch(seen) {
                 None => Ok(None),
                 Some(why) => Err(Problem::new(format!("{}: {why}", self.shown()))),
             },
@@ -190,7 +191,7 @@ impl Action for Exec {
     fn printed(&self, done: &[EffectResult]) -> String {
         match done.first() {
             Some(EffectResult::Kube(kube::EffectResult::Exec(ExecOutcome::Ended { stdout, stderr, .. }))) => {
-                both(stdout, stderr)
+                combined_output(stdout, stderr)
             }
             _ => String::new(),
         }
@@ -219,34 +220,30 @@ timeout = "1m"
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        let error = |pointer: &str, message: String| Err(ParamError { pointer: pointer.to_owned(), message });
         if self.pod.is_some() == self.selector.is_some() {
-            return error("", "either pod or selector is needed".to_owned());
+            return refuse("", "either pod or selector is needed");
         }
         if self.command.is_empty() {
-            return error("/command", "the command is empty".to_owned());
+            return refuse("command", "the command is empty");
         }
-        for (pointer, words) in [("/command", &self.command), ("/unless", &self.unless)] {
+        for (name, words) in [("command", &self.command), ("unless", &self.unless)] {
             if words.iter().any(|word| has_secret(word)) {
-                return error(
-                    pointer,
-                    "it has a secret in it, which others could see: hand it over by `stdin`".to_owned(),
-                );
+                return refuse(name, "it has a secret in it, which others could see: hand it over by `stdin`");
             }
         }
         if !self.unless.is_empty() && !self.changes {
-            return error("/unless", "unless goes with changes = true".to_owned());
+            return refuse("unless", "unless goes with changes = true");
         }
         if self.on_interrupt.is_some() && self.on_interrupt().is_none() {
-            return error("/on_interrupt", "on_interrupt goes with changes = true and without unless".to_owned());
+            return refuse("on_interrupt", "on_interrupt goes with changes = true and without unless");
         }
         if self.expect_failure && self.expect_exit != 0 {
-            return error("/expect_exit", "expect_exit and expect_failure exclude each other".to_owned());
+            return refuse("expect_exit", "expect_exit and expect_failure exclude each other");
         }
         match self.expect_regex.as_deref().filter(|r| !r.contains("{{")).map(Regex::new) {
             Some(Err(why)) => {
                 let last = why.to_string().lines().last().unwrap_or_default().to_owned();
-                error("/expect_regex", last)
+                refuse("expect_regex", last)
             }
             _ => Ok(()),
         }
@@ -300,7 +297,7 @@ mod tests {
         assert!(matches!(verdict(json!({"expect_failure": true}), ended(56, "", "reset")), Verdict::Same { .. }));
         let seen = verdict(json!({"expect_failure": true}), ended(0, "200", ""));
         assert_eq!(seen, wait("it succeeded, though it must fail: 200"));
-        // A command that could not even be started proves no refusal.
+        // A command that did not start proves no refusal.
         assert!(matches!(
             verdict(json!({"expect_failure": true}), ExecOutcome::NotRun("no curl".into())),
             Verdict::Wait { .. }

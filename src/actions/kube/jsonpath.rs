@@ -1,12 +1,12 @@
-//! kubectl's JSONPath (`{.status.phase}`) on top of the standard's (`$['status']['phase']`). Pure.
+//! Translates kubectl's JSONPath (`{.status.phase}`) into that of the standard (`$['status']['phase']`). Pure.
 
 use jsonpath_rust::JsonPath as _;
 use serde_json::Value;
 
-/// The values that a path names in an object; none when a part of the path is absent.
+/// The values at a path in an object; empty if a part of the path is absent.
 ///
 /// # Errors
-/// What is wrong with the path.
+/// When the path has a syntax error.
 pub fn values<'a>(object: &'a Value, path: &str) -> Result<Vec<&'a Value>, String> {
     let standard = standard(path)?;
     object.query(&standard).map_err(|_| format!("{path} is not a JSONPath that kubectl takes"))
@@ -17,7 +17,7 @@ pub fn shown(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Checks a path without an object.
+/// Checks the syntax of a path.
 ///
 /// # Errors
 /// What is wrong with the path.
@@ -59,7 +59,7 @@ fn standard(path: &str) -> Result<String, String> {
     Ok(out)
 }
 
-/// Ends a name: `a/b` becomes `['a/b']`, since the standard's dots take plain identifiers only.
+/// Ends a name: `a/b` becomes `['a/b']`, since dots of the standard take plain identifiers only.
 fn segment(out: &mut String, name: &mut String) {
     if name == "*" {
         out.push_str("[*]");

@@ -1,4 +1,4 @@
-//! `kube.label`: objects carry labels and annotations; others are left alone.
+//! `kube.label`: objects have labels and annotations; other labels and annotations are left alone.
 
 use std::collections::BTreeMap;
 
@@ -12,24 +12,24 @@ use crate::connect::kube::{self, KindRef, Object, Query, manifest};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 
-/// Parameters of `kube.label`.
+/// Objects have these labels and annotations. Other labels and annotations are left alone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Label {
-    /// API version, such as `apps/v1`; needed only when two API groups have a kind of that name.
+    /// API version, such as `apps/v1`. Needed only when two API groups have a kind of that name.
     #[serde(default)]
     api_version: Option<String>,
     /// Kind, such as `Namespace`.
     kind: String,
-    /// Namespace; default the kubeconfig's for one object, all namespaces for several.
+    /// Namespace. Default: that of the kubeconfig for one object, all namespaces for several.
     #[serde(default)]
     namespace: Option<String>,
-    /// Name of the one object.
+    /// Name of one object. Give either `name` or `selector`.
     #[serde(default)]
     name: Option<String>,
-    /// Label selector of the objects, as `kubectl -l` takes it.
+    /// Label selector of several objects, as `kubectl -l` takes it.
     #[serde(default)]
     selector: Option<String>,
     /// Labels; an empty value removes the label.
@@ -96,16 +96,13 @@ impl Action for Label {
             };
         }
         let diff = Diff(items.iter().flat_map(|o| self.diff(o).0).collect());
-        if diff.is_empty() {
-            return Verdict::Same { seen: format!("{} of kind {}", items.len(), self.kind) };
-        }
-        Verdict::Change(diff)
+        Verdict::judged(Ok(diff), || format!("{} of kind {}", items.len(), self.kind))
     }
 
     fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
         let items = objects(facts.first()).map(|o| o.items.as_slice()).unwrap_or_default();
         if let Some(EffectResult::Kube(kube::EffectResult::Applied(made))) = done.last() {
-            difference::kept(&made.0, &self.diff(&made.0))?;
+            difference::check_kept(&made.0, &self.diff(&made.0))?;
         }
         let changed = items.iter().filter(|o| !self.diff(o).is_empty()).nth(done.len());
         Ok(changed.map(|object| {
@@ -139,13 +136,11 @@ labels = { istio-injection = "enabled" }
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        let error =
-            |pointer: &str, message: &str| Err(ParamError { pointer: pointer.to_owned(), message: message.to_owned() });
         if self.name.is_some() == self.selector.is_some() {
-            return error("", "either name or selector is needed");
+            return refuse("", "either name or selector is needed");
         }
         if self.labels.is_empty() && self.annotations.is_empty() {
-            return error("", "labels or annotations are needed");
+            return refuse("", "labels or annotations are needed");
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Actions on a cluster's objects.
+//! Actions on the objects of a cluster.
 
 mod apply;
 mod capacity;
@@ -22,7 +22,6 @@ pub use wait::Wait;
 
 use super::Registry;
 
-/// Adds this folder's actions.
 pub(super) fn register(registry: &mut Registry) {
     registry.add::<Apply>();
     registry.add::<Capacity>();

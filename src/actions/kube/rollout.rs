@@ -1,4 +1,4 @@
-//! Whether a workload's rollout is complete, as `kubectl rollout status` judges. Pure.
+//! Whether a workload's rollout is complete, by the rules of `kubectl rollout status`. Pure.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::connect::kube::pods::condition;
 /// Kinds that have rollouts.
 pub const KINDS: &[&str] = &["Deployment", "StatefulSet", "DaemonSet"];
 
-/// What is missing from the rollout; `None` when it is complete.
+/// What the rollout still lacks; `None` if it is complete.
 pub fn missing(workload: &Value) -> Option<String> {
     let number = |pointer: &str| workload.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
     if number("/status/observedGeneration") < number("/metadata/generation") {

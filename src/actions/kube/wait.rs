@@ -1,4 +1,4 @@
-//! `kube.wait`: objects come to be as asked, by the step's deadline.
+//! `kube.wait`: waits until objects are as wanted, at most until the step's timeout.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -9,49 +9,50 @@ use crate::actions::{Action, Resource, Spec, Verdict};
 use crate::connect::kube::{self, KindRef, Objects, Query, manifest, pods};
 use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 use crate::secret::{MASK, has_secret};
 
-/// Objects named in one message; the rest are counted.
+/// Objects that one message names; it counts the rest.
 const MAX_NAMED: usize = 5;
 
-/// Parameters of `kube.wait`.
+/// Kubernetes objects have a condition, a complete rollout or a value; or they exist, or are gone. The step waits for
+/// that until its timeout.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Wait {
-    /// API version, such as `networking.istio.io/v1`; needed only when two API groups have a kind of that name.
+    /// API version, such as `networking.istio.io/v1`. Needed only when two API groups have a kind of that name.
     #[serde(default)]
     api_version: Option<String>,
     /// Kind, such as `Deployment`.
     kind: String,
-    /// Namespace; default the kubeconfig's for one object, all namespaces for several.
+    /// Namespace. Default: that of the kubeconfig for one object, all namespaces for several.
     #[serde(default)]
     namespace: Option<String>,
-    /// Name of the one object.
+    /// Name of one object.
     #[serde(default)]
     name: Option<String>,
-    /// Label selector as `kubectl -l` takes it; with neither `name` nor `selector`, all objects of the kind.
+    /// Label selector, as `kubectl -l` takes it. Default, if there is no `name` either: all objects of the kind.
     #[serde(default)]
     selector: Option<String>,
-    /// How many objects there must be at least when no name is given.
+    /// How many objects there must be at least if no `name` is given. Default: 1.
     #[serde(default = "one")]
     minimum: usize,
-    /// Condition that each must have, such as `Ready`.
+    /// Condition that each object must have, such as `Ready`.
     #[serde(default)]
     condition: Option<String>,
-    /// The condition's status.
+    /// Expected status of the condition. Default: `True`.
     #[serde(default = "yes")]
     status: String,
-    /// Whether each rollout must be complete, as `kubectl rollout status` judges.
+    /// Whether to wait for complete rollouts, by the rules of `kubectl rollout status`. Default: false.
     #[serde(default)]
     rollout: bool,
-    /// `JSONPath` of a value as kubectl takes it, such as `{.status.phase}`.
+    /// `JSONPath` of a value, as kubectl takes it, such as `{.status.phase}`.
     #[serde(default)]
     jsonpath: Option<String>,
-    /// What the value at `jsonpath` must be; without it, that there is one.
+    /// Expected value at `jsonpath`. Default: any value.
     #[serde(default)]
     value: Option<String>,
-    /// Whether the objects must be there, or be gone.
+    /// Whether the objects must exist (`true`) or be gone (`false`).
     #[serde(default)]
     exists: Option<bool>,
 }
@@ -65,7 +66,7 @@ fn yes() -> String {
 }
 
 impl Wait {
-    fn what(&self) -> String {
+    fn target(&self) -> String {
         let place = self.namespace.as_ref().map(|n| format!("{n}/")).unwrap_or_default();
         match (&self.name, &self.selector) {
             (Some(name), _) => format!("{} {place}{name}", self.kind),
@@ -77,17 +78,17 @@ impl Wait {
     fn absent(&self) -> Verdict {
         match &self.name {
             Some(name) if self.kind == "Namespace" => Verdict::Missing(Resource::Namespace(name.clone())),
-            _ => Verdict::Wait { seen: format!("{} is not there", self.what()) },
+            _ => Verdict::Wait { seen: format!("{} is not there", self.target()) },
         }
     }
 
-    /// What one object lacks; `None` when it is as asked.
-    fn lacks(&self, object: &Value) -> Option<String> {
+    /// What one object lacks; `None` if it is as wanted.
+    fn missing(&self, object: &Value) -> Option<String> {
         if self.rollout {
             return rollout::missing(object);
         }
         if let Some(wanted) = &self.condition {
-            return lacks_condition(object, wanted, &self.status);
+            return missing_condition(object, wanted, &self.status);
         }
         let path = self.jsonpath.as_ref()?;
         let values: Vec<String> = match jsonpath::values(object, path) {
@@ -98,7 +99,7 @@ impl Wait {
             Some(value) if !values.is_empty() && values.iter().all(|v| v == value) => None,
             None if values.iter().any(|v| !v.is_empty() && v != "null") => None,
             _ if values.is_empty() => Some(format!("no {path}")),
-            // What stands in the place of a secret is most likely its earlier value.
+            // The value in the place of a secret is most likely an earlier version of the secret.
             Some(value) if has_secret(value) => Some(format!("{path}={MASK}")),
             _ => Some(format!("{path}={}", values.join(" "))),
         }
@@ -107,14 +108,14 @@ impl Wait {
     fn judge(&self, found: &Objects) -> Verdict {
         let count = found.items.len();
         if count < self.minimum.max(1) {
-            let few = || Verdict::Wait { seen: format!("{count} of {} {}", self.minimum, self.what()) };
+            let few = || Verdict::Wait { seen: format!("{count} of {} {}", self.minimum, self.target()) };
             return if count == 0 { self.absent() } else { few() };
         }
         let lacking: Vec<(String, String)> =
-            found.items.iter().filter_map(|o| Some((self.short_name(o), self.lacks(o)?))).collect();
+            found.items.iter().filter_map(|o| Some((self.short_name(o), self.missing(o)?))).collect();
         if lacking.is_empty() {
-            let many = format!("{} ({count})", self.what());
-            return Verdict::Same { seen: if self.name.is_some() { self.what() } else { many } };
+            let many = format!("{} ({count})", self.target());
+            return Verdict::Same { seen: if self.name.is_some() { self.target() } else { many } };
         }
         if let Some(job) = found.items.iter().find(|o| self.has_failed(o)) {
             let why = pods::condition(job, "Failed").map(|c| manifest::text(c, "/message")).unwrap_or_default();
@@ -136,7 +137,7 @@ impl Wait {
         Verdict::Wait { seen }
     }
 
-    /// A job that has failed will never be complete.
+    /// Whether the object is a Job that failed: it will never be complete.
     fn has_failed(&self, object: &Value) -> bool {
         self.kind == "Job"
             && self.condition.as_deref() == Some("Complete")
@@ -152,7 +153,7 @@ impl Wait {
     }
 }
 
-fn lacks_condition(object: &Value, wanted: &str, status: &str) -> Option<String> {
+fn missing_condition(object: &Value, wanted: &str, status: &str) -> Option<String> {
     let Some(condition) = pods::condition(object, wanted) else { return Some(format!("no condition {wanted}")) };
     let seen = manifest::text(condition, "/status");
     if seen.eq_ignore_ascii_case(status) {
@@ -179,7 +180,7 @@ impl Action for Wait {
     }
 
     fn verdict(&self, facts: &[Fact]) -> Verdict {
-        let gone = || Verdict::Same { seen: format!("no {}", self.what()) };
+        let gone = || Verdict::Same { seen: format!("no {}", self.target()) };
         match (objects(facts.first()), self.exists) {
             (Ok(found), Some(false)) if found.items.is_empty() => gone(),
             (Err(Verdict::Missing(_)), Some(false)) => gone(),
@@ -187,7 +188,7 @@ impl Action for Wait {
                 let held = found.items.iter().flat_map(|o| manifest::list(o, "/metadata/finalizers"));
                 let held: Vec<&str> = held.filter_map(Value::as_str).collect();
                 let held = if held.is_empty() { String::new() } else { format!(", held by {}", held.join(", ")) };
-                Verdict::Wait { seen: format!("{} is still there{held}", self.what()) }
+                Verdict::Wait { seen: format!("{} is still there{held}", self.target()) }
             }
             (Ok(found), _) => self.judge(found),
             (Err(verdict), _) => verdict,
@@ -214,7 +215,7 @@ impl Action for Wait {
 
 impl Spec for Wait {
     const NAME: &'static str = "kube.wait";
-    const SUMMARY: &'static str = "waits until Kubernetes objects are as asked";
+    const SUMMARY: &'static str = "waits until Kubernetes objects are as wanted";
     const RUNS_ON: RunsOn = RunsOn::Cluster;
     const ROLE: Role = Role::Check;
     const OUTPUTS: &'static [Output] = &[
@@ -231,22 +232,21 @@ timeout = "2m"
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        let error = |pointer: &str, message: String| Err(ParamError { pointer: pointer.to_owned(), message });
         let ways = [self.condition.is_some(), self.rollout, self.jsonpath.is_some(), self.exists.is_some()];
         if ways.iter().filter(|w| **w).count() != 1 {
-            return error("", "exactly one of condition, rollout, jsonpath and exists is needed".to_owned());
+            return refuse("", "exactly one of condition, rollout, jsonpath and exists is needed");
         }
         if self.name.is_some() && self.selector.is_some() {
-            return error("/selector", "name and selector exclude each other".to_owned());
+            return refuse("selector", "name and selector exclude each other");
         }
         if self.value.is_some() && self.jsonpath.is_none() {
-            return error("/value", "value goes with jsonpath".to_owned());
+            return refuse("value", "value goes with jsonpath");
         }
         if self.rollout && !self.kind.contains("{{") && !rollout::KINDS.contains(&self.kind.as_str()) {
-            return error("/kind", format!("rollout is for {}", rollout::KINDS.join(", ")));
+            return refuse("kind", format!("rollout is for {}", rollout::KINDS.join(", ")));
         }
         match self.jsonpath.as_deref().filter(|path| !path.contains("{{")).map(jsonpath::check) {
-            Some(Err(why)) => error("/jsonpath", why),
+            Some(Err(why)) => refuse("jsonpath", why),
             _ => Ok(()),
         }
     }

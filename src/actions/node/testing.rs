@@ -98,5 +98,5 @@ fn every_example_is_a_step_that_its_action_takes() {
         assert_eq!((kind.validate)(&params), Ok(()), "{}", kind.name);
         count += 1;
     }
-    assert_eq!(count, 29);
+    assert!(count >= 29, "{count}");
 }

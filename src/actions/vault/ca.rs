@@ -1,4 +1,4 @@
-//! `vault.ca`: a PKI mount has a CA that others can build on.
+//! `vault.ca`: a PKI mount has a CA that can sign further CAs.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -12,19 +12,19 @@ use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, Role, RunsOn};
 
-/// A PKI mount's default issuer is a CA whose chain verifies up to a root and lives long enough.
+/// The default issuer of a PKI mount is a CA whose chain verifies up to a root, and which is valid long enough.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ca {
     /// Path of the PKI mount, such as `pki_int`.
     pub mount: String,
-    /// Path of the PKI mount that holds the root, where the mount's own chain does not include it.
+    /// Path of the PKI mount with the root. Needed only if the chain of `mount` does not include the root.
     #[serde(default)]
     pub root_mount: Option<String>,
-    /// How long every certificate of the chain must still be valid.
+    /// How long every certificate of the chain must still be valid. Default: 30 days.
     #[serde(default = "month")]
     pub min_ttl: Lifetime,
-    /// How many further CAs must be allowed below this one: 1 for the issuer of Istio's CA.
+    /// How many further CAs must be allowed below this one: 1 for the issuer of Istio's CA. Default: 0.
     #[serde(default)]
     pub min_path_length: u32,
 }

@@ -1,17 +1,17 @@
-//! What Vault gave, compared with what it was asked for: it cuts a lifetime down to its own limits without an error.
+//! Compares what Vault issued with the request: Vault shortens lifetimes to its own limits without an error.
 
 use crate::actions::certificate::Certificate;
 use crate::actions::lifetime::Lifetime;
 use crate::event::Problem;
 
-/// Less than this is no cut: seconds that pass while Vault signs.
+/// Differences up to this, seconds, are no shortening: signing takes a moment.
 const TOLERANCE_SECONDS: i64 = 60;
 
-/// That a certificate lives as long as Vault's `mount` was asked for. Both ends are of Vault's clock.
+/// Checks that a certificate is valid as long as was asked of `mount`. Both of its ends come from Vault's clock.
 ///
 /// # Errors
-/// How long it lives instead.
-pub fn whole_lifetime(certificate: &Certificate, asked: Lifetime, mount: &str) -> Result<(), Problem> {
+/// The lifetime that Vault gave instead.
+pub fn check_lifetime(certificate: &Certificate, asked: Lifetime, mount: &str) -> Result<(), Problem> {
     let given = certificate.lifetime().as_secs();
     if given.saturating_add(TOLERANCE_SECONDS) >= asked.as_seconds().cast_signed() {
         return Ok(());
@@ -35,9 +35,9 @@ mod tests {
         // From 2026 to 2036.
         let certificate = Certificate::parse(&root("root").pem()).unwrap();
         let given = u64::try_from(certificate.lifetime().as_secs()).unwrap();
-        assert!(whole_lifetime(&certificate, Lifetime::seconds(given), "pki").is_ok());
-        assert!(whole_lifetime(&certificate, Lifetime::seconds(given + 30), "pki").is_ok());
-        let problem = whole_lifetime(&certificate, Lifetime::seconds(given + 3600), "pki").unwrap_err();
+        assert!(check_lifetime(&certificate, Lifetime::seconds(given), "pki").is_ok());
+        assert!(check_lifetime(&certificate, Lifetime::seconds(given + 30), "pki").is_ok());
+        let problem = check_lifetime(&certificate, Lifetime::seconds(given + 3600), "pki").unwrap_err();
         assert!(problem.message.starts_with("Vault's pki signed CN=root for "), "{}", problem.message);
         let hint = problem.hint.unwrap();
         assert!(hint.contains(&format!("-max-lease-ttl={}h pki", given / 3600 + 1)), "{hint}");

@@ -10,11 +10,11 @@ use crate::connect::{Effect, EffectResult, Fact, Probe, vault};
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, Role, RunsOn};
 
-/// Every configured node is initialised and unsealed, one is active, the others stand by.
+/// Every configured node is initialised and unsealed; one is active, the others are on standby.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Health {
-    /// How many nodes there must be. Default: as many as the inventory lists addresses.
+    /// Number of nodes that there must be. Default: the number of addresses in the inventory.
     #[serde(default)]
     pub nodes: Option<usize>,
 }

@@ -1,4 +1,4 @@
-//! The CA behind a PKI mount: its default issuer and the way from there to the root. Shared by the actions that need one.
+//! The default issuer of a PKI mount and its chain up to the root.
 
 use jiff::Timestamp;
 
@@ -8,31 +8,30 @@ use crate::actions::certificate::{Certificate, chain_to_root};
 use crate::connect::{Fact, Probe, vault};
 use crate::event::Problem;
 
-/// A PKI mount's default issuer.
+/// The default issuer of a PKI mount.
 #[derive(Debug, Clone)]
 pub struct Issuer {
     /// From the issuer up to the root; both included.
     pub chain: Vec<Certificate>,
-    /// PEM of the same certificates.
+    /// PEM of the certificates in `chain`.
     pub pems: Vec<String>,
-    /// When it was asked.
+    /// Time of Vault's answer.
     pub at: Timestamp,
 }
 
 impl Issuer {
-    /// Asks for the default issuer of `mount`.
     pub fn probe(mount: &str) -> Probe {
         Probe::Vault(vault::Probe::Read { path: format!("{}/issuer/default/json", path(mount)) })
     }
 
-    /// The issuer that a fact tells of. `above` is a fact of the mount that holds the root, for mounts whose own chain
-    /// does not reach it.
+    /// The issuer in a fact. `above` is the fact about the mount with the root, for mounts whose own chain does not
+    /// include it.
     ///
     /// # Errors
-    /// The verdict to give: there is no issuer, or its chain leads nowhere.
+    /// The verdict to return: there is no issuer, or its chain does not end in a root.
     pub fn of(mount: &str, fact: &Fact, above: Option<&Fact>) -> Result<Self, Verdict> {
-        let (mut pems, at) = found(fact).ok_or_else(|| none(mount, fact))?;
-        if let Some((more, _)) = above.and_then(found) {
+        let (mut pems, at) = certificates(fact).ok_or_else(|| no_issuer(mount, fact))?;
+        if let Some((more, _)) = above.and_then(certificates) {
             pems.extend(more);
         }
         let blocked = |message: String| {
@@ -53,23 +52,21 @@ impl Issuer {
         Ok(Self { chain, pems, at })
     }
 
-    /// The issuer itself.
     pub fn certificate(&self) -> &Certificate {
         &self.chain[0]
     }
 
-    /// The root above it; itself when it is one.
+    /// The root of the chain: the issuer itself if it is a root.
     pub fn root(&self) -> &Certificate {
         &self.chain[self.chain.len() - 1]
     }
 
-    /// PEM of the root.
     pub fn root_pem(&self) -> &str {
         &self.pems[self.pems.len() - 1]
     }
 }
 
-fn none(mount: &str, fact: &Fact) -> Verdict {
+fn no_issuer(mount: &str, fact: &Fact) -> Verdict {
     let why = match fact {
         Fact::Vault(vault::Fact::Absent { why }) => format!(" ({why})"),
         _ => String::new(),
@@ -80,8 +77,8 @@ fn none(mount: &str, fact: &Fact) -> Verdict {
     )))
 }
 
-/// The certificates of a mount, its issuer first; never empty.
-fn found(fact: &Fact) -> Option<(Vec<String>, Timestamp)> {
+/// PEM of a mount's certificates, the issuer first and never empty, with the time of the answer.
+fn certificates(fact: &Fact) -> Option<(Vec<String>, Timestamp)> {
     let Fact::Vault(vault::Fact::Found { data, at }) = fact else { return None };
     let mut pems = vec![data.text("certificate")?.to_owned()];
     pems.extend(data.texts("ca_chain").into_iter().map(str::to_owned));

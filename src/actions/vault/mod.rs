@@ -1,4 +1,4 @@
-//! Vault (or OpenBao): its nodes, its engines, its certificate authorities.
+//! Actions on Vault (or OpenBao): nodes, secrets engines and certificate authorities.
 
 mod ca;
 mod granted;
@@ -9,7 +9,7 @@ mod path;
 mod secrets_engine;
 
 pub use ca::Ca;
-pub use granted::whole_lifetime;
+pub use granted::check_lifetime;
 pub use health::Health;
 pub use intermediate::Intermediate;
 pub use issuer::Issuer;
@@ -18,7 +18,6 @@ pub use secrets_engine::SecretsEngine;
 
 use super::Registry;
 
-/// Adds the actions of this folder.
 pub fn register(registry: &mut Registry) {
     registry.add::<Ca>();
     registry.add::<Health>();

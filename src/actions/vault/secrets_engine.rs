@@ -11,27 +11,27 @@ use crate::connect::vault::Data;
 use crate::connect::{Effect, EffectResult, Fact, Probe, vault};
 use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, ParamError, Role, RunsOn};
+use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 
-/// A secrets engine of this type is mounted at the path, with these settings. An engine of another type there is never
-/// touched.
+/// A secrets engine of this type is mounted at the path, with these settings. If an engine of another type is mounted
+/// there, the step fails and changes nothing.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretsEngine {
-    /// Where it is mounted, such as `pki_int`.
+    /// Path of the mount, such as `pki_int`.
     pub path: String,
-    /// Type of engine: `pki`, `kv`, `transit` ...
+    /// Type of the engine: `pki`, `kv`, `transit` …
     pub r#type: String,
-    /// For people. Left alone when it is not given.
+    /// Description for people. Default: left as it is.
     #[serde(default)]
     pub description: Option<String>,
-    /// Lifetime of leases that ask for none. Left alone when it is not given.
+    /// Lifetime of leases that ask for none. Default: left as it is.
     #[serde(default)]
     pub default_lease_ttl: Option<Lifetime>,
-    /// Longest lifetime of a lease or certificate. Left alone when it is not given.
+    /// Longest lifetime of a lease or certificate. Default: left as it is.
     #[serde(default)]
     pub max_lease_ttl: Option<Lifetime>,
-    /// For `kv`: version of the engine, 1 or 2. Left alone when it is not given.
+    /// For `kv`: version of the engine, 1 or 2. Default: left as it is.
     #[serde(default)]
     pub version: Option<u8>,
 }
@@ -52,12 +52,10 @@ max_lease_ttl = "43800h"
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        let bad =
-            |pointer: &str, message: &str| Err(ParamError { pointer: pointer.to_owned(), message: message.to_owned() });
         match self.version {
-            Some(_) if self.r#type != "kv" => bad("/version", "only a kv engine has a version"),
-            Some(0 | 3..) => bad("/version", "a kv engine's version is 1 or 2"),
-            _ if self.path.trim_matches('/').is_empty() => bad("/path", "it cannot be empty"),
+            Some(_) if self.r#type != "kv" => refuse("version", "only a kv engine has a version"),
+            Some(0 | 3..) => refuse("version", "a kv engine's version is 1 or 2"),
+            _ if self.path.trim_matches('/').is_empty() => refuse("path", "it cannot be empty"),
             _ => Ok(()),
         }
     }
@@ -68,7 +66,7 @@ impl SecretsEngine {
         path(&self.path)
     }
 
-    /// The settings that are asked for: name, current value, wanted value, each as a person reads it.
+    /// The settings: name, current value and wanted value, each as people read it.
     fn settings(&self, now: Option<&Map<String, Value>>) -> Vec<(&'static str, Option<String>, Option<String>)> {
         let config = |key: &str| now.and_then(|data| data.get("config")?.get(key)?.as_u64());
         let ttl = |key, wanted: Option<Lifetime>| {
@@ -80,7 +78,7 @@ impl SecretsEngine {
             ("description", text("description"), self.description.clone()),
             ttl("default_lease_ttl", self.default_lease_ttl),
             ttl("max_lease_ttl", self.max_lease_ttl),
-            // A kv engine without this option is of version 1.
+            // A kv engine without this option has version 1.
             ("version", version.or(now.map(|_| "1".to_owned())), self.version.map(|v| v.to_string())),
         ]
     }
@@ -150,11 +148,7 @@ impl Action for SecretsEngine {
             }
             diff.push_field(format!("secrets engine {path} {name}"), now, Some(wanted));
         }
-        if diff.is_empty() {
-            Verdict::Same { seen: format!("{there} engine at {path}") }
-        } else {
-            Verdict::Change(diff)
-        }
+        Verdict::judged(Ok(diff), || format!("{there} engine at {path}"))
     }
 
     fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
@@ -169,7 +163,7 @@ impl Action for SecretsEngine {
         Ok(Some(Effect::Vault(vault::Effect::Write { path, body: Data(body) })))
     }
 
-    /// Vault answers nothing.
+    /// Vault's answer to the write is empty.
     fn is_verified(&self) -> bool {
         true
     }

@@ -1,7 +1,7 @@
-//! Users, and who may log in as them.
+//! Cases of the actions on users and their ssh keys.
 
 use crate::actions::declared::host::Host;
-use crate::actions::declared::{Case, Seen};
+use crate::actions::declared::{Case, Detected};
 use crate::connect::host::{self, CommandOutput};
 use crate::connect::{Fact, Probe};
 
@@ -25,7 +25,7 @@ fn with_nobody(_: &Probe) -> Fact {
     Fact::Host(host::Fact::Run(CommandOutput::new(0, "", "")))
 }
 
-/// A host where two keys may log in as `pi`.
+/// A host where two ssh keys may log in as `pi`.
 fn with_keys(probe: &Probe) -> Fact {
     const SAID: &str = "user\t1000\t0\nplace\t/home/pi\t/home/pi/.ssh/authorized_keys\nfolder\t1000 700\nfile\t1000 600\ncontent\n\
                         ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0a\nssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0b\n";
@@ -38,44 +38,44 @@ pub fn cases() -> Vec<Case> {
             action: "node.user",
             step: "name = 'ada'\nuid = 1000\ngroup = 'ada'\ngroups = ['more']\nshell = '/bin/bash'\nhome = '/home/ada'\n\
                    comment = 'Ada'\npassword = '$6$x'\ncreate_home = false",
-            sees: with_ada,
+            answer: with_ada,
             params: &[
-                ("name", Seen::Elsewhere("name = 'other'")),
-                ("state", Seen::Instead("name = 'ada'\nstate = 'absent'")),
-                ("uid", Seen::With("uid = 1001")),
-                ("group", Seen::With("group = 'other'")),
-                ("groups", Seen::With("groups = ['more', 'other']")),
-                ("append", Seen::With("groups = []\nappend = false")),
-                ("shell", Seen::With("shell = '/bin/sh'")),
-                ("home", Seen::With("home = '/srv/ada'")),
-                ("comment", Seen::With("comment = 'Countess'")),
-                ("password", Seen::With("password = '$6$y'")),
-                ("create_home", Seen::With("create_home = true")),
+                ("name", Detected::ByProbes("name = 'other'")),
+                ("state", Detected::ByVerdictOf("name = 'ada'\nstate = 'absent'")),
+                ("uid", Detected::ByVerdict("uid = 1001")),
+                ("group", Detected::ByVerdict("group = 'other'")),
+                ("groups", Detected::ByVerdict("groups = ['more', 'other']")),
+                ("append", Detected::ByVerdict("groups = []\nappend = false")),
+                ("shell", Detected::ByVerdict("shell = '/bin/sh'")),
+                ("home", Detected::ByVerdict("home = '/srv/ada'")),
+                ("comment", Detected::ByVerdict("comment = 'Countess'")),
+                ("password", Detected::ByVerdict("password = '$6$y'")),
+                ("create_home", Detected::ByVerdict("create_home = true")),
             ],
         },
         Case {
             action: "node.user",
             step: "name = 'ada'\nsystem = true",
-            sees: with_ada,
-            params: &[("system", Seen::With("system = false"))],
+            answer: with_ada,
+            params: &[("system", Detected::ByVerdict("system = false"))],
         },
         Case {
             action: "node.user",
             step: "name = 'ada'\nstate = 'absent'",
-            sees: with_nobody,
-            params: &[("remove_home", Seen::Told)],
+            answer: with_nobody,
+            params: &[("remove_home", Detected::Never)],
         },
         Case {
             action: "node.authorized_key",
             step: "user = 'pi'\nkeys = ['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0a']",
-            sees: with_keys,
+            answer: with_keys,
             params: &[
-                ("user", Seen::Elsewhere("user = 'other'")),
-                ("keys", Seen::With("keys = ['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0c']")),
-                ("state", Seen::With("state = 'absent'")),
-                ("exclusive", Seen::With("exclusive = true")),
-                ("options", Seen::With("options = 'restrict'")),
-                ("path", Seen::Elsewhere("path = '/etc/ssh/keys'")),
+                ("user", Detected::ByProbes("user = 'other'")),
+                ("keys", Detected::ByVerdict("keys = ['ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0c']")),
+                ("state", Detected::ByVerdict("state = 'absent'")),
+                ("exclusive", Detected::ByVerdict("exclusive = true")),
+                ("options", Detected::ByVerdict("options = 'restrict'")),
+                ("path", Detected::ByProbes("path = '/etc/ssh/keys'")),
             ],
         },
     ]

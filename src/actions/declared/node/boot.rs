@@ -1,11 +1,11 @@
-//! What a host is, is called, and how it boots.
+//! Cases of the actions on host names, boot files, facts and reboots.
 
 use crate::actions::declared::host::{FileState, Host};
-use crate::actions::declared::{Case, Seen};
+use crate::actions::declared::{Case, Detected};
 use crate::connect::{Fact, Probe};
 
 /// A Raspberry Pi that was booted after its config.txt was written.
-fn sees(probe: &Probe) -> Fact {
+fn answer(probe: &Probe) -> Fact {
     Host {
         files: &[
             ("/boot/firmware/cmdline.txt", FileState::Text("quiet cgroup_memory=1\n", 0o644)),
@@ -24,34 +24,39 @@ pub fn cases() -> Vec<Case> {
         Case {
             action: "node.boot_config",
             step: "cmdline = ['cgroup_memory=1']\nconfig = ['arm_64bit=1']",
-            sees,
+            answer,
             params: &[
-                ("cmdline", Seen::With("cmdline = ['cgroup_memory=0']")),
-                ("cmdline_absent", Seen::With("cmdline_absent = ['quiet']")),
-                ("config", Seen::With("config = ['arm_64bit=0']")),
-                ("config_absent", Seen::With("config_absent = ['dtparam=audio=on']")),
-                ("section", Seen::With("section = 'pi5'")),
-                ("folder", Seen::With("folder = '/boot'")),
+                ("cmdline", Detected::ByVerdict("cmdline = ['cgroup_memory=0']")),
+                ("cmdline_absent", Detected::ByVerdict("cmdline_absent = ['quiet']")),
+                ("config", Detected::ByVerdict("config = ['arm_64bit=0']")),
+                ("config_absent", Detected::ByVerdict("config_absent = ['dtparam=audio=on']")),
+                ("section", Detected::ByVerdict("section = 'pi5'")),
+                ("folder", Detected::ByVerdict("folder = '/boot'")),
             ],
         },
         Case {
             action: "node.facts",
             step: "require = ['cpus < 1']",
-            sees,
-            params: &[("require", Seen::With("require = ['cpus > 1']"))],
+            answer,
+            params: &[("require", Detected::ByVerdict("require = ['cpus > 1']"))],
         },
-        Case { action: "node.hostname", step: "name = 'pi-1'", sees, params: &[("name", Seen::With("name = 'pi-2'"))] },
+        Case {
+            action: "node.hostname",
+            step: "name = 'pi-1'",
+            answer,
+            params: &[("name", Detected::ByVerdict("name = 'pi-2'"))],
+        },
         Case {
             action: "node.reboot",
             step: "when_file = '/var/run/reboot-required'",
-            sees,
+            answer,
             params: &[
-                ("when_file", Seen::With("when_file = '/etc/hosts'")),
-                ("only_if", Seen::Instead("only_if = 'true'")),
-                ("check", Seen::Told),
-                ("command", Seen::Told),
-                ("message", Seen::Told),
-                ("delay", Seen::Told),
+                ("when_file", Detected::ByVerdict("when_file = '/etc/hosts'")),
+                ("only_if", Detected::ByVerdictOf("only_if = 'true'")),
+                ("check", Detected::Never),
+                ("command", Detected::Never),
+                ("message", Detected::Never),
+                ("delay", Detected::Never),
             ],
         },
     ]

@@ -1,4 +1,4 @@
-//! Actions on hosts.
+//! Cases of the actions on hosts.
 
 mod accounts;
 mod boot;

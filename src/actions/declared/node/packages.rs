@@ -1,13 +1,14 @@
-//! Packages, and where they come from.
+//! Cases of the actions on packages and their repositories.
 
 use crate::actions::declared::host::{FileState, Host};
-use crate::actions::declared::{Case, Seen};
+use crate::actions::declared::{Case, Detected};
 use crate::connect::{Fact, Probe};
 
 const KEY: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQ==\n-----END PGP PUBLIC KEY BLOCK-----\n";
 
-/// A host with apt and its lists of 100 seconds ago, curl 8.1, and the configuration of wget.
-fn sees(probe: &Probe) -> Fact {
+/// A host with apt, whose package lists are 100 seconds old, with curl 8.1 installed, and wget removed except for its
+/// configuration.
+fn answer(probe: &Probe) -> Fact {
     Host {
         files: &[
             (
@@ -33,60 +34,60 @@ pub fn cases() -> Vec<Case> {
         Case {
             action: "node.package",
             step: "names = ['curl=8.1']",
-            sees,
+            answer,
             params: &[
-                ("names", Seen::With("names = ['curl=8.2']")),
-                ("state", Seen::With("names = ['curl']\nstate = 'absent'")),
-                ("hold", Seen::With("hold = true")),
-                ("recommends", Seen::Told),
-                ("allow_downgrade", Seen::Told),
-                ("lock_timeout", Seen::Told),
+                ("names", Detected::ByVerdict("names = ['curl=8.2']")),
+                ("state", Detected::ByVerdict("names = ['curl']\nstate = 'absent'")),
+                ("hold", Detected::ByVerdict("hold = true")),
+                ("recommends", Detected::Never),
+                ("allow_downgrade", Detected::Never),
+                ("lock_timeout", Detected::Never),
             ],
         },
         Case {
             action: "node.package",
             step: "names = ['curl']\ncache_max_age = '10s'",
-            sees,
-            params: &[("update_cache", Seen::With("update_cache = true"))],
+            answer,
+            params: &[("update_cache", Detected::ByVerdict("update_cache = true"))],
         },
         Case {
             action: "node.package",
             step: "names = ['curl']\nupdate_cache = true",
-            sees,
-            params: &[("cache_max_age", Seen::With("cache_max_age = '10s'"))],
+            answer,
+            params: &[("cache_max_age", Detected::ByVerdict("cache_max_age = '10s'"))],
         },
         Case {
             action: "node.package",
             step: "names = ['wget']\nstate = 'absent'",
-            sees,
-            params: &[("purge", Seen::With("purge = true"))],
+            answer,
+            params: &[("purge", Detected::ByVerdict("purge = true"))],
         },
         Case {
             action: "node.apt_repository",
             step: "name = 'x'\nuris = ['https://a/debian']\nsuites = ['stable']\ncomponents = ['main']\n\
                    key_file = { path = 'k', content = \"-----BEGIN PGP PUBLIC KEY BLOCK-----\\n\\nmQ==\\n-----END PGP PUBLIC KEY BLOCK-----\" }",
-            sees,
+            answer,
             params: &[
-                ("name", Seen::With("name = 'y'")),
-                ("state", Seen::Instead("name = 'x'\nstate = 'absent'")),
-                ("uris", Seen::With("uris = ['https://b/debian']")),
-                ("suites", Seen::With("suites = ['testing']")),
-                ("components", Seen::With("components = ['main', 'extra']")),
-                ("architectures", Seen::With("architectures = ['arm64']")),
+                ("name", Detected::ByVerdict("name = 'y'")),
+                ("state", Detected::ByVerdictOf("name = 'x'\nstate = 'absent'")),
+                ("uris", Detected::ByVerdict("uris = ['https://b/debian']")),
+                ("suites", Detected::ByVerdict("suites = ['testing']")),
+                ("components", Detected::ByVerdict("components = ['main', 'extra']")),
+                ("architectures", Detected::ByVerdict("architectures = ['arm64']")),
                 (
                     "key_file",
-                    Seen::With(
+                    Detected::ByVerdict(
                         "key_file = { path = 'k', content = '-----BEGIN PGP PUBLIC KEY BLOCK----- other -----END PGP' }",
                     ),
                 ),
                 (
                     "signed_by",
-                    Seen::Instead(
+                    Detected::ByVerdictOf(
                         "name = 'x'\nuris = ['https://a/debian']\nsuites = ['stable']\ncomponents = ['main']\n\
                          signed_by = '/usr/share/keyrings/x.gpg'",
                     ),
                 ),
-                ("source_packages", Seen::With("source_packages = true")),
+                ("source_packages", Detected::ByVerdict("source_packages = true")),
             ],
         },
     ]

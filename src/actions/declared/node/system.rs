@@ -1,7 +1,7 @@
-//! The kernel, mounts, and what systemd runs.
+//! Cases of the actions on the kernel, mounts and systemd.
 
 use crate::actions::declared::host::{FileState, Host};
-use crate::actions::declared::{Case, Seen};
+use crate::actions::declared::{Case, Detected};
 
 const SHOWN: &str =
     "Id=x.service\nLoadState=loaded\nActiveState=active\nSubState=running\nNeedDaemonReload=no\nIsEnabled=enabled\n";
@@ -38,42 +38,45 @@ pub fn cases() -> Vec<Case> {
         Case {
             action: "node.service",
             step: "name = 'x'\nstate = 'started'\nenabled = true\nunit = \"[Service]\\nExecStart=/bin/x\\n[Install]\\nWantedBy=a.target\\n\"",
-            sees: with_systemd,
+            answer: with_systemd,
             params: &[
-                ("name", Seen::Elsewhere("name = 'y'")),
-                ("state", Seen::With("state = 'stopped'")),
-                ("enabled", Seen::With("enabled = false")),
-                ("unit", Seen::With("unit = \"[Service]\\nExecStart=/bin/x\\n[Install]\\nWantedBy=b.target\\n\"")),
-                ("daemon_reload", Seen::With("daemon_reload = true")),
+                ("name", Detected::ByProbes("name = 'y'")),
+                ("state", Detected::ByVerdict("state = 'stopped'")),
+                ("enabled", Detected::ByVerdict("enabled = false")),
+                (
+                    "unit",
+                    Detected::ByVerdict("unit = \"[Service]\\nExecStart=/bin/x\\n[Install]\\nWantedBy=b.target\\n\""),
+                ),
+                ("daemon_reload", Detected::ByVerdict("daemon_reload = true")),
             ],
         },
         Case {
             action: "node.service",
             step: "name = 'x'\nmasked = false",
-            sees: with_systemd,
-            params: &[("masked", Seen::With("masked = true"))],
+            answer: with_systemd,
+            params: &[("masked", Detected::ByVerdict("masked = true"))],
         },
         Case {
             action: "node.timer",
             step: "name = 'tidy'\ncommand = 'true'\non_calendar = 'daily'",
-            sees: with_systemd,
+            answer: with_systemd,
             params: &[
-                ("name", Seen::With("name = 'other'")),
-                ("state", Seen::Instead("name = 'tidy'\nstate = 'absent'")),
-                ("command", Seen::With("command = 'false'")),
-                ("on_calendar", Seen::With("on_calendar = 'weekly'")),
-                ("every", Seen::Instead("name = 'tidy'\ncommand = 'true'\nevery = '1h'")),
-                ("persistent", Seen::With("persistent = true")),
-                ("random_delay", Seen::With("random_delay = '1m'")),
-                ("max_runtime", Seen::With("max_runtime = '1m'")),
-                ("user", Seen::With("user = 'pi'")),
-                ("description", Seen::With("description = 'other'")),
+                ("name", Detected::ByVerdict("name = 'other'")),
+                ("state", Detected::ByVerdictOf("name = 'tidy'\nstate = 'absent'")),
+                ("command", Detected::ByVerdict("command = 'false'")),
+                ("on_calendar", Detected::ByVerdict("on_calendar = 'weekly'")),
+                ("every", Detected::ByVerdictOf("name = 'tidy'\ncommand = 'true'\nevery = '1h'")),
+                ("persistent", Detected::ByVerdict("persistent = true")),
+                ("random_delay", Detected::ByVerdict("random_delay = '1m'")),
+                ("max_runtime", Detected::ByVerdict("max_runtime = '1m'")),
+                ("user", Detected::ByVerdict("user = 'pi'")),
+                ("description", Detected::ByVerdict("description = 'other'")),
             ],
         },
         Case {
             action: "node.mount",
             step: "path = '/data'\nsource = 'LABEL=data'\nfstype = 'ext4'\noptions = ['noatime']\npass = 2",
-            sees: |probe| {
+            answer: |probe| {
                 Host {
                     files: &[("/etc/fstab", FileState::Text("LABEL=data /data ext4 noatime 0 2\n", 0o644))],
                     commands: &[(
@@ -86,18 +89,18 @@ pub fn cases() -> Vec<Case> {
                 .answer(probe)
             },
             params: &[
-                ("path", Seen::Elsewhere("path = '/other'")),
-                ("state", Seen::Instead("path = '/data'\nstate = 'absent'")),
-                ("source", Seen::With("source = 'LABEL=other'")),
-                ("fstype", Seen::With("fstype = 'xfs'")),
-                ("options", Seen::With("options = ['ro']")),
-                ("pass", Seen::With("pass = 0")),
+                ("path", Detected::ByProbes("path = '/other'")),
+                ("state", Detected::ByVerdictOf("path = '/data'\nstate = 'absent'")),
+                ("source", Detected::ByVerdict("source = 'LABEL=other'")),
+                ("fstype", Detected::ByVerdict("fstype = 'xfs'")),
+                ("options", Detected::ByVerdict("options = ['ro']")),
+                ("pass", Detected::ByVerdict("pass = 0")),
             ],
         },
         Case {
             action: "node.sysctl",
             step: "name = 'x'\nminimum = true\nsettings = { \"vm.swappiness\" = 10 }",
-            sees: |probe| {
+            answer: |probe| {
                 Host {
                     files: &[("/etc/sysctl.d/x.conf", FileState::Text("vm.swappiness = 20\n", 0o644))],
                     sysctls: &[("vm.swappiness", "20")],
@@ -106,18 +109,18 @@ pub fn cases() -> Vec<Case> {
                 .answer(probe)
             },
             params: &[
-                ("name", Seen::With("name = 'y'")),
-                ("settings", Seen::With("settings = { \"vm.swappiness\" = 30 }")),
-                ("minimum", Seen::With("minimum = false")),
+                ("name", Detected::ByVerdict("name = 'y'")),
+                ("settings", Detected::ByVerdict("settings = { \"vm.swappiness\" = 30 }")),
+                ("minimum", Detected::ByVerdict("minimum = false")),
             ],
         },
         Case {
             action: "node.kernel_module",
             step: "modules = ['overlay']\npersist = false",
-            sees: |probe| Host::default().answer(probe),
+            answer: |probe| Host::default().answer(probe),
             params: &[
-                ("modules", Seen::With("modules = ['overlay', 'br_netfilter']")),
-                ("persist", Seen::With("persist = true")),
+                ("modules", Detected::ByVerdict("modules = ['overlay', 'br_netfilter']")),
+                ("persist", Detected::ByVerdict("persist = true")),
             ],
         },
     ]

@@ -194,7 +194,7 @@ fn a_chart_that_does_not_render_blocks() {
     let state = State { namespace_exists: true, rendered: Some(Err("no such chart".into())), ..State::default() };
     let verdict = action(json!({})).verdict(&[Fact::Helm(helm::Fact::Release(Box::new(state)))]);
     let Verdict::Blocked(problem) = verdict else { panic!() };
-    assert_eq!(problem.message, "the chart can not be rendered: no such chart");
+    assert_eq!(problem.message, "the chart cannot be rendered: no such chart");
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn what_vault_or_the_plan_changed_is_followed() {
     let of_vault = reason(action(""), &[&renewed, &r]);
     assert!(of_vault.ends_with("it is not signed by the CA that Vault's pki_int has now"), "{of_vault}");
     let of_plan = reason(action("common_name = 'Mesh CA'"), &[&i, &r]);
-    assert!(of_plan.ends_with("its subject is another"), "{of_plan}");
+    assert!(of_plan.ends_with("its subject differs"), "{of_plan}");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn another_owner_needs_a_word() {
     let problem = blocked(action("").verdict(&facts));
     assert_eq!(problem.message, "Secret istio-system/cacerts is owned by cert-manager");
     assert!(matches!(action("force = true").verdict(&facts), Verdict::Change(_)));
-    // What is sound already needs nobody's leave.
+    // A valid CA is kept without permission to replace one.
     assert!(matches!(action("renew_before = '30d'").verdict(&facts), Verdict::Same { .. }));
 }
 
@@ -171,7 +171,7 @@ fn the_key_goes_into_the_secret_and_nowhere_else() {
     let done = [signed, EffectResult::Kube(kube::EffectResult::Applied(Object(Value::Null)))];
     assert!(action.next_effect(&facts, &done).unwrap().is_none());
     assert_eq!(action.outputs(&facts, &done)["rotated"], json!(true));
-    // What was written is what the next run keeps.
+    // The next run keeps what this run wrote.
     let again = super::tests::facts(Some(object.0), &[&i, &r]);
     assert!(matches!(action.verdict(&again), Verdict::Same { .. }));
 }
@@ -199,7 +199,7 @@ fn what_vault_cut_down_or_left_out_is_not_written() {
     assert_eq!(problem.message, "Vault's pki_int signed CN=Istio CA for 32d instead of 365d");
     assert!(problem.hint.unwrap().contains("-max-lease-ttl=8760h pki_int"));
     let problem = refused("dns_names = ['istiod.istio-system.svc']", &ca);
-    assert_eq!(problem.message, "Vault's pki_int signed another CA than was asked for: its DNS names are others");
+    assert_eq!(problem.message, "Vault's pki_int signed a CA that differs from the request: its DNS names differ");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn dns_names_are_compared_in_any_order_and_case() {
     let wanted = "dns_names = ['A.example', 'b.example', 'a.example']";
     assert!(matches!(verdict(wanted, &named), Verdict::Same { .. }));
     let added = lines(&verdict(wanted, &bare));
-    assert!(added[0].ends_with("its DNS names are others"), "{}", added[0]);
+    assert!(added[0].ends_with("its DNS names differ"), "{}", added[0]);
     assert_eq!(added[1], "+ Secret istio-system/cacerts DNS names: a.example, b.example");
     assert_eq!(lines(&verdict("", &named))[1], "~ Secret istio-system/cacerts DNS names: a.example, b.example → ");
 }
@@ -223,7 +223,7 @@ fn a_root_that_was_renewed_with_its_key_is_the_same_root() {
     let (old, i, ca) = authorities("2027-01-01");
     let new = renewed(&old, "root", "2046-01-01");
     let there = testing::cacerts(&[&ca, &i, &old]);
-    // Nothing else is new: its certificate alone is written, beside the CA and key that are there.
+    // Only the root's certificate is new: it is written beside the existing CA and key.
     let only_root = facts(Some(there.clone()), &[&i, &new]);
     let shown = lines(&action("").verdict(&only_root));
     assert!(shown[0].starts_with("! hand out the certificate of the root"), "{shown:?}");
@@ -241,9 +241,9 @@ fn a_root_that_was_renewed_with_its_key_is_the_same_root() {
     assert_eq!(action("").outputs(&only_root, &done)["rotated"], json!(false));
     let again = facts(Some(object.0), &[&i, &new]);
     assert!(matches!(action("").verdict(&again), Verdict::Same { .. }));
-    // Vault's older certificate of it does not take the newer one's place.
+    // An older certificate of the root in Vault does not replace the newer one.
     assert!(matches!(action("").verdict(&facts(again_secret(&again), &[&i, &old])), Verdict::Same { .. }));
-    // A new intermediate below it needs no word in the plan.
+    // A new intermediate below the same root needs no permission in the plan.
     let next = below(&new, "intermediate", "2031-01-01", Some(1));
     assert!(matches!(action("").verdict(&facts(Some(there), &[&next, &new])), Verdict::Change(_)));
 }

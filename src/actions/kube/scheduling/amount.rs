@@ -1,4 +1,4 @@
-//! What pods ask for, by the scheduler's own sums. Pure.
+//! The requests of pods, added up as the scheduler does. Pure.
 
 use std::ops::{Add, Sub};
 
@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::Quantity;
 use crate::connect::kube::manifest::{list, text};
 
-/// CPU and memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
     /// Cores.
@@ -17,13 +16,13 @@ pub struct Amount {
 }
 
 impl Amount {
-    /// What a pod of this `spec` takes from its node.
+    /// What a pod with this `spec` takes from its node.
     pub fn of_pod(spec: &Value) -> Self {
         let containers = list(spec, "/containers").iter().map(Self::of_container).fold(Self::default(), Add::add);
         let (mut sidecars, mut starting) = (Self::default(), Self::default());
         for container in list(spec, "/initContainers") {
             let own = Self::of_container(container);
-            // A sidecar stays; all others end before the next one starts.
+            // A sidecar keeps running; all other init containers end before the next one starts.
             starting = starting.largest(sidecars + own);
             if text(container, "/restartPolicy") == "Always" {
                 sidecars = sidecars + own;
@@ -33,13 +32,13 @@ impl Amount {
         let whole = spec.get("resources");
         let overhead = |name| quantity(spec.get("overhead"), name).unwrap_or_default();
         Self {
-            cpu: asked(whole, "cpu").unwrap_or(summed.cpu) + overhead("cpu"),
-            memory: asked(whole, "memory").unwrap_or(summed.memory) + overhead("memory"),
+            cpu: request(whole, "cpu").unwrap_or(summed.cpu) + overhead("cpu"),
+            memory: request(whole, "memory").unwrap_or(summed.memory) + overhead("memory"),
         }
     }
 
     fn of_container(container: &Value) -> Self {
-        let of = |name| asked(container.get("resources"), name).unwrap_or_default();
+        let of = |name| request(container.get("resources"), name).unwrap_or_default();
         Self { cpu: of("cpu"), memory: of("memory") }
     }
 
@@ -62,13 +61,13 @@ impl Sub for Amount {
     }
 }
 
-/// The request; without one, the API takes the limit for it.
-fn asked(resources: Option<&Value>, name: &str) -> Option<Quantity> {
+/// The request of a container. If only a limit is given, the API uses the limit.
+fn request(resources: Option<&Value>, name: &str) -> Option<Quantity> {
     let of = |field: &str| quantity(resources?.get(field), name);
     of("requests").or_else(|| of("limits"))
 }
 
-/// An entry of a list of resources.
+/// One entry of a list of resources.
 pub fn quantity(resources: Option<&Value>, name: &str) -> Option<Quantity> {
     serde_json::from_value(resources?.get(name)?.clone()).ok()
 }

@@ -1,7 +1,7 @@
-//! The room that a cluster's nodes have left, and whether pods find it there. Pure.
+//! The free room on a cluster's nodes, and whether pods fit there. Pure.
 //!
-//! Judges as the scheduler does by requests, the number of pods, node selectors and taints; not by affinity, spreading,
-//! ports and volumes. Knows nodes and pods as objects; never how they were fetched.
+//! Follows the scheduler for requests, the number of pods, node selectors and taints, but not for affinity, topology
+//! spread, ports and volumes.
 
 mod amount;
 mod node;
@@ -25,49 +25,47 @@ use crate::connect::kube::{self, KindRef, Query};
 use crate::connect::{Fact, Probe};
 use crate::event::Problem;
 
-/// What makes pods: their namespace and its name.
+/// A workload, by namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
 }
 
 impl Workload {
-    /// From `namespace/name`.
-    pub fn read(text: &str) -> Option<Self> {
+    /// Parses `namespace/name`.
+    pub fn parse(text: &str) -> Option<Self> {
         let (namespace, name) = text.split_once('/')?;
         let whole = !namespace.is_empty() && !name.is_empty() && !name.contains('/');
         whole.then(|| Self { namespace: namespace.to_owned(), name: name.to_owned() })
     }
 
-    /// Whether the pod is one of its own.
-    fn has_made(&self, pod: &Value) -> bool {
+    /// Whether the pod belongs to this workload.
+    fn owns(&self, pod: &Value) -> bool {
         if text(pod, "/metadata/namespace") != self.namespace {
             return false;
         }
         let hash = pod.pointer("/metadata/labels/pod-template-hash").and_then(Value::as_str);
         list(pod, "/metadata/ownerReferences").iter().any(|owner| match (text(owner, "/kind"), hash) {
-            // A Deployment owns its pods through a ReplicaSet, which is named after both.
+            // A Deployment owns its pods through a ReplicaSet, whose name is that of the Deployment and a hash.
             ("ReplicaSet", Some(hash)) => text(owner, "/name") == format!("{}-{hash}", self.name),
             _ => text(owner, "/name") == self.name,
         })
     }
 }
 
-/// The room on all nodes.
+/// The free room on all nodes.
 #[derive(Debug)]
 pub struct ClusterCapacity {
     nodes: Vec<Node>,
-    /// Pods that have been placed, which the cluster does not have yet.
+    /// Number of pods that were placed here and do not exist in the cluster.
     placed: u64,
-    /// What they ask for altogether.
-    given: Amount,
+    /// Sum of the requests of the placed pods.
+    placed_requests: Amount,
 }
 
 impl ClusterCapacity {
-    /// The questions whose answers [`Self::seen`] takes.
+    /// The probes whose answers [`Self::seen`] takes.
     pub fn probes() -> [Probe; 2] {
         let get = |query| Probe::Kube(kube::Probe::Get(query));
         let running = "status.phase!=Succeeded,status.phase!=Failed".to_owned();
@@ -77,61 +75,61 @@ impl ClusterCapacity {
         ]
     }
 
-    /// The room in a cluster, the pods of `own` not counted; `None` when the facts answer something else.
-    pub fn seen(facts: &[Fact], own: &[Workload], headroom: Quantity) -> Option<Self> {
+    /// The free room in a cluster, without the pods of `own`; `None` if the facts do not belong to the probes.
+    pub fn from_facts(facts: &[Fact], own: &[Workload], headroom: Quantity) -> Option<Self> {
         let [Fact::Kube(kube::Fact::Objects(nodes)), Fact::Kube(kube::Fact::Objects(pods))] = facts else {
             return None;
         };
         let mut nodes: Vec<Node> = nodes.items.iter().map(|n| Node::of(n, headroom)).collect();
-        let counts = |pod: &&Value| !kube::pods::ended(pod) && !own.iter().any(|w| w.has_made(pod));
+        let counts = |pod: &&Value| !kube::pods::ended(pod) && !own.iter().any(|w| w.owns(pod));
         for pod in pods.items.iter().filter(counts) {
             let home = text(pod, "/spec/nodeName");
             if let (Some(node), Some(spec)) = (nodes.iter_mut().find(|n| n.name == home), pod.get("spec")) {
                 node.take(Amount::of_pod(spec));
             }
         }
-        Some(Self { nodes, placed: 0, given: Amount::default() })
+        Some(Self { nodes, placed: 0, placed_requests: Amount::default() })
     }
 
-    /// The nodes that take the pods, freest first.
+    /// The nodes that may run the pods, the one with the most room first.
     pub fn nodes(&self, pods: &Pods) -> Vec<&Node> {
         let mut nodes: Vec<&Node> = self.nodes.iter().filter(|n| n.takes(pods)).collect();
         nodes.sort_by_key(|n| std::cmp::Reverse((n.free.memory, n.free.cpu)));
         nodes
     }
 
-    /// How many pods like these find room.
+    /// How many such pods fit.
     pub fn fits(&self, pods: &Pods) -> u64 {
         let each = self.nodes.iter().filter(|n| n.takes(pods)).map(|n| n.holds(pods.each));
         each.fold(0, u64::saturating_add)
     }
 
-    /// How many pods have been placed.
+    /// Number of pods that were placed.
     pub fn placed(&self) -> u64 {
         self.placed
     }
 
-    /// What the pods that have been placed ask for altogether.
-    pub fn given(&self) -> Amount {
-        self.given
+    /// Sum of the requests of the placed pods.
+    pub fn placed_requests(&self) -> Amount {
+        self.placed_requests
     }
 
-    /// Gives the pods their room.
+    /// Places the pods, all of them or none.
     ///
     /// # Errors
-    /// What there is too little of, when not all of them find room; then none has been given.
+    /// What there is too little of, if they do not all fit.
     pub fn place(&mut self, pods: &Pods) -> Result<(), Problem> {
         let Some(replicas) = pods.replicas else { return self.place_on_each(pods) };
         if self.fits(pods) < replicas {
             return Err(self.shortage(pods, replicas));
         }
         for _ in 0..replicas {
-            // The fullest node that holds it: the larger gaps are left for larger pods.
+            // The fullest node that still fits the pod: larger gaps are kept for larger pods.
             let open = self.nodes.iter_mut().filter(|n| n.takes(pods) && n.holds(pods.each) > 0);
             if let Some(node) = open.min_by_key(|n| (n.free.memory, n.free.cpu)) {
                 node.take(pods.each);
                 self.placed += 1;
-                self.given = self.given + pods.each;
+                self.placed_requests = self.placed_requests + pods.each;
             }
         }
         Ok(())
@@ -145,7 +143,7 @@ impl ClusterCapacity {
         for node in self.nodes.iter_mut().filter(|n| n.takes(pods)) {
             node.take(pods.each);
             self.placed += 1;
-            self.given = self.given + pods.each;
+            self.placed_requests = self.placed_requests + pods.each;
         }
         Ok(())
     }

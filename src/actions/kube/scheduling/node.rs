@@ -1,4 +1,4 @@
-//! One node: what it has, what is left of it, and which pods it takes. Pure.
+//! One node: its capacity, its free room, and the pods that it accepts. Pure.
 
 use std::collections::BTreeMap;
 
@@ -9,28 +9,25 @@ use super::taint::Taint;
 use super::{Amount, Pods, Quantity};
 use crate::connect::kube::{manifest::text, pods};
 
-/// Pods on a node that does not say how many it runs at most: the kubelet's default.
+/// Maximum number of pods if the node does not give one: the kubelet's default.
 const DEFAULT_MAX_PODS: u64 = 110;
 
-/// A node.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Its name.
     pub name: String,
-    /// What pods may ask for altogether.
+    /// Sum that the requests of all pods may reach.
     pub allocatable: Amount,
-    /// What is left of it.
+    /// The part of `allocatable` that no pod has requested.
     pub free: Amount,
-    /// How many more pods it may run.
+    /// How many more pods the node may run.
     pub slots: u64,
-    /// Its labels.
     pub labels: BTreeMap<String, String>,
     ready: bool,
     taints: Vec<Taint>,
 }
 
 impl Node {
-    /// An empty node; `headroom` of its memory is never given away.
+    /// A node without pods; `headroom` of its memory stays free.
     pub fn of(node: &Value, headroom: Quantity) -> Self {
         let has = |name| quantity(node.pointer("/status/allocatable"), name);
         let of = |name| has(name).unwrap_or_default();
@@ -48,24 +45,24 @@ impl Node {
         }
     }
 
-    /// Puts one more pod there.
+    /// Places one pod.
     pub fn take(&mut self, amount: Amount) {
         self.free = self.free - amount;
         self.slots = self.slots.saturating_sub(1);
     }
 
-    /// How many pods that ask for so much find room.
+    /// How many pods with these requests fit.
     pub fn holds(&self, each: Amount) -> u64 {
         let (memory, cpu) = (self.free.memory.times(each.memory), self.free.cpu.times(each.cpu));
         [memory, cpu].into_iter().flatten().fold(self.slots, u64::min)
     }
 
-    /// Whether its labels are those that the pods want.
+    /// Whether the node has the labels that the pods select.
     pub fn is_selected(&self, pods: &Pods) -> bool {
         pods.selector.iter().all(|(key, value)| self.labels.get(key) == Some(value))
     }
 
-    /// Why it takes no such pods although its labels are right, as what follows its name.
+    /// Why the node does not accept the pods although its labels match; the text follows the node's name.
     pub fn obstacle(&self, pods: &Pods) -> Option<String> {
         if !self.ready {
             return Some("is not Ready".to_owned());
@@ -74,7 +71,7 @@ impl Node {
         self.taints.iter().find(|t| !t.is_tolerated(&pods.tolerations, daemon)).map(ToString::to_string)
     }
 
-    /// Whether such pods may run there, if there is room.
+    /// Whether the pods may run on the node if they fit.
     pub fn takes(&self, pods: &Pods) -> bool {
         self.is_selected(pods) && self.obstacle(pods).is_none()
     }

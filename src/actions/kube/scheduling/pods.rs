@@ -1,21 +1,20 @@
-//! Pods that want room.
+//! Pods to be placed.
 
 use std::collections::BTreeMap;
 
 use super::amount::Amount;
 use super::taint::Toleration;
 
-/// Alike pods that want room.
+/// Pods with the same requests.
 #[derive(Debug, Clone, Default)]
 pub struct Pods {
-    /// Whose they are, for people: `namespace/name`.
+    /// The workload of the pods, for people: `namespace/name`.
     pub name: String,
-    /// What each asks for.
+    /// Requests of each pod.
     pub each: Amount,
-    /// How many there are; `None`: one on each node that takes them, as of a `DaemonSet`.
+    /// Number of pods; `None`: one on each node that accepts them, as for a `DaemonSet`.
     pub replicas: Option<u64>,
-    /// Labels of the nodes that take them.
+    /// Labels that a node must have.
     pub selector: BTreeMap<String, String>,
-    /// Taints that they tolerate.
     pub tolerations: Vec<Toleration>,
 }

@@ -1,15 +1,15 @@
-//! Quantities of CPU and memory as Kubernetes writes them, and as people read them. Pure.
+//! Quantities of CPU and memory: parsed from Kubernetes' notation, shown for people. Pure.
 //!
-//! Kept exactly, in thousandths, rounded up as the scheduler does.
+//! Values are exact thousandths. Smaller fractions are rounded up, as in the scheduler.
 
 use std::iter::Sum;
 use std::ops::{Add, Sub};
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// Suffixes, as a factor of a power of ten and one of two.
+/// Suffixes with their factors: the exponents of ten and of two.
 const SUFFIXES: &[(&str, i32, u32)] = &[
     ("", 0, 0),
     ("n", -9, 0),
@@ -33,11 +33,12 @@ const SUFFIXES: &[(&str, i32, u32)] = &[
 const BINARY_UNITS: &[(&str, u32)] = &[("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10)];
 
 /// An amount of CPU (cores), memory (bytes) or pods, in thousandths.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(inline, with = "serde_json::Value", extend("type" = ["number", "string"]))]
 pub struct Quantity(i128);
 
-/// Which way an amount is rounded when it is shown: what is asked for up, what is left down, so that what does not fit
-/// never looks as if it did.
+/// How an amount is rounded for display: requests up, free room down. So a request that does not fit never looks as if
+/// it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Round {
     /// To the next tenth above.
@@ -47,32 +48,31 @@ pub enum Round {
 }
 
 impl Quantity {
-    /// None of it.
     pub const ZERO: Self = Self(0);
 
-    /// So many whole ones.
+    /// The whole number `count`.
     pub const fn whole(count: u64) -> Self {
         Self(count as i128 * 1000)
     }
 
-    /// How many times `each` goes into this; `None`: without end, as nothing is asked for.
+    /// How many times `each` fits into this amount; `None` if `each` is zero.
     pub fn times(self, each: Self) -> Option<u64> {
         (each.0 > 0).then(|| u64::try_from(self.0 / each.0).unwrap_or_default())
     }
 
-    /// As an amount of memory: `512Mi`, `3.4Gi`.
+    /// For people, as memory: `512Mi`, `3.4Gi`.
     pub fn memory(self, round: Round) -> String {
         let found = BINARY_UNITS.iter().find(|(_, power)| self.0 >= 1000 << power);
         let (suffix, power) = found.copied().unwrap_or(("", 0));
         format!("{}{suffix}", tenths(self.0, 100 << power, round))
     }
 
-    /// As a number of cores, without the noun: `500m`, `1.8`.
+    /// For people, as a number of cores without a noun: `500m`, `1.8`.
     pub fn cores(self, round: Round) -> String {
         if (1..1000).contains(&self.0) { format!("{}m", self.0) } else { tenths(self.0, 100, round) }
     }
 
-    /// As an amount of CPU: `500m CPU`, `1.8 CPUs`.
+    /// For people, as CPU: `500m CPU`, `1.8 CPUs`.
     pub fn cpus(self, round: Round) -> String {
         let cores = self.cores(round);
         let noun = if cores == "1" || cores.ends_with('m') { "CPU" } else { "CPUs" };
@@ -80,7 +80,7 @@ impl Quantity {
     }
 }
 
-/// A number with one decimal, from thousandths and the thousandths in a tenth of its unit; nothing less than none.
+/// A number with one decimal; `tenth` is the number of thousandths in a tenth of the unit. Never below zero.
 fn tenths(milli: i128, tenth: i128, round: Round) -> String {
     let extra = if round == Round::Up { tenth - 1 } else { 0 };
     let count = milli.max(0).saturating_add(extra) / tenth;
@@ -115,7 +115,7 @@ impl FromStr for Quantity {
     }
 }
 
-/// Thousandths of a quantity of zero or more.
+/// Parses a quantity of zero or more into thousandths.
 fn read(text: &str) -> Option<i128> {
     let text = text.strip_prefix('+').unwrap_or(text);
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -127,7 +127,7 @@ fn read(text: &str) -> Option<i128> {
     let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
     let (ten, two) = match SUFFIXES.iter().find(|(name, ..)| *name == suffix) {
         Some((_, ten, two)) => (*ten, *two),
-        // Only now: a lone E is the suffix, not an exponent.
+        // After the suffixes: a lone `E` is the suffix, not an exponent.
         None => (suffix.strip_prefix(['e', 'E'])?.parse::<i32>().ok()?, 0),
     };
     let ten = ten.checked_add(3)?.checked_sub(i32::try_from(fraction.len()).ok()?)?;
@@ -136,7 +136,7 @@ fn read(text: &str) -> Option<i128> {
     if ten >= 0 {
         return scaled.checked_mul(power?);
     }
-    // A power too large to write down leaves a trace of the number, which rounds up.
+    // A power that is too large leaves a tiny remainder, which rounds up.
     let power = power.unwrap_or(i128::MAX);
     Some(scaled / power + i128::from(scaled % power > 0))
 }
@@ -163,18 +163,6 @@ impl<'de> Deserialize<'de> for Quantity {
             }
         }
         deserializer.deserialize_any(TextOrNumber)
-    }
-}
-
-impl JsonSchema for Quantity {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Quantity".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["number", "string"] })
     }
 }
 

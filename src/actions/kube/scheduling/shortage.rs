@@ -1,4 +1,4 @@
-//! In words, what there is too little of. Pure.
+//! Messages about too little room. Pure.
 
 use std::collections::BTreeSet;
 
@@ -6,22 +6,22 @@ use super::{ClusterCapacity, Node, Pods, Round};
 use crate::event::Problem;
 use crate::finding::{did_you_mean, listed};
 
-/// Nodes named in one message.
+/// Nodes that one message names.
 const MAX_NAMED: usize = 3;
 
 impl ClusterCapacity {
-    /// Why not all of `replicas` pods find room.
+    /// Why not all of `replicas` pods fit.
     pub(super) fn shortage(&self, pods: &Pods, replicas: u64) -> Problem {
         let nodes = self.nodes(pods);
-        let Some(freest) = nodes.first() else { return self.nowhere(pods) };
+        let Some(freest) = nodes.first() else { return self.no_node_accepts(pods) };
         let (name, each) = (&pods.name, pods.each);
         let fits = self.fits(pods);
         let most_cpu = nodes.iter().max_by_key(|n| n.free.cpu).unwrap_or(freest);
         let (asked, left, node) = if fits > 0 {
             let times = if replicas > 1 { format!("{replicas} × ") } else { String::new() };
             let fit = if fits == 1 { "fits" } else { "fit" };
-            let asked = format!("{times}{}", everything(pods));
-            (asked, format!("only {fits} {fit}: {}", several(&nodes)), freest)
+            let asked = format!("{times}{}", requests(pods));
+            (asked, format!("only {fits} {fit}: {}", free_room_of(&nodes)), freest)
         } else if freest.free.memory < each.memory {
             (format!("{} memory", each.memory.memory(Round::Up)), memory(freest), freest)
         } else if most_cpu.free.cpu < each.cpu {
@@ -29,24 +29,26 @@ impl ClusterCapacity {
         } else if nodes.iter().all(|n| n.slots == 0) {
             ("a place".to_owned(), "all nodes run as many pods as they may".to_owned(), freest)
         } else {
-            (everything(pods), format!("no node has all of it left: {}", several(&nodes)), freest)
+            (requests(pods), format!("no node has all of it left: {}", free_room_of(&nodes)), freest)
         };
-        let message = format!("{name} asks for {asked}; {left}{}{}", self.after(), self.barred(pods));
+        let message =
+            format!("{name} asks for {asked}; {left}{}{}", self.placed_before_note(), self.rejecting_nodes(pods));
         Problem::new(message).hint(hint(node))
     }
 
-    /// Why a pod that must run on every node does not.
+    /// Why a pod that must run on every node does not fit on `node`.
     pub(super) fn too_full(&self, pods: &Pods, node: &Node) -> Problem {
-        let (name, asked) = (&pods.name, everything(pods));
-        let left = format!("{name} asks for {asked} on every node; {}{}", several(&[node]), self.after());
+        let (name, asked) = (&pods.name, requests(pods));
+        let left =
+            format!("{name} asks for {asked} on every node; {}{}", free_room_of(&[node]), self.placed_before_note());
         Problem::new(left).hint(hint(node))
     }
 
-    /// Why no node at all takes the pods.
-    fn nowhere(&self, pods: &Pods) -> Problem {
+    /// Why no node accepts the pods.
+    fn no_node_accepts(&self, pods: &Pods) -> Problem {
         let name = &pods.name;
         if self.nodes.iter().any(|n| n.is_selected(pods)) {
-            let barred = self.barred(pods);
+            let barred = self.rejecting_nodes(pods);
             return Problem::new(format!("no node takes {name}{}", barred.replacen(';', ":", 1)))
                 .hint("`kubectl get nodes` shows their state; tolerations let pods run in spite of taints");
         }
@@ -73,8 +75,8 @@ impl ClusterCapacity {
         Problem::new(message).hint(near.unwrap_or_else(label))
     }
 
-    /// The nodes with the right labels that do not take the pods, and why.
-    fn barred(&self, pods: &Pods) -> String {
+    /// The nodes with matching labels that do not accept the pods, and why.
+    fn rejecting_nodes(&self, pods: &Pods) -> String {
         let selected = self.nodes.iter().filter(|n| n.is_selected(pods));
         let each: Vec<String> = selected.filter_map(|n| Some(format!("; {} {}", n.name, n.obstacle(pods)?))).collect();
         let more = each.len().saturating_sub(MAX_NAMED);
@@ -82,8 +84,8 @@ impl ClusterCapacity {
         format!("{}{more}", each.iter().take(MAX_NAMED).map(String::as_str).collect::<String>())
     }
 
-    /// What is left is less than `kubectl` shows when other pods were given their room before.
-    fn after(&self) -> String {
+    /// A note that other pods were placed before: the free room is then less than `kubectl` shows.
+    fn placed_before_note(&self) -> String {
         match self.placed {
             0 => String::new(),
             1 => " beside the chart's other pod".to_owned(),
@@ -92,7 +94,7 @@ impl ClusterCapacity {
     }
 }
 
-fn everything(pods: &Pods) -> String {
+fn requests(pods: &Pods) -> String {
     format!("{} memory and {}", pods.each.memory.memory(Round::Up), pods.each.cpu.cpus(Round::Up))
 }
 
@@ -106,15 +108,15 @@ fn cpu(node: &Node) -> String {
     format!("the freest node, {}, has {left} of {all} allocatable left", node.name)
 }
 
-/// What nodes have left, freest first.
-fn several(nodes: &[&Node]) -> String {
-    let each: Vec<String> = nodes.iter().take(MAX_NAMED).map(|n| format!("{} has {}", n.name, n.left())).collect();
+/// The free room of the nodes, largest first.
+fn free_room_of(nodes: &[&Node]) -> String {
+    let each: Vec<String> = nodes.iter().take(MAX_NAMED).map(|n| format!("{} has {}", n.name, n.free_room())).collect();
     format!("{} left", each.join(", "))
 }
 
 impl Node {
-    /// What is left: `3.4Gi, 1.8 CPUs`.
-    pub fn left(&self) -> String {
+    /// The free room: `3.4Gi, 1.8 CPUs`.
+    pub fn free_room(&self) -> String {
         let full = if self.slots == 0 { ", no place for a pod" } else { "" };
         format!("{}, {}{full}", self.free.memory.memory(Round::Down), self.free.cpu.cpus(Round::Down))
     }

@@ -1,4 +1,4 @@
-//! Taints of nodes, and what pods tolerate. Pure.
+//! Taints of nodes and tolerations of pods. Pure.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::connect::kube::manifest::{list, text};
 
-/// The taint of a cordoned node.
+/// Taint of a cordoned node.
 const CORDONED: &str = "node.kubernetes.io/unschedulable";
 
 /// Taints that every pod of a DaemonSet tolerates.
@@ -17,23 +17,23 @@ const DAEMON_TOLERATIONS: &[&str] = &[
     "node.kubernetes.io/pid-pressure",
 ];
 
-/// A taint that a pod tolerates, as in a pod.
+/// A taint that a pod tolerates, written as in a pod.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Toleration {
-    /// Key of the taint; without one, `Exists` matches all taints.
+    /// Key of the taint. Without a key, `Exists` matches all taints.
     #[serde(default)]
     key: String,
-    /// How key and value are compared.
+    /// How key and value are compared. Default: `Equal`.
     #[serde(default)]
     operator: Operator,
     /// Value of the taint.
     #[serde(default)]
     value: String,
-    /// Effect of the taint; without one, all.
+    /// Effect of the taint. Default: all effects.
     #[serde(default)]
     effect: String,
-    /// For how long, in seconds; says nothing of whether a pod is put there.
+    /// How long the pod tolerates the taint, seconds. Accepted and ignored: it does not affect where a pod may start.
     #[serde(default)]
     #[expect(dead_code, reason = "read, so that a pod's tolerations can be given as they are")]
     toleration_seconds: Option<i64>,
@@ -42,10 +42,10 @@ pub struct Toleration {
 /// How a toleration matches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Operator {
-    /// Key and value are the same.
+    /// Key and value are equal.
     #[default]
     Equal,
-    /// The key is the same.
+    /// The keys are equal.
     Exists,
 }
 
@@ -66,7 +66,7 @@ pub struct Taint {
 }
 
 impl Taint {
-    /// Those of a node; a cordon is one too.
+    /// The taints of a node; a cordon counts as one.
     pub fn of(node: &Value) -> Vec<Self> {
         let mut taints: Vec<Self> = list(node, "/spec/taints")
             .iter()
@@ -84,7 +84,7 @@ impl Taint {
         taints
     }
 
-    /// Whether pods with these tolerations may be put on its node.
+    /// Whether pods with these tolerations may start on the node; `daemon`: they belong to a DaemonSet.
     pub fn is_tolerated(&self, tolerations: &[Toleration], daemon: bool) -> bool {
         (daemon && DAEMON_TOLERATIONS.contains(&self.key.as_str())) || tolerations.iter().any(|t| t.covers(self))
     }

@@ -25,7 +25,7 @@ pub fn pod(node: &str, deployment: &str, cpu: &str, memory: &str) -> Value {
     })
 }
 
-/// The facts of a cluster.
+/// The facts of a cluster with these nodes and pods.
 pub fn facts(nodes: Vec<Value>, pods: Vec<Value>) -> Vec<Fact> {
     [nodes, pods].map(|items| Fact::Kube(kube::Fact::Objects(Objects::of(items)))).into()
 }

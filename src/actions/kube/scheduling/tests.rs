@@ -11,7 +11,7 @@ fn pods(name: &str, cpu: &str, memory: &str, replicas: Option<u64>) -> Pods {
 }
 
 fn room(nodes: Vec<Value>, running: Vec<Value>) -> ClusterCapacity {
-    ClusterCapacity::seen(&facts(nodes, running), &[], Quantity::ZERO).unwrap()
+    ClusterCapacity::from_facts(&facts(nodes, running), &[], Quantity::ZERO).unwrap()
 }
 
 #[test]
@@ -42,10 +42,10 @@ fn pods_that_ended_or_have_no_node_take_nothing() {
 
 #[test]
 fn only_the_workload_s_own_pods_are_left_out() {
-    let own = [Workload::read("app/web").unwrap()];
+    let own = [Workload::parse("app/web").unwrap()];
     let fits = |pod: Value| {
         let facts = facts(vec![node("a", "4", "4Gi")], vec![pod]);
-        ClusterCapacity::seen(&facts, &own, Quantity::ZERO).unwrap().fits(&pods("x", "0", "4Gi", Some(1)))
+        ClusterCapacity::from_facts(&facts, &own, Quantity::ZERO).unwrap().fits(&pods("x", "0", "4Gi", Some(1)))
     };
     assert_eq!(fits(pod("a", "web", "1", "1Gi")), 1);
     assert_eq!(fits(pod("a", "web-admin", "1", "1Gi")), 0);
@@ -61,7 +61,7 @@ fn only_the_workload_s_own_pods_are_left_out() {
 #[test]
 fn headroom_is_never_given_away() {
     let facts = facts(vec![node("a", "4", "4Gi")], vec![]);
-    let room = ClusterCapacity::seen(&facts, &[], "1Gi".parse().unwrap()).unwrap();
+    let room = ClusterCapacity::from_facts(&facts, &[], "1Gi".parse().unwrap()).unwrap();
     assert_eq!(room.fits(&pods("x", "0", "1Gi", Some(1))), 3);
 }
 

@@ -1,18 +1,23 @@
 //! `istio.cacerts`: istiod's CA is signed by Vault's intermediate.
 //!
-//! The key is made on this machine and goes into the cluster's Secret only: Vault sees the signing request, never the key.
+//! The key is created on this machine and stored only in the Secret of the cluster. Vault sees the signing request,
+//! never the key.
+
+mod params;
+#[cfg(test)]
+mod tests;
+
+pub use params::Cacerts;
 
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::plugged_in::{self, PluggedIn};
 use crate::actions::certificate::{Certificate, room_below};
-use crate::actions::lifetime::{Lifetime, renews_before_its_end};
-use crate::actions::vault::{Issuer, path, whole_lifetime};
+use crate::actions::lifetime::{Lifetime, check_renewal};
+use crate::actions::vault::{Issuer, check_lifetime, path};
 use crate::actions::{Action, Spec, Verdict};
 use crate::connect::kube::{KindRef, Object, Query};
 use crate::connect::vault::SignCsr;
@@ -21,69 +26,6 @@ use crate::diff::Diff;
 use crate::event::{Outputs, Problem};
 use crate::plan::{Output, ParamError, Role, RunsOn};
 use crate::secret::Secret;
-
-/// The Secret that istiod takes its CA from holds a CA signed by Vault's intermediate, with the chain up to Vault's root.
-/// It is issued anew before it ends, when it is not sound, and when Vault's intermediate has changed. Where only Vault's root
-/// was renewed, with its name and key, the new certificate of it is written beside the CA that is there.
-///
-/// Must run before istiod is installed: an istiod that finds no Secret makes a root of its own. The key is EC P-256.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Cacerts {
-    /// Path of Vault's PKI mount whose default issuer signs Istio's CA.
-    pub mount: String,
-    /// Path of the PKI mount that holds the root, where the mount's own chain does not include it.
-    #[serde(default)]
-    pub root_mount: Option<String>,
-    /// Namespace of istiod.
-    #[serde(default = "istio_system")]
-    pub namespace: String,
-    /// Name of the Secret; istiod looks for `cacerts`.
-    #[serde(default = "cacerts")]
-    pub secret: String,
-    /// Subject CN of Istio's CA.
-    #[serde(default = "istio_ca")]
-    pub common_name: String,
-    /// Subject O of Istio's CA. Without it, that of a CA that is there is left alone.
-    #[serde(default)]
-    pub organization: Option<String>,
-    /// DNS names of Istio's CA, as subject alternative names, in any order.
-    #[serde(default)]
-    pub dns_names: Vec<String>,
-    /// How long Istio's CA lives. Counts only when it is issued; the step fails when Vault gives less.
-    #[serde(default = "year")]
-    pub ttl: Lifetime,
-    /// How long before its end it is issued anew.
-    #[serde(default = "quarter")]
-    pub renew_before: Lifetime,
-    /// Whether a CA of another root may be replaced. Counts only when there is one. Workloads of the two roots do not trust
-    /// each other, so that calls fail until every workload has been restarted.
-    #[serde(default)]
-    pub replace_root: bool,
-    /// Whether to take the Secret from another field manager. Counts only when the Secret is written.
-    #[serde(default)]
-    pub force: bool,
-}
-
-fn istio_system() -> String {
-    "istio-system".to_owned()
-}
-
-fn cacerts() -> String {
-    plugged_in::NAME.to_owned()
-}
-
-fn istio_ca() -> String {
-    "Istio CA".to_owned()
-}
-
-fn year() -> Lifetime {
-    Lifetime::hours(365 * 24)
-}
-
-fn quarter() -> Lifetime {
-    Lifetime::hours(90 * 24)
-}
 
 impl Spec for Cacerts {
     const NAME: &'static str = "istio.cacerts";
@@ -111,11 +53,11 @@ renew_before = "2160h"
 "#;
 
     fn rules(&self) -> Result<(), ParamError> {
-        renews_before_its_end(self.ttl, self.renew_before)
+        check_renewal(self.ttl, self.renew_before)
     }
 }
 
-/// Where the facts stand, in the order of [`Cacerts::probes`].
+/// Indexes of the facts: the order of [`Cacerts::probes`].
 const NAMESPACE: usize = 0;
 const SECRET: usize = 1;
 const ISSUER: usize = 2;
@@ -133,8 +75,10 @@ impl Cacerts {
             Some(Ok(there)) => match self.reason(&there, &issuer) {
                 Some(reason) => (Some(there), reason),
                 None if self.has_newer_root(&there, &issuer) => {
-                    let problem = secret.and_then(|s| self.objection(s, Some(&there), &issuer));
-                    return Ok(problem.map_or_else(|| Verdict::Change(self.root(&there, &issuer)), Verdict::Blocked));
+                    let problem = secret.and_then(|s| self.missing_permission(s, Some(&there), &issuer));
+                    return Ok(
+                        problem.map_or_else(|| Verdict::Change(self.root_diff(&there, &issuer)), Verdict::Blocked)
+                    );
                 }
                 None => {
                     let ca = &there.ca;
@@ -143,7 +87,7 @@ impl Cacerts {
                 }
             },
         };
-        if let Some(problem) = secret.and_then(|s| self.objection(s, there.as_ref(), &issuer)) {
+        if let Some(problem) = secret.and_then(|s| self.missing_permission(s, there.as_ref(), &issuer)) {
             return Ok(Verdict::Blocked(problem));
         }
         if let Some(problem) = self.obstacle(&issuer) {
@@ -163,7 +107,7 @@ impl Cacerts {
         format!("Secret {}/{}", self.namespace, self.secret)
     }
 
-    /// Why the CA that is there does not do; `None` when it does.
+    /// Why the existing CA must be replaced; `None` if it can stay.
     fn reason(&self, there: &PluggedIn, issuer: &Issuer) -> Option<String> {
         let ca = &there.ca;
         if let Some(defect) = there.defect() {
@@ -183,33 +127,33 @@ impl Cacerts {
             .then(|| format!("it ends on {}, less than {} from now", ca.until(), self.renew_before))
     }
 
-    /// What of a CA is not as asked for, but for its lifetime.
+    /// The first property of a CA, other than its lifetime, that differs from the parameters.
     fn difference(&self, ca: &Certificate) -> Option<String> {
         if ca.common_name != self.common_name || self.organization.as_ref().is_some_and(|o| *o != ca.organization) {
-            return Some("its subject is another".to_owned());
+            return Some("its subject differs".to_owned());
         }
-        (ca.dns_names != self.dns_names()).then(|| "its DNS names are others".to_owned())
+        (ca.dns_names != self.dns_names()).then(|| "its DNS names differ".to_owned())
     }
 
-    /// As a certificate tells them.
+    /// The DNS names in the form of [`Certificate::dns_names`].
     fn dns_names(&self) -> Vec<String> {
         let names: BTreeSet<String> = self.dns_names.iter().map(|name| name.to_ascii_lowercase()).collect();
         names.into_iter().collect()
     }
 
-    /// Whether Vault has a certificate of the root that lives longer than those that workloads have of it.
+    /// Whether Vault's certificate of the root is valid longer than all those in the Secret.
     fn has_newer_root(&self, there: &PluggedIn, issuer: &Issuer) -> bool {
         let of_it = there.roots.iter().filter(|root| root.is_same_ca(issuer.root()));
         of_it.map(|root| root.not_after).max().is_some_and(|end| end < issuer.root().not_after)
     }
 
-    /// The CA that is there, when all that it lacks is the newer certificate of its root.
+    /// The existing CA, if it can stay and only lacks the new certificate of its root.
     fn lacks_only_root(&self, facts: &[Fact], issuer: &Issuer) -> Option<PluggedIn> {
         let there = PluggedIn::parse(plugged_in::secret(facts.get(SECRET)).ok()??).ok()?;
         (self.reason(&there, issuer).is_none() && self.has_newer_root(&there, issuer)).then_some(there)
     }
 
-    /// What Vault's issuer cannot sign.
+    /// Why Vault's issuer cannot sign the CA.
     fn obstacle(&self, issuer: &Issuer) -> Option<Problem> {
         let above = issuer.certificate();
         if room_below(&issuer.chain).is_some_and(|room| room < 1) {
@@ -230,8 +174,13 @@ impl Cacerts {
         })
     }
 
-    /// Why the CA that is there must not be replaced without a word in the plan.
-    fn objection(&self, secret: &serde_json::Value, there: Option<&PluggedIn>, issuer: &Issuer) -> Option<Problem> {
+    /// Why the existing CA may not be replaced unless the plan allows it.
+    fn missing_permission(
+        &self,
+        secret: &serde_json::Value,
+        there: Option<&PluggedIn>,
+        issuer: &Issuer,
+    ) -> Option<Problem> {
         if let Some(there) = there.filter(|t| !t.trusts(issuer.root()) && !self.replace_root) {
             let root = &there.roots[0];
             return Some(
@@ -256,9 +205,9 @@ impl Cacerts {
         })
     }
 
-    fn root(&self, there: &PluggedIn, issuer: &Issuer) -> Diff {
+    fn root_diff(&self, there: &PluggedIn, issuer: &Issuer) -> Diff {
         let mut diff = Diff::act("hand out the certificate of the root that Vault has renewed, with the same key");
-        let (before, after) = (told_with_end(&there.roots[0]), told_with_end(issuer.root()));
+        let (before, after) = (root_with_end(&there.roots[0]), root_with_end(issuer.root()));
         diff.push_field(format!("{} root", self.name()), Some(before), Some(after));
         diff
     }
@@ -337,9 +286,10 @@ impl Action for Cacerts {
                 if !signed.is_issued_by(issuer.certificate()) {
                     return Err(changed());
                 }
-                whole_lifetime(&signed, self.ttl, path(&self.mount))?;
+                check_lifetime(&signed, self.ttl, path(&self.mount))?;
                 if let Some(difference) = self.difference(&signed) {
-                    let message = format!("Vault's {} signed another CA than was asked for: {difference}", self.mount);
+                    let message =
+                        format!("Vault's {} signed a CA that differs from the request: {difference}", self.mount);
                     return Err(Problem::new(message).hint("nothing has been written to the cluster"));
                 }
                 Ok(Some(apply(certificate, key, &issuer)))
@@ -349,7 +299,7 @@ impl Action for Cacerts {
     }
 
     fn predicted_diff(&self, facts: &[Fact]) -> Diff {
-        // Where the namespace is not there yet, there is no Secret in it.
+        // A missing namespace has no Secret either.
         self.issuer(facts).map(|issuer| self.diff(None, &issuer, "there is none")).unwrap_or_default()
     }
 
@@ -379,13 +329,10 @@ impl Action for Cacerts {
     }
 }
 
-fn told_with_end(root: &Certificate) -> String {
+fn root_with_end(root: &Certificate) -> String {
     format!("{} ({}), valid until {}", root.subject, root.short_fingerprint(), root.until())
 }
 
 fn seconds(lifetime: Lifetime) -> SignedDuration {
     SignedDuration::from_secs(lifetime.as_seconds().cast_signed())
 }
-
-#[cfg(test)]
-mod tests;
