@@ -53,6 +53,8 @@ sub flip {
 
 look($_, 0, 0) for $home, "/srv/open", "/srv/sticky";
 open my $ready, ">", "/srv/attacker/ready" or die;
+print $ready $$;
+close $ready;
 until (-e "/srv/stop") {
     my $now = time;
     for my $ahead (0 .. 3) {
