@@ -1,15 +1,18 @@
-//! Values of fake hosts, as files: what the actions of tests read and write.
+//! What the actions and the fake hosts of the engine's tests share. A fake host holds values at paths. An action probes
+//! and writes them as files, so that the engine sees real probes, effects and answers.
 
 use crate::connect::host::{self, Attributes, File, FileKind, Read, WriteFile};
 use crate::connect::{Effect, Fact, Probe};
 use crate::digest::sha256;
+use crate::event::Outputs;
+use crate::plan::Output;
 
 /// Probes the value at a path.
 pub fn read(path: &str) -> Probe {
     Probe::Host(host::Probe::File { path: format!("/{path}"), read: Read::Content })
 }
 
-/// The path of [`read`].
+/// The path of a probe that [`read`] has made.
 pub fn read_path(probe: &Probe) -> Option<&str> {
     match probe {
         Probe::Host(host::Probe::File { path, .. }) => path.strip_prefix('/'),
@@ -17,7 +20,7 @@ pub fn read_path(probe: &Probe) -> Option<&str> {
     }
 }
 
-/// The answer to [`read`].
+/// The answer to a probe of [`read`]; `None`: there is no value.
 pub fn fact(value: Option<&str>) -> Fact {
     let root = || "root".to_owned();
     Fact::Host(host::Fact::File(value.map(|value| File {
@@ -35,14 +38,14 @@ pub fn fact(value: Option<&str>) -> Fact {
     })))
 }
 
-/// The value that an answer has.
+/// The value in an answer that [`fact`] has made, without the unit that wrote it.
 pub fn value(fact: &Fact) -> Option<&str> {
     let Fact::Host(host::Fact::File(file)) = fact else { panic!("no answer about a file") };
     let content = file.as_ref()?.content.as_deref()?;
     std::str::from_utf8(content).unwrap().lines().next()
 }
 
-/// Writes a value; `unit` says for the world which unit does so.
+/// Writes a value. `unit` tells the fake host which unit writes; empty if the host does not need to know.
 pub fn write(unit: &str, path: &str, value: &str) -> Effect {
     let content = if unit.is_empty() { value.to_owned() } else { format!("{value}\n{unit}") };
     let root = Some("root".to_owned());
@@ -51,10 +54,32 @@ pub fn write(unit: &str, path: &str, value: &str) -> Effect {
     Effect::Host(host::Effect::WriteFile(WriteFile { path, content, attributes, backup: false, validate: None }))
 }
 
-/// Unit, path and value of [`write`].
+/// Unit, path and value of an effect that [`write`] has made.
 pub fn written(effect: &Effect) -> Option<[String; 3]> {
     let Effect::Host(host::Effect::WriteFile(file)) = effect else { return None };
     let content = std::str::from_utf8(file.content.as_slice()).unwrap();
     let (value, unit) = content.split_once('\n').unwrap_or((content, ""));
     Some([unit, file.path.strip_prefix('/').unwrap(), value].map(str::to_owned))
 }
+
+/// The only output of test actions that have one.
+pub const OUTPUTS: &[Output] = &[Output { name: "value", about: "the value that is there now" }];
+
+pub fn output(value: &str) -> Outputs {
+    [("value".to_owned(), value.into())].into_iter().collect()
+}
+
+/// Implements `Spec` for an action of the tests.
+macro_rules! spec {
+    ($action:ty, $name:literal, $runs_on:ident, $role:ident $(, { $($more:tt)* })?) => {
+        impl crate::actions::Spec for $action {
+            const NAME: &'static str = $name;
+            const SUMMARY: &'static str = "";
+            const RUNS_ON: crate::plan::RunsOn = crate::plan::RunsOn::$runs_on;
+            const ROLE: crate::plan::Role = crate::plan::Role::$role;
+            const EXAMPLE: &'static str = "";
+            $($($more)*)?
+        }
+    };
+}
+pub(in crate::engine) use spec;

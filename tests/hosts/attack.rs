@@ -23,9 +23,14 @@ const CANARY: &str = "cd /srv/canary && find . -printf '%p %y %m %U %G %l\\n' | 
 
 /// Files that let another user read what only root may read. The attacker stands still meanwhile: between `find` and `grep`, a
 /// name could become a link to root's own file.
-const LEAKED: &str = "kill -STOP \"$(cat /srv/attacker/ready)\"
-                      find /home/mallory -type f -links 1 -exec grep -lx secret {} + || true
-                      kill -CONT \"$(cat /srv/attacker/ready)\"";
+const LEAKED: &str = "touch /srv/pause; tries=0
+                      until [ -e /srv/attacker/paused ]; do
+                          tries=$((tries + 1)); [ \"$tries\" -lt 1000 ] || { echo 'the attacker does not stand still'; exit; }
+                          sleep 0.01
+                      done
+                      find /home/mallory -type f -links 1 -exec grep -lx secret {} +
+                      rm /srv/pause
+                      while [ -e /srv/attacker/paused ]; do sleep 0.01; done";
 
 /// Steps that fail on purpose, also without an attack, so that their work is done in each round.
 const FAIL: [&str; 4] = ["archive", "guarded", "hard", "led"];
@@ -74,7 +79,7 @@ fn nothing_of_roots_changes(shell: &str, settings: &str) {
     attacker.arg(format!("{FOLDER}/attacker.pl")).stdout(Stdio::piped());
     let mut attacker = attacker.spawn().expect("this test needs setpriv and perl");
     let began = Instant::now();
-    let ready = || std::fs::read_to_string(machine.seen("/srv/attacker/ready")).is_ok_and(|pid| !pid.is_empty());
+    let ready = || machine.seen("/srv/attacker/ready").exists();
     while !ready() {
         let ended = attacker.try_wait().unwrap();
         assert!(ended.is_none() && began.elapsed() < Duration::from_secs(20), "the attacker does not begin: {ended:?}");

@@ -2,14 +2,12 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 
-use crate::actions::{Action, OnInterrupt, Registry, Spec, Verdict};
+use crate::actions::{Action, OnInterrupt, Registry, Verdict};
 use crate::connect::{Effect, EffectResult, Fact, Probe, host};
 use crate::diff::Diff;
-use crate::engine::testing::{read, value as seen, write};
+use crate::engine::testing::{OUTPUTS, output, read, spec, value as seen, write};
 use crate::event::{Outputs, Problem};
-use crate::plan::{Output, Role, RunsOn};
 
 pub fn registry() -> Registry {
     let mut registry = Registry::empty();
@@ -21,19 +19,13 @@ pub fn registry() -> Registry {
     registry
 }
 
-/// A command that does the same.
+/// A command that writes a value as [`write`] does.
 fn command(unit: &str, path: &str, value: &str) -> Effect {
     let argv = [unit, path, value].map(str::to_owned).to_vec();
     Effect::Host(host::Effect::Run(host::Run { command: host::Command::Argv(argv), ..host::Run::shell("") }))
 }
 
-fn output(value: &str) -> Outputs {
-    [("value".to_owned(), json!(value))].into_iter().collect()
-}
-
-const OUTPUTS: &[Output] = &[Output { name: "value", about: "what is there now" }];
-
-/// Sets paths to a value, one after the other.
+/// Sets paths to a value, with one effect each.
 #[derive(Deserialize, JsonSchema)]
 struct Set {
     unit: String,
@@ -53,9 +45,9 @@ impl Action for Set {
         }
     }
     fn next_effect(&self, facts: &[Fact], done: &[EffectResult]) -> Result<Option<Effect>, Problem> {
-        let mut lacking = self.paths.iter().zip(facts).filter(|(_, f)| seen(f) != Some(&self.value));
+        let mut missing = self.paths.iter().zip(facts).filter(|(_, f)| seen(f) != Some(&self.value));
         let effect = if self.commands { command } else { write };
-        Ok(lacking.nth(done.len()).map(|(path, _)| effect(&self.unit, path, &self.value)))
+        Ok(missing.nth(done.len()).map(|(path, _)| effect(&self.unit, path, &self.value)))
     }
     fn completes_at_once(&self) -> bool {
         self.unit.bytes().last().is_some_and(|last| last % 2 == 0)
@@ -65,16 +57,11 @@ impl Action for Set {
     }
 }
 
-impl Spec for Set {
-    const NAME: &'static str = "sim.set";
-    const SUMMARY: &'static str = "sets paths";
-    const RUNS_ON: RunsOn = RunsOn::Host;
-    const ROLE: Role = Role::Change;
-    const OUTPUTS: &'static [Output] = OUTPUTS;
-    const EXAMPLE: &'static str = "";
-}
+spec!(Set, "sim.set", Host, Change, {
+    const OUTPUTS: &'static [crate::plan::Output] = OUTPUTS;
+});
 
-/// Makes a path what another one is: its definition does not tell what that will be.
+/// Copies the value of another path, which its definition does not have.
 #[derive(Deserialize, JsonSchema)]
 struct Copy {
     unit: String,
@@ -100,15 +87,9 @@ impl Action for Copy {
     }
 }
 
-impl Spec for Copy {
-    const NAME: &'static str = "sim.copy";
-    const SUMMARY: &'static str = "copies a path";
-    const RUNS_ON: RunsOn = RunsOn::Host;
-    const ROLE: Role = Role::Change;
-    const EXAMPLE: &'static str = "";
-}
+spec!(Copy, "sim.copy", Host, Change);
 
-/// Something that leaves no trace.
+/// Does something that leaves no trace to probe for.
 #[derive(Deserialize, JsonSchema)]
 struct Do {
     unit: String,
@@ -134,16 +115,11 @@ impl Action for Do {
     }
 }
 
-impl Spec for Do {
-    const NAME: &'static str = "sim.do";
-    const SUMMARY: &'static str = "does something";
-    const RUNS_ON: RunsOn = RunsOn::Host;
-    const ROLE: Role = Role::Change;
-    const OUTPUTS: &'static [Output] = OUTPUTS;
-    const EXAMPLE: &'static str = "";
-}
+spec!(Do, "sim.do", Host, Change, {
+    const OUTPUTS: &'static [crate::plan::Output] = OUTPUTS;
+});
 
-/// Looks whether a path has a value.
+/// Checks that a path has a value.
 #[derive(Deserialize, JsonSchema)]
 struct Check {
     path: String,
@@ -172,13 +148,7 @@ impl Action for Check {
     }
 }
 
-impl Spec for Check {
-    const NAME: &'static str = "sim.check";
-    const SUMMARY: &'static str = "checks a path";
-    const RUNS_ON: RunsOn = RunsOn::Host;
-    const ROLE: Role = Role::Check;
-    const EXAMPLE: &'static str = "";
-}
+spec!(Check, "sim.check", Host, Check);
 
 impl Action for Wait {
     fn probes(&self) -> Vec<Probe> {
@@ -195,10 +165,4 @@ impl Action for Wait {
     }
 }
 
-impl Spec for Wait {
-    const NAME: &'static str = "sim.wait";
-    const SUMMARY: &'static str = "waits for a path";
-    const RUNS_ON: RunsOn = RunsOn::Host;
-    const ROLE: Role = Role::Check;
-    const EXAMPLE: &'static str = "";
-}
+spec!(Wait, "sim.wait", Host, Check);

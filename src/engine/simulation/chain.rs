@@ -1,4 +1,4 @@
-//! A chain of runs from one seed: trouble and edits, then a person's help and quiet, to the end.
+//! A chain of runs from one seed: runs with faults and edits between them, then runs without faults until all is done.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,35 +30,35 @@ pub struct Chain {
     pub model: Model,
     plan: Arc<Plan>,
     earlier: Vec<Model>,
-    /// What each run has left on disk.
+    /// The events that each run has left on disk.
     pub journals: Vec<Vec<Event>>,
     oracle: Oracle,
     runs: usize,
-    /// Units that a person must look at.
+    /// Units whose result is unknown, so that a person must decide.
     stopped: Vec<Key>,
     trace: Option<Arc<Mutex<Vec<String>>>>,
 }
 
-/// How a seed went.
-pub struct Told {
+/// How the story of a seed went.
+pub struct Story {
     pub stats: Stats,
     pub trace: Vec<String>,
     pub wrong: Option<String>,
 }
 
 /// Plays a seed to its end.
-pub fn play(seed: u64, traced: bool) -> Told {
+pub fn play(seed: u64, traced: bool) -> Story {
     let mut chain = match caught(|| Chain::new(seed, traced)) {
         Ok(chain) => chain,
-        Err(panic) => return Told { stats: Stats::default(), trace: Vec::new(), wrong: Some(panic) },
+        Err(panic) => return Story { stats: Stats::default(), trace: Vec::new(), wrong: Some(panic) },
     };
     let wrong = caught(|| chain.play()).flatten().err();
     let mut stats = if wrong.is_none() { chain.world.stats() } else { Stats::default() };
     stats.0.insert("runs", chain.runs);
-    Told { stats, trace: chain.trace(), wrong }
+    Story { stats, trace: chain.trace(), wrong }
 }
 
-/// A panic as an error, so that the seed is told.
+/// Turns a panic into an error, so that the seed is reported.
 fn caught<T>(play: impl FnOnce() -> T) -> Result<T, String> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(play)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -123,7 +123,8 @@ impl Chain {
         self.note(|| format!("edit: {what}\n{}", self.model.text()));
     }
 
-    /// Trouble is over: a person helps, and the plan is run until all is done. Then once more, and elsewhere at once.
+    /// The end of a chain: a person helps, and the plan is run without faults until all is done. Then the plan is run
+    /// once more, which must change nothing, and compared with a single run in another world.
     pub fn quiet(&mut self) -> Result<(), String> {
         let mut last = None;
         for _ in 0..5 {
@@ -150,7 +151,7 @@ impl Chain {
         self.compare()
     }
 
-    /// What one uninterrupted run of the plan makes of an empty world must be what the chain has made.
+    /// The world must be as a single run of the plan leaves an empty world.
     fn compare(&self) -> Result<(), String> {
         let world = SimWorld::new();
         let trace = Arc::default();
@@ -178,7 +179,7 @@ impl Chain {
         Err(format!("the world is not what a single run makes of it; it lacks {differ:?}"))
     }
 
-    /// The values that the plan's steps make, as far as nothing leaves them out.
+    /// The values that the plan's steps set, without the steps that are left out.
     fn own(&self, values: &std::collections::BTreeMap<(Option<String>, String), String>) -> BTreeSet<(Key, String)> {
         let mut own = BTreeSet::new();
         for (phase, step) in self.model.steps() {
@@ -196,7 +197,7 @@ impl Chain {
         own
     }
 
-    /// What leaves no trace was done, last with what the plan says.
+    /// Each act that leaves no trace was done, the last time with the plan's value.
     fn acts_are_done(&self) -> Result<(), String> {
         let sent = self.world.sent();
         for (phase, step) in self.model.unrolled().steps() {
@@ -226,7 +227,7 @@ impl Chain {
         Ok(())
     }
 
-    /// What a person asks for, at random.
+    /// Random options of a run.
     fn asked(&mut self) -> Asked {
         let help = chance(&mut self.rng, 50);
         let mut asked = if help { self.helped() } else { Asked::default() };
@@ -249,7 +250,8 @@ impl Chain {
         asked
     }
 
-    /// A person looks at what was cut off: did it take effect, as the plan has it now?
+    /// Options of a person who looks at each act that was cut off: `--done` if it took effect with the plan's value,
+    /// else `--rerun`.
     fn helped(&mut self) -> Asked {
         let (sent, model) = (self.world.sent(), self.model.unrolled());
         let mut asked = Asked::default();
@@ -270,7 +272,7 @@ impl Chain {
         asked
     }
 
-    /// One run, with what the runs before it have left, as the command line goes about it.
+    /// One run, which takes over the history of the runs before it as the command line does.
     pub fn run(&mut self, asked: Asked, troubles: Troubles) -> Result<Option<Ran>, String> {
         let number = self.runs;
         self.runs += 1;
@@ -288,7 +290,7 @@ impl Chain {
             troubles,
             trace: self.trace.clone(),
         };
-        let Left { end, journal, told } = run(setup, &self.world)?;
+        let Left { end, journal, published } = run(setup, &self.world)?;
         self.world.count(match &end {
             End::Finished(_) => "finished",
             End::Broken => "disk",
@@ -296,7 +298,7 @@ impl Chain {
         });
         let report = if let End::Finished(report) = end { Some(report) } else { None };
         let events = parse(Path::new("journal"), &journal).map_err(|e| e.to_string())?;
-        told_as_recorded(&told, &events)?;
+        published_as_recorded(&published, &events)?;
         self.journals.push(events.clone());
         let Some(start) = events.iter().position(|e| matches!(e.kind, EventKind::RunStarted { .. })) else {
             return Ok(None);
@@ -312,15 +314,15 @@ impl Chain {
     }
 }
 
-/// Readers are told what is on record, word for word.
-fn told_as_recorded(told: &[Event], events: &[Event]) -> Result<(), String> {
+/// Readers receive the events of the journal, without any difference.
+fn published_as_recorded(published: &[Event], events: &[Event]) -> Result<(), String> {
     let recorded =
         |event: &Event| events.binary_search_by_key(&event.seq, |e| e.seq).is_ok_and(|n| events[n] == *event);
-    let other = told.iter().find(|e| !matches!(e.kind, EventKind::Progress { .. }) && !recorded(e));
-    other.map_or(Ok(()), |event| Err(format!("a reader was told what is not on record: {:?}", event.kind)))
+    let other = published.iter().find(|e| !matches!(e.kind, EventKind::Progress { .. }) && !recorded(e));
+    other.map_or(Ok(()), |event| Err(format!("an event was published that is not on record: {:?}", event.kind)))
 }
 
-/// Units that wait for a person.
+/// Units about which a person must decide.
 fn stopped(ran: &Ran) -> Vec<Key> {
     let stops = ran.own().filter_map(|(_, kind)| match kind {
         EventKind::UnitFinished { unit, outcome: Outcome::Unknown(_), definition: None, .. } => Some(key(unit)),
@@ -329,7 +331,7 @@ fn stopped(ran: &Ran) -> Vec<Key> {
     stops.collect()
 }
 
-/// What the newest run that began has left, as `rollout run` takes it over.
+/// The history that `rollout run` takes over: that of the newest run that began.
 pub fn earlier(journals: &[Vec<Event>], fresh: bool) -> PreviousRun {
     let began = |events: &&Vec<Event>| events.iter().any(|e| matches!(e.kind, EventKind::RunStarted { .. }));
     journals.iter().rev().find(began).map(|events| PreviousRun::from_events(events, fresh)).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Journals that end after each of their records, and in the middle of the next one, lead to the same end.
+//! A run whose journal was cut after any of its records is resumed to the same end.
 
 use super::chain::Chain;
 use super::disk::Trouble;
@@ -6,7 +6,8 @@ use super::oracle::Asked;
 use super::run::Troubles;
 use super::world::Weather;
 
-/// The first run of a seed's plan, killed when its journal has so many records; what it left, and whether it was.
+/// Runs a seed's plan and kills the run once its journal has this many records. Returns the chain, and whether the run
+/// was killed.
 fn cut(seed: u64, records: usize, piece: usize) -> (Chain, bool) {
     let mut chain = Chain::new(seed, false);
     let weather = Weather { slow: 50, ..Weather::default() };

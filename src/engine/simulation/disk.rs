@@ -1,4 +1,4 @@
-//! A disk that forgets what was not synced: wholly, or from any byte on.
+//! A disk that loses what was not synced: all of it, or from any byte on.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,20 +11,20 @@ use super::order::Key;
 use crate::event::{Event, EventKind, UnitRef};
 use crate::journal::Disk;
 
-/// What goes wrong with the disk in a run, at which operation, counted from 1.
+/// A fault of the disk in a run, and the operation at which it occurs, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// No space for part of what is appended.
+    /// The disk is full in the middle of what is appended.
     Full(usize),
-    /// The sync fails; some of it may be durable.
+    /// The sync fails; a part may be durable.
     Sync(usize),
-    /// The program dies in the middle.
+    /// The program dies in the operation.
     Crash(usize),
-    /// The program dies in the write that would bring more records than these.
+    /// The program dies in the write that would exceed this number of records.
     Keep(usize),
 }
 
-/// As much of an event as such questions are about.
+/// The parts of an event by which the disk tells what is running.
 #[derive(Deserialize)]
 struct Record {
     seq: u64,
@@ -37,7 +37,7 @@ struct Happened {
     unit: Option<UnitRef>,
 }
 
-/// One journal's disk.
+/// The disk of one journal.
 #[derive(Clone)]
 pub struct SimDisk(Arc<Mutex<State>>);
 
@@ -46,25 +46,35 @@ struct State {
     pending: Vec<u8>,
     operations: usize,
     trouble: Option<Trouble>,
-    /// Which part of what is not synced survives, in thousandths of its records.
+    /// How much of what is not synced survives, in thousandths of its records.
     survives: usize,
     life: Life,
-    /// Events that are durable, for questions in the middle of a run.
+    /// The durable events.
     events: Vec<Record>,
-    told: usize,
+    /// How many of the events were published.
+    published: usize,
 }
 
 impl SimDisk {
     pub fn new(life: Life, trouble: Option<Trouble>, survives: usize) -> Self {
         let (durable, pending, events) = (Vec::new(), Vec::new(), Vec::new());
-        Self(Arc::new(Mutex::new(State { durable, pending, operations: 0, trouble, survives, life, events, told: 0 })))
+        Self(Arc::new(Mutex::new(State {
+            durable,
+            pending,
+            operations: 0,
+            trouble,
+            survives,
+            life,
+            events,
+            published: 0,
+        })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
 
-    /// What the disk holds once the program is gone: the system may have written the rest, or a part of it.
+    /// What the disk holds once the program is gone. The system may have written a part of what was not synced.
     pub fn left(&self) -> Vec<u8> {
         let mut state = self.state();
         state.settle();
@@ -76,7 +86,7 @@ impl SimDisk {
         self.state().events.len()
     }
 
-    /// Whether a unit's start is durable, and not yet its end.
+    /// Whether a unit's start is durable and its end is not.
     pub fn shows_running(&self, unit: &Key) -> bool {
         let is = |of: &UnitRef| key(of) == *unit;
         let state = self.state();
@@ -87,19 +97,19 @@ impl SimDisk {
         state.events.iter().rfind(of_it).is_some_and(|record| record.kind.event == "unit_started")
     }
 
-    /// A reader was told of an event, which must be durable, by its number; what it says is asked of the whole journal.
-    pub fn told(&self, event: &Event) -> Result<(), String> {
+    /// Notes that an event was published, which must be durable. Only its number is compared here.
+    pub fn published(&self, event: &Event) -> Result<(), String> {
         if matches!(event.kind, EventKind::Progress { .. }) {
             return Ok(());
         }
         let mut state = self.state();
-        let from = state.told;
+        let from = state.published;
         match state.events[from..].iter().position(|e| e.seq == event.seq) {
             Some(at) => {
-                state.told = from + at + 1;
+                state.published = from + at + 1;
                 Ok(())
             }
-            None => Err(format!("a reader was told what is not durable: {:?}", event.kind)),
+            None => Err(format!("an event was published that is not durable: {:?}", event.kind)),
         }
     }
 }
@@ -108,12 +118,12 @@ impl State {
     fn sync(&mut self) {
         let bytes = std::mem::take(&mut self.pending);
         self.durable.extend_from_slice(&bytes);
-        // The lines alone, without the question whether they may follow what is there: that is asked of the whole.
+        // Whether the events may follow each other is checked when the whole journal is parsed.
         let json = |line: &str| serde_json::from_str::<Record>(line.get(9..)?).ok();
         self.events.extend(String::from_utf8_lossy(&bytes).lines().filter_map(json));
     }
 
-    /// A part of what is not synced becomes durable, cut anywhere: so many whole records, and a piece of the next.
+    /// Makes a part of what is not synced durable: some whole records, and a piece of the next one.
     fn settle(&mut self) {
         let pending = std::mem::take(&mut self.pending);
         let lines = lines(&pending);

@@ -8,7 +8,7 @@ use super::generate::{chance, items, new_step, normalise, pace};
 use super::model::{Act, Model, PATTERNS};
 use crate::plan::StepKind;
 
-/// One random edit; says which.
+/// Makes a random edit. Returns its name.
 pub fn edit(rng: &mut SmallRng, model: &mut Model, earlier: &[Model]) -> &'static str {
     let (p, s) = place(rng, model);
     let what = match rng.random_range(0..17) {
@@ -73,7 +73,7 @@ pub fn edit(rng: &mut SmallRng, model: &mut Model, earlier: &[Model]) -> &'stati
         12 => {
             let step = &mut model.phases[p].steps[s];
             match rng.random_range(0..3) {
-                // Who waits under a guard is another user then.
+                // The guards of a host belong to the user of the step.
                 0 => step.as_root ^= !step.id.ends_with(['0', '5']),
                 1 => step.sensitive ^= true,
                 _ => step.flush ^= true,

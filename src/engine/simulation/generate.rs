@@ -31,21 +31,21 @@ pub fn plan(rng: &mut SmallRng) -> Model {
             model.phases[n].steps.push(step);
         }
         if chance(rng, 35) {
-            row(rng, &mut model, n);
+            pipeline(rng, &mut model, n);
         }
     }
     normalise(&mut model);
     model
 }
 
-/// Batches and a limit, at random.
+/// Random values of `serial` and `max_failures`.
 pub fn pace(rng: &mut SmallRng, percent: u32) -> (Option<usize>, Option<usize>) {
     let serial = chance(rng, percent).then(|| rng.random_range(0..SERIALS.len()));
     (serial, chance(rng, percent).then(|| rng.random_range(0..MOSTS.len())))
 }
 
-/// Steps of which each waits for the one before on its host alone, so that they may be sent together.
-fn row(rng: &mut SmallRng, model: &mut Model, phase: usize) {
+/// Adds steps of one host that may be sent as a pipeline: each needs only the one before it.
+fn pipeline(rng: &mut SmallRng, model: &mut Model, phase: usize) {
     let (hosts, as_root) = (Some(rng.random_range(0..PATTERNS.len())), chance(rng, 20));
     for _ in 0..rng.random_range(3..=6) {
         let step = new_step(rng, model, phase);
@@ -56,7 +56,7 @@ fn row(rng: &mut SmallRng, model: &mut Model, phase: usize) {
     }
 }
 
-/// A new step for a phase: what it refers to is chosen at random and may yet prove impossible.
+/// A random step for a phase. [`normalise`] mends references that are not possible.
 pub fn new_step(rng: &mut SmallRng, model: &mut Model, phase: usize) -> Step {
     let mut step = step(rng, model, StepKind::Step);
     let ids = |part: StepKind| -> Vec<String> {
@@ -134,7 +134,7 @@ fn step(rng: &mut SmallRng, model: &mut Model, part: StepKind) -> Step {
     }
 }
 
-/// Some items, in some order.
+/// Some items of a loop, in random order.
 pub fn items(rng: &mut SmallRng) -> Vec<String> {
     let mut items: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
     items.shuffle(rng);
@@ -142,8 +142,8 @@ pub fn items(rng: &mut SmallRng) -> Vec<String> {
     items
 }
 
-/// Takes away what no sound plan has: names that lead nowhere, circles, handlers that nobody calls, values that are read
-/// before they are there.
+/// Removes what no valid plan has: names that lead nowhere, cycles, handlers that no step notifies, outputs that are
+/// read before they are known.
 pub fn normalise(model: &mut Model) {
     model.phases.retain(|p| p.steps.iter().any(|s| s.part == StepKind::Step));
     for n in 0..model.phases.len() {
@@ -171,7 +171,7 @@ pub fn normalise(model: &mut Model) {
     paces(model);
 }
 
-/// Batches and limits are of hosts, and nothing may stand in the way of a batch.
+/// Removes batches and limits without hosts, and batches that steps outside of them would hold up.
 fn paces(model: &mut Model) {
     let order = Order::of(model);
     for phase in &mut model.phases {
@@ -198,7 +198,7 @@ fn paces(model: &mut Model) {
     }
 }
 
-/// What a step needs of another one must be there when it looks.
+/// Replaces acts that read another step's value before it is known.
 fn references(model: &mut Model) {
     let order = Order::of(model);
     let ids: Vec<String> = model.steps().map(|(_, s)| s.id.clone()).collect();

@@ -1,4 +1,5 @@
-//! Guards of the simulated hosts: what their steps alter is kept, and comes back unless they are confirmed in time.
+//! Guards of the simulated hosts: a host keeps what a guarded step alters, and restores it unless the step is confirmed
+//! in time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,15 +16,15 @@ type Values = BTreeMap<Place, String>;
 #[derive(Default)]
 pub struct Guards {
     by_host: BTreeMap<Option<String>, Guard>,
-    /// Units that had one in this run: they change nothing without.
+    /// Units that had a guard in this run. Without it their effects are refused.
     guarded: BTreeSet<Key>,
 }
 
 struct Guard {
     token: String,
     unit: String,
-    mark: GuardPhase,
-    /// Between two runs, the time that is left.
+    phase: GuardPhase,
+    /// The time that is left; counts between two runs.
     left: Duration,
     due: Instant,
     alive: bool,
@@ -31,7 +32,7 @@ struct Guard {
 }
 
 impl Guards {
-    /// A run begins; before it the hosts may have rebooted, or time gone by.
+    /// Begins a run. Before it the hosts may have rebooted, or the guards' time may have gone by.
     pub fn begin(&mut self, values: &mut Values, reboots: bool, waits: bool) {
         self.guarded.clear();
         for guard in self.by_host.values_mut() {
@@ -41,35 +42,35 @@ impl Guards {
         self.pass(values);
     }
 
-    /// A run is over.
+    /// Ends a run.
     pub fn end(&mut self) {
         for guard in self.by_host.values_mut() {
             guard.left = guard.due.saturating_duration_since(Instant::now());
         }
     }
 
-    /// Lets happen what is due.
+    /// Restores the hosts whose guards are due.
     pub fn pass(&mut self, values: &mut Values) {
         for guard in self.by_host.values_mut() {
-            if guard.mark == GuardPhase::Armed && guard.alive && guard.due <= Instant::now() {
+            if guard.phase == GuardPhase::Armed && guard.alive && guard.due <= Instant::now() {
                 guard.restore(values);
             }
         }
     }
 
-    /// The token of the guard under which a unit is.
+    /// The token of a unit's armed guard.
     pub fn of(&self, unit: &Key) -> Option<&str> {
-        let guard = self.by_host.get(&unit.1).filter(|guard| guard.mark == GuardPhase::Armed)?;
+        let guard = self.by_host.get(&unit.1).filter(|guard| guard.phase == GuardPhase::Armed)?;
         let step = guard.unit.split(['/', '@']).nth(1);
         (step == Some(&unit.0)).then_some(guard.token.as_str())
     }
 
-    /// Whether a unit may change something: only under its guard, if it has one.
+    /// Whether a unit's effect is accepted: a guarded unit needs its guard to be armed.
     pub fn lets(&self, unit: &Key) -> bool {
         !self.guarded.contains(unit) || self.of(unit).is_some()
     }
 
-    /// Keeps what a unit is about to change, if it is under guard.
+    /// Keeps the value that a guarded unit is about to change.
     pub fn keep(&mut self, unit: &Key, place: &Place, values: &Values) {
         if self.of(unit).is_some()
             && let Some(guard) = self.by_host.get_mut(&unit.1)
@@ -78,11 +79,11 @@ impl Guards {
         }
     }
 
-    pub fn standing(&self, host: &Option<String>) -> Option<GuardState> {
+    pub fn state(&self, host: &Option<String>) -> Option<GuardState> {
         let guard = self.by_host.get(host)?;
-        let waits = guard.mark == GuardPhase::Armed && guard.alive;
+        let waits = guard.phase == GuardPhase::Armed && guard.alive;
         Some(GuardState {
-            phase: guard.mark,
+            phase: guard.phase,
             token: guard.token.clone(),
             remaining: if waits { guard.due.saturating_duration_since(Instant::now()) } else { Duration::ZERO },
             alive: waits,
@@ -98,14 +99,14 @@ impl Guards {
         what: &host::GuardCommand,
         values: &mut Values,
     ) -> Result<host::CommandOutput, ConnectError> {
-        let token = |guard: &Guard, token: &String, mark: GuardPhase| guard.token == *token && guard.mark == mark;
+        let token = |guard: &Guard, token: &String, phase: GuardPhase| guard.token == *token && guard.phase == phase;
         match (what, self.by_host.get_mut(host)) {
             (host::GuardCommand::Arm { token, time, unit, .. }, None) => {
                 let (due, before) = (Instant::now() + *time, BTreeMap::new());
                 let step = unit.split(['/', '@']).nth(1).unwrap_or_default().to_owned();
                 self.guarded.insert((step, host.clone()));
-                let (token, unit, mark) = (token.clone(), unit.clone(), GuardPhase::Armed);
-                let guard = Guard { token, unit, mark, left: *time, due, alive: true, before };
+                let (token, unit, phase) = (token.clone(), unit.clone(), GuardPhase::Armed);
+                let guard = Guard { token, unit, phase, left: *time, due, alive: true, before };
                 self.by_host.insert(host.clone(), guard);
             }
             (host::GuardCommand::Disarm { token: of }, Some(guard)) if token(guard, of, GuardPhase::Armed) => {
@@ -117,7 +118,7 @@ impl Guards {
             (host::GuardCommand::Forget { token: of }, Some(guard)) if token(guard, of, GuardPhase::Restored) => {
                 self.by_host.remove(host);
             }
-            _ => return Err(ConnectError::failed("it does not stand so")),
+            _ => return Err(ConnectError::failed("the guard is in another phase")),
         }
         Ok(host::CommandOutput::new(0, "", ""))
     }
@@ -131,6 +132,6 @@ impl Guard {
                 None => drop(values.remove(&place)),
             }
         }
-        self.mark = GuardPhase::Restored;
+        self.phase = GuardPhase::Restored;
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the simulated program is alive. Dead, it has no effect on anything any more.
+//! Whether the simulated program is alive. Once it is dead, nothing that it does has an effect.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ pub struct Life(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// Where it died.
+    /// Where the program died.
     ended: Mutex<Option<String>>,
     wake: Notify,
 }
@@ -19,13 +19,13 @@ impl Life {
         self.0.ended.lock().unwrap().is_some()
     }
 
-    /// Kills the program: nothing that still runs in this very moment counts.
+    /// Kills the program.
     pub fn end(&self, whereabouts: impl Into<String>) {
         self.0.ended.lock().unwrap().get_or_insert_with(|| whereabouts.into());
         self.0.wake.notify_one();
     }
 
-    /// Ends when the program does.
+    /// Waits for the program's death. Returns where it died.
     pub async fn over(&self) -> String {
         while !self.is_over() {
             self.0.wake.notified().await;

@@ -1,22 +1,25 @@
-//! A deterministic simulation of the engine: random plans, in a world, on a disk and in a time of its own, where all may
-//! go wrong that can; then edits, and runs again, to the end. One seed is one story, the same each time.
+//! A deterministic simulation of the engine. Each seed makes a random plan and runs it in a simulated world, on a
+//! simulated disk and in virtual time, with random faults. Then the plan is edited and run again, until all is done. An
+//! oracle judges each run by rules of its own.
 //!
-//! - [`model`], [`generate`], [`edit`]: plans and what people do to them; [`order`]: what comes before what, by the rules
-//! - [`world`], [`guards`], [`disk`], [`life`], [`actions`]: what stands in for everything outside
-//! - [`run`], [`chain`]: one run; a chain of runs with what each takes over from the one before
-//! - [`oracle`]: what must be true of them; [`cuts`]: journals that are cut after each record; [`twice`]: a seed again
+//! - [`model`], [`generate`], [`edit`]: plans and how people edit them; [`order`]: which step comes before which
+//! - [`world`], [`guards`], [`disk`], [`life`], [`actions`]: the simulated hosts, disk, process and actions
+//! - [`run`], [`chain`]: one run; a chain of runs, each of which takes over the history of the one before
+//! - [`oracle`]: the rules; [`cuts`]: journals that are cut after each record; [`twice`]: each seed gives the same
+//!   story twice
 //!
-//! `ROLLOUT_SEEDS=2000 cargo test simulation` plays more seeds, `ROLLOUT_SEED_BASE=N` others, `ROLLOUT_SEED_SECONDS=60` as
-//! many as fit; `ROLLOUT_SEED=N` tells the story of one. It stops at the first failure, or after `ROLLOUT_FAILURES`.
+//! `ROLLOUT_SEEDS=2000 cargo test simulation` plays 2000 seeds, `ROLLOUT_SEED_BASE=N` begins at seed N,
+//! `ROLLOUT_SEED_SECONDS=60` plays seeds for a minute, `ROLLOUT_SEED=N` prints the story of one. The test stops at the
+//! first failure, or after `ROLLOUT_FAILURES` of them.
 
 mod actions;
 mod chain;
 mod cuts;
-mod disk;
+pub mod disk;
 mod edit;
 mod generate;
 mod guards;
-mod life;
+pub mod life;
 mod model;
 mod oracle;
 mod order;
@@ -31,7 +34,7 @@ use std::time::{Duration, Instant};
 
 use report::Stats;
 
-/// How many lines of a failed story are told at once; all of it: `ROLLOUT_SEED`.
+/// How many lines of a failed story are printed. `ROLLOUT_SEED` prints all.
 const LAST: usize = 60;
 
 fn setting(name: &str) -> Option<u64> {
@@ -41,9 +44,9 @@ fn setting(name: &str) -> Option<u64> {
 #[test]
 fn simulation() {
     if let Some(seed) = setting("ROLLOUT_SEED") {
-        let told = chain::play(seed, true);
-        println!("{}", told.trace.join("\n"));
-        assert!(told.wrong.is_none(), "seed {seed}: {}", told.wrong.unwrap_or_default());
+        let story = chain::play(seed, true);
+        println!("{}", story.trace.join("\n"));
+        assert!(story.wrong.is_none(), "seed {seed}: {}", story.wrong.unwrap_or_default());
         return;
     }
     let base = setting("ROLLOUT_SEED_BASE").unwrap_or(0);
@@ -65,10 +68,10 @@ fn simulation() {
                         break;
                     }
                     let seed = base.wrapping_add(n);
-                    let told = chain::play(seed, false);
-                    total.lock().unwrap().add(&told.stats);
+                    let story = chain::play(seed, false);
+                    total.lock().unwrap().add(&story.stats);
                     total.lock().unwrap().count("seeds");
-                    if let Some(why) = told.wrong {
+                    if let Some(why) = story.wrong {
                         wrong.lock().unwrap().push((seed, why));
                     }
                 }

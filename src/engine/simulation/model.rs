@@ -1,4 +1,4 @@
-//! A plan as the simulation thinks of it, small enough to edit at random and to judge without the engine.
+//! A plan of the simulation: small enough to edit at random, and to judge without the engine.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use crate::plan::StepKind;
 /// The hosts of the world, and the patterns that plans use.
 pub const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
 
-/// Patterns with what they mean: written down, not computed, so that an error in resolving them shows.
+/// Patterns with their hosts. These are written down, so that an error of the inventory shows.
 pub const PATTERNS: [(&str, &[&str]); 7] = [
     ("all", &HOSTS),
     ("h1", &["h1"]),
@@ -18,7 +18,7 @@ pub const PATTERNS: [(&str, &[&str]); 7] = [
     ("all:!h2", &["h1", "h3"]),
 ];
 
-/// Values of `serial`, with the sizes of the batches of one, two and three hosts: written down, as above.
+/// Values of `serial`, with the sizes of the batches of one, two and three hosts.
 pub const SERIALS: [(&str, [&[usize]; 3]); 4] = [
     ("1", [&[1], &[1, 1], &[1, 1, 1]]),
     ("2", [&[1], &[2], &[2, 1]]),
@@ -35,7 +35,7 @@ pub const INVENTORY: &str = "[hosts.h1]\n[hosts.h2]\n[hosts.h3]\n[groups.web]\nh
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     pub phases: Vec<Phase>,
-    /// Counts up, so that no id is ever given twice.
+    /// The number of the next step; no id is used twice.
     pub next: usize,
 }
 
@@ -48,7 +48,7 @@ pub struct Phase {
     pub serial: Option<usize>,
     /// Index in [`MOSTS`].
     pub most: Option<usize>,
-    /// Steps, handlers and what undoes, in any mix.
+    /// Steps, handlers and `on_failure` steps, in any order.
     pub steps: Vec<Step>,
 }
 
@@ -60,7 +60,7 @@ pub struct Step {
     pub hosts: Option<usize>,
     pub needs: Option<Vec<String>>,
     pub when: Option<bool>,
-    /// What it is a loop over; none: it is no loop.
+    /// The items of the loop; empty if the step is no loop.
     pub items: Vec<String>,
     pub as_root: bool,
     pub retry: u32,
@@ -79,25 +79,25 @@ pub struct Step {
     pub act: Act,
 }
 
-/// What a step does.
+/// The action of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Act {
-    /// Sets `parts` paths of its own to a value, one effect each: requests, or commands, which may outlive their
+    /// Sets `parts` paths of its own to a value, with one effect each: requests, or commands, which may outlive their
     /// connection.
     Set { value: String, reads: Option<Reads>, parts: usize, commands: bool },
-    /// Makes its own path what another step's is, whatever that is.
+    /// Copies the value of another step's path.
     Copy { of: String },
     /// A command that leaves no trace, with an argument.
     Do { value: String, rerun: bool },
-    /// Looks whether another step's path is as the plan says.
+    /// Checks that another step's path has the plan's value.
     Check { of: String },
-    /// Waits until it is.
+    /// Waits until another step's path has the plan's value.
     Wait { of: String },
-    /// Waits for something that time brings.
+    /// Waits for a value that appears by itself.
     Dawn,
 }
 
-/// Whose value a step reads: on its own host, or on a named one.
+/// The step whose output a step reads, on its own host or on a named one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reads {
     pub step: String,
@@ -105,7 +105,7 @@ pub struct Reads {
 }
 
 impl Act {
-    /// The step whose path or value it needs.
+    /// The step whose path or output the action needs.
     pub fn of(&self) -> Option<&str> {
         match self {
             Self::Set { reads, .. } => reads.as_ref().map(|r| r.step.as_str()),
@@ -114,7 +114,7 @@ impl Act {
         }
     }
 
-    pub fn only_looks(&self) -> bool {
+    pub fn is_read_only(&self) -> bool {
         matches!(self, Self::Check { .. } | Self::Wait { .. } | Self::Dawn)
     }
 
@@ -122,21 +122,21 @@ impl Act {
         matches!(self, Self::Do { .. })
     }
 
-    /// Whether it can be done for items, each by itself.
+    /// Whether the action may be a loop.
     pub fn can_loop(&self) -> bool {
         matches!(self, Self::Do { .. } | Self::Set { reads: None, .. })
     }
 }
 
 impl Step {
-    /// Whether its host takes it back unless it is confirmed. No edit of the step changes that, but of where it runs: who
-    /// takes a guard away from a step while it stands is on his own.
+    /// Whether the step has a guard. Edits change that only along with the step's hosts: a user who removes the guard
+    /// of a step whose host has yet to restore itself gets no help.
     pub fn is_guarded(&self) -> bool {
         let number: usize = self.id[1..].parse().unwrap_or_default();
         self.part == StepKind::Step && self.hosts.is_some() && !self.paths().is_empty() && number.is_multiple_of(5)
     }
 
-    /// Where it runs: `None` for the controller.
+    /// The hosts of the step; `None` is the controller.
     pub fn places(&self) -> Vec<Option<&'static str>> {
         self.hosts.map_or_else(|| vec![None], |n| PATTERNS[n].1.iter().copied().map(Some).collect())
     }
@@ -153,7 +153,7 @@ impl Step {
         }
     }
 
-    /// Its id, or of a loop one for each item.
+    /// The step's id, or the ids of its items.
     fn ids(&self) -> Vec<String> {
         match self.items.as_slice() {
             [] => vec![self.id.clone()],
@@ -161,7 +161,7 @@ impl Step {
         }
     }
 
-    /// Those of the ids of a step that answer to an item of a loop: its own, else all.
+    /// The ids that serve an item of another step's loop: that of the same item, else all.
     fn answering(&self, item: Option<&String>) -> Vec<String> {
         match item.filter(|item| self.items.contains(item)) {
             Some(item) => vec![of_item(&self.id, item)],
@@ -170,18 +170,18 @@ impl Step {
     }
 }
 
-/// An item's part of a loop, as a step of its own.
+/// The id of an item in an unrolled model.
 pub fn of_item(id: &str, item: &str) -> String {
     format!("{id}[{item}]")
 }
 
-/// The loop that a step of an unrolled model is a part of.
+/// The loop to which a step of an unrolled model belongs.
 pub fn loop_of(id: &str) -> Option<&str> {
     id.split_once('[').map(|(id, _)| id)
 }
 
 impl Model {
-    /// The same without loops: a step for each item, one after the other.
+    /// The model with a step for each item in place of loops.
     pub fn unrolled(&self) -> Self {
         let phases = self.phases.iter().map(|phase| {
             let find = |id: &String| phase.steps.iter().find(|s| s.id == *id);
@@ -214,7 +214,7 @@ impl Model {
         self.steps().find(|(_, s)| s.id == id).map(|(_, s)| s)
     }
 
-    /// The value that a step sets, as a template.
+    /// The value that a step sets: a literal or a template.
     fn value_of(&self, id: &str) -> String {
         match self.step(id).map(|s| &s.act) {
             Some(Act::Set { value, reads: None, .. }) => value.clone(),
@@ -222,7 +222,7 @@ impl Model {
         }
     }
 
-    /// The plan file.
+    /// The text of the plan file.
     pub fn text(&self) -> String {
         let mut out = String::from("[plan]\nname = \"simulated\"\n[vars]\non = true\noff = false\n");
         for phase in &self.phases {
@@ -314,7 +314,7 @@ impl Model {
         out
     }
 
-    /// The paths of the steps that one of `on_failure` undoes, where both run on the same hosts.
+    /// The paths that an `on_failure` step undoes: those of the steps that name it and run on the same hosts.
     fn undone_by(&self, phase: &Phase, undo: &Step) -> Vec<String> {
         let undone = phase.steps.iter().filter(|s| s.on_failure.contains(&undo.id) && s.hosts == undo.hosts);
         undone.flat_map(Step::paths).collect()

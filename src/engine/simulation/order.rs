@@ -1,9 +1,9 @@
-//! Which step comes before which, read off the plan's rules and not off the graph.
+//! Which step comes before which, by the rules of plans, without the engine's graph.
 //!
-//! The rules: a step comes after the steps that it names, else after the one above it, and after all that come before
-//! those; a phase's steps come after all of the phases that it needs, and of those that these need. Where both run on a
-//! host, the host's part counts, unless the step reads other hosts' values; else all of the earlier step. In a phase with
-//! `serial`, nobody waits for a host whose batch comes later.
+//! A step comes after the steps of its `needs`, by default the step above it, and after all steps before those. The
+//! steps of a phase come after the phases that it needs, and after those that these need. If both steps run on a host,
+//! a unit waits only for that host, unless the step reads outputs of other hosts; otherwise it waits for all hosts of
+//! the earlier step. In a phase with `serial`, no unit waits for a host of a later batch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,11 +18,11 @@ pub struct Order {
     inside: BTreeMap<String, BTreeSet<String>>,
     /// For each step everything in the phases before its own.
     outside: BTreeMap<String, BTreeSet<String>>,
-    /// For each step where it runs.
+    /// For each step its hosts.
     places: BTreeMap<String, Vec<Option<String>>>,
     /// For each step and handler of a phase with `serial` the number of each host's batch.
     batches: BTreeMap<String, BTreeMap<String, usize>>,
-    /// For each step that whose values it reads on named hosts.
+    /// For each step the step whose outputs it reads on named hosts.
     across: BTreeMap<String, String>,
     all: BTreeMap<String, BTreeSet<String>>,
     /// For each step all that may come before it.
@@ -108,18 +108,18 @@ impl Order {
         &self.all[id]
     }
 
-    /// The steps that may come before a step. Handlers that are flushed run once all batches before them are through, so
-    /// what flushes may stand on any step of a phase with `serial`.
+    /// The steps that may come before a step. Flushed handlers run once all earlier batches are done, so that in a
+    /// phase with `serial` a step that flushes may come after any other step.
     pub fn at_most_before(&self, id: &str) -> &BTreeSet<String> {
         &self.most[id]
     }
 
-    /// Where a step runs.
+    /// The hosts of a step.
     pub fn places(&self, id: &str) -> &[Option<String>] {
         self.places.get(id).map_or(&[], Vec::as_slice)
     }
 
-    /// The units of its own phase that a unit must not start before.
+    /// The units of the same phase that come before a unit.
     pub fn units_inside(&self, unit: &Key) -> Vec<Key> {
         let ids = self.inside.get(&unit.0).into_iter().flatten();
         ids.flat_map(|id| self.part(id, unit)).collect()
@@ -131,7 +131,7 @@ impl Order {
         ids.flat_map(|id| self.places(id).iter().map(|h| (id.clone(), h.clone()))).collect()
     }
 
-    /// What of an earlier step a unit stands on.
+    /// The units of an earlier step that come before a unit.
     fn part(&self, id: &str, unit: &Key) -> Vec<Key> {
         let whole = self.across.get(&unit.0).is_some_and(|of| of == id);
         let places = self.places(id);
@@ -142,14 +142,14 @@ impl Order {
         units.filter(|other| !self.is_later(other, unit)).collect()
     }
 
-    /// Whether a unit's host is of a later batch than another one's.
+    /// Whether the unit's host is in a later batch than that of `than`.
     pub fn is_later(&self, unit: &Key, than: &Key) -> bool {
         let batch = |(id, host): &Key| self.batches.get(id)?.get(host.as_ref()?).copied();
         matches!((batch(unit), batch(than)), (Some(theirs), Some(mine)) if theirs > mine)
     }
 }
 
-/// Where a caller's call is answered, by the rule: on its own host if the called step runs there, else everywhere.
+/// The units of a handler or undo that serve a step on a host: that of the same host, else all.
 pub fn answered(called: &Step, caller: Option<&str>) -> Vec<Key> {
     let places = called.places();
     let own = caller.filter(|c| places.contains(&Some(c)));

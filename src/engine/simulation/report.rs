@@ -1,8 +1,8 @@
-//! What a simulation counts, and how it tells of a failure.
+//! What a simulation counts.
 
 use std::collections::BTreeMap;
 
-/// How often what happened.
+/// How often each thing happened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats(pub BTreeMap<&'static str, usize>);
 

@@ -1,4 +1,4 @@
-//! One run of the engine in the simulated world, up to its end or its death.
+//! One run of the engine in the simulated world, until it ends or is killed.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -29,12 +29,12 @@ use crate::journal::{Journal, PreviousRun};
 use crate::plan::{Plan, Scope, check};
 use crate::template::Templates;
 
-/// All that a run is given.
+/// The inputs of a run.
 pub struct Setup<'a> {
     pub number: usize,
     pub seed: u64,
     pub model: &'a Model,
-    /// The same, as the engine has it.
+    /// The model's text, parsed.
     pub plan: &'a Arc<Plan>,
     pub asked: &'a Asked,
     pub earlier: PreviousRun,
@@ -42,48 +42,51 @@ pub struct Setup<'a> {
     pub trace: Option<Arc<Mutex<Vec<String>>>>,
 }
 
-/// What may go wrong in it.
+/// What may go wrong in a run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Troubles {
     pub weather: Weather,
     pub disk: Option<Trouble>,
-    /// In thousandths of what is on its way to the disk when the program dies.
+    /// How much of what is not synced survives when the program dies, in thousandths.
     pub survives: usize,
-    /// In thousandths of the points that units come to.
+    /// How often the program dies at a point that a unit reaches, in thousandths.
     pub deadly_points: u32,
     /// Before which poll of the engine the program dies.
     pub dies_at_poll: Option<usize>,
-    /// Milliseconds after the start; a second time that long after the first.
+    /// When the user interrupts the run: milliseconds after its start, and milliseconds from there to a second
+    /// interrupt.
     pub interrupts: Option<(u64, Option<u64>)>,
-    /// In percent of the units.
+    /// How many units fail on purpose after they have ended well, in percent.
     pub fails: u32,
+    /// How many units run twice on purpose, in percent.
     pub repeats: u32,
 }
 
-/// How it ended.
+/// How a run ended.
 #[derive(Debug)]
 pub enum End {
     Finished(Report),
+    /// The journal could not be written.
     Broken,
     Died,
 }
 
-/// Virtual time that no run may need.
+/// A run that takes this much virtual time hangs.
 const TOO_LONG: Duration = Duration::from_secs(24 * 3600);
 
-/// What a run leaves.
+/// What a run leaves behind.
 pub struct Left {
     pub end: End,
     /// The journal's bytes.
     pub journal: Vec<u8>,
-    /// What readers were told.
-    pub told: Vec<Event>,
+    /// The events that readers received.
+    pub published: Vec<Event>,
 }
 
-/// Runs, up to its end or its death.
+/// Runs the engine until it ends or is killed.
 ///
 /// # Errors
-/// A rule that was broken on the way.
+/// The rule that a call broke.
 pub fn run(setup: Setup<'_>, world: &SimWorld) -> Result<Left, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|e| e.to_string())?;
@@ -112,7 +115,7 @@ async fn one(setup: Setup<'_>, world: &SimWorld) -> Result<Left, String> {
         }
         engine.as_mut().poll(cx)
     });
-    let hand = async {
+    let user = async {
         if let Some((first, second)) = setup.troubles.interrupts {
             tokio::time::sleep(Duration::from_millis(first)).await;
             world.count("interrupts");
@@ -139,7 +142,7 @@ async fn one(setup: Setup<'_>, world: &SimWorld) -> Result<Left, String> {
             }
             Err(error) => Err(error.to_string()),
         },
-        () = hand => Err("the hand ended".to_owned()),
+        () = user => Err("the user ended".to_owned()),
         () = tokio::time::sleep(TOO_LONG) => Err("the run hangs".to_owned()),
     };
     drop(engine);
@@ -148,33 +151,33 @@ async fn one(setup: Setup<'_>, world: &SimWorld) -> Result<Left, String> {
         (end, false) => end,
     };
     events.close();
-    let mut told = Vec::new();
+    let mut published = Vec::new();
     while let Ok(event) = events.try_recv() {
         note(&setup.trace, || line(&event));
-        disk.told(&event)?;
+        disk.published(&event)?;
         if let EventKind::UnitFinished { unit, outcome: Outcome::Unknown(Problem { message, .. }), .. } = &event.kind
             && message.contains("an internal error of rollout")
         {
             return Err(format!("{unit}: {message}"));
         }
-        told.push(event);
+        published.push(event);
     }
     world.end();
     if let Some(broken) = world.broken().into_iter().next() {
         return Err(broken);
     }
-    Ok(Left { end, journal: disk.left(), told })
+    Ok(Left { end, journal: disk.left(), published })
 }
 
 static THE_INVENTORY: LazyLock<Inventory> =
     LazyLock::new(|| Inventory::parse(Path::new("inventory.toml"), INVENTORY).ok().unwrap());
 
-/// The plan that a model's text says, which must be one that the command line takes.
+/// The plan of a model's text. The plan must pass the checks of the command line.
 pub fn plan(model: &Model) -> Arc<Plan> {
     let text = model.text();
     let sound = Plan::parse(Path::new("plan.toml"), &text).and_then(|plan| {
         let findings = check(&plan, &THE_INVENTORY, &registry(), &Map::new());
-        // An action runs either on hosts or on the controller; the simulated ones do both, as steps do.
+        // A real action runs either on hosts or on the controller. The simulated ones do both.
         let mut errors = Findings::new();
         errors.extend(findings.into_iter().filter(|f| f.code != "no-hosts"));
         errors.or(plan)
@@ -239,7 +242,7 @@ fn engine(
     }
 }
 
-/// What befalls units at the points that the engine tells of.
+/// The faults that befall units on purpose.
 struct Mishaps {
     rng: Mutex<SmallRng>,
     troubles: Troubles,
@@ -273,7 +276,7 @@ impl Faults for Mishaps {
             chance(&mut self.rng.lock().unwrap(), self.troubles.repeats) && self.guarded.contains(&key(unit).0);
         if repeats {
             self.world.count("repeated");
-            // How the second time ends is no claim about the first.
+            // The outcome of the second time says nothing about the first one.
             self.world.mishap(key(unit));
         }
         repeats

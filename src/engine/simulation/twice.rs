@@ -1,4 +1,4 @@
-//! One seed is one story: played again, it is the same to the last word.
+//! A seed that is played twice gives the same story, so that a failure can be reproduced.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::chain::Chain;
 use super::world::{Place, Sent};
 use crate::event::Event;
 
-/// All that can be told of a seed: what readers saw and the world met, what was left on disk, and what came of it.
+/// All that is observable of a seed.
 #[derive(Debug, PartialEq)]
 struct Story {
     trace: Vec<String>,
@@ -18,7 +18,7 @@ struct Story {
 fn story(seed: u64) -> Story {
     let mut chain = Chain::new(seed, true);
     chain.play().unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-    // The wall clock is for people; no decision knows it.
+    // No decision depends on the wall clock.
     let mut journals = std::mem::take(&mut chain.journals);
     journals.iter_mut().flatten().for_each(|event| event.at = jiff::Timestamp::UNIX_EPOCH);
     Story { trace: chain.trace(), journals, sent: chain.world.sent(), values: chain.world.values() }

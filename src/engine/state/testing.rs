@@ -1,4 +1,4 @@
-//! A run for tests of single components and of the functions over them, from the text of a plan.
+//! Runs for the tests of single components, made from the text of a plan.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,7 +25,8 @@ use crate::journal::RunHistory;
 use crate::plan::{Plan, Scope};
 use crate::template::Templates;
 
-/// A run of the phases on hosts `a`, `b` and `c`, of which all but those in `unseen` are in sight.
+/// A run of the plan's phases. A pattern of hosts is a list of their names. The hosts in `unseen` are left out of the
+/// run.
 pub fn run_without(phases: &str, mode: Mode, unseen: &[&str]) -> RunSpec {
     let text = format!("[plan]\nname = \"test\"\n{phases}");
     let plan = Plan::parse("plan.toml".as_ref(), &text).unwrap_or_else(|findings| panic!("{findings:?}"));
@@ -42,7 +43,7 @@ pub fn run_without(phases: &str, mode: Mode, unseen: &[&str]) -> RunSpec {
     RunSpec { plan: Arc::new(plan), graph, registry, mode, options: Options::default() }
 }
 
-/// A run with all hosts in sight.
+/// A run with all hosts.
 pub fn run(phases: &str) -> RunSpec {
     run_without(phases, Mode::Run, &[])
 }
@@ -86,7 +87,7 @@ pub fn state(run: &RunSpec) -> RunState {
     state_after(run, RunHistory::default())
 }
 
-/// The state of a run that goes on from earlier ones.
+/// The state of a run that takes over a history.
 pub fn state_after(run: &RunSpec, memory: RunHistory) -> RunState {
     let templates = Templates::new(".");
     let (scope, _) = Scope::new(&run.plan, &Inventory::default(), &Map::new(), &templates);
@@ -101,7 +102,7 @@ pub fn memory(unit: UnitRef, definition: &str, standing: RecordedState, touched:
     RunHistory::from_events(&[Event { v: VERSION, seq: 1, at: jiff::Timestamp::UNIX_EPOCH, kind }])
 }
 
-/// A world that must not be reached.
+/// A world that panics at each call.
 struct NoWorld;
 
 #[async_trait::async_trait]
@@ -114,7 +115,7 @@ impl World for NoWorld {
     }
 }
 
-/// The job of a unit that starts.
+/// The job of a unit, which must be free to start.
 pub fn job(run: &RunSpec, cache: &FactCache, name: &str) -> Box<Job> {
     let (unit, reference) = (unit(run, name), reference(run, name));
     let (mut state, none) = (state(run), HashSet::new());

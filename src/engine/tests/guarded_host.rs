@@ -1,4 +1,4 @@
-//! A host that can be cut off, and takes back what was not confirmed in time.
+//! A host whose new connections can be cut, and which restores itself when a guarded change is not confirmed in time.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,13 +13,17 @@ type Values = HashMap<String, String>;
 #[derive(Default)]
 pub struct GuardedHost {
     pub guard: Option<FakeGuard>,
+    /// How often a guard was armed.
     pub armed: usize,
+    /// How many new connections were made.
     pub logins: usize,
+    /// Whether restoring works only in part.
     pub in_part: bool,
+    /// Whether the answer to a disarmed guard is lost.
     pub loses_disarm: bool,
     /// Until when no new connection can be made.
     cut: Option<Instant>,
-    /// Whether putting things back does not end that.
+    /// Whether the cut outlasts the restoration.
     for_good: bool,
 }
 
@@ -28,8 +32,9 @@ pub struct FakeGuard {
     unit: String,
     due: Instant,
     before: Values,
-    mark: GuardPhase,
+    phase: GuardPhase,
     applied: Option<i32>,
+    /// Whether its timer is at work: not after a reboot.
     pub alive: bool,
 }
 
@@ -37,14 +42,14 @@ impl FakeGuard {
     pub fn new(token: &str, unit: &str, time: Duration, values: &Values) -> Self {
         let (due, before, alive) = (Instant::now() + time, values.clone(), true);
         let (token, unit) = (token.to_owned(), unit.to_owned());
-        Self { token, unit, due, before, mark: GuardPhase::Armed, applied: None, alive }
+        Self { token, unit, due, before, phase: GuardPhase::Armed, applied: None, alive }
     }
 }
 
 impl GuardedHost {
-    /// Lets happen what is due.
+    /// Restores the host if its guard is due.
     pub fn pass(&mut self, values: &mut Values) {
-        let due = |guard: &FakeGuard| guard.mark == GuardPhase::Armed && guard.alive && guard.due <= Instant::now();
+        let due = |guard: &FakeGuard| guard.phase == GuardPhase::Armed && guard.alive && guard.due <= Instant::now();
         if self.guard.as_ref().is_some_and(due) {
             self.restore(values);
         }
@@ -53,13 +58,14 @@ impl GuardedHost {
     fn restore(&mut self, values: &mut Values) {
         let Some(guard) = &mut self.guard else { return };
         values.clone_from(&guard.before);
-        guard.mark = if self.in_part { GuardPhase::RestoredInPart } else { GuardPhase::Restored };
+        guard.phase = if self.in_part { GuardPhase::RestoredInPart } else { GuardPhase::Restored };
         if !self.for_good {
             self.cut = None;
         }
     }
 
-    pub fn reached(&mut self, target: &Target) -> Result<(), ConnectError> {
+    /// Whether the target can be reached. Only new connections can be cut.
+    pub fn connect(&mut self, target: &Target) -> Result<(), ConnectError> {
         if !target.reconnect {
             return Ok(());
         }
@@ -70,12 +76,12 @@ impl GuardedHost {
         Ok(())
     }
 
-    pub fn standing(&self) -> Option<GuardState> {
+    pub fn guard_state(&self) -> Option<GuardState> {
         let guard = self.guard.as_ref()?;
-        let armed = guard.mark == GuardPhase::Armed;
+        let armed = guard.phase == GuardPhase::Armed;
         let left = guard.due.saturating_duration_since(Instant::now());
         Some(GuardState {
-            phase: guard.mark,
+            phase: guard.phase,
             token: guard.token.clone(),
             remaining: if armed && guard.alive { left } else { Duration::ZERO },
             alive: armed && guard.alive,
@@ -86,10 +92,10 @@ impl GuardedHost {
     }
 
     pub fn perform(&mut self, effect: &GuardCommand, values: &mut Values) -> Result<CommandOutput, ConnectError> {
-        let stands = |host: &Self, token: &str, mark: GuardPhase| {
-            host.guard.as_ref().is_some_and(|guard| guard.token == token && guard.mark == mark)
+        let is_in = |host: &Self, token: &str, phase: GuardPhase| {
+            host.guard.as_ref().is_some_and(|guard| guard.token == token && guard.phase == phase)
         };
-        let no = Err(ConnectError::failed("it does not stand so"));
+        let no = Err(ConnectError::failed("the guard is in another phase"));
         match effect {
             GuardCommand::Arm { token, time, unit, .. } => {
                 if self.guard.is_some() {
@@ -100,7 +106,7 @@ impl GuardedHost {
             }
             GuardCommand::Within { .. } => panic!("the world carries out its effect"),
             GuardCommand::Apply { token, command } => {
-                if !stands(self, token, GuardPhase::Armed) {
+                if !is_in(self, token, GuardPhase::Armed) {
                     return no;
                 }
                 let forever = Duration::from_secs(1_000_000);
@@ -116,14 +122,14 @@ impl GuardedHost {
                     return Err(ConnectError::lost("the connection broke"));
                 }
             }
-            GuardCommand::Disarm { token } if stands(self, token, GuardPhase::Armed) => {
+            GuardCommand::Disarm { token } if is_in(self, token, GuardPhase::Armed) => {
                 self.guard = None;
                 if self.loses_disarm {
                     return Err(ConnectError::lost("the connection broke"));
                 }
             }
-            GuardCommand::Restore { token } if stands(self, token, GuardPhase::Armed) => self.restore(values),
-            GuardCommand::Forget { token } if stands(self, token, GuardPhase::Restored) => self.guard = None,
+            GuardCommand::Restore { token } if is_in(self, token, GuardPhase::Armed) => self.restore(values),
+            GuardCommand::Forget { token } if is_in(self, token, GuardPhase::Restored) => self.guard = None,
             GuardCommand::Disarm { .. } | GuardCommand::Restore { .. } | GuardCommand::Forget { .. } => return no,
         }
         Ok(CommandOutput::new(0, "", ""))

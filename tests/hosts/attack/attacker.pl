@@ -7,6 +7,14 @@ my ($home, $secret, $folder) = ("/home/mallory", "/srv/canary/secret", "/srv/can
 my (%known, $swaps, $pool);
 $swaps = $pool = 0;
 
+# Waits while /srv/pause exists, and says so.
+sub stand_still {
+    return unless -e "/srv/pause";
+    open my $paused, ">", "/srv/attacker/paused" or die;
+    select undef, undef, undef, 0.005 while -e "/srv/pause";
+    unlink "/srv/attacker/paused";
+}
+
 # Gives a name to something of root's, each time of another kind.
 sub bait {
     my ($name) = @_;
@@ -30,6 +38,7 @@ sub names {
 sub look {
     my ($at, $act, $depth) = @_;
     for my $name (names($at)) {
+        stand_still();
         my $path = "$at/$name";
         next if $path eq "$home/pool";
         if (!$known{$path}++ && $act) {
@@ -43,6 +52,7 @@ sub look {
 # A name that switches between something of the attacker's and something of root's.
 sub flip {
     my ($name) = @_;
+    stand_still();
     my $path = "$home/$name";
     rename $path, "$path.away" or unlink $path;
     bait($path);
@@ -53,8 +63,6 @@ sub flip {
 
 look($_, 0, 0) for $home, "/srv/open", "/srv/sticky";
 open my $ready, ">", "/srv/attacker/ready" or die;
-print $ready $$;
-close $ready;
 until (-e "/srv/stop") {
     my $now = time;
     for my $ahead (0 .. 3) {

@@ -1,5 +1,5 @@
-//! What leaves no trace takes place at most once for each time that it was started, and not where it is said to have failed;
-//! and no command is sent again, or said to have failed, while it may be at work out of sight.
+//! An act that leaves no trace takes place at most once for each start, and not if it is reported as failed. No command
+//! is sent again, or reported as failed, while it may still be running.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub fn judge(ran: &Ran) -> Result<(), String> {
     out_of_sight(ran)
 }
 
-/// "Failed" is a claim to know; who does not know what came of it must not make it.
+/// A unit that took place is not reported as failed; if that is not known, the outcome is unknown.
 fn failed_is_failed(ran: &Ran) -> Result<(), String> {
     for (unit, outcome) in ran.outcomes() {
         let (Outcome::Failed(problem) | Outcome::Warned(problem)) = outcome else { continue };
@@ -42,7 +42,7 @@ fn failed_is_failed(ran: &Ran) -> Result<(), String> {
     Ok(())
 }
 
-/// A command whose connection broke is the last that is sent of its unit, until that is started anew.
+/// After a command whose connection broke, nothing more of the unit is sent until the unit is started anew.
 fn out_of_sight(ran: &Ran) -> Result<(), String> {
     let started = |unit: &Key, from: usize, to: usize| {
         let is = |event: &Event| matches!(&event.kind, EventKind::UnitStarted { unit: of, .. } if key(of) == *unit);

@@ -1,4 +1,4 @@
-//! No handler is lost: after each change of a step that notifies it, it runs.
+//! No handler is lost: a handler runs after each change of a step that notifies it.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use super::{Ran, key, well};
 use crate::engine::simulation::order::{Key, answered};
 use crate::event::{EventKind, Outcome};
 
-/// A handler that must run after a moment: a run, and a place among its events.
+/// A handler that must run after a moment: a run, and the number of its events that were durable.
 #[derive(Debug)]
 struct Demand {
     handler: Key,
@@ -18,9 +18,9 @@ struct Demand {
 pub struct Demands(Vec<Demand>);
 
 impl Demands {
-    /// Takes in what a run changed, and what it saw to.
+    /// Adds the demands of a run's changes, and removes those that its handlers have served.
     pub fn take(&mut self, ran: &Ran) {
-        // What a plan does not have any more is not owed; a handler that moved to other hosts is owed there.
+        // A handler that the plan no longer has is not pending. One that moved to other hosts is pending there.
         let follow = |demand: Demand| {
             let Some(handler) = ran.model.step(&demand.handler.0) else { return Vec::new() };
             if handler.places().iter().any(|h| h.map(str::to_owned) == demand.handler.1) {
@@ -47,7 +47,7 @@ impl Demands {
                     let Some((_, start)) = starts.iter().rev().find(|(of, _)| *of == unit) else { continue };
                     self.0.retain(|d| d.handler != unit || d.since > (ran.number, *start));
                 }
-                // Its condition says that it need not run.
+                // A handler whose condition does not hold need not run.
                 EventKind::UnitFinished { unit, outcome: Outcome::Skipped { .. }, .. } => {
                     self.0.retain(|d| d.handler != key(unit) || d.since > (ran.number, index));
                 }
@@ -56,7 +56,7 @@ impl Demands {
         }
     }
 
-    /// After a run of the whole plan that ended well, nothing is owed by those who are still there to ask.
+    /// After a run of the whole plan that ended well, no handler is pending whose step is still in the plan.
     pub fn all_served(&self, last: &Ran) -> Result<(), String> {
         let outcomes = last.outcomes();
         let asks: BTreeSet<(Key, Key)> = last

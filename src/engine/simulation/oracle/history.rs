@@ -1,5 +1,5 @@
-//! All that is on record of a chain of runs, as one list that is searched backwards: the engine's decisions, which it
-//! makes from a table over a folded state, are judged by it.
+//! The records of a chain of runs, as one list that is searched backwards. The engine decides by a table over a folded
+//! state; its decisions are judged by this list.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,12 +13,12 @@ use crate::secret::MASK;
 #[derive(Debug)]
 enum Item {
     Start(Key),
-    /// Ran to an end, or a person said that it had.
+    /// A unit ended, or a person said that it was done.
     End(Key, String, End),
     Undone(Key),
-    /// A run began whose plan has some units no more.
+    /// A run began whose plan no longer has these units.
     Gone(BTreeSet<Key>),
-    /// The run before ended well: what it did is over.
+    /// The run before ended well, so that its results no longer count.
     Over,
     /// A person asked for a fresh start.
     Fresh,
@@ -35,16 +35,16 @@ enum End {
     SameMasked,
     Said,
     Failed,
-    /// Failed before it sent anything out.
+    /// The unit failed before it sent an effect.
     Untouched,
     Unknown,
 }
 
-/// How a unit stands, by the list.
+/// The state of a unit by the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Last {
     Nothing,
-    /// When, as what, and whether its outputs are masked.
+    /// The place in the list, the definition, and whether the outputs are masked.
     Well(usize, String, bool),
     Failed,
     CutOff,
@@ -54,19 +54,19 @@ pub enum Last {
 #[derive(Default)]
 pub struct History {
     items: Vec<Item>,
-    /// For each unit where it stands in the list.
+    /// The places of each unit in the list.
     places: BTreeMap<Key, Vec<usize>>,
-    /// Where runs end, so that what is open there is cut off.
+    /// The places where runs end. A unit that is running there is cut off.
     cuts: Vec<usize>,
-    /// In which run a unit was started last.
+    /// The last run that started a unit.
     pub started: BTreeMap<Key, usize>,
     ended_well: bool,
-    /// A run of the whole plan was begun and has not ended well.
+    /// Whether a run of the whole plan has begun and none has ended well since.
     whole: bool,
 }
 
 impl History {
-    /// A run begins.
+    /// Takes in the beginning of a run.
     pub fn begin(&mut self, ran: &Ran) {
         if ran.asked.fresh {
             self.push(Item::Fresh);
@@ -133,7 +133,7 @@ impl History {
         self.items.push(item);
     }
 
-    /// How a unit stands.
+    /// The state of a unit.
     pub fn last(&self, unit: &Key) -> Last {
         let (mut over, mut gone) = (false, false);
         for (n, item) in self.items.iter().enumerate().rev() {
@@ -174,7 +174,7 @@ impl History {
         let Some(places) = self.places.get(unit) else { return false };
         let mut open: Option<usize> = None;
         for place in places.iter().copied().filter(|p| *p > since) {
-            // A start that was cut off, before what follows now.
+            // The unit started before, and its run was cut off.
             if open.is_some_and(|o| self.cuts.iter().any(|cut| (o..place).contains(cut))) {
                 return true;
             }
@@ -187,7 +187,7 @@ impl History {
         open.is_some()
     }
 
-    /// Units of which what they did in this chain of runs, since one of them ended well, is neither undone nor forgotten.
+    /// Units whose changes since the last run that ended well are neither undone nor forgotten.
     pub fn standing(&self) -> BTreeSet<Key> {
         self.places.keys().filter(|unit| self.stands(unit)).cloned().collect()
     }
@@ -202,10 +202,10 @@ impl History {
         self.touched_after(unit, self.items.iter().rposition(ends).unwrap_or_default())
     }
 
-    /// Judges what the engine made of what was on record, at an event that is not taken in yet.
+    /// Judges the engine's decision in an event that is not taken in yet.
     ///
     /// # Errors
-    /// The unit that was kept or done again without a right to.
+    /// The unit that must not be kept or done again.
     pub fn judge(&self, ran: &Ran, index: usize) -> Result<(), String> {
         match &ran.events[index].kind {
             EventKind::UnitFinished { unit, outcome: Outcome::Kept { .. }, definition, .. } => {
@@ -218,11 +218,12 @@ impl History {
         }
     }
 
-    /// A unit is kept only if its last end was good, it is the same still, and nothing that it stands on moved since.
+    /// A unit is kept only if it ended well, has the same definition, and no unit before it may have changed something
+    /// since.
     fn may_keep(&self, ran: &Ran, unit: &Key, definition: &str) -> Result<(), String> {
         let Some(step) = ran.step(unit) else { return Err(format!("{unit:?} is kept, but not in the plan")) };
-        if step.act.only_looks() {
-            return Err(format!("{unit:?} only looks, and is kept"));
+        if step.act.is_read_only() {
+            return Err(format!("{unit:?} is read-only, and is kept"));
         }
         let Last::Well(done, before, masked) = self.last(unit) else {
             return Err(format!("{unit:?} is kept, but on record is {:?}", self.last(unit)));
@@ -242,7 +243,7 @@ impl History {
         Ok(())
     }
 
-    /// What leaves no trace is done again only if there is a reason.
+    /// An act that leaves no trace is done again only for a reason.
     fn has_cause(&self, ran: &Ran, unit: &Key, definition: &str) -> Result<(), String> {
         let Some(step) = ran.step(unit).filter(|s| s.part == StepKind::Step) else { return Ok(()) };
         let Act::Do { rerun, .. } = &step.act else { return Ok(()) };
@@ -266,7 +267,7 @@ impl History {
 }
 
 impl History {
-    /// Whether undoing it was begun since it was done last, and has not come to a good end.
+    /// Whether an undo of the unit has begun since the unit ended well, and has not ended well.
     fn half_undone(&self, ran: &Ran, unit: &Key) -> bool {
         let good = |item: &Item| match item {
             Item::End(of, _, End::Same | End::SameMasked | End::Changed { .. } | End::Said) => of == unit,
@@ -279,29 +280,29 @@ impl History {
     }
 }
 
-/// What undoes a unit, when its phase fails.
+/// The units that undo a unit when its phase fails.
 fn undoers(ran: &Ran, unit: &Key) -> Vec<Key> {
     let Some((phase, step)) = ran.model.steps().find(|(_, s)| s.id == unit.0) else { return Vec::new() };
     let undoes = phase.steps.iter().filter(|s| step.on_failure.contains(&s.id));
     undoes.flat_map(|undo| answered(undo, unit.1.as_deref())).collect()
 }
 
-/// What a unit stands on.
+/// The units whose changes a unit depends on.
 fn below(ran: &Ran, unit: &Key) -> Vec<Key> {
     let mut units = ran.order.units_inside(unit);
     units.extend(ran.order.units_outside(unit));
-    // What only looks cannot touch anything.
-    units.retain(|unit| ran.step(unit).is_some_and(|s| !s.act.only_looks()));
+    // A read-only unit changes nothing.
+    units.retain(|unit| ran.step(unit).is_some_and(|s| !s.act.is_read_only()));
     units.retain(|other| !same_loop(unit, other));
     units
 }
 
-/// The items of a loop do not stand on each other.
+/// Items of one loop do not depend on each other.
 fn same_loop(unit: &Key, other: &Key) -> bool {
     loop_of(&unit.0).is_some() && loop_of(&unit.0) == loop_of(&other.0)
 }
 
-/// All that it may stand on, seen most generously.
+/// All units on whose changes a unit may depend.
 fn around(ran: &Ran, unit: &Key) -> Vec<Key> {
     let mut units = below(ran, unit);
     if let Some(phase) = ran.model.phases.iter().find(|p| p.steps.iter().any(|s| s.id == unit.0)) {
@@ -310,7 +311,7 @@ fn around(ran: &Ran, unit: &Key) -> Vec<Key> {
         units.extend(near.flat_map(|s| ran.order.places(&s.id).iter().map(|h| (s.id.clone(), h.clone()))));
         units.retain(|other| !same_loop(unit, other));
     }
-    // On hosts out of sight, too.
+    // Undos on hosts that are left out count, too.
     units.extend(undoers(ran, unit));
     units
 }

@@ -1,5 +1,5 @@
-//! What must be true of every run, told from the plan's rules, the journal's own events and what the world saw; never
-//! from the engine's graph or memory.
+//! The rules that every run must keep. They are judged by the plan, the events of the journal and the effects that the
+//! world received, never by the engine's graph or state.
 
 mod acts;
 mod handlers;
@@ -17,26 +17,26 @@ use crate::event::{Event, EventKind, Outcome, UnitRef};
 
 pub use history::History;
 
-/// A run as it is left on disk.
+/// A run, with all that its journal has.
 pub struct Ran {
     pub number: usize,
-    /// Unrolled.
+    /// The plan, unrolled.
     pub model: Model,
     pub order: Order,
     pub asked: Asked,
-    /// All whole events of its journal, from what it took over to the last that is left.
+    /// All whole events of the journal, with the records of earlier runs at the head.
     pub events: Vec<Event>,
-    /// Where the run's start stands among them.
+    /// The index of the run's start.
     pub start: usize,
-    /// The run's own end; `None` when it was killed or lost its journal.
+    /// The run's report; `None` if the run was killed or could not write its journal.
     pub report: Option<crate::engine::Report>,
-    /// What was sent out in it.
+    /// The effects that were sent.
     pub sent: Vec<Sent>,
     /// Units that were made to fail after they had ended well.
     pub mishaps: BTreeSet<Key>,
 }
 
-/// What a run was asked for.
+/// The options of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
     pub limit: Option<&'static [&'static str]>,
@@ -50,7 +50,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Whether it leaves something of the plan out.
+    /// Whether the options leave out something of the plan.
     pub fn is_part(&self, model: &Model) -> bool {
         let hosts = || model.steps().flat_map(|(_, step)| step.places()).flatten();
         [&self.only, &self.skip, &self.tags].iter().any(|names| !names.is_empty())
@@ -62,7 +62,7 @@ impl Asked {
     }
 }
 
-/// Everything that is remembered over a chain of runs.
+/// What the oracle remembers over a chain of runs.
 #[derive(Default)]
 pub struct Oracle {
     pub history: History,
@@ -73,7 +73,7 @@ impl Oracle {
     /// Judges a run.
     ///
     /// # Errors
-    /// The rule that it broke.
+    /// The rule that the run broke.
     pub fn judge(&mut self, ran: &Ran) -> Result<(), String> {
         sequence::judge(ran)?;
         self.history.begin(ran);
@@ -90,7 +90,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// Judges the end of a chain, after a run of the whole plan that ended well.
+    /// Judges a chain after a last run of the whole plan that ended well.
     ///
     /// # Errors
     /// The handler that was lost.
@@ -99,7 +99,7 @@ impl Oracle {
     }
 }
 
-/// A unit, an item of a loop as a step of its own.
+/// The key of a unit in the unrolled plan.
 pub fn key(unit: &UnitRef) -> Key {
     let step = unit.item.as_ref().map_or(unit.step.clone(), |item| of_item(&unit.step, item));
     (step, unit.host.clone())
@@ -121,7 +121,7 @@ impl Ran {
         self.model.step(&key.0)
     }
 
-    /// How each unit ended last.
+    /// The last outcome of each unit.
     pub fn outcomes(&self) -> BTreeMap<Key, &Outcome> {
         let ends = self.own().filter_map(|(_, kind)| match kind {
             EventKind::UnitFinished { unit, outcome, .. } => Some((key(unit), outcome)),

@@ -1,4 +1,5 @@
-//! Batches go one after the other, no more hosts fail than may, and what fails within the limits stops nobody else.
+//! Batches go one after the other, nothing starts on a new host beyond the limit of failures, and a failure within the
+//! limit stops only its own host.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +11,7 @@ use crate::plan::StepKind;
 
 pub type Ends<'a> = BTreeMap<Key, &'a Outcome>;
 
-/// A limit that a unit counts for.
+/// A limit of failures for which a unit counts.
 struct Limit {
     most: usize,
     /// The steps whose units count.
@@ -32,7 +33,7 @@ fn place<'r>(ran: &'r Ran, unit: &Key) -> Option<(&'r Phase, &'r Step)> {
     ran.model.steps().find(|(_, step)| step.id == unit.0)
 }
 
-/// A step, or all parts of the loop that it is one of.
+/// The step, or all items of its loop.
 fn whole<'r>(phase: &'r Phase, step: &Step) -> Vec<&'r Step> {
     let of = |id: &str| loop_of(id).unwrap_or(id).to_owned();
     phase.steps.iter().filter(|other| of(&other.id) == of(&step.id)).collect()
@@ -56,13 +57,13 @@ fn limits(ran: &Ran, unit: &Key) -> Vec<Limit> {
     [limit(phase.most, all), limit(step.most, whole(phase, step))].into_iter().flatten().collect()
 }
 
-/// Whether the failure of a unit is one that the others go on after.
+/// Whether the failure of a unit is within its limits.
 pub fn allowed(ran: &Ran, unit: &Key, ended: &Ends<'_>) -> bool {
     let limits = limits(ran, unit);
     !limits.is_empty() && !limits.iter().any(|limit| limit.is_exceeded(ended))
 }
 
-/// Judges the start of a unit: a host begins with nothing whose limit is exceeded.
+/// Judges the start of a unit: beyond a limit, no further host begins.
 pub fn may_begin(ran: &Ran, unit: &Key, ended: &Ends<'_>, begun: &BTreeSet<Key>) -> Result<(), String> {
     if !place(ran, unit).is_some_and(|(_, step)| step.part == StepKind::Step) {
         return Ok(());
@@ -96,7 +97,7 @@ pub fn earlier_batches(ran: &Ran, unit: &Key) -> Vec<Key> {
     earlier
 }
 
-/// The hosts of the batches before a host's, and those of its own.
+/// The hosts of the batches before that of `host`, and the hosts of its own batch.
 fn batch<'h>(serial: Option<usize>, hosts: &[&'h str], host: &str) -> (Vec<&'h str>, Vec<&'h str>) {
     let Some(serial) = serial else { return (Vec::new(), hosts.to_vec()) };
     let mut done = 0;
@@ -110,7 +111,7 @@ fn batch<'h>(serial: Option<usize>, hosts: &[&'h str], host: &str) -> (Vec<&'h s
     (hosts.to_vec(), Vec::new())
 }
 
-/// A unit is left out only where something around it went wrong that may not.
+/// A unit is cancelled only if a unit that it needs, or one of its phase, went wrong beyond the limits.
 pub fn has_reason(ran: &Ran, unit: &Key, ended: &Ends<'_>, allowed: &BTreeSet<Key>) -> Result<(), String> {
     let left = |host: &Option<String>| host.is_some() && allowed.iter().any(|failed| failed.1 == *host);
     let outside = ran.order.units_outside(unit);

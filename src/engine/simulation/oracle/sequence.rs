@@ -11,16 +11,17 @@ use crate::plan::StepKind;
 struct Walk<'a> {
     ran: &'a Ran,
     running: BTreeSet<Key>,
-    /// Of these, the ones that were sent behind another one.
+    /// Running units that were sent behind another one in a pipeline.
     along: BTreeSet<Key>,
     ended: BTreeMap<Key, &'a Outcome>,
-    /// Handlers that were asked for and have not run well since, with those who asked.
+    /// Pending handlers, with the units that notified them.
     open: BTreeMap<Key, BTreeSet<Key>>,
+    /// Running handlers, with the units that notified them.
     answering: BTreeMap<Key, BTreeSet<Key>>,
     handler_runs: BTreeMap<Key, usize>,
-    /// Units at which something was started, or that were as they should be.
+    /// Units that started or ended well.
     begun: BTreeSet<Key>,
-    /// Units that failed, and the others go on.
+    /// Units that failed within the limits.
     allowed: BTreeSet<Key>,
 }
 
@@ -93,10 +94,10 @@ impl<'a> Walk<'a> {
                 }
             }
             EventKind::RunFinished { handlers_left, .. } => {
-                let told: BTreeSet<Key> = handlers_left.iter().map(key).collect();
+                let reported: BTreeSet<Key> = handlers_left.iter().map(key).collect();
                 let open: BTreeSet<Key> = self.open.keys().cloned().collect();
-                if told != open {
-                    return Err(format!("the run says that {told:?} are to run, but {open:?} are"));
+                if reported != open {
+                    return Err(format!("the run says that {reported:?} are to run, but {open:?} are"));
                 }
             }
             _ => {}
@@ -104,8 +105,8 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// A unit may be sent behind another one that is under way on its host, and counts only when all that it needs has
-    /// ended well.
+    /// A unit may be sent behind a running unit of its host. It counts as started when all that it needs has ended
+    /// well.
     fn goes_along(&mut self, unit: &Key, before: &Key) -> Result<(), String> {
         if !self.running.contains(before) || before.1 != unit.1 {
             return Err(format!("{unit:?} is sent with {before:?}, which is not under way there"));
@@ -129,7 +130,7 @@ impl<'a> Walk<'a> {
                 let phase = self.ran.model.steps().find(|(_, s)| s.id == unit.0).map(|(p, _)| p);
                 let flushes =
                     phase.map_or(0, |p| p.steps.iter().filter(|s| s.flush && s.part == StepKind::Step).count());
-                // At the end of each batch, and of what comes after them.
+                // Handlers run at the end of each batch, and at the end of the phase.
                 let batches = if phase.is_some_and(|p| p.serial.is_some()) { HOSTS.len() } else { 1 };
                 if *runs > (flushes + 1) * batches + batches - 1 {
                     return Err(format!("{unit:?} runs {runs} times in a phase with {flushes} flushes"));
@@ -143,7 +144,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// All that a unit needs has ended well, the handlers of the phases before it included.
+    /// All that a unit needs has ended well, with the handlers of the phases before.
     fn needs(&self, unit: &Key) -> Result<(), String> {
         let order = &self.ran.order;
         for need in order.units_inside(unit).into_iter().chain(order.units_outside(unit)) {
@@ -151,9 +152,9 @@ impl<'a> Walk<'a> {
             let fine = match step.part {
                 StepKind::Step => self.ended.get(&need).is_some_and(|o| well(o)) && !self.running.contains(&need),
                 _ => {
-                    let owed = self.open.contains_key(&need) && !self.ran.asked.leaves_out(&phase.name);
+                    let pending = self.open.contains_key(&need) && !self.ran.asked.leaves_out(&phase.name);
                     let out = phase.when == Some(false);
-                    !self.running.contains(&need) && (!owed || out)
+                    !self.running.contains(&need) && (!pending || out)
                 }
             };
             if !fine && !self.goes_on_without(&need, unit) {
@@ -163,13 +164,13 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Whether a unit does not wait for another one since that one's host failed, which is allowed.
+    /// Whether a unit does not wait for `need`, because the host of `need` has failed within the limits.
     fn goes_on_without(&self, need: &Key, unit: &Key) -> bool {
         let ended = !self.running.contains(need) && need.1 != unit.1;
         ended && need.1.is_some() && self.allowed.iter().any(|failed| failed.1 == need.1)
     }
 
-    /// The batches before a unit's have ended, and well but for what is allowed.
+    /// The batches before that of a unit have ended, without failures beyond the limits.
     fn batches(&self, unit: &Key) -> Result<(), String> {
         for need in pace::earlier_batches(self.ran, unit) {
             let ended = self.ended.get(&need).filter(|_| !self.running.contains(&need));
@@ -181,14 +182,14 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// After a run that came to its end: whoever was not run had a reason.
+    /// In a run that was not interrupted, each cancelled unit has a reason.
     fn left_out(&self) -> Result<(), String> {
         let cancelled = self.ended.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Cancelled { .. }));
         let mut cancelled = cancelled.filter(|_| self.ran.report.as_ref().is_some_and(|r| !r.interrupted));
         cancelled.try_for_each(|(unit, _)| pace::has_reason(self.ran, unit, &self.ended, &self.allowed))
     }
 
-    /// Before a step that flushes, the handlers have run that those before it asked for.
+    /// Before a step that flushes, the handlers have run that the steps before it notified.
     fn flushed(&self, unit: &Key) -> Result<(), String> {
         if !self.ran.step(unit).is_some_and(|s| s.flush) {
             return Ok(());

@@ -1,4 +1,5 @@
-//! What a failed phase did is undone: only that, backwards, and what could not be undone is named.
+//! The changes of a failed phase are undone: only these, in the opposite order, and a change that could not be undone
+//! is reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,7 @@ use crate::engine::simulation::world::Sent;
 use crate::event::{EventKind, Outcome};
 use crate::plan::StepKind;
 
-/// Judges the start of what undoes, and its claims.
+/// Judges the start of an undo, and the report of what it has undone.
 pub fn judge(ran: &Ran, index: usize, history: &History) -> Result<(), String> {
     let unit = match &ran.events[index].kind {
         EventKind::UnitStarted { unit, .. } => unit,
@@ -38,7 +39,7 @@ pub fn judge(ran: &Ran, index: usize, history: &History) -> Result<(), String> {
     backwards(ran, index, phase, &undo, &failed)
 }
 
-/// What undoes ends well where it says that it has undone something; it says so before it ends.
+/// An undo that is reported to have undone a unit ends well. The report comes before the end.
 fn truly(ran: &Ran, index: usize, unit: &Key, by: &Key) -> Result<(), String> {
     let mut ends = ran.events[index..].iter().filter_map(|e| end(&e.kind));
     match ends.find(|(of, _)| of == by) {
@@ -47,7 +48,7 @@ fn truly(ran: &Ran, index: usize, unit: &Key, by: &Key) -> Result<(), String> {
     }
 }
 
-/// Before a step's work is undone, that of the steps after it is.
+/// The steps after a step are undone before the step.
 fn backwards(ran: &Ran, index: usize, phase: &Phase, undo: &Key, failed: &Failed) -> Result<(), String> {
     let naming =
         |id: &str| -> Vec<&Step> { phase.steps.iter().filter(|s| s.on_failure.iter().any(|n| n == id)).collect() };
@@ -77,7 +78,7 @@ fn backwards(ran: &Ran, index: usize, phase: &Phase, undo: &Key, failed: &Failed
     Ok(())
 }
 
-/// After a run that came to its end: all that was touched in a failed phase is undone, or named as stuck.
+/// In a run that was not interrupted, each change of a failed phase is undone or reported as stuck.
 pub fn all_done(ran: &Ran, standing: &BTreeSet<Key>) -> Result<(), String> {
     let Some(report) = ran.report.as_ref().filter(|r| !r.interrupted) else { return Ok(()) };
     let stuck: BTreeSet<Key> = report.stuck.iter().map(key).collect();
@@ -93,7 +94,7 @@ pub fn all_done(ran: &Ran, standing: &BTreeSet<Key>) -> Result<(), String> {
         let touched: BTreeSet<&Key> =
             ran.sent.iter().filter(|s| s.took && s.at.1 != usize::MAX).map(|s| &s.unit).collect();
         for (unit, step) in units(ran, phase) {
-            if !failed.is_of(&unit) || stuck.contains(&unit) || step.act.only_looks() {
+            if !failed.is_of(&unit) || stuck.contains(&unit) || step.act.is_read_only() {
                 continue;
             }
             let here = touched.contains(&unit);
@@ -114,7 +115,7 @@ pub fn all_done(ran: &Ran, standing: &BTreeSet<Key>) -> Result<(), String> {
 
 enum Failed {
     All,
-    /// Some hosts failed, which is allowed.
+    /// Some hosts failed within the limits.
     On(BTreeSet<Option<String>>),
     No(&'static str),
 }
@@ -139,7 +140,7 @@ fn failed<'a>(ran: &Ran, phase: &Phase, kinds: impl Iterator<Item = &'a EventKin
     let unknown = ends.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unknown(_)));
     let mut ended = BTreeMap::new();
     for (unit, outcome) in ends {
-        // A handler that failed may have run well later on in its phase; it counts as failed all the same.
+        // A handler that failed counts as failed even if it ran well later in its phase.
         let kept = ended.entry(unit).or_insert(outcome);
         if !matches!(kept, Outcome::Failed(_)) {
             *kept = outcome;
@@ -168,7 +169,7 @@ fn units<'a>(ran: &'a Ran, phase: &'a Phase) -> impl Iterator<Item = (Key, &'a S
     steps.flat_map(|s| ran.order.places(&s.id).iter().map(move |h| ((s.id.clone(), h.clone()), s)))
 }
 
-/// The units whose work a unit of `on_failure` undoes.
+/// The units that an undo on its host undoes.
 fn undone_by<'a>(ran: &'a Ran, phase: &'a Phase, undo: &'a Step, here: &'a Key) -> impl Iterator<Item = Key> + 'a {
     let named = units(ran, phase).filter(|(_, step)| step.on_failure.contains(&undo.id));
     let mine = move |unit: &Key| answered(undo, unit.1.as_deref()).contains(here);
