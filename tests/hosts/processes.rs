@@ -27,7 +27,7 @@ fn a_user_who_may_start_no_more_processes_is_told() {
     project.runs_twice(&[]);
     machine.sh("rm /home/busy/x");
     // The first limit allows a login, the second does not.
-    for (count, cure) in [(16, "as many processes as they may"), (40, "start one more process")] {
+    for (count, cure) in [(16, "has reached the limit of processes"), (40, "start one more process")] {
         fill(&machine, count);
         let ran = project.run(&["--fresh"]);
         assert_eq!(ran.code, if count == 16 { 1 } else { 4 }, "{}", ran.said);
