@@ -1,4 +1,4 @@
-//! What steps do: one file per action. `docs/actions.md` is a guide to writing one.
+//! The work of steps: one file per action. `docs/actions.md` is a guide to writing one.
 //!
 //! An action is a step's parameters plus pure functions: it names its [`Probe`]s, judges the answers ([`Verdict`]) and names
 //! the [`Effect`]s. The engine sends probes and effects through [`crate::connect`], so every verdict is tested without a
@@ -83,7 +83,7 @@ pub trait Action: Send + Sync {
         false
     }
 
-    /// What a resumed run does when the step was interrupted, and the probes cannot tell whether its effect took place.
+    /// How a resumed run proceeds when the step was interrupted and the probes cannot tell whether its effect took place.
     /// `None` where the probes can tell, which is the rule. [`OnInterrupt::Rerun`] only if a second execution does no harm.
     fn on_interrupt(&self) -> Option<OnInterrupt> {
         None
@@ -128,7 +128,7 @@ pub trait Action: Send + Sync {
         Outputs::new()
     }
 
-    /// What previews show for [`Verdict::Missing`]: the changes that are likely once the missing resource exists.
+    /// The changes that previews show for [`Verdict::Missing`]: those that are likely once the missing resource exists.
     fn predicted_diff(&self, _facts: &[Fact]) -> Diff {
         Diff::default()
     }
@@ -150,7 +150,7 @@ pub trait Action: Send + Sync {
     }
 }
 
-/// What a resumed run does with a step that was interrupted, when nothing shows whether it took effect.
+/// How a resumed run treats a step that was interrupted, when nothing shows whether it took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnInterrupt {
@@ -160,7 +160,6 @@ pub enum OnInterrupt {
     Stop,
 }
 
-/// What follows from the facts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
     /// The state is the wanted one.

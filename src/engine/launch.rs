@@ -18,7 +18,6 @@ use crate::connect::Effect;
 use crate::event::{Mode, UnitRef};
 use crate::graph::Unit;
 
-/// What a task is to do.
 pub(super) enum Launch {
     /// Sends the probes of the unit and of the units behind it.
     Prefetch(NodeIndex, Box<Job>),

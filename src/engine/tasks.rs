@@ -18,7 +18,7 @@ use crate::defect::catch_panic_async;
 use crate::event::{Problem, UnitRef};
 use crate::secret;
 
-/// What a task reports to the dispatcher.
+/// An event that a task reports to the dispatcher.
 pub(super) enum TaskEvent {
     /// A running unit has news for the user. The text was redacted when this many secrets were registered.
     Note(UnitRef, Note, usize),

@@ -8,7 +8,7 @@ use crate::inventory::Host;
 use crate::plan::{Scope, Step};
 use crate::template::{Context, Templates};
 
-/// What is needed to render templates before the first step runs.
+/// Everything that templates need before the first step runs.
 #[derive(Clone, Copy)]
 pub struct RenderContext<'a> {
     /// The template engine of the plan.

@@ -77,7 +77,7 @@ pub struct Graph {
 /// All instances of a step, including those on hosts that are not visible in this run.
 pub type Instances = BTreeSet<Instance>;
 
-/// What a unit of a step is for: a host, an item, both, or neither if the step runs once.
+/// The host and the item that a unit of a step is for; neither if the step runs once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instance {
     /// Name of the host.

@@ -1,9 +1,9 @@
-//! What a new run takes over from earlier runs.
+//! The records that a new run takes over from earlier runs.
 
 use super::RunHistory;
 use crate::event::{Event, EventKind};
 
-/// What a new run takes over from earlier runs.
+/// The records that a new run takes over from earlier runs.
 #[derive(Debug, Clone, Default)]
 pub struct PreviousRun {
     /// The run that the new run resumes. `None`: the new run starts from the beginning.

@@ -8,7 +8,7 @@ use crate::connect::kube::manifest::{list, text};
 /// Unhealthy resources that the message about one Application names.
 const MAX_NAMED: usize = 3;
 
-/// What is wrong with the health of the Application; `None` if it is healthy.
+/// The issue of an Application that is not healthy; `None` if it is.
 pub fn unhealthy(application: &Value) -> Option<HealthIssue> {
     let name = text(application, "/metadata/name");
     if application.pointer("/metadata/deletionTimestamp").is_some() {

@@ -14,7 +14,7 @@ pub const SELECTOR: &str = "app.kubernetes.io/part-of=argocd";
 /// Components that Argo CD cannot deliver without. Others, such as notifications, may be scaled to zero on purpose.
 const ESSENTIAL: &[&str] = &["server", "repo-server", "application-controller"];
 
-/// What is wrong with the workload; `None` if it runs.
+/// The issue of a workload; `None` if it runs.
 pub fn issue(workload: &Value, found: &Objects) -> Option<HealthIssue> {
     let (namespace, name) = (text(workload, "/metadata/namespace"), text(workload, "/metadata/name"));
     let path = format!("{}/{name}", text(workload, "/kind").to_lowercase());

@@ -1,4 +1,4 @@
-//! What is wrong with Argo CD, and the verdict that follows from all findings. Pure.
+//! Issues of Argo CD, and the verdict that follows from them. Pure.
 
 use crate::actions::Verdict;
 use crate::event::Problem;
@@ -10,7 +10,7 @@ const MAX_NAMED: usize = 5;
 pub struct HealthIssue {
     /// The finding, with the name of the object.
     pub seen: String,
-    /// What to do about the finding; `None` if it may pass by itself.
+    /// A hint for the user; `None` if the issue may pass by itself.
     pub hint: Option<String>,
 }
 

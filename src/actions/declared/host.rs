@@ -18,7 +18,7 @@ pub struct Host {
     pub sysctls: &'static [(&'static str, &'static str)],
 }
 
-/// What is at a path. Its owner is root.
+/// An entry at a path, owned by root.
 pub enum FileState {
     Text(&'static str, u32),
     Folder(u32),

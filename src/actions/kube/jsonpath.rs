@@ -20,7 +20,7 @@ pub fn shown(value: &Value) -> String {
 /// Checks the syntax of a path.
 ///
 /// # Errors
-/// What is wrong with the path.
+/// The error of the path; `None` if it is well-formed.
 pub fn check(path: &str) -> Result<(), String> {
     values(&Value::Null, path).map(drop)
 }

@@ -8,7 +8,7 @@ use crate::connect::kube::pods::condition;
 /// Kinds that have rollouts.
 pub const KINDS: &[&str] = &["Deployment", "StatefulSet", "DaemonSet"];
 
-/// What the rollout still lacks; `None` if it is complete.
+/// The part of the rollout that is missing; `None` if the rollout is complete.
 pub fn missing(workload: &Value) -> Option<String> {
     let number = |pointer: &str| workload.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
     if number("/status/observedGeneration") < number("/metadata/generation") {

@@ -82,7 +82,7 @@ impl Wait {
         }
     }
 
-    /// What one object lacks; `None` if it is as wanted.
+    /// The condition that one object does not meet; `None` if it meets all.
     fn missing(&self, object: &Value) -> Option<String> {
         if self.rollout {
             return rollout::missing(object);

@@ -50,7 +50,6 @@ impl<'a> DesiredFile<'a> {
         Self { path, content: DesiredContent::Text(text), attributes, backup: false, validate: None }
     }
 
-    /// What would change.
     ///
     /// # Errors
     /// When a directory or special file is at the path.

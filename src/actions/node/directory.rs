@@ -21,7 +21,7 @@ use crate::plan::{Output, ParamError, Role, RunsOn, refuse};
 pub struct Directory {
     /// Absolute path on the host.
     pub path: String,
-    /// What is wanted at the path.
+    /// Whether the directory is to exist.
     #[serde(default)]
     pub state: State,
     /// Mode, such as "0755". Default: unchanged; a new directory gets 0777 less the host's umask.
@@ -35,7 +35,7 @@ pub struct Directory {
     pub group: Option<String>,
 }
 
-/// What is wanted at a path.
+/// Whether a directory is to exist.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {

@@ -1,4 +1,4 @@
-//! What a command's output says about its failure, for error messages.
+//! Error messages from the output of commands that failed.
 
 use std::fmt::Display;
 

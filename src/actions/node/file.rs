@@ -29,7 +29,7 @@ pub struct File {
     /// Path of a file to copy unchanged, relative to the plan's root. It may have any size.
     #[serde(default)]
     pub source: SourceFile,
-    /// What is wanted at the path.
+    /// The kind of entry wanted at the path.
     #[serde(default)]
     pub state: State,
     /// Where the link points. Only with `state = "link"`.
@@ -54,7 +54,7 @@ pub struct File {
     pub validate: Option<String>,
 }
 
-/// What is wanted at a path.
+/// The kind of entry wanted at a path.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {

@@ -204,7 +204,7 @@ impl PipelineRun {
     }
 }
 
-/// What is sent for some units.
+/// The effects to send for some units.
 #[derive(Default)]
 struct Request {
     effects: Vec<Effect>,

@@ -38,7 +38,7 @@ pub struct Apply {
     replace: bool,
 }
 
-/// What is to be done about one object.
+/// The change that one object needs.
 struct ObjectPlan<'a> {
     /// Empty if nothing changes.
     diff: Diff,
@@ -60,7 +60,7 @@ impl Apply {
         objects
     }
 
-    /// What to do with each object; `Err` if it cannot be applied now.
+    /// The change that each object needs; `Err` if an object cannot be applied now.
     fn object_plans<'a>(&self, objects: &'a [Value], facts: &'a [Fact]) -> Vec<Result<ObjectPlan<'a>, Verdict>> {
         let own = provided(objects);
         let namespace = self.namespace.as_deref().unwrap_or_default();
@@ -78,7 +78,7 @@ impl Apply {
         all
     }
 
-    /// What to do with an object. The API checks `object` against `earlier`, which changes in this step as well.
+    /// The change that an object needs. The API checks `object` against `earlier`, which changes in this step as well.
     fn object_plan<'a>(
         &self,
         object: &Value,

@@ -16,7 +16,7 @@ pub struct Amount {
 }
 
 impl Amount {
-    /// What a pod with this `spec` takes from its node.
+    /// The resources that a pod with this `spec` takes from its node.
     pub fn of_pod(spec: &Value) -> Self {
         let containers = list(spec, "/containers").iter().map(Self::of_container).fold(Self::default(), Add::add);
         let (mut sidecars, mut starting) = (Self::default(), Self::default());

@@ -117,7 +117,7 @@ impl ClusterCapacity {
     /// Places the pods, all of them or none.
     ///
     /// # Errors
-    /// What there is too little of, if they do not all fit.
+    /// The resource of which there is too little, if the pods do not all fit.
     pub fn place(&mut self, pods: &Pods) -> Result<(), Problem> {
         let Some(replicas) = pods.replicas else { return self.place_on_each(pods) };
         if self.fits(pods) < replicas {

@@ -115,7 +115,7 @@ config = ["dtoverlay=disable-bt"]
 const CMDLINE: &str = "cmdline.txt";
 const CONFIG: &str = "config.txt";
 
-/// What the running kernel was booted with.
+/// The settings that the running kernel was booted with.
 struct Running {
     flags: Vec<String>,
     /// Whether config.txt changed since the boot.

@@ -1,9 +1,9 @@
 //! The answer of `probe.sh`.
 
-/// What the folder and the remote repository hold.
+/// The contents of the folder and of the remote repository.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct RepositoryState<'a> {
-    /// What occupies the folder when it holds no repository.
+    /// The kind of entry that occupies the folder when it holds no repository.
     pub taken: Option<&'a str>,
     /// The commit that is checked out; empty in a repository without one, `None` where there is no repository.
     pub head: Option<&'a str>,

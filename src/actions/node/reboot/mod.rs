@@ -76,7 +76,7 @@ enum Stage {
     Resumed,
 }
 
-/// What the host's state says about the reboot.
+/// The stage of the reboot, as the host's state shows it.
 enum RebootStage {
     /// No reboot is requested.
     NotRequested,

@@ -246,7 +246,7 @@ impl Service {
         }
     }
 
-    /// What to wait for, when the unit is already starting or stopping as wanted.
+    /// The state to wait for, when the unit is already starting or stopping as wanted.
     fn pending_state(&self, diff: &Diff, facts: &[Fact]) -> Option<String> {
         let unit = Unit::parse(facts, 0).ok()?;
         let is_pending = match self.state {

@@ -24,7 +24,7 @@ pub enum State {
     Absent,
 }
 
-/// What to do when the file does not exist.
+/// How to proceed when the file does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
     /// Create the file.
@@ -48,7 +48,7 @@ impl Missing {
 /// A file that is edited; everything but the edited lines stays as it is.
 pub struct Edit<'a> {
     pub path: &'a str,
-    /// What to do when the file does not exist.
+    /// How to proceed when the file does not exist.
     pub missing: Missing,
     /// Attributes to set.
     pub attributes: Attributes,
