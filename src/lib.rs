@@ -23,6 +23,7 @@
 //! - [`actions`] — what steps do, as data
 //! - [`engine`] — runs the graph
 //! - [`ui`] — shows events
+//! - [`converge`] — when to probe, what is drift, how often to repair
 //! - [`cli`] — the subcommands
 
 #![warn(clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
@@ -30,6 +31,7 @@
 pub mod actions;
 pub mod cli;
 pub mod connect;
+pub mod converge;
 pub mod defect;
 pub mod diff;
 pub mod digest;
