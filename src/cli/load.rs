@@ -1,7 +1,7 @@
 //! Loads and checks a plan and its inventory; most subcommands start with this.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::exit::Exit;
@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::options::Options;
 use super::terminal::Terminal;
 use crate::actions::Registry;
+use crate::document::read_text;
 use crate::event::Problem;
 use crate::finding::{Finding, Findings, did_you_mean};
 use crate::inventory::{Host, Inventory, Origin, find};
@@ -27,6 +28,9 @@ pub struct Loaded {
     pub templates: Templates,
 }
 
+/// The largest inventory file, as [`Inventory::load`] has it.
+const MAX_INVENTORY_BYTES: u64 = 1024 * 1024;
+
 /// Loads and checks the plan and its inventory, and shows the warnings.
 ///
 /// If a secret is in an environment variable, the process replaces itself by a copy without that variable.
@@ -34,14 +38,22 @@ pub struct Loaded {
 /// # Errors
 /// All findings, if any of them is an error.
 pub fn load_checked(path: &Path, options: &Options, terminal: &Terminal) -> Result<Loaded, Failure> {
-    let (plan, inventory, findings) = load_with_findings(path, options)?;
+    let (loaded, warnings) = with_scope(load_with_findings(path, options)?, options)?;
+    terminal.warnings(&warnings);
+    Ok(loaded)
+}
+
+/// Builds the scope of a checked plan. Returns the warnings.
+fn with_scope(
+    (plan, inventory, findings): (Plan, Inventory, Findings),
+    options: &Options,
+) -> Result<(Loaded, Findings), Failure> {
     let ((), warnings) = findings.or(())?;
     // Before any output, because the program may start over here and would print it twice.
     environment::hand_over(&secret_variables(&plan, &inventory)).map_err(|e| {
         let problem = Problem::new(format!("cannot take secrets out of the environment: {e}"));
         Failure::Problem(problem.hint("put them into files of mode 0600, and name those"), Exit::Failed)
     })?;
-    terminal.warnings(&warnings);
     let overrides = options.overrides();
     let loaded = with_watchdog(move || {
         let templates = Templates::new(plan.project(&inventory));
@@ -49,7 +61,46 @@ pub fn load_checked(path: &Path, options: &Options, terminal: &Terminal) -> Resu
         let (scope, _errors) = Scope::new(&plan, &inventory, &overrides, &templates);
         Loaded { plan, inventory, scope, templates }
     });
-    Ok(loaded.map_err(timeout_finding)?)
+    Ok((loaded.map_err(timeout_finding)?, warnings))
+}
+
+/// The texts of a plan and its inventory that passed the checks; they stay usable when the files are edited.
+pub struct Texts {
+    plan: (PathBuf, String),
+    /// `None` if there is no inventory file.
+    inventory: Option<(PathBuf, String)>,
+}
+
+impl Texts {
+    /// Reads and checks the files of a plan. Returns the warnings, too.
+    ///
+    /// # Errors
+    /// All findings, if any of them is an error.
+    pub fn read(path: &Path, options: &Options) -> Result<(Self, Findings), Failure> {
+        let (loaded, warnings) = with_scope(load_with_findings(path, options)?, options)?;
+        let source = &loaded.plan.source;
+        let inventory = loaded.inventory.path.as_ref().map(|path| {
+            let text = read_text(path, MAX_INVENTORY_BYTES).map_err(Failure::from);
+            text.map(|text| (path.clone(), text))
+        });
+        Ok((Self { plan: (source.path.clone(), source.text.clone()), inventory: inventory.transpose()? }, warnings))
+    }
+
+    /// Whether both have the same texts.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.plan == other.plan && self.inventory == other.inventory
+    }
+
+    /// Loads the plan from its text.
+    ///
+    /// # Errors
+    /// All findings, if any of them is an error: the files that the plan names may have changed.
+    pub fn load(&self, options: &Options) -> Result<Loaded, Failure> {
+        let plan = Plan::parse_partly(&self.plan.0, &self.plan.1)?;
+        let inventory = self.inventory.as_ref();
+        let inventory = inventory.map_or_else(|| Ok(Inventory::builtin()), |(path, text)| Inventory::parse(path, text));
+        Ok(with_scope(check_both(plan, inventory, options)?, options)?.0)
+    }
 }
 
 /// The environment variables that the plan's secrets and the Vault token come from.
@@ -65,12 +116,20 @@ fn secret_variables(plan: &Plan, inventory: &Inventory) -> BTreeSet<String> {
 /// # Errors
 /// When the plan or the inventory cannot be parsed well enough to check one against the other.
 pub fn load_with_findings(path: &Path, options: &Options) -> Result<(Plan, Inventory, Findings), Findings> {
-    let (plan, mut findings) = Plan::load_partly(path)?;
+    let (plan, findings) = Plan::load_partly(path)?;
     let file = match &options.inventory {
         Some(file) => Ok(Some(file.clone())),
         None => find(&plan.root),
     };
     let inventory = file.and_then(|file| file.map_or_else(|| Ok(Inventory::builtin()), |file| Inventory::load(&file)));
+    check_both((plan, findings), inventory, options)
+}
+
+fn check_both(
+    (plan, mut findings): (Plan, Findings),
+    inventory: Result<Inventory, Findings>,
+    options: &Options,
+) -> Result<(Plan, Inventory, Findings), Findings> {
     match inventory {
         Ok(inventory) => {
             let overrides = options.overrides();

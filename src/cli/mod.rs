@@ -7,6 +7,7 @@ mod actions;
 mod apply;
 mod check;
 mod completions;
+mod converge;
 mod detach;
 pub mod exit;
 pub mod failure;
@@ -65,6 +66,8 @@ enum Command {
     Resume(resume::Args),
     /// In a test environment, let each step fail once, continue, and run again, which must change nothing
     Prove(prove::Args),
+    /// Keep a world as a plan says: probe on a schedule, report drift and repair it
+    Converge(converge::Args),
     /// Print a plan's graph as a picture
     Graph(graph::Args),
     /// List the runs of this machine, or delete old ones
@@ -104,6 +107,7 @@ impl Command {
             Self::Apply(args) => apply::run(args, options, terminal),
             Self::Resume(args) => resume::run(args, options, terminal),
             Self::Prove(args) => prove::run(args, options, terminal),
+            Self::Converge(args) => converge::run(args, options, terminal),
             Self::Graph(args) => graph::run(args, options, terminal),
             Self::Runs(args) => runs::run(args, terminal),
             Self::Show(args) => show::run(args, terminal),

@@ -50,6 +50,10 @@ pub struct Session<'a> {
     pub resume_command: Option<String>,
     /// Whether to show no events.
     pub is_quiet: bool,
+    /// Whether this is a tick of a service: previews take the locks, too, and SIGHUP stops nothing.
+    pub is_tick: bool,
+    /// The plan, if it was loaded before.
+    pub loaded: Option<Loaded>,
 }
 
 /// The result of a run or preview.
@@ -78,6 +82,8 @@ impl<'a> Session<'a> {
             is_compared: false,
             resume_command: None,
             is_quiet: false,
+            is_tick: false,
+            loaded: None,
         }
     }
 
@@ -86,7 +92,10 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When the run cannot start, or its journal cannot be written.
     pub fn run(mut self, options: &Options, terminal: &Terminal) -> Result<RunResult, Failure> {
-        let mut loaded = load::load_checked(&self.selection.plan, options, terminal)?;
+        let mut loaded = match self.loaded.take() {
+            Some(loaded) => loaded,
+            None => load::load_checked(&self.selection.plan, options, terminal)?,
+        };
         let graph = self.selection.graph(&loaded)?;
         self.check_named_units(&loaded, &graph)?;
         let runtime = tokio::runtime::Runtime::new()?;
@@ -100,16 +109,16 @@ impl<'a> Session<'a> {
             world.preconnect(selected.hosts.iter().take(limits.parallel).cloned());
         }
         let locks = match self.mode {
-            Mode::Preview => None,
-            Mode::Run => Some(Locks::take(&loaded, &loaded.store()?, self.wait_lock, terminal)?),
+            Mode::Preview if !self.is_tick => None,
+            _ => Some(Locks::take(&loaded, &loaded.store()?, self.wait_lock, terminal)?),
         };
         // Only after the locks are held: secrets may change during the wait.
         world.set_sudo_passwords(runtime.block_on(secrets::load(&mut loaded, &selected.secrets, options, terminal))?);
-        let opened = match locks {
-            None => OpenedJournal::for_preview(&loaded, self.is_compared)?,
-            Some(locks) => OpenedJournal::for_run(&loaded, self.fresh, locks)?,
+        let mut opened = match (self.mode, locks) {
+            (Mode::Run, Some(locks)) => OpenedJournal::for_run(&loaded, self.fresh, locks)?,
+            (_, locks) => OpenedJournal { locks, ..OpenedJournal::for_preview(&loaded, self.is_compared)? },
         };
-        let locks = opened.locks;
+        let locks = opened.locks.take();
         let lost = locks.as_ref().map_or_else(|| watch::channel(None).1, Locks::lost);
         let name = loaded.plan.name.value.clone();
         let source = Source {
@@ -137,7 +146,7 @@ impl<'a> Session<'a> {
                 earlier: opened.earlier,
                 options: limits,
                 readers,
-                interrupts: signals::watch(*terminal, lost, detach::is_detached())?,
+                interrupts: signals::watch(*terminal, lost, self.is_tick || detach::is_detached())?,
                 faults: self.faults,
                 approved: saved_plan.map(|(plan, _)| plan),
             };

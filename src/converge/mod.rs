@@ -2,11 +2,13 @@
 //! unit may be repaired. Knows events; reads no clock and starts nothing.
 
 mod drift;
+mod event;
 mod repairs;
 mod schedule;
 mod ticker;
 
 pub use drift::{Drift, DriftedUnit};
+pub use event::{ServiceEvent, ServiceEventKind, VERSION};
 pub use repairs::{RepairLimits, Suspension};
 pub use schedule::{Schedule, ScheduleError};
 pub use ticker::{Clock, Ticker};

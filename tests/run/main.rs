@@ -1,5 +1,6 @@
 //! `rollout run` and related commands on this machine alone. All tests run the real program.
 
+mod converge;
 mod edits;
 mod guard;
 mod history;

@@ -1,0 +1,185 @@
+//! The service that keeps a world as a plan says: drift is reported and repaired, an edited plan comes into force once it
+//! checks, and everything else that may happen to a service.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::project::Project;
+
+const PLAN: &str = "[[phase.files.step]]\nid = \"one\"\naction = \"node.file\"\nhosts = \"localhost\"\n\
+                    path = \"DIR/one\"\ncontent = \"1\\n\"\n\
+                    [[phase.files.step]]\nid = \"two\"\naction = \"node.file\"\nhosts = \"localhost\"\n\
+                    path = \"DIR/two\"\ncontent = \"2\\n\"\n";
+
+/// A running service, probing each hour and whenever it gets SIGHUP.
+struct Service {
+    child: Child,
+    lines: Receiver<Value>,
+}
+
+impl Service {
+    fn start(project: &Project, args: &[&str]) -> Self {
+        let mut all = vec!["converge", "--output", "json", "--every", "1h"];
+        all.extend(args);
+        let mut child = project.command(&all).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let _ = sender.send(serde_json::from_str(&line).unwrap());
+            }
+        });
+        let service = Self { child, lines };
+        assert_eq!(service.next(), "started");
+        service
+    }
+
+    fn line(&self) -> Value {
+        self.lines.recv_timeout(Duration::from_secs(60)).expect("the service reports nothing")
+    }
+
+    /// The name of the next event.
+    fn next(&self) -> String {
+        self.line()["event"].as_str().unwrap().to_owned()
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    fn probe(&self) {
+        self.signal("HUP");
+    }
+
+    fn stop(mut self) {
+        self.signal("TERM");
+        assert_eq!(self.next(), "stopped");
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn drift_is_repaired_and_an_idle_tick_writes_nothing() {
+    let project = Project::new(PLAN);
+    let service = Service::start(&project, &[]);
+    assert_eq!([service.next(), service.next()], ["drift", "repaired"], "the first tick brings everything about");
+    assert_eq!(fs::read_to_string(project.path("two")).unwrap(), "2\n");
+    let journals = project.journals();
+    service.probe();
+    let line = service.line();
+    assert_eq!((&line["event"], &line["units"]), (&"in_order".into(), &2.into()));
+    assert_eq!(project.journals(), journals);
+
+    fs::write(project.path("two"), "edited\n").unwrap();
+    service.probe();
+    let drift = service.line();
+    assert_eq!(drift["event"], "drift");
+    assert_eq!(drift["units"][0]["unit"], "files/two@localhost");
+    assert!(drift["units"][0]["changes"].to_string().contains("-edited"), "{drift}");
+    let repaired = service.line();
+    assert_eq!((&repaired["event"], &repaired["units"][0]), (&"repaired".into(), &"files/two@localhost".into()));
+    assert_eq!(fs::read_to_string(project.path("two")).unwrap(), "2\n");
+    service.stop();
+}
+
+#[test]
+fn drift_is_only_reported_where_that_is_asked_for() {
+    let project = Project::new(PLAN);
+    let service = Service::start(&project, &["--mode", "detect"]);
+    assert_eq!(service.next(), "drift");
+    service.probe();
+    assert_eq!(service.next(), "drift");
+    assert!(!project.path("one").exists());
+    service.stop();
+}
+
+#[test]
+fn a_unit_that_something_else_undoes_is_left_alone_after_some_repairs() {
+    let project = Project::new(PLAN);
+    let service = Service::start(&project, &["--max-repairs", "2"]);
+    assert_eq!([service.next(), service.next()], ["drift", "repaired"], "the first tick does not count");
+    for _ in 0..2 {
+        fs::write(project.path("one"), "edited\n").unwrap();
+        service.probe();
+        assert_eq!([service.next(), service.next()], ["drift", "repaired"]);
+    }
+    let suspended = service.line();
+    assert_eq!((&suspended["event"], &suspended["unit"]), (&"suspended".into(), &"files/one@localhost".into()));
+    for name in ["one", "two"] {
+        fs::write(project.path(name), "edited\n").unwrap();
+    }
+    service.probe();
+    assert_eq!([service.next(), service.next()], ["drift", "repaired"], "the other unit is repaired");
+    assert_eq!(fs::read_to_string(project.path("one")).unwrap(), "edited\n");
+    assert_eq!(fs::read_to_string(project.path("two")).unwrap(), "2\n");
+    service.stop();
+}
+
+#[test]
+fn an_edited_plan_comes_into_force_once_it_checks() {
+    let project = Project::new(PLAN);
+    let service = Service::start(&project, &[]);
+    assert_eq!([service.next(), service.next()], ["drift", "repaired"]);
+    project.write(&PLAN.replace("content = \"1", "contents = \"1"));
+    fs::remove_file(project.path("one")).unwrap();
+    service.probe();
+    let refused = service.line();
+    assert_eq!(refused["event"], "plan_refused");
+    assert!(refused["findings"].as_str().unwrap().contains("no parameter `contents`"), "{refused}");
+    assert_eq!([service.next(), service.next()], ["drift", "repaired"], "the last good plan stays in force");
+    assert_eq!(fs::read_to_string(project.path("one")).unwrap(), "1\n");
+    service.probe();
+    assert_eq!(service.next(), "in_order", "the same findings are reported once");
+    project.write(&PLAN.replace("content = \"1", "content = \"3"));
+    service.probe();
+    assert_eq!([service.next(), service.next(), service.next()], ["plan_reloaded", "drift", "repaired"]);
+    assert_eq!(fs::read_to_string(project.path("one")).unwrap(), "3\n");
+    service.stop();
+}
+
+#[test]
+fn the_service_yields_to_a_run() {
+    let wait = "[[phase.slow.step]]\nid = \"slow\"\naction = \"node.command\"\nhosts = \"localhost\"\n\
+                command = \"until test -e DIR/go; do sleep 0.02; done\"\nchanges = false\n";
+    let project = Project::new(&format!("{PLAN}{wait}"));
+    let run = project.start_until("slow");
+    let service = Service::start(&project, &[]);
+    let busy = service.line();
+    assert_eq!(busy["event"], "busy");
+    assert!(busy["message"].as_str().unwrap().contains("another run of the plan"), "{busy}");
+    fs::write(project.path("go"), "").unwrap();
+    assert!(run.wait_with_output().unwrap().status.success());
+    service.probe();
+    assert_eq!(service.next(), "in_order");
+    service.stop();
+}
+
+#[test]
+fn bad_schedules_are_refused_at_the_start() {
+    let project = Project::new(PLAN);
+    for (args, message) in [
+        (["--every", "10s"], "an interval of 10s is too short"),
+        (["--cron", "0 0 30 2 *"], "`0 0 30 2 *` never comes"),
+        (["--cron", "tomorrow"], "`tomorrow` is no cron expression"),
+    ] {
+        let output = project.call(&["converge", args[0], args[1]]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(message), "{text}");
+    }
+    let output = project.call(&["converge", "--cron", "0 * * * *", "--time-zone", "Berlin"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("knows no time zone `Berlin`"));
+}
