@@ -52,7 +52,7 @@ impl InventoryBuilder {
             "variable `{name}` has {size} bytes on each of {hosts} hosts: variables of hosts come to more than {limit} MiB"
         );
         let help = "put what is the same on all hosts into [vars], and large texts into files".to_owned();
-        let place = self.inventory.places.get(&format!("{owner}/{name}")).cloned().unwrap_or_default();
+        let place = self.inventory.var_spans.get(&format!("{owner}/{name}")).cloned().unwrap_or_default();
         self.reader.error("too-large", &place, message, Some(help));
         false
     }
@@ -62,7 +62,7 @@ impl InventoryBuilder {
         let mut vars = Map::new();
         for (key, node) in table.entries {
             if is_variable_name(&key.value) {
-                self.inventory.places.insert(format!("{owner}/{}", key.value), node.span.clone());
+                self.inventory.var_spans.insert(format!("{owner}/{}", key.value), node.span.clone());
                 vars.insert(key.value, node.to_json());
             } else {
                 let message = format!("`{}` cannot be the name of a variable", key.value);

@@ -35,8 +35,8 @@ pub struct Inventory {
     pub allow_outside: bool,
     /// `[helm] binary`: the helm program; default `helm` in PATH.
     pub helm: Option<PathBuf>,
-    /// Places of variables in the file.
-    pub(super) places: Places,
+    /// Spans of variables in the file.
+    pub(super) var_spans: KeySpans,
 }
 
 impl Inventory {
@@ -49,8 +49,8 @@ impl Inventory {
     /// inventory.
     pub fn place(&self, host: Option<&str>, variable: &str) -> Option<(&Arc<Source>, &Span)> {
         let groups = self.groups.iter().filter(|(_, members)| members.iter().any(|m| Some(m.as_str()) == host));
-        let in_groups = groups.rev().find_map(|(group, _)| self.places.get(&format!("groups/{group}/{variable}")));
-        let in_host = self.places.iter().find(|(key, _)| {
+        let in_groups = groups.rev().find_map(|(group, _)| self.var_spans.get(&format!("groups/{group}/{variable}")));
+        let in_host = self.var_spans.iter().find(|(key, _)| {
             let table = key.strip_prefix("hosts/").and_then(|k| k.rsplit_once('/'));
             table.is_some_and(|(table, name)| {
                 name == variable
@@ -58,7 +58,7 @@ impl Inventory {
             })
         });
         let span =
-            in_host.map(|(_, span)| span).or(in_groups).or_else(|| self.places.get(&format!("vars/{variable}")))?;
+            in_host.map(|(_, span)| span).or(in_groups).or_else(|| self.var_spans.get(&format!("vars/{variable}")))?;
         Some((self.source.as_ref()?, span))
     }
 }
@@ -168,5 +168,5 @@ pub struct Vault {
     pub token: Token,
 }
 
-/// Places of variables, by `vars/NAME`, `hosts/TABLE/NAME` and `groups/GROUP/NAME`.
-pub(super) type Places = BTreeMap<String, Span>;
+/// Spans of variables, by `vars/NAME`, `hosts/TABLE/NAME` and `groups/GROUP/NAME`.
+pub(super) type KeySpans = BTreeMap<String, Span>;

@@ -28,7 +28,7 @@ pub struct Document {
 }
 
 /// A line and a column, from 1.
-type Place = (usize, usize);
+type Position = (usize, usize);
 
 /// Parses all documents of a text. A document without content is null.
 ///
@@ -64,13 +64,13 @@ enum Node {
 struct OpenContainer {
     container: Container,
     anchor: usize,
-    place: Place,
+    position: Position,
     size: Size,
 }
 
 enum Container {
     List(Vec<Value>),
-    Table { map: Map<String, Value>, keys: HashMap<String, Place>, key: Key },
+    Table { map: Map<String, Value>, keys: HashMap<String, Position>, key: Key },
 }
 
 /// What the next value in a table is.
@@ -105,16 +105,16 @@ impl<'a> Builder<'a> {
     }
 
     fn event(&mut self, event: Event<'a>, span: &Span) -> Result<(), Error> {
-        let place = (span.start.line(), span.start.col() + 1);
+        let position = (span.start.line(), span.start.col() + 1);
         match event {
             Event::DocumentStart(..) => {
                 self.anchors.clear();
-                self.line = place.0;
-                self.documents.push(Document { value: Value::Null, line: place.0 });
+                self.line = position.0;
+                self.documents.push(Document { value: Value::Null, line: position.0 });
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let size = Size { values: 1, bytes: text.len(), depth: 0 };
-                self.usage.add(size, self.open.len(), place)?;
+                self.usage.add(size, self.open.len(), position)?;
                 let is_merge = &*text == "<<" && style == ScalarStyle::Plain && tag.is_none();
                 if let (true, Some(OpenContainer { container: Container::Table { key: key @ Key::Awaited, .. }, .. })) =
                     (is_merge, self.open.last_mut())
@@ -122,13 +122,14 @@ impl<'a> Builder<'a> {
                     *key = Key::Merge;
                     return Ok(());
                 }
-                let scalar = resolve_scalar(&text, style, tag.as_deref()).map_err(|message| error(place, message))?;
-                self.insert(Node::Scalar(scalar), size, anchor, place)?;
+                let scalar =
+                    resolve_scalar(&text, style, tag.as_deref()).map_err(|message| error(position, message))?;
+                self.insert(Node::Scalar(scalar), size, anchor, position)?;
             }
-            Event::SequenceStart(_, anchor, _) => self.start(Container::List(Vec::new()), anchor, place)?,
+            Event::SequenceStart(_, anchor, _) => self.start(Container::List(Vec::new()), anchor, position)?,
             Event::MappingStart(_, anchor, _) => {
                 let container = Container::Table { map: Map::new(), keys: HashMap::new(), key: Key::Awaited };
-                self.start(container, anchor, place)?;
+                self.start(container, anchor, position)?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(open) = self.open.pop() else { return Ok(()) };
@@ -137,15 +138,15 @@ impl<'a> Builder<'a> {
                     Container::Table { map, .. } => Value::Object(map),
                 };
                 let size = Size { depth: open.size.depth + 1, ..open.size };
-                self.insert(Node::Tree(value), size, open.anchor, open.place)?;
+                self.insert(Node::Tree(value), size, open.anchor, open.position)?;
             }
             Event::Alias(anchor) => {
                 // An alias can only stand for a complete value.
                 let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
-                    return Err(error(place, "this alias refers to the value that contains it"));
+                    return Err(error(position, "this alias refers to the value that contains it"));
                 };
-                self.usage.add(size, self.open.len(), place)?;
-                self.insert(node, size, 0, place)?;
+                self.usage.add(size, self.open.len(), position)?;
+                self.insert(node, size, 0, position)?;
             }
             // The other events carry no values.
             _ => {}
@@ -153,21 +154,21 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn start(&mut self, container: Container, anchor: usize, place: Place) -> Result<(), Error> {
+    fn start(&mut self, container: Container, anchor: usize, position: Position) -> Result<(), Error> {
         let size = Size { values: 1, ..Size::default() };
-        self.usage.add(Size { depth: 1, ..size }, self.open.len(), place)?;
-        self.open.push(OpenContainer { container, anchor, place, size });
+        self.usage.add(Size { depth: 1, ..size }, self.open.len(), position)?;
+        self.open.push(OpenContainer { container, anchor, position, size });
         Ok(())
     }
 
     /// Adds a complete value to the enclosing list or table, or to the document.
-    fn insert(&mut self, node: Node, size: Size, anchor: usize, place: Place) -> Result<(), Error> {
+    fn insert(&mut self, node: Node, size: Size, anchor: usize, position: Position) -> Result<(), Error> {
         if anchor != 0 {
             self.anchors.insert(anchor, (node.clone(), size));
         }
         let Some(parent) = self.open.last_mut() else {
             if let Some(document) = self.documents.last_mut() {
-                (document.value, document.line) = (value(node, place)?, place.0);
+                (document.value, document.line) = (value(node, position)?, position.0);
             }
             return Ok(());
         };
@@ -176,35 +177,35 @@ impl<'a> Builder<'a> {
         parent.size.depth = parent.size.depth.max(size.depth);
         let (map, keys, key) = match &mut parent.container {
             Container::List(items) => {
-                items.push(value(node, place)?);
+                items.push(value(node, position)?);
                 return Ok(());
             }
             Container::Table { map, keys, key } => (map, keys, key),
         };
         match std::mem::replace(key, Key::Awaited) {
             Key::Awaited => {
-                let key_text = key_name(&node).map_err(|message| error(place, message))?;
-                let first_place = keys.insert(key_text.clone(), place);
+                let key_text = key_name(&node).map_err(|message| error(position, message))?;
+                let first_place = keys.insert(key_text.clone(), position);
                 if let (Some(first_place), Repeated::Refuse) = (first_place, self.repeated) {
-                    return Err(self.repeated_key(&key_text, first_place, place));
+                    return Err(self.repeated_key(&key_text, first_place, position));
                 }
                 *key = Key::Named(key_text);
             }
-            Key::Named(key_text) => drop(map.insert(key_text, value(node, place)?)),
-            Key::Merge => merge(map, value(node, place)?).map_err(|message| error(place, message))?,
+            Key::Named(key_text) => drop(map.insert(key_text, value(node, position)?)),
+            Key::Merge => merge(map, value(node, position)?).map_err(|message| error(position, message))?,
         }
         Ok(())
     }
 
-    fn repeated_key(&self, name: &str, first_place: Place, place: Place) -> Error {
+    fn repeated_key(&self, name: &str, first_place: Position, position: Position) -> Error {
         // The key may be part of a secret.
         let key = if secret::has_secret(self.text) { "this key".to_owned() } else { format!("the key `{name}`") };
-        error(place, format!("{key} occurs twice in the same table; the first is in line {}", first_place.0))
+        error(position, format!("{key} occurs twice in the same table; the first is in line {}", first_place.0))
     }
 }
 
-fn error(place: Place, message: impl Into<String>) -> Error {
-    Error { line: place.0, column: place.1, message: message.into() }
+fn error(position: Position, message: impl Into<String>) -> Error {
+    Error { line: position.0, column: position.1, message: message.into() }
 }
 
 fn resolve_scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Scalar, String> {
@@ -215,12 +216,12 @@ fn resolve_scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<S
     }
 }
 
-fn value(node: Node, place: Place) -> Result<Value, Error> {
+fn value(node: Node, position: Position) -> Result<Value, Error> {
     match node {
         Node::Tree(value) => Ok(value),
-        Node::Scalar(scalar) => scalar
-            .value()
-            .ok_or_else(|| error(place, "JSON has no infinite numbers or NaN; quote the value if a string is meant")),
+        Node::Scalar(scalar) => scalar.value().ok_or_else(|| {
+            error(position, "JSON has no infinite numbers or NaN; quote the value if a string is meant")
+        }),
     }
 }
 

@@ -9,14 +9,14 @@ use crate::sync::lock;
 
 /// A lock for each user of a host.
 #[derive(Clone, Default)]
-pub struct GuardLocks(Arc<Mutex<HashMap<(String, bool), Turn>>>);
+pub struct GuardLocks(Arc<Mutex<HashMap<(String, bool), HostLock>>>);
 
-type Turn = Arc<tokio::sync::Mutex<()>>;
+type HostLock = Arc<tokio::sync::Mutex<()>>;
 
 /// The guard of a job, and the lock to hold while the guard stands.
 pub struct Guard {
     pub plan: plan::Guard,
-    pub turn: Turn,
+    pub turn: HostLock,
 }
 
 impl GuardLocks {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::order::Key;
-use super::world::Place;
+use super::world::ValuePath;
 use crate::connect::ConnectError;
 use crate::connect::host::{self, GuardPhase, GuardState};
 
-type Values = BTreeMap<Place, String>;
+type Values = BTreeMap<ValuePath, String>;
 
 #[derive(Default)]
 pub struct Guards {
@@ -28,7 +28,7 @@ struct Guard {
     left: Duration,
     due: Instant,
     alive: bool,
-    before: BTreeMap<Place, Option<String>>,
+    before: BTreeMap<ValuePath, Option<String>>,
 }
 
 impl Guards {
@@ -71,7 +71,7 @@ impl Guards {
     }
 
     /// Keeps the value that a guarded unit is about to change.
-    pub fn keep(&mut self, unit: &Key, place: &Place, values: &Values) {
+    pub fn keep(&mut self, unit: &Key, place: &ValuePath, values: &Values) {
         if self.of(unit).is_some()
             && let Some(guard) = self.by_host.get_mut(&unit.1)
         {

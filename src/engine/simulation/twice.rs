@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::chain::Chain;
-use super::world::{Place, Sent};
+use super::world::{Sent, ValuePath};
 use crate::event::Event;
 
 /// All that is observable of a seed.
@@ -12,7 +12,7 @@ struct Story {
     trace: Vec<String>,
     journals: Vec<Vec<Event>>,
     sent: Vec<Sent>,
-    values: BTreeMap<Place, String>,
+    values: BTreeMap<ValuePath, String>,
 }
 
 fn story(seed: u64) -> Story {

@@ -63,7 +63,7 @@ fn is_base64(c: char) -> bool {
 }
 
 /// The wanted keys of a file.
-pub struct Wanted<'a> {
+pub struct DesiredKeys<'a> {
     pub keys: Vec<Key<'a>>,
     /// Options of all keys; replaces their own.
     pub options: Option<&'a str>,
@@ -73,7 +73,7 @@ pub struct Wanted<'a> {
     pub exclusive: bool,
 }
 
-impl Wanted<'_> {
+impl DesiredKeys<'_> {
     /// The text of the file with the keys added or removed. Other lines stay as they are.
     pub fn apply(&self, text: &str) -> String {
         let mut placed = vec![false; self.keys.len()];
@@ -117,9 +117,9 @@ mod tests {
     const A: &str = "ssh-ed25519 AAAAC3a ada@laptop";
     const B: &str = "ecdsa-sha2-nistp256 AAAAE2b bob@desk of bob";
 
-    fn wanted<'a>(keys: &[&'a str]) -> Wanted<'a> {
+    fn wanted<'a>(keys: &[&'a str]) -> DesiredKeys<'a> {
         let keys = keys.iter().map(|key| Key::parse(key).unwrap()).collect();
-        Wanted { keys, options: None, present: true, exclusive: false }
+        DesiredKeys { keys, options: None, present: true, exclusive: false }
     }
 
     #[test]
@@ -145,20 +145,20 @@ mod tests {
     fn a_key_is_known_by_itself_whatever_its_comment_and_has_the_wanted_options() {
         let text = "restrict ssh-ed25519 AAAAC3a old comment\n";
         assert_eq!(wanted(&[A]).apply(text), "ssh-ed25519 AAAAC3a old comment\n");
-        let with = Wanted { options: Some("restrict"), ..wanted(&[A]) };
+        let with = DesiredKeys { options: Some("restrict"), ..wanted(&[A]) };
         assert_eq!(with.apply(text), text);
         assert_eq!(with.apply(&format!("{text}{A}\n")), text, "the line that says nothing goes");
     }
 
     #[test]
     fn absent_keys_go_wherever_they_are() {
-        let absent = Wanted { present: false, ..wanted(&[A]) };
+        let absent = DesiredKeys { present: false, ..wanted(&[A]) };
         assert_eq!(absent.apply(&format!("{A}\n{B}\nno-pty {A}\n")), format!("{B}\n"));
     }
 
     #[test]
     fn exclusive_leaves_these_keys_and_notes_only() {
-        let only = Wanted { exclusive: true, ..wanted(&[A]) };
+        let only = DesiredKeys { exclusive: true, ..wanted(&[A]) };
         assert_eq!(only.apply(&format!("# mine\n{B}\nodd\n")), format!("# mine\n{A}\n"));
     }
 }

@@ -18,7 +18,7 @@ use crate::connect::{Effect, EffectResult, Fact, Probe};
 use crate::diff::{Delta, Diff};
 use crate::event::Problem;
 use crate::plan::{ParamError, Role, RunsOn, refuse};
-use keys::{Key, Wanted};
+use keys::{DesiredKeys, Key};
 use state::KeysFile;
 
 /// Adds keys to a user's ~/.ssh/authorized_keys, or removes them. The file is written as that user, so that no link in
@@ -94,14 +94,14 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 impl AuthorizedKey {
-    fn wanted(&self) -> Wanted<'_> {
+    fn wanted(&self) -> DesiredKeys<'_> {
         let mut keys: Vec<Key<'_>> = Vec::new();
         for key in self.keys.iter().flat_map(|text| lines(text)).filter_map(Key::parse) {
             if keys.iter().all(|other| other.key != key.key) {
                 keys.push(key);
             }
         }
-        Wanted {
+        DesiredKeys {
             keys,
             options: self.options.as_deref(),
             present: self.state == State::Present,

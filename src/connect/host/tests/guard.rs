@@ -17,12 +17,12 @@ const LONG: Duration = Duration::from_secs(500);
 const SHORT: Duration = Duration::from_secs(1);
 
 /// A host whose user has a home folder of his own; `sh` is one of several shells.
-struct Place {
+struct TestHost {
     folder: tempfile::TempDir,
     shell: Shell,
 }
 
-impl Place {
+impl TestHost {
     async fn new(name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tools = folder.path().join("tools");
@@ -127,9 +127,9 @@ fn write(path: &str, validate: Option<&str>) -> Effect {
     Effect::WriteFile(WriteFile { path: path.into(), content: "new\n".into(), attributes, backup: false, validate })
 }
 
-async fn in_each_shell(check: impl AsyncFn(Place)) {
+async fn in_each_shell(check: impl AsyncFn(TestHost)) {
     for name in shells() {
-        check(Place::new(name).await).await;
+        check(TestHost::new(name).await).await;
     }
 }
 

@@ -7,7 +7,7 @@ use rand::RngExt as _;
 use tokio::time::Instant;
 
 use super::fate::{Fate, Lost};
-use super::{Place, Sent, SimWorld, State};
+use super::{Sent, SimWorld, State, ValuePath};
 use crate::connect::host::{self, Command, Run};
 use crate::connect::{
     CallContext, ConnectError, Effect, EffectResult, Fact, Pipeline, PipelineResult, Probe, Target, World,
@@ -209,7 +209,7 @@ impl SimWorld {
         &self,
         fate: Fate,
         command: bool,
-        place: Place,
+        place: ValuePath,
         sent: Sent,
     ) -> Option<Result<EffectResult, ConnectError>> {
         let mut state = self.state();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 use tokio::time::Instant;
 
-use super::{Late, Place, Sent, State};
+use super::{Late, Sent, State, ValuePath};
 use crate::engine::simulation::generate::chance;
 use crate::engine::simulation::order::Key;
 
@@ -90,7 +90,7 @@ impl State {
     }
 
     /// Lets an effect take place as far as it does whose answer is lost.
-    pub(super) fn lose(&mut self, lost: Lost, command: bool, place: Place, sent: Sent) {
+    pub(super) fn lose(&mut self, lost: Lost, command: bool, place: ValuePath, sent: Sent) {
         let sent = Sent { out_of_sight: command, ..sent };
         if matches!(lost, Lost::After | Lost::TakenAndLater) {
             let changed = self.take(&place, &sent);

@@ -24,7 +24,7 @@ use crate::connect::Target;
 pub use fate::Weather;
 
 /// A path on a host; `None`: on the controller.
-pub type Place = (Option<String>, String);
+pub type ValuePath = (Option<String>, String);
 
 /// An effect that was sent, whether it took place or not.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,7 +51,7 @@ type Token = Option<String>;
 /// still runs.
 struct Late {
     due: Instant,
-    place: Place,
+    place: ValuePath,
     sent: Sent,
     guard: Token,
 }
@@ -60,7 +60,7 @@ struct Late {
 pub struct SimWorld(Arc<Mutex<State>>);
 
 struct State {
-    values: BTreeMap<Place, String>,
+    values: BTreeMap<ValuePath, String>,
     sent: Vec<Sent>,
     late: Vec<Late>,
     guards: Guards,
@@ -69,7 +69,7 @@ struct State {
     /// Until when hosts are unreachable.
     away: BTreeMap<Option<String>, Instant>,
     /// When values appear that steps wait for.
-    dawns: BTreeMap<Place, Instant>,
+    dawns: BTreeMap<ValuePath, Instant>,
     /// Rules that calls have broken.
     broken: Vec<String>,
     /// Units of this run that were made to fail after they had ended well.
@@ -147,7 +147,7 @@ impl SimWorld {
         state.session = None;
     }
 
-    pub fn values(&self) -> BTreeMap<Place, String> {
+    pub fn values(&self) -> BTreeMap<ValuePath, String> {
         self.state().values.clone()
     }
 
@@ -200,7 +200,7 @@ impl State {
     }
 
     /// Lets an effect take place. Returns whether it changed a value.
-    fn take(&mut self, place: &Place, sent: &Sent) -> bool {
+    fn take(&mut self, place: &ValuePath, sent: &Sent) -> bool {
         self.guards.keep(&sent.unit, place, &self.values);
         let (act, value) = (place.1.is_empty(), &sent.value);
         act || self.values.insert(place.clone(), value.clone()).as_ref() != Some(value)
