@@ -10,12 +10,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::load::Texts;
+use super::notify::{Notifier, NotifyArgs};
 use super::options::{Format, Options};
 use super::selection::{DisplayArgs, Selection};
 use super::session::{RunResult, Session};
 use super::terminal::Terminal;
 use crate::converge::{
-    Clock, Drift, RepairLimits, Schedule, ScheduleError, ServiceEvent, ServiceEventKind, Ticker, VERSION,
+    Clock, Drift, Notices, RepairLimits, Schedule, ScheduleError, ServiceEvent, ServiceEventKind, Ticker, VERSION,
 };
 use crate::document::parse_duration;
 use crate::event::{EventKind, Mode, Outcome, Problem, UnitRef};
@@ -48,6 +49,8 @@ pub struct Args {
     /// Repair a step on a host at most this often within an hour; then leave it alone for an hour, or longer each time
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     max_repairs: u32,
+    #[command(flatten)]
+    notify: NotifyArgs,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -80,9 +83,13 @@ pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, 
     let signals = listen()?;
     let began = Instant::now();
     let limits = RepairLimits::new(args.max_repairs as usize);
-    let mut service = Service { args, options, terminal, began, texts, refused: None, limits, is_settled: false };
+    let (notifier, notices) = (Notifier::start(&args.notify, terminal)?, Notices::default());
+    let (refused, is_settled) = (None, false);
     let mode = if args.mode == ServiceMode::Repair { "repair" } else { "detect" };
-    service.report(ServiceEventKind::Started { plan, mode })?;
+    let started = ServiceEventKind::Started { plan: plan.clone(), mode };
+    let mut service =
+        Service { args, options, terminal, began, plan, texts, refused, limits, is_settled, notifier, notices };
+    service.report(started)?;
     let mut ticker = Ticker::new(schedule, service.clock());
     loop {
         while !ticker.is_due(service.clock()) {
@@ -154,6 +161,8 @@ struct Service<'a> {
     options: &'a Options,
     terminal: &'a Terminal,
     began: Instant,
+    /// The name of the plan.
+    plan: String,
     /// The plan in force.
     texts: Texts,
     /// The findings on the edited plan, if it does not check.
@@ -161,6 +170,8 @@ struct Service<'a> {
     limits: RepairLimits,
     /// Whether the plan in force has been carried out once. Changes before that are no drift.
     is_settled: bool,
+    notifier: Notifier,
+    notices: Notices,
 }
 
 impl Service<'_> {
@@ -168,8 +179,11 @@ impl Service<'_> {
         Clock { wall: jiff::Timestamp::now(), running: self.began.elapsed() }
     }
 
-    fn report(&self, kind: ServiceEventKind) -> Result<(), Failure> {
+    fn report(&mut self, kind: ServiceEventKind) -> Result<(), Failure> {
         let event = ServiceEvent { v: VERSION, at: jiff::Timestamp::now(), kind };
+        if let Some(text) = self.notices.take(&event.kind) {
+            self.notifier.send(&self.plan, &event, &shown(&text));
+        }
         let line = match self.terminal.format {
             Format::Text => {
                 format!("{} {}\n", event.at.strftime("%FT%TZ"), shown(&event.kind.to_string()))
@@ -182,7 +196,7 @@ impl Service<'_> {
         Ok(self.terminal.data(&line)?)
     }
 
-    fn stop(&self) -> Result<Exit, Failure> {
+    fn stop(&mut self) -> Result<Exit, Failure> {
         self.report(ServiceEventKind::Stopped)?;
         Ok(Exit::Ok)
     }
@@ -288,7 +302,7 @@ impl Service<'_> {
     }
 
     /// Reports why a tick did not take place. The service goes on, unless its own output failed.
-    fn left_out(&self, failure: Failure) -> Result<Next, Failure> {
+    fn left_out(&mut self, failure: Failure) -> Result<Next, Failure> {
         match failure {
             Failure::Problem(problem, Exit::Locked) => {
                 self.report(ServiceEventKind::Busy { message: problem.redacted().message })?;

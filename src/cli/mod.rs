@@ -16,6 +16,7 @@ mod inject;
 mod load;
 mod lock;
 pub mod log;
+mod notify;
 mod opened_journal;
 pub mod options;
 mod prove;

@@ -3,12 +3,14 @@
 
 mod drift;
 mod event;
+mod notices;
 mod repairs;
 mod schedule;
 mod ticker;
 
 pub use drift::{Drift, DriftedUnit};
 pub use event::{ServiceEvent, ServiceEventKind, VERSION};
+pub use notices::Notices;
 pub use repairs::{RepairLimits, Suspension};
 pub use schedule::{Schedule, ScheduleError};
 pub use ticker::{Clock, Ticker};

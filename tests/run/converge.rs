@@ -2,7 +2,8 @@
 //! checks, and everything else that may happen to a service.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -164,6 +165,61 @@ fn the_service_yields_to_a_run() {
     assert!(run.wait_with_output().unwrap().status.success());
     service.probe();
     assert_eq!(service.next(), "in_order");
+    service.stop();
+}
+
+/// A server that answers each request with the next status, and hands out the bodies.
+fn hook(statuses: &'static [&str]) -> (String, Receiver<Value>) {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", server.local_addr().unwrap());
+    let (sender, bodies) = channel();
+    std::thread::spawn(move || {
+        for status in statuses {
+            let (stream, _) = server.accept().unwrap();
+            let mut reader = BufReader::new(stream);
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                if line.trim().is_empty() {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            reader.into_inner().write_all(answer.as_bytes()).unwrap();
+            if status.starts_with("200") {
+                let _ = sender.send(serde_json::from_slice(&body).unwrap());
+            }
+        }
+    });
+    (url, bodies)
+}
+
+#[test]
+fn news_are_posted_once_and_again_when_the_server_was_busy() {
+    let (url, bodies) = hook(&["503 Busy", "200 OK", "200 OK", "200 OK"]);
+    let project = Project::new(PLAN);
+    let service = Service::start(&project, &["--mode", "detect", "--notify", &url]);
+    for _ in 0..2 {
+        assert_eq!(service.next(), "drift");
+        service.probe();
+    }
+    assert_eq!(service.next(), "drift");
+    for name in ["one", "two"] {
+        fs::write(project.path(name), if name == "one" { "1\n" } else { "2\n" }).unwrap();
+    }
+    service.probe();
+    assert_eq!(service.next(), "in_order");
+    let next = || bodies.recv_timeout(Duration::from_secs(30)).unwrap();
+    let first = next();
+    assert_eq!((&first["plan"], &first["rollout"]["event"]), (&"test".into(), &"drift".into()));
+    assert!(first["text"].as_str().unwrap().starts_with("test: drift: 2 units"), "{first}");
+    assert!(next()["text"].as_str().unwrap().starts_with("test: recovered, in order: 2 units"));
     service.stop();
 }
 
