@@ -1,7 +1,7 @@
 //! Loads and checks a plan and its inventory; most subcommands start with this.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::exit::Exit;
@@ -9,9 +9,8 @@ use super::failure::Failure;
 use super::options::Options;
 use super::terminal::Terminal;
 use crate::actions::Registry;
-use crate::document::read_text;
 use crate::event::Problem;
-use crate::finding::{Finding, Findings, did_you_mean};
+use crate::finding::{Finding, Findings, Source, did_you_mean};
 use crate::inventory::{Host, Inventory, Origin, find};
 use crate::journal::{JournalError, Store};
 use crate::plan::{Plan, Scope, check, secrets};
@@ -27,9 +26,6 @@ pub struct Loaded {
     /// Renders the plan's templates.
     pub templates: Templates,
 }
-
-/// The largest inventory file, as [`Inventory::load`] has it.
-const MAX_INVENTORY_BYTES: u64 = 1024 * 1024;
 
 /// Loads and checks the plan and its inventory, and shows the warnings.
 ///
@@ -66,9 +62,9 @@ fn with_scope(
 
 /// The texts of a plan and its inventory that passed the checks; they stay usable when the files are edited.
 pub struct Texts {
-    plan: (PathBuf, String),
+    plan: Arc<Source>,
     /// `None` if there is no inventory file.
-    inventory: Option<(PathBuf, String)>,
+    inventory: Option<Arc<Source>>,
 }
 
 impl Texts {
@@ -78,17 +74,16 @@ impl Texts {
     /// All findings, if any of them is an error.
     pub fn read(path: &Path, options: &Options) -> Result<(Self, Findings), Failure> {
         let (loaded, warnings) = with_scope(load_with_findings(path, options)?, options)?;
-        let source = &loaded.plan.source;
-        let inventory = loaded.inventory.path.as_ref().map(|path| {
-            let text = read_text(path, MAX_INVENTORY_BYTES).map_err(Failure::from);
-            text.map(|text| (path.clone(), text))
-        });
-        Ok((Self { plan: (source.path.clone(), source.text.clone()), inventory: inventory.transpose()? }, warnings))
+        Ok((Self { plan: Arc::clone(&loaded.plan.source), inventory: loaded.inventory.source.clone() }, warnings))
     }
 
     /// Whether both have the same texts.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.plan == other.plan && self.inventory == other.inventory
+        self.texts() == other.texts()
+    }
+
+    fn texts(&self) -> (&str, Option<&str>) {
+        (&self.plan.text, self.inventory.as_ref().map(|source| source.text.as_str()))
     }
 
     /// Loads the plan from its text.
@@ -96,9 +91,11 @@ impl Texts {
     /// # Errors
     /// All findings, if any of them is an error: the files that the plan names may have changed.
     pub fn load(&self, options: &Options) -> Result<Loaded, Failure> {
-        let plan = Plan::parse_partly(&self.plan.0, &self.plan.1)?;
-        let inventory = self.inventory.as_ref();
-        let inventory = inventory.map_or_else(|| Ok(Inventory::builtin()), |(path, text)| Inventory::parse(path, text));
+        let plan = Plan::parse_partly(&self.plan.path, &self.plan.text)?;
+        let inventory = match &self.inventory {
+            Some(source) => Inventory::parse(&source.path, &source.text),
+            None => Ok(Inventory::builtin()),
+        };
         Ok(with_scope(check_both(plan, inventory, options)?, options)?.0)
     }
 }

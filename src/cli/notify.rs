@@ -1,8 +1,7 @@
 //! Sends notifications to web hooks, on a thread of its own: a server that does not answer must not delay ticks.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use serde_json::json;
@@ -42,8 +41,10 @@ pub enum NotifyFormat {
 /// Sends notifications until dropped.
 pub struct Notifier {
     format: NotifyFormat,
+    /// Takes bodies; `None` without a URL.
     sender: Option<Sender<String>>,
-    thread: Option<JoinHandle<()>>,
+    /// Closes once the last body was sent.
+    finished: Receiver<()>,
 }
 
 impl Notifier {
@@ -51,15 +52,18 @@ impl Notifier {
     /// If the thread cannot be started.
     pub fn start(args: &NotifyArgs, terminal: &Terminal) -> std::io::Result<Self> {
         let format = args.notify_format;
+        let (running, finished) = channel();
         if args.notify.is_empty() {
-            return Ok(Self { format, sender: None, thread: None });
+            return Ok(Self { format, sender: None, finished });
         }
         let (sender, receiver) = channel();
         let (urls, terminal) = (args.notify.clone(), *terminal);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new().name("notify".to_owned());
-        let thread = thread.spawn(move || runtime.block_on(send_all(&urls, format, &receiver, &terminal)))?;
-        Ok(Self { format, sender: Some(sender), thread: Some(thread) })
+        std::thread::Builder::new().name("notify".to_owned()).spawn(move || {
+            runtime.block_on(send_all(&urls, format, &receiver, &terminal));
+            drop(running);
+        })?;
+        Ok(Self { format, sender: Some(sender), finished })
     }
 
     /// Queues a notification.
@@ -80,11 +84,7 @@ impl Notifier {
 impl Drop for Notifier {
     fn drop(&mut self) {
         drop(self.sender.take());
-        let Some(thread) = self.thread.take() else { return };
-        let began = Instant::now();
-        while !thread.is_finished() && began.elapsed() < STOP_TIMEOUT {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let _ = self.finished.recv_timeout(STOP_TIMEOUT);
     }
 }
 
