@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use rand::RngExt as _;
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::Exit;
@@ -193,6 +194,14 @@ impl Service<'_> {
                 format!("{}\n", visible_json(&json.to_string()))
             }
         };
+        // Shown by `systemctl status`. Without systemd this does nothing.
+        let first = event.kind.to_string().lines().next().map(shown).unwrap_or_default();
+        let state = match event.kind {
+            ServiceEventKind::Started { .. } => NotifyState::Ready,
+            ServiceEventKind::Stopped => NotifyState::Stopping,
+            _ => NotifyState::Status(&first),
+        };
+        let _ = sd_notify::notify(&[state]);
         Ok(self.terminal.data(&line)?)
     }
 

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -221,6 +222,26 @@ fn news_are_posted_once_and_again_when_the_server_was_busy() {
     assert!(first["text"].as_str().unwrap().starts_with("test: drift: 2 units"), "{first}");
     assert!(next()["text"].as_str().unwrap().starts_with("test: recovered, in order: 2 units"));
     service.stop();
+}
+
+#[test]
+fn systemd_is_told_when_the_service_is_ready_and_what_it_found() {
+    let project = Project::new(PLAN);
+    let path = project.path("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut command = project.command(&["converge", "--mode", "detect"]);
+    let mut service = command.env("NOTIFY_SOCKET", &path).stdout(Stdio::null()).spawn().unwrap();
+    let next = || {
+        let mut message = [0; 1000];
+        let length = socket.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..length]).trim().to_owned()
+    };
+    assert_eq!(next(), "READY=1");
+    assert!(next().starts_with("STATUS=drift: 2 units"));
+    assert!(Command::new("kill").arg(service.id().to_string()).status().unwrap().success());
+    assert_eq!(next(), "STOPPING=1");
+    assert!(service.wait().unwrap().success());
 }
 
 #[test]
