@@ -92,18 +92,26 @@ pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, 
         Service { args, options, terminal, began, plan, texts, refused, limits, is_settled, notifier, notices };
     service.report(started)?;
     let mut ticker = Ticker::new(schedule, service.clock());
+    let mut is_asked = false;
     loop {
-        while !ticker.is_due(service.clock()) {
+        while !is_asked && !ticker.is_due(service.clock()) {
             match signals.recv_timeout(ticker.wait(service.clock())) {
-                Ok(Signal::Probe) => break,
-                Ok(Signal::Stop) => return service.stop(),
+                Ok(Signal::Probe) => is_asked = true,
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return service.stop(),
+                Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return service.stop(),
             }
         }
         let now = service.clock();
-        if service.tick()? == Next::Stop || signals.try_iter().any(|signal| signal == Signal::Stop) {
+        if service.tick()? == Next::Stop {
             return service.stop();
+        }
+        // A signal that came during the tick may be about something that the tick had probed already.
+        is_asked = false;
+        for signal in signals.try_iter() {
+            match signal {
+                Signal::Probe => is_asked = true,
+                Signal::Stop => return service.stop(),
+            }
         }
         ticker.advance(now, jitter(args.jitter.unwrap_or_default()));
     }

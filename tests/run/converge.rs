@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::project::Project;
+use crate::project::{Project, wait_until};
 
 const PLAN: &str = "[[phase.files.step]]\nid = \"one\"\naction = \"node.file\"\nhosts = \"localhost\"\n\
                     path = \"DIR/one\"\ncontent = \"1\\n\"\n\
@@ -127,6 +127,19 @@ fn a_unit_that_something_else_undoes_is_left_alone_after_some_repairs() {
     assert_eq!([service.next(), service.next()], ["drift", "repaired"], "the other unit is repaired");
     assert_eq!(fs::read_to_string(project.path("one")).unwrap(), "edited\n");
     assert_eq!(fs::read_to_string(project.path("two")).unwrap(), "2\n");
+    service.stop();
+}
+
+#[test]
+fn a_signal_during_a_tick_starts_another_one() {
+    let wait = "[[phase.slow.step]]\nid = \"slow\"\naction = \"node.command\"\nhosts = \"localhost\"\n\
+                command = \"touch DIR/busy; until test -e DIR/go; do sleep 0.02; done\"\nchanges = false\n";
+    let project = Project::new(wait);
+    let service = Service::start(&project, &[]);
+    wait_until("the tick is under way", || project.path("busy").exists());
+    service.probe();
+    fs::write(project.path("go"), "").unwrap();
+    assert_eq!([service.next(), service.next()], ["in_order", "in_order"]);
     service.stop();
 }
 
