@@ -155,6 +155,10 @@ impl Reader {
     }
 
     fn run(&self, command: &str, expected: &str) -> Result<(), String> {
+        // `cargo run` would build most dependencies once more, since tests need further features of tokio. Building a test builds
+        // the same program with the features that are there.
+        let command =
+            &command.replace("cargo run -- ", "cargo test --quiet --test needs --no-run && target/debug/rollout ");
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("{{ {command}\n}} 2>&1")]).current_dir(&self.folder);
