@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::Exit;
 use super::failure::Failure;
-use super::load::Texts;
+use super::load::{Loaded, Texts};
 use super::notify::{Notifier, NotifyArgs};
 use super::options::{Format, Options};
 use super::selection::{DisplayArgs, Selection};
@@ -75,10 +75,9 @@ impl Args {
 
 pub fn run(args: &Args, options: &Options, terminal: &Terminal) -> Result<Exit, Failure> {
     let schedule = args.schedule()?;
-    let (texts, warnings) = Texts::read(&args.selection.plan, options)?;
+    let (texts, loaded, warnings) = Texts::read(&args.selection.plan, options)?;
     terminal.warnings(&warnings);
     // Names on the command line are checked before the first tick.
-    let loaded = texts.load(options)?;
     args.selection.graph(&loaded)?;
     let plan = loaded.plan.name.value;
     let signals = listen()?;
@@ -218,10 +217,10 @@ impl Service<'_> {
         Ok(Exit::Ok)
     }
 
-    /// Puts the edited plan in force if it checks.
-    fn reload(&mut self) -> Result<(), Failure> {
+    /// Puts the edited plan in force if it checks. Returns the plan, unless the last good one stays in force.
+    fn reload(&mut self) -> Result<Option<Loaded>, Failure> {
         match Texts::read(&self.args.selection.plan, self.options) {
-            Ok((texts, _)) => {
+            Ok((texts, loaded, _)) => {
                 let is_new = !texts.is_same(&self.texts);
                 self.texts = texts;
                 self.is_settled &= !is_new;
@@ -229,6 +228,7 @@ impl Service<'_> {
                     self.refused = None;
                     self.report(ServiceEventKind::PlanReloaded)?;
                 }
+                Ok(Some(loaded))
             }
             Err(failure) => {
                 let findings = text_of(failure);
@@ -236,16 +236,16 @@ impl Service<'_> {
                     self.refused = Some(findings.clone());
                     self.report(ServiceEventKind::PlanRefused { findings })?;
                 }
+                Ok(None)
             }
         }
-        Ok(())
     }
 
     /// Probes everything once, and repairs drift.
     fn tick(&mut self) -> Result<Next, Failure> {
-        self.reload()?;
+        let loaded = self.reload()?;
         let began = Instant::now();
-        let preview = match self.walk(Mode::Preview, Vec::new()) {
+        let preview = match self.walk(Mode::Preview, loaded, Vec::new()) {
             Ok(preview) => preview,
             Err(failure) => return self.left_out(failure),
         };
@@ -282,7 +282,7 @@ impl Service<'_> {
     /// Runs the plan; the units in `left_alone` count as done.
     fn repair(&mut self, left_alone: Vec<String>) -> Result<Next, Failure> {
         let began = Instant::now();
-        let run = match self.walk(Mode::Run, left_alone) {
+        let run = match self.walk(Mode::Run, None, left_alone) {
             Ok(run) => run,
             Err(failure) => return self.left_out(failure),
         };
@@ -311,8 +311,9 @@ impl Service<'_> {
         Ok(Next::Tick)
     }
 
-    fn walk(&self, mode: Mode, done: Vec<String>) -> Result<RunResult, Failure> {
-        let loaded = Some(self.texts.load(self.options)?);
+    /// Runs or previews `loaded`, or else the plan in force.
+    fn walk(&self, mode: Mode, loaded: Option<Loaded>, done: Vec<String>) -> Result<RunResult, Failure> {
+        let loaded = Some(loaded.map_or_else(|| self.texts.load(self.options), Ok)?);
         let Args { selection, display, .. } = self.args;
         let session = Session { loaded, done, is_tick: true, is_quiet: true, ..Session::new(selection, display, mode) };
         session.run(self.options, self.terminal)

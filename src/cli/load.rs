@@ -68,13 +68,14 @@ pub struct Texts {
 }
 
 impl Texts {
-    /// Reads and checks the files of a plan. Returns the warnings, too.
+    /// Reads and checks the files of a plan. Returns the loaded plan and the warnings, too.
     ///
     /// # Errors
     /// All findings, if any of them is an error.
-    pub fn read(path: &Path, options: &Options) -> Result<(Self, Findings), Failure> {
+    pub fn read(path: &Path, options: &Options) -> Result<(Self, Loaded, Findings), Failure> {
         let (loaded, warnings) = with_scope(load_with_findings(path, options)?, options)?;
-        Ok((Self { plan: Arc::clone(&loaded.plan.source), inventory: loaded.inventory.source.clone() }, warnings))
+        let texts = Self { plan: Arc::clone(&loaded.plan.source), inventory: loaded.inventory.source.clone() };
+        Ok((texts, loaded, warnings))
     }
 
     /// Whether both have the same texts.
